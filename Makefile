@@ -1,0 +1,72 @@
+# make test    set up what the tests need, then check and test everything
+# make build   the static binary ./nightjar
+# make bench   measure beside restic: SCALE=0.1 BENCHDIR=/somewhere (full scale needs 30 GB)
+# make fuzz    every fuzz target for FUZZTIME
+
+GO          ?= go
+STATICCHECK := .bin/staticcheck-v0.8.1
+SCALE       ?= 0.1
+FUZZTIME    ?= 20s
+BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
+
+# What the tests run, each with the Debian package that brings it.
+TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3
+
+.NOTPARALLEL:
+.PHONY: test setup packages s3servers fmt vet lint build bench fuzz
+
+test: setup fmt vet lint
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+setup: packages s3servers
+
+packages:
+	@missing=; \
+	for tool in $(TOOLS); do \
+		command -v "$${tool%%:*}" >/dev/null 2>&1 || missing="$$missing $${tool#*:}"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then \
+		echo "the tests need these packages; install them and try again:$$missing" >&2; exit 1; \
+	fi; \
+	echo "installing:$$missing"; \
+	apt-get -qq update && \
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null || \
+		{ echo "could not install:$$missing" >&2; exit 1; }
+
+# In a module of their own, so that what they need does not become ours.
+s3servers: .bin/s3servers
+
+.bin/s3servers: internal/s3servers/go.mod internal/s3servers/go.sum
+	@mkdir -p .bin
+	cd internal/s3servers && $(GO) build -o $(CURDIR)/.bin/ tool
+	@touch $@
+
+fmt:
+	@unformatted=$$(gofmt -l .) || exit 1; \
+	[ -z "$$unformatted" ] || { echo "run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+lint: $(STATICCHECK)
+	$(STATICCHECK) ./...
+
+$(STATICCHECK):
+	GOBIN=$(CURDIR)/.bin $(GO) install honnef.co/go/tools/cmd/staticcheck@$(patsubst .bin/staticcheck-%,%,$@)
+	mv .bin/staticcheck $@
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o nightjar ./cmd/nightjar
+
+bench:
+	$(GO) run ./internal/bench -scale $(SCALE) -dir $(BENCHDIR)
+
+fuzz:
+	@set -eu; for package in $$($(GO) list ./...); do \
+		targets=$$($(GO) test -list '^Fuzz' "$$package"); \
+		for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done

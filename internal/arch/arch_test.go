@@ -1,0 +1,144 @@
+// Package arch_test holds the tree to its layers and house rules: who may import whom, what a library
+// may not do, that every package says what it is for, and that every fuzz target starts from seeds.
+// It reads the sources and nothing else, so files that other build tags leave out are judged too. It
+// goes by names: a call that is hidden behind a variable passes.
+package arch_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+const module = "nightjar"
+
+var checks = []struct {
+	name string
+	find func(fs.FS, []source) []string
+}{
+	{"imports", againstArrows},
+	{"libraries", libraryOffences},
+	{"comments", withoutComment},
+	{"seeds", withoutSeeds},
+}
+
+func TestTree(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gomod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil || !strings.HasPrefix(string(gomod), "module "+module+"\n") {
+		t.Fatalf("%s is not the root of module %s: %v", root, module, err)
+	}
+	tree := os.DirFS(root)
+	sources, err := load(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range checks {
+		t.Run(c.name, func(t *testing.T) {
+			for _, offence := range c.find(tree, sources) {
+				t.Error(offence)
+			}
+		})
+	}
+}
+
+// Each check must see what it is there for. want is part of the one offence, or empty for none.
+func TestChecks(t *testing.T) {
+	const doc = "// Package p is.\n"
+	for _, c := range []struct{ name, check, path, src, want string }{
+		{"arrow", "imports", "repo/r.go", `package repo; import _ "nightjar/repo/pack"`, ""},
+		{"against the arrows", "imports", "repo/pack/p.go", `package pack; import _ "nightjar/repo"`, "repo/pack/p.go: repo/pack may not import repo"},
+		{"two layers down", "imports", "backup/b.go", `package backup; import _ "nightjar/repo/pack"`, "backup may not import repo/pack"},
+		{"all that repo uses", "imports", "repo/maintain/m.go", `package maintain; import _ "nightjar/repo/pack"`, ""},
+		{"command", "imports", "cmd/nightjar/m.go", `package main; import _ "nightjar/repo/pack"`, ""},
+		{"command imported", "imports", "repo/r.go", `package repo; import _ "nightjar/cmd/nightjar"`, "repo may not import cmd/nightjar"},
+		{"shared helper", "imports", "chunk/c.go", `package chunk; import _ "nightjar/internal/tempdir"`, ""},
+		{"helper that reaches up", "imports", "internal/tempdir/t.go", `package tempdir; import _ "nightjar/chunk"`, "internal/tempdir may not import chunk"},
+		{"benchmark imported", "imports", "chunk/c.go", `package chunk; import _ "nightjar/internal/bench/workload"`, "chunk may not import internal/bench/workload"},
+		{"test server in a test", "imports", "repo/r_test.go", `package repo; import _ "nightjar/internal/s3test"`, ""},
+		{"test server in earnest", "imports", "cmd/nightjar/m.go", `package main; import _ "nightjar/internal/s3test"`, "cmd/nightjar may not import internal/s3test"},
+		{"own external test", "imports", "chunk/c_test.go", `package chunk_test; import _ "nightjar/chunk"`, ""},
+		{"faulty store in a test", "imports", "repo/r_test.go", `package repo; import _ "nightjar/repo/store/storetest"`, ""},
+		{"faulty store in earnest", "imports", "repo/r.go", `package repo; import _ "nightjar/repo/store/storetest"`, "may not import repo/store/storetest"},
+		{"test two layers down", "imports", "backup/b_test.go", `package backup; import _ "nightjar/repo/store"`, ""},
+		{"test against the arrows", "imports", "chunk/c_test.go", `package chunk; import _ "nightjar/repo"`, "chunk may not import repo"},
+		{"nobody's package", "imports", "misc/m.go", `package misc`, "misc is not in the table"},
+
+		{"log", "libraries", "repo/r.go", `package repo; import _ "log"`, "repo/r.go:1: imports log"},
+		{"slog", "libraries", "repo/r.go", `package repo; import _ "log/slog"`, "imports log/slog"},
+		{"exec", "libraries", "repo/r.go", `package repo; import _ "os/exec"`, "imports os/exec"},
+		{"exec of gpg", "libraries", "crypto/c.go", `package crypto; import _ "os/exec"`, ""},
+		{"dot import", "libraries", "repo/r.go", `package repo; import . "os"`, `imports os as "."`},
+		{"exit", "libraries", "repo/r.go", "package repo\nimport \"os\"\nfunc f() { os.Exit(1) }", "repo/r.go:3: uses os.Exit"},
+		{"renamed", "libraries", "repo/r.go", `package repo; import sys "os"; func f() { sys.Exit(1) }`, "uses os.Exit"},
+		{"environment", "libraries", "repo/r.go", `package repo; import "os"; var f = os.LookupEnv`, "uses os.LookupEnv"},
+		{"print", "libraries", "repo/r.go", `package repo; import "fmt"; func f() { fmt.Printf("") }`, "uses fmt.Printf"},
+		{"print to stderr", "libraries", "repo/r.go", `package repo; import ("fmt"; "os"); func f() { fmt.Fprintln(os.Stderr) }`, "uses os.Stderr"},
+		{"init", "libraries", "repo/r.go", `package repo; func init() {}`, "has an init function"},
+		{"command may", "libraries", "cmd/nightjar/m.go", `package main; import "os"; func main() { os.Exit(len(os.Getenv("A"))) }`, ""},
+		{"test may", "libraries", "repo/r_test.go", `package repo; import "os"; func f() { os.Exit(1) }`, ""},
+		{"temp file", "libraries", "repo/r.go", `package repo; import "os"; func f() { os.CreateTemp("", "") }`, "uses os.CreateTemp"},
+		{"temp file of a command", "libraries", "cmd/nightjar/m.go", `package main; import "os"; var d = os.TempDir()`, "uses os.TempDir"},
+		{"temp file of the temp package", "libraries", "internal/tempdir/t.go", `package tempdir; import "os"; func f() { os.CreateTemp("d", "") }`, ""},
+
+		{"comment", "comments", "chunk/c.go", "// Package chunk is.\npackage chunk", ""},
+		{"command's comment", "comments", "cmd/nightjar/c.go", "// Command nightjar is.\npackage main", ""},
+		{"no comment", "comments", "chunk/c.go", "package chunk", "chunk has no package comment"},
+		{"another comment", "comments", "chunk/c.go", "// TODO\npackage chunk", "chunk has no package comment"},
+
+		{"seed", "seeds", "chunk/c_test.go", doc + `package p; import "testing"; func FuzzA(f *testing.F) { f.Add(1) }`, ""},
+		{"seed in a loop", "seeds", "chunk/c_test.go", doc + `package p; import "testing"; func FuzzA(x *testing.F) { for range 3 { x.Add(1) } }`, ""},
+		{"no seed", "seeds", "chunk/c_test.go", doc + `package p; import "testing"; func FuzzA(f *testing.F) { f.Fuzz(nil) }`, "chunk/c_test.go:2: FuzzA has no seeds"},
+		{"other than a target", "seeds", "chunk/c_test.go", doc + `package p; func Fuzzy() {}`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			expect(t, c.check, fstest.MapFS{c.path: {Data: []byte(c.src)}}, c.want)
+		})
+	}
+}
+
+func TestSeedsInFiles(t *testing.T) {
+	target := &fstest.MapFile{Data: []byte(`package p; import "testing"; func FuzzA(f *testing.F) { f.Fuzz(nil) }`)}
+	expect(t, "seeds", fstest.MapFS{"chunk/c_test.go": target, "chunk/testdata/fuzz/FuzzA/1": {}}, "")
+	expect(t, "seeds", fstest.MapFS{"chunk/c_test.go": target, "chunk/testdata/fuzz/FuzzB/1": {}}, "FuzzA has no seeds")
+}
+
+// One file of a package may speak for all of them.
+func TestCommentInAnotherFile(t *testing.T) {
+	expect(t, "comments", fstest.MapFS{
+		"chunk/a.go": {Data: []byte("// Package chunk is.\npackage chunk")},
+		"chunk/b.go": {Data: []byte("package chunk")},
+	}, "")
+	expect(t, "comments", fstest.MapFS{
+		"chunk/a_test.go": {Data: []byte("// Package chunk is.\npackage chunk")},
+		"chunk/b.go":      {Data: []byte("package chunk")},
+	}, "chunk has no package comment")
+}
+
+func expect(t *testing.T, check string, tree fstest.MapFS, want string) {
+	t.Helper()
+	sources, err := load(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range checks {
+		if c.name != check {
+			continue
+		}
+		offences := c.find(tree, sources)
+		switch {
+		case want == "" && len(offences) > 0:
+			t.Errorf("found %q, want nothing", offences)
+		case want != "" && (len(offences) != 1 || !strings.Contains(offences[0], want)):
+			t.Errorf("found %q, want one with %q", offences, want)
+		}
+		return
+	}
+	t.Fatalf("no check %q", check)
+}

@@ -1,0 +1,207 @@
+package arch_test
+
+import (
+	"fmt"
+	"go/ast"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// What repo leans on, and repo/maintain with it.
+var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/store", "crypto", "chunk", "chunk/delta"}
+
+// arrows says which of our packages each package may import besides internal ones; it may be that a
+// listed package does not exist yet. Commands may import everything.
+var arrows = map[string][]string{
+	"chunk":                {},
+	"chunk/delta":          {"chunk"},
+	"crypto":               {},
+	"repo":                 underRepo,
+	"repo/pack":            {"chunk"},
+	"repo/tree":            {"chunk"},
+	"repo/index":           {"chunk", "repo/pack"},
+	"repo/maintain":        append([]string{"repo"}, underRepo...),
+	"repo/store":           {},
+	"repo/store/s3":        {"repo/store"},
+	"repo/store/storetest": {"repo/store"},
+	"backup":               {"backup/local", "chunk", "repo", "repo/tree"},
+	"backup/local":         {"chunk", "repo/tree"},
+	"mysqldump":            {},
+	"snapshot":             {},
+	"job":                  {"backup", "repo", "repo/maintain", "mysqldump", "snapshot"},
+	"mount":                {"chunk", "repo", "repo/tree"},
+	"internal/recover":     {"backup", "repo"}, // tests alone, which nobody may import
+}
+
+func within(dir, parent string) bool {
+	return dir == parent || strings.HasPrefix(dir, parent+"/")
+}
+
+// isTool tells the programs for developers, which stand beside the product.
+func isTool(dir string) bool { return within(dir, "internal/bench") || within(dir, "internal/arch") }
+
+// isTestHelper tells what only tests import, which may do what libraries may not.
+func isTestHelper(dir string) bool { return within(dir, "internal/s3test") }
+
+func mayImport(from, to string, test bool) bool {
+	switch {
+	case from == to: // its external tests
+		return true
+	case isTool(to):
+		return isTool(from)
+	case isTestHelper(to):
+		return test
+	case within(to, "internal"), within(from, "cmd"):
+		return true
+	case test:
+		return to == "repo/store/storetest" || reaches(from, to)
+	}
+	return slices.Contains(arrows[from], to)
+}
+
+// reaches follows the arrows all the way down: a test has to put together what its package is handed.
+func reaches(from, to string) bool {
+	return slices.ContainsFunc(arrows[from], func(next string) bool { return next == to || reaches(next, to) })
+}
+
+func againstArrows(_ fs.FS, sources []source) []string {
+	var found []string
+	unknown := map[string]bool{}
+	for _, s := range sources {
+		if _, ok := arrows[s.dir]; !ok && !within(s.dir, "cmd") && !within(s.dir, "internal") && !unknown[s.dir] {
+			unknown[s.dir] = true
+			found = append(found, fmt.Sprintf("%s is not in the table of arrows: say there what it may import", s.dir))
+		}
+		for _, to := range s.imports {
+			if to, ours := strings.CutPrefix(to.path, module+"/"); ours && !mayImport(s.dir, to, s.test) {
+				found = append(found, fmt.Sprintf("%s: %s may not import %s", s.path, s.dir, to))
+			}
+		}
+	}
+	return found
+}
+
+// runsPrograms lists the libraries whose work is done in part by other programs.
+var runsPrograms = []string{"crypto", "mysqldump", "snapshot"}
+
+var (
+	forbiddenNames = map[string][]string{
+		"os":      {"Exit", "Getenv", "LookupEnv", "Environ", "ExpandEnv", "Stdin", "Stdout", "Stderr"},
+		"syscall": {"Exit", "Getenv", "Environ"},
+		"fmt":     {"Print", "Printf", "Println"},
+	}
+	tempNames = map[string][]string{
+		"os":        {"TempDir", "CreateTemp", "MkdirTemp"},
+		"io/ioutil": {"TempDir", "TempFile"},
+	}
+)
+
+// libraryOffences finds libraries that print, exit, read the environment or start programs, and
+// scratch files, in commands too, that go around the one package for them.
+func libraryOffences(_ fs.FS, sources []source) []string {
+	var found []string
+	for _, s := range sources {
+		if s.test || isTool(s.dir) || isTestHelper(s.dir) {
+			continue
+		}
+		say := func(n ast.Node, format string, args ...any) {
+			found = append(found, s.at(n)+": "+fmt.Sprintf(format, args...))
+		}
+		library := !within(s.dir, "cmd")
+		for _, i := range s.imports {
+			switch {
+			case i.name == ".":
+				say(i.node, "imports %s as \".\", which hides what is used of it", i.path)
+			case library && within(i.path, "log"):
+				say(i.node, "imports %s: libraries return errors", i.path)
+			case library && i.path == "os/exec" && !slices.Contains(runsPrograms, s.dir):
+				say(i.node, "imports os/exec: only %s may", strings.Join(runsPrograms, ", "))
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if library && n.Recv == nil && n.Name.Name == "init" {
+					say(n, "has an init function")
+				}
+			case *ast.SelectorExpr:
+				pkg := s.packageOf(n.X)
+				if library && slices.Contains(forbiddenNames[pkg], n.Sel.Name) {
+					say(n, "uses %s.%s: that is for cmd to do", pkg, n.Sel.Name)
+				}
+				if s.dir != "internal/tempdir" && slices.Contains(tempNames[pkg], n.Sel.Name) {
+					say(n, "uses %s.%s: scratch files come from internal/tempdir", pkg, n.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// withoutComment finds packages that do not say what they are; a package of tests alone says it there.
+func withoutComment(_ fs.FS, sources []source) []string {
+	onlyTests := map[string]bool{}
+	for _, s := range sources {
+		if only, seen := onlyTests[s.dir]; !seen || only {
+			onlyTests[s.dir] = s.test
+		}
+	}
+	commented := map[string]bool{}
+	for _, s := range sources {
+		if s.test && !onlyTests[s.dir] {
+			continue
+		}
+		want := "Package " + s.file.Name.Name + " "
+		if s.file.Name.Name == "main" {
+			want = "Command " + path.Base(s.dir) + " "
+		}
+		commented[s.dir] = commented[s.dir] || strings.HasPrefix(s.file.Doc.Text(), want)
+	}
+	var found []string
+	for dir, ok := range commented {
+		if !ok {
+			found = append(found, dir+" has no package comment")
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// withoutSeeds finds fuzz targets that have neither an Add in their body nor a folder of seeds.
+func withoutSeeds(tree fs.FS, sources []source) []string {
+	var found []string
+	for _, s := range sources {
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || !s.test || !strings.HasPrefix(f.Name.Name, "Fuzz") {
+				continue
+			}
+			param, ok := s.fuzzParam(f)
+			if !ok {
+				continue
+			}
+			seeds, err := fs.ReadDir(tree, path.Join(s.dir, "testdata/fuzz", f.Name.Name))
+			if (err != nil || len(seeds) == 0) && !callsAdd(f.Body, param) {
+				found = append(found, fmt.Sprintf("%s: %s has no seeds", s.at(f), f.Name.Name))
+			}
+		}
+	}
+	return found
+}
+
+func callsAdd(body *ast.BlockStmt, f string) bool {
+	found := false
+	ast.Inspect(body, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Add" {
+				x, ok := sel.X.(*ast.Ident)
+				found = found || ok && x.Name == f
+			}
+		}
+		return true
+	})
+	return found
+}

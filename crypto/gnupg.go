@@ -1,0 +1,184 @@
+package crypto
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// GnuPG runs the user's gpg program, which finds keys in a keyring, behind an agent or on a smartcard.
+type GnuPG struct {
+	Path string   // the program; empty: gpg, from the search path
+	Home string   // its home directory; empty: as Env says
+	Env  []string // its whole environment, TMPDIR included; nil: empty
+}
+
+// ExportPublic returns a key's public half from the keyring. ErrNoKey when it is not there.
+func (g GnuPG) ExportPublic(ctx context.Context, fpr Fingerprint) (*Key, error) {
+	k, err := g.export(ctx, fpr, "--export", nil)
+	if err != nil {
+		return nil, fmt.Errorf("export key %s: %w", fpr, err)
+	}
+	return k, nil
+}
+
+// ExportSecret returns a key with its secret half, unlocked when passphrase is not
+// nil. With a nil passphrase the agent asks for one where it can. ErrNoKey when
+// the secret is not there or is on a smartcard.
+func (g GnuPG) ExportSecret(ctx context.Context, fpr Fingerprint, passphrase []byte) (*Key, error) {
+	k, err := g.export(ctx, fpr, "--export-secret-keys", passphrase)
+	if err == nil && !k.HasSecret() {
+		err = fmt.Errorf("%w: gpg cannot export its secret half (on a smartcard?)", ErrNoKey)
+	}
+	if err == nil && passphrase != nil && k.Locked() {
+		err = k.Unlock(passphrase)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("export secret key %s: %w", fpr, err)
+	}
+	return k, nil
+}
+
+// Decrypt has gpg decrypt a small message, at most 1 MiB. With a nil passphrase the
+// agent asks for one, or for the smartcard's PIN, where it needs it. The error is ErrNoKey, ErrPassphrase or gpg's own.
+func (g GnuPG) Decrypt(ctx context.Context, armored, passphrase []byte) ([]byte, error) {
+	plain, status, err := g.run(ctx, armored, passphrase, "--decrypt")
+	if err == nil && !status.has("DECRYPTION_OKAY") {
+		err = ErrIntegrity
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decrypt with gpg: %w", err)
+	}
+	return plain, nil
+}
+
+func (g GnuPG) export(ctx context.Context, fpr Fingerprint, command string, passphrase []byte) (*Key, error) {
+	// The fingerprint becomes an argument, so it must be one.
+	fpr, err := ParseFingerprint(string(fpr))
+	if err != nil {
+		return nil, err
+	}
+	data, _, err := g.run(ctx, nil, passphrase, command, "--", string(fpr))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 0 {
+		return nil, fmt.Errorf("%w: it is not in gpg's keyring", ErrNoKey)
+	}
+	k, err := ReadKey(data)
+	if err != nil {
+		return nil, err
+	}
+	if k.Fingerprint() != fpr {
+		return nil, fmt.Errorf("gpg gave key %s instead; name the primary key", k.Fingerprint())
+	}
+	return k, nil
+}
+
+// gpgStatus is what gpg reports for machines.
+type gpgStatus string
+
+func (s gpgStatus) has(keyword string) bool {
+	for line := range strings.Lines(string(s)) {
+		if f := strings.Fields(line); len(f) >= 2 && f[1] == keyword {
+			return true
+		}
+	}
+	return false
+}
+
+// badPassphrase is libgpg-error's GPG_ERR_BAD_PASSPHRASE, in the low 16 bits of an error.
+const badPassphrase = 11
+
+func (s gpgStatus) badPassphrase() bool {
+	for line := range strings.Lines(string(s)) {
+		f := strings.Fields(line)
+		if len(f) < 4 || f[1] != "ERROR" {
+			continue
+		}
+		if code, err := strconv.ParseUint(f[3], 10, 32); err == nil && code&0xFFFF == badPassphrase {
+			return true
+		}
+	}
+	return false
+}
+
+// run runs gpg with a passphrase through a pipe. Its output is bounded.
+func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string) ([]byte, gpgStatus, error) {
+	const statusFD, passphraseFD = 3, 4
+	path := g.Path
+	if path == "" {
+		path = "gpg"
+	}
+	options := []string{"--batch", "--no-verbose", "--status-fd", strconv.Itoa(statusFD)}
+	if g.Home != "" {
+		options = append(options, "--homedir", g.Home)
+	}
+	if passphrase != nil {
+		options = append(options, "--pinentry-mode", "loopback", "--passphrase-fd", strconv.Itoa(passphraseFD))
+	}
+	cmd := exec.CommandContext(ctx, path, append(options, args...)...)
+	cmd.Env = append([]string{}, g.Env...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	stdout, stderr := &boundedBuffer{max: keysMax}, &boundedBuffer{max: 64 << 10}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+
+	status, statusW, err := os.Pipe()
+	if err != nil {
+		return nil, "", fmt.Errorf("run %s: %w", path, err)
+	}
+	defer status.Close()
+	pass, passW, err := os.Pipe()
+	if err != nil {
+		statusW.Close()
+		return nil, "", fmt.Errorf("run %s: %w", path, err)
+	}
+	cmd.ExtraFiles = []*os.File{statusW, pass}
+	err = cmd.Start()
+	statusW.Close()
+	pass.Close()
+	if err != nil {
+		passW.Close()
+		return nil, "", fmt.Errorf("run %s: %w", path, err)
+	}
+	go func() {
+		defer passW.Close()
+		// A gpg that does not read it fails, and says why.
+		_, _ = passW.Write(append(bytes.Clone(passphrase), '\n'))
+	}()
+	// An agent that gpg starts does not inherit the pipe, so this ends with gpg.
+	report, _ := io.ReadAll(io.LimitReader(status, 1<<20))
+	err = cmd.Wait()
+	s := gpgStatus(report)
+	switch {
+	case err == nil:
+		return stdout.data, s, nil
+	case ctx.Err() != nil:
+		return nil, s, ctx.Err()
+	case s.badPassphrase():
+		return nil, s, ErrPassphrase
+	case s.has("NO_SECKEY"):
+		return nil, s, ErrNoKey
+	}
+	return nil, s, fmt.Errorf("%s: %w: %s", path, err, strings.TrimSpace(string(stderr.data)))
+}
+
+// boundedBuffer refuses more than max bytes, upon which the program's pipe is closed.
+type boundedBuffer struct {
+	data []byte
+	max  int
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	if len(p) > b.max-len(b.data) {
+		return 0, errors.New("output is too long")
+	}
+	b.data = append(b.data, p...)
+	return len(p), nil
+}

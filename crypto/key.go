@@ -1,0 +1,276 @@
+package crypto
+
+import (
+	"bytes"
+	gocrypto "crypto"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/eddsa"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/ProtonMail/go-crypto/openpgp/s2k"
+)
+
+// Fingerprint names a key: the 40 upper-case hexadecimal digits of its version 4 primary key.
+type Fingerprint string
+
+// ParseFingerprint reads a fingerprint as people write it: in either case, with
+// spaces, with a leading 0x.
+func ParseFingerprint(s string) (Fingerprint, error) {
+	digits := strings.ToUpper(strings.Join(strings.Fields(s), ""))
+	digits = strings.TrimPrefix(digits, "0X")
+	if raw, err := hex.DecodeString(digits); err != nil || len(raw) != 20 {
+		return "", fmt.Errorf("parse fingerprint %q: not 40 hexadecimal digits", s)
+	}
+	return Fingerprint(digits), nil
+}
+
+// KeyError says why a key cannot do what it should.
+type KeyError struct {
+	Fingerprint Fingerprint
+	Problem     string // "expired on …", "revoked", and the like
+}
+
+func (e *KeyError) Error() string { return fmt.Sprintf("key %s: %s", e.Fingerprint, e.Problem) }
+
+// Key is an OpenPGP version 4 key, with or without its secret half. But for Unlock it
+// does not change, and is safe for concurrent use.
+type Key struct {
+	name    string
+	primary *part
+	subkeys []*part
+}
+
+// part is a primary key or a subkey, with what its self-signatures say.
+type part struct {
+	pub    *packet.PublicKey
+	secret *packet.PrivateKey // nil: not at hand; may be a dummy
+	proof  []byte             // user IDs and self-signatures that stand behind it, as packets
+
+	sign, encrypt bool
+	expires       time.Time // zero: never
+	retired       time.Time // zero: not
+	revoked       bool      // for all times
+	unsupported   bool      // not a kind of key that nightjar uses
+}
+
+func (k *Key) parts() []*part { return append([]*part{k.primary}, k.subkeys...) }
+
+// Fingerprint returns the primary key's.
+func (k *Key) Fingerprint() Fingerprint {
+	return Fingerprint(strings.ToUpper(hex.EncodeToString(k.primary.pub.Fingerprint)))
+}
+
+// Name returns the primary user ID, which may hold any bytes, or be empty.
+func (k *Key) Name() string { return k.name }
+
+// HasSecret says whether any secret part is in the key, locked or not. Those that are
+// on a smartcard or offline are not.
+func (k *Key) HasSecret() bool {
+	for _, p := range k.parts() {
+		if p.hasSecret() {
+			return true
+		}
+	}
+	return false
+}
+
+// Locked says whether a secret part is still under its passphrase.
+func (k *Key) Locked() bool {
+	for _, p := range k.parts() {
+		if p.hasSecret() && p.secret.Encrypted {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *part) hasSecret() bool { return p.secret != nil && !p.secret.Dummy() }
+
+// Unlock takes the passphrase off all secret parts. A wrong one is ErrPassphrase.
+func (k *Key) Unlock(passphrase []byte) error {
+	var locked []*packet.PrivateKey
+	for _, p := range k.parts() {
+		if p.hasSecret() && p.secret.Encrypted {
+			locked = append(locked, p.secret)
+		}
+	}
+	if err := packet.DecryptPrivateKeys(locked, passphrase); err != nil {
+		return fmt.Errorf("unlock key %s: %w", k.Fingerprint(), ErrPassphrase)
+	}
+	return nil
+}
+
+// Public returns the key without its secret half.
+func (k *Key) Public() *Key {
+	strip := func(p *part) *part {
+		public := *p
+		public.secret = nil
+		return &public
+	}
+	public := &Key{name: k.name, primary: strip(k.primary)}
+	for _, p := range k.subkeys {
+		public.subkeys = append(public.subkeys, strip(p))
+	}
+	return public
+}
+
+// Certificate returns the public key in binary form, with its valid
+// self-signatures and without those of others.
+func (k *Key) Certificate() []byte {
+	var buf bytes.Buffer
+	for _, p := range k.parts() {
+		// A bytes.Buffer takes all that is written to it, and a key that was parsed can be serialized.
+		_ = p.pub.Serialize(&buf)
+		buf.Write(p.proof)
+	}
+	return buf.Bytes()
+}
+
+// ArmorPublic returns Certificate in armor.
+func (k *Key) ArmorPublic() ([]byte, error) {
+	return armored("PGP PUBLIC KEY BLOCK", k.Certificate())
+}
+
+// ArmorSecret returns the secret key in armor, under the passphrase, or unprotected when
+// that is empty. The key itself stays as it is, and must not be locked.
+func (k *Key) ArmorSecret(passphrase []byte) ([]byte, error) {
+	return k.armorSecret(passphrase, s2kCount)
+}
+
+// s2kCount is how many bytes are hashed to make a key of a passphrase: all that the format allows.
+const s2kCount = 65011712
+
+func (k *Key) armorSecret(passphrase []byte, count int) ([]byte, error) {
+	if !k.HasSecret() {
+		return nil, fmt.Errorf("armor key %s: it has no secret half", k.Fingerprint())
+	}
+	if k.Locked() {
+		return nil, fmt.Errorf("armor key %s: %w", k.Fingerprint(), ErrLocked)
+	}
+	parts := k.parts()
+	secrets := make([]*packet.PrivateKey, len(parts))
+	for i, p := range parts {
+		if p.secret != nil {
+			secret := *p.secret
+			secrets[i] = &secret
+		}
+	}
+	if len(passphrase) > 0 {
+		config := &packet.Config{
+			DefaultCipher: packet.CipherAES256,
+			S2KConfig:     &s2k.Config{S2KMode: s2k.IteratedSaltedS2K, S2KCount: count, Hash: gocrypto.SHA256},
+		}
+		if err := packet.EncryptPrivateKeys(secrets, passphrase, config); err != nil {
+			return nil, fmt.Errorf("armor key %s: %w", k.Fingerprint(), err)
+		}
+	}
+	var buf bytes.Buffer
+	for i, p := range parts {
+		if secrets[i] == nil {
+			if i == 0 {
+				return nil, fmt.Errorf("armor key %s: its primary secret is on a smartcard", k.Fingerprint())
+			}
+			continue
+		}
+		if err := secrets[i].Serialize(&buf); err != nil {
+			return nil, fmt.Errorf("armor key %s: %w", k.Fingerprint(), err)
+		}
+		buf.Write(p.proof)
+	}
+	return armored("PGP PRIVATE KEY BLOCK", buf.Bytes())
+}
+
+// CanEncrypt returns nil when one can encrypt to the key at that time, or a *KeyError.
+func (k *Key) CanEncrypt(now time.Time) error {
+	_, err := k.encryptPart(now)
+	return err
+}
+
+// CanSign returns nil when the key may sign at that time, or a *KeyError. It does not ask for
+// the secret half.
+func (k *Key) CanSign(now time.Time) error {
+	_, err := k.pick(now, "sign", func(p *part) bool { return p.sign })
+	return err
+}
+
+func (k *Key) encryptPart(now time.Time) (*part, error) {
+	return k.pick(now, "encrypt", func(p *part) bool { return p.encrypt })
+}
+
+// signPart returns the part to sign with, whose secret is there and unlocked.
+func (k *Key) signPart(now time.Time) (*part, error) {
+	if err := k.CanSign(now); err != nil {
+		return nil, err
+	}
+	p, err := k.pick(now, "sign", func(p *part) bool { return p.sign && p.hasSecret() })
+	if err != nil {
+		return nil, &KeyError{k.Fingerprint(), "the secret half of its signing key is not at hand (offline or on a smartcard?)"}
+	}
+	if p.secret.Encrypted {
+		return nil, fmt.Errorf("key %s: %w", k.Fingerprint(), ErrLocked)
+	}
+	return p, nil
+}
+
+// pick returns the newest usable part that is fit, a subkey rather than the primary.
+func (k *Key) pick(now time.Time, purpose string, fit func(*part) bool) (*part, error) {
+	if problem := k.primary.problemAt(now); problem != "" {
+		return nil, &KeyError{k.Fingerprint(), problem}
+	}
+	var best *part
+	problem := "cannot " + purpose
+	for _, p := range append(k.subkeys[:len(k.subkeys):len(k.subkeys)], k.primary) {
+		if !fit(p) {
+			continue
+		}
+		if why := p.problemAt(now); why != "" {
+			problem = fmt.Sprintf("the subkey to %s with: %s", purpose, why)
+			continue
+		}
+		if best == nil || p != k.primary && p.pub.CreationTime.After(best.pub.CreationTime) {
+			best = p
+		}
+	}
+	if best == nil {
+		return nil, &KeyError{k.Fingerprint(), problem}
+	}
+	return best, nil
+}
+
+// problemAt says what keeps the part from being used, or from having been used, at that
+// time; the empty string when nothing does. A zero time leaves out expiry and retirement.
+func (p *part) problemAt(at time.Time) string {
+	switch {
+	case p.unsupported:
+		return "this kind of key is not supported (RSA of 2048 to 8192 bits and curve25519 of version 4 are)"
+	case p.revoked:
+		return "revoked"
+	case at.IsZero():
+		return ""
+	case !p.retired.IsZero() && !at.Before(p.retired):
+		return "revoked (retired on " + p.retired.UTC().Format(time.DateOnly) + ")"
+	case !p.expires.IsZero() && !at.Before(p.expires):
+		return "expired on " + p.expires.UTC().Format(time.DateOnly)
+	}
+	return ""
+}
+
+// supported says whether nightjar, and GnuPG 2.2, can use a key of this kind.
+func supported(pub *packet.PublicKey) bool {
+	switch pub.PubKeyAlgo {
+	case packet.PubKeyAlgoRSA:
+		bits, err := pub.BitLength()
+		return err == nil && bits >= 2048 && bits <= 8192
+	case packet.PubKeyAlgoEdDSA:
+		curve, err := pub.Curve()
+		point, ok := pub.PublicKey.(*eddsa.PublicKey)
+		return err == nil && curve == packet.Curve25519 && ok && len(point.X) == 32
+	case packet.PubKeyAlgoECDH:
+		curve, err := pub.Curve()
+		return err == nil && curve == packet.Curve25519
+	}
+	return false
+}

@@ -1,0 +1,234 @@
+package crypto
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+)
+
+const (
+	keysMax  = 1 << 20 // a file of keys, in bytes
+	partsMax = 256     // primary keys and subkeys in it
+)
+
+// ReadKey reads the one key that data holds.
+func ReadKey(data []byte) (*Key, error) {
+	keys, err := ReadKeys(data)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) != 1 {
+		return nil, fmt.Errorf("read key: found %d keys instead of one", len(keys))
+	}
+	return keys[0], nil
+}
+
+// ReadKeys reads version 4 keys, binary or in armored blocks with any text
+// around them, at most 1 MiB. A key that is there with and without its secret half counts once, with it.
+// Whether a key can be used is not asked here. There is at least one, or an error.
+func ReadKeys(data []byte) ([]*Key, error) {
+	keys, err := readKeys(data)
+	if err != nil {
+		return nil, fmt.Errorf("read keys: %w", err)
+	}
+	return keys, nil
+}
+
+func readKeys(data []byte) ([]*Key, error) {
+	if len(data) > keysMax {
+		return nil, fmt.Errorf("%d bytes are too many", len(data))
+	}
+	binary, err := dearmorKeys(data)
+	if err != nil {
+		return nil, err
+	}
+	var keys []*Key
+	at := make(map[Fingerprint]int)
+	blocks, err := splitKeys(binary)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range blocks {
+		k, err := b.key()
+		if err != nil {
+			return nil, err
+		}
+		i, seen := at[k.Fingerprint()]
+		switch {
+		case !seen:
+			at[k.Fingerprint()] = len(keys)
+			keys = append(keys, k)
+		case k.HasSecret() && !keys[i].HasSecret():
+			keys[i] = k
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("no key in it")
+	}
+	return keys, nil
+}
+
+// dearmorKeys returns data itself when it is binary, or else the contents of all its armored key blocks.
+func dearmorKeys(data []byte) ([]byte, error) {
+	if len(data) > 0 && data[0]&0x80 != 0 {
+		return data, nil
+	}
+	var out []byte
+	for len(data) > 0 {
+		line, _, _ := bytes.Cut(data, []byte("\n"))
+		switch string(bytes.TrimSpace(line)) {
+		case "-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----BEGIN PGP PRIVATE KEY BLOCK-----":
+			end := bytes.Index(data, []byte("-----END PGP "))
+			if end < 0 {
+				return nil, errors.New("armored key is truncated")
+			}
+			block, err := armor.Decode(bytes.NewReader(append(data[:end:end], "-----END-----\n"...)))
+			if err != nil {
+				return nil, fmt.Errorf("armored key: %w", err)
+			}
+			body, err := io.ReadAll(block.Body)
+			if err != nil {
+				return nil, fmt.Errorf("armored key: %w", err)
+			}
+			out = append(out, body...)
+			data = data[end:]
+		default:
+			data = data[min(len(line)+1, len(data)):]
+		}
+	}
+	return out, nil
+}
+
+// rawPart is a key packet with the packets that belong to it.
+type rawPart struct {
+	tag     byte
+	body    []byte
+	follows []rawPacket // user IDs and signatures
+}
+
+type rawPacket struct {
+	tag  byte
+	body []byte
+}
+
+// rawKey is a primary key and its subkeys.
+type rawKey []rawPart
+
+func splitKeys(data []byte) ([]rawKey, error) {
+	var keys []rawKey
+	for parts := 0; len(data) > 0; {
+		tag, body, rest, err := nextPacket(data)
+		if err != nil {
+			return nil, err
+		}
+		data = rest
+		last := len(keys) - 1
+		if last < 0 && tag != tagPublicKey && tag != tagSecretKey {
+			return nil, errors.New("not an OpenPGP key")
+		}
+		switch tag {
+		case tagPublicKey, tagSecretKey:
+			keys = append(keys, rawKey{{tag: tag, body: body}})
+			parts++
+		case tagPublicSubkey, tagSecretSubkey:
+			keys[last] = append(keys[last], rawPart{tag: tag, body: body})
+			parts++
+		default:
+			p := &keys[last][len(keys[last])-1]
+			p.follows = append(p.follows, rawPacket{tag, body})
+		}
+		if parts > partsMax {
+			return nil, errors.New("too many keys and subkeys in it")
+		}
+	}
+	return keys, nil
+}
+
+func (r rawKey) key() (*Key, error) {
+	primary, err := r[0].part()
+	if err != nil {
+		return nil, fmt.Errorf("primary key: %w", err)
+	}
+	k := &Key{primary: primary}
+	k.readPrimary(r[0].follows)
+	for _, raw := range r[1:] {
+		p, err := raw.part()
+		if err != nil {
+			// GnuPG, too, uses the rest of a key with a subkey of an unknown kind.
+			if errors.As(err, new(pgperrors.UnsupportedError)) {
+				continue
+			}
+			return nil, fmt.Errorf("subkey: %w", err)
+		}
+		if k.readSubkey(p, raw.follows) {
+			k.subkeys = append(k.subkeys, p)
+		}
+	}
+	return k, nil
+}
+
+// part parses the key packet itself.
+func (r rawPart) part() (*part, error) {
+	if len(r.body) < 6 || r.body[0] != 4 {
+		return nil, pgperrors.UnsupportedError("key is not of version 4")
+	}
+	publicTag := r.tag
+	switch r.tag {
+	case tagSecretKey:
+		publicTag = tagPublicKey
+	case tagSecretSubkey:
+		publicTag = tagPublicSubkey
+	}
+	parsed, err := parsePacket(publicTag, r.body)
+	if err != nil {
+		return nil, err
+	}
+	pub, ok := parsed.(*packet.PublicKey)
+	if !ok {
+		return nil, errPacket
+	}
+	p := &part{pub: pub, unsupported: !supported(pub)}
+	if r.tag == publicTag || p.unsupported {
+		return p, nil
+	}
+	if p.secret, err = r.secret(pub); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// secret parses the packet's secret half: nil when it is on a smartcard.
+func (r rawPart) secret(pub *packet.PublicKey) (*packet.PrivateKey, error) {
+	var buf bytes.Buffer
+	if err := pub.Serialize(&buf); err != nil {
+		return nil, err
+	}
+	_, public, _, err := nextPacket(buf.Bytes())
+	if err != nil || !bytes.HasPrefix(r.body, public) || len(r.body) == len(public) {
+		return nil, errPacket
+	}
+	protected := r.body[len(public):]
+	switch protected[0] {
+	case 0:
+	case byte(packet.S2KSHA1), byte(packet.S2KCHECKSUM):
+		if len(protected) >= 8 && protected[2] == 101 && string(protected[4:8]) == "GNU\x02" {
+			return nil, nil
+		}
+	default:
+		return nil, errors.New("secret key is protected in a way that is not supported")
+	}
+	parsed, err := parsePacket(r.tag, r.body)
+	if err != nil {
+		return nil, fmt.Errorf("secret key: %w", err)
+	}
+	secret, ok := parsed.(*packet.PrivateKey)
+	if !ok {
+		return nil, errPacket
+	}
+	return secret, nil
+}

@@ -1,0 +1,263 @@
+package tree
+
+import (
+	"bytes"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// wire joins hand-made parts of an encoding.
+func wire(parts ...any) []byte {
+	var b []byte
+	for _, p := range parts {
+		switch p := p.(type) {
+		case int:
+			b = append(b, byte(p))
+		case string:
+			b = append(b, p...)
+		case []byte:
+			b = append(b, p...)
+		}
+	}
+	return b
+}
+
+// The parts of an entry of mode 0 and with owner 0, up to its extended attributes.
+var (
+	regular = wire(0x80, 0x80, 2)
+	dir     = wire(0x80, 0x80, 1)
+	fifo    = wire(0x80, 0x20)
+	times   = wire(0, 0, 0, 0)
+	owners  = wire(1, 0, 0, 0, 0)
+)
+
+func TestDecodeRefuses(t *testing.T) {
+	huge := wire(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)
+	id := make([]byte, 32)
+	plain := wire(1, "f", fifo, 0, 0, times, 0, 1, 0, 0)
+	file := func(parts ...any) []byte {
+		return wire(0, owners, 1, 1, "f", regular, 0, 0, times, 0, 1, wire(parts...))
+	}
+	folder := func(parts ...any) []byte {
+		return wire(0, owners, 1, 1, "f", dir, 0, 0, times, 0, 1, 0, wire(parts...))
+	}
+	if _, err := Decode(wire(0, owners, 1, plain)); err != nil {
+		t.Fatalf("plain entry: %v", err)
+	}
+	if _, err := Decode(file(5, 0, 0, 1, 5<<1, id)); err != nil {
+		t.Fatalf("plain file: %v", err)
+	}
+	for _, tt := range []struct {
+		problem string
+		tree    []byte
+	}{
+		{"truncated", nil},
+		{"unknown version 1", wire(1, owners, 1, plain)},
+		{"no entries", wire(0, 0, 0)},
+		{"1 bytes too many", wire(0, owners, 1, plain, 0)},
+		{"more than 65536", wire(0, huge)},
+		{"more than 65536", wire(0, 0x81, 0x80, 4)},
+		{"truncated", wire(0, 0x80, 0x80, 4)},
+		{"64 bits", wire(0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2)},
+		{"64 bits", wire(0, bytes.Repeat([]byte{0x80}, 20))},
+		{"shortest", wire(0, 0x81, 0, owners[1:], 1, plain)},
+		{"more than 9223372036854775807", wire(0, owners, huge, plain)},
+		{"truncated", wire(0, owners, 2, plain)},
+		{"more than 4294967295", wire(0, 1, 0x80, 0x80, 0x80, 0x80, 0x10, 0, 0, 0, 1, plain)},
+		{"more than 256", wire(0, 1, 0, 0, 0x81, 2, make([]byte, 300))},
+		{"listed twice", wire(0, 2, owners[1:], owners[1:], 1, plain)},
+		{"owner without", wire(0, 2, owners[1:], 1, 0, 0, 0, 1, plain)},
+		{"owner 0 out of order", wire(0, 0, 1, plain)},
+		{"owner 1 out of order", wire(0, owners, 1, 1, "f", fifo, 0, 1, times, 0, 1, 0, 0)},
+		{"owner 1 out of order", wire(0, 2, owners[1:], 1, 0, 0, 0, 1, 1, "f", fifo, 0, 1, times, 0, 1, 0, 0)},
+		{"does not follow", wire(0, owners, 2, plain, plain)},
+		{"does not follow", wire(0, owners, 2, plain, 1, "e", plain[2:])},
+		{"empty name", wire(0, owners, 1, 0, plain[2:], 0)},
+		{"reserved", wire(0, owners, 1, 1, ".", plain[2:])},
+		{"reserved", wire(0, owners, 1, 2, "..", plain[2:])},
+		{"slash", wire(0, owners, 1, 3, "a/b", plain[2:])},
+		{"NUL", wire(0, owners, 1, 2, "a\x00", plain[2:])},
+		{"more than 4096", wire(0, owners, 1, 0x81, 0x20, make([]byte, 5000))},
+		{"truncated", wire(0, owners, 1, 0x80, 0x20, make([]byte, 4000))},
+		{"no known type", wire(0, owners, 1, 1, "f", 0, 0, 0, times, 0, 1, 0, 0, 0)},
+		{"no known type", wire(0, owners, 1, 1, "f", 0x80, 0xe0, 3, 0, 0, times, 0, 1, 0, 0)},
+		{"more than 65535", wire(0, owners, 1, 1, "f", 0x80, 0x80, 6, 0, 0, times, 0, 1, 0, 0)},
+		{"unknown flags", wire(0, owners, 1, 1, "f", fifo, 2, 0, times, 0, 1, 0, 0)},
+		{"more than 999999999", wire(0, owners, 1, 1, "f", fifo, 0, 0, 0, 0x80, 0x94, 0xeb, 0xdc, 3, 0, 0, 0, 1, 0, 0)},
+		{"no regular file", wire(0, owners, 1, 1, "f", fifo, 0, 0, times, 0, 1, 7, 0)},
+		{"more than 2", wire(0, owners, 1, 1, "f", fifo, 0, 0, times, 0, 1, 0, 3)},
+		{"size 1, but", file(1, 0, 0, 0)},
+		{"size 4, but", file(4, 0, 0, 1, 5<<1, id)},
+		{"more than 9223372036854775807", file(huge, 0, 0, 0)},
+		{"more than 8", file(5, 0, 9, 1, 5<<1, id)},
+		{"no items at level 1", file(0, 0, 1, 0)},
+		{"hole at level 1", file(5, 0, 1, 1, 5<<1|1)},
+		{"length 0", file(0, 0, 0, 1, 0, id)},
+		{"length 0", file(0, 0, 0, 1, 1)},
+		{"chunk of", file(0x81, 0x80, 0x80, 4, 0, 0, 1, 0x82, 0x80, 0x80, 8, id)},
+		{"63 bits", file(0, 0, 0, 2, huge, huge)},
+		{"truncated", file(5, 0, 0, 1, 5<<1, id[1:])},
+		{"truncated", file(5, 0, 0, 0x80, 0x80, 4, 5<<1, id)},
+		{"more than 65536", file(5, 0, 0, 0x81, 0x80, 4)},
+		{"hole outside", folder(0, 0, 1, 5<<1|1)},
+		{"truncated", folder(1, 5, 1, 1, "a", 9, 0, 0)},
+		{"attributes: at byte 1: none", folder(1, 1, 0, 0, 0)},
+		{"1 bytes too many", folder(1, 5, 1, 1, "a", 0, 0, 0, 0)},
+		{"more than 4096", folder(1, 0x81, 0x20, make([]byte, 5000))},
+		{"not 4097 to", folder(2, 0, 1, 5<<1, id, 0, 0)},
+		{"hole outside", folder(2, 0, 1, 0x81, 0x80, 2, 0, 0)},
+		{"not 4097 to", folder(2, 1, 1, 0x82, 0x80, 0x80, 0x10, id, 0, 0)},
+		{"more than 4096", wire(0, owners, 1, 1, "f", 0x80, 0xc0, 2, 0, 0, times, 0, 1, 0, 0, 0x81, 0x20, make([]byte, 5000))},
+		{"more than 1048576", make([]byte, MaxTree+1)},
+	} {
+		nodes, err := Decode(tt.tree)
+		if err == nil || !strings.Contains(err.Error(), tt.problem) || nodes != nil {
+			t.Errorf("%.40x: want %q, got %v, %v", tt.tree, tt.problem, nodes, err)
+		}
+	}
+}
+
+// TestDecodeDamaged cuts a tree short everywhere, and flips every bit: what still decodes is the encoding of what it decodes to.
+func TestDecodeDamaged(t *testing.T) {
+	tree := encodeOne(t, sampleNodes())
+	for i := range tree {
+		if _, err := Decode(tree[:i]); err == nil {
+			t.Errorf("decodes %d of %d bytes", i, len(tree))
+		}
+	}
+	decoded := 0
+	for i := range 8 * len(tree) {
+		b := bytes.Clone(tree)
+		b[i/8] ^= 1 << (i % 8)
+		nodes, err := Decode(b)
+		if err != nil {
+			continue
+		}
+		decoded++
+		if got := encodeOne(t, nodes); !bytes.Equal(got, b) {
+			t.Fatalf("bit %d: %x decodes and encodes to %x", i, b, got)
+		}
+	}
+	if decoded == 0 || decoded == 8*len(tree) {
+		t.Errorf("%d of %d decode", decoded, 8*len(tree))
+	}
+}
+
+// TestDecodeKeeps shows that nodes do not change with the bytes that they came from, or with each other.
+func TestDecodeKeeps(t *testing.T) {
+	want := sampleNodes()
+	tree := encodeOne(t, want)
+	got, err := Decode(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(tree)
+	for i := range got {
+		_ = append(got[i].Contents.Items, Item{Length: 1})
+		_ = append(got[i].Xattrs, Xattr{Name: "x"})
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Error("nodes changed")
+	}
+}
+
+// TestDecodeMemory bounds what hostile trees cost: many of the shortest entries, and many of the shortest items.
+func TestDecodeMemory(t *testing.T) {
+	n := wire(0xe8, 0xfb, 3) // 65,000
+	items := wire(0, owners, 16)
+	for i := range 16 {
+		items = wire(items, 1, "abcdefghijklmnop"[i:i+1], regular, 0, 0, times, 0, 1, n, 0, 0, n, bytes.Repeat([]byte{3}, 65_000))
+	}
+	for name, tree := range map[string][]byte{
+		"entries": wire(0, owners, 0x90, 0xc2, 4, make([]byte, MaxTree-9)), // 74,000
+		"items":   items,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Decode(tree)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got < 8*MaxTree || got > 64*MaxTree || (err == nil) != (name == "items") {
+			t.Errorf("%s: %d bytes allocated for %d, %v", name, got, len(tree), err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encodeOne(f, sampleNodes()))
+	for _, n := range sampleNodes() {
+		f.Add(encodeOne(f, []Node{n}))
+	}
+	f.Add([]byte{0, 0, 0})
+	f.Fuzz(func(t *testing.T, tree []byte) {
+		nodes, err := Decode(tree)
+		if err != nil {
+			if nodes != nil {
+				t.Fatal("nodes beside an error")
+			}
+			return
+		}
+		if got := encodeOne(t, nodes); !bytes.Equal(got, tree) {
+			t.Fatalf("%x decodes and encodes to %x", tree, got)
+		}
+	})
+}
+
+func TestXattrs(t *testing.T) {
+	want := []Xattr{{"security.selinux", []byte("x\x00")}, {"user.a", []byte{}}, {"user.big", make([]byte, 100_000)}}
+	b, err := EncodeXattrs(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeXattrs(b)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if b, err := EncodeXattrs(nil); len(b) > 0 || err != nil {
+		t.Errorf("none encode to %x, %v", b, err)
+	}
+	for problem, xattrs := range map[string][]Xattr{
+		"without a name":      {{Name: ""}},
+		"of 256 bytes":        {{Name: strings.Repeat("n", 256)}},
+		"NUL":                 {{Name: "a\x00"}},
+		`"a" does not follow`: {{Name: "a"}, {Name: "a"}},
+		"more than 65536":     make([]Xattr, 65537),
+		"more than 16777216":  {{Name: "a", Value: make([]byte, MaxXattrs)}},
+	} {
+		if _, err := EncodeXattrs(xattrs); err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("want %q, got %v", problem, err)
+		}
+	}
+	for problem, b := range map[string][]byte{
+		"none":                   {0},
+		"truncated":              {},
+		"at byte 3: truncated":   wire(0x80, 0x80, 4, make([]byte, 100)),
+		"at byte 4: truncated":   wire(1, 1, "a", 9, "bc"),
+		"without a name":         wire(1, 0, 1, "b"),
+		"more than 255":          wire(1, 0x80, 2, make([]byte, 300)),
+		"NUL":                    wire(1, 1, 0, 0),
+		`"a" does not follow "b`: wire(2, 1, "b", 0, 1, "a", 0),
+		"too many":               wire(1, 1, "a", 0, 0),
+		"more than 16777216":     make([]byte, MaxXattrs+1),
+	} {
+		if xattrs, err := DecodeXattrs(b); err == nil || !strings.Contains(err.Error(), problem) || xattrs != nil {
+			t.Errorf("%.20x: want %q, got %v", b, problem, err)
+		}
+	}
+}
+
+func FuzzDecodeXattrs(f *testing.F) {
+	f.Add(wire(1, 1, "a", 0))
+	f.Add(wire(2, 2, "ab", 3, "xyz", 3, "abc", 0))
+	f.Add([]byte{0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		xattrs, err := DecodeXattrs(b)
+		if err != nil {
+			return
+		}
+		if got, err := EncodeXattrs(xattrs); err != nil || !bytes.Equal(got, b) {
+			t.Fatalf("%x decodes and encodes to %x, %v", b, got, err)
+		}
+	})
+}

@@ -1,0 +1,107 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"nightjar/chunk"
+)
+
+// Walk calls f for each item of level 0 in order, fetching lists through get, which answers for their ids. It holds one list
+// of each level in memory. Errors of get and f come back wrapped or as they are, and end the walk.
+func Walk(c Contents, get func(id chunk.ID) ([]byte, error), f func(Item) error) error {
+	if _, err := c.check(); err != nil {
+		return fmt.Errorf("walk contents: %w", err)
+	}
+	return walk(c.Level, c.Items, get, f)
+}
+
+// walk goes through items that have been checked.
+func walk(level int, items []Item, get func(id chunk.ID) ([]byte, error), f func(Item) error) error {
+	for _, item := range items {
+		if level == 0 {
+			if err := f(item); err != nil {
+				return err
+			}
+			continue
+		}
+		list, err := getList(level-1, item, get)
+		if err != nil {
+			return fmt.Errorf("list %v: %w", item.ID, err)
+		}
+		if err := walk(level-1, list, get, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// getList fetches the list that item stands for; its items are of the level given.
+func getList(level int, item Item, get func(id chunk.ID) ([]byte, error)) ([]Item, error) {
+	b, err := get(item.ID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := DecodeList(b)
+	if err != nil {
+		return nil, err
+	}
+	size, err := checkItems(level, list)
+	if err != nil {
+		return nil, err
+	}
+	if size != item.Length {
+		return nil, fmt.Errorf("items of %d bytes, not %d", size, item.Length)
+	}
+	return list, nil
+}
+
+// errStop ends a walk that nobody wants the rest of.
+var errStop = errors.New("stop")
+
+// Nodes iterates over a directory's entries in order of names, fetching trees and lists through get as it goes. An error is
+// the last that it yields. The nodes are the caller's to keep.
+func Nodes(c Contents, get func(id chunk.ID) ([]byte, error)) iter.Seq2[*Node, error] {
+	return func(yield func(*Node, error) bool) {
+		last := ""
+		err := Walk(c, get, func(item Item) error {
+			nodes, err := getTree(item, last, get)
+			if err != nil {
+				return fmt.Errorf("tree %v: %w", item.ID, err)
+			}
+			for i := range nodes {
+				if !yield(&nodes[i], nil) {
+					return errStop
+				}
+			}
+			last = nodes[len(nodes)-1].Name
+			return nil
+		})
+		if err != nil && err != errStop {
+			yield(nil, err)
+		}
+	}
+}
+
+// getTree fetches the tree that item stands for, whose names must follow last.
+func getTree(item Item, last string, get func(id chunk.ID) ([]byte, error)) ([]Node, error) {
+	if item.Hole {
+		return nil, errors.New("hole in a directory")
+	}
+	b, err := get(item.ID)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) != item.Length {
+		return nil, fmt.Errorf("%d bytes, not %d", len(b), item.Length)
+	}
+	nodes, err := Decode(b)
+	if err != nil {
+		return nil, err
+	}
+	if nodes[0].Name <= last {
+		return nil, fmt.Errorf("name %q does not follow %q", nodes[0].Name, last)
+	}
+	return nodes, nil
+}

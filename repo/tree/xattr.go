@@ -1,0 +1,95 @@
+package tree
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	maxXattrs    = 65536
+	maxXattrName = 255 // the kernel's bound
+	minXattr     = 3
+)
+
+// EncodeXattrs encodes attributes, which must ascend by name. None are no bytes. A node of which more than InlineXattrs
+// come out names them as XattrContents.
+func EncodeXattrs(xattrs []Xattr) ([]byte, error) { return appendXattrs(nil, xattrs) }
+
+func appendXattrs(b []byte, xattrs []Xattr) ([]byte, error) {
+	if len(xattrs) == 0 {
+		return b, nil
+	}
+	if len(xattrs) > maxXattrs {
+		return nil, fmt.Errorf("encode attributes: %d, more than %d", len(xattrs), maxXattrs)
+	}
+	start := len(b)
+	b = binary.AppendUvarint(b, uint64(len(xattrs)))
+	last := ""
+	for i := range xattrs {
+		x := &xattrs[i]
+		if err := checkXattrName(last, x.Name); err != nil {
+			return nil, fmt.Errorf("encode attributes: %w", err)
+		}
+		last = x.Name
+		b = appendString(b, x.Name)
+		b = binary.AppendUvarint(b, uint64(len(x.Value)))
+		b = append(b, x.Value...)
+		if len(b)-start > MaxXattrs {
+			return nil, fmt.Errorf("encode attributes: more than %d bytes", MaxXattrs)
+		}
+	}
+	return b, nil
+}
+
+func checkXattrName(last, name string) error {
+	switch {
+	case name == "":
+		return errors.New("attribute without a name")
+	case len(name) > maxXattrName:
+		return fmt.Errorf("attribute name of %d bytes, more than %d", len(name), maxXattrName)
+	case strings.IndexByte(name, 0) >= 0:
+		return fmt.Errorf("attribute name %q holds a NUL", name)
+	case name <= last:
+		return fmt.Errorf("attribute %q does not follow %q", name, last)
+	}
+	return nil
+}
+
+// DecodeXattrs decodes what EncodeXattrs made of at least one attribute.
+func DecodeXattrs(b []byte) ([]Xattr, error) {
+	if len(b) > MaxXattrs {
+		return nil, fmt.Errorf("decode attributes: %d bytes, more than %d", len(b), MaxXattrs)
+	}
+	return decodeXattrs(string(b))
+}
+
+func decodeXattrs(text string) ([]Xattr, error) {
+	c := cursor{text: text}
+	n := c.count(maxXattrs, minXattr)
+	if c.err == nil && n == 0 {
+		c.fail(errors.New("none"))
+	}
+	xattrs := make([]Xattr, n)
+	last := ""
+	for i := range xattrs {
+		name := c.str(maxXattrName)
+		value := c.str(MaxXattrs)
+		if c.err == nil {
+			if err := checkXattrName(last, name); err != nil {
+				c.fail(err)
+			}
+		}
+		if c.err != nil {
+			break
+		}
+		xattrs[i] = Xattr{Name: name, Value: []byte(value)}
+		last = name
+	}
+	c.end()
+	if c.err != nil {
+		return nil, fmt.Errorf("decode attributes: %w", c.err)
+	}
+	return xattrs, nil
+}

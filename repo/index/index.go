@@ -1,0 +1,358 @@
+// Package index says which pack and frame holds which chunk: the codec of the repository's index objects, and the local index
+// that is filled from them.
+//
+// The local index is a cache: a folder of immutable, sorted files, each made from a batch of index objects and merged with
+// others of its size as it ages, so that there are few at any time, and memory. A lookup costs one read in each file. What
+// is held in memory does not grow with the number of chunks but for eight bytes to sixty-three of them, and some bytes for each pack
+// while files are merged.
+//
+// Invariants: an answer is what a trusted index object said, or an error: all that is read from a file has passed a checksum. A source is known
+// as a whole or not at all. The folder may be deleted, torn by a crash, full, or shared by processes: that costs time only.
+//
+// The package does not read the repository, judge signers, or subtract what prune dropped.
+package index
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"sync"
+
+	"nightjar/chunk"
+	"nightjar/repo/pack"
+)
+
+// ErrBroken says that a file of the local index was found broken. The file has been dropped and Sources no longer names what it held:
+// Add that again, then ask again.
+var ErrBroken = errors.New("broken file in the local index")
+
+// A Source is an index object and who signed it.
+type Source struct {
+	Object ObjectID
+	Signer string // fingerprint
+}
+
+// PackInfo is what is known of a pack that holds a chunk. It is shared: do not change it.
+type PackInfo struct {
+	ID           ObjectID
+	Kind         pack.Kind
+	Size         int64  // bytes of the object
+	Session      []byte // its session-key packet
+	Stream, Data int    // offsets in the object
+	Signer       string // who signed the index object that says so
+}
+
+// A Location is one place where a chunk lies, in one form.
+type Location struct {
+	Pack        *PackInfo
+	Frame       int      // number of the frame in the pack
+	FrameOffset int64    // of the frame in the pack's plaintext
+	Stored      int      // bytes of the frame in the plaintext
+	Plain       int      // bytes that the frame decompresses to
+	Hash        [32]byte // SHA-256 of the frame's span
+	Type        pack.Type
+	Offset      int // of the blob, in what the frame decompresses to
+	Length      int // bytes of the blob
+}
+
+// Options say how an Index works.
+type Options struct {
+	Warn    func(error) // told what is wrong with the folder but stops nothing; nil: nobody. It must not call the Index
+	FlushAt int         // entries in memory at which Add flushes; 0: 524,288
+}
+
+// An Index is the local index. It is safe for concurrent use.
+type Index struct {
+	dir     string // empty: memory only
+	warn    func(error)
+	flushAt int
+	floor   int64 // weight below which files are always merged
+
+	change  sync.Mutex // held by whoever adds, retains or flushes; lookups go on meanwhile
+	retryAt int        // entries in memory at which Add flushes next
+
+	mu       sync.RWMutex
+	segments []*segment // the memory, then files by age; none: closed
+	known    map[ObjectID]bool
+	replaced map[Source]bool
+	gone     map[ObjectID]bool // from the repository
+
+	tables  cache
+	scratch sync.Pool
+}
+
+// Open opens the local index in a folder, which is made when it is missing. Broken files are dropped. With a folder that cannot be used the
+// Index works in memory, as it does without any (""). Warn hears of both; an error means wrong Options.
+func Open(dir string, o Options) (*Index, error) {
+	if o.FlushAt < 0 {
+		return nil, fmt.Errorf("open local index: cannot flush at %d entries", o.FlushAt)
+	}
+	x := &Index{dir: dir, warn: o.Warn, flushAt: o.FlushAt, floor: 64 << 10, segments: []*segment{newMemory()},
+		known: map[ObjectID]bool{}, replaced: map[Source]bool{}, gone: map[ObjectID]bool{}}
+	if x.warn == nil {
+		x.warn = func(error) {}
+	}
+	if x.flushAt == 0 {
+		x.flushAt = 512 << 10
+	}
+	x.retryAt = x.flushAt
+	x.scratch.New = func() any { return &scratch{} }
+	if dir != "" {
+		if err := x.openFolder(); err != nil {
+			x.warn(fmt.Errorf("open local index, working in memory: %w", err))
+			x.dir = ""
+		}
+	}
+	x.resolve()
+	return x, nil
+}
+
+// Sources returns what has been absorbed and need not be added, in no particular order.
+func (x *Index) Sources() []Source {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var all []Source
+	for _, g := range x.segments {
+		for i := range g.sources {
+			if g.sources[i].state != ignored {
+				all = append(all, g.sources[i].Source)
+			}
+		}
+	}
+	return all
+}
+
+// Retain forgets the sources for which keep says no: they have vanished from the repository. What they had
+// replaced counts again, or, if it was given up already, is no longer among Sources. keep must not call the Index.
+func (x *Index) Retain(keep func(ObjectID) bool) error {
+	x.change.Lock()
+	defer x.change.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.segments) == 0 {
+		return fmt.Errorf("retain in local index: %w", fs.ErrClosed)
+	}
+	for _, g := range x.segments {
+		for i := range g.sources {
+			id := g.sources[i].Object
+			if keep(id) {
+				delete(x.gone, id)
+			} else {
+				x.gone[id] = true
+			}
+		}
+	}
+	x.resolve()
+	return nil
+}
+
+// Add absorbs one index object, if it is not known already. What it replaces is forgotten, if that has the same signer.
+// It fails for an object that contradicts itself and changes nothing then. obj is not kept.
+func (x *Index) Add(src Source, obj *Object) error {
+	x.change.Lock()
+	defer x.change.Unlock()
+	entries, err := x.checkObject(obj)
+	if err == nil {
+		err = x.absorb(src, obj, entries)
+	}
+	if err != nil {
+		return fmt.Errorf("add index object %s: %w", src.Object, err)
+	}
+	if x.pending() >= x.retryAt {
+		x.flush()
+	}
+	return nil
+}
+
+// checkObject returns the number of the object's entries.
+func (x *Index) checkObject(obj *Object) (entries int, err error) {
+	for i := range obj.Runs {
+		for j := range obj.Runs[i].Packs {
+			p := &obj.Runs[i].Packs[j]
+			if err := p.check(); err != nil {
+				return 0, err
+			}
+			if len(p.Directory.Frames) > pack.MaxFrames {
+				return 0, fmt.Errorf("pack %s: too many frames", p.ID)
+			}
+			for k := range p.Directory.Frames {
+				f := &p.Directory.Frames[k]
+				sum := 0
+				for _, b := range f.Blobs {
+					if b.Length < 0 || b.Length > chunk.MaxSize {
+						return 0, fmt.Errorf("pack %s: a blob of %d bytes", p.ID, b.Length)
+					}
+					sum += b.Length
+				}
+				if sum != f.Plain || f.Plain > chunk.MaxSize || f.Stored < 0 {
+					return 0, fmt.Errorf("pack %s: frame %d: its parts do not add up", p.ID, k)
+				}
+				entries += len(f.Blobs)
+			}
+		}
+	}
+	return entries, nil
+}
+
+func (x *Index) absorb(src Source, obj *Object, entries int) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.segments) == 0 {
+		return fs.ErrClosed
+	}
+	if x.gone[src.Object] { // it is there again, and so may be what we hold of it
+		delete(x.gone, src.Object)
+		x.resolve()
+	}
+	if x.known[src.Object] {
+		return nil
+	}
+	g, m := x.segments[0], x.memory()
+	if entries > math.MaxInt32-len(m.entries) || len(g.sources) == maxSources {
+		return errors.New("the index in memory is full")
+	}
+	m.add(uint32(len(g.sources)), obj)
+	g.packs = len(m.packs)
+	s := source{Source: src, replaces: append([]ObjectID(nil), obj.Replaces...), entries: int64(entries), state: live}
+	if x.replaced[src] {
+		s.state = replaced
+	}
+	g.sources = append(g.sources, s)
+	x.known[src.Object] = true
+	if len(obj.Replaces) > 0 {
+		x.resolve()
+	}
+	return nil
+}
+
+// memory returns the table of what is not in files; x.mu is held.
+func (x *Index) memory() *memory { return x.segments[0].table.(*memory) }
+
+// pending returns the number of entries in memory.
+func (x *Index) pending() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.memory().entries)
+}
+
+// Has reports whether a chunk is stored in the form typ, by a signer that trusted (nil: anyone) accepts, and the length of that
+// blob. It may be called often.
+func (x *Index) Has(key chunk.Key, typ pack.Type, trusted func(signer string) bool) (length int, ok bool, err error) {
+	s := x.scratch.Get().(*scratch)
+	defer x.scratch.Put(s)
+	x.mu.RLock()
+	s.key = key
+	length, ok, err = x.has(s, typ, trusted)
+	x.mu.RUnlock()
+	return length, ok, x.failed(err)
+}
+
+func (x *Index) has(s *scratch, typ pack.Type, trusted func(string) bool) (int, bool, error) {
+	if len(x.segments) == 0 {
+		return 0, false, fs.ErrClosed
+	}
+	for _, g := range x.segments {
+		if err := g.find(s); err != nil {
+			return 0, false, err
+		}
+		for i := range s.found {
+			e := &s.found[i]
+			if int(e.source) >= len(g.sources) {
+				return 0, false, &brokenError{g.name, errParts}
+			}
+			from := &g.sources[e.source]
+			if e.typ == typ && from.state == live && (trusted == nil || trusted(from.Signer)) {
+				return int(e.length), true, nil
+			}
+		}
+	}
+	return 0, false, nil
+}
+
+// Lookup appends all places where a chunk lies, in all its forms, to dst.
+func (x *Index) Lookup(key chunk.Key, dst []Location) ([]Location, error) {
+	s := x.scratch.Get().(*scratch)
+	defer x.scratch.Put(s)
+	x.mu.RLock()
+	s.key = key
+	found, err := x.lookup(s, dst)
+	x.mu.RUnlock()
+	if err != nil {
+		return dst, x.failed(err)
+	}
+	return found, nil
+}
+
+func (x *Index) lookup(s *scratch, dst []Location) ([]Location, error) {
+	if len(x.segments) == 0 {
+		return nil, fs.ErrClosed
+	}
+	for _, g := range x.segments {
+		if err := g.find(s); err != nil {
+			return nil, err
+		}
+		for i := range s.found {
+			e := &s.found[i]
+			if int(e.source) >= len(g.sources) {
+				return nil, &brokenError{g.name, errParts}
+			}
+			if g.sources[e.source].state != live {
+				continue
+			}
+			t, err := x.tables.get(g, e.pack)
+			if err != nil {
+				return nil, err
+			}
+			if int(e.frame) >= len(t.frames) || int(e.offset+e.length) > t.frames[e.frame].plain {
+				return nil, &brokenError{g.name, errParts}
+			}
+			f := &t.frames[e.frame]
+			dst = append(dst, Location{Pack: &t.info, Frame: int(e.frame), FrameOffset: f.offset, Stored: f.stored, Plain: f.plain, Hash: f.hash,
+				Type: e.typ, Offset: int(e.offset), Length: int(e.length)})
+		}
+	}
+	return dst, nil
+}
+
+// failed drops the file that err found broken.
+func (x *Index) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	var broken *brokenError
+	if errors.As(err, &broken) {
+		x.drop(broken.segment)
+	}
+	return fmt.Errorf("look up in local index: %w", err)
+}
+
+// Entries returns the number of blobs that are known; one that is stored twice counts twice.
+func (x *Index) Entries() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var n int64
+	for _, g := range x.segments {
+		for i := range g.sources {
+			if s := &g.sources[i]; s.state == live {
+				n += s.entries
+			}
+		}
+	}
+	return n
+}
+
+// Close closes the files. What was not flushed is forgotten.
+func (x *Index) Close() error {
+	x.change.Lock()
+	defer x.change.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var err error
+	for _, g := range x.segments {
+		err = errors.Join(err, g.close())
+	}
+	x.segments = nil
+	x.tables.reset()
+	return err
+}

@@ -1,0 +1,204 @@
+package index
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"nightjar/repo/pack"
+)
+
+// Limits of the format.
+const (
+	MaxSession = 1 << 10  // bytes of a session-key packet
+	MaxSize    = 64 << 20 // bytes of any object
+
+	objectMagic = "NJI0"
+	maxRuns     = 1 << 16
+	minRun      = 1 + 1
+	minPack     = 32 + 1 + 1 + 1 + 1 + 4
+	minEnvelope = 32 // bytes that always lie between stream and data: a span begins up to 31 bytes before its frame
+)
+
+// ObjectID is the SHA-256 in the name of an object.
+type ObjectID [32]byte
+
+// String returns the ObjectID as 64 lower-case hex digits.
+func (id ObjectID) String() string { return hex.EncodeToString(id[:]) }
+
+// A Pack is what an index object says of one stored pack.
+type Pack struct {
+	ID           ObjectID
+	Size         int64  // bytes of the object
+	Session      []byte // its session-key packet
+	Stream, Data int    // offsets in the object: of the encrypted stream, of the first byte of data
+	Directory    pack.Directory
+	Hashes       [][32]byte // SHA-256 of each frame's span
+}
+
+// A Run is packs that one index object held first.
+type Run struct {
+	Time  time.Time // store time of that index object; zero: the time of the object that this run stands in
+	Packs []Pack
+}
+
+// An Object is the content of an index object.
+type Object struct {
+	Replaces []ObjectID // index objects of the same signer that this one stands for
+	Runs     []Run      // 1 to 65,536
+}
+
+// Append appends the object's encoding to b.
+func (o *Object) Append(b []byte) []byte {
+	b = append(b, objectMagic...)
+	b = binary.AppendUvarint(b, uint64(len(o.Replaces)))
+	for _, id := range o.Replaces {
+		b = append(b, id[:]...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(o.Runs)))
+	var directory []byte
+	for _, run := range o.Runs {
+		var nanoseconds int64
+		if !run.Time.IsZero() {
+			nanoseconds = run.Time.UnixNano()
+		}
+		b = binary.AppendVarint(b, nanoseconds)
+		b = binary.AppendUvarint(b, uint64(len(run.Packs)))
+		for _, p := range run.Packs {
+			b = append(b, p.ID[:]...)
+			b = binary.AppendUvarint(b, uint64(p.Size))
+			b = appendString(b, p.Session)
+			b = binary.AppendUvarint(b, uint64(p.Stream))
+			b = binary.AppendUvarint(b, uint64(p.Data))
+			directory = p.Directory.Append(directory[:0])
+			b = appendString(b, directory)
+			for _, h := range p.Hashes {
+				b = append(b, h[:]...)
+			}
+		}
+	}
+	return b
+}
+
+// ParseObject parses what Append made, and nothing else. The result shares b's memory.
+func ParseObject(b []byte) (Object, error) {
+	if len(b) > pack.MaxRecord {
+		return Object{}, fmt.Errorf("parse index object: %d bytes are out of bounds", len(b))
+	}
+	r := reader{b: b}
+	if string(r.bytes(len(objectMagic))) != objectMagic {
+		return Object{}, errors.New("parse index object: unknown magic")
+	}
+	o := Object{Replaces: make([]ObjectID, r.count(len(b), len(ObjectID{})))}
+	for i := range o.Replaces {
+		o.Replaces[i] = ObjectID(r.bytes(len(ObjectID{})))
+	}
+	o.Runs = make([]Run, r.count(maxRuns, minRun))
+	for i := range o.Runs {
+		run := &o.Runs[i]
+		if t := r.varint(); t != 0 {
+			run.Time = time.Unix(0, t).UTC()
+		}
+		run.Packs = make([]Pack, r.count(len(b), minPack))
+		for j := range run.Packs {
+			if err := run.Packs[j].parse(&r); err != nil {
+				return Object{}, fmt.Errorf("parse index object: %w", err)
+			}
+		}
+	}
+	if r.failed || len(r.b) > 0 || len(o.Runs) == 0 {
+		return Object{}, errors.New("parse index object: malformed")
+	}
+	return o, nil
+}
+
+func (p *Pack) parse(r *reader) error {
+	p.ID = ObjectID(r.bytes(len(ObjectID{})))
+	p.Size = int64(r.count(MaxSize, 0))
+	p.Session = r.string(MaxSession)
+	p.Stream = r.count(MaxSize, 0)
+	p.Data = r.count(MaxSize, 0)
+	directory := r.string(len(r.b))
+	if r.failed {
+		return errMalformed
+	}
+	var err error
+	if p.Directory, err = pack.ParseDirectory(directory); err != nil {
+		return fmt.Errorf("pack %s: %w", p.ID, err)
+	}
+	if len(p.Directory.Frames)*len([32]byte{}) > len(r.b) {
+		return errMalformed
+	}
+	p.Hashes = make([][32]byte, len(p.Directory.Frames))
+	for i := range p.Hashes {
+		p.Hashes[i] = [32]byte(r.bytes(32))
+	}
+	return p.check()
+}
+
+// check says whether the parts of p add up, so that no span lies outside its pack.
+func (p *Pack) check() error {
+	end := int64(p.Data)
+	for _, f := range p.Directory.Frames {
+		end += int64(f.Stored)
+	}
+	switch {
+	case len(p.Hashes) != len(p.Directory.Frames):
+		return fmt.Errorf("pack %s: %d hashes for %d frames", p.ID, len(p.Hashes), len(p.Directory.Frames))
+	case p.Stream < 0, p.Data < p.Stream+minEnvelope, p.Size < end, p.Size > MaxSize, len(p.Session) > MaxSession:
+		return fmt.Errorf("pack %s: its parts do not add up", p.ID)
+	}
+	return nil
+}
+
+func appendString(b, s []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+var errMalformed = errors.New("malformed")
+
+// reader takes fields off the front of b; once failed it returns zeros.
+type reader struct {
+	b      []byte
+	failed bool
+}
+
+func (r *reader) bytes(n int) []byte {
+	if r.failed || len(r.b) < n {
+		r.failed = true
+		return make([]byte, min(n, 32)) // all fields of a fixed size fit
+	}
+	out := r.b[:n:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *reader) uint32() uint32 { return binary.LittleEndian.Uint32(r.bytes(4)) }
+
+func (r *reader) uint64() uint64 { return binary.LittleEndian.Uint64(r.bytes(8)) }
+
+// count reads a number of things that take at least size bytes each in what follows.
+func (r *reader) count(limit, size int) int {
+	v, n := binary.Uvarint(r.b)
+	if r.failed || n <= 0 || n > 1 && r.b[n-1] == 0 || v > uint64(limit) || v*uint64(size) > uint64(len(r.b)-n) {
+		r.failed = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return int(v)
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if r.failed || n <= 0 || n > 1 && r.b[n-1] == 0 {
+		r.failed = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) string(limit int) []byte { return r.bytes(r.count(limit, 1)) }

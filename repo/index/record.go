@@ -1,0 +1,89 @@
+package index
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"nightjar/chunk"
+	"nightjar/repo/pack"
+)
+
+// A pack's record, in memory and in files:
+//
+//	number 4, source 4            of this record; of the index object in the table of sources
+//	id 32, kind 1
+//	size, stream, data uvarint
+//	session str
+//	frames uvarint, then for each: stored, plain uvarint, hash 32
+//	CRC-32C 4                     of all before; the number in it catches a wrong offset too
+const (
+	minRecord = 4 + 4 + 32 + 1 + 5 + 4
+	maxRecord = 4 << 20 // 65,535 frames and more
+)
+
+// A packTable is a decoded record.
+type packTable struct {
+	info   PackInfo
+	frames []frame
+}
+
+type frame struct {
+	offset        int64 // in the pack's plaintext
+	stored, plain int
+	hash          [32]byte
+}
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+// appendRecord appends the record of p, without number, source and checksum: renumber sets them.
+func appendRecord(b []byte, p *Pack) []byte {
+	b = append(b, make([]byte, 8)...)
+	b = append(b, p.ID[:]...)
+	b = append(b, byte(p.Directory.Kind))
+	b = binary.AppendUvarint(b, uint64(p.Size))
+	b = binary.AppendUvarint(b, uint64(p.Stream))
+	b = binary.AppendUvarint(b, uint64(p.Data))
+	b = appendString(b, p.Session)
+	b = binary.AppendUvarint(b, uint64(len(p.Directory.Frames)))
+	for i, f := range p.Directory.Frames {
+		b = binary.AppendUvarint(b, uint64(f.Stored))
+		b = binary.AppendUvarint(b, uint64(f.Plain))
+		b = append(b, p.Hashes[i][:]...)
+	}
+	return append(b, make([]byte, 4)...)
+}
+
+func renumber(record []byte, number, source uint32) {
+	binary.LittleEndian.PutUint32(record, number)
+	binary.LittleEndian.PutUint32(record[4:], source)
+	body := len(record) - 4
+	binary.LittleEndian.PutUint32(record[body:], checksum(record[:body]))
+}
+
+// sourceOf returns the source of an intact record with this number.
+func sourceOf(record []byte, number uint32) (source uint32, ok bool) {
+	if len(record) < minRecord {
+		return 0, false
+	}
+	body := len(record) - 4
+	if binary.LittleEndian.Uint32(record) != number || binary.LittleEndian.Uint32(record[body:]) != checksum(record[:body]) {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint32(record[4:]), true
+}
+
+// parseRecord decodes a record that sourceOf found intact.
+func parseRecord(record []byte, signer string) (*packTable, bool) {
+	r := reader{b: record[8 : len(record)-4]}
+	t := &packTable{info: PackInfo{ID: ObjectID(r.bytes(32)), Kind: pack.Kind(r.bytes(1)[0]), Size: int64(r.count(MaxSize, 0)), Signer: signer}}
+	t.info.Stream = r.count(MaxSize, 0)
+	t.info.Data = r.count(MaxSize, 0)
+	t.info.Session = append([]byte(nil), r.string(MaxSession)...)
+	t.frames = make([]frame, r.count(pack.MaxFrames, 1+1+32))
+	var offset int64
+	for i := range t.frames {
+		t.frames[i] = frame{offset: offset, stored: r.count(pack.MaxPlain, 0), plain: r.count(chunk.MaxSize, 0), hash: [32]byte(r.bytes(32))}
+		offset += int64(t.frames[i].stored)
+	}
+	return t, !r.failed && len(r.b) == 0
+}

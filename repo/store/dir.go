@@ -1,0 +1,260 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nightjar/internal/durable"
+)
+
+// Dir is a Store in a directory: an object is a file, a '/' in its name a
+// folder, its time the file's mtime. Below the directory no symbolic link is
+// followed, wherever it points to, and what is neither a file nor a folder is
+// refused. Files are made with mode 0600, folders with 0700.
+//
+// A Put that is killed leaves a file whose name begins with ".tmp-", which is
+// no valid name; nothing here removes it.
+type Dir struct {
+	path   string
+	root   *os.File
+	synced sync.Map // folders whose entry this Dir knows to be durable
+}
+
+var (
+	_ Store = (*Dir)(nil)
+	_ Clock = (*Dir)(nil)
+)
+
+var errNotRegular = errors.New("not a regular file")
+
+// OpenDir opens the store in an existing directory, ErrNoStore if there is
+// none. The path itself may be a symbolic link.
+func OpenDir(path string) (*Dir, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	root, err := os.OpenFile(abs, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, fmt.Errorf("%w: %w", ErrNoStore, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return &Dir{path: abs, root: root}, nil
+}
+
+// CreateDir is OpenDir for a directory that is made, with its parents, if it
+// is missing. One that exists stays as it is, empty or not.
+func CreateDir(path string) (*Dir, error) {
+	if err := durable.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("create store: %w", err)
+	}
+	return OpenDir(path)
+}
+
+// Path returns the directory's absolute path.
+func (d *Dir) Path() string { return d.path }
+
+// Close releases the directory; the Dir is of no use afterwards.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// Put implements Store.
+func (d *Dir) Put(ctx context.Context, name string, data []byte) (Info, error) {
+	if err := checkPut(ctx, name, len(data)); err != nil {
+		return Info{}, err
+	}
+	folder, base := split(name)
+	dir, err := d.makeFolder(folder)
+	if err != nil {
+		return Info{}, d.fail("store", name, err)
+	}
+	defer dir.Close()
+	info, err := sameObject(dir, base, data)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = durable.CreateIn(dir, base, data, 0o600)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		info, err = sameObject(dir, base, data) // another writer was faster
+	}
+	if err != nil {
+		return Info{}, d.fail("store", name, err)
+	}
+	return Info{Name: name, Size: info.Size(), Time: info.ModTime()}, nil
+}
+
+// sameObject compares what is stored with data, and makes it as durable as if
+// it had been written now: whoever stored it may not be done with that.
+func sameObject(dir *os.File, base string, data []byte) (fs.FileInfo, error) {
+	f, info, err := openObject(dir, base)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info.Size() != int64(len(data)) {
+		return nil, ErrExists
+	}
+	buf := make([]byte, min(len(data), 256<<10))
+	for rest := data; len(rest) > 0; {
+		part := buf[:min(len(buf), len(rest))]
+		if _, err := io.ReadFull(f, part); err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(part, rest[:len(part)]) {
+			return nil, ErrExists
+		}
+		rest = rest[len(part):]
+	}
+	if err := f.Sync(); err != nil {
+		return nil, err
+	}
+	if err := durable.Sync(dir); err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+// Stat implements Store.
+func (d *Dir) Stat(ctx context.Context, name string) (Info, error) {
+	if err := check(ctx, name); err != nil {
+		return Info{}, fmt.Errorf("look up object: %w", err)
+	}
+	folder, base := split(name)
+	dir, err := d.openFolder(folder)
+	if err != nil {
+		return Info{}, d.fail("look up", name, err)
+	}
+	defer dir.Close()
+	st, err := lstat(dir, base)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errNotRegular
+	}
+	if err != nil {
+		return Info{}, d.fail("look up", name, err)
+	}
+	return infoOf(name, st), nil
+}
+
+// GetInto implements Store.
+func (d *Dir) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
+	if err := check(ctx, name); err != nil {
+		return fmt.Errorf("read object: %w", err)
+	}
+	folder, base := split(name)
+	dir, err := d.openFolder(folder)
+	if err != nil {
+		return d.fail("read", name, err)
+	}
+	defer dir.Close()
+	f, info, err := openObject(dir, base)
+	if err != nil {
+		return d.fail("read", name, err)
+	}
+	defer f.Close()
+	if err := checkRange(name, offset, len(buf), info.Size()); err != nil {
+		return err
+	}
+	if _, err := f.ReadAt(buf, offset); err != nil {
+		if errors.Is(err, io.EOF) { // cut off since we looked at its size
+			err = io.ErrUnexpectedEOF
+		}
+		return d.fail("read", name, err)
+	}
+	return nil
+}
+
+// Delete implements Store. Folders stay.
+func (d *Dir) Delete(ctx context.Context, name string) error {
+	if err := check(ctx, name); err != nil {
+		return fmt.Errorf("delete object: %w", err)
+	}
+	folder, base := split(name)
+	dir, err := d.openFolder(folder)
+	if err != nil {
+		return d.fail("delete", name, err)
+	}
+	defer dir.Close()
+	st, err := lstat(dir, base)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errNotRegular
+	}
+	if err == nil {
+		err = durable.Unlink(dir, base)
+	}
+	if err != nil {
+		return d.fail("delete", name, err)
+	}
+	return nil
+}
+
+// Now implements Clock, by the mtime of a small file that it makes and removes.
+func (d *Dir) Now(ctx context.Context) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, fmt.Errorf("ask store %s for its time: %w", d.path, err)
+	}
+	t, err := d.now()
+	if err != nil {
+		if d.gone() {
+			err = ErrNoStore
+		}
+		return time.Time{}, fmt.Errorf("ask store %s for its time: %w", d.path, err)
+	}
+	return t, nil
+}
+
+func (d *Dir) now() (t time.Time, err error) {
+	f, err := durable.CreateTemp(d.root, 0o600)
+	if err != nil {
+		return t, err
+	}
+	defer func() {
+		f.Close()
+		if unlinkErr := durable.Unlink(d.root, f.Name()); err == nil {
+			err = unlinkErr
+		}
+	}()
+	if _, err := f.Write([]byte{0}); err != nil {
+		return t, err
+	}
+	// Only then does a network file system tell its own time, not this host's.
+	if err := f.Sync(); err != nil {
+		return t, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return t, err
+	}
+	return info.ModTime(), nil
+}
+
+// fail wraps an error of an operation on an object, and tells a missing object
+// from a missing store.
+func (d *Dir) fail(verb, name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && d.gone():
+		return fmt.Errorf("%s object %s: directory %s: %w", verb, name, d.path, ErrNoStore)
+	case errors.Is(err, fs.ErrNotExist):
+		err = ErrNotExist
+	case errors.Is(err, unix.ELOOP):
+		err = fmt.Errorf("%w: a symbolic link", errNotRegular)
+	}
+	return fmt.Errorf("%s object %s: %w", verb, name, err)
+}
+
+// split cuts a valid name into its folder, "" for the directory itself, and the
+// file's name in there.
+func split(name string) (folder, base string) {
+	i := strings.LastIndexByte(name, '/')
+	return name[:max(i, 0)], name[i+1:]
+}

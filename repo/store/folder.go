@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nightjar/internal/durable"
+)
+
+// Folders are entered one segment at a time with O_NOFOLLOW. (os.Root follows
+// links that stay inside; here a link could still show one object as another.)
+
+const folderFlags = unix.O_RDONLY | unix.O_DIRECTORY
+
+// openFolder opens a folder of the store, "" for the directory itself.
+func (d *Dir) openFolder(folder string) (*os.File, error) {
+	return d.walkTo(folder, func(parent *os.File, _, segment string) (*os.File, error) {
+		return durable.OpenAt(parent, segment, folderFlags, 0)
+	})
+}
+
+// makeFolder is openFolder for a folder that is made if it is missing. Its
+// entry is durable afterwards, also if another writer has just made it.
+func (d *Dir) makeFolder(folder string) (*os.File, error) {
+	return d.walkTo(folder, func(parent *os.File, path, segment string) (*os.File, error) {
+		_, known := d.synced.Load(path)
+		dir, err := durable.OpenAt(parent, segment, folderFlags, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			known = false
+			if err := mkdir(parent, segment); err != nil && !errors.Is(err, fs.ErrExist) {
+				return nil, err
+			}
+			dir, err = durable.OpenAt(parent, segment, folderFlags, 0)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			if err := durable.Sync(parent); err != nil {
+				dir.Close()
+				return nil, err
+			}
+			d.synced.Store(path, struct{}{})
+		}
+		return dir, nil
+	})
+}
+
+// walkTo enters folder with one call of enter per segment; path is the folder's
+// up to and including the segment.
+func (d *Dir) walkTo(folder string, enter func(parent *os.File, path, segment string) (*os.File, error)) (*os.File, error) {
+	dir, err := durable.OpenAt(d.root, ".", folderFlags, 0)
+	if err != nil || folder == "" {
+		return dir, err
+	}
+	done := 0
+	for segment := range strings.SplitSeq(folder, "/") {
+		done += len(segment)
+		path := folder[:done]
+		done++
+		next, err := enter(dir, path, segment)
+		dir.Close()
+		if err != nil {
+			if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+				err = fmt.Errorf("%s: %w (symbolic links are not followed)", path, unix.ENOTDIR)
+			}
+			return nil, err
+		}
+		dir = next
+	}
+	return dir, nil
+}
+
+// gone says whether the directory has been removed since it was opened.
+func (d *Dir) gone() bool {
+	var st unix.Stat_t
+	defer runtime.KeepAlive(d.root)
+	return unix.Fstat(int(d.root.Fd()), &st) == nil && st.Nlink == 0
+}
+
+// openObject opens a regular file and nothing else.
+func openObject(dir *os.File, base string) (*os.File, fs.FileInfo, error) {
+	// Without O_NONBLOCK, opening a planted FIFO would wait for its writer.
+	f, err := durable.OpenAt(dir, base, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRegular
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+// List implements Store. Files, folders and links that are no objects are left
+// out; a link in the place of a folder that prefix names is an error.
+func (d *Dir) List(ctx context.Context, prefix string, f func(Info) error) error {
+	if err := checkList(ctx, prefix); err != nil {
+		return err
+	}
+	folder, _ := split(prefix)
+	dir, err := d.openFolder(folder)
+	switch {
+	case err == nil:
+		return d.list(ctx, dir, folder, prefix, f)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("list objects in %s: %w", d.path, err)
+	case d.gone():
+		return fmt.Errorf("list objects: directory %s: %w", d.path, ErrNoStore)
+	}
+	return nil
+}
+
+// list lists one folder and all below, and closes dir.
+func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f func(Info) error) error {
+	defer dir.Close()
+	fail := func(err error) error { return fmt.Errorf("list objects in %s: %w", filepath.Join(d.path, folder), err) }
+	if folder != "" {
+		folder += "/"
+	}
+	for {
+		names, readErr := dir.Readdirnames(1024)
+		for _, base := range names {
+			name := folder + base
+			if !strings.HasPrefix(name, prefix) || !ValidName(name) {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return fail(err)
+			}
+			st, err := lstat(dir, base)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return fail(err)
+			}
+			switch st.Mode & unix.S_IFMT {
+			case unix.S_IFREG:
+				if err := f(infoOf(name, st)); err != nil {
+					return err
+				}
+			case unix.S_IFDIR:
+				sub, err := durable.OpenAt(dir, base, folderFlags, 0)
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if err != nil {
+					return fail(fmt.Errorf("%s: %w", base, err))
+				}
+				if err := d.list(ctx, sub, name, prefix, f); err != nil {
+					return err
+				}
+			}
+		}
+		// A folder that is removed while it is read ends like any other.
+		if errors.Is(readErr, io.EOF) || errors.Is(readErr, fs.ErrNotExist) {
+			break
+		}
+		if readErr != nil {
+			return fail(readErr)
+		}
+	}
+	if d.gone() {
+		return fmt.Errorf("list objects: directory %s: %w", d.path, ErrNoStore)
+	}
+	return nil
+}
+
+func infoOf(name string, st *unix.Stat_t) Info {
+	return Info{Name: name, Size: st.Size, Time: time.Unix(st.Mtim.Unix())}
+}
+
+func lstat(dir *os.File, base string) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	defer runtime.KeepAlive(dir)
+	for {
+		err := unix.Fstatat(int(dir.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil {
+			return &st, nil
+		}
+		if err != unix.EINTR {
+			return nil, err
+		}
+	}
+}
+
+func mkdir(dir *os.File, base string) error {
+	defer runtime.KeepAlive(dir)
+	return unix.Mkdirat(int(dir.Fd()), base, 0o700)
+}

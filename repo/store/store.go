@@ -1,0 +1,102 @@
+// Package store keeps immutable objects by name, in a directory or wherever
+// else a Store can be made of.
+//
+// Everything a repository consists of goes through this one narrow interface,
+// so that what holds for one kind of store holds for all. The invariant: an
+// object is created whole or not at all, is durable when Put returns, and never
+// changes afterwards; so any number of hosts may write at the same time without
+// a lock, and a killed writer leaves nothing that a reader could see.
+//
+// The package does not look into objects, does not verify them against their
+// names, does not encrypt and does not retry.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// MaxObject is the size in bytes of the largest object that a store keeps.
+const MaxObject = 64 << 20
+
+var (
+	// ErrExists says that Put found other content under the name.
+	ErrExists = errors.New("object exists with other content")
+	// ErrNotExist says that no object has the name.
+	ErrNotExist = errors.New("object does not exist")
+	// ErrNoStore says that the store itself is missing: no such directory, or
+	// not a directory.
+	ErrNoStore = errors.New("no store")
+	// ErrName says that a name or prefix is malformed.
+	ErrName = errors.New("malformed object name")
+	// ErrTooLarge says that an object exceeds MaxObject or the caller's bound.
+	ErrTooLarge = errors.New("object too large")
+)
+
+// Info is what a store knows about an object.
+type Info struct {
+	Name string
+	Size int64     // in bytes
+	Time time.Time // when it was stored, by the store's own clock
+}
+
+// Store keeps immutable objects by name. All methods may be called
+// concurrently, refuse names that ValidName refuses with ErrName, return errors
+// that name the object, and give up when ctx ends. A name of one object is
+// never a folder of another's: with "a" there is no "a/b".
+type Store interface {
+	// Put creates an object. It is there as a whole, and durable, when Put
+	// returns nil; after an error it is there as a whole or not at all. When
+	// the name exists, Put succeeds if the content is the same (Info is then
+	// that of the first Put) and fails with ErrExists otherwise. More than
+	// MaxObject bytes fail with ErrTooLarge. Put does not keep data.
+	Put(ctx context.Context, name string, data []byte) (Info, error)
+
+	// Stat returns an object's Info, or ErrNotExist.
+	Stat(ctx context.Context, name string) (Info, error)
+
+	// GetInto fills buf with the object's bytes from offset on. An object that
+	// ends before buf is full fails with io.ErrUnexpectedEOF, and a missing
+	// one with ErrNotExist; what buf holds after an error is undefined.
+	GetInto(ctx context.Context, name string, offset int64, buf []byte) error
+
+	// List calls f once for every object whose name begins with prefix, in any
+	// order; "" means all. What is not an object (other names, unfinished
+	// writes) is left out. Objects stored or deleted meanwhile may or may not
+	// be seen. An error of f ends the listing and is returned as it is. f may
+	// call the store.
+	List(ctx context.Context, prefix string, f func(Info) error) error
+
+	// Delete removes an object, or returns ErrNotExist. A crash of the store's
+	// machine may undo a deletion that has just returned.
+	Delete(ctx context.Context, name string) error
+}
+
+// Clock is a Store that can tell its own time.
+type Clock interface {
+	// Now returns the time that the store would give an object stored now. It
+	// fails where the store cannot be written.
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// ReadAll returns the whole content of an object, ErrTooLarge if that is more
+// than max bytes (or MaxObject; max <= 0 means MaxObject).
+func ReadAll(ctx context.Context, s Store, name string, max int64) ([]byte, error) {
+	if max <= 0 || max > MaxObject {
+		max = MaxObject
+	}
+	info, err := s.Stat(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size > max {
+		return nil, fmt.Errorf("read object %s: %d bytes, at most %d expected: %w", name, info.Size, max, ErrTooLarge)
+	}
+	buf := make([]byte, info.Size)
+	if err := s.GetInto(ctx, name, 0, buf); err != nil {
+		return nil, err
+	}
+	return buf, nil
+}

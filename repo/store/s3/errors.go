@@ -1,0 +1,212 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"nightjar/repo/store"
+)
+
+var (
+	// ErrDenied says that the credentials are good, but not for that operation,
+	// which the error names as policies do ("s3:PutObject on s3://…").
+	ErrDenied = errors.New("permission denied")
+	// ErrCredentials says that there are no credentials, or wrong ones.
+	ErrCredentials = errors.New("no valid credentials")
+	// ErrExpired says that the credentials were good once.
+	ErrExpired = errors.New("credentials have expired")
+	// ErrClock says that this machine's clock is too far from the server's.
+	ErrClock = errors.New("this machine's clock and the server's differ too much")
+	// ErrRegion says that the bucket is in another region.
+	ErrRegion = errors.New("bucket is in another region")
+	// ErrUnreachable says that no answer came from the server.
+	ErrUnreachable = errors.New("server cannot be reached")
+
+	// ErrNoConditions is a warning: see doc/s3.md, "Weaker servers".
+	ErrNoConditions = errors.New("the server ignores If-None-Match: of two hosts that create config or keys/N at once, the later one would win")
+	// ErrNoChecksums is a warning: see doc/s3.md, "Weaker servers".
+	ErrNoChecksums = errors.New("the server keeps no SHA-256 of what it stores: what is there already is read to compare it")
+)
+
+// kinds are what error codes of the server mean to callers.
+var kinds = map[string]error{
+	"NoSuchKey":    store.ErrNotExist,
+	"NoSuchBucket": store.ErrNoStore,
+
+	"AccessDenied": ErrDenied, "AccessDeniedException": ErrDenied, "AllAccessDisabled": ErrDenied,
+	"AccountProblem": ErrDenied, "Forbidden": ErrDenied, "KMS.AccessDeniedException": ErrDenied,
+
+	"InvalidAccessKeyId": ErrCredentials, "SignatureDoesNotMatch": ErrCredentials, "InvalidToken": ErrCredentials,
+	"InvalidClientTokenId": ErrCredentials, "UnrecognizedClientException": ErrCredentials,
+
+	"ExpiredToken": ErrExpired, "ExpiredTokenException": ErrExpired, "TokenRefreshRequired": ErrExpired,
+
+	"RequestTimeTooSkewed": ErrClock, "RequestExpired": ErrClock,
+
+	"AuthorizationHeaderMalformed": ErrRegion, "PermanentRedirect": ErrRegion, "TemporaryRedirect": ErrRegion,
+	"MovedPermanently": ErrRegion, "IllegalLocationConstraintException": ErrRegion, "IncorrectEndpoint": ErrRegion,
+}
+
+// explain makes an error of the SDK one that names the operation and the thing,
+// and wraps what callers branch on, and nothing else: an SDK's error may wrap
+// io.ErrUnexpectedEOF, say, which means something else to a Store's caller.
+func (s *Store) explain(ctx context.Context, action, name string, err error) error {
+	what := action + " on " + s.place.url(name)
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		return fmt.Errorf("%s: %w", what, ctxErr)
+	}
+	text, kind := classify(err)
+	switch kind {
+	case nil:
+		return fmt.Errorf("%s: %s", what, text)
+	case store.ErrNotExist:
+		return fmt.Errorf("%s: %w", what, kind)
+	case store.ErrNoStore:
+		return fmt.Errorf("%s: %w: no such bucket", what, kind)
+	}
+	return fmt.Errorf("%s: %w (%s)", what, kind, text)
+}
+
+// explainRead is explain for operations on one object. An answer to a HEAD has
+// no body, and so does not say whether it is the object that is missing or the
+// bucket, nor what is wrong with the credentials; and where ListBucket is
+// granted for a prefix only, Amazon's denies access to what does not exist.
+func (s *Store) explainRead(ctx context.Context, name string, err error) error {
+	const action = "s3:GetObject"
+	denied := status(err) == http.StatusForbidden
+	if denied || status(err) == http.StatusNotFound || status(err) == http.StatusBadRequest {
+		out, listErr := s.glance(ctx, name)
+		_, kind := classify(listErr)
+		switch {
+		case listErr != nil && kind != nil && kind != ErrDenied && kind != ErrUnreachable:
+			return s.explain(ctx, "s3:ListBucket", "", listErr)
+		case listErr == nil && denied && (len(out.Contents) == 0 || aws.ToString(out.Contents[0].Key) != s.place.key(name)):
+			return fmt.Errorf("%s on %s: %w", action, s.place.url(name), store.ErrNotExist)
+		}
+	}
+	return s.explain(ctx, action, name, err)
+}
+
+// classify is for an error of the SDK, or nil.
+func classify(err error) (text string, kind error) {
+	if err == nil {
+		return "", nil
+	}
+	var tries string
+	var most *retry.MaxAttemptsError
+	if errors.As(err, &most) && most.Attempt > 1 {
+		tries = fmt.Sprintf(", after %d attempts", most.Attempt)
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		kind = kinds[api.ErrorCode()]
+		switch code := status(err); {
+		case kind != nil:
+		case code == http.StatusNotFound && api.ErrorCode() == "NotFound":
+			kind = store.ErrNotExist
+		case code == http.StatusForbidden && api.ErrorCode() == "InvalidObjectState":
+			return "the object is in an archive storage class: restore it there first", nil
+		case code == http.StatusMovedPermanently, code == http.StatusTemporaryRedirect:
+			kind = ErrRegion
+		}
+		text = clean(strings.TrimRight(api.ErrorCode()+": "+api.ErrorMessage(), ": ."))
+		if code := status(err); code != 0 {
+			text = fmt.Sprintf("%d %s", code, text)
+		}
+		var answer *awshttp.ResponseError
+		if errors.As(err, &answer) && answer.ServiceRequestID() != "" {
+			text += ", request " + clean(answer.ServiceRequestID())
+		}
+		return text + tries, kind
+	}
+	if errors.Is(err, ErrCredentials) {
+		return clean(strings.TrimPrefix(lastOf(err, ErrCredentials), ErrCredentials.Error()+": ")), ErrCredentials
+	}
+	var send *smithyhttp.RequestSendError
+	if errors.As(err, &send) {
+		kind, err = ErrUnreachable, send.Err
+	}
+	var request *url.Error // names the URL once more
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	return clean(err.Error()) + tries, kind
+}
+
+// lastOf is the text of the innermost error that wraps target.
+func lastOf(err, target error) string {
+	text := err.Error()
+	if i := strings.LastIndex(text, target.Error()); i >= 0 {
+		return text[i:]
+	}
+	return text
+}
+
+var expecting = regexp.MustCompile(`expecting ['"]([a-z0-9-]{1,40})['"]`)
+
+var regionName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+
+// regionOf returns where the bucket is, if that is why the request failed.
+func regionOf(err error) string {
+	var api smithy.APIError
+	if _, kind := classify(err); kind != ErrRegion || !errors.As(err, &api) {
+		return ""
+	}
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.Response != nil {
+		if region := answer.Response.Header.Get("X-Amz-Bucket-Region"); regionName.MatchString(region) {
+			return region
+		}
+	}
+	if m := expecting.FindStringSubmatch(api.ErrorMessage()); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// status is that of the server's answer, 0 if there was none.
+func status(err error) int {
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.Response != nil {
+		return answer.HTTPStatusCode()
+	}
+	return 0
+}
+
+func notImplemented(err error) bool { return status(err) == http.StatusNotImplemented }
+
+// unsupported says whether the server knows no such operation on a bucket: some
+// take it for the one that makes the bucket, and stumble over its XML.
+func unsupported(err error) bool {
+	var api smithy.APIError
+	return notImplemented(err) || status(err) == http.StatusMethodNotAllowed ||
+		errors.As(err, &api) && api.ErrorCode() == "MalformedXML"
+}
+
+func preconditionFailed(err error) bool { return status(err) == http.StatusPreconditionFailed }
+
+// clean keeps what a server says from taking over a terminal or a log.
+func clean(s string) string {
+	const most = 400
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s, "?"))
+}

@@ -1,0 +1,180 @@
+package s3_test
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"nightjar/internal/s3test"
+	"nightjar/repo/store"
+	"nightjar/repo/store/s3"
+)
+
+var policyBlock = regexp.MustCompile("(?s)```json (\\w+)\n(.*?)```")
+
+// policies runs with just what doc/s3.md says that suffices.
+func policies(t *testing.T, server *s3test.Server) {
+	page, err := os.ReadFile("../../../doc/s3.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, m := range policyBlock.FindAllStringSubmatch(string(page), -1) {
+		documented[m[1]] = m[2]
+	}
+	l := freshPlace()
+	bucket, prefix, _ := strings.Cut(l.Path, "/")
+	elsewhere := freshPlace()
+	s := open(t, l, options(t, server))
+	put(t, s, "config", []byte("config"))
+	put(t, open(t, elsewhere, options(t, server)), "config", []byte("theirs"))
+
+	stat := func(s *s3.Store) error { _, err := s.Stat(t.Context(), "config"); return err }
+	missing := func(s *s3.Store) error { _, err := s.Stat(t.Context(), "archive/no"); return err }
+	missingToo := func(s *s3.Store) error { return s.GetInto(t.Context(), "archive/no", 0, make([]byte, 1)) }
+	read := func(s *s3.Store) error { return s.GetInto(t.Context(), "config", 0, make([]byte, 3)) }
+	list := func(s *s3.Store) error { return s.List(t.Context(), "", func(store.Info) error { return nil }) }
+	now := func(s *s3.Store) error { _, err := s.Now(t.Context()); return err }
+	write := func(s *s3.Store) error {
+		_, err := s.Put(t.Context(), hashName([]byte("x")), []byte("x"))
+		if err == nil {
+			_, err = s.Put(t.Context(), "keys/000001", []byte("keys"))
+		}
+		return err
+	}
+	remove := func(s *s3.Store) error {
+		err := s.Delete(t.Context(), "keys/000001")
+		if err == nil {
+			err = s.Delete(t.Context(), hashName([]byte("x")))
+		}
+		return err
+	}
+	for _, role := range []struct {
+		name string
+		may  map[string]func(*s3.Store) error
+		not  map[string]func(*s3.Store) error
+	}{
+		{"backup",
+			map[string]func(*s3.Store) error{"stat": stat, "read": read, "list": list, "now": now, "write": write},
+			map[string]func(*s3.Store) error{"s3:DeleteObject": remove}},
+		{"restore",
+			map[string]func(*s3.Store) error{"stat": stat, "read": read, "list": list, "now": now},
+			map[string]func(*s3.Store) error{"s3:DeleteObject": remove, "s3:PutObject": write}},
+		{"prune",
+			map[string]func(*s3.Store) error{"stat": stat, "read": read, "list": list, "now": now, "write": write, "write and delete": func(s *s3.Store) error {
+				if err := write(s); err != nil {
+					return err
+				}
+				return remove(s)
+			}}, nil},
+	} {
+		t.Run(role.name, func(t *testing.T) {
+			policy := documented[role.name]
+			if policy == "" {
+				t.Fatalf("doc/s3.md has no policy %s", role.name)
+			}
+			put(t, s, "keys/000001", []byte("keys")) // something to delete
+			put(t, s, hashName([]byte("x")), []byte("x"))
+			assume(t, server, strings.NewReplacer("BUCKET", bucket, "PREFIX", prefix).Replace(policy))
+			s, err := s3.Open(t.Context(), l, options(t, server))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, do := range role.may {
+				if err := do(s); err != nil {
+					t.Errorf("may not %s: %v", name, err)
+				}
+			}
+			for action, do := range role.not {
+				wantError(t, do(s), s3.ErrDenied, action+" on s3://"+l.Path+"/")
+			}
+			wantError(t, missing(s), store.ErrNotExist)
+			wantError(t, missingToo(s), store.ErrNotExist)
+			_, err = s3.Open(t.Context(), elsewhere, options(t, server))
+			wantError(t, err, s3.ErrDenied, "s3:ListBucket on s3://"+elsewhere.Path)
+		})
+	}
+	t.Run("create", func(t *testing.T) {
+		l := store.Location{Scheme: "s3", Path: "made-by-policy/x"}
+		replace := strings.NewReplacer("BUCKET", "made-by-policy", "PREFIX", "x")
+		assume(t, server, replace.Replace(documented["backup"]))
+		_, err := s3.Create(t.Context(), l, options(t, server))
+		wantError(t, err, s3.ErrDenied, "s3:CreateBucket on s3://made-by-policy")
+		// The statements of both.
+		host, _, _ := strings.Cut(replace.Replace(documented["backup"]), "\n  ]\n")
+		const unknown = `, "s3:PutBucketPublicAccessBlock"` // to MinIO
+		_, more, _ := strings.Cut(replace.Replace(documented["create"]), "\"Statement\": [")
+		if !strings.Contains(more, unknown) {
+			t.Errorf("policy create lacks %s", unknown)
+		}
+		more = strings.Replace(more, unknown, "", 1)
+		assume(t, server, host+","+more)
+		s, err := s3.Create(t.Context(), l, options(t, server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := write(s); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// assume gives the test credentials that may do what the policy says, and no more.
+func assume(t *testing.T, server *s3test.Server, policy string) {
+	t.Helper()
+	client := sts.New(sts.Options{
+		Region: server.Region, BaseEndpoint: &server.Endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
+	})
+	out, err := client.AssumeRole(t.Context(), &sts.AssumeRoleInput{
+		RoleArn: aws.String("arn:aws:iam::000000000000:role/unused"), RoleSessionName: aws.String("test"), Policy: &policy,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s3test.Setenv(t, *out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
+}
+
+// storedWith checks that what objects are stored with arrives, and is accepted.
+func storedWith(t *testing.T, server *s3test.Server) {
+	w := newWeather(t, server)
+	o := options(t, server)
+	o.Endpoint, o.RequesterPays = w.endpoint, true
+	o.StorageClass = func(name string) string {
+		if strings.HasPrefix(name, "content/") {
+			return "REDUCED_REDUNDANCY"
+		}
+		return ""
+	}
+	o.SSE, o.KMSKeyID = "aws:kms", "night"
+	s := open(t, freshPlace(), o)
+	w.becomes(nil)
+	data := []byte("some content")
+	put(t, s, hashName(data), data)
+	put(t, s, "config", data)
+	wantContent(t, s, "config", data)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, h := range w.headers {
+		want := map[string]string{"X-Amz-Request-Payer": "requester"}
+		if method, path, _ := strings.Cut(w.requests[i], " "); method == http.MethodPut {
+			want["X-Amz-Server-Side-Encryption"], want["X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"] = "aws:kms", "night"
+			want["If-None-Match"] = "*"
+			want["X-Amz-Storage-Class"] = ""
+			if strings.Contains(path, "/content/") {
+				want["X-Amz-Storage-Class"] = "REDUCED_REDUNDANCY"
+			}
+		}
+		for name, value := range want {
+			if got := h.Get(name); got != value {
+				t.Errorf("%s: %s is %q, want %q", w.requests[i], name, got, value)
+			}
+		}
+	}
+}

@@ -1,0 +1,267 @@
+// Package s3 keeps a repository's objects in a bucket of Amazon S3 or of a
+// server that speaks its protocol.
+//
+// It is the one package that knows S3. Every object is one PutObject from
+// memory, under the condition that nothing has its name, with its SHA-256 as
+// the checksum that the server verifies before it answers. The invariant is
+// that of package store, and it holds through retries: an answer that was lost
+// after the server had stored the object, and so turns into "it exists", is a
+// success exactly if size and SHA-256 of what is stored agree.
+//
+// Whatever may pass by itself (5xx, SlowDown, conflicts, resets, silence,
+// truncated answers) is tried again, with growing, jittered delays and a limit.
+// Servers that know no conditions or no checksums are served in a weaker mode,
+// see Options.Warn and doc/s3.md. Credentials are the SDK's own business: its
+// chain (environment, profiles, SSO, roles, instance metadata) is the one place
+// below cmd that reads the environment.
+//
+// The package does not use multipart uploads, does not look into objects or
+// verify them against their names, and does not read older versions in
+// versioned buckets.
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"nightjar/repo/store"
+)
+
+// Options say how a bucket is reached and what objects are stored with. The
+// zero value is Amazon S3 with what the SDK's configuration says.
+type Options struct {
+	// Region is where the bucket is; "" means what the SDK's configuration
+	// says, else us-east-1. A bucket that is elsewhere is found all the same.
+	Region string
+	// Endpoint is the http:// or https:// URL of a server other than Amazon's.
+	Endpoint string
+	// PathStyle puts the bucket into the path of a URL, not into the host's
+	// name; nil means only if an endpoint is given.
+	PathStyle *bool
+
+	// StorageClass returns the storage class that the object of that name is
+	// stored with; nil, and "", mean the server's default.
+	StorageClass func(name string) string
+	// SSE asks for server-side encryption: "AES256", "aws:kms" or
+	// "aws:kms:dsse"; "" means the bucket's default. KMSKeyID names the key of
+	// the latter two; "" means the account's own.
+	SSE, KMSKeyID string
+	// RequesterPays accepts the charges of a bucket that wants that.
+	RequesterPays bool
+
+	// Connections is how many connections are open at most; 0 means 4.
+	Connections int
+	// LimitUpload and LimitDownload are bytes a second over all connections,
+	// what the protocol adds included; 0 means no limit.
+	LimitUpload, LimitDownload int64
+
+	// MaxAttempts is how often a request is tried; 0 means 10, which with the
+	// default MaxBackoff outlasts an outage of about a minute.
+	MaxAttempts int
+	// MaxBackoff bounds the delay before another attempt; 0 means 20 seconds.
+	MaxBackoff time.Duration
+	// Timeout is how long a connection may be silent in the middle of a
+	// request; 0 means a minute.
+	Timeout time.Duration
+
+	// Warn is told, once each, what the server does less well than Amazon's,
+	// and a region that differs from the configured one. It may be called from
+	// any goroutine; nil means that nobody wants to know.
+	Warn func(error)
+}
+
+const (
+	defaultConnections = 4
+	defaultAttempts    = 10
+	defaultBackoff     = 20 * time.Second
+	defaultTimeout     = time.Minute
+	defaultRegion      = "us-east-1"
+)
+
+func (o *Options) setDefaults() error {
+	if o.Connections < 0 || o.LimitUpload < 0 || o.LimitDownload < 0 || o.MaxAttempts < 0 || o.MaxBackoff < 0 || o.Timeout < 0 {
+		return errors.New("a negative number of connections, bytes a second, attempts or seconds")
+	}
+	if o.Connections == 0 {
+		o.Connections = defaultConnections
+	}
+	if o.MaxAttempts == 0 {
+		o.MaxAttempts = defaultAttempts
+	}
+	if o.MaxBackoff == 0 {
+		o.MaxBackoff = defaultBackoff
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Warn == nil {
+		o.Warn = func(error) {}
+	}
+	switch types.ServerSideEncryption(o.SSE) {
+	case "", types.ServerSideEncryptionAes256:
+		if o.KMSKeyID != "" {
+			return errors.New("a KMS key goes with server-side encryption aws:kms or aws:kms:dsse")
+		}
+	case types.ServerSideEncryptionAwsKms, types.ServerSideEncryptionAwsKmsDsse:
+	default:
+		return fmt.Errorf("server-side encryption %q is none of AES256, aws:kms, aws:kms:dsse", o.SSE)
+	}
+	return checkEndpoint(o.Endpoint)
+}
+
+// checkEndpoint repeats nothing of a URL that may hold a password.
+func checkEndpoint(endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.RawQuery != "", u.Fragment != "":
+		return errors.New("malformed endpoint: http://host:port or https://host wanted")
+	case u.User != nil:
+		return errors.New("an endpoint may not hold credentials: they come from the environment, a profile or a role")
+	}
+	return nil
+}
+
+// Store is a store.Store and store.Clock in a bucket. Times are whole seconds.
+type Store struct {
+	place  place
+	o      Options
+	client *s3.Client
+
+	probing      sync.Mutex
+	conditions   support
+	warnChecksum sync.Once
+}
+
+var (
+	_ store.Store = (*Store)(nil)
+	_ store.Clock = (*Store)(nil)
+)
+
+// Open opens the store at a location for which IsScheme holds: a bucket and,
+// if there is one, the prefix of all keys. It fails with store.ErrNoStore if
+// there is no such bucket, and asks for nothing but s3:ListBucket. Whether
+// anything is under the prefix does not matter.
+func Open(ctx context.Context, l store.Location, o Options) (*Store, error) {
+	p, err := parse(l)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s, err := open(ctx, p, o)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", p, err)
+	}
+	return s, nil
+}
+
+// Create is Open for a bucket that is made, in Options.Region and with public
+// access blocked, if it is missing. One that exists stays as it is.
+func Create(ctx context.Context, l store.Location, o Options) (*Store, error) {
+	s, err := Open(ctx, l, o)
+	if !errors.Is(err, store.ErrNoStore) {
+		return s, err
+	}
+	p, err := parse(l)
+	if err == nil {
+		err = makeBucket(ctx, p, o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create bucket of %s: %w", l.Path, err)
+	}
+	return Open(ctx, l, o)
+}
+
+func open(ctx context.Context, p place, o Options) (*Store, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	cfg, err := configure(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	configured := cfg.Region
+	if configured == "" {
+		cfg.Region = defaultRegion
+	}
+	s := &Store{place: p, o: o, client: newClient(cfg, o)}
+	_, err = s.glance(ctx, "")
+	if region := regionOf(err); region != "" && region != cfg.Region {
+		cfg.Region = region
+		s.client = newClient(cfg, o)
+		if _, err = s.glance(ctx, ""); err == nil && configured != "" {
+			o.Warn(fmt.Errorf("bucket %s is in region %s, not in %s", p.bucket, region, configured))
+		}
+	}
+	if err != nil {
+		return nil, s.explain(ctx, "s3:ListBucket", "", err)
+	}
+	return s, nil
+}
+
+func makeBucket(ctx context.Context, p place, o Options) error {
+	if err := o.setDefaults(); err != nil {
+		return err
+	}
+	cfg, err := configure(ctx, o)
+	if err != nil {
+		return err
+	}
+	if cfg.Region == "" {
+		if o.Endpoint == "" {
+			return errors.New("name the region where it shall be")
+		}
+		cfg.Region = defaultRegion
+	}
+	s := &Store{place: p, o: o, client: newClient(cfg, o)}
+	in := &s3.CreateBucketInput{Bucket: &p.bucket}
+	if cfg.Region != defaultRegion { // which S3 refuses to be told
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
+			LocationConstraint: types.BucketLocationConstraint(cfg.Region),
+		}
+	}
+	var mine *types.BucketAlreadyOwnedByYou // two runs at once, or an answer that was lost
+	if _, err := s.client.CreateBucket(ctx, in); err != nil && !errors.As(err, &mine) {
+		return s.explain(ctx, "s3:CreateBucket", "", err)
+	}
+	_, err = s.client.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{
+		Bucket: &p.bucket,
+		PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
+			BlockPublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(true),
+			IgnorePublicAcls: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true),
+		},
+	})
+	if unsupported(err) {
+		o.Warn(fmt.Errorf("the server cannot block public access to bucket %s: see that nobody opens it", p.bucket))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("made, but public access is not blocked: %w", s.explain(ctx, "s3:PutBucketPublicAccessBlock", "", err))
+	}
+	return nil
+}
+
+// glance lists at most one key that begins with the object's: the cheapest
+// question whose answer says all that can be wrong, since unlike that to a HEAD
+// it has a body. It returns the SDK's own error.
+func (s *Store) glance(ctx context.Context, name string) (*s3.ListObjectsV2Output, error) {
+	return s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: &s.place.bucket, Prefix: aws.String(s.place.key(name)), MaxKeys: aws.Int32(1), RequestPayer: s.payer(),
+	})
+}
+
+func (s *Store) payer() types.RequestPayer {
+	if s.o.RequesterPays {
+		return types.RequestPayerRequester
+	}
+	return ""
+}

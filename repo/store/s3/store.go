@@ -1,0 +1,365 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
+
+	"nightjar/repo/store"
+)
+
+// Put implements store.Store. The time it returns for a new object is that of
+// the server's answer: what listings give may be a little earlier.
+func (s *Store) Put(ctx context.Context, name string, data []byte) (store.Info, error) {
+	if err := check(ctx, "store", name); err != nil {
+		return store.Info{}, err
+	}
+	if len(data) > store.MaxObject {
+		return store.Info{}, fmt.Errorf("store object %s: %d bytes, at most %d: %w", name, len(data), store.MaxObject, store.ErrTooLarge)
+	}
+	info, err := s.put(ctx, name, data)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("store object %s: %w", name, err)
+	}
+	return info, nil
+}
+
+func (s *Store) put(ctx context.Context, name string, data []byte) (store.Info, error) {
+	sum := sha256.Sum256(data)
+	// Under its hash an object can only be replaced by itself, so it takes no
+	// request to find out whether the server honors conditions.
+	hashed := path.Base(name) == hex.EncodeToString(sum[:])
+	conditional, err := s.honorsConditions(ctx, hashed)
+	if err != nil {
+		return store.Info{}, err
+	}
+	if !conditional && !hashed {
+		info, err := s.same(ctx, name, data, sum)
+		if !errors.Is(err, store.ErrNotExist) {
+			return info, err
+		}
+	}
+	info, err := s.create(ctx, name, data, sum, conditional)
+	switch {
+	case notImplemented(err) && conditional:
+		s.ignoresConditions()
+		info, err = s.create(ctx, name, data, sum, false)
+	case preconditionFailed(err):
+		// It was there before, or an earlier attempt's answer was lost.
+		return s.same(ctx, name, data, sum)
+	case err != nil && status(err) == 0 && ctx.Err() == nil:
+		// A server that refuses an object halfway through its body hangs up, and
+		// then its refusal may never arrive.
+		if info, err := s.same(ctx, name, data, sum); err == nil || errors.Is(err, store.ErrExists) {
+			return info, err
+		}
+	}
+	if err != nil {
+		return store.Info{}, s.explain(ctx, "s3:PutObject", name, err)
+	}
+	return info, nil
+}
+
+// create returns the SDK's own error.
+func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha256.Size]byte, conditional bool) (store.Info, error) {
+	in := &s3.PutObjectInput{
+		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)),
+		Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
+		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+		RequestPayer:   s.payer(),
+	}
+	if conditional {
+		in.IfNoneMatch = aws.String("*")
+	}
+	if s.o.StorageClass != nil {
+		in.StorageClass = types.StorageClass(s.o.StorageClass(name))
+	}
+	if s.o.SSE != "" {
+		in.ServerSideEncryption = types.ServerSideEncryption(s.o.SSE)
+	}
+	if s.o.KMSKeyID != "" {
+		in.SSEKMSKeyId = &s.o.KMSKeyID
+	}
+	out, err := s.client.PutObject(ctx, in)
+	if err != nil {
+		return store.Info{}, err
+	}
+	if out.ChecksumSHA256 == nil {
+		s.warnChecksum.Do(func() { s.o.Warn(ErrNoChecksums) })
+	}
+	at, err := answered(out.ResultMetadata)
+	return store.Info{Name: name, Size: int64(len(data)), Time: at}, err
+}
+
+// same compares what is stored with data: by the server's checksum of it, or
+// byte by byte if the server has none of the whole.
+func (s *Store) same(ctx context.Context, name string, data []byte, sum [sha256.Size]byte) (store.Info, error) {
+	out, err := s.head(ctx, name)
+	if status(err) == http.StatusNotFound {
+		return store.Info{}, store.ErrNotExist
+	}
+	if err != nil {
+		return store.Info{}, s.explainRead(ctx, name, err)
+	}
+	info := infoOf(name, out.ContentLength, out.LastModified)
+	if info.Size != int64(len(data)) {
+		return store.Info{}, store.ErrExists
+	}
+	if stored, ok := checksum(out); ok {
+		if stored != sum {
+			return store.Info{}, store.ErrExists
+		}
+		return info, nil
+	}
+	buf := make([]byte, min(len(data), 4<<20))
+	for at := 0; at < len(data); at += len(buf) {
+		buf = buf[:min(len(buf), len(data)-at)]
+		if err := s.read(ctx, name, int64(at), buf); err != nil {
+			return store.Info{}, err
+		}
+		if !bytes.Equal(buf, data[at:at+len(buf)]) {
+			return store.Info{}, store.ErrExists
+		}
+	}
+	return info, nil
+}
+
+// checksum returns the SHA-256 that the server has of a whole object. Other lengths are those of a multipart upload, whose checksum is one of checksums.
+func checksum(out *s3.HeadObjectOutput) (sum [sha256.Size]byte, ok bool) {
+	stored, err := base64.StdEncoding.DecodeString(aws.ToString(out.ChecksumSHA256))
+	if err != nil || len(stored) != len(sum) || out.ChecksumType == types.ChecksumTypeComposite {
+		return sum, false
+	}
+	return [sha256.Size]byte(stored), true
+}
+
+// Checksum returns the SHA-256 that the server vouches for, without reading the object. ok is false if it keeps none.
+func (s *Store) Checksum(ctx context.Context, name string) (sum [sha256.Size]byte, ok bool, err error) {
+	if err := check(ctx, "look up", name); err != nil {
+		return sum, false, err
+	}
+	out, err := s.head(ctx, name)
+	if err != nil {
+		return sum, false, fmt.Errorf("look up object %s: %w", name, s.explainRead(ctx, name, err))
+	}
+	sum, ok = checksum(out)
+	return sum, ok, nil
+}
+
+// head returns the SDK's own error.
+func (s *Store) head(ctx context.Context, name string) (*s3.HeadObjectOutput, error) {
+	return s.client.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)),
+		ChecksumMode: types.ChecksumModeEnabled, RequestPayer: s.payer(),
+	})
+}
+
+// Stat implements store.Store.
+func (s *Store) Stat(ctx context.Context, name string) (store.Info, error) {
+	if err := check(ctx, "look up", name); err != nil {
+		return store.Info{}, err
+	}
+	out, err := s.head(ctx, name)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("look up object %s: %w", name, s.explainRead(ctx, name, err))
+	}
+	return infoOf(name, out.ContentLength, out.LastModified), nil
+}
+
+// GetInto implements store.Store.
+func (s *Store) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
+	if err := check(ctx, "read", name); err != nil {
+		return err
+	}
+	switch {
+	case offset < 0:
+		return fmt.Errorf("read object %s: negative offset %d", name, offset)
+	case len(buf) == 0, offset > store.MaxObject: // ranges that HTTP cannot ask for, or that overflow
+		info, err := s.Stat(ctx, name)
+		if err == nil && offset+int64(len(buf)) > info.Size || offset+int64(len(buf)) < 0 {
+			err = fmt.Errorf("read object %s: %d bytes at %d wanted, object ends at %d: %w",
+				name, len(buf), offset, info.Size, io.ErrUnexpectedEOF)
+		}
+		return err
+	}
+	if err := s.read(ctx, name, offset, buf); err != nil {
+		return fmt.Errorf("read object %s: %w", name, err)
+	}
+	return nil
+}
+
+// read goes on where an answer broke off.
+func (s *Store) read(ctx context.Context, name string, offset int64, buf []byte) error {
+	done := 0
+	for attempt := 1; ; attempt++ {
+		n, err := s.readOnce(ctx, name, offset+int64(done), buf[done:])
+		done += n
+		var cut *cutError
+		if !errors.As(err, &cut) || attempt >= s.o.MaxAttempts {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff(attempt, s.o.MaxBackoff)):
+		}
+	}
+}
+
+// cutError is an answer that did not come to its end. It does not wrap its
+// cause, often io.ErrUnexpectedEOF, which would say that the object is too short.
+type cutError struct{ text string }
+
+func (e *cutError) Error() string { return e.text }
+
+func (s *Store) readOnce(ctx context.Context, name string, offset int64, buf []byte) (int, error) {
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
+		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)),
+		Range:        aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+int64(len(buf))-1)),
+		RequestPayer: s.payer(),
+	})
+	if status(err) == http.StatusRequestedRangeNotSatisfiable {
+		return 0, fmt.Errorf("object ends before %d: %w", offset, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return 0, s.explainRead(ctx, name, err)
+	}
+	defer out.Body.Close()
+	if err := checkRange(out, offset, len(buf)); err != nil {
+		return 0, err
+	}
+	n, err := io.ReadFull(out.Body, buf)
+	switch {
+	case err == nil:
+		return n, nil
+	case ctx.Err() != nil:
+		return n, ctx.Err()
+	}
+	return n, &cutError{fmt.Sprintf("s3:GetObject on %s: answer broke off after %d of %d bytes: %s",
+		s.place.url(name), n, len(buf), clean(err.Error()))}
+}
+
+// checkRange wants exactly the range that was asked for.
+func checkRange(out *s3.GetObjectOutput, offset int64, length int) error {
+	var from, to, size int64
+	got := aws.ToString(out.ContentRange)
+	if n, err := fmt.Sscanf(got, "bytes %d-%d/%d", &from, &to, &size); n != 3 || err != nil || from != offset || to < from || to >= size {
+		return fmt.Errorf("asked for %d bytes at %d, the server sent range %q", length, offset, clean(got))
+	}
+	switch n := aws.ToInt64(out.ContentLength); {
+	case size > store.MaxObject:
+		return fmt.Errorf("%d bytes: %w", size, store.ErrTooLarge)
+	case size < offset+int64(length):
+		return fmt.Errorf("%d bytes at %d wanted, object ends at %d: %w", length, offset, size, io.ErrUnexpectedEOF)
+	case n != int64(length) || to-from+1 != n:
+		return fmt.Errorf("asked for %d bytes at %d, the server sent %d", length, offset, n)
+	}
+	return nil
+}
+
+// List implements store.Store.
+func (s *Store) List(ctx context.Context, prefix string, f func(store.Info) error) error {
+	if err := store.CheckPrefix(prefix); err != nil {
+		return fmt.Errorf("list objects: %w", err)
+	}
+	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
+		Bucket: &s.place.bucket, Prefix: aws.String(s.place.key(prefix)), RequestPayer: s.payer(),
+		EncodingType: types.EncodingTypeUrl, // foreign keys may hold what XML cannot
+	}, func(o *s3.ListObjectsV2PaginatorOptions) { o.StopOnDuplicateToken = true })
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("list objects: %w", s.explain(ctx, "s3:ListBucket", prefix, err))
+		}
+		for _, o := range page.Contents {
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("list objects: %w", err)
+			}
+			key := aws.ToString(o.Key)
+			if page.EncodingType == types.EncodingTypeUrl {
+				if key, err = url.QueryUnescape(key); err != nil {
+					continue // no key of ours needs an escape that could be wrong
+				}
+			}
+			if name, ok := s.place.name(key); ok {
+				if err := f(infoOf(name, o.Size, o.LastModified)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Delete implements store.Store. S3 does not say whether anything was there,
+// so it looks first; of two that delete at once, both may succeed. In a
+// versioned bucket the object stays as an older version.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	if err := check(ctx, "delete", name); err != nil {
+		return err
+	}
+	if _, err := s.head(ctx, name); err != nil {
+		return fmt.Errorf("delete object %s: %w", name, s.explainRead(ctx, name, err))
+	}
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)), RequestPayer: s.payer(),
+	})
+	if err != nil {
+		return fmt.Errorf("delete object %s: %w", name, s.explain(ctx, "s3:DeleteObject", name, err))
+	}
+	return nil
+}
+
+// Now implements store.Clock by the Date of an answer. It fails where the store
+// cannot be read; whether it can be written, only writing tells.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	out, err := s.glance(ctx, "")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask store for its time: %w", s.explain(ctx, "s3:ListBucket", "", err))
+	}
+	at, err := answered(out.ResultMetadata)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask store %s for its time: %w", s.place, err)
+	}
+	return at, nil
+}
+
+func check(ctx context.Context, verb, name string) error {
+	if err := store.CheckName(name); err != nil {
+		return fmt.Errorf("%s object: %w", verb, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s object %s: %w", verb, name, err)
+	}
+	return nil
+}
+
+var errNoDate = errors.New("the server's answer has no date")
+
+// answered is when the server answered.
+func answered(m middleware.Metadata) (time.Time, error) {
+	at, ok := awsmiddleware.GetServerTime(m)
+	if !ok || at.IsZero() {
+		return time.Time{}, errNoDate
+	}
+	return at.UTC(), nil
+}
+
+func infoOf(name string, size *int64, t *time.Time) store.Info {
+	// Lists know milliseconds, other answers do not.
+	return store.Info{Name: name, Size: aws.ToInt64(size), Time: aws.ToTime(t).UTC().Truncate(time.Second)}
+}

@@ -1,0 +1,199 @@
+package repo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"nightjar/chunk"
+	"nightjar/internal/quote"
+	"nightjar/repo/store"
+)
+
+// MaxSkew is how far an archive's signed time may be from the store's time of it.
+const MaxSkew = 10 * time.Minute
+
+// A Text is bytes in a JSON record, where they may be invalid UTF-8.
+type Text string
+
+// MarshalText escapes what is not UTF-8.
+func (t Text) MarshalText() ([]byte, error) { return []byte(quote.Text(string(t))), nil }
+
+// UnmarshalText undoes MarshalText.
+func (t *Text) UnmarshalText(b []byte) error {
+	s, err := quote.Bytes(string(b))
+	*t = Text(s)
+	return err
+}
+
+// Labels say more of an archive; keys, too, may be any bytes.
+type Labels map[Text]Text
+
+// MarshalJSON escapes keys as well as values: encoding/json takes keys of a string type as they are, yet hands them to UnmarshalText when it reads.
+func (l Labels) MarshalJSON() ([]byte, error) {
+	escaped := make(map[string]Text, len(l))
+	for k, v := range l {
+		escaped[quote.Text(string(k))] = v
+	}
+	return json.Marshal(escaped)
+}
+
+// An Archive is the signed record of one finished backup run.
+type Archive struct {
+	Version     int               `json:"version"`
+	Host        string            `json:"host"`
+	Job         Text              `json:"job"`
+	Paths       []Text            `json:"paths,omitempty"`
+	Stream      Text              `json:"stream,omitempty"`
+	Excludes    []Text            `json:"excludes,omitempty"`
+	Tags        []Text            `json:"tags,omitempty"`
+	Labels      Labels            `json:"labels,omitempty"`
+	Root        Root              `json:"root"`
+	Start       time.Time         `json:"start"` // by the host's clock, as End
+	End         time.Time         `json:"end"`
+	Time        time.Time         `json:"time"` // the store's
+	Views       []time.Time       `json:"views"`
+	Predecessor string            `json:"predecessor,omitempty"`
+	Trusted     []string          `json:"trusted"`
+	Statistics  map[string]uint64 `json:"statistics"`
+	Complete    bool              `json:"complete"`
+	Program     string            `json:"program"`
+
+	ID     string    `json:"-"` // the hash in its name
+	Stored time.Time `json:"-"` // when, by the store's clock
+	Signer string    `json:"-"` // fingerprint
+}
+
+// Root names the tree that holds the root directory.
+type Root struct {
+	ID     chunk.ID `json:"id"`
+	Length int64    `json:"length"`
+}
+
+// Late reports whether the signed time and the store's differ too much for the archive to displace others. It can still be restored by name.
+func (a *Archive) Late() bool { return a.Time.Sub(a.Stored).Abs() > MaxSkew }
+
+// Archives returns all archives, oldest first. damaged is told of each that cannot be read.
+func (r *Repository) Archives(ctx context.Context, damaged func(name string, err error)) ([]Archive, error) {
+	var infos []store.Info
+	err := r.store.List(ctx, "archive/", func(i store.Info) error {
+		if isRecordName("archive", i.Name) {
+			infos = append(infos, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list archives: %w", err)
+	}
+	var all []Archive
+	for _, info := range infos {
+		content, opened, err := r.record(ctx, info)
+		var a Archive
+		if err == nil {
+			err = parseJSON(content, &a)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err != nil {
+			damaged(info.Name, err)
+			continue
+		}
+		a.ID, a.Stored, a.Signer = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(opened.Signer)
+		all = append(all, a)
+	}
+	sort.Slice(all, func(i, j int) bool {
+		if !all[i].Time.Equal(all[j].Time) {
+			return all[i].Time.Before(all[j].Time)
+		}
+		return all[i].ID < all[j].ID
+	})
+	return all, nil
+}
+
+// A Selection narrows archives down. Zero fields select everything.
+type Selection struct {
+	Host string
+	Job  string
+	Tags []string  // all of them
+	At   time.Time // the newest not after this
+}
+
+// Select returns the archives that match, in the same order.
+func (s Selection) Select(archives []Archive) []Archive {
+	var out []Archive
+	for _, a := range archives {
+		if s.Host != "" && a.Host != s.Host || s.Job != "" && string(a.Job) != s.Job || !s.At.IsZero() && a.Time.After(s.At) || !a.hasTags(s.Tags) {
+			continue
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+func (a *Archive) hasTags(want []string) bool {
+	for _, w := range want {
+		found := false
+		for _, have := range a.Tags {
+			found = found || string(have) == w
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// Find returns the archive that name stands for: "latest", the newest that is not late, or at least eight digits of an id.
+// archives are in order of time.
+func Find(archives []Archive, name string) (*Archive, error) {
+	if name == "latest" {
+		for i := len(archives) - 1; i >= 0; i-- {
+			if !archives[i].Late() {
+				return &archives[i], nil
+			}
+		}
+		if len(archives) > 0 { // a repository that was copied without its times: better than nothing at 3 a.m.
+			return &archives[len(archives)-1], nil
+		}
+		return nil, fmt.Errorf("latest: %w", ErrNoArchive)
+	}
+	const short = 8
+	if len(name) < short {
+		return nil, fmt.Errorf("archive %q: give at least %d digits: %w", name, short, ErrNoArchive)
+	}
+	var found *Archive
+	for i := range archives {
+		if !strings.HasPrefix(archives[i].ID, name) {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("archive %q: several begin like this: %w", name, ErrNoArchive)
+		}
+		found = &archives[i]
+	}
+	if found == nil {
+		return nil, fmt.Errorf("archive %q: %w", name, ErrNoArchive)
+	}
+	return found, nil
+}
+
+// putArchive writes the archive; nothing may be written after it.
+func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, err error) {
+	content, err := json.Marshal(a)
+	if err != nil {
+		return 0, fmt.Errorf("encode archive: %w", err)
+	}
+	info, err := r.putRecord(ctx, "archive", content)
+	if err != nil {
+		return 0, err
+	}
+	a.ID, a.Stored, a.Signer = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint())
+	if a.Late() {
+		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer: it does not count", a.ID, a.Stored.UTC().Format(time.RFC3339), a.Time.Sub(a.Stored).Abs())
+	}
+	return info.Size, nil
+}

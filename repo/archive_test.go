@@ -1,0 +1,129 @@
+package repo
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"nightjar/chunk"
+)
+
+func testArchives() []Archive {
+	at := func(h int) time.Time { return noon.Add(time.Duration(h) * time.Hour) }
+	return []Archive{
+		{ID: "aaaaaaaa01" + strings.Repeat("0", 54), Host: "db1", Job: "etc", Tags: []Text{"x"}, Time: at(0), Stored: at(0)},
+		{ID: "aaaaaaaa02" + strings.Repeat("0", 54), Host: "db2", Job: "etc", Tags: []Text{"x", "y"}, Time: at(1), Stored: at(1).Add(MaxSkew)},
+		{ID: "bbbbbbbb02" + strings.Repeat("0", 54), Host: "db1", Job: "var", Time: at(2), Stored: at(2).Add(MaxSkew + 1)},
+		{ID: "cccccccc02" + strings.Repeat("0", 54), Host: "db1", Job: "var", Time: at(3), Stored: at(3).Add(-MaxSkew - 1)},
+	}
+}
+
+func TestFind(t *testing.T) {
+	all := testArchives()
+	for name, test := range map[string]struct {
+		want int
+		text string
+	}{
+		"latest": {1, ""}, "aaaaaaaa01": {0, ""}, "bbbbbbbb": {2, ""}, all[3].ID: {3, ""},
+		"aaaaaaaa": {-1, "several"}, "aaaaaaa": {-1, "at least 8"}, "": {-1, "at least 8"}, "dddddddd": {-1, "dddddddd"}, all[3].ID + "0": {-1, ""},
+		"late": {-1, "at least 8"}, "%n%n%n%n%n": {-1, "no such archive"},
+	} {
+		a, err := Find(all, name)
+		if test.want >= 0 {
+			if err != nil || a.ID != all[test.want].ID {
+				t.Errorf("%q: %v, %v", name, a, err)
+			}
+			continue
+		}
+		if a != nil {
+			t.Errorf("%q found %s", name, a.ID)
+		}
+		wantError(t, err, ErrNoArchive, test.text)
+	}
+	if a, err := Find(all[2:], "latest"); err != nil || a.ID != all[3].ID { // all are late
+		t.Errorf("latest of late ones: %v, %v", a, err)
+	}
+	_, err := Find(nil, "latest")
+	wantError(t, err, ErrNoArchive, "latest")
+}
+
+func TestSelect(t *testing.T) {
+	for _, test := range []struct {
+		s    Selection
+		want string
+	}{
+		{Selection{}, "0123"}, {Selection{Host: "db1"}, "023"}, {Selection{Host: "db9"}, ""}, {Selection{Job: "etc"}, "01"},
+		{Selection{Host: "db2", Job: "etc"}, "1"}, {Selection{Tags: []string{"x"}}, "01"}, {Selection{Tags: []string{"y", "x"}}, "1"}, {Selection{Tags: []string{"x", "z"}}, ""},
+		{Selection{At: noon}, "0"}, {Selection{At: noon.Add(-1)}, ""}, {Selection{At: noon.Add(150 * time.Minute)}, "012"},
+	} {
+		got := ""
+		for _, a := range test.s.Select(testArchives()) {
+			for i, b := range testArchives() {
+				if a.ID == b.ID {
+					got += string(rune('0' + i))
+				}
+			}
+		}
+		if got != test.want {
+			t.Errorf("%+v: %q, not %q", test.s, got, test.want)
+		}
+	}
+}
+
+func full() Archive {
+	const odd = "a\\b\xff\x00\n\"é\u2028\\x41"
+	return Archive{
+		Host: "db1", Job: odd, Paths: []Text{odd, "/"}, Stream: odd, Excludes: []Text{odd}, Tags: []Text{odd, ""}, Labels: Labels{odd: odd, "\\": "", "\xfe": "1", "\xff": "2"},
+		Root: Root{chunk.ID{1, 2}, 1 << 40}, Start: noon, End: noon.Add(1), Time: noon, Views: []time.Time{noon}, Predecessor: "x", Trusted: []string{"A"},
+		Statistics: map[string]uint64{"files": 1<<64 - 1}, Complete: true, Program: "test",
+	}
+}
+
+func TestArchiveKeepsAnyBytes(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	made, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) { a := full(); return &a, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := archives(t, r)
+	if len(all) != 1 || !reflect.DeepEqual(all[0], *made) {
+		t.Errorf("got  %+v\nwant %+v", all, *made)
+	}
+}
+
+// What is read is written the same again, and read as the same.
+func FuzzArchive(f *testing.F) {
+	a := full()
+	text, err := json.Marshal(&a)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	for _, s := range []string{`{"version":0}`, `{}`, `{"version":1}`, `{"version":0,"labels":{"\\x":""}}`, `{"version":0,"root":{"id":"00","length":-1}}`, `{"version":0,"time":"0000"}`, `[`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var a, b Archive
+		if parseJSON(text, &a) != nil {
+			return
+		}
+		if a.Version != FormatVersion {
+			t.Errorf("version %d is read", a.Version)
+		}
+		again, err := json.Marshal(&a)
+		if err != nil {
+			t.Skip() // a year that RFC 3339 has no room for
+		}
+		if err := parseJSON(again, &b); err != nil {
+			t.Fatalf("%q is read, %q is not: %v", text, again, err)
+		}
+		third, err := json.Marshal(&b)
+		if err != nil || string(third) != string(again) {
+			t.Errorf("%q became %q, %v", again, third, err)
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package repo
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/restic/chunker"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+)
+
+const (
+	configName = "config"
+	configMax  = 1 << 20
+)
+
+// config is what never changes in a repository.
+type config struct {
+	secret chunk.Secret
+	rule   chunk.Rule
+}
+
+type configRecord struct {
+	Version    int           `json:"version"`
+	Repository string        `json:"repository"`
+	Secret     []byte        `json:"secret"`
+	Chunker    chunkerRecord `json:"chunker"`
+}
+
+type chunkerRecord struct {
+	Polynomial chunker.Pol `json:"polynomial"`
+	Min        int         `json:"min"`
+	Bits       int         `json:"bits"`
+	Max        int         `json:"max"`
+}
+
+func newConfig(repository string, random io.Reader) ([]byte, error) {
+	rule, err := chunk.NewRule(random)
+	if err != nil {
+		return nil, err
+	}
+	c := configRecord{
+		Version:    FormatVersion,
+		Repository: repository,
+		Secret:     make([]byte, len(chunk.Secret{})),
+		Chunker:    chunkerRecord(rule),
+	}
+	if _, err := io.ReadFull(random, c.Secret); err != nil {
+		return nil, fmt.Errorf("choose repository secret: %w", err)
+	}
+	return json.Marshal(c)
+}
+
+// openConfig opens the stored config; the root must have signed it.
+func (r *Repository) openConfig(object []byte) error {
+	opened, err := r.openSealed(object, []crypto.Signer{{Key: r.keys.root}}, configName, time.Time{})
+	if err != nil {
+		return fmt.Errorf("open config: %w", err)
+	}
+	content, err := r.decompressRecord(opened.Plain)
+	if err != nil {
+		return fmt.Errorf("open config: %w", err)
+	}
+	var c configRecord
+	if err := parseJSON(content, &c); err != nil {
+		return fmt.Errorf("open config: %w", err)
+	}
+	rule := chunk.Rule(c.Chunker)
+	if err := rule.Validate(); err != nil {
+		return fmt.Errorf("open config: %w", err)
+	}
+	if c.Repository != r.keys.ID() || len(c.Secret) != len(chunk.Secret{}) {
+		return fmt.Errorf("open config: it belongs to another repository: %w", crypto.ErrIntegrity)
+	}
+	r.config = config{secret: chunk.Secret(c.Secret), rule: rule}
+	return nil
+}

@@ -1,0 +1,359 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	pgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/store"
+	"nightjar/repo/store/storetest"
+)
+
+var (
+	noon     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	errFault = errors.New("the disk is on fire")
+)
+
+// Keys are made once: real ones, but not for every test.
+var (
+	hostKey     = sync.OnceValue(func() *crypto.Key { return mustKey("host") })
+	recoveryKey = sync.OnceValue(func() *crypto.Key { return mustKey("recovery") })
+	secondKey   = sync.OnceValue(func() *crypto.Key { return mustKey("second") })
+	thiefKey    = sync.OnceValue(func() *crypto.Key { return mustKey("thief") })
+)
+
+func mustKey(name string) *crypto.Key {
+	k, err := crypto.Generate(name, noon.Add(-time.Hour), nil)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// oddKey makes a key that change has altered before it is written.
+func oddKey(t testing.TB, lifetime time.Duration, change func(*pgp.Entity)) *crypto.Key {
+	t.Helper()
+	off := false
+	config := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, KeyLifetimeSecs: uint32(lifetime / time.Second),
+		Time: func() time.Time { return noon.Add(-time.Hour) }, NonDeterministicSignaturesViaNotation: &off}
+	e, err := pgp.NewEntity("odd", "", "", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(e)
+	}
+	var buf bytes.Buffer
+	if err := e.SerializePrivateWithoutSigning(&buf, nil); err != nil {
+		t.Fatal(err)
+	}
+	k, err := crypto.ReadKey(buf.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// A clock stands still until it is moved.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+// A place is a repository in memory, made with hostKey and recoveryKey.
+type place struct {
+	t      testing.TB
+	memory *store.Memory
+	faulty *storetest.Faulty // around memory
+	clock  *clock            // of the store and the hosts
+	keys   *Keyring
+}
+
+// madeOnce is a new repository and its root, content and metadata keys: made once, copied for each test.
+var madeOnce = sync.OnceValues(func() (objects map[string][]byte, secrets []*crypto.Key) {
+	s := store.NewMemory(func() time.Time { return noon })
+	p := &place{clock: &clock{t: noon}}
+	keys := must(Init(context.Background(), s, p.initOptions()))
+	plain := must(Secrets(recoveryKey()).Decrypt(context.Background(), []byte(keys.record.Secrets)))
+	objects = map[string][]byte{}
+	for _, name := range []string{configName, keysName(1)} {
+		objects[name] = must(store.ReadAll(context.Background(), s, name, 0))
+	}
+	return objects, must(crypto.ReadKeys(plain))
+})
+
+func emptyPlace(t testing.TB) *place {
+	p := &place{t: t, clock: &clock{t: noon}}
+	p.memory = store.NewMemory(p.clock.now)
+	p.faulty = &storetest.Faulty{Store: p.memory}
+	return p
+}
+
+func newPlace(t testing.TB) *place {
+	t.Helper()
+	p := emptyPlace(t)
+	objects, _ := madeOnce()
+	for name, object := range objects {
+		p.put(name, object)
+	}
+	p.keys = must(ReadKeyring(objects[keysName(1)], noPin))
+	return p
+}
+
+// otherPlace is another repository than all of newPlace's.
+func otherPlace(t testing.TB) *place {
+	t.Helper()
+	p := emptyPlace(t)
+	var err error
+	if p.keys, err = Init(t.Context(), p.memory, p.initOptions()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func (p *place) initOptions() InitOptions {
+	return InitOptions{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{recoveryKey().Public()}, Now: p.clock.now}
+}
+
+// options have the local index in memory.
+func (p *place) options() Options {
+	return Options{Now: p.clock.now, Warn: func(err error) { p.t.Logf("warning: %v", err) }}
+}
+
+// open opens the repository with the newest keys, as the host whose key it is.
+func (p *place) open(key *crypto.Key, change ...func(*Options)) *Repository {
+	p.t.Helper()
+	o := p.options()
+	for _, f := range change {
+		f(&o)
+	}
+	keys, err := LoadKeyring(p.t.Context(), p.faulty, noPin, func(err error) { p.t.Logf("invalid keys: %v", err) })
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r, err := Open(p.t.Context(), p.faulty, keys, Secrets(key), o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { r.Close() })
+	if err := r.SetHost(key); err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
+// reader opens the repository with the recovery key.
+func (p *place) reader(change ...func(*Options)) *Reader {
+	p.t.Helper()
+	o := p.options()
+	for _, f := range change {
+		f(&o)
+	}
+	r, err := Open(p.t.Context(), p.faulty, p.keys, Secrets(recoveryKey()), o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { r.Close() })
+	if err := r.UnlockContent(p.t.Context(), Secrets(recoveryKey())); err != nil {
+		p.t.Fatal(err)
+	}
+	rd, err := r.NewReader(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return rd
+}
+
+func noPin(string) (Pin, error) { return Pin{}, nil }
+
+// secrets are the root, content and metadata keys.
+func (p *place) secrets() (root, content, metadata *crypto.Key) {
+	_, keys := madeOnce()
+	return keys[0], keys[1], keys[2]
+}
+
+// signed returns the next keys object as change makes it, signed by signer or else the root.
+func (p *place) signed(signer *crypto.Key, change func(*keysRecord)) []byte {
+	p.t.Helper()
+	record := p.keys.record
+	record.Number++
+	record.Hosts = append([]hostRecord(nil), record.Hosts...)
+	change(&record)
+	if signer == nil {
+		signer, _, _ = p.secrets()
+	}
+	object, err := signKeys(record, signer, p.clock.now())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return object
+}
+
+// enroll publishes keys with another host.
+func (p *place) enroll(name string, key *crypto.Key, roles ...string) {
+	p.t.Helper()
+	_, _, metadata := p.secrets()
+	o := Options{Now: p.clock.now}
+	o.fill()
+	recipients := []*crypto.Key{recoveryKey(), key}
+	for _, h := range p.keys.record.Hosts {
+		recipients = append(recipients, must(crypto.ReadKey([]byte(h.Certificates[0].Certificate))))
+	}
+	sealed, err := encryptSecrets(recipients, o, metadata)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	object := p.signed(nil, func(k *keysRecord) {
+		k.Hosts = append(k.Hosts, hostRecord{Name: name, Roles: roles, Certificates: []certificateRecord{{Certificate: armored(p.t, key)}}})
+		k.MetadataSecret = sealed
+	})
+	p.put(keysName(p.keys.record.Number+1), object)
+	if p.keys, err = ReadKeyring(object, noPin); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func armored(t testing.TB, key *crypto.Key) string {
+	t.Helper()
+	b, err := key.Public().ArmorPublic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// put stores an object, in place of one of that name.
+func (p *place) put(name string, object []byte) {
+	p.t.Helper()
+	if err := p.memory.Delete(p.t.Context(), name); err != nil && !errors.Is(err, store.ErrNotExist) {
+		p.t.Fatal(err)
+	}
+	if _, err := p.memory.Put(p.t.Context(), name, object); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *place) get(name string) []byte {
+	p.t.Helper()
+	b, err := store.ReadAll(p.t.Context(), p.memory, name, 0)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return b
+}
+
+// names lists what is stored under a prefix, by name.
+func (p *place) names(prefix string) []string { return storedNames(p.t, p.memory, prefix) }
+
+func storedNames(t testing.TB, s store.Store, prefix string) (names []string) {
+	t.Helper()
+	if err := s.List(t.Context(), prefix, func(i store.Info) error { names = append(names, i.Name); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// everything is all that is stored.
+func everything(t testing.TB, s store.Store) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, name := range storedNames(t, s, "") {
+		b, err := store.ReadAll(t.Context(), s, name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = string(b)
+	}
+	return all
+}
+
+// wantSame fails if the place does not hold exactly what it held.
+func wantSame(t testing.TB, s store.Store, before map[string]string) {
+	t.Helper()
+	if !maps.Equal(before, everything(t, s)) {
+		t.Error("the store was changed")
+	}
+}
+
+// wantError fails unless err is target and says text.
+func wantError(t testing.TB, err, target error, text string) {
+	t.Helper()
+	switch {
+	case err == nil:
+		t.Errorf("no error, want %v", target)
+	case target != nil && !errors.Is(err, target):
+		t.Errorf("error %q is not %q", err, target)
+	case !strings.Contains(err.Error(), text):
+		t.Errorf("error %q does not say %q", err, text)
+	}
+}
+
+// indexedPacks returns the names of all packs that any index object names, and fails if one is not stored.
+func (p *place) indexedPacks(r *Repository) map[string]bool {
+	p.t.Helper()
+	packs := map[string]bool{}
+	for _, name := range p.names("index/") {
+		info, err := p.memory.Stat(p.t.Context(), name)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		content, _, err := r.record(p.t.Context(), info)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		o, err := index.ParseObject(content)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, run := range o.Runs {
+			for _, pack := range run.Packs {
+				name := nameOf(pack.Directory.Kind.String(), pack.ID)
+				packs[name] = true
+				if _, err := p.memory.Stat(p.t.Context(), name); err != nil {
+					p.t.Errorf("an index names what is not stored: %v", err)
+				}
+			}
+		}
+	}
+	return packs
+}
+
+// archives lists them, and fails if one is damaged.
+func archives(t testing.TB, r *Repository) []Archive {
+	t.Helper()
+	all, err := r.Archives(t.Context(), func(name string, err error) { t.Errorf("damaged %s: %v", name, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}

@@ -1,0 +1,109 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"nightjar/crypto"
+	"nightjar/repo/store"
+)
+
+//go:embed kit.txt
+var kitText string
+
+// A Kit is what the operator keeps off the host: the page from which a repository is opened when the host is gone.
+type Kit struct {
+	URL        string
+	Repository string
+	Root       crypto.Fingerprint
+	Recovery   []crypto.Fingerprint
+	Secret     string // a generated recovery key, armored; empty if the operator has the keys elsewhere
+	Protected  bool   // the secret has a passphrase
+	RootKey    string // the root's certificate, armored
+	Config64   string
+	Keys64     string
+	KeysName   string
+}
+
+// Kit makes the recovery kit. secret is the armored recovery key, or nil if the operator has it already.
+func (k *Keyring) Kit(ctx context.Context, s store.Store, url string, secret []byte, protected bool) (*Kit, error) {
+	config, err := store.ReadAll(ctx, s, configName, configMax)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	recovery, err := k.Recovery()
+	if err != nil {
+		return nil, err
+	}
+	return &Kit{
+		URL: url, Repository: k.ID(), Root: k.root.Fingerprint(), Recovery: recovery,
+		Secret: strings.TrimSpace(string(secret)), Protected: protected,
+		RootKey: strings.TrimSpace(k.record.Root), Config64: wrap64(config), Keys64: wrap64(k.object), KeysName: keysName(k.record.Number),
+	}, nil
+}
+
+// Text returns the page.
+func (k *Kit) Text() ([]byte, error) {
+	t, err := template.New("kit").Parse(kitText)
+	if err != nil {
+		return nil, fmt.Errorf("write recovery kit: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, k); err != nil {
+		return nil, fmt.Errorf("write recovery kit: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// KitRoot returns the repository's id and root fingerprint that a recovery kit names. ok is false if text is none.
+func KitRoot(text []byte) (repository string, root crypto.Fingerprint, ok bool) {
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch name {
+		case "repository id":
+			repository = strings.TrimSpace(value)
+		case "root fingerprint":
+			f, err := crypto.ParseFingerprint(value)
+			if err != nil {
+				return "", "", false
+			}
+			root = f
+		}
+	}
+	return repository, root, repository != "" && root != ""
+}
+
+// KitObject returns an object that a recovery kit holds: "config" or "keys/NNNNNN".
+func KitObject(text []byte, name string) ([]byte, error) {
+	begin, end := "-----BEGIN "+name+"-----\n", "-----END "+name+"-----"
+	// The page may have been through a mail or an editor that ends lines otherwise.
+	_, rest, ok := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), begin)
+	body, _, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		return nil, fmt.Errorf("read recovery kit: no %s in it", name)
+	}
+	object, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(body), ""))
+	if err != nil {
+		return nil, fmt.Errorf("read recovery kit: %s: %w", name, err)
+	}
+	if len(object) == 0 {
+		return nil, errors.New("read recovery kit: empty object")
+	}
+	return object, nil
+}
+
+func wrap64(b []byte) string {
+	s := base64.StdEncoding.EncodeToString(b)
+	var lines []string
+	for len(s) > 76 {
+		lines = append(lines, s[:76])
+		s = s[76:]
+	}
+	return strings.Join(append(lines, s), "\n")
+}

@@ -1,0 +1,202 @@
+package repo
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/store"
+)
+
+// What maintenance needs of a repository: its objects as they are stored, one by one.
+
+// Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
+func Kind(name string) string {
+	if name == configName {
+		return configName
+	}
+	if _, ok := keysNumber(name); ok {
+		return strings.TrimSuffix(keysPrefix, "/")
+	}
+	kind, _, ok := strings.Cut(name, "/")
+	if !ok || !isRecordName(kind, name) {
+		return ""
+	}
+	switch kind {
+	case "content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped", "times":
+		return kind
+	}
+	return ""
+}
+
+// PackName returns where a pack lies.
+func PackName(kind pack.Kind, id index.ObjectID) string { return nameOf(kind.String(), id) }
+
+// Store returns the store.
+func (r *Repository) Store() store.Store { return r.store }
+
+// CanReadContent reports whether UnlockContent has been called.
+func (r *Repository) CanReadContent() bool {
+	r.content.RLock()
+	defer r.content.RUnlock()
+	return r.content.opener != nil
+}
+
+// Record reads, verifies and returns the content of any record, and who signed it.
+func (r *Repository) Record(ctx context.Context, info store.Info) (content []byte, signer crypto.Fingerprint, err error) {
+	content, opened, err := r.record(ctx, info)
+	return content, opened.Signer, err
+}
+
+// IndexObjects calls f for each index object in the repository, or for the error that it has. Only one is in memory at a time.
+func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o *index.Object, err error) error) error {
+	var infos []store.Info
+	err := r.store.List(ctx, "index/", func(i store.Info) error {
+		if isRecordName("index", i.Name) {
+			infos = append(infos, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list index objects: %w", err)
+	}
+	for _, info := range infos {
+		content, _, err := r.record(ctx, info)
+		var object index.Object
+		if err == nil {
+			if object, err = index.ParseObject(content); err != nil {
+				err = fmt.Errorf("open %s: %w: %w", info.Name, err, crypto.ErrIntegrity)
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := f(info, &object, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Locations returns the packs and frames that hold a chunk of content.
+func (rd *Reader) Locations(ctx context.Context, id chunk.ID) ([]index.Location, error) {
+	return rd.locate(ctx, id, pack.WholeContent)
+}
+
+// CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.
+func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
+	e := crypto.Envelope{Session: p.Session, Stream: p.Stream, Data: p.Data}
+	offset := int64(0)
+	for i, f := range p.Directory.Frames {
+		start, length := e.Span(offset, int64(f.Stored))
+		if start+length > int64(len(object)) || sha256.Sum256(object[start:start+length]) != p.Hashes[i] {
+			damaged = append(damaged, i)
+		}
+		offset += int64(f.Stored)
+	}
+	return damaged
+}
+
+// OpenPack opens a whole pack, which it overwrites: signature, directory, and the keyed hash of every chunk that has one. It returns what an index says of the pack.
+// Content packs need the content key.
+func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, error) {
+	kind, _, _ := strings.Cut(info.Name, "/")
+	sum := sha256.Sum256(object)
+	if nameOf(kind, sum) != info.Name {
+		return nil, fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
+	}
+	opener := r.metadata
+	if kind == pack.Content.String() {
+		r.content.RLock()
+		opener = r.content.opener
+		r.content.RUnlock()
+		if opener == nil {
+			return nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+		}
+	}
+	// Opening overwrites what the spans are hashed over.
+	sealed := append([]byte(nil), object...)
+	opened, err := opener.Open(object, r.signers, r.binding(kind), info.Time)
+	if err != nil {
+		return nil, err
+	}
+	d, err := pack.Parse(opened.Plain)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+	}
+	if d.Kind.String() != kind {
+		return nil, fmt.Errorf("it says that it is a %v pack: %w", d.Kind, crypto.ErrIntegrity)
+	}
+	e := opened.Envelope
+	p := &index.Pack{
+		ID: sum, Size: int64(len(sealed)), Session: append([]byte(nil), e.Session...), Stream: e.Stream, Data: e.Data, Directory: d,
+	}
+	offset := int64(0)
+	for _, f := range d.Frames {
+		start, length := e.Span(offset, int64(f.Stored))
+		p.Hashes = append(p.Hashes, sha256.Sum256(sealed[start:start+length]))
+		if err := r.checkFrame(opened.Plain[offset:offset+int64(f.Stored)], f); err != nil {
+			return nil, err
+		}
+		offset += int64(f.Stored)
+	}
+	return p, nil
+}
+
+// checkFrame decodes a frame and compares its chunks' keyed hashes.
+func (r *Repository) checkFrame(stored []byte, f pack.Frame) error {
+	d, err := r.decompressor()
+	if err != nil {
+		return err
+	}
+	defer r.decompressors.Put(d)
+	data, err := d.Frame(nil, stored, f.Plain)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+	}
+	content, metadata := r.Namer(), chunk.NewNamer(r.config.secret, chunk.Metadata)
+	for _, b := range f.Blobs {
+		namer := metadata
+		switch b.Type {
+		case pack.WholeContent:
+			namer = content
+		case pack.WholeTree, pack.WholeList:
+		default: // named after what it rebuilds or describes
+			namer = nil
+		}
+		if namer != nil && namer.ID(data[:b.Length]).Key() != b.Key {
+			return fmt.Errorf("chunk %x does not have that keyed hash: %w", b.Key, crypto.ErrIntegrity)
+		}
+		data = data[b.Length:]
+	}
+	return nil
+}
+
+// AddIndex stores an index object as the root, whose word every host takes. It needs UnlockContent.
+func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info, error) {
+	r.content.RLock()
+	root := r.content.root
+	r.content.RUnlock()
+	if root == nil {
+		return store.Info{}, errors.New("store index: it takes a recovery key")
+	}
+	metadata, err := r.keys.metadataKey()
+	if err != nil {
+		return store.Info{}, err
+	}
+	object, err := sealRecord(metadata, root, r.binding("index"), o.Append(nil), r.options)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("seal index: %w", err)
+	}
+	info, err := r.store.Put(ctx, objectName("index", object), object)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("store index: %w", err)
+	}
+	return info, nil
+}

@@ -1,0 +1,308 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+	"nightjar/repo/store"
+	"nightjar/repo/store/storetest"
+)
+
+func TestOpenWithWrongKey(t *testing.T) {
+	p := newPlace(t)
+	for name, opener := range map[string]Decrypter{
+		"nobody's key":    Secrets(thiefKey()),
+		"no key":          Secrets(),
+		"public half":     Secrets(hostKey().Public()),
+		"root cannot yet": Secrets(p.keys.root),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Open(t.Context(), p.memory, p.keys, opener, p.options())
+			wantError(t, err, crypto.ErrNoKey, "metadata key")
+		})
+	}
+}
+
+func TestOpenContent(t *testing.T) {
+	p := newPlace(t)
+	saved := mustWrite(t, p.open(hostKey()), some(1, 3))
+	for _, key := range []*crypto.Key{hostKey(), thiefKey()} {
+		_, err := OpenContent(t.Context(), p.memory, p.keys, Secrets(key), p.options())
+		wantError(t, err, crypto.ErrNoKey, "content key")
+	}
+	asked := &counted{Decrypter: Secrets(recoveryKey())}
+	r, err := OpenContent(t.Context(), p.memory, p.keys, asked, p.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	rd, err := r.NewReader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRestored(t, rd, saved)
+	if asked.n != 1 {
+		t.Errorf("the recovery key was asked %d times", asked.n)
+	}
+}
+
+type counted struct {
+	Decrypter
+	n int
+}
+
+func (c *counted) Decrypt(ctx context.Context, armored []byte) ([]byte, error) {
+	c.n++
+	return c.Decrypter.Decrypt(ctx, armored)
+}
+
+func TestUnlockContent(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	saved := mustWrite(t, r, some(1, 3))
+	rd, err := r.NewReader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.UnlockContent(t.Context(), Secrets(hostKey(), thiefKey()))
+	wantError(t, err, crypto.ErrNoKey, "content key")
+	for id := range saved.content {
+		data, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, errs[0], crypto.ErrNoKey, "content is sealed to the recovery keys")
+		if data[0] != nil {
+			t.Error("data was released")
+		}
+	}
+	wantRestored(t, rd, written{trees: saved.trees}) // which it may read
+	if err := r.UnlockContent(t.Context(), Secrets(recoveryKey())); err != nil {
+		t.Fatal(err)
+	}
+	wantRestored(t, rd, saved)
+}
+
+func TestSetHost(t *testing.T) {
+	early, late := noon.Add(-time.Hour), noon.Add(time.Hour)
+	expired := oddKey(t, 30*time.Minute, nil)
+	locked := readTestKey(t, "locked.gpg")
+	for name, test := range map[string]struct {
+		key    *crypto.Key
+		host   func(h *hostRecord)
+		target error
+		text   string
+	}{
+		"in force":        {secondKey(), func(h *hostRecord) { h.Certificates[0].From, h.Certificates[0].Until = &early, &late }, nil, ""},
+		"not enrolled":    {thiefKey(), nil, crypto.ErrNoKey, "not enrolled"},
+		"compromised":     {secondKey(), func(h *hostRecord) { h.Certificates[0].Compromised = true }, crypto.ErrNoKey, "compromised"},
+		"no role":         {secondKey(), func(h *hostRecord) { h.Roles = nil }, crypto.ErrNoKey, "role"},
+		"another role":    {secondKey(), func(h *hostRecord) { h.Roles = []string{rolePrune} }, crypto.ErrNoKey, "role"},
+		"retired":         {secondKey(), func(h *hostRecord) { h.Certificates[0].Until = &early }, crypto.ErrNoKey, "not in force"},
+		"not yet":         {secondKey(), func(h *hostRecord) { h.Certificates[0].From = &late }, crypto.ErrNoKey, "not in force"},
+		"expired":         {expired, nil, nil, "expired"},
+		"public half":     {secondKey().Public(), nil, crypto.ErrPassphrase, "host key"},
+		"locked":          {locked, nil, crypto.ErrPassphrase, "host key"},
+		"recovery is not": {recoveryKey(), nil, crypto.ErrNoKey, "not enrolled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			object := p.signed(nil, func(k *keysRecord) {
+				key := test.key
+				if key == thiefKey() || key == recoveryKey() {
+					return
+				}
+				h := hostRecord{Name: "db2", Roles: []string{roleBackup}, Certificates: []certificateRecord{{Certificate: armored(t, key)}}}
+				if test.host != nil {
+					test.host(&h)
+				}
+				k.Hosts = append(k.Hosts, h)
+			})
+			keys, err := ReadKeyring(object, noPin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := Open(t.Context(), p.memory, keys, Secrets(recoveryKey()), p.options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			err = r.SetHost(test.key)
+			if test.text == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			wantError(t, err, test.target, test.text)
+			before := everything(t, p.memory)
+			_, err = write(t.Context(), r, [][][]byte{some(1, 1)}, nil)
+			wantError(t, err, nil, "no host key")
+			wantSame(t, p.memory, before)
+		})
+	}
+}
+
+// A key that expires stops writing, not the restoring of what it signed in time.
+func TestExpiredHostStaysReadable(t *testing.T) {
+	p := newPlace(t)
+	key := oddKey(t, 2*time.Hour, nil) // until an hour after noon
+	p.enroll("db2", key, roleBackup)
+	r := p.open(key)
+	saved := mustWrite(t, r, some(1, 5))
+	p.clock.move(2 * time.Hour)
+	before := everything(t, p.memory)
+	_, err := write(t.Context(), r, [][][]byte{some(2, 5)}, nil)
+	wantError(t, err, nil, "expired on 2026-03-01")
+	wantSame(t, p.memory, before)
+	rd := p.reader()
+	wantRestored(t, rd, saved)
+	if all := archives(t, rd.r); len(all) != 1 || all[0].ID != saved.archive.ID {
+		t.Errorf("archives: %+v", all)
+	}
+
+	// What it signs when it has expired does not count.
+	late, err := sealRecord(must(p.keys.metadataKey()), key, rd.r.binding("archive"), []byte(`{"version":0}`), Options{Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.put(objectName("archive", late), late)
+	damaged := 0
+	if _, err := rd.r.Archives(t.Context(), func(name string, err error) {
+		damaged++
+		wantError(t, err, crypto.ErrIntegrity, "expired")
+	}); err != nil || damaged != 1 {
+		t.Errorf("%d damaged, %v", damaged, err)
+	}
+}
+
+// With the mark, a host's index objects and archives count no more, even for one who has them in the cache.
+func TestCompromisedHost(t *testing.T) {
+	p := newPlace(t)
+	p.enroll("db2", secondKey(), roleBackup)
+	saved := mustWrite(t, p.open(secondKey()), some(1, 5))
+	cache := t.TempDir()
+	wantRestored(t, p.reader(func(o *Options) { o.IndexDir = cache }), saved)
+	object := p.signed(nil, func(k *keysRecord) {
+		h := k.Hosts[1]
+		h.Certificates = []certificateRecord{{Certificate: h.Certificates[0].Certificate, Compromised: true}}
+		k.Hosts[1] = h
+	})
+	var err error
+	if p.keys, err = ReadKeyring(object, noPin); err != nil {
+		t.Fatal(err)
+	}
+	rd := p.reader(func(o *Options) { o.IndexDir = cache })
+	for id := range saved.content {
+		_, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, errs[0], ErrMissing, "")
+	}
+	damaged := 0
+	all, err := rd.r.Archives(t.Context(), func(name string, err error) { damaged++; wantError(t, err, crypto.ErrIntegrity, "unknown key") })
+	if err != nil || len(all) != 0 || damaged != 1 {
+		t.Errorf("%d archives, %d damaged, %v", len(all), damaged, err)
+	}
+}
+
+func TestOpenConfig(t *testing.T) {
+	other := otherPlace(t)
+	for name, test := range map[string]struct {
+		change func(p *place)
+		target error
+		text   string
+	}{
+		"missing":               {func(p *place) { p.delete("config") }, crypto.ErrIntegrity, "config"},
+		"of another repository": {func(p *place) { p.put("config", other.get("config")) }, crypto.ErrIntegrity, "config"},
+		"empty":                 {func(p *place) { p.put("config", nil) }, crypto.ErrIntegrity, "config"},
+		"truncated":             {func(p *place) { b := p.get("config"); p.put("config", b[:len(b)-1]) }, crypto.ErrIntegrity, "config"},
+		"flipped":               {func(p *place) { b := p.get("config"); b[len(b)/2] ^= 1; p.put("config", b) }, crypto.ErrIntegrity, "config"},
+		"too large":             {func(p *place) { p.put("config", make([]byte, configMax+1)) }, store.ErrTooLarge, "config"},
+		"signed by a host": {func(p *place) {
+			p.putConfig(hostKey(), "config", p.configText(""))
+		}, crypto.ErrIntegrity, "unknown key"},
+		"of another kind": {func(p *place) {
+			root, _, _ := p.secrets()
+			p.putConfig(root, "archive", p.configText(""))
+		}, crypto.ErrIntegrity, "kind"},
+		"newer version": {func(p *place) {
+			root, _, _ := p.secrets()
+			p.putConfig(root, "config", []byte(`{"version":1}`))
+		}, ErrVersion, "config"},
+		"names another repository": {func(p *place) {
+			root, _, _ := p.secrets()
+			p.putConfig(root, "config", p.configText(other.keys.ID()))
+		}, crypto.ErrIntegrity, "another repository"},
+		"bad chunker": {func(p *place) {
+			root, _, _ := p.secrets()
+			p.putConfig(root, "config", bytes.Replace(p.configText(""), []byte(`"min":524288`), []byte(`"min":-1`), 1))
+		}, nil, "config"},
+		"no secret": {func(p *place) {
+			root, _, _ := p.secrets()
+			p.putConfig(root, "config", bytes.Replace(p.configText(""), []byte(`"secret"`), []byte(`"sacred"`), 1))
+		}, crypto.ErrIntegrity, "config"},
+		"unreadable": {func(p *place) {
+			p.faulty.Before = []storetest.Hook{storetest.From(storetest.Get, 1, errFault)}
+		}, errFault, "config"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			test.change(p)
+			_, err := Open(t.Context(), p.faulty, p.keys, Secrets(recoveryKey()), p.options())
+			wantError(t, err, test.target, test.text)
+		})
+	}
+}
+
+// configText is a valid config, of that repository or else of this.
+func (p *place) configText(repository string) []byte {
+	p.t.Helper()
+	if repository == "" {
+		repository = p.keys.ID()
+	}
+	o := p.options()
+	o.fill()
+	b, err := newConfig(repository, o.Random)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return b
+}
+
+func (p *place) putConfig(signer *crypto.Key, kind string, text []byte) {
+	p.t.Helper()
+	o := p.options()
+	o.fill()
+	b := crypto.Binding{Repository: p.keys.ID(), Kind: kind}
+	object, err := sealRecord(must(p.keys.metadataKey()), signer, b, text, o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.put(configName, object)
+}
+
+func FuzzConfig(f *testing.F) {
+	p := newPlace(f)
+	root, _, _ := p.secrets()
+	r := p.open(hostKey())
+	f.Add(p.configText(""))
+	f.Add([]byte(`{"version":0,"secret":"","chunker":{"polynomial":"0x1","min":0,"bits":64,"max":1}}`))
+	f.Add([]byte(`{}`))
+	o := p.options()
+	o.fill()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		object, err := sealRecord(must(p.keys.metadataKey()), root, r.binding(configName), text, o)
+		if err != nil {
+			t.Skip()
+		}
+		if r.openConfig(object) == nil && (r.config.rule.Validate() != nil || r.config.secret == chunk.Secret{}) {
+			t.Errorf("config %q was let in", text)
+		}
+	})
+}

@@ -1,0 +1,271 @@
+package repo
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+)
+
+const (
+	rangeMax   = 8 << 20   // bytes of one read
+	rangeGap   = 256 << 10 // bytes read for nothing rather than by another request
+	frameCache = 32 << 20  // bytes of decoded frames that are kept
+	block      = 1 << 20   // bytes of metadata that are read together: trees lie in the order in which they are needed
+	blockCache = 8 << 20
+)
+
+// ErrMissing says that no index names the chunk.
+var ErrMissing = fmt.Errorf("it is in no index: %w", crypto.ErrIntegrity)
+
+// A Reader delivers chunks by their ids. It is safe for concurrent use.
+type Reader struct {
+	r        *Repository
+	frames   *lru[frameID, []byte]
+	blocks   *lru[blockID, []byte] // of metadata packs, as they are stored
+	sessions *lru[index.ObjectID, crypto.SessionKey]
+	namers   [2]sync.Pool // of content, of metadata
+}
+
+type frameID struct {
+	pack  index.ObjectID
+	frame int
+}
+
+type blockID struct {
+	pack index.ObjectID
+	n    int64
+}
+
+// NewReader returns a Reader that knows all that is indexed now.
+func (r *Repository) NewReader(ctx context.Context) (*Reader, error) {
+	if err := r.SyncIndex(ctx); err != nil {
+		return nil, err
+	}
+	return r.newReader(), nil
+}
+
+// Reader returns a Reader that knows what was indexed when the run began, and what it has added.
+func (w *Writer) Reader() *Reader { return w.r.newReader() }
+
+func (r *Repository) newReader() *Reader {
+	rd := &Reader{r: r, frames: newLRU[frameID, []byte](frameCache), blocks: newLRU[blockID, []byte](blockCache), sessions: newLRU[index.ObjectID, crypto.SessionKey](4096)}
+	for i, domain := range []chunk.Domain{chunk.Content, chunk.Metadata} {
+		rd.namers[i].New = func() any { return chunk.NewNamer(r.config.secret, domain) }
+	}
+	return rd
+}
+
+// Metadata returns a tree's or a list's bytes, which the caller must not change.
+func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {
+	locations, err := rd.locate(ctx, id, pack.WholeTree, pack.WholeList)
+	if err == nil && len(locations) == 0 {
+		err = ErrMissing
+	}
+	// Whichever location is what it should be serves.
+	var problems []error
+	for _, at := range locations {
+		frame, err := rd.frame(ctx, at)
+		if err == nil {
+			data := frame[at.Offset : at.Offset+at.Length]
+			if err = rd.check(id, data, at.Type); err == nil {
+				return data, nil
+			}
+		}
+		problems = append(problems, fmt.Errorf("in %s: %w", packName(at), err))
+	}
+	return nil, fmt.Errorf("read metadata %v: %w", id, errors.Join(append(problems, err)...))
+}
+
+func packName(at index.Location) string { return nameOf(at.Pack.Kind.String(), at.Pack.ID) }
+
+// locate returns where a chunk lies, in a fixed order; each lies inside its frame.
+func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+	all, err := rd.r.index.Lookup(id.Key(), nil)
+	if errors.Is(err, index.ErrBroken) { // only a cache: what it held is fetched again
+		rd.r.options.Warn(err)
+		if err = rd.r.SyncIndex(ctx); err == nil {
+			all, err = rd.r.index.Lookup(id.Key(), nil)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up %v: %w", id, err)
+	}
+	out := all[:0]
+	for _, at := range all {
+		if slices.Contains(types, at.Type) && at.Offset+at.Length <= at.Plain {
+			out = append(out, at)
+		}
+	}
+	sort.Slice(out, func(a, b int) bool { return string(out[a].Pack.ID[:]) < string(out[b].Pack.ID[:]) })
+	return out, nil
+}
+
+// check reports whether data has the whole id, of which the index knows half.
+func (rd *Reader) check(id chunk.ID, data []byte, typ pack.Type) error {
+	pool := &rd.namers[1]
+	if typ == pack.WholeContent {
+		pool = &rd.namers[0]
+	}
+	n := pool.Get().(*chunk.Namer)
+	defer pool.Put(n)
+	if n.ID(data) != id {
+		return fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
+	}
+	return nil
+}
+
+// frame returns a decoded frame, from memory or the store.
+func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) {
+	key := frameID{at.Pack.ID, at.Frame}
+	if data, ok := rd.frames.get(key); ok {
+		return data, nil
+	}
+	start, length := envelope(at).Span(at.FrameOffset, int64(at.Stored))
+	span, err := rd.stored(ctx, at, start, length)
+	if err != nil {
+		return nil, err
+	}
+	data, err := rd.decode(at, span, nil)
+	if err != nil {
+		return nil, err
+	}
+	rd.frames.put(key, data, len(data))
+	return data, nil
+}
+
+// stored returns bytes of a metadata pack, which are the caller's. They are read by the block.
+func (rd *Reader) stored(ctx context.Context, at index.Location, start, length int64) ([]byte, error) {
+	span := make([]byte, 0, length)
+	for end := start + length; start < end; {
+		key := blockID{at.Pack.ID, start / block}
+		from := key.n * block
+		data, ok := rd.blocks.get(key)
+		if !ok && from+block > at.Pack.Size {
+			data = make([]byte, max(at.Pack.Size-from, 0))
+		} else if !ok {
+			data = make([]byte, block)
+		}
+		if !ok {
+			if err := rd.r.store.GetInto(ctx, packName(at), from, data); err != nil {
+				// What is wanted may be readable where its neighbours are not.
+				span = span[:length]
+				return span, missing(rd.r.store.GetInto(ctx, packName(at), end-length, span))
+			}
+			rd.blocks.put(key, data, len(data))
+		}
+		n := min(from+int64(len(data)), end) - start
+		if n <= 0 {
+			return nil, fmt.Errorf("read %s: its index says that it is longer: %w", packName(at), crypto.ErrIntegrity)
+		}
+		span = append(span, data[start-from:start-from+n]...)
+		start += n
+	}
+	return span, nil
+}
+
+func envelope(at index.Location) crypto.Envelope {
+	return crypto.Envelope{Session: at.Pack.Session, Stream: at.Pack.Stream, Data: at.Pack.Data}
+}
+
+// decode turns the stored span of a frame, which it overwrites, into its plaintext; buf's memory is used if it suffices.
+func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
+	if sha256.Sum256(span) != at.Hash {
+		return nil, fmt.Errorf("frame %d does not have the hash that its index says: %w", at.Frame, crypto.ErrIntegrity)
+	}
+	session, ok := rd.sessions.get(at.Pack.ID)
+	if !ok {
+		opener := rd.r.metadata
+		if at.Pack.Kind == pack.Content {
+			rd.r.content.RLock()
+			opener = rd.r.content.opener
+			rd.r.content.RUnlock()
+		}
+		if opener == nil {
+			return nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+		}
+		var err error
+		if session, err = opener.SessionKey(at.Pack.Session); err != nil {
+			return nil, err
+		}
+		rd.sessions.put(at.Pack.ID, session, 1)
+	}
+	plain, err := session.OpenRange(envelope(at), at.FrameOffset, at.Stored, span)
+	if err != nil {
+		return nil, err
+	}
+	d, err := rd.r.decompressor()
+	if err != nil {
+		return nil, err
+	}
+	defer rd.r.decompressors.Put(d)
+	data, err := d.Frame(buf, plain, at.Plain)
+	if err != nil {
+		return nil, fmt.Errorf("frame %d: %w: %w", at.Frame, err, crypto.ErrIntegrity)
+	}
+	return data, nil
+}
+
+// Fetch reads chunks of content and delivers each with its place in ids, from several goroutines, in no order. What cannot be had is delivered with an error. data is
+// valid until deliver returns. Fetch ends early, with that error, when deliver returns one or ctx ends. Memory grows with the number of ids, not with their content.
+func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int, data []byte, err error) error) error {
+	wanted := make([]int, len(ids))
+	for i := range wanted {
+		wanted[i] = i
+	}
+	// Each round tries one location more of what the rounds before could not read.
+	var reasons map[int]error
+	for round := 0; len(wanted) > 0; round++ {
+		reads, missing, err := rd.plan(ctx, ids, wanted, round)
+		if err != nil {
+			return err
+		}
+		for _, i := range missing {
+			reason := reasons[i]
+			if reason == nil {
+				reason = ErrMissing
+			}
+			if err := deliver(i, nil, fmt.Errorf("read chunk %v: %w", ids[i], reason)); err != nil {
+				return err
+			}
+		}
+		var mu sync.Mutex
+		failed := map[int]error{}
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(rd.r.options.Connections)
+		for _, read := range reads {
+			if gctx.Err() != nil {
+				break
+			}
+			g.Go(func() error {
+				return rd.read(gctx, read, ids, deliver, func(i int, err error) {
+					mu.Lock()
+					defer mu.Unlock()
+					failed[i] = errors.Join(reasons[i], err)
+				})
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		wanted = wanted[:0]
+		for i := range failed {
+			wanted = append(wanted, i)
+		}
+		reasons = failed
+	}
+	return nil
+}

@@ -1,0 +1,357 @@
+// Package repo is a repository: what is stored in it and what that means.
+//
+// A Repository is opened with a Keyring, which says whom to believe, and a key, which opens the metadata. A Writer takes
+// chunks, trees and lists, stores each once, and commits with an archive, the last object written; a Reader takes ids and
+// delivers chunks, out of order and checked. Neither callers nor callees see the other side: above, nobody knows of
+// frames and packs; below, nobody knows of files.
+//
+// Invariants: nothing is released before it is authenticated; an index names only what is stored; an archive is
+// written after all that it needs. doc/format.md is the format.
+package repo
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/store"
+)
+
+// FormatVersion is the version that this package writes and reads.
+const FormatVersion = 0
+
+// Errors that callers branch on.
+var (
+	ErrNoRepository = errors.New("not a nightjar repository")
+	ErrExists       = errors.New("a repository is there already")
+	ErrVersion      = errors.New("the repository's format is newer than this program")
+	ErrNoArchive    = errors.New("no such archive")
+)
+
+// Options say how a Repository works.
+type Options struct {
+	IndexDir    string           // folder of the local index; a cache
+	Connections int              // objects sent or read at the same time; 0: 4
+	Now         func() time.Time // nil: time.Now
+	Random      io.Reader        // nil: crypto/rand
+	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
+	Trust       []string         // names of hosts besides this one whose chunks a backup builds on
+}
+
+func (o *Options) fill() {
+	if o.Connections == 0 {
+		o.Connections = 4
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.Warn == nil {
+		o.Warn = func(error) {}
+	}
+}
+
+// A Repository is an open repository. It is safe for concurrent use.
+type Repository struct {
+	store   store.Store
+	keys    *Keyring
+	options Options
+	config  config
+	host    *crypto.Key // signs what is written; nil: reading only
+
+	metadata *crypto.Opener // holds the metadata keys' secret halves
+	signers  []crypto.Signer
+
+	content struct {
+		sync.RWMutex
+		opener *crypto.Opener // nil until UnlockContent, as root
+		root   *crypto.Key
+	}
+	index struct {
+		sync.Mutex
+		*index.Index
+	}
+	decompressors sync.Pool
+}
+
+// Open opens the repository that keys were read from, for its metadata. opener holds the host key or a recovery key.
+func Open(ctx context.Context, s store.Store, keys *Keyring, opener Decrypter, o Options) (*Repository, error) {
+	secrets, err := opener.Decrypt(ctx, []byte(keys.record.MetadataSecret))
+	if err != nil {
+		return nil, fmt.Errorf("open metadata key: %w", err)
+	}
+	return open(ctx, s, keys, secrets, o)
+}
+
+// OpenContent opens the repository for everything, content included. recovery holds a recovery key, and is asked once: it may be a smartcard.
+func OpenContent(ctx context.Context, s store.Store, keys *Keyring, recovery Decrypter, o Options) (*Repository, error) {
+	secrets, err := recovery.Decrypt(ctx, []byte(keys.record.Secrets))
+	if err != nil {
+		return nil, fmt.Errorf("open content key: %w", err)
+	}
+	r, err := open(ctx, s, keys, secrets, o)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.unlock(secrets)
+}
+
+func open(ctx context.Context, s store.Store, keys *Keyring, secrets []byte, o Options) (*Repository, error) {
+	o.fill()
+	metadata, err := crypto.ReadKeys(secrets)
+	if err != nil {
+		return nil, fmt.Errorf("read metadata key: %w", err)
+	}
+	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(metadata...)}
+	if r.signers, err = keys.signers(); err != nil {
+		return nil, err
+	}
+	r.decompressors.New = func() any {
+		d, err := pack.NewDecompressor()
+		if err != nil {
+			return err
+		}
+		return d
+	}
+	object, err := store.ReadAll(ctx, s, configName, configMax)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", missing(err))
+	}
+	if err := r.openConfig(object); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// missing makes an object that should be there and is not a question of integrity.
+func missing(err error) error {
+	if errors.Is(err, store.ErrNotExist) {
+		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+	}
+	return err
+}
+
+// ID returns the repository's id, 32 hex digits.
+func (r *Repository) ID() string { return r.keys.ID() }
+
+// Keys returns the keyring that the repository was opened with.
+func (r *Repository) Keys() *Keyring { return r.keys }
+
+// SetHost makes the repository writable as the host whose key this is.
+func (r *Repository) SetHost(key *crypto.Key) error {
+	if key.Locked() || !key.HasSecret() {
+		return fmt.Errorf("use host key %s: %w", key.Fingerprint(), crypto.ErrPassphrase)
+	}
+	if err := signs(key, r.options.Now()); err != nil {
+		return fmt.Errorf("use host key: %w", err)
+	}
+	if _, err := r.keys.hostOf(key.Fingerprint(), roleBackup, r.options.Now()); err != nil {
+		return err
+	}
+	r.host = key
+	return nil
+}
+
+// UnlockContent opens the content key, which only a recovery key can.
+func (r *Repository) UnlockContent(ctx context.Context, recovery Decrypter) error {
+	secrets, err := recovery.Decrypt(ctx, []byte(r.keys.record.Secrets))
+	if err != nil {
+		return fmt.Errorf("open content key: %w", err)
+	}
+	return r.unlock(secrets)
+}
+
+func (r *Repository) unlock(secrets []byte) error {
+	all, err := crypto.ReadKeys(secrets)
+	if err != nil {
+		return fmt.Errorf("read content key: %w", err)
+	}
+	r.content.Lock()
+	defer r.content.Unlock()
+	r.content.opener = crypto.NewOpener(all...)
+	for _, key := range all {
+		if key.Fingerprint() == r.keys.root.Fingerprint() {
+			r.content.root = key
+		}
+	}
+	return nil
+}
+
+// Namer returns a Namer for content, for one goroutine.
+func (r *Repository) Namer() *chunk.Namer { return chunk.NewNamer(r.config.secret, chunk.Content) }
+
+// Rule says where content is cut.
+func (r *Repository) Rule() chunk.Rule { return r.config.rule }
+
+// NameKey returns the key by which directories are cut.
+func (r *Repository) NameKey() []byte { return r.config.secret.Key(chunk.Names) }
+
+// Chunks returns how many places of chunks, trees and lists the local index knows. It is 0 before the first SyncIndex.
+func (r *Repository) Chunks() int64 {
+	r.index.Lock()
+	defer r.index.Unlock()
+	if r.index.Index == nil {
+		return 0
+	}
+	return r.index.Entries()
+}
+
+// Close ends the use of the local index.
+func (r *Repository) Close() error {
+	r.index.Lock()
+	defer r.index.Unlock()
+	if r.index.Index == nil {
+		return nil
+	}
+	return r.index.Index.Close()
+}
+
+func (r *Repository) binding(kind string) crypto.Binding {
+	return crypto.Binding{Repository: r.keys.ID(), Kind: kind, Version: FormatVersion}
+}
+
+// objectName returns where an object of a kind with this content lies.
+func objectName(kind string, object []byte) string {
+	sum := sha256.Sum256(object)
+	return nameOf(kind, sum)
+}
+
+func nameOf(kind string, sum [32]byte) string {
+	h := hex.EncodeToString(sum[:])
+	if kind == pack.Content.String() || kind == pack.Metadata.String() {
+		return kind + "/" + h[:2] + "/" + h
+	}
+	return kind + "/" + h
+}
+
+// sumOf returns the hash that a name ends with.
+func sumOf(name string) (sum [32]byte, ok bool) {
+	h := name[strings.LastIndexByte(name, '/')+1:]
+	if len(h) != 2*len(sum) {
+		return sum, false
+	}
+	_, err := hex.Decode(sum[:], []byte(h))
+	return sum, err == nil
+}
+
+// record reads and opens one record: a small sealed object named by its hash.
+func (r *Repository) record(ctx context.Context, info store.Info) (content []byte, opened crypto.Opened, err error) {
+	object, err := store.ReadAll(ctx, r.store, info.Name, store.MaxObject)
+	if err != nil {
+		return nil, opened, fmt.Errorf("read %s: %w", info.Name, err)
+	}
+	kind, _, _ := strings.Cut(info.Name, "/")
+	if objectName(kind, object) != info.Name {
+		return nil, opened, fmt.Errorf("read %s: its bytes do not have that hash: %w", info.Name, crypto.ErrIntegrity)
+	}
+	if opened, err = r.openSealed(object, r.signers, kind, info.Time); err != nil {
+		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
+	}
+	if content, err = r.decompressRecord(opened.Plain); err != nil {
+		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
+	}
+	return content, opened, nil
+}
+
+// openSealed opens what must be sealed to this repository's metadata key.
+func (r *Repository) openSealed(object []byte, signers []crypto.Signer, kind string, at time.Time) (crypto.Opened, error) {
+	opened, err := r.metadata.Open(object, signers, r.binding(kind), at)
+	if errors.Is(err, crypto.ErrNoKey) { // the key is at hand, so the object is from elsewhere
+		err = fmt.Errorf("it is not sealed to this repository's metadata key: %w", crypto.ErrIntegrity)
+	}
+	return opened, err
+}
+
+func (r *Repository) decompressRecord(plain []byte) ([]byte, error) {
+	d, err := r.decompressor()
+	if err != nil {
+		return nil, err
+	}
+	defer r.decompressors.Put(d)
+	return d.Record(plain)
+}
+
+func (r *Repository) decompressor() (*pack.Decompressor, error) {
+	switch d := r.decompressors.Get().(type) {
+	case *pack.Decompressor:
+		return d, nil
+	case error:
+		return nil, d
+	default:
+		return nil, fmt.Errorf("decompressor of type %T", d)
+	}
+}
+
+// sealRecord makes a record of content: sealed to the metadata key and signed.
+func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, o Options) ([]byte, error) {
+	c, err := pack.NewCompressor()
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := crypto.NewSealer(metadata, signer, b, o.Random, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := sealer.Seal(c.AppendRecord(nil, content))
+	if err != nil {
+		return nil, err
+	}
+	return sealed.Object, nil
+}
+
+// putRecord seals content as this host and stores it.
+func (r *Repository) putRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
+	metadata, err := r.keys.metadataKey()
+	if err != nil {
+		return store.Info{}, err
+	}
+	object, err := sealRecord(metadata, r.host, r.binding(kind), content, r.options)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("seal %s: %w", kind, err)
+	}
+	info, err := r.store.Put(ctx, objectName(kind, object), object)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("store %s: %w", kind, err)
+	}
+	return info, nil
+}
+
+// parseJSON decodes a JSON record into v and checks its version.
+func parseJSON(content []byte, v any) error {
+	var head struct {
+		Version *int `json:"version"`
+	}
+	if err := json.Unmarshal(content, &head); err != nil {
+		return fmt.Errorf("parse record: %w", err)
+	}
+	if head.Version == nil || *head.Version < 0 {
+		return errors.New("parse record: no version")
+	}
+	if *head.Version > FormatVersion {
+		return fmt.Errorf("parse record: version %d: %w", *head.Version, ErrVersion)
+	}
+	if err := json.Unmarshal(content, v); err != nil {
+		return fmt.Errorf("parse record: %w", err)
+	}
+	return nil
+}
+
+// isRecordName reports whether name is that of a record of the kind, and no stranger.
+func isRecordName(kind, name string) bool {
+	sum, ok := sumOf(name)
+	return ok && nameOf(kind, sum) == name
+}

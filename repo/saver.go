@@ -1,0 +1,135 @@
+package repo
+
+import (
+	"fmt"
+
+	"nightjar/chunk"
+	"nightjar/repo/pack"
+)
+
+const (
+	sharedFrame   = 1 << 20   // plaintext of a frame that small chunks share
+	ownFrame      = 512 << 10 // a chunk from this size on has a frame to itself
+	metadataFrame = 128 << 10
+)
+
+// A Saver saves what one goroutine has. Chunks that it saves after one another share frames.
+type Saver struct {
+	w                 *Writer
+	compressor        *pack.Compressor
+	content, metadata *chunk.Namer
+	shared            [pack.Classes]openFrame
+	trees             openFrame
+	out               []byte
+}
+
+type openFrame struct {
+	data  []byte
+	blobs []pack.Blob
+}
+
+// NewSaver returns a Saver for one goroutine, which must have stopped saving when the function that was given the Writer returns.
+func (w *Writer) NewSaver() (*Saver, error) {
+	c, err := pack.NewCompressor()
+	if err != nil {
+		return nil, err
+	}
+	s := &Saver{w: w, compressor: c, content: w.r.Namer(), metadata: chunk.NewNamer(w.r.config.secret, chunk.Metadata)}
+	w.savers.Lock()
+	defer w.savers.Unlock()
+	w.savers.all = append(w.savers.all, s)
+	return s, nil
+}
+
+// Content saves a chunk of content, at most chunk.MaxSize bytes, unless it is known. It keeps nothing of data.
+func (s *Saver) Content(data []byte) (chunk.ID, error) {
+	if len(data) > chunk.MaxSize {
+		return chunk.ID{}, fmt.Errorf("save chunk: %d bytes are too many", len(data))
+	}
+	id := s.content.ID(data)
+	known, err := s.w.known(id.Key(), pack.WholeContent)
+	if err != nil {
+		return id, fmt.Errorf("look up chunk %v: %w", id, err)
+	}
+	if known {
+		s.w.Sent.ChunksKnown.Add(1)
+		s.w.Sent.PlainKnown.Add(uint64(len(data)))
+		return id, nil
+	}
+	s.w.Sent.ChunksNew.Add(1)
+	s.w.Sent.PlainNew.Add(uint64(len(data)))
+	blob := pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}
+	class := pack.ClassOf(data)
+	if len(data) >= ownFrame {
+		return id, s.frame(pack.Content, class, data, []pack.Blob{blob})
+	}
+	return id, s.share(&s.shared[class], pack.Content, class, data, blob, sharedFrame)
+}
+
+// Tree saves a tree unless it is known.
+func (s *Saver) Tree(tree []byte) (chunk.ID, error) { return s.meta(pack.WholeTree, tree) }
+
+// List saves a list unless it is known.
+func (s *Saver) List(list []byte) (chunk.ID, error) { return s.meta(pack.WholeList, list) }
+
+func (s *Saver) meta(typ pack.Type, data []byte) (chunk.ID, error) {
+	if len(data) > chunk.MaxSize {
+		return chunk.ID{}, fmt.Errorf("save metadata: %d bytes are too many", len(data))
+	}
+	id := s.metadata.ID(data)
+	known, err := s.w.known(id.Key(), typ)
+	if err != nil {
+		return id, fmt.Errorf("look up metadata %v: %w", id, err)
+	}
+	if known {
+		return id, nil
+	}
+	s.w.Sent.Metadata.Add(uint64(len(data)))
+	return id, s.share(&s.trees, pack.Metadata, pack.Binary, data, pack.Blob{Key: id.Key(), Type: typ, Length: len(data)}, metadataFrame)
+}
+
+// share puts data into an open frame, which is closed first if it would become too large.
+func (s *Saver) share(f *openFrame, kind pack.Kind, class pack.Class, data []byte, blob pack.Blob, limit int) error {
+	if len(f.data)+len(data) > limit || len(f.blobs) == pack.MaxBlobs {
+		if err := s.close(f, kind, class); err != nil {
+			return err
+		}
+	}
+	if f.data == nil {
+		f.data = make([]byte, 0, limit)
+	}
+	f.data = append(f.data, data...)
+	f.blobs = append(f.blobs, blob)
+	return nil
+}
+
+func (s *Saver) close(f *openFrame, kind pack.Kind, class pack.Class) error {
+	if len(f.blobs) == 0 {
+		return nil
+	}
+	blobs := append([]pack.Blob(nil), f.blobs...) // the directory keeps them
+	err := s.frame(kind, class, f.data, blobs)
+	f.data, f.blobs = f.data[:0], f.blobs[:0]
+	return err
+}
+
+func (s *Saver) frame(kind pack.Kind, class pack.Class, data []byte, blobs []pack.Blob) error {
+	s.out = s.compressor.Append(s.out[:0], data, class)
+	p := s.w.packers[0]
+	if kind == pack.Metadata {
+		p = s.w.packers[1]
+	} else {
+		s.w.Sent.Frames.Add(uint64(len(s.out)))
+	}
+	return p.add(s.out, pack.Frame{Plain: len(data), Blobs: blobs})
+}
+
+// flush closes all open frames.
+func (s *Saver) flush() error {
+	for class := range s.shared {
+		if err := s.close(&s.shared[class], pack.Content, pack.Class(class)); err != nil {
+			return err
+		}
+	}
+	return s.close(&s.trees, pack.Metadata, pack.Binary)
+}

@@ -1,0 +1,137 @@
+package repo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"nightjar/crypto"
+	"nightjar/internal/durable"
+)
+
+// State is the folder with all that a host must not lose: for each repository its host key and what it remembers. Everything else on a host is a cache.
+type State string
+
+type pinRecord struct {
+	Pin
+	URL string `json:"url"` // where the repository was seen last
+}
+
+func (s State) folder(repository string) (string, error) {
+	if err := checkID(repository); err != nil {
+		return "", err
+	}
+	return filepath.Join(string(s), repository), nil
+}
+
+// Pin returns what is remembered of a repository, the zero Pin if nothing is. It is an ErrRollback if another repository was seen at url before.
+func (s State) Pin(repository, url string) (Pin, error) {
+	if _, err := s.folder(repository); err != nil {
+		return Pin{}, err
+	}
+	entries, err := os.ReadDir(string(s))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Pin{}, fmt.Errorf("read state: %w", err)
+	}
+	var found Pin
+	other := ""
+	for _, e := range entries {
+		if checkID(e.Name()) != nil || !e.IsDir() {
+			continue
+		}
+		record, err := s.readPin(e.Name())
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return Pin{}, err
+		case e.Name() == repository:
+			found = record.Pin
+		case record.URL == url:
+			other = e.Name()
+		}
+	}
+	if other != "" && found.Root == "" {
+		return Pin{}, fmt.Errorf("repository %s was here before, now it is %s: %w", other, repository, ErrRollback)
+	}
+	return found, nil
+}
+
+func (s State) readPin(repository string) (pinRecord, error) {
+	var p pinRecord
+	path := filepath.Join(string(s), repository, "pin.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return p, fmt.Errorf("read state: %w", err)
+	}
+	if err := json.Unmarshal(b, &p); err != nil {
+		return p, fmt.Errorf("read state %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// Remember keeps a pin, if there is anything new to keep.
+func (s State) Remember(repository, url string, p Pin) error {
+	folder, err := s.folder(repository)
+	if err != nil {
+		return err
+	}
+	record := pinRecord{Pin: p, URL: url}
+	if old, err := s.readPin(repository); err == nil {
+		if old.Root == p.Root { // another process may have seen more meanwhile
+			record.Number = max(record.Number, old.Number)
+		}
+		if old == record {
+			return nil
+		}
+	}
+	b, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("encode state: %w", err)
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	if err := durable.WriteFile(filepath.Join(folder, "pin.json"), append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
+}
+
+// HostKey returns this host's key for a repository, still locked if it has a passphrase. Without one, the error is crypto.ErrNoKey.
+func (s State) HostKey(repository string) (*crypto.Key, error) {
+	folder, err := s.folder(repository)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(folder, "host.asc")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read host key %s: %w", path, crypto.ErrNoKey)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read host key: %w", err)
+	}
+	key, err := crypto.ReadKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("read host key %s: %w", path, err)
+	}
+	return key, nil
+}
+
+// SaveHostKey keeps a host's armored secret key.
+func (s State) SaveHostKey(repository string, armored []byte) error {
+	folder, err := s.folder(repository)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("write host key: %w", err)
+	}
+	if err := durable.WriteFile(filepath.Join(folder, "host.asc"), armored, 0o600); err != nil {
+		return fmt.Errorf("write host key: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package repo
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nightjar/crypto"
+)
+
+var (
+	repoA = strings.Repeat("a", 32)
+	repoB = strings.Repeat("b", 32)
+	rootA = Pin{Root: crypto.Fingerprint(strings.Repeat("A", 40)), Number: 3}
+	rootB = Pin{Root: crypto.Fingerprint(strings.Repeat("B", 40)), Number: 1}
+)
+
+func wantPin(t *testing.T, s State, repository, url string, want Pin) {
+	t.Helper()
+	if got, err := s.Pin(repository, url); err != nil || got != want {
+		t.Errorf("pin of %s is %+v, %v", repository, got, err)
+	}
+}
+
+func TestStatePins(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "not", "there", "yet")
+	s := State(folder)
+	wantPin(t, s, repoA, "url", Pin{})
+	if _, err := os.Stat(folder); err == nil {
+		t.Error("looking made a folder")
+	}
+	remember := func(repository, url string, p Pin) {
+		t.Helper()
+		if err := s.Remember(repository, url, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remember(repoA, "url", rootA)
+	wantPin(t, s, repoA, "url", rootA)
+	wantPin(t, s, repoA, "moved", rootA)
+	_, err := s.Pin(repoB, "url")
+	wantError(t, err, ErrRollback, repoA)
+	wantPin(t, s, repoB, "elsewhere", Pin{})
+	remember(repoB, "elsewhere", rootB)
+	wantPin(t, s, repoB, "elsewhere", rootB)
+	wantPin(t, s, repoA, "url", rootA)
+
+	remember(repoA, "url", Pin{rootA.Root, 2}) // by a process that began earlier
+	wantPin(t, s, repoA, "url", rootA)
+	remember(repoA, "url", Pin{rootB.Root, 1}) // the user said so
+	wantPin(t, s, repoA, "url", Pin{rootB.Root, 1})
+	remember(repoA, "new url", rootA)
+	wantPin(t, s, strings.Repeat("c", 32), "url", Pin{}) // it moved away
+}
+
+// What a hostile store calls itself becomes no path.
+func TestStateMalformedIDs(t *testing.T) {
+	folder := t.TempDir()
+	inside := filepath.Join(folder, "state")
+	s := State(inside)
+	for _, id := range []string{"", ".", "..", "../x", "/etc", strings.Repeat("../", 10) + "aa", strings.Repeat("A", 32), strings.Repeat("a", 31), strings.Repeat("a", 33), strings.Repeat("a", 31) + "\x00", strings.Repeat("a", 31) + "/"} {
+		_, err := s.Pin(id, "url")
+		wantError(t, err, crypto.ErrIntegrity, "malformed")
+		wantError(t, s.Remember(id, "url", rootA), crypto.ErrIntegrity, "malformed")
+		wantError(t, s.SaveHostKey(id, []byte("x")), crypto.ErrIntegrity, "malformed")
+		_, err = s.HostKey(id)
+		wantError(t, err, crypto.ErrIntegrity, "malformed")
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 0 {
+		t.Errorf("made %v, %v", entries, err)
+	}
+}
+
+func TestStateWithStrangersInIt(t *testing.T) {
+	folder := t.TempDir()
+	s := State(folder)
+	for _, f := range []string{"notes.txt", ".DS_Store", strings.Repeat("d", 32)} {
+		if err := os.WriteFile(filepath.Join(folder, f), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(folder, "lost+found", "pin.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(folder, repoB), 0o700); err != nil { // a host key alone
+		t.Fatal(err)
+	}
+	wantPin(t, s, repoA, "url", Pin{})
+	if err := s.Remember(repoA, "url", rootA); err != nil {
+		t.Fatal(err)
+	}
+	wantPin(t, s, repoA, "url", rootA)
+	wantPin(t, s, repoB, "elsewhere", Pin{})
+}
+
+// A pin that cannot be read is not the same as none: else damaging it would be a way around it.
+func TestStateDamagedPin(t *testing.T) {
+	s := State(t.TempDir())
+	if err := s.Remember(repoA, "url", rootA); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(string(s), repoA, "pin.json")
+	for _, text := range []string{"", "{", `{"root":7}`} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Pin(repoA, "url")
+		wantError(t, err, nil, path)
+	}
+}
+
+func TestStateHostKey(t *testing.T) {
+	s := State(t.TempDir())
+	_, err := s.HostKey(repoA)
+	wantError(t, err, crypto.ErrNoKey, "host.asc")
+	secret, err := hostKey().ArmorSecret(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SaveHostKey(repoA, secret); err != nil {
+		t.Fatal(err)
+	}
+	key, err := s.HostKey(repoA)
+	if err != nil || key.Fingerprint() != hostKey().Fingerprint() || !key.HasSecret() {
+		t.Errorf("%v, %v", key, err)
+	}
+	path := filepath.Join(string(s), repoA, "host.asc")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.HostKey(repoA)
+	wantError(t, err, nil, path)
+}

@@ -1,0 +1,318 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightjar/chunk"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/store"
+)
+
+const (
+	indexEvery  = time.Minute      // a run that dies has lost about this much
+	indexChunks = 250_000          // or this many chunks, so that an index object stays small
+	dyingTime   = 30 * time.Second // for what is in flight when a run is cancelled
+)
+
+// Sent counts what a Writer did. Fields only grow, and may be read at any time.
+type Sent struct {
+	ChunksNew   atomic.Uint64
+	ChunksKnown atomic.Uint64
+	PlainNew    atomic.Uint64 // bytes of new chunks
+	PlainKnown  atomic.Uint64 // bytes of known ones
+	Frames      atomic.Uint64 // bytes of new chunks, compressed
+	Metadata    atomic.Uint64 // bytes of new trees and lists
+	Objects     atomic.Uint64
+	Bytes       atomic.Uint64 // all that was stored
+}
+
+// A Writer stores chunks, trees and lists, each once. It is safe for concurrent use; each goroutine that saves has a Saver.
+type Writer struct {
+	Sent    *Sent
+	r       *Repository
+	ctx     context.Context
+	fail    context.CancelCauseFunc
+	trusted func(signer string) bool
+
+	packers [2]*packer
+	uploads errgroup.Group
+	savers  struct {
+		sync.Mutex
+		all []*Saver
+	}
+	claims struct {
+		sync.Mutex
+		m map[claim]struct{} // what is on its way and in no index object yet
+	}
+	stored struct {
+		sync.Mutex
+		content, metadata []index.Pack // in no index object yet
+		chunks            int          // of content
+		last              time.Time    // when the last index object was written
+		view              time.Time
+	}
+}
+
+type claim struct {
+	key chunk.Key
+	typ pack.Type
+}
+
+// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; times, view and trust are filled in here.
+// When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed.
+func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
+	if r.host == nil {
+		return nil, errors.New("write: no host key")
+	}
+	w := &Writer{r: r, Sent: sent}
+	now, err := storeTime(ctx, r.store, r.options)
+	if err != nil {
+		return nil, fmt.Errorf("write to the repository: %w", err)
+	}
+	if err := r.SyncIndex(ctx); err != nil {
+		return nil, err
+	}
+	names, err := w.trust(now)
+	if err != nil {
+		return nil, err
+	}
+	w.stored.view, w.stored.last = now, r.options.Now()
+	w.claims.m = map[claim]struct{}{}
+
+	// A cancelled run still gets a moment to finish what is in flight, and to index it.
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	w.fail = cancel
+	defer context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(dyingTime, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(work, func() { timer.Stop() })
+	})()
+	w.ctx = work
+	w.uploads.SetLimit(r.options.Connections)
+	if err := w.makePackers(); err != nil {
+		return nil, err
+	}
+
+	fctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(work, func() { stop(context.Cause(work)) })()
+	archive, err := f(fctx, w)
+	if cause := context.Cause(work); cause != nil {
+		err = cause // what made f fail
+	}
+	if err != nil {
+		if salvaged := w.finish(false); salvaged != nil && !errors.Is(err, salvaged) {
+			r.options.Warn(fmt.Errorf("index what was sent: %w", salvaged))
+		}
+		return nil, err
+	}
+	if err := w.finish(true); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	archive.Version, archive.Trusted, archive.Views = FormatVersion, names, []time.Time{now.UTC()}
+	if archive.Time, err = storeTime(ctx, r.store, r.options); err != nil {
+		return nil, err
+	}
+	archive.Time = archive.Time.UTC()
+	if grace := time.Duration(r.keys.record.Grace) * time.Second; archive.Time.Sub(w.stored.view) > grace {
+		return nil, fmt.Errorf("commit: the run took more than the grace period of %s, and what it refers to may be gone", grace)
+	}
+	size, err := r.putArchive(ctx, archive)
+	if err == nil {
+		sent.Objects.Add(1)
+		sent.Bytes.Add(uint64(size))
+	}
+	return archive, err
+}
+
+// storeTime asks the store for its time; one that cannot tell is taken to agree with this host.
+func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error) {
+	if c, ok := s.(store.Clock); ok {
+		return c.Now(ctx)
+	}
+	return o.Now(), nil
+}
+
+// trust sets whose index objects count in this run, which begins now.
+func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
+	self, err := w.r.keys.hostOf(w.r.host.Fingerprint(), roleBackup, now)
+	if err != nil {
+		return nil, err
+	}
+	signers, err := w.r.keys.signers(append([]string{self}, w.r.options.Trust...)...)
+	if err != nil {
+		return nil, err
+	}
+	trusted := map[string]bool{}
+	for _, s := range signers {
+		if f := string(s.Key.Fingerprint()); !trusted[f] {
+			trusted[f] = true
+			fingerprints = append(fingerprints, f)
+		}
+	}
+	w.trusted = func(signer string) bool { return trusted[signer] }
+	return fingerprints, nil
+}
+
+// known reports whether a chunk is stored or on its way; if not, it is the caller's to save.
+func (w *Writer) known(key chunk.Key, typ pack.Type) (bool, error) {
+	c := claim{key, typ}
+	w.claims.Lock()
+	_, known := w.claims.m[c]
+	w.claims.Unlock()
+	if known {
+		return true, nil
+	}
+	if known, err := w.indexed(key, typ); known || err != nil {
+		return known, err
+	}
+	w.claims.Lock()
+	defer w.claims.Unlock()
+	if _, known = w.claims.m[c]; !known {
+		w.claims.m[c] = struct{}{}
+	}
+	return known, nil
+}
+
+// Has reports whether a chunk of content is stored, by somebody whom this run trusts.
+func (w *Writer) Has(id chunk.ID) (bool, error) {
+	return w.indexed(id.Key(), pack.WholeContent)
+}
+
+// indexed asks the local index. What stood in a broken part of it is stored again: a cache may cost time, and never stops a backup.
+func (w *Writer) indexed(key chunk.Key, typ pack.Type) (bool, error) {
+	_, ok, err := w.r.index.Has(key, typ, w.trusted)
+	if errors.Is(err, index.ErrBroken) {
+		w.r.options.Warn(err)
+		return false, nil
+	}
+	return ok, err
+}
+
+// Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
+func (w *Writer) Flush() error {
+	for _, s := range w.savers.all {
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.packers {
+		if err := p.close(); err != nil {
+			return err
+		}
+	}
+	return w.uploads.Wait()
+}
+
+// finish stores all that is open. With whole, everything that was saved; else only packs that are full of finished frames.
+func (w *Writer) finish(whole bool) error {
+	var err error
+	if whole {
+		err = w.Flush()
+	} else {
+		for _, p := range w.packers {
+			_ = p.close() // only why the run ends, which is known
+		}
+		if err = w.uploads.Wait(); errors.Is(context.Cause(w.ctx), err) {
+			err = nil
+		}
+	}
+	if cause := context.Cause(w.ctx); whole && cause != nil && err == nil {
+		err = cause
+	}
+	whole = whole && err == nil
+	// Even beside a failure, what was stored serves the next run.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), dyingTime)
+	defer cancel()
+	return errors.Join(err, w.writeIndex(ctx, whole))
+}
+
+// storedPack notes a pack that is in the store, and indexes when it is time.
+func (w *Writer) storedPack(p index.Pack) error {
+	w.stored.Lock()
+	if p.Directory.Kind == pack.Content {
+		w.stored.content = append(w.stored.content, p)
+		w.stored.chunks += blobs(p)
+	} else {
+		w.stored.metadata = append(w.stored.metadata, p)
+	}
+	due := w.stored.chunks >= indexChunks || w.r.options.Now().Sub(w.stored.last) >= indexEvery
+	w.stored.Unlock()
+	if !due {
+		return nil
+	}
+	return w.writeIndex(w.ctx, false)
+}
+
+// writeIndex stores index objects for what is stored and not indexed. Trees lean on content that may still be on its way, so metadata is
+// named at the end of a run only, in the order in which it was made.
+func (w *Writer) writeIndex(ctx context.Context, last bool) error {
+	w.stored.Lock()
+	packs := w.stored.content
+	w.stored.content, w.stored.chunks, w.stored.last = nil, 0, w.r.options.Now()
+	if last {
+		packs = append(packs, w.stored.metadata...)
+		w.stored.metadata = nil
+	}
+	w.stored.Unlock()
+	for len(packs) > 0 {
+		n, chunks := 0, 0
+		for n < len(packs) && chunks < indexChunks {
+			chunks += blobs(packs[n])
+			n++
+		}
+		if err := w.putIndex(ctx, packs[:n]); err != nil {
+			if !last { // the run ends, but may still get to index them
+				w.stored.Lock()
+				w.stored.content = append(w.stored.content, packs...)
+				w.stored.Unlock()
+			}
+			return err
+		}
+		packs = packs[n:]
+	}
+	return nil
+}
+
+func blobs(p index.Pack) (n int) {
+	for _, f := range p.Directory.Frames {
+		n += len(f.Blobs)
+	}
+	return n
+}
+
+// putIndex stores one index object and notes what it says.
+func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
+	object := index.Object{Runs: []index.Run{{Packs: packs}}}
+	info, err := w.r.putRecord(ctx, "index", object.Append(nil))
+	if err != nil {
+		return err
+	}
+	w.Sent.Objects.Add(1)
+	w.Sent.Bytes.Add(uint64(info.Size))
+	sum, _ := sumOf(info.Name)
+	if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
+		return fmt.Errorf("note what was stored: %w", err)
+	}
+	w.claims.Lock()
+	defer w.claims.Unlock()
+	for _, p := range packs {
+		for _, f := range p.Directory.Frames {
+			for _, b := range f.Blobs {
+				delete(w.claims.m, claim{b.Key, b.Type})
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,312 @@
+// Package maintain looks after a repository: it checks what is there, and makes indexes again.
+//
+// A check walks from what archives promise down to the bytes that keep the promise, and says of everything that is not as it should be which files of
+// which archives it touches. Nothing here changes or removes an object that is there; what is written is new.
+//
+// Memory does not grow with the repository: packs are dealt with in passes, trees that are known to be whole are remembered up to a bound.
+package maintain
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/store"
+)
+
+// CheckOptions say how deep a check goes.
+type CheckOptions struct {
+	ReadData    bool    // read packs too, and with a recovery key open them
+	Sample      float64 // the share of packs that is read, up to 1; 0: all
+	Connections int     // packs read at the same time; 0: 4
+	Random      *rand.Rand
+	Found       func(Finding)         // told of each; calls may come from any goroutine
+	Progress    func(done, total int) // of packs to be read; may be nil
+}
+
+// What says how something is wrong.
+type What string
+
+// The ways.
+const (
+	Missing   What = "missing"   // an index or an archive names it
+	Damaged   What = "damaged"   // its bytes are not what they should be
+	Foreign   What = "foreign"   // nothing of this format
+	Unindexed What = "unindexed" // no index names it: left by a run that died; no fault
+)
+
+// A Finding is one thing that is not as it should be.
+type Finding struct {
+	What    What
+	Object  string // the object, if it is one
+	Archive string // the archive that is touched, if it is known
+	Path    string // the file in it
+	Err     error  // the reason, if there is more to say
+}
+
+// Fault reports whether something is lost, as opposed to left over.
+func (f Finding) Fault() bool { return f.What == Missing || f.What == Damaged }
+
+// Summary counts what a check looked at.
+type Summary struct {
+	Archives, Trees, Files, Indexes int
+	Packs, PacksRead                int
+	Bytes, BytesRead                int64
+	Opened                          bool // packs were opened with a recovery key
+	Checksums                       int  // objects whose checksum the store vouched for
+	Faults, Leftovers               int
+}
+
+const (
+	packsAtOnce = 1 << 20
+	treesKept   = 1 << 22
+	readAtOnce  = 4
+)
+
+// checker is a running check.
+type checker struct {
+	r   *repo.Repository
+	rd  *repo.Reader
+	o   CheckOptions
+	mu  sync.Mutex
+	sum Summary
+
+	packs  map[index.ObjectID]struct{} // missing or not to be trusted as a whole
+	frames map[frame]struct{}          // damaged
+	whole  map[chunk.Key]struct{}      // trees below which nothing is wrong
+}
+
+type frame struct {
+	pack index.ObjectID
+	n    int
+}
+
+// Check looks at everything that the store holds of the repository. The error is for what stops the check; what is wrong with the repository is told to o.Found and counted.
+func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, error) {
+	if o.Connections == 0 {
+		o.Connections = readAtOnce
+	}
+	if o.Random == nil {
+		o.Random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	rd, err := r.NewReader(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}}
+	c.sum.Opened = o.ReadData && r.CanReadContent()
+	total, err := c.objects(ctx)
+	if err != nil {
+		return c.sum, err
+	}
+	for pass, passes := 0, total/packsAtOnce+1; pass < passes; pass++ {
+		if err := c.packsOf(ctx, pass, passes); err != nil {
+			return c.sum, err
+		}
+	}
+	return c.sum, c.archives(ctx)
+}
+
+func (c *checker) found(f Finding) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.Fault() {
+		c.sum.Faults++
+	} else {
+		c.sum.Leftovers++
+	}
+	if c.o.Found != nil {
+		c.o.Found(f)
+	}
+}
+
+// objects looks at all names and opens the records, and returns the number of packs.
+func (c *checker) objects(ctx context.Context) (packs int, err error) {
+	var records []store.Info
+	err = c.r.Store().List(ctx, "", func(i store.Info) error {
+		c.sum.Bytes += i.Size
+		switch kind := repo.Kind(i.Name); kind {
+		case "":
+			c.found(Finding{What: Foreign, Object: i.Name})
+		case "content", "metadata":
+			packs++
+		case "config", "keys", "index", "archive": // checked where they are used
+		default:
+			records = append(records, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("list objects: %w", err)
+	}
+	for _, info := range records {
+		if _, _, err := c.r.Record(ctx, info); err != nil {
+			if ctx.Err() != nil {
+				return 0, ctx.Err()
+			}
+			c.found(Finding{What: Damaged, Object: info.Name, Err: err})
+		}
+	}
+	return packs, nil
+}
+
+// A checksummer is a store that knows its objects' checksums without sending them.
+type checksummer interface {
+	Checksum(ctx context.Context, name string) (sum [32]byte, ok bool, err error)
+}
+
+// packsOf compares the packs of one pass with what the indexes say of them.
+func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
+	mine := func(id index.ObjectID) bool { return (int(id[0])<<8|int(id[1]))%passes == pass }
+	stored := map[index.ObjectID]store.Info{}
+	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
+		err := c.r.Store().List(ctx, kind.String()+"/", func(i store.Info) error {
+			var id index.ObjectID
+			if repo.Kind(i.Name) == "" {
+				return nil
+			}
+			if err := decodeID(&id, i.Name); err == nil && mine(id) {
+				stored[id] = i
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("list %v packs: %w", kind, err)
+		}
+	}
+	c.sum.Packs += len(stored)
+	total := len(stored)
+	seen := map[index.ObjectID]struct{}{}
+	err := c.r.IndexObjects(ctx, func(info store.Info, o *index.Object, err error) error {
+		if pass == 0 {
+			c.sum.Indexes++
+			if err != nil {
+				c.found(Finding{What: Damaged, Object: info.Name, Err: err})
+			}
+		}
+		if err != nil {
+			return nil
+		}
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(c.o.Connections)
+		for _, run := range o.Runs {
+			for i := range run.Packs {
+				p := &run.Packs[i]
+				if _, again := seen[p.ID]; again || !mine(p.ID) {
+					continue
+				}
+				seen[p.ID] = struct{}{}
+				at, ok := stored[p.ID]
+				if !ok {
+					c.lost(p, Finding{What: Missing, Object: repo.PackName(p.Directory.Kind, p.ID)})
+					continue
+				}
+				if at.Size != p.Size {
+					c.found(Finding{What: Damaged, Object: at.Name, Err: fmt.Errorf("%d bytes, not %d", at.Size, p.Size)})
+				}
+				read := c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
+				g.Go(func() error { return c.pack(gctx, at, p, read) })
+				if c.o.Progress != nil && c.o.ReadData {
+					c.o.Progress(len(seen), total)
+				}
+			}
+		}
+		return g.Wait()
+	})
+	if err != nil {
+		return err
+	}
+	for id, info := range stored {
+		if _, ok := seen[id]; !ok {
+			c.found(Finding{What: Unindexed, Object: info.Name})
+		}
+	}
+	return nil
+}
+
+func decodeID(id *index.ObjectID, name string) error {
+	parsed, err := chunk.ParseID(path.Base(name))
+	*id = index.ObjectID(parsed)
+	return err
+}
+
+// lost notes that nothing of a pack can be had.
+func (c *checker) lost(p *index.Pack, f Finding) {
+	c.mu.Lock()
+	c.packs[p.ID] = struct{}{}
+	c.mu.Unlock()
+	c.found(f)
+}
+
+// pack checks one stored pack.
+func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read bool) error {
+	if vouch, ok := c.r.Store().(checksummer); ok && !read {
+		sum, ok, err := vouch.Checksum(ctx, info.Name)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, store.ErrNotExist):
+			c.lost(p, Finding{What: Missing, Object: info.Name})
+		case err != nil:
+			return fmt.Errorf("check %s: %w", info.Name, err)
+		case ok:
+			c.mu.Lock()
+			c.sum.Checksums++
+			c.mu.Unlock()
+			read = sum != p.ID // look which part of it is damaged
+		}
+	}
+	if !read {
+		return nil
+	}
+	object, err := store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})
+		return nil
+	}
+	c.mu.Lock()
+	c.sum.PacksRead++
+	c.sum.BytesRead += int64(len(object))
+	c.mu.Unlock()
+	damaged := repo.CheckFrames(object, p)
+	c.mu.Lock()
+	for _, n := range damaged {
+		c.frames[frame{p.ID, n}] = struct{}{}
+	}
+	c.mu.Unlock()
+	if sha256.Sum256(object) != p.ID {
+		c.found(Finding{What: Damaged, Object: info.Name, Err: fmt.Errorf("its bytes do not have that hash, and %d of %d frames are spoilt", len(damaged), len(p.Hashes))})
+		return nil
+	}
+	if len(damaged) > 0 {
+		c.found(Finding{What: Damaged, Object: info.Name, Err: fmt.Errorf("its index says other hashes of %d of %d frames", len(damaged), len(p.Hashes))})
+		return nil
+	}
+	if p.Directory.Kind == pack.Content && !c.r.CanReadContent() {
+		return nil
+	}
+	opened, err := c.r.OpenPack(info, object)
+	if err == nil && !sameDirectory(&opened.Directory, &p.Directory) {
+		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
+	}
+	if err != nil {
+		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})
+	}
+	return nil
+}
+
+func sameDirectory(a, b *pack.Directory) bool { return string(a.Append(nil)) == string(b.Append(nil)) }

@@ -1,0 +1,110 @@
+package maintain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/store"
+)
+
+// RebuildOptions say what RebuildIndex does.
+type RebuildOptions struct {
+	All     bool                         // index what is indexed too
+	Damaged func(name string, err error) // told of each pack that cannot be used; may be nil
+}
+
+// Rebuilt counts what RebuildIndex did.
+type Rebuilt struct {
+	Packs, Chunks, Damaged int
+	Objects                int // index objects that were written
+}
+
+const chunksAnIndex = 250_000
+
+// RebuildIndex reads the packs that no index names, and writes indexes of them, signed by the root: so it takes a recovery key. Content comes before
+// metadata, and what leans on something else comes after it.
+func RebuildIndex(ctx context.Context, r *repo.Repository, o RebuildOptions) (Rebuilt, error) {
+	var done Rebuilt
+	if !r.CanReadContent() {
+		return done, errors.New("rebuild index: it takes a recovery key")
+	}
+	known := map[index.ObjectID]struct{}{}
+	if !o.All {
+		err := r.IndexObjects(ctx, func(_ store.Info, object *index.Object, err error) error {
+			if err != nil {
+				return nil // what it named is indexed again
+			}
+			for _, run := range object.Runs {
+				for i := range run.Packs {
+					known[run.Packs[i].ID] = struct{}{}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return done, err
+		}
+	}
+	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
+		if err := rebuildKind(ctx, r, kind, known, &o, &done); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+func rebuildKind(ctx context.Context, r *repo.Repository, kind pack.Kind, known map[index.ObjectID]struct{}, o *RebuildOptions, done *Rebuilt) error {
+	var packs []index.Pack
+	chunks := 0
+	flush := func() error {
+		if len(packs) == 0 {
+			return nil
+		}
+		_, err := r.AddIndex(ctx, &index.Object{Runs: []index.Run{{Packs: packs}}})
+		done.Objects++
+		packs, chunks = nil, 0
+		return err
+	}
+	err := r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
+		var id index.ObjectID
+		if repo.Kind(info.Name) == "" || decodeID(&id, info.Name) != nil {
+			return nil
+		}
+		if _, ok := known[id]; ok {
+			return nil
+		}
+		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)
+		var p *index.Pack
+		if err == nil {
+			p, err = r.OpenPack(info, object)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			done.Damaged++
+			if o.Damaged != nil {
+				o.Damaged(info.Name, err)
+			}
+			return nil
+		}
+		packs = append(packs, *p)
+		done.Packs++
+		for _, f := range p.Directory.Frames {
+			done.Chunks += len(f.Blobs)
+			chunks += len(f.Blobs)
+		}
+		if chunks < chunksAnIndex {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return fmt.Errorf("index %v packs: %w", kind, err)
+	}
+	return flush()
+}

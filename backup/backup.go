@@ -1,0 +1,50 @@
+// Package backup brings file trees and streams into a repository and back.
+//
+// A backup walks the trees in order of names, beside the trees of the archive before, and hands what is new or changed to
+// workers in batches of about a megabyte of neighbouring files; one goroutine puts the results together, again in order. So memory depends
+// neither on the number of files nor on their sizes. A restore plans windows of files, creates them, and lets their content come in any order.
+//
+// The package never leaves the paths that it was given, nor the target, whatever an archive or a file system says. It knows chunks and
+// trees, never how a repository stores them. It reports what goes wrong with single files, and goes on.
+package backup
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Progress counts a running backup or restore. Fields only grow, and may be read at any time.
+type Progress struct {
+	Files   atomic.Uint64 // dealt with
+	Bytes   atomic.Uint64 // of content, dealt with
+	Problem atomic.Uint64 // reported
+}
+
+// Statistics sum up a backup.
+type Statistics struct {
+	Start, End time.Time
+
+	Files, Dirs, Others        uint64 // in the archive; others are links, devices, FIFOs, sockets
+	Bytes                      uint64 // sizes of the files
+	New, Changed, Unchanged    uint64 // files
+	NewDirs, ChangedDirs       uint64
+	Deleted                    uint64 // files and others that the predecessor has and this archive does not
+	Unread                     uint64 // vanished or unreadable: not in the archive
+	Unsettled                  uint64 // changed while they were read: in the archive as they were read
+	BytesRead                  uint64
+	ChunksNew, ChunksKnown     uint64
+	BytesNew, BytesCompressed  uint64 // of new chunks
+	MetadataNew                uint64 // bytes of new trees and lists
+	ObjectsStored, BytesStored uint64
+}
+
+// Map returns the counters under the names that archives and --json use.
+func (s *Statistics) Map() map[string]uint64 {
+	return map[string]uint64{
+		"files": s.Files, "dirs": s.Dirs, "others": s.Others, "bytes": s.Bytes,
+		"new": s.New, "changed": s.Changed, "unchanged": s.Unchanged, "new_dirs": s.NewDirs, "changed_dirs": s.ChangedDirs,
+		"deleted": s.Deleted, "unread": s.Unread, "unsettled": s.Unsettled, "bytes_read": s.BytesRead,
+		"chunks_new": s.ChunksNew, "chunks_known": s.ChunksKnown, "bytes_new": s.BytesNew, "bytes_compressed": s.BytesCompressed,
+		"metadata_new": s.MetadataNew, "objects_stored": s.ObjectsStored, "bytes_stored": s.BytesStored,
+	}
+}

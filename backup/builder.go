@@ -1,0 +1,185 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// A builder makes trees of batches, which it takes in order. It is for one goroutine.
+type builder struct {
+	p     *pipeline
+	saver *repo.Saver
+	list  *tree.Lister
+	key   []byte
+	open  []*level // from the root to where the walk is
+	spare []*level
+	root  tree.Item
+}
+
+type level struct {
+	node    *tree.Node
+	encoder *tree.Encoder
+}
+
+func (p *pipeline) newBuilder(nameKey []byte) (*builder, error) {
+	saver, err := p.writer.NewSaver()
+	if err != nil {
+		return nil, err
+	}
+	return &builder{p: p, saver: saver, list: tree.NewLister(saver.List), key: nameKey}, nil
+}
+
+// run takes batches until the walk has ended.
+func (b *builder) run(ctx context.Context) error {
+	for {
+		select {
+		case batch, ok := <-b.p.ordered:
+			if !ok {
+				return nil
+			}
+			select {
+			case <-batch.done:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			for i := range batch.events {
+				if err := b.event(&batch.events[i]); err != nil {
+					return err
+				}
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (b *builder) event(e *event) error {
+	switch e.kind {
+	case enter:
+		b.enter(e.node)
+		return nil
+	case leave:
+		return b.leave()
+	}
+	if e.path != "" { // it was read
+		s := b.p.sums
+		switch {
+		case e.skip:
+			s.Unread++
+			return nil
+		case e.previous == nil:
+			s.New++
+		case sameContent(e.node, e.previous):
+			s.Unchanged++
+		default:
+			s.Changed++
+		}
+		s.Files++
+		s.Bytes += e.node.Size
+		b.p.o.Progress.Files.Add(1)
+	}
+	return b.add(e.node)
+}
+
+// sameContent reports whether a file that was read again turned out to be what it was.
+func sameContent(n, was *tree.Node) bool {
+	return n.Size == was.Size && n.Mtime == was.Mtime && n.Contents.Level == was.Contents.Level && slices.Equal(n.Contents.Items, was.Contents.Items)
+}
+
+func (b *builder) enter(n *tree.Node) {
+	var l *level
+	if len(b.spare) > 0 {
+		l = b.spare[len(b.spare)-1]
+		b.spare = b.spare[:len(b.spare)-1]
+	} else {
+		l = &level{encoder: tree.NewEncoder(b.key, b.saver.Tree)}
+	}
+	l.node = n
+	b.open = append(b.open, l)
+}
+
+// leave ends the deepest directory and enters it in the one above; the root ends the walk.
+func (b *builder) leave() error {
+	l := b.open[len(b.open)-1]
+	b.open = b.open[:len(b.open)-1]
+	b.spare = append(b.spare, l)
+	n := l.node
+	items, err := l.encoder.Finish()
+	if err != nil {
+		return fmt.Errorf("encode directory %q: %w", b.path(n.Name), err)
+	}
+	for _, item := range items {
+		if err := b.list.Add(item); err != nil {
+			return err
+		}
+	}
+	if n.Contents, err = b.list.Finish(); err != nil {
+		return fmt.Errorf("encode directory %q: %w", b.path(n.Name), err)
+	}
+	if len(b.open) > 0 {
+		return b.add(n)
+	}
+	if err := b.encode(l.encoder, n); err != nil {
+		return err
+	}
+	if items, err = l.encoder.Finish(); err != nil {
+		return fmt.Errorf("encode root: %w", err)
+	}
+	b.root = items[0]
+	return nil
+}
+
+func (b *builder) add(n *tree.Node) error { return b.encode(b.open[len(b.open)-1].encoder, n) }
+
+func (b *builder) encode(e *tree.Encoder, n *tree.Node) error {
+	if err := b.xattrs(n); err != nil {
+		return err
+	}
+	if err := e.Add(n); err != nil {
+		return fmt.Errorf("encode %q: %w", b.path(n.Name), err)
+	}
+	return nil
+}
+
+// xattrs moves attributes that are too large for a tree into content.
+func (b *builder) xattrs(n *tree.Node) error {
+	if len(n.Xattrs) == 0 {
+		return nil
+	}
+	blob, err := tree.EncodeXattrs(n.Xattrs)
+	if err != nil {
+		return fmt.Errorf("encode attributes of %q: %w", b.path(n.Name), err)
+	}
+	if len(blob) <= tree.InlineXattrs {
+		return nil
+	}
+	for part := range slices.Chunk(blob, chunk.MaxSize/8) {
+		id, err := b.saver.Content(part)
+		if err != nil {
+			return err
+		}
+		if err := b.list.Add(tree.Item{ID: id, Length: int64(len(part))}); err != nil {
+			return err
+		}
+	}
+	c, err := b.list.Finish()
+	if err != nil {
+		return err
+	}
+	n.Xattrs, n.XattrContents = nil, &c
+	return nil
+}
+
+func (b *builder) path(name string) string {
+	parts := []string{"/"}
+	for _, l := range b.open[min(1, len(b.open)):] { // the root's name is in no path
+		parts = append(parts, l.node.Name)
+	}
+	return filepath.Join(append(parts, name)...)
+}

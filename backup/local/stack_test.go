@@ -1,0 +1,178 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// fewHandles lets the process open no more than n files while f runs.
+func fewHandles(t *testing.T, n uint64, f func()) {
+	t.Helper()
+	var old unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: old.Max}))
+	defer func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &old)) }()
+	f()
+}
+
+func handles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	return len(entries)
+}
+
+// makeDeep makes directories in one another, called "1", "2" and so on, and goes down into them.
+func makeDeep(t *testing.T, s *Stack, depth int) {
+	t.Helper()
+	for i := range depth {
+		name := strconv.Itoa(i + 1)
+		must(t, s.Top().Mkdir(name))
+		must(t, s.Push(name))
+	}
+}
+
+func TestDeepTree(t *testing.T) {
+	d, path := openTemp(t)
+	const depth = 3000
+	before := handles(t)
+	fewHandles(t, uint64(before+maxOpen+10), func() {
+		s := NewStack(d)
+		makeDeep(t, s, depth)
+		for i := depth; i > 0; i-- {
+			names, err := s.Top().Names()
+			must(t, err)
+			if want := []string{strconv.Itoa(i + 1)}; i < depth && !slices.Equal(names, want) {
+				t.Fatalf("level %d has %q", i, names)
+			}
+			if s.Depth() != i {
+				t.Fatalf("depth %d at level %d", s.Depth(), i)
+			}
+			must(t, s.Pop())
+		}
+		if s.Depth() != 0 || s.Top() != d || s.Pop() == nil {
+			t.Errorf("not back at the root: depth %d", s.Depth())
+		}
+		if n := handles(t); n != before {
+			t.Errorf("%d handles, %d before", n, before)
+		}
+		makeOtherBranch(t, s)
+		must(t, d.RemoveAll("1"))
+	})
+	if entries, err := os.ReadDir(path); len(entries) != 0 {
+		t.Errorf("%d entries remain: %v", len(entries), err)
+	}
+	if n := handles(t); n != before {
+		t.Errorf("%d handles, %d before", n, before)
+	}
+}
+
+// makeOtherBranch makes 100 more directories, in the tenth, and ends at the root.
+func makeOtherBranch(t *testing.T, s *Stack) {
+	t.Helper()
+	for i := range 10 {
+		must(t, s.Push(strconv.Itoa(i+1)))
+	}
+	for i := range 100 {
+		must(t, s.Top().Mkdir(fmt.Sprint("b", i)))
+		must(t, s.Push(fmt.Sprint("b", i)))
+	}
+	s.Close()
+}
+
+func pathTo(root string, level int) string {
+	for i := range level {
+		root = filepath.Join(root, strconv.Itoa(i+1))
+	}
+	return root
+}
+
+func TestStackAfterMoves(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		moved []int
+		lost  func(level int) bool
+	}{
+		// Level 100's parent is found from the root.
+		{"one", []int{100}, func(int) bool { return false }},
+		// What is above both is found again; what lies between has no known way to it.
+		{"two", []int{100, 50}, func(level int) bool { return level >= 50 && level < 100 }},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			d, path := openTemp(t)
+			outside := t.TempDir()
+			s := NewStack(d)
+			defer s.Close()
+			makeDeep(t, s, 200)
+			before := handles(t)
+			for _, m := range c.moved {
+				must(t, os.Rename(pathTo(path, m), filepath.Join(outside, strconv.Itoa(m))))
+				// What takes the place must not be taken for it.
+				must(t, os.Mkdir(pathTo(path, m), 0o700))
+			}
+			for level := 199; level > 0; level-- {
+				err := s.Pop()
+				if errors.Is(err, errMoved) != c.lost(level) || (err == nil) != (s.Top() != nil) {
+					t.Fatalf("level %d: %v", level, err)
+				}
+				if err != nil {
+					continue
+				}
+				names, err := s.Top().Names()
+				must(t, err)
+				if !slices.Equal(names, []string{strconv.Itoa(level + 1)}) && !slices.Contains(c.moved, level+1) {
+					t.Fatalf("level %d has %q", level, names)
+				}
+			}
+			must(t, s.Pop())
+			if n := handles(t); s.Top() != d || n != before-maxOpen {
+				t.Errorf("%d handles, %d before", n, before)
+			}
+		})
+	}
+}
+
+func TestRemoveAll(t *testing.T) {
+	d, path := openTemp(t)
+	for _, p := range []string{"tree/a/b/c", "tree/a/d", "tree/e", "kept/x"} {
+		must(t, os.MkdirAll(filepath.Join(path, p), 0o700))
+		for i := range 3 {
+			must(t, os.WriteFile(filepath.Join(path, p, fmt.Sprint("f", i)), nil, 0o400))
+		}
+	}
+	must(t, os.Symlink("../kept", filepath.Join(path, "tree/link")))
+	must(t, os.WriteFile(filepath.Join(path, "file"), nil, 0o600))
+	if err := d.Remove("tree"); !isNotEmpty(err) {
+		t.Errorf("Remove of a full directory: %v", err)
+	}
+	for _, name := range []string{"tree", "file", "nothing"} {
+		must(t, d.RemoveAll(name))
+	}
+	if names, err := d.Names(); !slices.Equal(names, []string{"kept"}) {
+		t.Errorf("remaining: %q, %v", names, err)
+	}
+	if entries, err := os.ReadDir(filepath.Join(path, "kept/x")); len(entries) != 3 {
+		t.Errorf("the link was followed: %v", err)
+	}
+}
+
+func TestRemoveAllStopsAtError(t *testing.T) {
+	d, path := openTemp(t)
+	must(t, os.MkdirAll(filepath.Join(path, "tree/a/b"), 0o777))
+	must(t, os.WriteFile(filepath.Join(path, "tree/a/b/f"), nil, 0o666))
+	asNobody(t, func() {
+		if err := d.RemoveAll("tree"); !errors.Is(err, unix.EACCES) {
+			t.Errorf("of another's: %v", err)
+		}
+	})
+	if _, err := os.Stat(filepath.Join(path, "tree/a/b/f")); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,83 @@
+package backup
+
+import (
+	"io"
+
+	"nightjar/backup/local"
+	"nightjar/chunk"
+	"nightjar/repo"
+)
+
+// Options say what a backup saves.
+type Options struct {
+	Paths         []string      // absolute
+	Filter        *Filter       // nil: everything
+	OneFileSystem bool          // do not enter other file systems
+	Rehash        bool          // read unchanged files too
+	Avoid         []string      // folders that are never saved: the repository itself, the cache
+	Previous      *repo.Archive // nil: none
+	Workers       int           // 0: as many as cores
+
+	Progress *Progress
+	Problem  func(path string, err error) // told of everything that makes the archive incomplete; calls may come from any goroutine
+}
+
+// RestoreOptions say what a restore puts back, and how.
+type RestoreOptions struct {
+	Path      string  // in the archive: a directory, whose content goes into Target, or one entry; "" or "/" is everything
+	Target    string  // an existing folder, or one to make
+	Filter    *Filter // nil: everything
+	Overwrite Overwrite
+	DryRun    bool // say what would be done
+	Ownership local.Ownership
+	Verify    func() *chunk.Namer // makes what names chunks: what was written is read back and compared; nil: it is not
+
+	Progress *Progress
+	Problem  func(path string, err error)     // told of what could not be put back as it was
+	Report   func(path string, action Action) // told of every entry, if not nil
+}
+
+// Overwrite says what becomes of files that are there already.
+type Overwrite int
+
+// The policies.
+const (
+	Refuse    Overwrite = iota // a target that is not empty is refused
+	Always                     // replace
+	IfChanged                  // replace unless size and mtime are equal
+	IfNewer                    // replace what is older than the saved file
+	Never                      // keep
+)
+
+// Action says what a restore did, or would do, with an entry.
+type Action int
+
+// The actions.
+const (
+	Created Action = iota
+	Replaced
+	Kept
+)
+
+// RestoreStatistics sum up a restore.
+type RestoreStatistics struct {
+	Files, Dirs, Others, Links uint64
+	Bytes                      uint64 // of content
+	Kept                       uint64
+	Verified                   uint64 // files that were read back, and were as they should be
+	Problems                   uint64
+}
+
+// Map returns the counters under the names that --json uses.
+func (s *RestoreStatistics) Map() map[string]uint64 {
+	return map[string]uint64{
+		"files": s.Files, "dirs": s.Dirs, "others": s.Others, "links": s.Links, "bytes": s.Bytes, "kept": s.Kept, "verified": s.Verified,
+		"problems": s.Problems,
+	}
+}
+
+// Source is a stream that a backup reads to its end.
+type Source struct {
+	Name   string // of the file in the archive
+	Reader io.Reader
+}

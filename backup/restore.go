@@ -1,0 +1,192 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightjar/backup/local"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// Errors that callers branch on.
+var (
+	ErrNotFound = errors.New("not in the archive")
+	ErrNotEmpty = errors.New("the target is not empty")
+)
+
+// Restore puts back what an archive holds. It goes on past whatever cannot be put back, which o.Problem is told of; the error is for what stops it.
+// What was there before is replaced whole, or not at all.
+func Restore(ctx context.Context, rd *repo.Reader, a *repo.Archive, o RestoreOptions) (RestoreStatistics, error) {
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	r := &restorer{rd: rd, o: &o, archive: a.ID, owners: local.NewOwners(), links: map[linkID]*firstLinkTo{}, mounts: map[uint64]*local.Dir{}}
+	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true}
+	from, _, err := lookUp(ctx, rd, a, o.Path)
+	if err != nil {
+		return RestoreStatistics{}, err
+	}
+	if err := r.openTarget(); err != nil {
+		return RestoreStatistics{}, err
+	}
+	if r.target != nil {
+		defer r.target.Close()
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	r.verify = r.verifier(ctx)
+	windows := make(chan *window)
+	g.Go(func() error {
+		defer close(windows)
+		p := newPlanner(ctx, r, func(w *window) error {
+			select {
+			case windows <- w:
+				return nil
+			case <-ctx.Done():
+				w.discard()
+				return context.Cause(ctx)
+			}
+		})
+		defer p.close()
+		return p.plan(from, path.Clean("/"+o.Path))
+	})
+	g.Go(func() error {
+		for w := range windows {
+			if err := r.place(ctx, w); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err = g.Wait()
+	r.abandon()
+	if err == nil && r.target != nil && !o.DryRun {
+		err = r.sync()
+	}
+	for _, d := range r.mounts {
+		d.Close()
+	}
+	return r.statistics(), err
+}
+
+// A restorer is a running restore.
+type restorer struct {
+	rd      *repo.Reader
+	o       *RestoreOptions
+	archive string     // its id
+	device  uint64     // of the target
+	target  *local.Dir // nil in a dry run without a target
+	owners  *local.Owners
+	applier *local.Applier
+	links   map[linkID]*firstLinkTo // of the planner
+	mounts  map[uint64]*local.Dir   // the other file systems in the target, by device; guarded by shared.mu
+	shared  restoreCounts
+
+	verify func(f *placedFile) error // nil: nobody asked
+}
+
+// A linkID is what the names of one file have in common. A file system that is in use gives an inode number away again, and to a file that is another by then.
+type linkID struct {
+	fileID
+	kind  uint32
+	size  uint64
+	mtime tree.Time
+}
+
+// firstLinkTo is where the first name of a hard-linked file was put.
+type firstLinkTo struct {
+	path []string
+	left uint64 // names that may still come
+}
+
+// openTarget opens the target, or makes it.
+func (r *restorer) openTarget() error {
+	if !r.o.DryRun {
+		if err := os.MkdirAll(r.o.Target, 0o700); err != nil {
+			return fmt.Errorf("make target: %w", err)
+		}
+	}
+	d, err := local.OpenDir(r.o.Target, r.owners)
+	if r.o.DryRun && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open target: %w", err)
+	}
+	var self tree.Node
+	if err := d.StatSelf(&self); err != nil {
+		d.Close()
+		return fmt.Errorf("open target: %w", err)
+	}
+	r.target, r.device = d, self.Device
+	if r.o.Overwrite != Refuse {
+		return nil
+	}
+	names, err := d.Names()
+	if err == nil && len(names) > 0 {
+		err = ErrNotEmpty
+	}
+	if err != nil {
+		d.Close()
+		return fmt.Errorf("restore to %q: %w", r.o.Target, err)
+	}
+	return nil
+}
+
+func (r *restorer) problem(path string, err error) {
+	r.shared.problems.Add(1)
+	r.o.Progress.Problem.Add(1)
+	if r.o.Problem != nil {
+		r.o.Problem(path, err)
+	}
+}
+
+func (r *restorer) report(path string, a Action) {
+	if r.o.Report != nil {
+		r.o.Report(path, a)
+	}
+}
+
+// lookUp finds an entry by its path in the archive, and the path of the directory that it is in.
+func lookUp(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string) (*tree.Node, string, error) {
+	n, err := rootOf(ctx, rd, a)
+	if err != nil {
+		return nil, "", fmt.Errorf("open archive %s: %w", a.ID, err)
+	}
+	name = path.Clean("/" + name)
+	at := "/"
+	if name == "/" {
+		return n, at, nil
+	}
+	for part := range strings.SplitSeq(name[1:], "/") {
+		if n.IsSymlink() {
+			return nil, "", fmt.Errorf("%q: it leads through %q, a symbolic link to %q: %w", name, at, n.Target, ErrNotFound)
+		}
+		var found *tree.Node
+		if n.IsDir() {
+			for child, err := range tree.Nodes(n.Contents, fetcher(ctx, rd)) {
+				if err != nil {
+					return nil, "", fmt.Errorf("read %q: %w", at, err)
+				}
+				if child.Name >= part {
+					if child.Name == part {
+						found = child
+					}
+					break
+				}
+			}
+		}
+		if found == nil {
+			return nil, "", fmt.Errorf("%q: %w", name, ErrNotFound)
+		}
+		n, at = found, path.Join(at, part)
+	}
+	return n, path.Dir(name), nil
+}

@@ -1,0 +1,227 @@
+package backup
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"nightjar/crypto"
+	"nightjar/repo"
+	"nightjar/repo/store"
+)
+
+// newRepository makes a repository whose one key plays host and recovery, and opens it for everything.
+func newRepository(t testing.TB, s store.Store, change ...func(*repo.Options)) *repo.Repository {
+	t.Helper()
+	ctx := context.Background()
+	key, err := hostKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := repo.Init(ctx, s, repo.InitOptions{HostName: "host", Host: key, Recovery: []*crypto.Key{key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openRepository(t, s, keys, key, change...)
+}
+
+func openRepository(t testing.TB, s store.Store, keys *repo.Keyring, key *crypto.Key, change ...func(*repo.Options)) *repo.Repository {
+	t.Helper()
+	ctx := context.Background()
+	opener := repo.Secrets(key)
+	o := repo.Options{IndexDir: t.TempDir(), Warn: func(err error) { t.Logf("warning: %v", err) }}
+	for _, f := range change {
+		f(&o)
+	}
+	r, err := repo.Open(ctx, s, keys, opener, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	if err := r.SetHost(key); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.UnlockContent(ctx, opener); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestRoundTrip puts back one of everything.
+func TestRoundTrip(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	s := newSite(t)
+	s.write("a/small", "small")
+	s.write("a/empty", "")
+	s.write("b/mid", string(random(300<<10)))
+	s.write("b/big", string(random(9<<20)))
+	s.write("c/d/e/f", "f")
+	p := s.path
+	must(t, os.Mkdir(p("empty"), 0o711))
+	for name, target := range map[string]string{"dangling": "no/where", "todir": "a", "loop": "loop", "long": strings.Repeat("/123456789", 410)[:4095], "raw\xff": "\xfe\xff"} {
+		must(t, os.Symlink(target, p(name)))
+	}
+	must(t, os.Link(p("a/small"), p("b/another name")))
+	must(t, os.Link(p("a/small"), p("z")))
+	must(t, os.Link(p("dangling"), p("linked link")))
+	for name, mode := range map[string]uint32{"fifo": unix.S_IFIFO | 0o620, "socket": unix.S_IFSOCK | 0o755} {
+		must(t, unix.Mknod(p(name), mode, 0))
+	}
+	must(t, os.Link(p("fifo"), p("fifo 2")))
+	must(t, unix.Mknod(p("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	must(t, unix.Mknod(p("disk"), unix.S_IFBLK|0o660, int(unix.Mkdev(259, 1<<19+7))))
+	for i, name := range []string{"\xff\xfe", "new\nline", "\x01", strings.Repeat("n", 255), strings.Repeat("\xf0", 255), " ", "...", "*", "\\", "ä"} {
+		s.write("names/"+name, strings.Repeat("x", i))
+	}
+	for name, mode := range map[string]uint32{"suid": 0o4755, "sgid": 0o2755, "sticky": 0o1644, "none": 0, "all": 0o7777} {
+		s.write("modes/"+name, name)
+		must(t, os.Chown(p("modes/"+name), 1234, 567890))
+		must(t, unix.Chmod(p("modes/"+name), mode))
+		must(t, os.Mkdir(p("modes/dir "+name), 0o700))
+		must(t, unix.Chmod(p("modes/dir "+name), mode))
+	}
+	must(t, os.Lchown(p("dangling"), 4242, 4343))
+	must(t, os.Chown(p("fifo"), 1, 2))
+
+	// Holes: at the front, at the end, everywhere, and much.
+	must(t, os.Mkdir(p("sparse"), 0o755))
+	sparse := func(name string, size int64, at ...int64) {
+		f, err := os.Create(p(name))
+		must(t, err)
+		for _, off := range at {
+			_, err = f.WriteAt(random(8192), off)
+			must(t, err)
+		}
+		must(t, f.Truncate(size))
+		must(t, f.Close())
+	}
+	sparse("sparse/front", 1<<20+8192, 1<<20)
+	sparse("sparse/end", 5<<20, 0)
+	sparse("sparse/all", 3<<20)
+	sparse("sparse/odd", 12345, 8192-4096)
+	sparse("sparse/between", 40<<20, 0, 1<<20, 9<<20, 39<<20)
+	sparse("sparse/huge", 1<<40, 1<<39, 1<<30)
+
+	set := func(name, key string, value []byte) { must(t, unix.Lsetxattr(p(name), key, value, 0)) }
+	set("a/small", "user.one", []byte("1"))
+	set("a/small", "user.two", nil)
+	for i := range 3 { // more than lie in a tree
+		set("a/empty", "user.big"+string(rune('a'+i)), random(1000))
+		set("a", "user.big"+string(rune('a'+i)), random(1000))
+		set("todir", "trusted.big"+string(rune('a'+i)), random(1000))
+		set("fifo", "trusted.big"+string(rune('a'+i)), random(1000))
+	}
+	set("b/big", "security.capability", []byte("\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	acl := "\x02\x00\x00\x00\x01\x00\x07\x00\xff\xff\xff\xff\x02\x00\x06\x00\x39\x30\x00\x00\x04\x00\x05\x00\xff\xff\xff\xff\x10\x00\x07\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
+	set("b/mid", "system.posix_acl_access", []byte(acl))
+	set("c", "system.posix_acl_access", []byte(acl))
+	set("c", "system.posix_acl_default", []byte(acl))
+
+	for i, name := range []string{"a/small", "a", "dangling", "null", "fifo", "c/d/e/f", "c/d"} {
+		sec := []int64{-1, -1 << 31, 1, 1 << 32, 1<<32 + 12345, 0, -86400}[i]
+		ts := []unix.Timespec{{Sec: 1}, {Sec: sec, Nsec: 999999999 - int64(i)}}
+		must(t, unix.UtimesNanoAt(unix.AT_FDCWD, p(name), ts, unix.AT_SYMLINK_NOFOLLOW))
+	}
+
+	want := factsOf(t, s.src)
+	st := s.save()
+	s.log.none(t)
+	if st.BytesRead > 20<<20 {
+		t.Errorf("read %d bytes: holes are nothing to read", st.BytesRead)
+	}
+	if !s.last.Complete {
+		t.Error("the archive says that it is incomplete")
+	}
+	var target string
+	var rs RestoreStatistics
+	progress := new(Progress)
+	target, rs = s.restore(func(o *RestoreOptions) { o.Progress = progress })
+	s.log.none(t)
+	same(t, factsOf(t, target), want)
+	if rs.Files+rs.Links+rs.Others != st.Files+st.Others || rs.Files+rs.Links+rs.Others != progress.Files.Load() || rs.Bytes != progress.Bytes.Load() || rs.Problems != 0 {
+		t.Errorf("restored %+v of %+v, progress %d, %d", rs, st, progress.Files.Load(), progress.Bytes.Load())
+	}
+	unix.Sync()
+	for _, name := range []string{"front", "end", "all", "between", "huge"} {
+		var a, b unix.Stat_t
+		must(t, unix.Stat(p("sparse/"+name), &a))
+		must(t, unix.Stat(filepath.Join(target, "sparse", name), &b))
+		if b.Blocks > a.Blocks+16 {
+			t.Errorf("sparse/%s has %d blocks, not %d", name, b.Blocks, a.Blocks)
+		}
+	}
+
+	// And once more on top of it all, by every policy.
+	for _, policy := range []Overwrite{Always, IfChanged, IfNewer, Never} {
+		_, rs := s.restore(func(o *RestoreOptions) { o.Target, o.Overwrite = target, policy })
+		s.log.none(t)
+		same(t, factsOf(t, target), want)
+		if policy != Always && rs.Kept != st.Files+st.Others {
+			t.Errorf("policy %d kept %d of %d", policy, rs.Kept, st.Files+st.Others)
+		}
+	}
+	// An unchanged night reads nothing and restores the same. The directories above the source
+	// belong to the machine, whose other work may change one of them in any one night.
+	age()
+	s.save()
+	still := false
+	for range 10 {
+		st = s.save()
+		s.log.none(t)
+		if st.BytesRead != 0 || st.Unchanged != st.Files || st.New+st.Changed+st.Deleted+st.NewDirs != 0 || st.ChangedDirs > s.above() {
+			t.Fatalf("an unchanged night: %+v", st)
+		}
+		if still = st.ChangedDirs == 0; still {
+			break
+		}
+	}
+	if !still {
+		t.Errorf("no unchanged night in ten: %+v", st)
+	}
+	target, _ = s.restore()
+	s.log.none(t)
+	same(t, factsOf(t, target), want)
+}
+
+// TestDeep puts back what lies deeper than there are handles, and paths that are longer than the kernel takes.
+func TestDeep(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	s := newSite(t)
+	deep(t, s.src, "deep", slices.Repeat([]string{"d"}, scaled(3000, 1000)))
+	deep(t, s.src, "far", slices.Repeat([]string{strings.Repeat("d", 250)}, 40))
+	want := factsOf(t, s.src)
+	s.save()
+	s.log.none(t)
+	target, _ := s.restore()
+	s.log.none(t)
+	same(t, factsOf(t, target), want)
+}
+
+// deep makes a path of directories with a file at each hundredth, whatever the kernel thinks of such a path.
+func deep(t *testing.T, root, first string, names []string) {
+	t.Helper()
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	for i, name := range append([]string{first}, names...) {
+		must(t, unix.Mkdirat(fd, name, 0o755))
+		next, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		must(t, err)
+		must(t, unix.Close(fd))
+		fd = next
+		if i%100 == 0 || i == len(names) {
+			f, err := unix.Openat(fd, "file", unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+			must(t, err)
+			_, err = unix.Write(f, []byte(strings.Repeat("deep", i)))
+			must(t, err)
+			must(t, unix.Close(f))
+		}
+	}
+	must(t, unix.Close(fd))
+}

@@ -1,0 +1,384 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"strings"
+	"time"
+
+	"nightjar/backup/local"
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// settled is how long ago an entry must have changed for its times to show the next change. File systems count in steps of up to two seconds.
+const settled = 2 * time.Second
+
+// A scanner walks what was selected, beside the predecessor's trees, and sends batches.
+type scanner struct {
+	ctx      context.Context
+	o        *Options
+	reader   *repo.Reader
+	has      func(id chunk.ID) (bool, error)
+	avoid    map[fileID]bool
+	stats    *Statistics
+	out      func(*batch) error
+	current  *batch
+	stack    *local.Stack
+	device   uint64 // that the walk stays on, with OneFileSystem
+	now      func() time.Time
+	counting bool       // only to know how much there is
+	lastDir  *local.Dir // Dup of stack.Top, in the current batch
+	lastDirs int        // depth and serial of what lastDir is of
+	serial   int
+}
+
+type fileID struct{ device, inode uint64 }
+
+// scan walks from the root.
+func (s *scanner) scan(root *local.Dir, sel *selection, previous *tree.Node) error {
+	s.stack = local.NewStack(root)
+	defer s.stack.Close()
+	s.current = newBatch()
+	defer func() { s.current.close() }()
+	n := &tree.Node{}
+	if err := root.StatSelf(n); err != nil {
+		return fmt.Errorf("read /: %w", err)
+	}
+	n.Name, s.device = "root", n.Device
+	if err := s.attributes(root.XattrsSelf, "/", n, previous); err != nil {
+		return err
+	}
+	if err := s.directory("", n, sel, previous); err != nil {
+		return err
+	}
+	return s.send()
+}
+
+func newBatch() *batch { return &batch{done: make(chan struct{})} }
+
+// send passes the current batch on.
+func (s *scanner) send() error {
+	b := s.current
+	s.current, s.lastDir = newBatch(), nil
+	if len(b.reads) == 0 {
+		close(b.done)
+	}
+	return s.out(b)
+}
+
+func (s *scanner) emit(e event, read int64) error {
+	if read >= 0 && !s.counting {
+		dir, err := s.handle()
+		if err != nil {
+			return err
+		}
+		e.dir = dir
+		s.current.reads = append(s.current.reads, len(s.current.events))
+		s.current.bytes += read
+	}
+	s.current.events = append(s.current.events, e)
+	if s.current.bytes >= batchBytes || len(s.current.events) >= batchEvents || len(s.current.dirs) >= batchDirs {
+		return s.send()
+	}
+	return nil
+}
+
+// handle returns the current directory for a worker, which may come when the walk is elsewhere.
+func (s *scanner) handle() (*local.Dir, error) {
+	if s.lastDir != nil && s.lastDirs == s.serial {
+		return s.lastDir, nil
+	}
+	d, err := s.stack.Top().Dup()
+	if err != nil {
+		return nil, err
+	}
+	s.lastDir, s.lastDirs = d, s.serial
+	s.current.dirs = append(s.current.dirs, d)
+	return d, nil
+}
+
+// directory walks the directory on top of the stack.
+func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous *tree.Node) error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	s.serial++
+	if err := s.emit(event{kind: enter, node: n}, -1); err != nil {
+		return err
+	}
+	names, err := s.names(sel)
+	if err != nil {
+		s.unread(path+"/", err)
+	}
+	if s.o.Filter != nil && s.o.Filter.caches && sel.everything() && s.isCache(names) {
+		names = []string{"CACHEDIR.TAG"}
+	}
+	old, stop := s.before(path, previous)
+	defer stop()
+	for _, name := range names {
+		if s.stack.Top() == nil { // moved away while the walk was further down, and reported
+			break
+		}
+		was := old(name)
+		if err := s.entry(path+"/"+name, name, sel.child(name), was); err != nil {
+			return err
+		}
+	}
+	old("")
+	s.serial++
+	return s.emit(event{kind: leave, node: n}, -1)
+}
+
+func (s *scanner) names(sel *selection) ([]string, error) {
+	if sel.everything() {
+		return s.stack.Top().Names()
+	}
+	return sel.names(), nil
+}
+
+// isCache reports whether a directory says of itself that it is a cache.
+func (s *scanner) isCache(names []string) bool {
+	for _, name := range names {
+		if name != "CACHEDIR.TAG" {
+			continue
+		}
+		f, err := s.stack.Top().Open(name)
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		var n tree.Node
+		if _, err := s.stack.Top().StatFile(f, &n); err != nil || !n.IsRegular() {
+			return false
+		}
+		head := make([]byte, len(cacheTag))
+		_, err = io.ReadFull(f, head)
+		return err == nil && string(head) == cacheTag
+	}
+	return false
+}
+
+// before returns a function that, asked for names in ascending order, returns what the predecessor had under each; asked for "", it passes over the rest. What it
+// passes over was deleted.
+func (s *scanner) before(path string, previous *tree.Node) (find func(name string) *tree.Node, stop func()) {
+	if previous == nil || !previous.IsDir() {
+		return func(string) *tree.Node { return nil }, func() {}
+	}
+	next, stop := iter.Pull2(tree.Nodes(previous.Contents, s.fetch))
+	var ahead *tree.Node
+	ended := false
+	return func(name string) *tree.Node {
+		for !ended {
+			if ahead == nil {
+				n, err, ok := next()
+				if !ok {
+					ended = true
+					break
+				}
+				if err != nil {
+					// Without its predecessor a file is read again: that costs time, and heals.
+					s.o.Problem(path+"/", fmt.Errorf("compare with the archive before: %w", err))
+					ended = true
+					break
+				}
+				ahead = n
+			}
+			switch {
+			case name == "" || ahead.Name < name:
+				s.deleted(ahead)
+				ahead = nil
+			case ahead.Name == name:
+				was := ahead
+				ahead = nil
+				return was
+			default:
+				return nil
+			}
+		}
+		return nil
+	}, stop
+}
+
+func (s *scanner) fetch(id chunk.ID) ([]byte, error) { return s.reader.Metadata(s.ctx, id) }
+
+// deleted counts what is gone, with all that was in it.
+func (s *scanner) deleted(n *tree.Node) {
+	if !n.IsDir() {
+		s.stats.Deleted++
+		return
+	}
+	for child, err := range tree.Nodes(n.Contents, s.fetch) {
+		if err != nil {
+			return
+		}
+		s.deleted(child)
+	}
+}
+
+// entry deals with one name in the directory on top of the stack.
+func (s *scanner) entry(path, name string, sel *selection, was *tree.Node) error {
+	n := &tree.Node{}
+	dir := s.stack.Top()
+	if err := dir.Stat(name, n); err != nil {
+		s.unread(path, err)
+		return nil
+	}
+	size := uint64(0)
+	if n.IsRegular() {
+		size = n.Size
+	}
+	if sel.everything() && s.o.Filter.excludes(path, size) || s.avoid[fileID{n.Device, n.Inode}] {
+		if was != nil {
+			s.deleted(was)
+		}
+		return nil
+	}
+	if was != nil && was.Type() != n.Type() {
+		s.deleted(was)
+		was = nil
+	}
+	if s.now().Sub(n.Ctime.Time()) < settled {
+		n.Flags |= tree.Unsettled
+	}
+	switch {
+	case n.IsDir():
+		return s.enter(path, name, n, sel, was)
+	case n.IsRegular():
+		return s.file(path, n, was)
+	}
+	if n.IsSymlink() {
+		target, err := dir.Readlink(name)
+		if err != nil {
+			s.unread(path, err)
+			return nil
+		}
+		n.Target = target
+	}
+	if err := s.attributes(func() ([]tree.Xattr, error) { return dir.Xattrs(name) }, path, n, was); err != nil {
+		return err
+	}
+	s.stats.Others++
+	s.o.Progress.Files.Add(1)
+	return s.emit(event{kind: entry, node: n}, -1)
+}
+
+func (s *scanner) enter(path, name string, n *tree.Node, sel *selection, was *tree.Node) error {
+	if s.o.OneFileSystem && n.Device != s.device {
+		if sel == nil { // met on the way: its own content belongs to another file system
+			sel = &selection{}
+		} else {
+			sel.within = false // so it is, but for what was asked for
+			device := s.device
+			s.device = n.Device
+			defer func() { s.device = device }()
+		}
+	}
+	if err := s.stack.Push(name); err != nil {
+		s.unread(path, err)
+		return nil
+	}
+	// What was opened may be another directory than what was looked at.
+	var opened tree.Node
+	if err := s.stack.Top().StatSelf(&opened); err == nil {
+		opened.Name, opened.Flags = n.Name, n.Flags
+		*n = opened
+	}
+	if err := s.attributes(s.stack.Top().XattrsSelf, path, n, was); err != nil {
+		return err
+	}
+	s.stats.Dirs++
+	if was == nil {
+		s.stats.NewDirs++
+	} else if was.Ctime != n.Ctime {
+		s.stats.ChangedDirs++
+	}
+	if err := s.directory(path, n, sel, was); err != nil {
+		return err
+	}
+	s.serial++
+	if err := s.stack.Pop(); err != nil {
+		s.unread(path[:strings.LastIndexByte(path, '/')+1], err) // what is left of the one above
+	}
+	return nil
+}
+
+// file reuses what the predecessor has of an unchanged file, and has others read.
+func (s *scanner) file(path string, n *tree.Node, was *tree.Node) error {
+	if s.counting {
+		s.counted(n)
+	}
+	if was != nil && !s.o.Rehash && unchanged(n, was) {
+		complete, err := s.complete(was.Contents)
+		if err != nil {
+			return err
+		}
+		if complete {
+			n.Contents, n.Xattrs, n.XattrContents = was.Contents, was.Xattrs, was.XattrContents
+			n.Flags = 0
+			s.stats.Unchanged++
+			s.counted(n)
+			return s.emit(event{kind: entry, node: n}, -1)
+		}
+	}
+	return s.emit(event{kind: entry, node: n, path: path, previous: was}, int64(n.Size))
+}
+
+func (s *scanner) counted(n *tree.Node) {
+	s.stats.Files++
+	s.stats.Bytes += n.Size
+	s.o.Progress.Files.Add(1)
+	s.o.Progress.Bytes.Add(n.Size)
+}
+
+// unchanged reports whether a file is what it was, as far as its inode tells.
+func unchanged(n, was *tree.Node) bool {
+	return was.Flags&tree.Unsettled == 0 && n.Size == was.Size && n.Mtime == was.Mtime && n.Ctime == was.Ctime && n.Inode == was.Inode
+}
+
+// complete reports whether content is still in the repository, as far as it is named here.
+func (s *scanner) complete(c tree.Contents) (bool, error) {
+	if c.Level > 0 {
+		return true, nil // its lists would have to be read: check does that
+	}
+	for _, item := range c.Items {
+		if item.Hole {
+			continue
+		}
+		if ok, err := s.has(item.ID); !ok || err != nil {
+			return ok, err
+		}
+	}
+	return true, nil
+}
+
+// attributes fills in the extended attributes, which cannot have changed when ctime has not.
+func (s *scanner) attributes(read func() ([]tree.Xattr, error), path string, n, was *tree.Node) error {
+	if s.counting {
+		return nil
+	}
+	if was != nil && was.Flags&tree.Unsettled == 0 && was.Ctime == n.Ctime && was.Inode == n.Inode && !s.o.Rehash {
+		n.Xattrs, n.XattrContents = was.Xattrs, was.XattrContents
+		return nil
+	}
+	xattrs, err := read()
+	if err != nil {
+		s.o.Problem(path, err)
+	}
+	n.Xattrs = xattrs
+	return nil
+}
+
+// unread reports an entry that is not in the archive.
+func (s *scanner) unread(path string, err error) {
+	s.stats.Unread++
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("vanished before it was read: %w", err)
+	}
+	s.o.Problem(strings.TrimPrefix(path, "//"), err)
+}

@@ -1,0 +1,56 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// Stream saves a stream as one file in the root. An error of the source's Reader commits nothing.
+func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src Source, o Options) (*repo.Archive, Statistics, error) {
+	o.fill()
+	if err := tree.ValidName(src.Name); err != nil {
+		return nil, Statistics{}, fmt.Errorf("name of the stream: %w", err)
+	}
+	return save(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
+		b, err := p.newBuilder(r.NameKey())
+		if err != nil {
+			return tree.Item{}, err
+		}
+		close(p.batches)
+		var contents tree.Contents
+		g, gctx := errgroup.WithContext(ctx)
+		for i := range o.Workers {
+			w, err := p.newWorker()
+			if err != nil {
+				return tree.Item{}, err
+			}
+			g.Go(func() error {
+				if i == 0 {
+					var err error
+					if contents, err = w.large(gctx, src.Reader); err != nil {
+						return fmt.Errorf("save stream %q: %w", src.Name, err)
+					}
+				}
+				return w.rest(gctx)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return tree.Item{}, err
+		}
+		now := tree.TimeOf(sums.Start)
+		file := &tree.Node{Name: src.Name, Mode: tree.Regular | 0o600, Mtime: now, Ctime: now, Links: 1, Size: uint64(contents.Size()), Contents: contents}
+		sums.Files, sums.Bytes, sums.New, sums.Dirs = 1, file.Size, 1, 1
+		p.o.Progress.Files.Add(1)
+		for _, e := range []event{{kind: enter, node: &tree.Node{Name: "root", Mode: tree.Directory | 0o755, Mtime: now, Ctime: now}}, {node: file}, {kind: leave}} {
+			if err := b.event(&e); err != nil {
+				return tree.Item{}, err
+			}
+		}
+		return b.root, nil
+	})
+}

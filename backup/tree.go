@@ -1,0 +1,222 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightjar/backup/local"
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// A pipeline is a running backup.
+type pipeline struct {
+	o       *Options
+	writer  *repo.Writer
+	rule    chunk.Rule
+	sums    *Statistics // of the builder
+	stats   counters
+	batches chan *batch // for workers
+	ordered chan *batch // the same and others, for the builder
+	jobs    chan *job
+	ahead   int           // chunks of one file that are on their way
+	busy    atomic.Int32  // workers that may still cut
+	idle    chan struct{} // closed when busy is 0
+	buffers sync.Pool
+}
+
+func newPipeline(r *repo.Repository, w *repo.Writer, o *Options, sums *Statistics) *pipeline {
+	p := &pipeline{
+		o: o, writer: w, rule: r.Rule(), sums: sums,
+		batches: make(chan *batch, o.Workers), ordered: make(chan *batch, batchesWait),
+		jobs: make(chan *job, o.Workers), ahead: 2 * o.Workers, idle: make(chan struct{}),
+	}
+	p.busy.Store(int32(o.Workers))
+	p.buffers.New = func() any { b := make([]byte, 0, 2<<20); return &b }
+	return p
+}
+
+func (o *Options) fill() {
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	report, progress := o.Problem, o.Progress
+	o.Problem = func(path string, err error) {
+		progress.Problem.Add(1)
+		if report != nil {
+			report(path, err)
+		}
+	}
+}
+
+// Tree saves file trees. template has what the caller knows of the archive: host, job, and what else people gave it. The archive that is returned is committed.
+func Tree(ctx context.Context, r *repo.Repository, template *repo.Archive, o Options) (*repo.Archive, Statistics, error) {
+	o.fill()
+	return save(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
+		return p.trees(ctx, r, sums)
+	})
+}
+
+// save commits an archive of what f saved.
+func save(ctx context.Context, r *repo.Repository, template *repo.Archive, o *Options, f func(context.Context, *pipeline, *Statistics) (tree.Item, error)) (*repo.Archive, Statistics, error) {
+	sums := Statistics{Start: time.Now()}
+	var sent repo.Sent
+	a, err := r.Write(ctx, &sent, func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+		p := newPipeline(r, w, o, &sums)
+		root, err := f(ctx, p, &sums)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.Flush(); err != nil {
+			return nil, err
+		}
+		sums.End = time.Now()
+		sums.Unsettled, sums.BytesRead = p.stats.unsettled.Load(), p.stats.bytesRead.Load()
+		sums.add(&sent)
+		a := *template
+		a.Root = repo.Root{ID: root.ID, Length: root.Length}
+		a.Start, a.End = sums.Start.UTC(), sums.End.UTC()
+		a.Complete = o.Progress.Problem.Load() == 0
+		a.Statistics = sums.Map()
+		if o.Previous != nil {
+			a.Predecessor = o.Previous.ID
+		}
+		return &a, nil
+	})
+	sums.End = time.Now()
+	sums.add(&sent)
+	return a, sums, err
+}
+
+func (s *Statistics) add(sent *repo.Sent) {
+	s.ChunksNew, s.ChunksKnown = sent.ChunksNew.Load(), sent.ChunksKnown.Load()
+	s.BytesNew, s.BytesCompressed, s.MetadataNew = sent.PlainNew.Load(), sent.Frames.Load(), sent.Metadata.Load()
+	s.ObjectsStored, s.BytesStored = sent.Objects.Load(), sent.Bytes.Load()
+}
+
+// trees runs scan, workers and builder.
+func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statistics) (tree.Item, error) {
+	sel, err := selectPaths(p.o.Paths, p.o.Problem)
+	if err != nil {
+		return tree.Item{}, err
+	}
+	reader := p.writer.Reader()
+	previous, err := rootOf(ctx, reader, p.o.Previous)
+	if err != nil {
+		p.o.Problem("/", fmt.Errorf("compare with the archive before: %w", err))
+	}
+	root, err := local.OpenDir("/", local.NewOwners())
+	if err != nil {
+		return tree.Item{}, fmt.Errorf("open /: %w", err)
+	}
+	defer root.Close()
+	b, err := p.newBuilder(r.NameKey())
+	if err != nil {
+		return tree.Item{}, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for range p.o.Workers {
+		w, err := p.newWorker()
+		if err != nil {
+			return tree.Item{}, err
+		}
+		g.Go(func() error { return w.run(ctx) })
+	}
+	g.Go(func() error { return b.run(ctx) })
+	var walk Statistics
+	g.Go(func() error {
+		defer close(p.ordered)
+		defer close(p.batches)
+		s := scanner{
+			ctx: ctx, o: p.o, reader: reader, has: p.writer.Has, avoid: identify(p.o.Avoid), stats: &walk, now: time.Now,
+			out: func(b *batch) error { return p.pass(ctx, b) },
+		}
+		return s.scan(root, sel, previous)
+	})
+	err = g.Wait()
+	for b := range p.batches { // what nobody came to
+		b.close()
+	}
+	if err != nil {
+		return tree.Item{}, err
+	}
+	sums.merge(&walk)
+	return b.root, nil
+}
+
+// pass hands a batch to the builder and, if there is something to read, to a worker.
+func (p *pipeline) pass(ctx context.Context, b *batch) error {
+	if len(b.reads) > 0 {
+		select {
+		case p.batches <- b:
+		case <-ctx.Done():
+			b.close()
+			return context.Cause(ctx)
+		}
+	}
+	select {
+	case p.ordered <- b:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// merge adds what the scan counted.
+func (s *Statistics) merge(walk *Statistics) {
+	s.Files += walk.Files
+	s.Bytes += walk.Bytes
+	s.Dirs += walk.Dirs
+	s.Others += walk.Others
+	s.Unchanged += walk.Unchanged
+	s.NewDirs += walk.NewDirs
+	s.ChangedDirs += walk.ChangedDirs
+	s.Deleted += walk.Deleted
+	s.Unread += walk.Unread
+}
+
+// identify finds the folders that are never saved, under whatever name they are met.
+func identify(paths []string) map[fileID]bool {
+	ids := map[fileID]bool{}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			continue
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			ids[fileID{uint64(st.Dev), st.Ino}] = true
+		}
+	}
+	return ids
+}
+
+// rootOf returns the root directory of an archive, nil without one.
+func rootOf(ctx context.Context, reader *repo.Reader, a *repo.Archive) (*tree.Node, error) {
+	if a == nil {
+		return nil, nil
+	}
+	encoded, err := reader.Metadata(ctx, a.Root.ID)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := tree.Decode(encoded)
+	if err != nil {
+		return nil, err
+	}
+	if len(nodes) != 1 || !nodes[0].IsDir() {
+		return nil, fmt.Errorf("root tree %v is none", a.Root.ID)
+	}
+	return &nodes[0], nil
+}

@@ -1,0 +1,308 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"nightjar/backup/local"
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// A worker reads what batches ask for and saves it. It also saves chunks that other workers cut of large files.
+type worker struct {
+	p     *pipeline
+	saver *repo.Saver
+	cut   *chunk.Cutter
+	list  *tree.Lister
+	buf   []byte // of files up to the smallest chunk
+}
+
+func (p *pipeline) newWorker() (*worker, error) {
+	saver, err := p.writer.NewSaver()
+	if err != nil {
+		return nil, err
+	}
+	return &worker{
+		p: p, saver: saver, cut: chunk.NewCutter(p.rule), list: tree.NewLister(saver.List),
+		buf: make([]byte, p.rule.Min+1),
+	}, nil
+}
+
+// run works until there are no batches left.
+func (w *worker) run(ctx context.Context) error {
+	for {
+		select {
+		case b, ok := <-w.p.batches:
+			if !ok {
+				return w.rest(ctx)
+			}
+			err := w.batch(ctx, b)
+			b.close()
+			if err != nil {
+				return err
+			}
+			close(b.done)
+		case j := <-w.p.jobs:
+			j.run(w.saver)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// rest helps others until all have finished.
+func (w *worker) rest(ctx context.Context) error {
+	if w.p.busy.Add(-1) == 0 {
+		close(w.p.idle)
+	}
+	for {
+		select {
+		case j := <-w.p.jobs:
+			j.run(w.saver)
+		case <-w.p.idle:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (w *worker) batch(ctx context.Context, b *batch) error {
+	for _, i := range b.reads {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e := &b.events[i]
+		if err := w.file(ctx, e); err != nil {
+			var stop *fatal
+			if errors.As(err, &stop) {
+				return fmt.Errorf("save %q: %w", e.path, stop.err)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("vanished before it was read: %w", err)
+			}
+			e.skip = true
+			w.p.o.Problem(e.path, err)
+		}
+	}
+	return nil
+}
+
+// fatal marks an error that is not the file's.
+type fatal struct{ err error }
+
+func (f *fatal) Error() string { return f.err.Error() }
+func (f *fatal) Unwrap() error { return f.err }
+
+// file reads and saves one file. The entry describes the file as it was when it was opened.
+func (w *worker) file(ctx context.Context, e *event) error {
+	f, err := e.dir.Open(e.node.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// Files on disks know no deadline; some of those that the kernel makes up never end.
+	_ = f.SetReadDeadline(time.Now().Add(patience))
+	name, flags := e.node.Name, e.node.Flags
+	before := tree.Node{Name: name}
+	sparse, err := e.dir.StatFile(f, &before)
+	if err != nil {
+		return err
+	}
+	if !before.IsRegular() {
+		return errors.New("is no longer a regular file")
+	}
+	before.Name, before.Flags = name, flags
+	if time.Since(before.Ctime.Time()) < settled {
+		before.Flags |= tree.Unsettled
+	}
+	if before.Xattrs, err = local.XattrsFile(f); err != nil {
+		w.p.o.Problem(e.path, err)
+	}
+	switch {
+	case sparse || len(before.Xattrs) > 0: // a block of attributes can make up for a hole in the count
+		before.Contents, err = w.sparse(ctx, f, before.Size)
+	case before.Size <= uint64(w.p.rule.Min):
+		before.Contents, err = w.small(ctx, f)
+	default:
+		before.Contents, err = w.large(ctx, io.LimitReader(f, int64(before.Size))) // one that grows as fast as it is read has an end, too
+	}
+	if err != nil {
+		return err
+	}
+	was := before
+	before.Size = uint64(before.Contents.Size())
+	*e.node = before
+	var after tree.Node
+	if _, err := e.dir.StatFile(f, &after); err != nil {
+		return err
+	}
+	if after.Ctime != was.Ctime || after.Mtime != was.Mtime || after.Size != was.Size || before.Size != was.Size {
+		e.node.Flags |= tree.Unsettled
+		w.p.stats.unsettled.Add(1)
+		w.p.o.Problem(e.path, errChanged)
+	}
+	return nil
+}
+
+// patience is how long a file may take that has to be waited for.
+const patience = 2 * time.Second
+
+var errChanged = errors.New("changed while it was read")
+
+// small saves a file that is one chunk, unless it has grown.
+func (w *worker) small(ctx context.Context, f *os.File) (tree.Contents, error) {
+	n, err := io.ReadFull(f, w.buf)
+	switch {
+	case err == nil: // it has grown past that
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return tree.Contents{}, err
+		}
+		return w.large(ctx, f)
+	case errors.Is(err, io.EOF):
+		return tree.Contents{}, nil
+	case !errors.Is(err, io.ErrUnexpectedEOF):
+		return tree.Contents{}, err
+	}
+	id, err := w.saver.Content(w.buf[:n])
+	if err != nil {
+		return tree.Contents{}, &fatal{err}
+	}
+	w.p.read(n)
+	return tree.Contents{Items: []tree.Item{{ID: id, Length: int64(n)}}}, nil
+}
+
+func (w *worker) large(ctx context.Context, r io.Reader) (tree.Contents, error) {
+	w.list.Reset()
+	if err := w.pieces(ctx, r); err != nil {
+		return tree.Contents{}, err
+	}
+	return w.finish()
+}
+
+func (w *worker) finish() (tree.Contents, error) {
+	c, err := w.list.Finish()
+	if err != nil {
+		return c, &fatal{err}
+	}
+	return c, nil
+}
+
+// sparse saves data and leaves holes out.
+func (w *worker) sparse(ctx context.Context, f *os.File, size uint64) (tree.Contents, error) {
+	w.list.Reset()
+	var ahead local.Extent
+	flush := func() error {
+		if ahead.Hole {
+			return w.list.Add(tree.Item{Length: ahead.Length, Hole: true})
+		}
+		if ahead.Length == 0 {
+			return nil
+		}
+		return w.pieces(ctx, io.NewSectionReader(f, ahead.Offset, ahead.Length))
+	}
+	for x, err := range local.Extents(f, int64(size)) {
+		if err != nil {
+			return tree.Contents{}, err
+		}
+		if err := flush(); err != nil {
+			return tree.Contents{}, err
+		}
+		ahead = x
+	}
+	if err := flush(); err != nil {
+		return tree.Contents{}, err
+	}
+	return w.finish()
+}
+
+// A job is a chunk that any worker may save.
+type job struct {
+	data []byte
+	id   chunk.ID
+	err  error
+	done chan struct{}
+}
+
+func (j *job) run(s *repo.Saver) {
+	j.id, j.err = s.Content(j.data)
+	close(j.done)
+}
+
+// pieces cuts a stream, and adds its chunks to the list in order. Whoever is free saves them.
+func (w *worker) pieces(ctx context.Context, r io.Reader) error {
+	w.cut.Reset(r)
+	var waiting []*job
+	collect := func(most int) error {
+		for len(waiting) > most {
+			j := waiting[0]
+			waiting = waiting[1:]
+			if err := w.await(ctx, j); err != nil {
+				return err
+			}
+			if err := w.list.Add(tree.Item{ID: j.id, Length: int64(len(j.data))}); err != nil {
+				return &fatal{err}
+			}
+			w.p.read(len(j.data))
+			w.p.buffers.Put(&j.data)
+		}
+		return nil
+	}
+	for {
+		buf := *w.p.buffers.Get().(*[]byte)
+		data, err := w.cut.Next(buf)
+		if errors.Is(err, io.EOF) {
+			return collect(0)
+		}
+		if err != nil {
+			return errors.Join(err, collect(0))
+		}
+		j := &job{data: data, done: make(chan struct{})}
+		select {
+		case w.p.jobs <- j:
+		default:
+			j.run(w.saver)
+		}
+		waiting = append(waiting, j)
+		if err := collect(w.p.ahead); err != nil {
+			return err
+		}
+	}
+}
+
+// await waits for a job, and works on others meanwhile: all workers may be waiting.
+func (w *worker) await(ctx context.Context, j *job) error {
+	for {
+		select {
+		case <-j.done:
+			if j.err != nil {
+				return &fatal{j.err}
+			}
+			return nil
+		default:
+		}
+		select {
+		case <-j.done:
+		case other := <-w.p.jobs:
+			other.run(w.saver)
+		case <-ctx.Done():
+			return &fatal{context.Cause(ctx)}
+		}
+	}
+}
+
+// counters that several workers share.
+type counters struct{ unsettled, bytesRead atomic.Uint64 }
+
+func (p *pipeline) read(n int) {
+	p.stats.bytesRead.Add(uint64(n))
+	p.o.Progress.Bytes.Add(uint64(n))
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/crypto"
+	"nightjar/internal/quote"
+)
+
+// app is one run of the program.
+type app struct {
+	session.Settings
+	root                 bool // the user is root
+	json, quiet, verbose bool
+	stdin                *os.File
+	stdout, stderr       *os.File
+	messages             struct {
+		sync.Mutex
+		to io.Writer // a running progress line's, or nil: stderr
+	}
+	problems atomic.Uint64
+	damaged  atomic.Bool // one of them is a question of integrity
+}
+
+// run runs one command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.command()
+	root.SetArgs(args)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return outcome.Done
+	}
+	code := outcome.Code(ctx, err)
+	switch code {
+	case outcome.Interrupted:
+		a.say("error", "interrupted")
+		return code
+	case outcome.WithProblems:
+		a.say("warning", err.Error())
+	default:
+		a.say("error", err.Error())
+	}
+	if hint := outcome.Hint(err); hint != "" {
+		a.say("hint", hint)
+	}
+	return code
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "nightjar",
+		Short:         "Encrypted, signed, incremental backups",
+		SilenceErrors: true, SilenceUsage: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return session.Usagef("unknown command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			return session.Usagef("no command given")
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return session.UsageError{Err: err} })
+	f := root.PersistentFlags()
+	f.StringVar(&a.Repo, "repo", a.Repo, "the repository: /path, file:///path or s3://bucket/prefix (NIGHTJAR_REPO)")
+	f.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "folder that may be deleted at any time (NIGHTJAR_CACHE_DIR)")
+	f.StringVar(&a.StateDir, "state-dir", a.StateDir, "folder of the host key and what is remembered of repositories (NIGHTJAR_STATE_DIR)")
+	f.StringVar(&a.TempDir, "tempdir", a.TempDir, "folder for scratch files (TMPDIR)")
+	f.StringVar(&a.Key, "key", "", "a recovery key: a file, the recovery kit, or a fingerprint in your GnuPG keyring")
+	f.StringVar(&a.Kit, "kit", "", "the recovery kit: says which repository to believe")
+	f.StringVar(&a.Root, "root", "", "fingerprint of the root key to believe")
+	f.StringVar(&a.PassphraseFile, "passphrase-file", "", "file whose first line is the passphrase")
+	f.StringVar(&a.PassphraseCommand, "passphrase-command", "", "shell command that prints the passphrase")
+	f.BoolVar(&a.json, "json", false, "print results as JSON")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing unless something is wrong")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "say more, and print statistics without a terminal too")
+	f.IntVar(&a.Connections, "connections", 0, "objects sent or read at the same time (default: 4)")
+	a.Bucket.Flags(root)
+	root.AddCommand(a.initCommand(), a.backupCommand(), a.restoreCommand(), a.listCommand(), a.lsCommand(), a.catCommand(),
+		a.findCommand(), a.statsCommand(), a.checkCommand(), a.indexCommand(), a.cacheCommand(), a.versionCommand())
+	return root
+}
+
+// say prints one line on standard error, harmless on a terminal whatever text is.
+func (a *app) say(kind, text string) {
+	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	a.messages.Lock()
+	defer a.messages.Unlock()
+	to := a.messages.to
+	if to == nil {
+		to = a.stderr
+	}
+	fmt.Fprintf(to, "nightjar: %s: %s\n", kind, quote.Display(text))
+}
+
+// warn tells of what is wrong but stops nothing.
+func (a *app) warn(err error) { a.say("warning", err.Error()) }
+
+// problem tells of what is wrong with one path, and makes the exit code 3. It may be called from any goroutine.
+func (a *app) problem(path string, err error) {
+	a.problems.Add(1)
+	if errors.Is(err, crypto.ErrIntegrity) || errors.Is(err, backup.ErrVerify) {
+		a.damaged.Store(true)
+	}
+	a.say("warning", path+": "+err.Error())
+}
+
+// note tells what a person should know, unless they asked for quiet.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		a.say("note", fmt.Sprintf(format, args...))
+	}
+}
+
+// chatty says whether results that nobody asked for are printed: to a person, never to cron.
+func (a *app) chatty() bool {
+	return !a.quiet && (a.verbose || isTerminal(a.stdout))
+}
+
+// watched reports whether a person sees progress.
+func (a *app) watched() bool { return !a.quiet && !a.json && isTerminal(a.stderr) }
+
+// follow draws a progress line until the function that it returns is called, if somebody watches.
+func (a *app) follow(m progress.Meter) (stop func()) {
+	if !a.watched() {
+		return func() {}
+	}
+	above, end := progress.Draw(a.stderr, m)
+	direct := func(to io.Writer) {
+		a.messages.Lock()
+		defer a.messages.Unlock()
+		a.messages.to = to
+	}
+	direct(above)
+	return func() {
+		direct(nil)
+		end()
+	}
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// print writes to standard output, and fails when that fails.
+func (a *app) print(f func(w io.Writer)) error {
+	w := bufio.NewWriter(a.stdout)
+	f(w)
+	return flush(w)
+}
+
+func flush(w *bufio.Writer) error {
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}
+
+// result prints one line of a result at once: above a running progress line, if both go to the terminal.
+func (a *app) result(line string) error {
+	a.messages.Lock()
+	defer a.messages.Unlock()
+	var to io.Writer = a.stdout
+	if a.messages.to != nil && isTerminal(a.stdout) {
+		to = a.messages.to
+	}
+	if _, err := fmt.Fprintln(to, line); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode result: %w", err)
+	}
+	return b, nil
+}
+
+func (a *app) printJSON(v any) error {
+	b, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	return a.print(func(w io.Writer) { fmt.Fprintf(w, "%s\n", b) })
+}

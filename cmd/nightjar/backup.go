@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/stream"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+type backupFlags struct {
+	exclude, excludeFrom  []string
+	excludeCaches         bool
+	excludeLarger         string
+	oneFileSystem, rehash bool
+	tags, labels          []string
+	job, host, stdin      string
+	embedded              bool
+	paths, program        []string
+}
+
+func (a *app) backupCommand() *cobra.Command {
+	var b backupFlags
+	c := &cobra.Command{
+		Use:   "backup PATH... | backup --stdin NAME [-- COMMAND ARG...]",
+		Short: "Save files and folders, standard input, or what a command prints",
+		RunE: func(c *cobra.Command, args []string) error {
+			if b.stdin == "" {
+				b.paths = args
+			} else if dash := c.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
+				return session.Usagef("with --stdin, a command comes after --, and paths have no place")
+			} else {
+				b.program = args
+			}
+			return a.backup(c.Context(), &b)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&b.exclude, "exclude", nil, "leave out what matches the pattern (* no slash, ** anything); may be repeated")
+	f.StringArrayVar(&b.excludeFrom, "exclude-from", nil, "file of patterns, one a line; # begins a comment")
+	f.BoolVar(&b.excludeCaches, "exclude-caches", false, "leave out what is in folders with a CACHEDIR.TAG")
+	f.StringVar(&b.excludeLarger, "exclude-larger-than", "", "leave out larger files, like 500M")
+	f.BoolVar(&b.oneFileSystem, "one-file-system", false, "do not enter other file systems")
+	f.BoolVar(&b.rehash, "rehash", false, "read unchanged files too")
+	f.StringArrayVar(&b.tags, "tag", nil, "a tag of the archive; may be repeated")
+	f.StringArrayVar(&b.labels, "label", nil, "a label KEY=VALUE of the archive; may be repeated")
+	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the paths)")
+	f.StringVar(&b.host, "host", "", "name of the host in the archive (default: as it is enrolled)")
+	f.StringVar(&b.stdin, "stdin", "", "save standard input, or what the command after -- prints, as a file of this name")
+	f.BoolVar(&b.embedded, "embedded", false, "keep the backups in a repository on this machine, made when it is missing")
+	return c
+}
+
+func (a *app) backup(ctx context.Context, b *backupFlags) error {
+	template, o, err := a.planBackup(b)
+	if err != nil {
+		return err
+	}
+	s, err := a.openForBackup(ctx, b.embedded)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	template.Host = cmp.Or(b.host, s.Host)
+	template.Job = repo.Text(cmp.Or(b.job, template.Host+":"+cmp.Or(b.stdin, strings.Join(b.paths, " "))))
+	o.Avoid = s.Folders()
+	if o.Previous, err = s.Previous(ctx, template.Host, template.Job); err != nil {
+		return err
+	}
+	stop := a.follow(progress.Saved(o.Progress, a.expect(ctx, *o, b.stdin != "")))
+	var made *repo.Archive
+	var sums backup.Statistics
+	if b.stdin == "" {
+		made, sums, err = backup.Tree(ctx, s.Repository, template, *o)
+	} else {
+		made, sums, err = a.saveStream(ctx, s, template, b, *o)
+	}
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := a.reportBackup(made, &sums); err != nil {
+		return err
+	}
+	if n := a.problems.Load(); n > 0 {
+		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
+	}
+	return nil
+}
+
+// expect returns how many bytes there will be, when that is known: as last time, or counted beside the first backup if somebody watches.
+func (a *app) expect(ctx context.Context, o backup.Options, stream bool) *atomic.Uint64 {
+	expected := new(atomic.Uint64)
+	switch {
+	case o.Previous != nil:
+		expected.Store(o.Previous.Statistics["bytes"])
+	case !stream && a.watched():
+		go func() {
+			var total backup.Progress
+			if backup.Measure(ctx, o, &total) == nil {
+				expected.Store(total.Bytes.Load())
+			}
+		}()
+	}
+	return expected
+}
+
+// planBackup checks all that can be wrong with the command line.
+func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error) {
+	if b.stdin == "" && len(b.paths) == 0 {
+		return nil, nil, session.Usagef("nothing to save: name paths, or --stdin NAME")
+	}
+	if b.stdin != "" {
+		if err := tree.ValidName(b.stdin); err != nil {
+			return nil, nil, session.Usagef("--stdin: %w", err)
+		}
+	}
+	for i, p := range b.paths {
+		abs, err := filepath.Abs(p)
+		if err != nil || p == "" {
+			return nil, nil, session.Usagef("path %q: %w", p, cmp.Or(err, errors.New("it is empty")))
+		}
+		b.paths[i] = abs
+	}
+	filter := backup.FilterOptions{Exclude: b.exclude, Caches: b.excludeCaches}
+	for _, file := range b.excludeFrom {
+		patterns, err := readPatterns(file)
+		if err != nil {
+			return nil, nil, err
+		}
+		filter.Exclude = append(filter.Exclude, patterns...)
+	}
+	excludes := filter.Exclude
+	if b.excludeCaches {
+		excludes = append(excludes, "(caches)")
+	}
+	if b.excludeLarger != "" {
+		var err error
+		if filter.LargerThan, err = show.ParseSize(b.excludeLarger); err != nil {
+			return nil, nil, session.UsageError{Err: err}
+		}
+		excludes = append(excludes, fmt.Sprintf("(larger than %d)", filter.LargerThan))
+	}
+	f, err := backup.NewFilter(filter)
+	if err != nil {
+		return nil, nil, session.UsageError{Err: err}
+	}
+	archive := &repo.Archive{
+		Paths: texts(b.paths), Stream: repo.Text(b.stdin), Excludes: texts(excludes), Tags: texts(b.tags), Program: "nightjar " + version(),
+	}
+	for _, l := range b.labels {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return nil, nil, session.Usagef("label %q: write KEY=VALUE", l)
+		}
+		if archive.Labels == nil {
+			archive.Labels = repo.Labels{}
+		}
+		archive.Labels[repo.Text(key)] = repo.Text(value)
+	}
+	return archive, &backup.Options{
+		Paths: b.paths, Filter: f, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(backup.Progress), Problem: a.problem,
+	}, nil
+}
+
+func texts(list []string) []repo.Text {
+	var out []repo.Text
+	for _, s := range list {
+		out = append(out, repo.Text(s))
+	}
+	return out
+}
+
+func readPatterns(file string) ([]string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read patterns: %w", err)
+	}
+	defer f.Close()
+	var patterns []string
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if line := strings.TrimRight(lines.Text(), "\r"); line != "" && !strings.HasPrefix(line, "#") {
+			patterns = append(patterns, line)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read patterns %s: %w", file, err)
+	}
+	return patterns, nil
+}
+
+// openForBackup opens the configured repository, or the embedded one, which is made when it is missing. Only a person who looks on, or --embedded,
+// gets the latter: a forgotten setting must not fill the machine's own disk.
+func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Session, error) {
+	if a.Repo != "" {
+		if embedded {
+			return nil, session.Usagef("--embedded and a configured repository (--repo, NIGHTJAR_REPO) exclude each other")
+		}
+		return a.Open(ctx, session.Write)
+	}
+	if !embedded && !(isTerminal(a.stdin) && isTerminal(a.stdout)) {
+		return nil, session.ErrNotConfigured
+	}
+	place, err := a.Embedded()
+	if err != nil {
+		return nil, err
+	}
+	if err := session.CheckPlace(place.Path); errors.Is(err, repo.ErrExists) {
+		return a.OpenAt(ctx, place, session.Write)
+	} else if err != nil {
+		return nil, fmt.Errorf("make repository %s: %w", place.Path, err)
+	}
+	made, err := a.Make(ctx, place, session.MakeOptions{Unattended: true})
+	if err != nil {
+		return nil, fmt.Errorf("make repository %s: %w", place.Path, err)
+	}
+	a.note("made a repository in %s", place.Path)
+	a.note("it is on this same machine, and gone with it: --repo names a better place")
+	a.note("its recovery kit is %s. %s", made.Kit, made.Advice())
+	return a.OpenAt(ctx, place, session.Write)
+}
+
+// saveStream saves standard input or what a command prints. The command's failure is that of the stream.
+func (a *app) saveStream(ctx context.Context, s *session.Session, template *repo.Archive, b *backupFlags, o backup.Options) (*repo.Archive, backup.Statistics, error) {
+	if len(b.program) == 0 {
+		return backup.Stream(ctx, s.Repository, template, backup.Source{Name: b.stdin, Reader: stream.Interruptible(ctx, a.stdin)}, o)
+	}
+	env, err := a.Environ()
+	if err != nil {
+		return nil, backup.Statistics{}, err
+	}
+	output, err := stream.Start(ctx, b.program, env, a.stdin, a.stderr)
+	if err != nil {
+		return nil, backup.Statistics{}, err
+	}
+	defer output.Stop()
+	return backup.Stream(ctx, s.Repository, template, backup.Source{Name: b.stdin, Reader: output}, o)
+}
+
+// reportBackup prints the statistics of a run.
+func (a *app) reportBackup(made *repo.Archive, s *backup.Statistics) error {
+	if a.json {
+		return a.printJSON(show.BackupJSON(made, s, a.problems.Load()))
+	}
+	if !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) { show.Backup(w, made, s, a.problems.Load()) })
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/internal/quote"
+)
+
+func (a *app) cacheCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "cache",
+		Short: "Say what this machine keeps only to save time",
+		Args:  noSubcommand,
+		RunE: func(*cobra.Command, []string) error {
+			folder, caches, err := a.Caches()
+			if err != nil {
+				return err
+			}
+			total := uint64(0)
+			for _, x := range caches {
+				total += x.Bytes
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"folder": quote.Text(folder), "bytes": total, "repositories": append([]session.Cache{}, caches...)})
+			}
+			return a.print(func(w io.Writer) {
+				fmt.Fprintf(w, "caches in %s\n", quote.Display(folder))
+				var rows [][2]string
+				for _, x := range caches {
+					rows = append(rows, [2]string{x.Repository, show.ExactSize(x.Bytes) + ", used " + show.LocalTime(x.Used)})
+				}
+				show.Block(w, append(rows, [2]string{"total", show.ExactSize(total)}))
+			})
+		},
+	}
+	var all bool
+	var unused string
+	clean := &cobra.Command{
+		Use:   "clean",
+		Short: "Delete the caches of repositories that were not used lately; it costs time, never data",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			before, err := show.ParseTime(unused, a.Now())
+			if err != nil {
+				return session.UsageError{Err: fmt.Errorf("--unused: %w", err)}
+			}
+			return a.cleanCaches(func(c *session.Cache) bool { return all || c.Used.Before(before) })
+		},
+	}
+	clean.Flags().BoolVar(&all, "all", false, "those in use, too")
+	clean.Flags().StringVar(&unused, "unused", "30D", "for how long they were not used")
+	c.AddCommand(clean)
+	return c
+}
+
+func (a *app) cleanCaches(old func(*session.Cache) bool) error {
+	_, caches, err := a.Caches()
+	if err != nil {
+		return err
+	}
+	count, freed := 0, uint64(0)
+	for i := range caches {
+		x := &caches[i]
+		if !old(x) {
+			continue
+		}
+		if err := x.Remove(); err != nil {
+			return err
+		}
+		count++
+		freed += x.Bytes
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"deleted": count, "bytes": freed})
+	}
+	if !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) {
+		fmt.Fprintf(w, "deleted %d caches of %d, %s\n", count, len(caches), show.ExactSize(freed))
+	})
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/session"
+)
+
+func (a *app) catCommand() *cobra.Command {
+	var choice choice
+	c := &cobra.Command{
+		Use:   "cat ARCHIVE:PATH",
+		Short: "Print a file of an archive; of an archive made with --stdin, PATH may be left out",
+		Args:  oneArgument("ARCHIVE:PATH"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := choice.check(a.Now()); err != nil {
+				return err
+			}
+			s, err := a.Open(c.Context(), session.ReadContent)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			name, path := splitArchive(args[0])
+			archive, err := a.find(c.Context(), s, name, &choice)
+			if err != nil {
+				return err
+			}
+			if path == "" {
+				if path = string(archive.Stream); path == "" {
+					return session.Usagef("no file is named: say %s:PATH", name)
+				}
+			}
+			rd, err := s.NewReader(c.Context())
+			if err != nil {
+				return err
+			}
+			w := bufio.NewWriterSize(a.stdout, 1<<20)
+			if err := backup.Cat(c.Context(), rd, archive, path, w); err != nil {
+				_ = w.Flush() // the error says that what was printed is not all
+				return fmt.Errorf("print %s: %w", args[0], err)
+			}
+			return flush(w)
+		},
+	}
+	choice.flags(c)
+	return c
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/session"
+)
+
+// newApp returns an app with all that nightjar takes from its environment: nothing else reads that, but for the credentials of a bucket.
+func newApp() *app {
+	a := &app{root: os.Geteuid() == 0, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	state, cache := defaultFolders(a.root)
+	a.Settings = session.Settings{
+		Repo:     os.Getenv("NIGHTJAR_REPO"),
+		StateDir: cmp.Or(os.Getenv("NIGHTJAR_STATE_DIR"), state), CacheDir: cmp.Or(os.Getenv("NIGHTJAR_CACHE_DIR"), cache),
+		TempDir:    os.Getenv("TMPDIR"),
+		Endpoint:   cmp.Or(os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL")),
+		Passphrase: os.Getenv("PASSPHRASE"), SignPassphrase: os.Getenv("SIGN_PASSPHRASE"),
+		Now: time.Now, Warn: a.warn, Stderr: a.stderr,
+		Interrupted: func() { os.Exit(outcome.Interrupted) },
+		Children: slices.DeleteFunc(os.Environ(), func(v string) bool {
+			name, _, _ := strings.Cut(v, "=")
+			return name == "PASSPHRASE" || name == "SIGN_PASSPHRASE" // no business of theirs
+		}),
+	}
+	a.HostName, _ = os.Hostname() // an empty one is asked for where it is needed
+	return a
+}
+
+// defaultFolders returns empty names where there is no place for them.
+func defaultFolders(root bool) (state, cache string) {
+	if root {
+		return "/var/lib/nightjar", "/var/cache/nightjar"
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		cache = filepath.Join(dir, "nightjar")
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		state = filepath.Join(dir, "nightjar")
+	} else if home, err := os.UserHomeDir(); err == nil {
+		state = filepath.Join(home, ".local", "state", "nightjar")
+	}
+	return state, cache
+}

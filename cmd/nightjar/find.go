@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+)
+
+type findFlags struct {
+	choice                        choice
+	larger, smaller, newer, older string
+	all                           bool
+}
+
+func (a *app) findCommand() *cobra.Command {
+	var f findFlags
+	c := &cobra.Command{
+		Use:   "find PATTERN...",
+		Short: "Find files in all archives by name, size and time",
+		Long: `Find entries that match a PATTERN (* no slash, ** anything; one without a slash is for names at any depth) in all archives, or in those that are chosen.
+What is the same in several archives is one line: the first and the last of them, how many have it, size, time, path.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return session.Usagef("nothing to find: name a PATTERN")
+			}
+			o := backup.FindOptions{}
+			if err := f.options(a, args, &o); err != nil {
+				return err
+			}
+			return a.findEntries(c.Context(), &f, o)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.larger, "larger", "", "only files larger than that, like 500M")
+	flags.StringVar(&f.smaller, "smaller", "", "only files smaller than that")
+	flags.StringVar(&f.newer, "newer", "", "only what was modified after that time, or in that age: 2006-01-02, 3D")
+	flags.StringVar(&f.older, "older", "", "only what was modified before that time, or that age ago")
+	flags.BoolVar(&f.all, "all", false, "one line for each archive")
+	f.choice.flags(c)
+	return c
+}
+
+func (f *findFlags) options(a *app, patterns []string, o *backup.FindOptions) (err error) {
+	if o.Filter, err = backup.NewFilter(backup.FilterOptions{Include: patterns}); err != nil {
+		return session.UsageError{Err: err}
+	}
+	for _, size := range []struct {
+		text string
+		to   *uint64
+	}{{f.larger, &o.Larger}, {f.smaller, &o.Smaller}} {
+		if size.text == "" {
+			continue
+		}
+		n, err := show.ParseSize(size.text)
+		if err != nil {
+			return session.UsageError{Err: err}
+		}
+		*size.to = uint64(n)
+	}
+	now := a.Now()
+	if f.newer != "" {
+		o.Newer, err = show.ParseTime(f.newer, now)
+	}
+	if err == nil && f.older != "" {
+		o.Older, err = show.ParseTime(f.older, now)
+	}
+	if err != nil {
+		return session.UsageError{Err: err}
+	}
+	return f.choice.check(now)
+}
+
+func (a *app) findEntries(ctx context.Context, f *findFlags, o backup.FindOptions) error {
+	s, err := a.Open(ctx, session.ReadMetadata)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	archives, damaged, err := a.archives(ctx, s, &f.choice)
+	if err != nil {
+		return err
+	}
+	rd, err := s.NewReader(ctx)
+	if err != nil {
+		return err
+	}
+	o.Problem = func(archive, path string, err error) { a.problem(archive[:8]+":"+path, err) }
+	w := bufio.NewWriter(a.stdout)
+	j := show.JSONArray{W: w}
+	err = backup.Find(ctx, rd, archives, o, func(x backup.Found) error {
+		for _, group := range show.Groups(x.Archives, f.all) {
+			if a.json {
+				if err := j.Add(show.FoundEntry(archives, group, &x)); err != nil {
+					return err
+				}
+			} else if err := show.Found(w, archives, group, &x); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && a.json {
+		err = j.End()
+	}
+	if flushed := flush(w); err == nil {
+		err = flushed
+	}
+	if n := a.problems.Load() + uint64(len(damaged)); err == nil && n > 0 {
+		err = outcome.Problems{What: fmt.Sprintf("not everywhere could be looked: problems: %d", n), Damaged: a.damaged.Load() || len(damaged) > 0}
+	}
+	return err
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/internal/quote"
+)
+
+func (a *app) initCommand() *cobra.Command {
+	var o session.MakeOptions
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "Make a repository, its keys and its recovery kit",
+		Long: `Make a repository in a new or empty directory, or under a new prefix of a bucket.
+
+Without a key, one is made that plays host and recovery key, so that this machine can also restore. With --encrypt-key
+this machine can back up, and only the owner of that key can restore; with --sign-key the host signs with that key.
+KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a recovery key that is made, SIGN_PASSPHRASE
+(or else PASSPHRASE) the host key.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if a.Repo == "" {
+				return session.Usagef("no repository is named: set --repo or NIGHTJAR_REPO")
+			}
+			place, err := session.ParsePlace(a.Repo)
+			if err != nil {
+				return err
+			}
+			made, err := a.Make(c.Context(), place, o)
+			if err != nil {
+				return fmt.Errorf("make repository %s: %w", session.Shown(place), err)
+			}
+			if a.json {
+				made.Place, made.Host, made.Kit = quote.Text(made.Place), quote.Text(made.Host), quote.Text(made.Kit)
+				return a.printJSON(made)
+			}
+			if a.quiet {
+				return nil
+			}
+			return a.print(func(w io.Writer) { showMade(w, made) })
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&o.EncryptKeys, "encrypt-key", nil, "a recovery key; may be repeated")
+	f.StringVar(&o.SignKey, "sign-key", "", "the host key")
+	f.StringVar(&o.Host, "host", "", "name of this host (default: its host name)")
+	f.BoolVar(&o.CreateBucket, "create-bucket", false, "make the bucket, closed to the public, if it is missing")
+	f.StringVar(&o.KitFile, "kit-file", "", "where to write the recovery kit (default: in the state directory)")
+	return c
+}
+
+func showMade(w io.Writer, n *session.Made) {
+	fmt.Fprintf(w, "made repository %s in %s\n", n.Repository, quote.Display(n.Place))
+	fmt.Fprintf(w, "root key:     %s\n", n.Root)
+	fmt.Fprintf(w, "host key:     %s (%s)\n", n.HostKey, quote.Display(n.Host))
+	for _, f := range n.Recovery {
+		fmt.Fprintf(w, "recovery key: %s\n", f)
+	}
+	fmt.Fprintf(w, "recovery kit: %s\n", quote.Display(n.Kit))
+	fmt.Fprintf(w, "\n%s\n", n.Advice())
+}

@@ -1,0 +1,114 @@
+// Package outcome says what an error means to whoever ran the program: an exit code, and what to do about it.
+//
+// The invariant: every way to fail that people can do something about has a code of its own or a hint. The package prints nothing.
+package outcome
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/crypto"
+	"nightjar/repo"
+	"nightjar/repo/store"
+	"nightjar/repo/store/s3"
+)
+
+// The exit codes.
+const (
+	Done         = 0
+	Failed       = 1
+	Usage        = 2
+	WithProblems = 3
+	NoRepository = 10
+	Key          = 11
+	Integrity    = 12
+	Interrupted  = 130
+)
+
+// Problems says that the work was done, but for problems that were told of already.
+type Problems struct {
+	What    string
+	Damaged bool // integrity is in question
+}
+
+func (e Problems) Error() string { return e.What }
+
+// Code returns the exit code for an error of a run with this context.
+func Code(ctx context.Context, err error) int {
+	var usage session.UsageError
+	var problems Problems
+	var key *crypto.KeyError
+	switch {
+	case err == nil:
+		return Done
+	case ctx.Err() != nil && !errors.As(err, &problems):
+		return Interrupted
+	case errors.As(err, &usage):
+		return Usage
+	case errors.As(err, &problems) && problems.Damaged:
+		return Integrity
+	case errors.As(err, &problems):
+		return WithProblems
+	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore):
+		return NoRepository
+	case errors.Is(err, crypto.ErrIntegrity):
+		return Integrity
+	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey),
+		errors.Is(err, session.ErrGnuPG), errors.As(err, &key):
+		return Key
+	}
+	return Failed
+}
+
+// hints are looked through in order; the first whose error is there is given.
+var hints = []struct {
+	is   error
+	hint string
+}{
+	{session.ErrNotConfigured, "set --repo or NIGHTJAR_REPO; or say backup --embedded to keep the backups on this machine"},
+	{store.ErrNoStore, "is the disk mounted, and the path right? A new repository is made by nightjar init --repo PATH"},
+	{repo.ErrNoRepository, "is the path right? A new repository is made by nightjar init --repo PATH"},
+	{repo.ErrExists, "nothing was changed; name another place, or go on using the repository that is there"},
+	{session.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
+	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
+	{repo.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
+	{repo.ErrNoArchive, "nightjar list shows the archives"},
+	{backup.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
+	{backup.ErrNotEmpty, "name an empty or new directory, or say --overwrite always, if-changed, if-newer or never"},
+	{session.ErrNoPassphrase, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
+	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
+	{session.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
+	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used"},
+	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},
+	{s3.ErrDenied, "the credentials are good, but their policy does not allow that: doc/s3.md has policies that suffice"},
+	{s3.ErrCredentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this machine a role"},
+	{s3.ErrExpired, "renew the credentials and run the same command again: what was stored is used"},
+	{s3.ErrClock, "set the clock of this machine"},
+	{s3.ErrRegion, "name the bucket's region with --region"},
+	{s3.ErrUnreachable, "is the network up, and --endpoint right? Run the same command again: what was stored is used"},
+	{backup.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
+	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},
+	{fs.ErrPermission, "run as a user who may do that"},
+}
+
+// Hint returns what to do about an error, or "".
+func Hint(err error) string {
+	var own session.Hinted
+	if errors.As(err, &own) {
+		return own.Hint
+	}
+	var usage session.UsageError
+	if errors.As(err, &usage) {
+		return "nightjar --help, or nightjar COMMAND --help, says what there is"
+	}
+	for _, h := range hints {
+		if errors.Is(err, h.is) {
+			return h.hint
+		}
+	}
+	return ""
+}

@@ -1,0 +1,258 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"nightjar/crypto"
+	"nightjar/internal/durable"
+	"nightjar/repo"
+	"nightjar/repo/store"
+)
+
+// MakeOptions say whose a new repository is, with keys as the command line names them. Zero fields are for defaults.
+type MakeOptions struct {
+	EncryptKeys []string // none: a recovery key is made
+	SignKey     string   // empty: one is made, or is the recovery key
+	Host        string   // name; empty: HostName
+	KitFile     string   // empty: in the state folder
+	Unattended  bool     // nobody is asked for a passphrase: a nightly job could not answer
+
+	CreateBucket bool // make the bucket if it is missing
+}
+
+// Made tells what Make made.
+type Made struct {
+	Repository string               `json:"repository"`
+	Place      string               `json:"place"`
+	Root       crypto.Fingerprint   `json:"root"`
+	Host       string               `json:"host"`
+	HostKey    crypto.Fingerprint   `json:"host_key"`
+	Recovery   []crypto.Fingerprint `json:"recovery_keys"`
+	Kit        string               `json:"recovery_kit"`
+	KitHasKey  bool                 `json:"recovery_kit_has_key"`
+	Protected  bool                 `json:"recovery_kit_protected"`
+}
+
+// Advice says what to do with the recovery kit.
+func (n *Made) Advice() string {
+	switch {
+	case !n.KitHasKey:
+		return "Move the recovery kit off this machine. Restoring takes it and your own recovery key."
+	case n.Protected:
+		return "Move the recovery kit off this machine: it and its passphrase restore everything, and nothing else does when this machine is gone."
+	}
+	return "Move the recovery kit off this machine: whoever has it can restore everything, and nothing else does when this machine is gone."
+}
+
+// Make makes a repository. It does all that can fail before it touches the place, and undoes what it did if it fails after all.
+func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptions) (_ *Made, err error) {
+	o.Host = cmp.Or(o.Host, set.HostName)
+	if o.Host == "" {
+		return nil, Usagef("this host has no name: set --host")
+	}
+	stateDir, _, err := set.folders()
+	if err != nil {
+		return nil, err
+	}
+	state := repo.State(stateDir)
+	if err := set.checkPlace(ctx, place, o.CreateBucket); err != nil {
+		return nil, err
+	}
+	if err := durable.MkdirAll(stateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	if err := probe(stateDir); err != nil {
+		return nil, fmt.Errorf("use state directory: %w", err)
+	}
+	if o.KitFile != "" {
+		if o.KitFile, err = filepath.Abs(o.KitFile); err != nil {
+			return nil, err
+		}
+		if _, err := os.Lstat(o.KitFile); err == nil {
+			return nil, fmt.Errorf("write recovery kit %s: %w", o.KitFile, fs.ErrExist)
+		}
+		if err := probe(filepath.Dir(o.KitFile)); err != nil {
+			return nil, fmt.Errorf("write recovery kit: %w", err)
+		}
+	}
+	keys, err := set.initKeys(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+
+	stored, undo, err := set.createStore(ctx, place, o.CreateBucket)
+	defer func() {
+		if err != nil && !errors.Is(err, repo.ErrExists) {
+			undo()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { closeStore(stored) }()
+	// What this machine must not lose is kept before there is anything to lose it for.
+	var kit *repo.Kit
+	var path string
+	ready := func(k *repo.Keyring) error {
+		if err := state.SaveHostKey(k.ID(), keys.hostArmored); err != nil {
+			return err
+		}
+		if err := state.Remember(k.ID(), set.seenAt(place), k.Pin()); err != nil {
+			return err
+		}
+		var err error
+		if kit, err = k.Kit(ctx, stored, set.address(place), keys.kitSecret, keys.protected); err != nil {
+			return err
+		}
+		page, err := kit.Text()
+		if err != nil {
+			return err
+		}
+		path = cmp.Or(o.KitFile, kitPath(stateDir, k.ID()))
+		if err := durable.CreateFile(path, page, 0o600); err != nil {
+			return fmt.Errorf("write recovery kit: %w", err)
+		}
+		return nil
+	}
+	keyring, err := repo.Init(ctx, stored, repo.InitOptions{HostName: o.Host, Host: keys.host, Recovery: keys.recovery, Now: set.Now, Ready: ready})
+	if err != nil {
+		return nil, err
+	}
+	return &Made{
+		Repository: keyring.ID(), Place: Shown(place), Root: kit.Root, Host: o.Host, HostKey: keys.host.Fingerprint(),
+		Recovery: kit.Recovery, Kit: path, KitHasKey: keys.kitSecret != nil, Protected: keys.protected,
+	}, nil
+}
+
+func kitPath(state, repository string) string {
+	return filepath.Join(state, repository, "recovery-kit.txt")
+}
+
+type initKeys struct {
+	host        *crypto.Key
+	hostArmored []byte // under its passphrase
+	recovery    []*crypto.Key
+	kitSecret   []byte // a recovery key that we made, under its passphrase; else nil
+	protected   bool
+}
+
+func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, err error) {
+	for _, name := range o.EncryptKeys {
+		key, err := set.certificate(ctx, name)
+		if err != nil {
+			return k, err
+		}
+		k.recovery = append(k.recovery, key)
+	}
+	var made *crypto.Key // the recovery key
+	if k.recovery == nil {
+		if made, err = crypto.Generate("nightjar recovery "+o.Host, set.Now(), nil); err != nil {
+			return k, err
+		}
+		k.recovery = []*crypto.Key{made}
+	}
+	switch {
+	case o.SignKey != "":
+		k.host, err = set.signingKey(ctx, o.SignKey)
+	case made != nil:
+		k.host = made
+	default:
+		k.host, err = crypto.Generate("nightjar host "+o.Host, set.Now(), nil)
+	}
+	if err != nil {
+		return k, err
+	}
+
+	newPassphrase := set.newPassphrase
+	if o.Unattended {
+		newPassphrase = func(ctx context.Context, r role, _ string) ([]byte, error) { return set.configuredPassphrase(ctx, r) }
+	}
+	var secret []byte
+	if made != nil {
+		if secret, err = newPassphrase(ctx, recoveryRole, "Passphrase for the new recovery key"); err != nil {
+			return k, err
+		}
+		if k.kitSecret, err = made.ArmorSecret(secret); err != nil {
+			return k, err
+		}
+		k.protected = len(secret) > 0
+	}
+	hostSecret, err := set.configuredPassphrase(ctx, hostRole)
+	if err == nil && hostSecret == nil {
+		if made == k.host {
+			hostSecret = secret // what was typed for the one key
+		} else {
+			hostSecret, err = newPassphrase(ctx, hostRole, "Passphrase for the host key on this machine")
+		}
+	}
+	if err != nil {
+		return k, err
+	}
+	k.hostArmored, err = k.host.ArmorSecret(hostSecret)
+	return k, err
+}
+
+// CheckPlace refuses a directory that holds anything. A file system's lost+found is nothing, and what an init left that died, repo.Init judges.
+func CheckPlace(path string) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	empty := true
+	for _, e := range entries {
+		switch e.Name() {
+		case "lost+found", "config":
+		case "keys":
+			return repo.ErrExists
+		default:
+			empty = false
+		}
+	}
+	if !empty {
+		return ErrNotEmpty
+	}
+	return nil
+}
+
+// probe makes a file in a folder and removes it.
+func probe(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	f, err := durable.CreateTemp(dir, 0o600)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	defer f.Close()
+	return durable.Unlink(dir, f.Name())
+}
+
+// removeOnFailure returns what removes the objects of a repository that was not finished in a directory that is empty now, and the folders
+// that were made for it.
+func removeOnFailure(path string) (undo func()) {
+	made := []string{filepath.Join(path, "keys")}
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, dir)
+	}
+	return func() {
+		_ = os.Remove(filepath.Join(path, "keys", "000001"))
+		_ = os.Remove(filepath.Join(path, "config"))
+		for _, dir := range made {
+			_ = os.Remove(dir) // leaves what is not empty
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"nightjar/crypto"
+	"nightjar/repo"
+	"nightjar/repo/store"
+)
+
+// Access says what a command needs of a repository.
+type Access int
+
+const (
+	ReadMetadata Access = iota // the host key or a recovery key
+	ReadContent                // a recovery key
+	ReadMost                   // the host key or a recovery key, which is made use of if it is there
+	Write                      // the host key
+)
+
+// A Session is an open repository.
+type Session struct {
+	*repo.Repository
+	Place store.Location
+	Store store.Store
+	Cache string // the folder of all caches
+	Host  string // the name under which this machine is enrolled; only for writing
+	warn  func(error)
+}
+
+func (s *Session) Close() {
+	_ = s.Repository.Close() // the local index is a cache, and all that matters has been written
+	closeStore(s.Store)
+}
+
+// Folders returns those of this machine that a backup must not save: the repository and the caches.
+func (s *Session) Folders() []string {
+	if s.Place.Scheme == store.SchemeFile {
+		return []string{s.Place.Path, s.Cache}
+	}
+	return []string{s.Cache}
+}
+
+// Previous returns the newest archive of a job that this host signed itself, nil if there is none.
+func (s *Session) Previous(ctx context.Context, host string, job repo.Text) (*repo.Archive, error) {
+	all, err := s.Archives(ctx, func(name string, err error) { s.warn(fmt.Errorf("pass over %s: %w", name, err)) })
+	if err != nil {
+		return nil, err
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		p := &all[i]
+		if p.Host != host || p.Job != job || p.Late() {
+			continue
+		}
+		if name, err := s.Keys().HostName(crypto.Fingerprint(p.Signer)); err == nil && name == s.Host {
+			return p, nil
+		}
+	}
+	return nil, nil
+}
+
+// Embedded returns where the repository lies that a backup makes when none is named.
+func (set *Settings) Embedded() (store.Location, error) {
+	state, _, err := set.folders()
+	return store.Location{Scheme: store.SchemeFile, Path: filepath.Join(state, "repository")}, err
+}
+
+// Open opens the configured repository, or the embedded one if there is one.
+func (set *Settings) Open(ctx context.Context, need Access) (*Session, error) {
+	if set.Repo != "" {
+		place, err := ParsePlace(set.Repo)
+		if err != nil {
+			return nil, err
+		}
+		return set.OpenAt(ctx, place, need)
+	}
+	place, err := set.Embedded()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(place.Path); err != nil {
+		return nil, ErrNotConfigured
+	}
+	return set.OpenAt(ctx, place, need)
+}
+
+// OpenAt opens the repository at a place.
+func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Access) (_ *Session, err error) {
+	state, cache, err := set.folders()
+	if err != nil {
+		return nil, err
+	}
+	connections, err := set.connections()
+	if err != nil {
+		return nil, err
+	}
+	stored, err := set.openStore(ctx, place)
+	if err != nil {
+		return nil, fmt.Errorf("open repository: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			closeStore(stored)
+		}
+	}()
+	keys, err := set.loadKeyring(ctx, stored, place, repo.State(state), need)
+	if err != nil {
+		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+	}
+	host, recovery, err := set.sessionKeys(ctx, keys, repo.State(state), need)
+	if err != nil {
+		return nil, err
+	}
+	openWith, opener := repo.Open, recovery
+	switch {
+	case need == ReadContent, need == ReadMost && opener != nil:
+		openWith = repo.OpenContent
+	case opener == nil || need == Write:
+		opener = repo.Secrets(host)
+	}
+	set.tagCache(cache)
+	set.touchCache(filepath.Join(cache, keys.ID()))
+	r, err := openWith(ctx, stored, keys, opener, repo.Options{
+		IndexDir:    filepath.Join(cache, keys.ID(), indexFolder),
+		Connections: connections,
+		Now:         set.Now,
+		Warn:        set.Warn,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+	}
+	s := &Session{Repository: r, Place: place, Store: stored, Cache: cache, warn: set.Warn}
+	if need == Write {
+		if err = r.SetHost(host); err == nil {
+			s.Host, err = keys.HostName(host.Fingerprint())
+		}
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// sessionKeys returns the keys that are needed. host is unlocked, and nil where recovery does instead.
+func (set *Settings) sessionKeys(ctx context.Context, keys *repo.Keyring, state repo.State, need Access) (host *crypto.Key, recovery repo.Decrypter, err error) {
+	if need != Write {
+		recovery, err = set.recoveryKey(ctx, keys)
+		if recovery != nil || err != nil {
+			return nil, recovery, err
+		}
+	}
+	known, err := keys.Recovery()
+	if err != nil {
+		return nil, nil, err
+	}
+	host, err = state.HostKey(keys.ID())
+	if errors.Is(err, crypto.ErrNoKey) {
+		err = Hinted{fmt.Errorf("this machine has no key of repository %s: %w", keys.ID(), err), needsRecovery(known)}
+		if need == Write {
+			err = Hinted{err, "is --state-dir that of the user who made the repository?"}
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	recovers := slices.Contains(known, host.Fingerprint())
+	if need == ReadContent && !recovers {
+		return nil, nil, Hinted{fmt.Errorf("read content: the host key cannot open it: %w", crypto.ErrNoKey), needsRecovery(known)}
+	}
+	if err := set.unlock(ctx, host, hostRole); err != nil {
+		return nil, nil, err
+	}
+	if need == ReadContent || need == ReadMost && recovers {
+		recovery = repo.Secrets(host)
+	}
+	return host, recovery, nil
+}
+
+// loadKeyring reads the repository's keys, believing what is pinned: by --root, the kit, or what this machine remembers.
+func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store.Location, state repo.State, need Access) (*repo.Keyring, error) {
+	repository, root, err := set.namedRoot()
+	if err != nil {
+		return nil, err
+	}
+	var first bool
+	keys, err := repo.LoadKeyring(ctx, s, func(claimed string) (repo.Pin, error) {
+		if repository != "" && claimed != repository {
+			return repo.Pin{}, fmt.Errorf("it is repository %s, the recovery kit is of %s: %w", claimed, repository, crypto.ErrIntegrity)
+		}
+		pin, err := state.Pin(claimed, set.seenAt(place))
+		if errors.Is(err, repo.ErrRollback) && root != "" {
+			pin, err = repo.Pin{}, nil // the user says which one is meant
+		}
+		if err != nil {
+			return pin, err
+		}
+		if root != "" && pin.Root != "" && pin.Root != root {
+			return pin, fmt.Errorf("its root key was %s before, not %s: %w", pin.Root, root, crypto.ErrIntegrity)
+		}
+		pin.Root = cmp.Or(root, pin.Root)
+		first = pin.Root == ""
+		return pin, nil
+	}, set.Warn)
+	if err != nil {
+		return nil, err
+	}
+	if first {
+		set.Warn(fmt.Errorf("repository %s is new to this machine and is believed: compare its root key with your recovery kit: %s", keys.ID(), keys.Pin().Root))
+	}
+	if err := state.Remember(keys.ID(), set.seenAt(place), keys.Pin()); err != nil {
+		if need == Write {
+			return nil, err
+		}
+		set.Warn(err)
+	}
+	return keys, nil
+}
+
+// namedRoot returns the root key, and the repository, that the command line names; empty where it names none.
+func (set *Settings) namedRoot() (repository string, root crypto.Fingerprint, err error) {
+	if set.Root != "" {
+		if root, err = crypto.ParseFingerprint(set.Root); err != nil {
+			return "", "", UsageError{Err: err}
+		}
+	}
+	for _, file := range []string{set.Kit, set.Key} {
+		if file == "" {
+			continue
+		}
+		content, _, isFile, err := readKeyFile(file)
+		if err != nil {
+			return "", "", err
+		}
+		id, fingerprint, ok := repo.KitRoot(content)
+		switch {
+		case !isFile || !ok && file == set.Key:
+			continue
+		case !ok:
+			return "", "", fmt.Errorf("read recovery kit %s: it names no root key", file)
+		case root != "" && fingerprint != root || repository != "" && id != repository:
+			return "", "", fmt.Errorf("read recovery kit %s: its root key is %s, not %s: %w", file, fingerprint, root, crypto.ErrIntegrity)
+		}
+		repository, root = id, fingerprint
+	}
+	return repository, root, nil
+}

@@ -1,0 +1,94 @@
+// Package session opens and makes repositories for a command line: it finds the place, the folders, the keys and their passphrases, asks
+// for what is missing where there is a terminal, and remembers whom to believe.
+//
+// The invariants: no passphrase is in an error, an argument or the environment of a program that is started; everything that can fail is tried before the
+// place of a new repository is touched. The package neither reads the environment nor prints results.
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"nightjar/crypto"
+	"nightjar/internal/tempdir"
+	"nightjar/repo/store"
+)
+
+// Settings are what a command line and its environment say. Empty fields were not given.
+type Settings struct {
+	Repo               string // URL
+	StateDir, CacheDir string
+	TempDir            string
+	Key, Kit, Root     string // a recovery key, a recovery kit's file, the root key's fingerprint
+
+	Bucket      Bucket
+	Endpoint    string // of a server for buckets, where Bucket names none
+	Connections int    // objects sent or read at the same time; 0: as many as suit the place
+
+	PassphraseFile, PassphraseCommand string
+	Passphrase, SignPassphrase        string
+
+	HostName string           // of this machine
+	Children []string         // the environment for programs that are started
+	Now      func() time.Time // never nil
+	Warn     func(error)      // told of what is wrong but stops nothing; never nil
+	Stderr   io.Writer        // for programs that are started
+	// Interrupted is called, and does not return, when a signal comes while the terminal is asked; nothing has been done by then.
+	Interrupted func()
+}
+
+// Errors that callers branch on.
+var (
+	ErrGnuPG         = errors.New("gpg did not give the key or open the message")
+	ErrNoPassphrase  = fmt.Errorf("no passphrase is given and there is no terminal to ask: %w", crypto.ErrLocked)
+	ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)
+	ErrNotEmpty      = errors.New("the place is not empty and no repository")
+)
+
+// UsageError says that the command line is wrong.
+type UsageError struct{ Err error }
+
+func (e UsageError) Error() string { return e.Err.Error() }
+func (e UsageError) Unwrap() error { return e.Err }
+
+// Usagef makes a UsageError.
+func Usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
+
+// Hinted is an error with advice that only its place knows.
+type Hinted struct {
+	Err  error
+	Hint string
+}
+
+func (e Hinted) Error() string { return e.Err.Error() }
+func (e Hinted) Unwrap() error { return e.Err }
+
+// folders returns the absolute state and cache folders.
+func (set *Settings) folders() (state, cache string, err error) {
+	if set.StateDir == "" {
+		return "", "", Usagef("no state directory: set --state-dir (or HOME)")
+	}
+	if set.CacheDir == "" {
+		return "", "", Usagef("no cache directory: set --cache-dir (or HOME)")
+	}
+	if state, err = filepath.Abs(set.StateDir); err != nil {
+		return "", "", err
+	}
+	cache, err = filepath.Abs(set.CacheDir)
+	return state, cache, err
+}
+
+// Environ returns the environment of a program that is started, with the temp directory if one was chosen.
+func (set *Settings) Environ() ([]string, error) {
+	if set.TempDir == "" {
+		return set.Children, nil
+	}
+	dir, err := tempdir.New(set.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	return dir.Environ(set.Children), nil
+}

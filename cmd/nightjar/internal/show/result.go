@@ -1,0 +1,211 @@
+package show
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"nightjar/backup"
+	"nightjar/internal/quote"
+	"nightjar/repo"
+	"nightjar/repo/maintain"
+)
+
+func count[N int | uint64](n N) string { return fmt.Sprint(n) }
+
+// Backup prints how a backup went.
+func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint64) {
+	ratio := ""
+	if s.BytesNew > 0 {
+		ratio = fmt.Sprintf("%.1f%% of %s", 100*float64(s.BytesCompressed)/float64(s.BytesNew), Size(s.BytesNew))
+	}
+	fmt.Fprintf(w, "archive %s of %s: %s\n", ShortID(made), quote.Display(made.Host), Source(made))
+	Block(w, [][2]string{
+		{"start", LocalTime(s.Start)},
+		{"end", LocalTime(s.End)},
+		{"elapsed", Elapsed(s.End.Sub(s.Start))},
+		{"source files", count(s.Files)},
+		{"source folders", count(s.Dirs)},
+		{"source others", count(s.Others)},
+		{"source bytes", ExactSize(s.Bytes)},
+		{"new files", count(s.New)},
+		{"changed files", count(s.Changed)},
+		{"unchanged files", count(s.Unchanged)},
+		{"deleted", count(s.Deleted)},
+		{"unread", count(s.Unread)},
+		{"changed while read", count(s.Unsettled)},
+		{"bytes read", ExactSize(s.BytesRead)},
+		{"chunks new", count(s.ChunksNew)},
+		{"chunks known", count(s.ChunksKnown)},
+		{"compressed to", ratio},
+		{"objects stored", count(s.ObjectsStored)},
+		{"bytes stored", ExactSize(s.BytesStored)},
+		{"problems", count(problems)},
+	})
+}
+
+// BackupJSON returns what --json tells of how a backup went.
+func BackupJSON(made *repo.Archive, s *backup.Statistics, problems uint64) any {
+	return struct {
+		Archive    *ArchiveJSON      `json:"archive"`
+		Elapsed    float64           `json:"elapsed_seconds"`
+		Problems   uint64            `json:"problems"`
+		Statistics map[string]uint64 `json:"statistics"`
+	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map()}
+}
+
+// RestoredJSON returns what --json tells of how a restore went.
+func RestoredJSON(archive *repo.Archive, target string, dryRun bool, s *backup.RestoreStatistics, took time.Duration) any {
+	return struct {
+		Archive    *ArchiveJSON      `json:"archive"`
+		Target     string            `json:"target"`
+		DryRun     bool              `json:"dry_run"`
+		Elapsed    float64           `json:"elapsed_seconds"`
+		Statistics map[string]uint64 `json:"statistics"`
+	}{Archive(archive), quote.Text(target), dryRun, took.Seconds(), s.Map()}
+}
+
+// Restored prints how a restore went.
+func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s *backup.RestoreStatistics, took time.Duration) {
+	verb := "restored"
+	if dryRun {
+		verb = "would restore"
+	}
+	fmt.Fprintf(w, "%s archive %s of %s, %s, to %s\n", verb, ShortID(archive), quote.Display(archive.Host), LocalTime(archive.Time), quote.Display(target))
+	Block(w, [][2]string{
+		{"elapsed", Elapsed(took)},
+		{"files", count(s.Files)},
+		{"folders", count(s.Dirs)},
+		{"others", count(s.Others)},
+		{"hard links", count(s.Links)},
+		{"bytes", ExactSize(s.Bytes)},
+		{"files read back", count(s.Verified)},
+		{"kept as they were", count(s.Kept)},
+		{"problems", count(s.Problems)},
+	})
+}
+
+// Actions prints what a restore does. Add may be called from any goroutine.
+type Actions struct {
+	mu    sync.Mutex
+	w     *bufio.Writer
+	words [3]string
+}
+
+// NewActions returns Actions that are printed to w.
+func NewActions(w io.Writer, dryRun bool) *Actions {
+	l := &Actions{w: bufio.NewWriter(w), words: [3]string{"created", "replaced", "kept"}}
+	if dryRun {
+		l.words = [3]string{"would create", "would replace", "would keep"}
+	}
+	return l
+}
+
+// Add prints what is done with one entry.
+func (l *Actions) Add(path string, action backup.Action) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.w, "%s %s\n", l.words[action], quote.Display(path))
+}
+
+// End prints what has not been printed yet.
+func (l *Actions) End() error {
+	if err := l.w.Flush(); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}
+
+// Archives prints a table of archives.
+func Archives(w io.Writer, archives []repo.Archive) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tTIME\tHOST\tFILES\tSIZE\tADDED\tTAGS\tSOURCE")
+	for i := range archives {
+		x := &archives[i]
+		tags := make([]string, len(x.Tags))
+		for k, tag := range x.Tags {
+			tags[k] = quote.Display(string(tag))
+		}
+		what := Source(x)
+		if !x.Complete {
+			what += " (incomplete)"
+		}
+		if x.Late() {
+			what += " (late)"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", ShortID(x), LocalTime(x.Time), quote.Display(x.Host),
+			x.Statistics["files"], Size(x.Statistics["bytes"]), Size(x.Statistics["bytes_stored"]), strings.Join(tags, ","), what)
+	}
+	_ = t.Flush() // w keeps its error
+}
+
+// Finding returns one line about a finding of a check.
+func Finding(f maintain.Finding) string {
+	var about []string
+	if f.Object != "" {
+		about = append(about, quote.Display(f.Object))
+	}
+	if f.Archive != "" {
+		about = append(about, "archive "+f.Archive[:min(8, len(f.Archive))]+":"+quote.Display(f.Path))
+	}
+	line := strings.Join(about, " ") + ": " + string(f.What)
+	if f.Err != nil {
+		line += ": " + quote.Display(strings.ReplaceAll(f.Err.Error(), "\n", "; "))
+	}
+	return line
+}
+
+// FindingJSON is what --json tells of a finding.
+type FindingJSON struct {
+	What    maintain.What `json:"what"`
+	Fault   bool          `json:"fault"`
+	Object  string        `json:"object,omitempty"`
+	Archive string        `json:"archive,omitempty"`
+	Path    string        `json:"path,omitempty"`
+	Reason  string        `json:"reason,omitempty"`
+}
+
+// NewFindingJSON returns what --json tells of a finding.
+func NewFindingJSON(f maintain.Finding) FindingJSON {
+	j := FindingJSON{What: f.What, Fault: f.Fault(), Object: quote.Text(f.Object), Archive: f.Archive, Path: quote.Text(f.Path)}
+	if f.Err != nil {
+		j.Reason = quote.Text(f.Err.Error())
+	}
+	return j
+}
+
+// Checked prints what a check looked at.
+func Checked(w io.Writer, s *maintain.Summary, took time.Duration) {
+	opened := "no"
+	if s.Opened {
+		opened = "yes"
+	}
+	Block(w, [][2]string{
+		{"elapsed", Elapsed(took)},
+		{"archives", count(s.Archives)},
+		{"trees", count(s.Trees)},
+		{"files", count(s.Files)},
+		{"indexes", count(s.Indexes)},
+		{"packs", count(s.Packs)},
+		{"bytes stored", ExactSize(uint64(s.Bytes))},
+		{"checksums compared", count(s.Checksums)},
+		{"packs read", count(s.PacksRead)},
+		{"bytes read", ExactSize(uint64(s.BytesRead))},
+		{"content opened", opened},
+		{"faults", count(s.Faults)},
+		{"left over", count(s.Leftovers)},
+	})
+}
+
+// CheckedJSON returns what --json tells of a check.
+func CheckedJSON(s *maintain.Summary, took time.Duration) any {
+	return map[string]any{
+		"elapsed_seconds": took.Seconds(), "archives": s.Archives, "trees": s.Trees, "files": s.Files, "indexes": s.Indexes, "packs": s.Packs,
+		"bytes_stored": s.Bytes, "checksums": s.Checksums, "packs_read": s.PacksRead, "bytes_read": s.BytesRead, "content_opened": s.Opened,
+		"faults": s.Faults, "leftovers": s.Leftovers,
+	}
+}

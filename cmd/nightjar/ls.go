@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/internal/quote"
+	"nightjar/repo/tree"
+)
+
+func (a *app) lsCommand() *cobra.Command {
+	var choice choice
+	var long, recursive bool
+	c := &cobra.Command{
+		Use:   "ls ARCHIVE[:PATH]",
+		Short: "List what an archive holds",
+		Args:  oneArgument("ARCHIVE[:PATH]"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := choice.check(a.Now()); err != nil {
+				return err
+			}
+			s, err := a.Open(c.Context(), session.ReadMetadata)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			name, path := splitArchive(args[0])
+			archive, err := a.find(c.Context(), s, name, &choice)
+			if err != nil {
+				return err
+			}
+			rd, err := s.NewReader(c.Context())
+			if err != nil {
+				return err
+			}
+			w := bufio.NewWriter(a.stdout)
+			j := show.JSONArray{W: w}
+			err = backup.List(c.Context(), rd, archive, path, recursive, func(path string, n *tree.Node) error {
+				switch {
+				case a.json:
+					return j.Add(show.Entry(path, n))
+				case long:
+					return show.Long(w, path, n)
+				}
+				_, err := fmt.Fprintln(w, quote.Display(path))
+				return err
+			})
+			if err == nil && a.json {
+				err = j.End()
+			}
+			if flushed := flush(w); err == nil {
+				err = flushed
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.BoolVarP(&long, "long", "l", false, "show mode, owner, size and time too")
+	f.BoolVarP(&recursive, "recursive", "R", false, "list what is in folders, too")
+	choice.flags(c)
+	return c
+}

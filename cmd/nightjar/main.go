@@ -1,0 +1,26 @@
+// Command nightjar keeps encrypted, signed, incremental backups.
+//
+// One file per command holds its flags, its messages and how its result is shown; all else is in the packages that it calls.
+// The environment is read in env.go (and, for the runtime, here), hints and exit codes are chosen in package outcome. Whatever comes from outside (names in
+// archives, errors that repeat them) is shown escaped; no passphrase is ever shown, logged or taken from an argument.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+// memoryLimit keeps a backup below 200 MiB, with what is not in the runtime's count.
+const memoryLimit = 180 << 20
+
+func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills
+	os.Exit(newApp().run(ctx, os.Args[1:]))
+}

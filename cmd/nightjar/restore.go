@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/backup/local"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/repo"
+)
+
+type restoreFlags struct {
+	choice             choice
+	target, overwrite  string
+	include, exclude   []string
+	dryRun, numericIDs bool
+	verify             bool
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	var r restoreFlags
+	c := &cobra.Command{
+		Use:   "restore ARCHIVE[:PATH] --target DIR",
+		Short: "Put back what an archive holds; ARCHIVE is latest, or at least 8 digits of an id",
+		Args:  oneArgument("ARCHIVE[:PATH]"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.restore(c.Context(), args[0], &r)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&r.target, "target", "", "where to put it: a new or an empty folder")
+	f.StringArrayVar(&r.include, "include", nil, "only what matches the pattern; may be repeated")
+	f.StringArrayVar(&r.exclude, "exclude", nil, "leave out what matches the pattern; may be repeated")
+	f.StringVar(&r.overwrite, "overwrite", "", "what to do with files that are there: never, always, if-changed, if-newer (default: refuse a folder that is not empty)")
+	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done")
+	f.BoolVar(&r.numericIDs, "numeric-ids", false, "give back owners by number, not by name")
+	f.BoolVar(&r.verify, "verify", false, "read back what was written, and compare it")
+	r.choice.flags(c)
+	return c
+}
+
+func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
+	if r.target == "" {
+		return session.Usagef("no target: say --target DIR")
+	}
+	policies := map[string]backup.Overwrite{
+		"": backup.Refuse, "never": backup.Never, "always": backup.Always, "if-changed": backup.IfChanged, "if-newer": backup.IfNewer,
+	}
+	policy, ok := policies[r.overwrite]
+	if !ok {
+		return session.Usagef("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
+	}
+	filter, err := backup.NewFilter(backup.FilterOptions{Include: r.include, Exclude: r.exclude})
+	if err != nil {
+		return session.UsageError{Err: err}
+	}
+	name, path := splitArchive(arg)
+	if err := r.choice.check(a.Now()); err != nil {
+		return err
+	}
+	s, err := a.Open(ctx, session.ReadContent)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	archive, err := a.find(ctx, s, name, &r.choice)
+	if err != nil {
+		return err
+	}
+	rd, err := s.NewReader(ctx)
+	if err != nil {
+		return err
+	}
+	o := backup.RestoreOptions{
+		Path: path, Target: r.target, Filter: filter, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
+		Progress: new(backup.Progress), Problem: a.problem,
+	}
+	if r.verify {
+		o.Verify = s.Namer
+	}
+	var actions *show.Actions
+	if (r.dryRun || a.verbose) && !a.json && !a.quiet {
+		actions = show.NewActions(a.stdout, r.dryRun)
+		o.Report = actions.Add
+	}
+	expected := new(atomic.Uint64)
+	if path == "" && len(r.include)+len(r.exclude) == 0 && !r.dryRun {
+		expected.Store(archive.Statistics["bytes"])
+	}
+	stop := func() {}
+	if o.Report == nil {
+		stop = a.follow(progress.Saved(o.Progress, expected))
+	}
+	start := a.Now()
+	sums, err := backup.Restore(ctx, rd, archive, o)
+	stop()
+	if actions != nil {
+		err = errors.Join(err, actions.End())
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.reportRestore(archive, r, sums, a.Now().Sub(start)); err != nil {
+		return err
+	}
+	if sums.Problems > 0 {
+		return outcome.Problems{What: fmt.Sprintf("archive %s was restored, but not all of it as it was: problems: %d", show.ShortID(archive), sums.Problems), Damaged: a.damaged.Load()}
+	}
+	return nil
+}
+
+// ownership says who will own what is restored: only root can give files away.
+func (a *app) ownership(numeric bool) local.Ownership {
+	switch {
+	case !a.root:
+		return local.None
+	case numeric:
+		return local.Numeric
+	}
+	return local.ByName
+}
+
+// splitArchive takes ARCHIVE:PATH apart.
+func splitArchive(arg string) (archive, path string) {
+	archive, path, _ = strings.Cut(arg, ":")
+	return archive, path
+}
+
+func (a *app) reportRestore(archive *repo.Archive, r *restoreFlags, s backup.RestoreStatistics, took time.Duration) error {
+	if a.json {
+		return a.printJSON(show.RestoredJSON(archive, r.target, r.dryRun, &s, took))
+	}
+	if !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) { show.Restored(w, archive, r.target, r.dryRun, &s, took) })
+}

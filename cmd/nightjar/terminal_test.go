@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// atTerminal runs nightjar with a terminal of its own for everything, types an answer once the prompt is there, and returns all that the
+// terminal showed.
+func atTerminal(t *testing.T, env []string, prompt, answer string, args ...string) string {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 100}); err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("nightjar", args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	err = cmd.Start()
+	slave.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown bytes.Buffer
+	buf := make([]byte, 4096)
+	for asked := prompt == ""; ; {
+		n, err := master.Read(buf)
+		shown.Write(buf[:n])
+		if err != nil { // EIO: nobody is left at the other end
+			break
+		}
+		if !asked && strings.Contains(shown.String(), prompt) {
+			asked = true
+			time.Sleep(300 * time.Millisecond) // for the echo to be off
+			if _, err := master.WriteString(answer + "\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("nightjar %q: %v\n%s", args, err, shown.String())
+	}
+	return shown.String()
+}
+
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	work := t.TempDir()
+	src := filepath.Join(work, "src")
+	if err := os.MkdirAll(src, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(src, "file"), []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"NIGHTJAR_REPO=", "NIGHTJAR_STATE_DIR=" + filepath.Join(work, "state"), "NIGHTJAR_CACHE_DIR=" + filepath.Join(work, "cache"), "TERM=xterm"}
+	mustShow := func(shown string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(shown, want) {
+				t.Errorf("%q is not in:\n%s", want, shown)
+			}
+		}
+	}
+
+	// With somebody there to read it, a backup needs no repository, and tells what it made, and how it went.
+	protected := append(env, "PASSPHRASE=secret words")
+	shown := atTerminal(t, protected, "", "", "backup", src)
+	mustShow(shown, "made a repository in", "on this same machine", "recovery kit is", "source files", "bytes stored")
+
+	// A passphrase is asked for, and not shown.
+	shown = atTerminal(t, env, "Passphrase of host key", "secret words", "backup", src)
+	mustShow(shown, "unchanged files")
+	if strings.Contains(shown, "secret words") {
+		t.Errorf("the terminal shows the passphrase:\n%s", shown)
+	}
+
+	// Progress: something with a rate, that is gone at the end; none with --quiet.
+	shown = atTerminal(t, protected, "", "", "backup", "--stdin", "slow", "--", "sh", "-c", "echo begin; sleep 0.7; echo end")
+	mustShow(shown, "0 files", "/s")
+	if shown = atTerminal(t, protected, "", "", "backup", "--quiet", src); shown != "" {
+		t.Errorf("--quiet shows:\n%s", shown)
+	}
+}

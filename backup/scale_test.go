@@ -63,13 +63,22 @@ func TestHugeFolder(t *testing.T) {
 		t.Errorf("%d files, %d MiB", st.Files, memory>>20)
 	}
 	t.Logf("saved in %v, %d MiB", time.Since(start), memory>>20)
-	s.write(fmt.Sprintf("folder/some file with number %07d", n/2), "changed")
-	start = time.Now()
-	memory = peak(func() { st = s.save() })
-	s.log.none(t)
-	t.Logf("again in %v, %d MiB", time.Since(start), memory>>20)
-	if memory > 300<<20 || st.Changed != 1 || st.Unchanged != uint64(n-1) || st.MetadataNew > 300<<10 {
-		t.Errorf("one changed of %d: %d MiB, %+v", n, memory>>20, st)
+	// Where one change ends a piece elsewhere, the next ones move too until the cuts meet again: what is small is the usual cost.
+	var cost []uint64
+	for i := range 5 {
+		s.write(fmt.Sprintf("folder/some file with number %07d", n/2+i*n/20), "changed")
+		start = time.Now()
+		memory = peak(func() { st = s.save() })
+		s.log.none(t)
+		t.Logf("again in %v, %d MiB, %d bytes of metadata", time.Since(start), memory>>20, st.MetadataNew)
+		if memory > 300<<20 || st.Changed != 1 || st.Unchanged != uint64(n-1) || st.MetadataNew > 2<<20 {
+			t.Errorf("one changed of %d: %d MiB, %+v", n, memory>>20, st)
+		}
+		cost = append(cost, st.MetadataNew)
+	}
+	slices.Sort(cost)
+	if median := cost[len(cost)/2]; median > 300<<10 {
+		t.Errorf("one changed of %d: %d bytes of metadata", n, median)
 	}
 }
 

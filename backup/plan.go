@@ -16,7 +16,7 @@ import (
 
 // A window is small enough to keep in memory, whatever the archive's size.
 const (
-	windowFiles  = 4096
+	windowFiles  = 16384
 	windowChunks = 32768
 )
 

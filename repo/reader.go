@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	rangeMax   = 8 << 20   // bytes of one read
+	rangeMax   = 9 << 20   // bytes of one read: half a pack and the frame that lies across its middle
 	rangeGap   = 256 << 10 // bytes read for nothing rather than by another request
 	frameCache = 32 << 20  // bytes of decoded frames that are kept
 	block      = 1 << 20   // bytes of metadata that are read together: trees lie in the order in which they are needed

@@ -95,7 +95,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := a.reportBackup(made, &sums); err != nil {
+	if err := a.reportBackup(s, made, &sums); err != nil {
 		return err
 	}
 	if n := a.problems.Load(); n > 0 {
@@ -255,12 +255,12 @@ func (a *app) saveStream(ctx context.Context, s *session.Session, template *repo
 }
 
 // reportBackup prints the statistics of a run.
-func (a *app) reportBackup(made *repo.Archive, s *backup.Statistics) error {
+func (a *app) reportBackup(s *session.Session, made *repo.Archive, sums *backup.Statistics) error {
 	if a.json {
-		return a.printJSON(show.BackupJSON(made, s, a.problems.Load()))
+		return a.printJSON(show.BackupJSON(made, sums, a.problems.Load(), s.Requests()))
 	}
 	if !a.chatty() {
 		return nil
 	}
-	return a.print(func(w io.Writer) { show.Backup(w, made, s, a.problems.Load()) })
+	return a.print(func(w io.Writer) { show.Backup(w, made, sums, a.problems.Load(), s.Requests()) })
 }

@@ -111,7 +111,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := a.reportRestore(archive, r, sums, a.Now().Sub(start)); err != nil {
+	if err := a.reportRestore(s, archive, r, &sums, a.Now().Sub(start)); err != nil {
 		return err
 	}
 	if sums.Problems > 0 {
@@ -137,12 +137,12 @@ func splitArchive(arg string) (archive, path string) {
 	return archive, path
 }
 
-func (a *app) reportRestore(archive *repo.Archive, r *restoreFlags, s backup.RestoreStatistics, took time.Duration) error {
+func (a *app) reportRestore(s *session.Session, archive *repo.Archive, r *restoreFlags, sums *backup.RestoreStatistics, took time.Duration) error {
 	if a.json {
-		return a.printJSON(show.RestoredJSON(archive, r.target, r.dryRun, &s, took))
+		return a.printJSON(show.RestoredJSON(archive, r.target, r.dryRun, sums, took, s.Requests()))
 	}
 	if !a.chatty() {
 		return nil
 	}
-	return a.print(func(w io.Writer) { show.Restored(w, archive, r.target, r.dryRun, &s, took) })
+	return a.print(func(w io.Writer) { show.Restored(w, archive, r.target, r.dryRun, sums, took, s.Requests()) })
 }

@@ -44,7 +44,8 @@ func configure(ctx context.Context, o Options) (aws.Config, error) {
 	return cfg, err
 }
 
-func newClient(cfg aws.Config, o Options) *s3.Client {
+func (s *Store) newClient(cfg aws.Config) *s3.Client {
+	o := s.o
 	return s3.NewFromConfig(cfg, func(c *s3.Options) {
 		if o.Endpoint != "" {
 			c.BaseEndpoint = &o.Endpoint
@@ -59,7 +60,7 @@ func newClient(cfg aws.Config, o Options) *s3.Client {
 		c.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		c.DisableLogOutputChecksumValidationSkipped = true
-		c.APIOptions = append(c.APIOptions, boundAnswers)
+		c.APIOptions = append(c.APIOptions, boundAnswers, s.sent.add)
 	})
 }
 

@@ -20,6 +20,13 @@ const maxPrefix = 1024 - store.MaxName - 1
 // duplicity's s3+http, which means the same here.
 func IsScheme(scheme string) bool { return scheme == "s3" || scheme == "s3+http" }
 
+// Check reports what is malformed in a location for which IsScheme holds, and
+// asks nobody. Its errors do not repeat what may hold a password.
+func Check(l store.Location) error {
+	_, err := parse(l)
+	return err
+}
+
 // parse takes bucket, bucket/ or bucket/some/prefix. Its errors do not repeat
 // what may hold a password.
 func parse(l store.Location) (place, error) {

@@ -137,6 +137,7 @@ type Store struct {
 	place  place
 	o      Options
 	client *s3.Client
+	sent   requests
 
 	probing      sync.Mutex
 	conditions   support
@@ -193,11 +194,12 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 	if configured == "" {
 		cfg.Region = defaultRegion
 	}
-	s := &Store{place: p, o: o, client: newClient(cfg, o)}
+	s := &Store{place: p, o: o}
+	s.client = s.newClient(cfg)
 	_, err = s.glance(ctx, "")
 	if region := regionOf(err); region != "" && region != cfg.Region {
 		cfg.Region = region
-		s.client = newClient(cfg, o)
+		s.client = s.newClient(cfg)
 		if _, err = s.glance(ctx, ""); err == nil && configured != "" {
 			o.Warn(fmt.Errorf("bucket %s is in region %s, not in %s", p.bucket, region, configured))
 		}
@@ -222,7 +224,8 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 		}
 		cfg.Region = defaultRegion
 	}
-	s := &Store{place: p, o: o, client: newClient(cfg, o)}
+	s := &Store{place: p, o: o}
+	s.client = s.newClient(cfg)
 	in := &s3.CreateBucketInput{Bucket: &p.bucket}
 	if cfg.Region != defaultRegion { // which S3 refuses to be told
 		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{

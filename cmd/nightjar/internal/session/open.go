@@ -39,6 +39,14 @@ func (s *Session) Close() {
 	closeStore(s.Store)
 }
 
+// Requests returns how many requests of each kind were sent to the store; nil if it is none that is asked by requests.
+func (s *Session) Requests() map[string]uint64 {
+	if c, ok := s.Store.(interface{ Requests() map[string]uint64 }); ok {
+		return c.Requests()
+	}
+	return nil
+}
+
 // Folders returns those of this machine that a backup must not save: the repository and the caches.
 func (s *Session) Folders() []string {
 	if s.Place.Scheme == store.SchemeFile {

@@ -91,10 +91,8 @@ func ParsePlace(url string) (store.Location, error) {
 	if !s3.IsScheme(place.Scheme) {
 		return place, Usagef("repository %s://…: only /path, file:///path and s3://bucket/prefix are supported", place.Scheme)
 	}
-	bucket, _, _ := strings.Cut(place.Path, "/")
-	const letters = "abcdefghijklmnopqrstuvwxyz0123456789.-"
-	if len(bucket) < 3 || strings.Trim(bucket, letters) != "" {
-		return place, Usagef("repository %s://…: write s3://bucket/prefix. Credentials come from the environment, a profile or a role, the server's address from --endpoint", place.Scheme)
+	if err := s3.Check(place); err != nil { // which repeats nothing of what may hold a password
+		return place, Usagef("repository %s://…: %w", place.Scheme, err)
 	}
 	return place, nil
 }

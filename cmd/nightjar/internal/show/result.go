@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -17,14 +19,26 @@ import (
 
 func count[N int | uint64](n N) string { return fmt.Sprint(n) }
 
-// Backup prints how a backup went.
-func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint64) {
+// withRequests appends a row of what was asked of the store, if that is counted.
+func withRequests(rows [][2]string, requests map[string]uint64) [][2]string {
+	if len(requests) == 0 {
+		return rows
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(requests)) {
+		parts = append(parts, fmt.Sprintf("%d %s", requests[kind], kind))
+	}
+	return append(rows, [2]string{"requests", strings.Join(parts, ", ")})
+}
+
+// Backup prints how a backup went. requests is nil where they are not counted.
+func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64) {
 	ratio := ""
 	if s.BytesNew > 0 {
 		ratio = fmt.Sprintf("%.1f%% of %s", 100*float64(s.BytesCompressed)/float64(s.BytesNew), Size(s.BytesNew))
 	}
 	fmt.Fprintf(w, "archive %s of %s: %s\n", ShortID(made), quote.Display(made.Host), Source(made))
-	Block(w, [][2]string{
+	Block(w, withRequests([][2]string{
 		{"start", LocalTime(s.Start)},
 		{"end", LocalTime(s.End)},
 		{"elapsed", Elapsed(s.End.Sub(s.Start))},
@@ -45,38 +59,40 @@ func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint
 		{"objects stored", count(s.ObjectsStored)},
 		{"bytes stored", ExactSize(s.BytesStored)},
 		{"problems", count(problems)},
-	})
+	}, requests))
 }
 
 // BackupJSON returns what --json tells of how a backup went.
-func BackupJSON(made *repo.Archive, s *backup.Statistics, problems uint64) any {
+func BackupJSON(made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64) any {
 	return struct {
 		Archive    *ArchiveJSON      `json:"archive"`
 		Elapsed    float64           `json:"elapsed_seconds"`
 		Problems   uint64            `json:"problems"`
 		Statistics map[string]uint64 `json:"statistics"`
-	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map()}
+		Requests   map[string]uint64 `json:"requests,omitempty"`
+	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests}
 }
 
 // RestoredJSON returns what --json tells of how a restore went.
-func RestoredJSON(archive *repo.Archive, target string, dryRun bool, s *backup.RestoreStatistics, took time.Duration) any {
+func RestoredJSON(archive *repo.Archive, target string, dryRun bool, s *backup.RestoreStatistics, took time.Duration, requests map[string]uint64) any {
 	return struct {
 		Archive    *ArchiveJSON      `json:"archive"`
 		Target     string            `json:"target"`
 		DryRun     bool              `json:"dry_run"`
 		Elapsed    float64           `json:"elapsed_seconds"`
 		Statistics map[string]uint64 `json:"statistics"`
-	}{Archive(archive), quote.Text(target), dryRun, took.Seconds(), s.Map()}
+		Requests   map[string]uint64 `json:"requests,omitempty"`
+	}{Archive(archive), quote.Text(target), dryRun, took.Seconds(), s.Map(), requests}
 }
 
-// Restored prints how a restore went.
-func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s *backup.RestoreStatistics, took time.Duration) {
+// Restored prints how a restore went. requests is nil where they are not counted.
+func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s *backup.RestoreStatistics, took time.Duration, requests map[string]uint64) {
 	verb := "restored"
 	if dryRun {
 		verb = "would restore"
 	}
 	fmt.Fprintf(w, "%s archive %s of %s, %s, to %s\n", verb, ShortID(archive), quote.Display(archive.Host), LocalTime(archive.Time), quote.Display(target))
-	Block(w, [][2]string{
+	Block(w, withRequests([][2]string{
 		{"elapsed", Elapsed(took)},
 		{"files", count(s.Files)},
 		{"folders", count(s.Dirs)},
@@ -86,7 +102,7 @@ func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s 
 		{"files read back", count(s.Verified)},
 		{"kept as they were", count(s.Kept)},
 		{"problems", count(s.Problems)},
-	})
+	}, requests))
 }
 
 // Actions prints what a restore does. Add may be called from any goroutine.

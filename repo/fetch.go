@@ -96,7 +96,7 @@ func (rd *Reader) read(ctx context.Context, r read, ids []chunk.ID, deliver func
 	var readErr error
 	for _, f := range r.frames {
 		key := frameID{f.at.Pack.ID, f.at.Frame}
-		data, cached := rd.frames.get(key)
+		data, cached := rd.frames.Get(key)
 		var err error
 		if !cached {
 			if !got && readErr == nil {
@@ -152,7 +152,7 @@ func (rd *Reader) decodeWanted(f wantedFrame, stored []byte, b *buffers) ([]byte
 	}
 	data, err := rd.decode(f.at, b.span, nil)
 	if err == nil {
-		rd.frames.put(frameID{f.at.Pack.ID, f.at.Frame}, data, len(data))
+		rd.frames.Put(frameID{f.at.Pack.ID, f.at.Frame}, data, len(data))
 	}
 	return data, err
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"nightjar/crypto"
+	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
@@ -125,6 +126,9 @@ func (p *packer) upload(m *crypto.Message, d pack.Directory, full bool) error {
 	name := nameOf(p.kind.String(), entry.ID)
 	if _, err := p.w.r.store.Put(p.w.ctx, name, sealed.Object); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
+	}
+	if p.kind == pack.Metadata { // the next night reads it
+		p.w.r.blocks.Keep(blocks.Object{Sum: entry.ID, Name: name, Size: entry.Size}, sealed.Object)
 	}
 	p.w.Sent.Objects.Add(1)
 	p.w.Sent.Bytes.Add(uint64(len(sealed.Object)))

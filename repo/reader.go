@@ -13,6 +13,8 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/internal/lru"
+	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
@@ -21,8 +23,6 @@ const (
 	rangeMax   = 9 << 20   // bytes of one read: half a pack and the frame that lies across its middle
 	rangeGap   = 256 << 10 // bytes read for nothing rather than by another request
 	frameCache = 32 << 20  // bytes of decoded frames that are kept
-	block      = 1 << 20   // bytes of metadata that are read together: trees lie in the order in which they are needed
-	blockCache = 8 << 20
 )
 
 // ErrMissing says that no index names the chunk.
@@ -31,20 +31,14 @@ var ErrMissing = fmt.Errorf("it is in no index: %w", crypto.ErrIntegrity)
 // A Reader delivers chunks by their ids. It is safe for concurrent use.
 type Reader struct {
 	r        *Repository
-	frames   *lru[frameID, []byte]
-	blocks   *lru[blockID, []byte] // of metadata packs, as they are stored
-	sessions *lru[index.ObjectID, crypto.SessionKey]
+	frames   *lru.Cache[frameID, []byte]
+	sessions *lru.Cache[index.ObjectID, crypto.SessionKey]
 	namers   [2]sync.Pool // of content, of metadata
 }
 
 type frameID struct {
 	pack  index.ObjectID
 	frame int
-}
-
-type blockID struct {
-	pack index.ObjectID
-	n    int64
 }
 
 // NewReader returns a Reader that knows all that is indexed now.
@@ -59,7 +53,7 @@ func (r *Repository) NewReader(ctx context.Context) (*Reader, error) {
 func (w *Writer) Reader() *Reader { return w.r.newReader() }
 
 func (r *Repository) newReader() *Reader {
-	rd := &Reader{r: r, frames: newLRU[frameID, []byte](frameCache), blocks: newLRU[blockID, []byte](blockCache), sessions: newLRU[index.ObjectID, crypto.SessionKey](4096)}
+	rd := &Reader{r: r, frames: lru.New[frameID, []byte](frameCache), sessions: lru.New[index.ObjectID, crypto.SessionKey](4096)}
 	for i, domain := range []chunk.Domain{chunk.Content, chunk.Metadata} {
 		rd.namers[i].New = func() any { return chunk.NewNamer(r.config.secret, domain) }
 	}
@@ -125,53 +119,31 @@ func (rd *Reader) check(id chunk.ID, data []byte, typ pack.Type) error {
 	return nil
 }
 
-// frame returns a decoded frame, from memory or the store.
+// frame returns a decoded frame of a metadata pack. What is kept of the pack on this machine need not be what it was: then the store is asked.
 func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) {
 	key := frameID{at.Pack.ID, at.Frame}
-	if data, ok := rd.frames.get(key); ok {
+	if data, ok := rd.frames.Get(key); ok {
 		return data, nil
 	}
+	x := blocks.Object{Sum: at.Pack.ID, Name: packName(at), Size: at.Pack.Size}
 	start, length := envelope(at).Span(at.FrameOffset, int64(at.Stored))
-	span, err := rd.stored(ctx, at, start, length)
-	if err != nil {
-		return nil, err
+	var data []byte
+	for again := true; ; again = false {
+		span, err := rd.r.blocks.Read(ctx, x, start, length, nil)
+		if err != nil {
+			return nil, missing(err)
+		}
+		data, err = rd.decode(at, span, nil)
+		if err == nil {
+			break
+		}
+		if !again || !errors.Is(err, crypto.ErrIntegrity) {
+			return nil, err
+		}
+		rd.r.blocks.Forget(x, start, length)
 	}
-	data, err := rd.decode(at, span, nil)
-	if err != nil {
-		return nil, err
-	}
-	rd.frames.put(key, data, len(data))
+	rd.frames.Put(key, data, len(data))
 	return data, nil
-}
-
-// stored returns bytes of a metadata pack, which are the caller's. They are read by the block.
-func (rd *Reader) stored(ctx context.Context, at index.Location, start, length int64) ([]byte, error) {
-	span := make([]byte, 0, length)
-	for end := start + length; start < end; {
-		key := blockID{at.Pack.ID, start / block}
-		from := key.n * block
-		data, ok := rd.blocks.get(key)
-		if !ok && from+block > at.Pack.Size {
-			data = make([]byte, max(at.Pack.Size-from, 0))
-		} else if !ok {
-			data = make([]byte, block)
-		}
-		if !ok {
-			if err := rd.r.store.GetInto(ctx, packName(at), from, data); err != nil {
-				// What is wanted may be readable where its neighbours are not.
-				span = span[:length]
-				return span, missing(rd.r.store.GetInto(ctx, packName(at), end-length, span))
-			}
-			rd.blocks.put(key, data, len(data))
-		}
-		n := min(from+int64(len(data)), end) - start
-		if n <= 0 {
-			return nil, fmt.Errorf("read %s: its index says that it is longer: %w", packName(at), crypto.ErrIntegrity)
-		}
-		span = append(span, data[start-from:start-from+n]...)
-		start += n
-	}
-	return span, nil
 }
 
 func envelope(at index.Location) crypto.Envelope {
@@ -183,7 +155,7 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 	if sha256.Sum256(span) != at.Hash {
 		return nil, fmt.Errorf("frame %d does not have the hash that its index says: %w", at.Frame, crypto.ErrIntegrity)
 	}
-	session, ok := rd.sessions.get(at.Pack.ID)
+	session, ok := rd.sessions.Get(at.Pack.ID)
 	if !ok {
 		opener := rd.r.metadata
 		if at.Pack.Kind == pack.Content {
@@ -198,7 +170,7 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 		if session, err = opener.SessionKey(at.Pack.Session); err != nil {
 			return nil, err
 		}
-		rd.sessions.put(at.Pack.ID, session, 1)
+		rd.sessions.Put(at.Pack.ID, session, 1)
 	}
 	plain, err := session.OpenRange(envelope(at), at.FrameOffset, at.Stored, span)
 	if err != nil {

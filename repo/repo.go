@@ -24,6 +24,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
@@ -43,6 +44,8 @@ var (
 // Options say how a Repository works.
 type Options struct {
 	IndexDir    string           // folder of the local index; a cache
+	BlockDir    string           // folder of metadata that was read or written; a cache. "": none, which is best for a store on this machine
+	BlockLimit  int64            // bytes in BlockDir
 	Connections int              // objects sent or read at the same time; 0: 4
 	Now         func() time.Time // nil: time.Now
 	Random      io.Reader        // nil: crypto/rand
@@ -85,6 +88,7 @@ type Repository struct {
 		sync.Mutex
 		*index.Index
 	}
+	blocks        *blocks.Cache // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
 
@@ -120,6 +124,7 @@ func open(ctx context.Context, s store.Store, keys *Keyring, secrets []byte, o O
 	if r.signers, err = keys.signers(); err != nil {
 		return nil, err
 	}
+	r.blocks = blocks.New(s, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
 		if err != nil {

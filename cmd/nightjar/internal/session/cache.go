@@ -13,8 +13,15 @@ import (
 	"nightjar/internal/durable"
 )
 
-// indexFolder is what a repository's cache has in it.
-const indexFolder = "index"
+// What a repository's cache has in it.
+const (
+	indexFolder  = "index"
+	blocksFolder = "metadata"
+)
+
+var cacheFolders = []string{indexFolder, blocksFolder}
+
+const defaultCacheLimit = "1G"
 
 // A Cache is what this machine keeps of one repository only to save time.
 type Cache struct {
@@ -49,7 +56,11 @@ func (set *Settings) Caches() (folder string, caches []Cache, err error) {
 		}
 		if err == nil {
 			c.Used = info.ModTime()
-			c.Bytes, err = folderBytes(filepath.Join(c.folder, indexFolder))
+			for i := 0; i < len(cacheFolders) && err == nil; i++ {
+				var n uint64
+				n, err = folderBytes(filepath.Join(c.folder, cacheFolders[i]))
+				c.Bytes += n
+			}
 		}
 		if err != nil {
 			return folder, nil, fmt.Errorf("read cache: %w", err)
@@ -79,9 +90,10 @@ func folderBytes(folder string) (sum uint64, err error) {
 
 // Remove deletes the cache: what is known to be one, and nothing beside it.
 func (c *Cache) Remove() error {
-	err := os.RemoveAll(filepath.Join(c.folder, indexFolder))
-	if err != nil {
-		return fmt.Errorf("remove cache: %w", err)
+	for _, f := range cacheFolders {
+		if err := os.RemoveAll(filepath.Join(c.folder, f)); err != nil {
+			return fmt.Errorf("remove cache: %w", err)
+		}
 	}
 	_ = os.Remove(c.folder) // stays if something else is in it
 	return nil

@@ -132,10 +132,19 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	case opener == nil || need == Write:
 		opener = repo.Secrets(host)
 	}
+	limit, err := set.Bucket.cacheLimit()
+	if err != nil {
+		return nil, err
+	}
+	if place.Scheme == store.SchemeFile { // what is on this machine need not be here twice
+		limit = 0
+	}
 	set.tagCache(cache)
 	set.touchCache(filepath.Join(cache, keys.ID()))
 	r, err := openWith(ctx, stored, keys, opener, repo.Options{
 		IndexDir:    filepath.Join(cache, keys.ID(), indexFolder),
+		BlockDir:    filepath.Join(cache, keys.ID(), blocksFolder),
+		BlockLimit:  limit,
 		Connections: connections,
 		Now:         set.Now,
 		Warn:        set.Warn,

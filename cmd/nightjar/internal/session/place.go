@@ -26,6 +26,7 @@ type Bucket struct {
 	SSE, KMSKey                string
 	RequesterPays              bool
 	LimitUpload, LimitDownload string // bytes a second, as show.ParseSize reads them
+	CacheLimit                 string // bytes of metadata that this machine keeps of each repository in a bucket
 }
 
 // Flags gives a command and all below it the options for buckets.
@@ -38,6 +39,7 @@ func (b *Bucket) Flags(c *cobra.Command) {
 	f.StringVar(&b.SSE, "sse", "", "encryption by the server: AES256, aws:kms or aws:kms:dsse (default: the bucket's)")
 	f.StringVar(&b.KMSKey, "sse-kms-key", "", "id of the KMS key for --sse aws:kms")
 	f.BoolVar(&b.RequesterPays, "requester-pays", false, "accept the charges of a bucket whose users pay")
+	f.StringVar(&b.CacheLimit, "cache-limit", cmp.Or(b.CacheLimit, defaultCacheLimit), "metadata kept in the cache of each repository in a bucket; 0: none (NIGHTJAR_CACHE_LIMIT)")
 	f.StringVar(&b.LimitUpload, "limit-upload", "", "bytes a second sent to a bucket, like 5M")
 	f.StringVar(&b.LimitDownload, "limit-download", "", "bytes a second read from a bucket")
 }
@@ -136,6 +138,18 @@ func closeStore(s store.Store) {
 	if c, ok := s.(io.Closer); ok {
 		_ = c.Close() // all that matters is durable
 	}
+}
+
+// cacheLimit returns how many bytes of metadata to keep of a repository in a bucket.
+func (b *Bucket) cacheLimit() (int64, error) {
+	if b.CacheLimit == "0" {
+		return 0, nil
+	}
+	n, err := show.ParseSize(cmp.Or(b.CacheLimit, defaultCacheLimit))
+	if err != nil {
+		return 0, Usagef("--cache-limit: %w", err)
+	}
+	return n, nil
 }
 
 func (b *Bucket) given() bool {

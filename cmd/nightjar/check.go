@@ -49,6 +49,7 @@ func (a *app) check(ctx context.Context, o maintain.CheckOptions) error {
 	if o.ReadData {
 		need = session.ReadMost
 	}
+	a.Bucket.CacheLimit = "0" // what is stored is meant, not what this machine keeps of it
 	s, err := a.Open(ctx, need)
 	if err != nil {
 		return err

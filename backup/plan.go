@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/backup/local"
+	"nightjar/repo"
 	"nightjar/repo/tree"
 )
 
@@ -85,6 +86,9 @@ func (p *planner) children(included bool) error {
 	for n, err := range tree.Nodes(level.node.Contents, fetcher(p.ctx, p.rd)) {
 		if err := p.ctx.Err(); err != nil {
 			return context.Cause(p.ctx)
+		}
+		if errors.Is(err, repo.ErrUnavailable) {
+			return fmt.Errorf("read directory %q: %w", level.path, err)
 		}
 		if err != nil {
 			p.problem(level.path, fmt.Errorf("read directory: %w", err))
@@ -277,6 +281,8 @@ func (p *planner) file(n *tree.Node, at string, action Action) error {
 		f.done()
 	case p.ctx.Err() != nil:
 		return context.Cause(p.ctx)
+	case errors.Is(err, repo.ErrUnavailable):
+		return fmt.Errorf("read list of chunks of %q: %w", at, err)
 	default:
 		f.fail(fmt.Errorf("read list of chunks: %w", err))
 	}

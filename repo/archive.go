@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -98,6 +99,9 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if errors.Is(err, ErrUnavailable) { // that says nothing about the archive
+			return nil, err
+		}
 		if err != nil {
 			damaged(info.Name, err)
 			continue
@@ -108,6 +112,9 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 	sort.Slice(all, func(i, j int) bool {
 		if !all[i].Time.Equal(all[j].Time) {
 			return all[i].Time.Before(all[j].Time)
+		}
+		if !all[i].End.Equal(all[j].End) { // S3 counts whole seconds; within one even a host's clock is better than nothing
+			return all[i].End.Before(all[j].End)
 		}
 		return all[i].ID < all[j].ID
 	})

@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"sync"
@@ -103,6 +104,9 @@ func (rd *Reader) read(ctx context.Context, r read, ids []chunk.ID, deliver func
 				b.object = grown(b.object, r.length)
 				readErr = missing(rd.r.store.GetInto(ctx, packName(f.at), r.start, b.object))
 				got = readErr == nil
+				if errors.Is(readErr, ErrUnavailable) {
+					return readErr
+				}
 			}
 			span := b.object[f.start-r.start:][:f.span]
 			if err = readErr; err != nil && len(r.frames) > 1 {

@@ -127,6 +127,9 @@ func LoadKeyring(ctx context.Context, s store.Store, pin func(repository string)
 	var problems []error
 	for _, info := range found {
 		object, err := store.ReadAll(ctx, s, info.Name, keysMax)
+		if errors.Is(err, ErrUnavailable) {
+			return nil, fmt.Errorf("read %s: %w", info.Name, err)
+		}
 		if err == nil {
 			var k *Keyring
 			if k, err = ReadKeyring(object, root); err == nil && keysName(k.record.Number) != info.Name {

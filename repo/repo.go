@@ -39,6 +39,7 @@ var (
 	ErrExists       = errors.New("a repository is there already")
 	ErrVersion      = errors.New("the repository's format is newer than this program")
 	ErrNoArchive    = errors.New("no such archive")
+	ErrUnavailable  = store.ErrUnavailable // not a chunk is missing: the store is
 )
 
 // Options say how a Repository works.

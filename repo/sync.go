@@ -54,6 +54,9 @@ func (r *Repository) SyncIndex(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if errors.Is(err, ErrUnavailable) {
+			return fmt.Errorf("update local index: %w", err)
+		}
 		if errors.Is(err, store.ErrNotExist) {
 			continue // its owner replaced it meanwhile
 		}

@@ -29,6 +29,7 @@ type Server struct {
 	Region    string
 	AccessKey string
 	SecretKey string
+	Data      string // folder with a folder for each bucket; versitygw's objects are files of their keys there
 }
 
 // Versity starts a versitygw for a region.
@@ -36,6 +37,7 @@ func Versity(t testing.TB, region string) *Server {
 	t.Helper()
 	s := &Server{Region: region, AccessKey: "nightjar", SecretKey: "not-a-secret"}
 	dir := scratch(t, "data", "iam", "versions")
+	s.Data = filepath.Join(dir, "data")
 	s.start(t, "versitygw", []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey}, func(address string) []string {
 		return []string{
 			"--port", address, "--region", region, "--quiet", "--iam-dir", filepath.Join(dir, "iam"),
@@ -50,6 +52,7 @@ func MinIO(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{Region: "us-east-1", AccessKey: "nightjar", SecretKey: "not-a-secret"}
 	dir := scratch(t, "data", "home")
+	s.Data = filepath.Join(dir, "data")
 	s.start(t, "minio", []string{
 		"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off",
 		"MINIO_SITE_REGION=" + s.Region, "HOME=" + filepath.Join(dir, "home"),

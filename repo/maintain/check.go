@@ -274,6 +274,9 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("check %s: %w", info.Name, err)
+	}
 	if err != nil {
 		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})
 		return nil

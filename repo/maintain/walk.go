@@ -2,9 +2,11 @@ package maintain
 
 import (
 	"context"
+	"errors"
 	"path"
 
 	"nightjar/chunk"
+	"nightjar/repo"
 	"nightjar/repo/tree"
 )
 
@@ -40,6 +42,9 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 	encoded, err := w.rd.Metadata(w.ctx, id)
 	if w.ctx.Err() != nil {
 		return false, w.ctx.Err()
+	}
+	if errors.Is(err, repo.ErrUnavailable) {
+		return false, err
 	}
 	var nodes []tree.Node
 	if err == nil {

@@ -29,6 +29,9 @@ var (
 	// ErrNoStore says that the store itself is missing: no such directory, or
 	// not a directory.
 	ErrNoStore = errors.New("no store")
+	// ErrUnavailable says that not one object but the store is out of reach:
+	// whatever else is asked of it now will fail as well.
+	ErrUnavailable = errors.New("store is not available")
 	// ErrName says that a name or prefix is malformed.
 	ErrName = errors.New("malformed object name")
 	// ErrTooLarge says that an object exceeds MaxObject or the caller's bound.

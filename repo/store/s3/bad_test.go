@@ -23,9 +23,9 @@ var errAny = errors.New("any error at all")
 // badWeather checks what passes by, and that what does not pass is named, loses
 // nothing and leaves nothing.
 func badWeather(t *testing.T, server *s3test.Server) {
-	w := newWeather(t, server)
+	w := s3test.NewWeather(t, server)
 	o := options(t, server)
-	o.Endpoint, o.Timeout = w.endpoint, 500*time.Millisecond
+	o.Endpoint, o.Timeout = w.Endpoint, 500*time.Millisecond
 	s := open(t, freshPlace(), o)
 	data, fresh := make([]byte, 60_000), make([]byte, 60_000) // what is there, and what is put
 	random := rand.NewChaCha8([32]byte{1})
@@ -46,67 +46,83 @@ func badWeather(t *testing.T, server *s3test.Server) {
 		"now":    func() error { _, err := s.Now(t.Context()); return err },
 	}
 
-	one := func(f fate) func(int, *http.Request) fate {
-		return func(n int, _ *http.Request) fate {
+	one := func(f s3test.Fate) func(int, *http.Request) s3test.Fate {
+		return func(n int, _ *http.Request) s3test.Fate {
 			if n == 1 {
 				return f
 			}
-			return fate{}
+			return s3test.Fate{}
 		}
 	}
 	for _, c := range []struct {
 		name string
 		op   string // "" for all
-		hook func() func(int, *http.Request) fate
+		hook func() func(int, *http.Request) s3test.Fate
 		want error  // nil: it passes
 		text string // in the error
 	}{
-		{name: "reset", hook: func() func(int, *http.Request) fate { return one(fate{reset: true}) }},
-		{name: "slow down", hook: func() func(int, *http.Request) fate { return one(fate{status: 503, code: "SlowDown"}) }},
-		{name: "too many requests", hook: func() func(int, *http.Request) fate { return one(fate{status: 429, code: "Whatever"}) }},
-		{name: "internal error", hook: func() func(int, *http.Request) fate { return one(fate{status: 500, code: "InternalError"}) }},
-		{name: "silence", hook: func() func(int, *http.Request) fate { return one(fate{silent: true}) }},
-		{name: "latency", hook: func() func(int, *http.Request) fate { return always(fate{latency: 30 * time.Millisecond}) }},
-		{name: "conflict", op: "put", hook: func() func(int, *http.Request) fate {
-			return one(fate{status: 409, code: "ConditionalRequestConflict"})
+		{name: "reset", hook: func() func(int, *http.Request) s3test.Fate { return one(s3test.Fate{Reset: true}) }},
+		{name: "slow down", hook: func() func(int, *http.Request) s3test.Fate { return one(s3test.Fate{Status: 503, Code: "SlowDown"}) }},
+		{name: "too many requests", hook: func() func(int, *http.Request) s3test.Fate { return one(s3test.Fate{Status: 429, Code: "Whatever"}) }},
+		{name: "internal error", hook: func() func(int, *http.Request) s3test.Fate {
+			return one(s3test.Fate{Status: 500, Code: "InternalError"})
 		}},
-		{name: "damaged on its way", op: "put", hook: func() func(int, *http.Request) fate { return one(fate{status: 400, code: "BadDigest"}) }},
-		{name: "answer lost after the deed", op: "put", hook: func() func(int, *http.Request) fate { return one(fate{lost: true}) }},
-		{name: "answer broken off twice", op: "get", hook: func() func(int, *http.Request) fate {
-			return func(n int, _ *http.Request) fate {
+		{name: "silence", hook: func() func(int, *http.Request) s3test.Fate { return one(s3test.Fate{Silent: true}) }},
+		{name: "latency", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Latency: 30 * time.Millisecond})
+		}},
+		{name: "conflict", op: "put", hook: func() func(int, *http.Request) s3test.Fate {
+			return one(s3test.Fate{Status: 409, Code: "ConditionalRequestConflict"})
+		}},
+		{name: "damaged on its way", op: "put", hook: func() func(int, *http.Request) s3test.Fate { return one(s3test.Fate{Status: 400, Code: "BadDigest"}) }},
+		{name: "answer lost after the deed", op: "put", hook: func() func(int, *http.Request) s3test.Fate { return one(s3test.Fate{Lost: true}) }},
+		{name: "answer broken off twice", op: "get", hook: func() func(int, *http.Request) s3test.Fate {
+			return func(n int, _ *http.Request) s3test.Fate {
 				if n < 3 {
-					return fate{cut: 20_000}
+					return s3test.Fate{Cut: 20_000}
 				}
-				return fate{}
+				return s3test.Fate{}
 			}
 		}},
-		{name: "answer broken off always", op: "get", hook: func() func(int, *http.Request) fate { return always(fate{cut: 10}) },
+		{name: "answer broken off always", op: "get", hook: func() func(int, *http.Request) s3test.Fate { return s3test.Always(s3test.Fate{Cut: 10}) },
 			want: errAny, text: "broke off"},
-		{name: "gone", hook: func() func(int, *http.Request) fate { return always(fate{reset: true}) },
+		{name: "gone", hook: func() func(int, *http.Request) s3test.Fate { return s3test.Always(s3test.Fate{Reset: true}) },
 			want: s3.ErrUnreachable, text: "after 4 attempts"},
-		{name: "failing for good", hook: func() func(int, *http.Request) fate { return always(fate{status: 503, code: "SlowDown"}) },
+		{name: "failing for good", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 503, Code: "SlowDown"})
+		},
 			want: errAny, text: "after 4 attempts"},
-		{name: "expired", hook: func() func(int, *http.Request) fate { return always(fate{status: 400, code: "ExpiredToken"}) },
+		{name: "expired", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 400, Code: "ExpiredToken"})
+		},
 			want: s3.ErrExpired},
-		{name: "clock", hook: func() func(int, *http.Request) fate {
-			return always(fate{status: 403, code: "RequestTimeTooSkewed"})
+		{name: "clock", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 403, Code: "RequestTimeTooSkewed"})
 		}, want: s3.ErrClock},
-		{name: "bucket gone", hook: func() func(int, *http.Request) fate { return always(fate{status: 404, code: "NoSuchBucket"}) },
+		{name: "bucket gone", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 404, Code: "NoSuchBucket"})
+		},
 			want: store.ErrNoStore},
-		{name: "moved", op: "put", hook: func() func(int, *http.Request) fate {
-			return always(fate{status: 301, code: "PermanentRedirect", region: "eu-west-3"})
+		{name: "moved", op: "put", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 301, Code: "PermanentRedirect", Region: "eu-west-3"})
 		}, want: s3.ErrRegion},
-		{name: "may not put", op: "put", hook: func() func(int, *http.Request) fate { return always(fate{status: 403, code: "AccessDenied"}) },
+		{name: "may not put", op: "put", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 403, Code: "AccessDenied"})
+		},
 			want: s3.ErrDenied, text: "s3:PutObject on s3://night/"},
-		{name: "may not read", op: "get", hook: func() func(int, *http.Request) fate { return always(fate{status: 403, code: "AccessDenied"}) },
+		{name: "may not read", op: "get", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 403, Code: "AccessDenied"})
+		},
 			want: s3.ErrDenied, text: "s3:GetObject on s3://night/"},
-		{name: "may not list", op: "list", hook: func() func(int, *http.Request) fate { return always(fate{status: 403, code: "AccessDenied"}) },
+		{name: "may not list", op: "list", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 403, Code: "AccessDenied"})
+		},
 			want: s3.ErrDenied, text: "s3:ListBucket on s3://night/"},
-		{name: "may not delete", op: "delete", hook: func() func(int, *http.Request) fate {
-			return nth("DELETE", 1, fate{status: 403, code: "AccessDenied"})
+		{name: "may not delete", op: "delete", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Nth("DELETE", 1, s3test.Fate{Status: 403, Code: "AccessDenied"})
 		}, want: s3.ErrDenied, text: "s3:DeleteObject on s3://night/"},
-		{name: "archived", op: "get", hook: func() func(int, *http.Request) fate {
-			return always(fate{status: 403, code: "InvalidObjectState"})
+		{name: "archived", op: "get", hook: func() func(int, *http.Request) s3test.Fate {
+			return s3test.Always(s3test.Fate{Status: 403, Code: "InvalidObjectState"})
 		}, want: errAny, text: "archive storage class"},
 	} {
 		for op, do := range ops {
@@ -114,14 +130,14 @@ func badWeather(t *testing.T, server *s3test.Server) {
 				continue
 			}
 			t.Run(c.name+"/"+op, func(t *testing.T) {
-				w.becomes(nil)
+				w.Becomes(nil)
 				random.Read(data)
 				random.Read(fresh)
 				put(t, s, hashName(data), data)
-				w.becomes(c.hook())
+				w.Becomes(c.hook())
 				err := do()
-				asked := w.log()
-				w.becomes(nil)
+				asked := w.Log()
+				w.Becomes(nil)
 				switch {
 				case c.want == nil && err != nil:
 					t.Fatal(err)
@@ -151,16 +167,16 @@ func badWeather(t *testing.T, server *s3test.Server) {
 		}
 	}
 	t.Run("LostAnswerOtherContent", func(t *testing.T) {
-		w.becomes(nil)
+		w.Becomes(nil)
 		s := open(t, freshPlace(), o)
 		put(t, s, "keys/000001", []byte("theirs"))
-		w.becomes(nth("PUT", 1, fate{lost: true}))
+		w.Becomes(s3test.Nth("PUT", 1, s3test.Fate{Lost: true}))
 		_, err := s.Put(t.Context(), "keys/000001", []byte("mine!!"))
 		wantError(t, err, store.ErrExists, "keys/000001")
 	})
 	t.Run("ClockAnHourBehind", func(t *testing.T) {
 		l := freshPlace()
-		w.becomes(always(fate{ahead: time.Hour}))
+		w.Becomes(s3test.Always(s3test.Fate{Ahead: time.Hour}))
 		s := open(t, l, o)
 		put(t, s, "config", data)
 		wantContent(t, s, "config", data)
@@ -169,12 +185,12 @@ func badWeather(t *testing.T, server *s3test.Server) {
 			t.Errorf("the store's time is %v, %v", now, err)
 		}
 	})
-	t.Run("OneInFive", func(t *testing.T) { oneInFive(t, newWeather(t, server), o) })
-	t.Run("Connections", func(t *testing.T) { connections(t, newWeather(t, server), o) })
+	t.Run("OneInFive", func(t *testing.T) { oneInFive(t, s3test.NewWeather(t, server), o) })
+	t.Run("Connections", func(t *testing.T) { connections(t, s3test.NewWeather(t, server), o) })
 	t.Run("Cancelled", func(t *testing.T) {
-		w.becomes(nil)
+		w.Becomes(nil)
 		s := open(t, freshPlace(), o)
-		w.becomes(always(fate{silent: true}))
+		w.Becomes(s3test.Always(s3test.Fate{Silent: true}))
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		start := time.Now()
@@ -187,27 +203,25 @@ func badWeather(t *testing.T, server *s3test.Server) {
 }
 
 // oneInFive has every fifth request fail, in different ways, under a load.
-func oneInFive(t *testing.T, w *weather, o s3.Options) {
-	o.Endpoint, o.MaxAttempts = w.endpoint, 10
+func oneInFive(t *testing.T, w *s3test.Weather, o s3.Options) {
+	o.Endpoint, o.MaxAttempts = w.Endpoint, 10
 	s := open(t, freshPlace(), o)
-	fates := []fate{{reset: true}, {status: 503, code: "SlowDown"}, {lost: true}, {status: 500, code: "InternalError"}}
-	w.becomes(func(n int, _ *http.Request) fate {
+	fates := []s3test.Fate{{Reset: true}, {Status: 503, Code: "SlowDown"}, {Lost: true}, {Status: 500, Code: "InternalError"}}
+	w.Becomes(func(n int, _ *http.Request) s3test.Fate {
 		if n%5 == 0 {
 			return fates[n/5%len(fates)]
 		}
-		return fate{}
+		return s3test.Fate{}
 	})
 	load(t, s)
 }
 
 // connections are bounded. (With faults they cannot be counted from the server's side: it sees a reset later than the client.)
-func connections(t *testing.T, w *weather, o s3.Options) {
-	o.Endpoint = w.endpoint
+func connections(t *testing.T, w *s3test.Weather, o s3.Options) {
+	o.Endpoint = w.Endpoint
 	load(t, open(t, freshPlace(), o))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.mostOpen > 4 || w.mostOpen < 2 {
-		t.Errorf("%d connections at once, 4 allowed", w.mostOpen)
+	if n := w.MostOpen(); n > 4 || n < 2 {
+		t.Errorf("%d connections at once, 4 allowed", n)
 	}
 }
 
@@ -246,23 +260,23 @@ func load(t *testing.T, s *s3.Store) {
 // weakerServers checks a server that ignores conditions, one that refuses them,
 // and one that keeps no SHA-256.
 func weakerServers(t *testing.T, server *s3test.Server) {
-	w := newWeather(t, server)
-	for name, hook := range map[string]func(int, *http.Request) fate{
-		"ignores conditions": always(fate{strip: []string{"If-None-Match"}}),
-		"refuses conditions": func(_ int, r *http.Request) fate {
+	w := s3test.NewWeather(t, server)
+	for name, hook := range map[string]func(int, *http.Request) s3test.Fate{
+		"ignores conditions": s3test.Always(s3test.Fate{Strip: []string{"If-None-Match"}}),
+		"refuses conditions": func(_ int, r *http.Request) s3test.Fate {
 			if r.Header.Get("If-None-Match") != "" {
-				return fate{status: 501, code: "NotImplemented"}
+				return s3test.Fate{Status: 501, Code: "NotImplemented"}
 			}
-			return fate{}
+			return s3test.Fate{}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var warned warnings
 			o := options(t, server)
-			o.Endpoint, o.Warn = w.endpoint, warned.warn
-			w.becomes(nil)
+			o.Endpoint, o.Warn = w.Endpoint, warned.warn
+			w.Becomes(nil)
 			s := open(t, freshPlace(), o)
-			w.becomes(hook)
+			w.Becomes(hook)
 			content := []byte("content")
 			put(t, s, hashName(content), content)
 			put(t, s, "keys/000001", []byte("one"))
@@ -282,10 +296,10 @@ func weakerServers(t *testing.T, server *s3test.Server) {
 	t.Run("keeps no checksums", func(t *testing.T) {
 		var warned warnings
 		o := options(t, server)
-		o.Endpoint, o.Warn = w.endpoint, warned.warn
-		w.becomes(nil)
+		o.Endpoint, o.Warn = w.Endpoint, warned.warn
+		w.Becomes(nil)
 		s := open(t, freshPlace(), o)
-		w.becomes(always(fate{strip: []string{"X-Amz-Checksum-Sha256"}, stripReply: []string{"X-Amz-Checksum-Sha256"}}))
+		w.Becomes(s3test.Always(s3test.Fate{Strip: []string{"X-Amz-Checksum-Sha256"}, StripReply: []string{"X-Amz-Checksum-Sha256"}}))
 		data := make([]byte, 9<<20) // compared in more than two pieces
 		put(t, s, "keys/000001", data)
 		put(t, s, "keys/000001", data)
@@ -299,8 +313,8 @@ func weakerServers(t *testing.T, server *s3test.Server) {
 	t.Run("full strength", func(t *testing.T) {
 		var warned warnings
 		o := options(t, server)
-		w.becomes(nil)
-		o.Endpoint = w.endpoint
+		w.Becomes(nil)
+		o.Endpoint = w.Endpoint
 		l := freshPlace()
 		open(t, l, o)
 		o.Warn = warned.warn

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -20,17 +21,18 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// configure reads the SDK's configuration, and makes sure that there are
+// configure reads the SDK's configuration, which decides what o leaves open, and makes sure that there are
 // credentials before anything is asked with them.
-func configure(ctx context.Context, o Options) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(httpClient(o)), config.WithLogger(logging.Nop{}))
+func configure(ctx context.Context, o *Options) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(httpClient(*o)), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("%w: %s", ErrCredentials, clean(err.Error()))
 	}
 	if o.Region != "" {
 		cfg.Region = o.Region
 	}
-	cfg.Retryer = func() aws.Retryer { return retryer(o) }
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, cfg.RetryMaxAttempts, defaultAttempts)
+	cfg.Retryer = func() aws.Retryer { return retryer(*o) }
 	chain := cfg.Credentials
 	// The SDK's own cache stands before it, and refreshes what expires.
 	cfg.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {

@@ -22,23 +22,29 @@ import (
 var (
 	// ErrDenied says that the credentials are good, but not for that operation,
 	// which the error names as policies do ("s3:PutObject on s3://…").
-	ErrDenied = errors.New("permission denied")
+	ErrDenied error = unavailable("permission denied")
 	// ErrCredentials says that there are no credentials, or wrong ones.
-	ErrCredentials = errors.New("no valid credentials")
+	ErrCredentials error = unavailable("no valid credentials")
 	// ErrExpired says that the credentials were good once.
-	ErrExpired = errors.New("credentials have expired")
+	ErrExpired error = unavailable("credentials have expired")
 	// ErrClock says that this machine's clock is too far from the server's.
-	ErrClock = errors.New("this machine's clock and the server's differ too much")
+	ErrClock error = unavailable("this machine's clock and the server's differ too much")
 	// ErrRegion says that the bucket is in another region.
-	ErrRegion = errors.New("bucket is in another region")
+	ErrRegion error = unavailable("bucket is in another region")
 	// ErrUnreachable says that no answer came from the server.
-	ErrUnreachable = errors.New("server cannot be reached")
+	ErrUnreachable error = unavailable("server cannot be reached")
 
 	// ErrNoConditions is a warning: see doc/s3.md, "Weaker servers".
 	ErrNoConditions = errors.New("the server ignores If-None-Match: of two hosts that create config or keys/N at once, the later one would win")
 	// ErrNoChecksums is a warning: see doc/s3.md, "Weaker servers".
 	ErrNoChecksums = errors.New("the server keeps no SHA-256 of what it stores: what is there already is read to compare it")
 )
+
+// unavailable is a reason why nothing can be had from the store: a store.ErrUnavailable.
+type unavailable string
+
+func (u unavailable) Error() string        { return string(u) }
+func (u unavailable) Is(target error) bool { return target == store.ErrUnavailable }
 
 // kinds are what error codes of the server mean to callers.
 var kinds = map[string]error{

@@ -143,9 +143,9 @@ func assume(t *testing.T, server *s3test.Server, policy string) {
 
 // storedWith checks that what objects are stored with arrives, and is accepted.
 func storedWith(t *testing.T, server *s3test.Server) {
-	w := newWeather(t, server)
+	w := s3test.NewWeather(t, server)
 	o := options(t, server)
-	o.Endpoint, o.RequesterPays = w.endpoint, true
+	o.Endpoint, o.RequesterPays = w.Endpoint, true
 	o.StorageClass = func(name string) string {
 		if strings.HasPrefix(name, "content/") {
 			return "REDUCED_REDUNDANCY"
@@ -154,16 +154,15 @@ func storedWith(t *testing.T, server *s3test.Server) {
 	}
 	o.SSE, o.KMSKeyID = "aws:kms", "night"
 	s := open(t, freshPlace(), o)
-	w.becomes(nil)
+	w.Becomes(nil)
 	data := []byte("some content")
 	put(t, s, hashName(data), data)
 	put(t, s, "config", data)
 	wantContent(t, s, "config", data)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, h := range w.headers {
+	asked := w.Log()
+	for i, h := range w.Headers() {
 		want := map[string]string{"X-Amz-Request-Payer": "requester"}
-		if method, path, _ := strings.Cut(w.requests[i], " "); method == http.MethodPut {
+		if method, path, _ := strings.Cut(asked[i], " "); method == http.MethodPut {
 			want["X-Amz-Server-Side-Encryption"], want["X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"] = "aws:kms", "night"
 			want["If-None-Match"] = "*"
 			want["X-Amz-Storage-Class"] = ""
@@ -173,7 +172,7 @@ func storedWith(t *testing.T, server *s3test.Server) {
 		}
 		for name, value := range want {
 			if got := h.Get(name); got != value {
-				t.Errorf("%s: %s is %q, want %q", w.requests[i], name, got, value)
+				t.Errorf("%s: %s is %q, want %q", asked[i], name, got, value)
 			}
 		}
 	}

@@ -63,8 +63,9 @@ type Options struct {
 	// what the protocol adds included; 0 means no limit.
 	LimitUpload, LimitDownload int64
 
-	// MaxAttempts is how often a request is tried; 0 means 10, which with the
-	// default MaxBackoff outlasts an outage of about a minute.
+	// MaxAttempts is how often a request is tried; 0 means what the SDK's
+	// configuration says (AWS_MAX_ATTEMPTS), else 10, which with the default
+	// MaxBackoff outlasts an outage of about a minute.
 	MaxAttempts int
 	// MaxBackoff bounds the delay before another attempt; 0 means 20 seconds.
 	MaxBackoff time.Duration
@@ -92,9 +93,6 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Connections == 0 {
 		o.Connections = defaultConnections
-	}
-	if o.MaxAttempts == 0 {
-		o.MaxAttempts = defaultAttempts
 	}
 	if o.MaxBackoff == 0 {
 		o.MaxBackoff = defaultBackoff
@@ -186,7 +184,7 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	cfg, err := configure(ctx, o)
+	cfg, err := configure(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +212,7 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 	if err := o.setDefaults(); err != nil {
 		return err
 	}
-	cfg, err := configure(ctx, o)
+	cfg, err := configure(ctx, &o)
 	if err != nil {
 		return err
 	}

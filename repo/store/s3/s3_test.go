@@ -177,10 +177,10 @@ func findsRegion(t *testing.T, server *s3test.Server) {
 		}
 	}
 	// Amazon's way to say it.
-	w := newWeather(t, server)
-	w.becomes(nth("GET", 1, fate{status: http.StatusMovedPermanently, code: "PermanentRedirect", region: server.Region}))
+	w := s3test.NewWeather(t, server)
+	w.Becomes(s3test.Nth("GET", 1, s3test.Fate{Status: http.StatusMovedPermanently, Code: "PermanentRedirect", Region: server.Region}))
 	o := options(t, server)
-	o.Endpoint, o.Region = w.endpoint, "us-west-2"
+	o.Endpoint, o.Region = w.Endpoint, "us-west-2"
 	s, err := s3.Open(t.Context(), l, o)
 	if err != nil {
 		t.Fatal(err)
@@ -190,12 +190,12 @@ func findsRegion(t *testing.T, server *s3test.Server) {
 
 // requests counts what an operation costs.
 func requests(t *testing.T, server *s3test.Server) {
-	w := newWeather(t, server)
+	w := s3test.NewWeather(t, server)
 	o := options(t, server)
-	o.Endpoint = w.endpoint
+	o.Endpoint = w.Endpoint
 	l := freshPlace()
 	open(t, l, o) // makes the bucket if need be
-	w.becomes(nil)
+	w.Becomes(nil)
 	var s *s3.Store
 	data := []byte("some content")
 	name := hashName(data)
@@ -215,17 +215,17 @@ func requests(t *testing.T, server *s3test.Server) {
 		{"ask for the time", "GET", func() error { _, err := s.Now(t.Context()); return err }},
 		{"delete", "HEAD DELETE", func() error { return s.Delete(t.Context(), name) }},
 	} {
-		w.becomes(nil)
+		w.Becomes(nil)
 		if err := c.do(); err != nil {
 			t.Fatalf("%s: %v", c.what, err)
 		}
 		var got []string
-		for _, r := range w.log() {
+		for _, r := range w.Log() {
 			method, _, _ := strings.Cut(r, " ")
 			got = append(got, method)
 		}
 		if strings.Join(got, " ") != c.want {
-			t.Errorf("%s took %q, want %s", c.what, w.log(), c.want)
+			t.Errorf("%s took %q, want %s", c.what, w.Log(), c.want)
 		}
 	}
 }
@@ -259,6 +259,18 @@ func foreignKeys(t *testing.T, server *s3test.Server) {
 			return nil
 		}); err != nil || len(got) != 1 || got[0] != "content/ab/one" {
 			t.Errorf("listed %q, %v", got, err)
+		}
+	}
+}
+
+func wantError(t *testing.T, err, target error, names ...string) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Fatalf("got error %v, want one that is %q", err, target)
+	}
+	for _, name := range names {
+		if !strings.Contains(err.Error(), name) {
+			t.Fatalf("error %q does not name %q", err, name)
 		}
 	}
 }

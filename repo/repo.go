@@ -143,9 +143,9 @@ func open(ctx context.Context, s store.Store, keys *Keyring, secrets []byte, o O
 	return r, nil
 }
 
-// missing makes an object that should be there and is not a question of integrity.
+// missing makes an object that should be there and is not, or not all of it, a question of integrity.
 func missing(err error) error {
-	if errors.Is(err, store.ErrNotExist) {
+	if errors.Is(err, store.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
 	return err

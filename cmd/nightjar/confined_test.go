@@ -13,16 +13,26 @@ import (
 	"time"
 
 	"nightjar/crypto"
+	"nightjar/internal/s3test"
 )
 
 // TestConfined runs every command with everything but its own folders read-only, /tmp too, and under strace: neither nightjar nor a
 // program that it starts makes, or tries to make, anything outside of repository, state, cache, target and temp directory.
 func TestConfined(t *testing.T) {
-	t.Parallel()
 	needRoot(t)
 	for _, program := range []string{"strace", "unshare", "gpg", "gpgconf", "mktemp"} {
 		need(t, program)
 	}
+	server := s3test.Versity(t, "eu-west-1")
+	server.Setenv(t)
+	t.Run("directory", func(t *testing.T) { confine(t, "") })
+	t.Run("bucket", func(t *testing.T) {
+		confine(t, "s3://confined/web1", "AWS_ENDPOINT_URL="+server.Endpoint, "AWS_REGION="+server.Region)
+	})
+}
+
+// confine runs every command on a repository: the one named, or one in a directory.
+func confine(t *testing.T, repository string, more ...string) {
 	work := t.TempDir()
 	at := func(name string) string { return filepath.Join(work, name) }
 	for _, dir := range []string{"scratch", "gnupg", "src/sub", "trace", "outside"} {
@@ -37,8 +47,15 @@ func TestConfined(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	env := append(os.Environ(), "GNUPGHOME="+at("gnupg"), "NIGHTJAR_REPO="+at("repo"), "NIGHTJAR_STATE_DIR="+at("state"),
+	initialize := []string{"init"}
+	if repository == "" {
+		repository = at("repo")
+	} else {
+		initialize = append(initialize, "--create-bucket")
+	}
+	env := append(os.Environ(), "GNUPGHOME="+at("gnupg"), "NIGHTJAR_REPO="+repository, "NIGHTJAR_STATE_DIR="+at("state"),
 		"NIGHTJAR_CACHE_DIR="+at("cache"), "PASSPHRASE=", "SIGN_PASSPHRASE=")
+	env = append(env, more...)
 	fingerprint := string(gpgImport(t, env))
 
 	flag := []string{"--tempdir", at("scratch")}
@@ -47,7 +64,7 @@ func TestConfined(t *testing.T) {
 		tempdir []string
 		args    []string
 	}{
-		{flag, []string{"init", "--encrypt-key", fingerprint}},
+		{flag, append(initialize, "--encrypt-key", fingerprint)},
 		{flag, []string{"backup", at("src"), "--verbose"}},
 		{flag, []string{"backup", at("src"), "--rehash", "--json"}},
 		{byVariable, []string{"backup", "--stdin", "x", "--", "sh", "-c", "cat $(mktemp)"}},

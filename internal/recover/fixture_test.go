@@ -23,7 +23,7 @@ import (
 // fixture is a repository in a directory, and what was backed up to it.
 type fixture struct {
 	dir, src string
-	store    *store.Dir
+	store    store.Store
 	keys     *repo.Keyring
 	repo     *repo.Repository
 	recovery *crypto.Key
@@ -32,17 +32,25 @@ type fixture struct {
 // newFixture makes a repository. embedded: one key plays host and recovery, as init does when no key is named.
 func newFixture(t *testing.T, embedded bool) *fixture {
 	t.Helper()
+	dir := filepath.Join(t.TempDir(), "repository")
+	s, err := store.CreateDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return newFixtureIn(t, s, dir, embedded)
+}
+
+// newFixtureIn makes a repository in a store, of which dir holds the objects before anything is recovered from it.
+func newFixtureIn(t *testing.T, s store.Store, dir string, embedded bool) *fixture {
+	t.Helper()
 	ctx := context.Background()
 	host, recovery := generate(t, "nightjar host web1"), generate(t, "nightjar recovery web1")
 	if embedded {
 		recovery = host
 	}
-	f := &fixture{dir: filepath.Join(t.TempDir(), "repository"), src: filepath.Join(t.TempDir(), "src"), recovery: recovery}
+	f := &fixture{dir: dir, src: filepath.Join(t.TempDir(), "src"), store: s, recovery: recovery}
 	var err error
-	if f.store, err = store.CreateDir(f.dir); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.store.Close() })
 	f.keys, err = repo.Init(ctx, f.store, repo.InitOptions{HostName: "web1", Host: host, Recovery: []*crypto.Key{recovery}})
 	if err != nil {
 		t.Fatal(err)

@@ -203,7 +203,7 @@ func TestLimit(t *testing.T) {
 	if n := r.asked.Load() - asked; n != 0 {
 		t.Fatalf("%d of what was used last is gone", n)
 	}
-	c = again(t, r, dir, 2*Size)
+	again(t, r, dir, 2*Size)
 	if _, sum := files(t, dir); sum > 3*Size {
 		t.Fatalf("a smaller limit leaves %d bytes", sum)
 	}

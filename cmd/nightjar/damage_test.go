@@ -20,8 +20,8 @@ func TestDamage(t *testing.T) {
 	need(t, "diff")
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
-	s := newSite(t, server.Endpoint, "s3://damaged/web1")
-	s.write(20 << 20)
+	s := newSite(t, server.Endpoint, "s3://damaged/web1", twoPacks)
+	s.write(1 << 20)
 	s.wants(0, "", "backup", s.src)
 	at := filepath.Join(server.Data, "damaged", "web1")
 	all := map[string][]string{} // by kind
@@ -150,7 +150,7 @@ func moveAway(t *testing.T, path string) {
 func TestNothingReadable(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
-	s := newSite(t, server.Endpoint, "s3://scanned/web1")
+	s := newSite(t, server.Endpoint, "s3://scanned/web1", 1<<20)
 	secrets := []string{"the-kings-content", "the-kings-file", "the-kings-folder", "the-kings-link", "the-kings-attribute", "the-kings-host",
 		"the-kings-tag", "the-kings-label", "the-kings-job", "the-kings-stream", s.src}
 	folder := filepath.Join(s.src, "the-kings-folder")

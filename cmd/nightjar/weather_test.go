@@ -25,14 +25,16 @@ type site struct {
 	next int
 }
 
-// newSite makes a repository, and saves the source in it.
-func newSite(t testing.TB, endpoint, repository string) *site {
+const twoPacks = 18 << 20 // bytes of content
+
+// newSite makes a repository, and saves the source in it, which has that many bytes.
+func newSite(t testing.TB, endpoint, repository string, size int) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir()}
 	s.src = s.path("src")
 	s.env = append(os.Environ(), "AWS_ENDPOINT_URL="+endpoint, "AWS_REGION=eu-west-1", "NIGHTJAR_REPO="+repository, "NIGHTJAR_STATE_DIR="+s.path("state"),
 		"NIGHTJAR_CACHE_DIR="+s.path("cache"), "TZ=UTC")
-	s.write(40 << 20)
+	s.write(size)
 	s.wants(0, "public access", "init", "--create-bucket", "--kit-file", s.path("kit.txt"))
 	s.wants(0, "", "backup", s.src)
 	return s
@@ -155,7 +157,7 @@ func TestWeather(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	s := newSite(t, w.Endpoint, "s3://weather/web1")
+	s := newSite(t, w.Endpoint, "s3://weather/web1", twoPacks)
 	type hook = func(int, *http.Request) s3test.Fate
 	var (
 		expired = s3test.Fate{Status: 400, Code: "ExpiredToken"}
@@ -213,7 +215,7 @@ func TestWeather(t *testing.T) {
 			if c.code != 0 {
 				s.restores()
 			}
-			s.write(40 << 20)
+			s.write(twoPacks)
 			w.Becomes(c.hook)
 			s.wants(c.code, c.says, "backup", s.src, "--cache-dir", t.TempDir())
 			w.Becomes(nil)
@@ -272,7 +274,7 @@ func TestClockSkew(t *testing.T) {
 		t.Run(ahead.String(), func(t *testing.T) {
 			w := s3test.NewWeather(t, server)
 			w.Becomes(s3test.Always(s3test.Fate{Ahead: ahead}))
-			s := newSite(t, w.Endpoint, fmt.Sprintf("s3://weather%d/web1", i))
+			s := newSite(t, w.Endpoint, fmt.Sprintf("s3://weather%d/web1", i), 1<<20)
 			s.restores()
 			s.write(1 << 20)
 			s.wants(0, "", "backup", s.src)
@@ -287,7 +289,7 @@ func TestNoConditions(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	s := newSite(t, w.Endpoint, "s3://weather/web1")
+	s := newSite(t, w.Endpoint, "s3://weather/web1", twoPacks)
 	w.Becomes(s3test.Always(s3test.Fate{Strip: []string{"If-None-Match"}}))
 	s.wants(0, "warning: the server ignores If-None-Match", "--repo", "s3://weather/web2", "init")
 	s.wants(1, "a repository is there already", "--repo", "s3://weather/web2", "init")
@@ -303,13 +305,13 @@ func TestLaggingLists(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	s := newSite(t, w.Endpoint, "s3://weather/web1")
+	s := newSite(t, w.Endpoint, "s3://weather/web1", twoPacks)
 	old := t.TempDir()
 	if out, err := exec.Command("cp", "-a", s.src, old).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	known := keysIn(server, "weather/web1")
-	s.write(20 << 20)
+	s.write(1 << 20)
 	s.wants(0, "", "backup", s.src)
 	hide := func(kinds string) func(int, *http.Request) s3test.Fate {
 		contents := regexp.MustCompile(`(?s)<Contents>.*?</Contents>`)
@@ -348,7 +350,7 @@ func TestLaggingLists(t *testing.T) {
 	s.restores()
 
 	// A night that sees nothing of the one before costs space, and is whole.
-	s.write(20 << 20)
+	s.write(1 << 20)
 	w.Becomes(hide("archive index content metadata"))
 	s.wants(0, "", "backup", s.src, "--cache-dir", t.TempDir())
 	w.Becomes(nil)

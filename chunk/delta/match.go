@@ -1,0 +1,217 @@
+package delta
+
+import (
+	"fmt"
+	"math"
+
+	"nightjar/chunk"
+)
+
+// minCopy is the shortest block that is worth a copy of its own; shorter ones only lengthen the copy before them. With
+// it, no recipe for a chunk can have more than MaxCopies.
+const minCopy = 16
+
+// A Match is new content made out of old. Its memory is used again by the next.
+type Match struct {
+	Recipe  Recipe // its Literal still needs an ID, unless it has no length
+	Literal []byte // the bytes that no block has
+	Runs    []int  // the runs of the literal, each of which becomes one copy: its signature has to be made with them
+	Shift   int    // how much further in the old content the block found last lay; as expected if there was none
+}
+
+// A Matcher finds blocks of old content in new content. It is for one goroutine.
+type Matcher struct {
+	signer *Signer
+	match  Match
+	number []int // of the base's sources in the recipe; 0 for those not used
+
+	base  *Base
+	data  []byte
+	done  int    // data before it is in the match
+	last  *block // what was copied last
+	shift int    // a block at x of the old content is expected at x - shift of data
+	next  int    // the first block that is expected at or after the place that is looked at
+	waste int    // bytes that were hashed in vain
+}
+
+// NewMatcher returns a Matcher for bases signed with the same secret.
+func NewMatcher(s *Signer) *Matcher { return &Matcher{signer: s} }
+
+// Match makes data out of the base. Data, which has at most chunk.MaxSize bytes, is expected at the given place of the old content, which may lie outside
+// of it. The time it takes is linear in the length of data, whatever data and base hold.
+//
+// A block is tried where it is expected after the block before it, by its strong sum alone. After a miss the rolling sum looks for any block of the nominal
+// size at every place, until one is found there, or the next expected block is. Blocks of other sizes, which are the tails of runs, are
+// found only where they are expected, or before a block that was found: they are too many and too short to look for everywhere.
+func (m *Matcher) Match(data []byte, base *Base, expected int) *Match {
+	if len(data) > chunk.MaxSize {
+		panic(fmt.Sprintf("delta: match %d bytes", len(data)))
+	}
+	m.base, m.data, m.done, m.last, m.waste = base, data, 0, nil, 0
+	m.number = zeroed(m.number, len(base.sources))
+	m.match.Recipe = Recipe{Length: len(data), Sources: m.match.Recipe.Sources[:0], Copies: m.match.Recipe.Copies[:0]}
+	m.match.Literal, m.match.Runs = m.match.Literal[:0], m.match.Runs[:0]
+	m.shift, m.next = expected, base.from(expected)
+	for p := 0; p < len(data) && len(m.match.Runs) < MaxRuns-1 && !m.spent(); {
+		if m.due() == p {
+			if m.is(m.next, p) {
+				p = m.take(p)
+				continue
+			}
+			m.next++
+		}
+		p = m.find(p)
+	}
+	m.literal(len(data))
+	m.match.Recipe.Literal.Length, m.match.Shift = len(m.match.Literal), m.shift
+	m.base, m.data, m.last = nil, nil, nil
+	return &m.match
+}
+
+// due returns where the next block is expected.
+func (m *Matcher) due() int {
+	if m.next == len(m.base.blocks) {
+		return math.MaxInt
+	}
+	return m.base.blocks[m.next].at - m.shift
+}
+
+// find takes the first block that it finds from p on, and returns the place after it: the end of the data if there is none.
+func (m *Matcher) find(p int) int {
+	t := m.base.index()
+	if last := len(m.data) - t.window; t.window > 0 && p <= last {
+		multiplier, out := m.signer.powers[1], m.signer.power(t.window)
+		for h := m.signer.rolling(m.data[p : p+t.window]); ; {
+			if p == m.due() {
+				if b := &m.base.blocks[m.next]; (int(b.length) != t.window || b.rolling == h) && m.is(m.next, p) {
+					return m.take(p)
+				}
+				m.next++
+			}
+			if t.may(h) && m.found(h, p) {
+				return m.done
+			}
+			if p == last || m.spent() {
+				break
+			}
+			h = h*multiplier + (uint32(m.data[p+t.window]) - uint32(m.data[p])*out)
+			p, h = t.roll(m.data, p+1, min(m.due(), last), h, multiplier, out)
+		}
+	}
+	for ; m.due() < len(m.data) && !m.spent(); m.next++ {
+		if m.is(m.next, m.due()) {
+			return m.take(m.due())
+		}
+	}
+	return len(m.data)
+}
+
+// found takes the block of the table that is at p, if there is one, after the blocks that stand before both.
+func (m *Matcher) found(h uint32, p int) bool {
+	t, blocks := &m.base.table, m.base.blocks
+	i := m.lookup(h, m.data[p:p+t.window])
+	if i < 0 {
+		return false
+	}
+	// Should the window lie on two blocks of the expected grid, the grid goes first: else a row of zeros in a changed block shifts all that follows.
+	if due := m.due(); due < p+t.window && m.is(m.next, due) {
+		m.take(due)
+		return true
+	}
+	m.shift, m.next = blocks[i].at-p, i
+	for ; m.next > 0; m.next-- {
+		b, before := &blocks[m.next], &blocks[m.next-1]
+		n := int(before.length)
+		if before.end() != b.at || n > t.window || n > p-m.done || n < minCopy && !b.continues(before) || !m.same(before, p-n) {
+			break
+		}
+		p -= n
+	}
+	for m.next <= i {
+		p = m.take(p)
+	}
+	return true
+}
+
+// lookup returns the number of a block of the table that is equal to the window, of which h is the rolling sum; or -1.
+func (m *Matcher) lookup(h uint32, window []byte) int {
+	t, hashed := &m.base.table, false
+	var strong [8]byte
+	for n := range maxProbe {
+		i := int(*t.slot(h, n)) - 1
+		if i < 0 {
+			break
+		}
+		b := &m.base.blocks[i]
+		if b.rolling != h {
+			continue
+		}
+		if !hashed {
+			strong, hashed = m.signer.strong(window), true
+		}
+		if b.strong == strong {
+			return i
+		}
+	}
+	if hashed {
+		m.waste += len(window)
+	}
+	return -1
+}
+
+// is reports whether a block is at p and worth a copy.
+func (m *Matcher) is(i, p int) bool {
+	b := &m.base.blocks[i]
+	if b.length < minCopy && (m.last == nil || m.done != p || !b.continues(m.last)) {
+		return false
+	}
+	return int(b.length) <= len(m.data)-p && m.same(b, p)
+}
+
+// same reports whether a block is at p.
+func (m *Matcher) same(b *block, p int) bool {
+	if m.signer.strong(m.data[p:p+int(b.length)]) == b.strong {
+		return true
+	}
+	m.waste += int(b.length)
+	return false
+}
+
+// spent reports that so much was hashed in vain as honest signatures never cause: each byte of data once where it was expected, and once
+// more for what was found elsewhere.
+func (m *Matcher) spent() bool { return m.waste > 8*len(m.data)+8*MaxBlock }
+
+// take makes the next block's copy at p, and returns the place after it.
+func (m *Matcher) take(p int) int {
+	m.literal(p)
+	b := &m.base.blocks[m.next]
+	if m.number[b.source] == 0 {
+		m.match.Recipe.Sources = append(m.match.Recipe.Sources, m.base.sources[b.source])
+		m.number[b.source] = len(m.match.Recipe.Sources)
+	}
+	m.copy(m.number[b.source], int(b.offset), int(b.length))
+	m.last = b
+	m.next++
+	return m.done
+}
+
+// literal makes a run of all data before p that is not in the match yet.
+func (m *Matcher) literal(p int) {
+	if n := p - m.done; n > 0 {
+		m.match.Literal = append(m.match.Literal, m.data[m.done:p]...)
+		m.match.Runs = append(m.match.Runs, n)
+		m.copy(0, len(m.match.Literal)-n, n)
+	}
+}
+
+func (m *Matcher) copy(source, offset, length int) {
+	m.done += length
+	copies := m.match.Recipe.Copies
+	if len(copies) > 0 {
+		if last := &copies[len(copies)-1]; last.Source == source && last.Offset+last.Length == offset {
+			last.Length += length
+			return
+		}
+	}
+	m.match.Recipe.Copies = append(copies, Copy{source, offset, length})
+}

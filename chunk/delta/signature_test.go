@@ -1,0 +1,143 @@
+package delta
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"testing"
+
+	"nightjar/chunk"
+)
+
+// The bytes are those of doc/format.md, section 5.2, as another program computes them.
+func TestSignatureBytes(t *testing.T) {
+	var counting chunk.Secret
+	for i := range counting {
+		counting[i] = byte(i)
+	}
+	const want = "00800402030562579066e25584a68519d1fa46480ae6c182ba2d9e4c3e6d"
+	sig := NewSigner(counting).Sign([]byte("abcdefgh"), 512, []int{3, 5})
+	if got := hex.EncodeToString(sig.Append(nil)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestSums(t *testing.T) {
+	s, key := NewSigner(secret), secret.Key(chunk.Blocks)
+	m := binary.LittleEndian.Uint32(key) | 1
+	data := noise(1, 1100)
+	for n := range len(data) {
+		var h uint32
+		for _, b := range data[:n] {
+			h = h*m + uint32(b)
+		}
+		if got := s.rolling(data[:n]); got != h {
+			t.Fatalf("rolling sum of %d bytes is %#x, want %#x", n, got, h)
+		}
+		mac := hmac.New(sha256.New, key)
+		mac.Write(data[:n])
+		if got := s.strong(data[:n]); !bytes.Equal(got[:], mac.Sum(nil)[:8]) {
+			t.Fatalf("strong sum of %d bytes is %x", n, got)
+		}
+	}
+	const n = 300
+	h, out := s.rolling(data[:n]), s.power(n)
+	for i := range len(data) - n {
+		if h != s.rolling(data[i:i+n]) {
+			t.Fatalf("the sum does not roll past %d", i)
+		}
+		h = h*m + uint32(data[i+n]) - uint32(data[i])*out
+	}
+}
+
+func TestSignature(t *testing.T) {
+	s := NewSigner(secret)
+	for _, runs := range [][]int{nil, {1}, {255}, {256}, {257}, {256, 1, 600}, {1, 1, 1}, {5000, 300, 512}} {
+		length := 0
+		for _, n := range runs {
+			length += n
+		}
+		data := noise(2, length)
+		sig := s.Sign(data, 256, runs)
+		encoded := sig.Append(nil)
+		got, err := DecodeSignature(encoded)
+		if err != nil {
+			t.Fatalf("runs %v: %v", runs, err)
+		}
+		if !bytes.Equal(got.Append([]byte("x")), append([]byte("x"), encoded...)) || got.Length() != length || got.Block() != 256 {
+			t.Fatalf("runs %v: decoding, then appending gives something else", runs)
+		}
+		for from := 0; from <= length; from += 1 + length/97 {
+			for to := from; to <= length; to += 1 + length/89 {
+				checkWithin(t, s, got, data, runs, from, to)
+			}
+		}
+	}
+}
+
+// checkWithin compares what within says with the blocks that one finds by walking through all runs.
+func checkWithin(t *testing.T, s *Signer, sig *Signature, data []byte, runs []int, from, to int) {
+	t.Helper()
+	var want, got []stretch
+	at := 0
+	for _, n := range runs {
+		for end := at + n; at < end; {
+			b := stretch{at, min(sig.Block(), end-at)}
+			if at += b.length; b.at >= from && at <= to {
+				want = append(want, b)
+			}
+		}
+	}
+	for b, sum := range sig.within(from, to) {
+		got = append(got, b)
+		if block := data[b.at : b.at+b.length]; sum.rolling != s.rolling(block) || sum.strong != s.strong(block) {
+			t.Fatalf("runs %v: the block at %d has the sums of another", runs, b.at)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("runs %v: from %d to %d there are %v, want %v", runs, from, to, got, want)
+	}
+}
+
+func TestSignatureRefuses(t *testing.T) {
+	good := NewSigner(secret).Sign(noise(1, 1000), 512, []int{700, 300}).Append(nil) // 0, 512, 2, 700, 300, 3 blocks
+	for n := range good {
+		if _, err := DecodeSignature(good[:n]); err == nil {
+			t.Errorf("a signature cut to %d bytes decodes", n)
+		}
+	}
+	for name, bad := range map[string][]byte{
+		"version":         slices.Concat([]byte{1}, good[1:]),
+		"trailing":        append(bytes.Clone(good), 0),
+		"one block more":  append(bytes.Clone(good), make([]byte, 12)...),
+		"small block":     {0, 0xff, 1, 0},
+		"large block":     {0, 0x81, 0x80, 4, 0},
+		"empty run":       {0, 0x80, 2, 1, 0},
+		"empty and not":   slices.Concat([]byte{0, 0x80, 4, 2, 0, 1}, make([]byte, 12)),
+		"huge runs":       slices.Concat([]byte{0, 0x80, 4, 0x80, 0x80, 4}, make([]byte, 100)),
+		"too many runs":   slices.Concat([]byte{0, 0x80, 4, 0x81, 0x80, 4}, make([]byte, 65537*13)),
+		"overlong number": {0, 0x80, 4, 0x80, 0},
+		"too long":        slices.Concat([]byte{0, 0x80, 0x80, 4, 2, 0x80, 0x80, 0x80, 4, 1}, make([]byte, 129*12)),
+	} {
+		if _, err := DecodeSignature(bad); err == nil {
+			t.Errorf("%s decodes", name)
+		}
+	}
+}
+
+func FuzzSignature(f *testing.F) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		sig, err := DecodeSignature(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(sig.Append(nil), b) {
+			t.Fatalf("%x is not canonical", b)
+		}
+		// Whatever it says, what is matched with it is in bounds and in time.
+		checkHostile(t, sig, make([]byte, min(sig.Length(), 1<<16)), 0)
+	})
+}

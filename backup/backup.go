@@ -33,6 +33,8 @@ type Statistics struct {
 	Unsettled                  uint64 // changed while they were read: in the archive as they were read
 	BytesRead                  uint64
 	ChunksNew, ChunksKnown     uint64
+	ChunksDelta                uint64 // of the new ones, those stored as what changed
+	BytesLiteral               uint64 // that, in bytes before compression
 	BytesNew, BytesCompressed  uint64 // of new chunks
 	MetadataNew                uint64 // bytes of new trees and lists
 	ObjectsStored, BytesStored uint64
@@ -44,7 +46,7 @@ func (s *Statistics) Map() map[string]uint64 {
 		"files": s.Files, "dirs": s.Dirs, "others": s.Others, "bytes": s.Bytes,
 		"new": s.New, "changed": s.Changed, "unchanged": s.Unchanged, "new_dirs": s.NewDirs, "changed_dirs": s.ChangedDirs,
 		"deleted": s.Deleted, "unread": s.Unread, "unsettled": s.Unsettled, "bytes_read": s.BytesRead,
-		"chunks_new": s.ChunksNew, "chunks_known": s.ChunksKnown, "bytes_new": s.BytesNew, "bytes_compressed": s.BytesCompressed,
+		"chunks_new": s.ChunksNew, "chunks_known": s.ChunksKnown, "chunks_delta": s.ChunksDelta, "bytes_literal": s.BytesLiteral, "bytes_new": s.BytesNew, "bytes_compressed": s.BytesCompressed,
 		"metadata_new": s.MetadataNew, "objects_stored": s.ObjectsStored, "bytes_stored": s.BytesStored,
 	}
 }

@@ -43,6 +43,6 @@ type event struct {
 	node     *tree.Node
 	path     string     // absolute, for reports; only where something is read
 	dir      *local.Dir // that the file is in; only where something is read
-	previous *tree.Node // the same file in the predecessor; only where something is read
+	previous *tree.Node // the same in the predecessor, if it was there; only where something is read, and of directories
 	skip     bool       // it could not be read
 }

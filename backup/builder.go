@@ -13,26 +13,32 @@ import (
 
 // A builder makes trees of batches, which it takes in order. It is for one goroutine.
 type builder struct {
-	p     *pipeline
-	saver *repo.Saver
-	list  *tree.Lister
-	key   []byte
-	open  []*level // from the root to where the walk is
-	spare []*level
-	root  tree.Item
+	p      *pipeline
+	ctx    context.Context
+	reader *repo.Reader
+	saver  *repo.Saver
+	list   *tree.Lister
+	key    []byte
+	open   []*level // from the root to where the walk is
+	spare  []*level
+	root   tree.Item
 }
 
 type level struct {
 	node    *tree.Node
 	encoder *tree.Encoder
+	was     []tree.Item // trees of the predecessor from where the walk is: what new ones are likely to resemble
 }
 
-func (p *pipeline) newBuilder(nameKey []byte) (*builder, error) {
+// treesAlike is how many trees of the predecessor a new one is compared with.
+const treesAlike = 3
+
+func (p *pipeline) newBuilder(ctx context.Context, nameKey []byte) (*builder, error) {
 	saver, err := p.writer.NewSaver()
 	if err != nil {
 		return nil, err
 	}
-	return &builder{p: p, saver: saver, list: tree.NewLister(saver.List), key: nameKey}, nil
+	return &builder{p: p, ctx: ctx, reader: p.writer.Reader(), saver: saver, list: tree.NewLister(saver.List), key: nameKey}, nil
 }
 
 // run takes batches until the walk has ended.
@@ -62,8 +68,7 @@ func (b *builder) run(ctx context.Context) error {
 func (b *builder) event(e *event) error {
 	switch e.kind {
 	case enter:
-		b.enter(e.node)
-		return nil
+		return b.enter(e)
 	case leave:
 		return b.leave()
 	}
@@ -92,16 +97,43 @@ func sameContent(n, was *tree.Node) bool {
 	return n.Size == was.Size && n.Mtime == was.Mtime && n.Contents.Level == was.Contents.Level && slices.Equal(n.Contents.Items, was.Contents.Items)
 }
 
-func (b *builder) enter(n *tree.Node) {
+func (b *builder) enter(e *event) error {
 	var l *level
 	if len(b.spare) > 0 {
 		l = b.spare[len(b.spare)-1]
 		b.spare = b.spare[:len(b.spare)-1]
 	} else {
-		l = &level{encoder: tree.NewEncoder(b.key, b.saver.Tree)}
+		l = new(level)
+		l.encoder = tree.NewEncoder(b.key, func(t []byte) (chunk.ID, error) { return b.tree(l, t) })
 	}
-	l.node = n
+	l.node, l.was = e.node, nil
 	b.open = append(b.open, l)
+	if e.previous == nil {
+		return nil
+	}
+	err := tree.Walk(e.previous.Contents, func(id chunk.ID) ([]byte, error) { return b.reader.Metadata(b.ctx, id) }, func(item tree.Item) error {
+		l.was = append(l.was, item)
+		return nil
+	})
+	if err != nil { // which the scan reports
+		l.was = nil
+	}
+	return nil
+}
+
+// tree saves a tree of a directory.
+func (b *builder) tree(l *level, t []byte) (chunk.ID, error) {
+	id, err := b.saver.TreeLike(t, l.was[:min(treesAlike, len(l.was))])
+	for i, item := range l.was {
+		if item.ID == id {
+			l.was = l.was[i+1:]
+			return id, err
+		}
+	}
+	if len(l.was) > 1 {
+		l.was = l.was[1:]
+	}
+	return id, err
 }
 
 // leave ends the deepest directory and enters it in the one above; the root ends the walk.

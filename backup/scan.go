@@ -109,7 +109,7 @@ func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous 
 		return err
 	}
 	s.serial++
-	if err := s.emit(event{kind: enter, node: n}, -1); err != nil {
+	if err := s.emit(event{kind: enter, node: n, previous: previous}, -1); err != nil {
 		return err
 	}
 	names, err := s.names(sel)

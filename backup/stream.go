@@ -17,7 +17,12 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 		return nil, Statistics{}, fmt.Errorf("name of the stream: %w", err)
 	}
 	return save(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
-		b, err := p.newBuilder(r.NameKey())
+		var was *repo.Past
+		if n := streamBefore(ctx, p.writer.Reader(), &o, src.Name); n != nil {
+			was = p.writer.Past(n.Contents)
+			defer was.Close()
+		}
+		b, err := p.newBuilder(ctx, r.NameKey())
 		if err != nil {
 			return tree.Item{}, err
 		}
@@ -32,7 +37,7 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 			g.Go(func() error {
 				if i == 0 {
 					var err error
-					if contents, err = w.large(gctx, src.Reader); err != nil {
+					if contents, err = w.large(gctx, src.Reader, was); err != nil {
 						return fmt.Errorf("save stream %q: %w", src.Name, err)
 					}
 				}
@@ -53,4 +58,25 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 		}
 		return b.root, nil
 	})
+}
+
+// streamBefore returns the stream of that name in the predecessor, nil if there is none. Without it the run sends more.
+func streamBefore(ctx context.Context, rd *repo.Reader, o *Options, name string) *tree.Node {
+	root, err := rootOf(ctx, rd, o.Previous)
+	if root == nil {
+		if err != nil {
+			o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))
+		}
+		return nil
+	}
+	for n, err := range tree.Nodes(root.Contents, fetcher(ctx, rd)) {
+		if err != nil {
+			o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))
+			return nil
+		}
+		if n.Name == name && n.IsRegular() && len(n.Contents.Items) > 0 {
+			return n
+		}
+	}
+	return nil
 }

@@ -102,6 +102,7 @@ func save(ctx context.Context, r *repo.Repository, template *repo.Archive, o *Op
 
 func (s *Statistics) add(sent *repo.Sent) {
 	s.ChunksNew, s.ChunksKnown = sent.ChunksNew.Load(), sent.ChunksKnown.Load()
+	s.ChunksDelta, s.BytesLiteral = sent.Deltas.Load(), sent.Literals.Load()
 	s.BytesNew, s.BytesCompressed, s.MetadataNew = sent.PlainNew.Load(), sent.Frames.Load(), sent.Metadata.Load()
 	s.ObjectsStored, s.BytesStored = sent.Objects.Load(), sent.Bytes.Load()
 }
@@ -122,7 +123,7 @@ func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statisti
 		return tree.Item{}, fmt.Errorf("open /: %w", err)
 	}
 	defer root.Close()
-	b, err := p.newBuilder(r.NameKey())
+	b, err := p.newBuilder(ctx, r.NameKey())
 	if err != nil {
 		return tree.Item{}, err
 	}

@@ -127,25 +127,30 @@ func (w *worker) file(ctx context.Context, e *event) error {
 	if before.Xattrs, err = local.XattrsFile(f); err != nil {
 		w.p.o.Problem(e.path, err)
 	}
+	var was *repo.Past
+	if e.previous != nil && len(e.previous.Contents.Items) > 0 {
+		was = w.p.writer.Past(e.previous.Contents)
+		defer was.Close()
+	}
 	switch {
 	case sparse || len(before.Xattrs) > 0: // a block of attributes can make up for a hole in the count
-		before.Contents, err = w.sparse(ctx, f, before.Size)
+		before.Contents, err = w.sparse(ctx, f, before.Size, was)
 	case before.Size <= uint64(w.p.rule.Min):
-		before.Contents, err = w.small(ctx, f)
+		before.Contents, err = w.small(ctx, f, was)
 	default:
-		before.Contents, err = w.large(ctx, io.LimitReader(f, int64(before.Size))) // one that grows as fast as it is read has an end, too
+		before.Contents, err = w.large(ctx, io.LimitReader(f, int64(before.Size)), was) // one that grows as fast as it is read has an end, too
 	}
 	if err != nil {
 		return err
 	}
-	was := before
+	opened := before
 	before.Size = uint64(before.Contents.Size())
 	*e.node = before
 	var after tree.Node
 	if _, err := e.dir.StatFile(f, &after); err != nil {
 		return err
 	}
-	if after.Ctime != was.Ctime || after.Mtime != was.Mtime || after.Size != was.Size || before.Size != was.Size {
+	if after.Ctime != opened.Ctime || after.Mtime != opened.Mtime || after.Size != opened.Size || before.Size != opened.Size {
 		e.node.Flags |= tree.Unsettled
 		w.p.stats.unsettled.Add(1)
 		w.p.o.Problem(e.path, errChanged)
@@ -159,20 +164,20 @@ const patience = 2 * time.Second
 var errChanged = errors.New("changed while it was read")
 
 // small saves a file that is one chunk, unless it has grown.
-func (w *worker) small(ctx context.Context, f *os.File) (tree.Contents, error) {
+func (w *worker) small(ctx context.Context, f *os.File, was *repo.Past) (tree.Contents, error) {
 	n, err := io.ReadFull(f, w.buf)
 	switch {
 	case err == nil: // it has grown past that
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return tree.Contents{}, err
 		}
-		return w.large(ctx, f)
+		return w.large(ctx, f, was)
 	case errors.Is(err, io.EOF):
 		return tree.Contents{}, nil
 	case !errors.Is(err, io.ErrUnexpectedEOF):
 		return tree.Contents{}, err
 	}
-	id, err := w.saver.Content(w.buf[:n])
+	id, err := w.saver.ContentAt(w.buf[:n], 0, was)
 	if err != nil {
 		return tree.Contents{}, &fatal{err}
 	}
@@ -180,9 +185,9 @@ func (w *worker) small(ctx context.Context, f *os.File) (tree.Contents, error) {
 	return tree.Contents{Items: []tree.Item{{ID: id, Length: int64(n)}}}, nil
 }
 
-func (w *worker) large(ctx context.Context, r io.Reader) (tree.Contents, error) {
+func (w *worker) large(ctx context.Context, r io.Reader, was *repo.Past) (tree.Contents, error) {
 	w.list.Reset()
-	if err := w.pieces(ctx, r); err != nil {
+	if err := w.pieces(ctx, r, 0, was); err != nil {
 		return tree.Contents{}, err
 	}
 	return w.finish()
@@ -197,7 +202,7 @@ func (w *worker) finish() (tree.Contents, error) {
 }
 
 // sparse saves data and leaves holes out.
-func (w *worker) sparse(ctx context.Context, f *os.File, size uint64) (tree.Contents, error) {
+func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, was *repo.Past) (tree.Contents, error) {
 	w.list.Reset()
 	var ahead local.Extent
 	flush := func() error {
@@ -207,7 +212,7 @@ func (w *worker) sparse(ctx context.Context, f *os.File, size uint64) (tree.Cont
 		if ahead.Length == 0 {
 			return nil
 		}
-		return w.pieces(ctx, io.NewSectionReader(f, ahead.Offset, ahead.Length))
+		return w.pieces(ctx, io.NewSectionReader(f, ahead.Offset, ahead.Length), ahead.Offset, was)
 	}
 	for x, err := range local.Extents(f, int64(size)) {
 		if err != nil {
@@ -226,19 +231,21 @@ func (w *worker) sparse(ctx context.Context, f *os.File, size uint64) (tree.Cont
 
 // A job is a chunk that any worker may save.
 type job struct {
-	data []byte
-	id   chunk.ID
-	err  error
-	done chan struct{}
+	data   []byte
+	offset int64      // in the file
+	was    *repo.Past // of the file; nil: it is new
+	id     chunk.ID
+	err    error
+	done   chan struct{}
 }
 
 func (j *job) run(s *repo.Saver) {
-	j.id, j.err = s.Content(j.data)
+	j.id, j.err = s.ContentAt(j.data, j.offset, j.was)
 	close(j.done)
 }
 
-// pieces cuts a stream, and adds its chunks to the list in order. Whoever is free saves them.
-func (w *worker) pieces(ctx context.Context, r io.Reader) error {
+// pieces cuts a stream that stands at offset in its file, and adds its chunks to the list in order. Whoever is free saves them.
+func (w *worker) pieces(ctx context.Context, r io.Reader, offset int64, was *repo.Past) error {
 	w.cut.Reset(r)
 	var waiting []*job
 	collect := func(most int) error {
@@ -265,7 +272,8 @@ func (w *worker) pieces(ctx context.Context, r io.Reader) error {
 		if err != nil {
 			return errors.Join(err, collect(0))
 		}
-		j := &job{data: data, done: make(chan struct{})}
+		j := &job{data: data, offset: offset, was: was, done: make(chan struct{})}
+		offset += int64(len(data))
 		select {
 		case w.p.jobs <- j:
 		default:

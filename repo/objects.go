@@ -89,6 +89,32 @@ func (rd *Reader) Locations(ctx context.Context, id chunk.ID) ([]index.Location,
 	return rd.locate(ctx, id, pack.WholeContent)
 }
 
+// Sources returns what the recipes of a chunk of content lean on: for each recipe that can be read, its whole chunks.
+func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error) {
+	locations, err := rd.locate(ctx, id, pack.RecipeFor+pack.WholeContent)
+	if err != nil {
+		return nil, err
+	}
+	var all [][]chunk.ID
+	for _, at := range locations {
+		r, err := rd.readRecipe(ctx, at)
+		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			return nil, errors.Join(err, ctx.Err())
+		}
+		if err != nil {
+			continue
+		}
+		var ids []chunk.ID
+		for n := range len(r.Sources) + 1 {
+			if s := r.Source(n); s.Length > 0 {
+				ids = append(ids, s.ID)
+			}
+		}
+		all = append(all, ids)
+	}
+	return all, nil
+}
+
 // CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.
 func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 	e := crypto.Envelope{Session: p.Session, Stream: p.Stream, Data: p.Data}

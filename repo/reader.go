@@ -62,21 +62,35 @@ func (r *Repository) newReader() *Reader {
 
 // Metadata returns a tree's or a list's bytes, which the caller must not change.
 func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {
-	locations, err := rd.locate(ctx, id, pack.WholeTree, pack.WholeList)
+	return rd.metadata(ctx, id, pack.WholeTree, pack.WholeList, pack.RecipeFor+pack.WholeTree, pack.RecipeFor+pack.WholeList)
+}
+
+// wholeMetadata is Metadata for what a recipe leans on, which is no recipe.
+func (rd *Reader) wholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
+	return rd.metadata(ctx, id, whole)
+}
+
+// metadata tries all places; whichever is what it should be serves.
+func (rd *Reader) metadata(ctx context.Context, id chunk.ID, types ...pack.Type) ([]byte, error) {
+	locations, err := rd.locate(ctx, id, types...)
 	if err == nil && len(locations) == 0 {
 		err = ErrMissing
 	}
-	// Whichever location is what it should be serves.
 	var problems []error
 	for _, at := range locations {
-		frame, err := rd.frame(ctx, at)
+		var data []byte
+		if at.Type >= pack.RecipeFor {
+			data, err = rd.rebuildMetadata(ctx, id, at)
+		} else if data, err = rd.frame(ctx, at); err == nil {
+			data = blobIn(data, at)
+		}
 		if err == nil {
-			data := frame[at.Offset : at.Offset+at.Length]
 			if err = rd.check(id, data, at.Type); err == nil {
 				return data, nil
 			}
 		}
 		problems = append(problems, fmt.Errorf("in %s: %w", packName(at), err))
+		err = nil
 	}
 	return nil, fmt.Errorf("read metadata %v: %w", id, errors.Join(append(problems, err)...))
 }
@@ -108,7 +122,7 @@ func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) (
 // check reports whether data has the whole id, of which the index knows half.
 func (rd *Reader) check(id chunk.ID, data []byte, typ pack.Type) error {
 	pool := &rd.namers[1]
-	if typ == pack.WholeContent {
+	if typ == pack.WholeContent || typ == pack.RecipeFor+pack.WholeContent {
 		pool = &rd.namers[0]
 	}
 	n := pool.Get().(*chunk.Namer)
@@ -191,6 +205,80 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 // Fetch reads chunks of content and delivers each with its place in ids, from several goroutines, in no order. What cannot be had is delivered with an error. data is
 // valid until deliver returns. Fetch ends early, with that error, when deliver returns one or ctx ends. Memory grows with the number of ids, not with their content.
 func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int, data []byte, err error) error) error {
+	whole := make([]chunk.ID, 0, len(ids))
+	places := make([]int, 0, len(ids))
+	var recipes []int
+	for i, id := range ids {
+		locations, err := rd.locate(ctx, id, pack.WholeContent, pack.RecipeFor+pack.WholeContent)
+		if err != nil {
+			return err
+		}
+		if len(locations) > 0 && !slices.ContainsFunc(locations, func(at index.Location) bool { return at.Type == pack.WholeContent }) {
+			recipes = append(recipes, i)
+			continue
+		}
+		whole, places = append(whole, id), append(places, i)
+	}
+	// What was damaged as a whole may have a recipe elsewhere.
+	var mu sync.Mutex
+	reasons := map[int]error{}
+	failed := func(i int, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		recipes, reasons[i] = append(recipes, i), errors.Join(reasons[i], err)
+	}
+	err := rd.fetchWhole(ctx, whole, func(n int, data []byte, err error) error {
+		if err == nil {
+			return deliver(places[n], data, nil)
+		}
+		failed(places[n], err)
+		return nil
+	})
+	// Each round tries another recipe of what the rounds before could not make.
+	for round := 0; err == nil && len(recipes) > 0; round++ {
+		todo := recipes
+		recipes = nil
+		var ready []*rebuild
+		for _, i := range todo {
+			locations, err := rd.locate(ctx, ids[i], pack.RecipeFor+pack.WholeContent)
+			if err != nil {
+				return err
+			}
+			if round >= len(locations) {
+				reason := reasons[i]
+				if reason == nil {
+					reason = fmt.Errorf("read chunk %v: %w", ids[i], ErrMissing)
+				}
+				if err := deliver(i, nil, reason); err != nil {
+					return err
+				}
+				continue
+			}
+			r, err := rd.readRecipe(ctx, locations[round])
+			switch {
+			case errors.Is(err, ErrUnavailable):
+				return err
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				failed(i, fmt.Errorf("read recipe of chunk %v: %w", ids[i], err))
+			default:
+				ready = append(ready, &rebuild{i: i, id: ids[i], recipe: r})
+			}
+		}
+		err = rd.rebuildAll(ctx, ready, func(i int, data []byte, err error) error {
+			if err == nil {
+				return deliver(i, data, nil)
+			}
+			failed(i, err)
+			return nil
+		})
+	}
+	return err
+}
+
+// fetchWhole is Fetch for chunks that are stored as themselves.
+func (rd *Reader) fetchWhole(ctx context.Context, ids []chunk.ID, deliver func(i int, data []byte, err error) error) error {
 	wanted := make([]int, len(ids))
 	for i := range wanted {
 		wanted[i] = i

@@ -4,7 +4,9 @@ import (
 	"fmt"
 
 	"nightjar/chunk"
+	"nightjar/chunk/delta"
 	"nightjar/repo/pack"
+	"nightjar/repo/tree"
 )
 
 const (
@@ -20,7 +22,14 @@ type Saver struct {
 	content, metadata *chunk.Namer
 	shared            [pack.Classes]openFrame
 	trees             openFrame
+	recipes           openFrame
+	signatures        openFrame
 	out               []byte
+
+	signer  *delta.Signer
+	matcher *delta.Matcher
+	base    delta.Base
+	encoded []byte // a recipe or signature in the making
 }
 
 type openFrame struct {
@@ -34,7 +43,9 @@ func (w *Writer) NewSaver() (*Saver, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Saver{w: w, compressor: c, content: w.r.Namer(), metadata: chunk.NewNamer(w.r.config.secret, chunk.Metadata)}
+	signer := delta.NewSigner(w.r.config.secret)
+	s := &Saver{w: w, compressor: c, content: w.r.Namer(), metadata: chunk.NewNamer(w.r.config.secret, chunk.Metadata),
+		signer: signer, matcher: delta.NewMatcher(signer)}
 	w.savers.Lock()
 	defer w.savers.Unlock()
 	w.savers.all = append(w.savers.all, s)
@@ -42,7 +53,10 @@ func (w *Writer) NewSaver() (*Saver, error) {
 }
 
 // Content saves a chunk of content, at most chunk.MaxSize bytes, unless it is known. It keeps nothing of data.
-func (s *Saver) Content(data []byte) (chunk.ID, error) {
+func (s *Saver) Content(data []byte) (chunk.ID, error) { return s.ContentAt(data, 0, nil) }
+
+// ContentAt is Content for a chunk of a file whose earlier content is known: what stands near offset there is not sent again. before may be nil.
+func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, error) {
 	if len(data) > chunk.MaxSize {
 		return chunk.ID{}, fmt.Errorf("save chunk: %d bytes are too many", len(data))
 	}
@@ -54,25 +68,50 @@ func (s *Saver) Content(data []byte) (chunk.ID, error) {
 	if known {
 		s.w.Sent.ChunksKnown.Add(1)
 		s.w.Sent.PlainKnown.Add(uint64(len(data)))
+		if before != nil {
+			before.Known(offset, id)
+		}
 		return id, nil
 	}
 	s.w.Sent.ChunksNew.Add(1)
 	s.w.Sent.PlainNew.Add(uint64(len(data)))
+	if before != nil && len(data) >= signFrom {
+		if done, err := s.delta(id, data, offset, before); done || err != nil {
+			return id, err
+		}
+	}
+	return id, s.whole(id, data, nil, before != nil)
+}
+
+// whole saves a chunk as itself, and its signature if it may be worth it. The grid of the signature restarts with each run; nil is one run.
+func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error {
 	blob := pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}
 	class := pack.ClassOf(data)
-	if len(data) >= ownFrame {
-		return id, s.frame(pack.Content, class, data, []pack.Blob{blob})
+	if runs != nil && len(data) >= signLiteral || len(data) >= signFrom && (changes || class != pack.Opaque) {
+		if err := s.sign(id, data, runs); err != nil {
+			return err
+		}
 	}
-	return id, s.share(&s.shared[class], pack.Content, class, data, blob, sharedFrame)
+	if len(data) >= ownFrame {
+		return s.frame(pack.Content, class, data, []pack.Blob{blob})
+	}
+	return s.share(&s.shared[class], pack.Content, class, data, blob, sharedFrame)
 }
 
 // Tree saves a tree unless it is known.
-func (s *Saver) Tree(tree []byte) (chunk.ID, error) { return s.meta(pack.WholeTree, tree) }
+func (s *Saver) Tree(encoded []byte) (chunk.ID, error) { return s.meta(pack.WholeTree, encoded) }
+
+// TreeLike is Tree for one that resembles others that are stored: what they have is not sent again.
+func (s *Saver) TreeLike(encoded []byte, others []tree.Item) (chunk.ID, error) {
+	return s.metaLike(pack.WholeTree, encoded, others)
+}
 
 // List saves a list unless it is known.
 func (s *Saver) List(list []byte) (chunk.ID, error) { return s.meta(pack.WholeList, list) }
 
-func (s *Saver) meta(typ pack.Type, data []byte) (chunk.ID, error) {
+func (s *Saver) meta(typ pack.Type, data []byte) (chunk.ID, error) { return s.metaLike(typ, data, nil) }
+
+func (s *Saver) metaLike(typ pack.Type, data []byte, others []tree.Item) (chunk.ID, error) {
 	if len(data) > chunk.MaxSize {
 		return chunk.ID{}, fmt.Errorf("save metadata: %d bytes are too many", len(data))
 	}
@@ -84,8 +123,14 @@ func (s *Saver) meta(typ pack.Type, data []byte) (chunk.ID, error) {
 	if known {
 		return id, nil
 	}
-	s.w.Sent.Metadata.Add(uint64(len(data)))
-	return id, s.share(&s.trees, pack.Metadata, pack.Binary, data, pack.Blob{Key: id.Key(), Type: typ, Length: len(data)}, metadataFrame)
+	if done, err := s.metaDelta(typ, id, data, others); done || err != nil {
+		return id, err
+	}
+	return id, s.wholeMeta(typ, id, data)
+}
+
+func (s *Saver) wholeMeta(typ pack.Type, id chunk.ID, data []byte) error {
+	return s.blob(&s.trees, typ, pack.Binary, id, data)
 }
 
 // share puts data into an open frame, which is closed first if it would become too large.
@@ -131,5 +176,13 @@ func (s *Saver) flush() error {
 			return err
 		}
 	}
-	return s.close(&s.trees, pack.Metadata, pack.Binary)
+	for _, f := range []struct {
+		*openFrame
+		pack.Class
+	}{{&s.trees, pack.Binary}, {&s.recipes, pack.Binary}, {&s.signatures, pack.Opaque}} {
+		if err := s.close(f.openFrame, pack.Metadata, f.Class); err != nil {
+			return err
+		}
+	}
+	return nil
 }

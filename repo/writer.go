@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/chunk"
+	"nightjar/chunk/delta"
+	"nightjar/internal/lru"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
@@ -28,8 +30,10 @@ type Sent struct {
 	ChunksKnown atomic.Uint64
 	PlainNew    atomic.Uint64 // bytes of new chunks
 	PlainKnown  atomic.Uint64 // bytes of known ones
+	Deltas      atomic.Uint64 // new chunks stored as recipes
+	Literals    atomic.Uint64 // bytes of them that nobody had
 	Frames      atomic.Uint64 // bytes of new chunks, compressed
-	Metadata    atomic.Uint64 // bytes of new trees and lists
+	Metadata    atomic.Uint64 // bytes of new trees, lists, recipes and signatures
 	Objects     atomic.Uint64
 	Bytes       atomic.Uint64 // all that was stored
 }
@@ -42,6 +46,10 @@ type Writer struct {
 	fail    context.CancelCauseFunc
 	trusted func(signer string) bool
 
+	reader  *Reader                                 // of what was stored before
+	sums    *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
+	rebased atomic.Uint64                           // bytes stored whole where a recipe would have done
+
 	packers [2]*packer
 	uploads errgroup.Group
 	savers  struct {
@@ -50,20 +58,15 @@ type Writer struct {
 	}
 	claims struct {
 		sync.Mutex
-		m map[claim]struct{} // what is on its way and in no index object yet
+		m map[chunk.Key]struct{} // what is on its way and in no index object yet
 	}
-	stored struct {
+	unindexed struct {
 		sync.Mutex
 		content, metadata []index.Pack // in no index object yet
 		chunks            int          // of content
 		last              time.Time    // when the last index object was written
 		view              time.Time
 	}
-}
-
-type claim struct {
-	key chunk.Key
-	typ pack.Type
 }
 
 // Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; times, view and trust are filled in here.
@@ -84,8 +87,9 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err != nil {
 		return nil, err
 	}
-	w.stored.view, w.stored.last = now, r.options.Now()
-	w.claims.m = map[claim]struct{}{}
+	w.unindexed.view, w.unindexed.last = now, r.options.Now()
+	w.claims.m = map[chunk.Key]struct{}{}
+	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
 	// A cancelled run still gets a moment to finish what is in flight, and to index it.
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -125,7 +129,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	archive.Time = archive.Time.UTC()
-	if grace := time.Duration(r.keys.record.Grace) * time.Second; archive.Time.Sub(w.stored.view) > grace {
+	if grace := time.Duration(r.keys.record.Grace) * time.Second; archive.Time.Sub(w.unindexed.view) > grace {
 		return nil, fmt.Errorf("commit: the run took more than the grace period of %s, and what it refers to may be gone", grace)
 	}
 	size, err := r.putArchive(ctx, archive)
@@ -165,29 +169,35 @@ func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
 	return fingerprints, nil
 }
 
-// known reports whether a chunk is stored or on its way; if not, it is the caller's to save.
-func (w *Writer) known(key chunk.Key, typ pack.Type) (bool, error) {
-	c := claim{key, typ}
+// known reports whether a chunk is stored, whole or as a recipe, or on its way; if not, it is the caller's to save.
+func (w *Writer) known(key chunk.Key, whole pack.Type) (bool, error) {
 	w.claims.Lock()
-	_, known := w.claims.m[c]
+	_, known := w.claims.m[key]
 	w.claims.Unlock()
 	if known {
 		return true, nil
 	}
-	if known, err := w.indexed(key, typ); known || err != nil {
+	if known, err := w.has(key, whole); known || err != nil {
 		return known, err
 	}
 	w.claims.Lock()
 	defer w.claims.Unlock()
-	if _, known = w.claims.m[c]; !known {
-		w.claims.m[c] = struct{}{}
+	if _, known = w.claims.m[key]; !known {
+		w.claims.m[key] = struct{}{}
 	}
 	return known, nil
 }
 
 // Has reports whether a chunk of content is stored, by somebody whom this run trusts.
-func (w *Writer) Has(id chunk.ID) (bool, error) {
-	return w.indexed(id.Key(), pack.WholeContent)
+func (w *Writer) Has(id chunk.ID) (bool, error) { return w.has(id.Key(), pack.WholeContent) }
+
+// has reports whether a chunk is stored in either form.
+func (w *Writer) has(key chunk.Key, whole pack.Type) (bool, error) {
+	ok, err := w.indexed(key, whole)
+	if !ok && err == nil {
+		ok, err = w.indexed(key, pack.RecipeFor+whole)
+	}
+	return ok, err
 }
 
 // indexed asks the local index. What stood in a broken part of it is stored again: a cache may cost time, and never stops a backup.
@@ -240,15 +250,15 @@ func (w *Writer) finish(whole bool) error {
 
 // storedPack notes a pack that is in the store, and indexes when it is time.
 func (w *Writer) storedPack(p index.Pack) error {
-	w.stored.Lock()
+	w.unindexed.Lock()
 	if p.Directory.Kind == pack.Content {
-		w.stored.content = append(w.stored.content, p)
-		w.stored.chunks += blobs(p)
+		w.unindexed.content = append(w.unindexed.content, p)
+		w.unindexed.chunks += blobs(p)
 	} else {
-		w.stored.metadata = append(w.stored.metadata, p)
+		w.unindexed.metadata = append(w.unindexed.metadata, p)
 	}
-	due := w.stored.chunks >= indexChunks || w.r.options.Now().Sub(w.stored.last) >= indexEvery
-	w.stored.Unlock()
+	due := w.unindexed.chunks >= indexChunks || w.r.options.Now().Sub(w.unindexed.last) >= indexEvery
+	w.unindexed.Unlock()
 	if !due {
 		return nil
 	}
@@ -258,14 +268,14 @@ func (w *Writer) storedPack(p index.Pack) error {
 // writeIndex stores index objects for what is stored and not indexed. Trees lean on content that may still be on its way, so metadata is
 // named at the end of a run only, in the order in which it was made.
 func (w *Writer) writeIndex(ctx context.Context, last bool) error {
-	w.stored.Lock()
-	packs := w.stored.content
-	w.stored.content, w.stored.chunks, w.stored.last = nil, 0, w.r.options.Now()
+	w.unindexed.Lock()
+	packs := w.unindexed.content
+	w.unindexed.content, w.unindexed.chunks, w.unindexed.last = nil, 0, w.r.options.Now()
 	if last {
-		packs = append(packs, w.stored.metadata...)
-		w.stored.metadata = nil
+		packs = append(packs, w.unindexed.metadata...)
+		w.unindexed.metadata = nil
 	}
-	w.stored.Unlock()
+	w.unindexed.Unlock()
 	for len(packs) > 0 {
 		n, chunks := 0, 0
 		for n < len(packs) && chunks < indexChunks {
@@ -274,9 +284,9 @@ func (w *Writer) writeIndex(ctx context.Context, last bool) error {
 		}
 		if err := w.putIndex(ctx, packs[:n]); err != nil {
 			if !last { // the run ends, but may still get to index them
-				w.stored.Lock()
-				w.stored.content = append(w.stored.content, packs...)
-				w.stored.Unlock()
+				w.unindexed.Lock()
+				w.unindexed.content = append(w.unindexed.content, packs...)
+				w.unindexed.Unlock()
 			}
 			return err
 		}
@@ -310,7 +320,7 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 	for _, p := range packs {
 		for _, f := range p.Directory.Frames {
 			for _, b := range f.Blobs {
-				delete(w.claims.m, claim{b.Key, b.Type})
+				delete(w.claims.m, b.Key)
 			}
 		}
 	}

@@ -71,6 +71,7 @@ type Summary struct {
 const (
 	packsAtOnce = 1 << 20
 	treesKept   = 1 << 22
+	chunksKept  = 1 << 22
 	readAtOnce  = 4
 )
 
@@ -85,6 +86,7 @@ type checker struct {
 	packs  map[index.ObjectID]struct{} // missing or not to be trusted as a whole
 	frames map[frame]struct{}          // damaged
 	whole  map[chunk.Key]struct{}      // trees below which nothing is wrong
+	made   map[chunk.Key]struct{}      // chunks whose recipes were looked at
 }
 
 type frame struct {
@@ -104,7 +106,7 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 	if err != nil {
 		return Summary{}, err
 	}
-	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	total, err := c.objects(ctx)
 	if err != nil {

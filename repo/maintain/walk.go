@@ -23,6 +23,9 @@ func (c *checker) archives(ctx context.Context) error {
 		if _, err := w.tree(a.Root.ID, ""); err != nil {
 			return err
 		}
+		if err := w.try(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -32,7 +35,11 @@ type walker struct {
 	*checker
 	ctx     context.Context
 	archive string
+	untried []chunk.ID // recipes that are to be made
+	files   []string   // one for each, which needs it
 }
+
+const triedAtOnce = 1024
 
 // tree checks a tree of the directory at a path, and what is below, and reports whether all is whole. The tree at "" holds the root alone.
 func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
@@ -84,7 +91,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		if n.IsDir() {
 			ok, err = w.tree(item.ID, name)
 		} else {
-			ok, err = w.chunk(item.ID)
+			ok, err = w.chunk(item.ID, name)
 		}
 		whole = whole && ok
 		return err
@@ -93,7 +100,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	err = tree.Walk(n.Contents, lists, check)
 	if err == nil && n.XattrContents != nil {
 		err = tree.Walk(*n.XattrContents, lists, func(item tree.Item) error {
-			ok, err := w.chunk(item.ID)
+			ok, err := w.chunk(item.ID, name)
 			whole = whole && ok
 			return err
 		})
@@ -111,8 +118,62 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	return whole, nil
 }
 
-// chunk reports whether a chunk can be had from anywhere.
-func (w *walker) chunk(id chunk.ID) (bool, error) {
+// chunk reports whether a chunk can be had from anywhere, as itself or by a recipe.
+func (w *walker) chunk(id chunk.ID, of string) (bool, error) {
+	ok, err := w.wholeChunk(id)
+	if ok || err != nil {
+		return ok, err
+	}
+	if _, ok := w.made[id.Key()]; ok {
+		return true, nil
+	}
+	recipes, err := w.rd.Sources(w.ctx, id)
+	if err != nil {
+		return false, err
+	}
+	for _, sources := range recipes {
+		ok = true
+		for i := 0; ok && i < len(sources); i++ {
+			if ok, err = w.wholeChunk(sources[i]); err != nil {
+				return false, err
+			}
+		}
+		if ok {
+			return true, w.make(id, of)
+		}
+	}
+	return false, nil
+}
+
+// make notes that a recipe is there with all its sources. If content can be opened, it is tried.
+func (w *walker) make(id chunk.ID, of string) error {
+	if len(w.made) < chunksKept {
+		w.made[id.Key()] = struct{}{}
+	}
+	if !w.sum.Opened {
+		return nil
+	}
+	w.untried, w.files = append(w.untried, id), append(w.files, of)
+	if len(w.untried) < triedAtOnce {
+		return nil
+	}
+	return w.try()
+}
+
+// try puts chunks together and compares them with their keyed hashes.
+func (w *walker) try() error {
+	ids, files := w.untried, w.files
+	w.untried, w.files = nil, nil
+	return w.rd.Fetch(w.ctx, ids, func(i int, _ []byte, err error) error {
+		if err != nil {
+			w.found(Finding{What: Damaged, Archive: w.archive, Path: files[i], Err: err})
+		}
+		return nil
+	})
+}
+
+// wholeChunk reports whether a chunk can be had as itself.
+func (w *walker) wholeChunk(id chunk.ID) (bool, error) {
 	locations, err := w.rd.Locations(w.ctx, id)
 	if err != nil {
 		return false, err

@@ -55,6 +55,7 @@ func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint
 		{"bytes read", ExactSize(s.BytesRead)},
 		{"chunks new", count(s.ChunksNew)},
 		{"chunks known", count(s.ChunksKnown)},
+		{"chunks changed", fmt.Sprintf("%d, %s of them new", s.ChunksDelta, Size(s.BytesLiteral))},
 		{"compressed to", ratio},
 		{"objects stored", count(s.ObjectsStored)},
 		{"bytes stored", ExactSize(s.BytesStored)},

@@ -1,0 +1,158 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"nightjar/chunk"
+	"nightjar/chunk/delta"
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+)
+
+// rebuildAtOnce is how many bytes of chunks are put together at the same time.
+const rebuildAtOnce = 32 << 20
+
+// A rebuild is a chunk in the making.
+type rebuild struct {
+	i       int // place in the ids that Fetch was given
+	id      chunk.ID
+	recipe  *delta.Recipe
+	data    []byte
+	pending atomic.Int32 // sources that have not come yet
+	mu      sync.Mutex
+	err     error
+}
+
+// A stretch is where bytes of a source go.
+type stretch struct {
+	to           *rebuild
+	source       int
+	at           int // in what is made
+	from, length int
+}
+
+// readRecipe reads the recipe that lies there.
+func (rd *Reader) readRecipe(ctx context.Context, at index.Location) (*delta.Recipe, error) {
+	frame, err := rd.frame(ctx, at)
+	if err != nil {
+		return nil, fmt.Errorf("in %s: %w", packName(at), err)
+	}
+	r, err := delta.DecodeRecipe(blobIn(frame, at))
+	if err != nil {
+		return nil, fmt.Errorf("in %s: %w: %w", packName(at), err, crypto.ErrIntegrity)
+	}
+	return r, nil
+}
+
+// rebuildAll makes chunks of recipes, some at a time in the order given, and delivers them.
+func (rd *Reader) rebuildAll(ctx context.Context, all []*rebuild, deliver func(i int, data []byte, err error) error) error {
+	for len(all) > 0 {
+		n, sum := 0, 0
+		for n < len(all) && (n == 0 || sum+all[n].recipe.Length <= rebuildAtOnce) {
+			sum += all[n].recipe.Length
+			n++
+		}
+		if err := rd.rebuildSome(ctx, all[:n], deliver); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// rebuildSome reads every source of some recipes once.
+func (rd *Reader) rebuildSome(ctx context.Context, some []*rebuild, deliver func(i int, data []byte, err error) error) error {
+	var ids []chunk.ID
+	var users [][]stretch
+	number := map[chunk.ID]int{}
+	for _, b := range some {
+		b.data = make([]byte, b.recipe.Length)
+		at := 0
+		used := map[int]bool{}
+		for _, c := range b.recipe.Copies {
+			source := b.recipe.Source(c.Source)
+			n, ok := number[source.ID]
+			if !ok {
+				n = len(ids)
+				number[source.ID], ids, users = n, append(ids, source.ID), append(users, nil)
+			}
+			users[n] = append(users[n], stretch{b, c.Source, at, c.Offset, c.Length})
+			if !used[n] {
+				used[n] = true
+				b.pending.Add(1)
+			}
+			at += c.Length
+		}
+	}
+	for _, b := range some {
+		if b.pending.Load() == 0 { // of nothing nothing is made
+			if err := rd.rebuilt(b, deliver); err != nil {
+				return err
+			}
+		}
+	}
+	return rd.fetchWhole(ctx, ids, func(n int, data []byte, err error) error {
+		var last *rebuild
+		for _, s := range users[n] {
+			if source := s.to.recipe.Source(s.source); err == nil && len(data) != source.Length {
+				err = fmt.Errorf("source %v has %d bytes, not %d: %w", source.ID, len(data), source.Length, crypto.ErrIntegrity)
+			}
+			if err != nil {
+				s.to.fail(err)
+			} else {
+				copy(s.to.data[s.at:s.at+s.length], data[s.from:])
+			}
+			if last != nil && last != s.to {
+				if err := rd.arrived(last, deliver); err != nil {
+					return err
+				}
+			}
+			last = s.to
+		}
+		return rd.arrived(last, deliver)
+	})
+}
+
+func (b *rebuild) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// arrived notes that a source has come.
+func (rd *Reader) arrived(b *rebuild, deliver func(int, []byte, error) error) error {
+	if b.pending.Add(-1) > 0 {
+		return nil
+	}
+	return rd.rebuilt(b, deliver)
+}
+
+// rebuilt checks and delivers a chunk that is complete.
+func (rd *Reader) rebuilt(b *rebuild, deliver func(int, []byte, error) error) error {
+	err := b.err
+	if err == nil {
+		err = rd.check(b.id, b.data, pack.WholeContent)
+	}
+	if err != nil {
+		return deliver(b.i, nil, fmt.Errorf("rebuild chunk %v: %w", b.id, err))
+	}
+	err = deliver(b.i, b.data, nil)
+	b.data = nil
+	return err
+}
+
+// rebuildMetadata makes a tree or a list of a recipe.
+func (rd *Reader) rebuildMetadata(ctx context.Context, id chunk.ID, at index.Location) ([]byte, error) {
+	r, err := rd.readRecipe(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	whole := at.Type - pack.RecipeFor
+	return r.Apply(nil, func(n int) ([]byte, error) { return rd.wholeMetadata(ctx, r.Source(n).ID, whole) })
+}

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	signBlock   = 1 << 10  // bytes of a block
+	signBlock   = 512      // bytes of a block
 	signFrom    = 8 << 10  // chunks from this size on have a signature, if they compress or changed before
 	signLiteral = 128      // so have literals: else what changed once is sent again with every change beside it
 	signatures  = 16 << 20 // bytes of old signatures that are held

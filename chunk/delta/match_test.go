@@ -233,6 +233,9 @@ func TestBaseIsBounded(t *testing.T) {
 
 // FuzzMatch edits old content twice, and matches against whole chunks, then against what recipes made.
 func FuzzMatch(f *testing.F) {
+	f.Add(noise(1, 9000), []byte{0, 1, 2, 30, 1, 9, 9, 9, 4, 2, 1, 90}, uint16(0), int16(0), false)
+	f.Add(make([]byte, 5000), []byte{3, 0, 0, 80, 6, 0, 7, 40, 5, 1, 1, 60, 2, 0, 3, 20}, uint16(256), int16(-700), true)
+	f.Add([]byte{}, []byte{3, 0, 0, 200}, uint16(1000), int16(9), true)
 	f.Fuzz(func(t *testing.T, old, edits []byte, block uint16, expected int16, readable bool) {
 		if len(old) > 1<<14 || len(edits) > 1<<10 {
 			return

@@ -138,6 +138,9 @@ func TestApplyRefuses(t *testing.T) {
 }
 
 func FuzzRecipe(f *testing.F) {
+	f.Add(exampleRecipe().Append(nil))
+	f.Add((&Recipe{}).Append(nil))
+	f.Add((&Recipe{Length: 5, Literal: Source{chunk.ID{1}, 5}, Copies: []Copy{{0, 0, 5}}}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := DecodeRecipe(b)
 		if err != nil {

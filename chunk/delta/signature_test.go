@@ -129,6 +129,10 @@ func TestSignatureRefuses(t *testing.T) {
 }
 
 func FuzzSignature(f *testing.F) {
+	s := NewSigner(secret)
+	f.Add(s.Sign(noise(1, 3000), 512, nil).Append(nil))
+	f.Add(s.Sign(noise(2, 900), 256, []int{100, 1, 799}).Append(nil))
+	f.Add(s.Sign(nil, 1024, nil).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		sig, err := DecodeSignature(b)
 		if err != nil {

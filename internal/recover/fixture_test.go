@@ -27,6 +27,7 @@ type fixture struct {
 	keys     *repo.Keyring
 	repo     *repo.Repository
 	recovery *crypto.Key
+	last     *repo.Archive
 }
 
 // newFixture makes a repository. embedded: one key plays host and recovery, as init does when no key is named.
@@ -75,12 +76,15 @@ func generate(t *testing.T, name string) *crypto.Key {
 	return k
 }
 
-func (f *fixture) backup(t *testing.T) {
+// backup saves the source, beside what was saved last.
+func (f *fixture) backup(t *testing.T) (sums backup.Statistics) {
 	t.Helper()
-	o := backup.Options{Paths: []string{f.src}, Problem: func(path string, err error) { t.Errorf("%s: %v", path, err) }}
-	if _, _, err := backup.Tree(context.Background(), f.repo, &repo.Archive{Host: "web1", Job: "job", Paths: []repo.Text{repo.Text(f.src)}}, o); err != nil {
+	o := backup.Options{Paths: []string{f.src}, Previous: f.last, Problem: func(path string, err error) { t.Errorf("%s: %v", path, err) }}
+	var err error
+	if f.last, sums, err = backup.Tree(context.Background(), f.repo, &repo.Archive{Host: "web1", Job: "job", Paths: []repo.Text{repo.Text(f.src)}}, o); err != nil {
 		t.Fatal(err)
 	}
+	return sums
 }
 
 // kit returns the recovery kit with the recovery key under a passphrase, if there is one.

@@ -1,0 +1,305 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+	"nightjar/repo/pack"
+	"nightjar/repo/tree"
+)
+
+// A night is what a file held, and where its chunks are.
+type night struct {
+	data     []byte
+	contents tree.Contents
+	sent     *Sent
+}
+
+// save backs up a file in chunks of a fixed size, beside what it was.
+func (n *night) save(t testing.TB, r *Repository, data []byte, size int) *night {
+	t.Helper()
+	next := &night{data: bytes.Clone(data), sent: new(Sent)}
+	_, err := r.Write(t.Context(), next.sent, func(ctx context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		var was *Past
+		if n != nil {
+			was = w.Past(n.contents)
+			defer was.Close()
+		}
+		offset := int64(0)
+		for piece := range slices.Chunk(data, size) {
+			id, err := s.ContentAt(piece, offset, was)
+			if err != nil {
+				return nil, err
+			}
+			next.contents.Items = append(next.contents.Items, tree.Item{ID: id, Length: int64(len(piece))})
+			offset += int64(len(piece))
+		}
+		a := &Archive{Host: "db1", Job: "job"}
+		a.Root.ID, err = s.Tree(fmt.Appendf(nil, "tree %v", next.contents))
+		return a, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// restored fails unless the night's file comes back.
+func (n *night) restored(t testing.TB, rd *Reader) {
+	t.Helper()
+	var ids []chunk.ID
+	for _, item := range n.contents.Items {
+		ids = append(ids, item.ID)
+	}
+	data, errs, err := fetch(t.Context(), rd, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range errs {
+		if errs[i] != nil {
+			t.Fatalf("chunk %d: %v", i, errs[i])
+		}
+	}
+	if !bytes.Equal(bytes.Join(data, nil), n.data) {
+		t.Fatal("other content came back")
+	}
+}
+
+// edit changes data as files change: pages written in place, bytes put in, taken out and appended, parts moved.
+func edit(r *rand.Rand, data []byte) []byte {
+	data = bytes.Clone(data)
+	fresh := func(n int) []byte { return noise(int(r.Uint32()), n) }
+	for range 1 + r.IntN(4) {
+		at := r.IntN(len(data))
+		switch r.IntN(6) {
+		case 0, 1, 2:
+			copy(data[at:], fresh(1+r.IntN(300)))
+		case 3:
+			data = slices.Insert(data, at, fresh(1+r.IntN(2000))...)
+		case 4:
+			data = slices.Delete(data, at, min(len(data), at+r.IntN(2000)))
+		case 5:
+			data = append(data, fresh(r.IntN(3000))...)
+		}
+	}
+	if r.IntN(8) == 0 {
+		at := r.IntN(len(data))
+		data = slices.Concat(data[at:], data[:at])
+	}
+	return data
+}
+
+// Every night restores, now and later, and costs about what changed.
+func TestNights(t *testing.T) {
+	p := newPlace(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	data := noise(5, 3<<20)
+	var nights []*night
+	var last *night
+	for i := range 25 {
+		r := p.open(hostKey()) // a cache that is empty each night
+		last = last.save(t, r, data, 300_000)
+		nights = append(nights, last)
+		if sent := last.sent.Bytes.Load(); i > 0 && last.sent.Deltas.Load() > 0 && sent > 600_000 {
+			t.Errorf("night %d sent %d bytes, %d of them literal", i, sent, last.sent.Literals.Load())
+		}
+		data = edit(random, data)
+	}
+	rd := p.reader()
+	deltas := uint64(0)
+	for _, n := range nights {
+		n.restored(t, rd)
+		deltas += n.sent.Deltas.Load()
+	}
+	if deltas < 50 {
+		t.Errorf("only %d chunks were stored as recipes", deltas)
+	}
+	// Depth is one: what recipes lean on is whole.
+	for _, n := range nights {
+		for _, item := range n.contents.Items {
+			recipes, err := rd.Sources(t.Context(), item.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, sources := range recipes {
+				for _, id := range sources {
+					if at, err := rd.Locations(t.Context(), id); err != nil || len(at) == 0 {
+						t.Fatalf("source %v is not whole: %v", id, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A page changed every night costs a page every night, and no more than so many sources.
+func TestSamePages(t *testing.T) {
+	p := newPlace(t)
+	data := noise(5, 2<<20)
+	r := p.open(hostKey())
+	var last *night
+	var first, most uint64
+	for i := range 100 {
+		last = last.save(t, r, data, 500_000)
+		if sent := last.sent.Bytes.Load(); i == 1 {
+			first = sent
+		} else if i > 1 {
+			most = max(most, sent)
+		}
+		for at := range 4 {
+			copy(data[at*500_000+(i*7919)%490_000:], noise(1000*i+at, 200))
+		}
+	}
+	if most > 30*first || last.sent.Deltas.Load() == 0 {
+		t.Errorf("the second night sent %d bytes, one of the others %d", first, most)
+	}
+	rd := p.reader()
+	last.restored(t, rd)
+	for _, item := range last.contents.Items {
+		recipes, err := rd.Sources(t.Context(), item.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sources := range recipes {
+			if len(sources) > 4*sourcesMost {
+				t.Errorf("a chunk of %d sources", len(sources))
+			}
+		}
+	}
+}
+
+// Trees that change are recipes, too.
+func TestTreesAlike(t *testing.T) {
+	p := newPlace(t)
+	encoded := noise(1, 60_000)
+	var was []tree.Item
+	trees := map[chunk.ID][]byte{}
+	for i := range 30 {
+		var sent Sent
+		_, err := p.open(hostKey()).Write(t.Context(), &sent, func(_ context.Context, w *Writer) (*Archive, error) {
+			s, err := w.NewSaver()
+			if err != nil {
+				return nil, err
+			}
+			a := &Archive{Host: "db1", Job: "job"}
+			a.Root.ID, err = s.TreeLike(encoded, was)
+			return a, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rd := p.reader()
+		id := chunk.NewNamer(rd.r.config.secret, chunk.Metadata).ID(encoded)
+		trees[id], was = bytes.Clone(encoded), []tree.Item{{ID: id, Length: int64(len(encoded))}}
+		for id, want := range trees {
+			if got, err := rd.Metadata(t.Context(), id); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("night %d: tree %v: %d bytes, %v", i, id, len(got), err)
+			}
+		}
+		if n := sent.Metadata.Load(); i == 1 && n > 1000 {
+			t.Errorf("%d bytes of metadata for a change of 20", n)
+		}
+		copy(encoded[(i*1999)%59_000:], noise(i, 20))
+	}
+}
+
+// What a recipe leans on is damaged or gone: that is named, and other chunks come back.
+func TestDamagedBase(t *testing.T) {
+	p := newPlace(t)
+	data := []byte(fmt.Sprintf("%x", noise(5, 1<<19)))
+	r := p.open(hostKey())
+	first := (*night)(nil).save(t, r, data, 300_000)
+	before := p.names("content/")
+	copy(data[1000:], "changed")
+	second := first.save(t, r, data, 300_000)
+	if second.sent.Deltas.Load() != 1 {
+		t.Fatalf("%d deltas", second.sent.Deltas.Load())
+	}
+	for _, name := range before {
+		if err := p.memory.Delete(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ids []chunk.ID
+	for _, item := range second.contents.Items {
+		ids = append(ids, item.ID)
+	}
+	_, errs, err := fetch(t.Context(), p.reader(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range errs {
+		wantError(t, err, crypto.ErrIntegrity, ids[i].String())
+	}
+	if text := errs[0].Error(); !strings.Contains(text, "rebuild chunk") || !strings.Contains(text, first.contents.Items[0].ID.String()) {
+		t.Errorf("the base is not named: %v", errs[0])
+	}
+}
+
+// A recipe, or a signature, from a host that is not trusted is not built on.
+func TestRecipesOfOthers(t *testing.T) {
+	p := newPlace(t)
+	other := mustKey("other")
+	p.enroll("db2", other, "backup")
+	data := []byte(fmt.Sprintf("%x", noise(5, 1<<19)))
+	first := (*night)(nil).save(t, p.open(other), data, 300_000)
+	copy(data[1000:], "changed")
+	alone := first.save(t, p.open(hostKey()), data, 300_000)
+	if alone.sent.Deltas.Load() != 0 || alone.sent.ChunksKnown.Load() != 0 {
+		t.Errorf("%d deltas and %d known chunks lean on a stranger's", alone.sent.Deltas.Load(), alone.sent.ChunksKnown.Load())
+	}
+	p = newPlace(t)
+	p.enroll("db2", other, "backup")
+	first = (*night)(nil).save(t, p.open(other), []byte(fmt.Sprintf("%x", noise(5, 1<<19))), 300_000)
+	together := first.save(t, p.open(hostKey(), func(o *Options) { o.Trust = []string{"db2"} }), data, 300_000)
+	if together.sent.Deltas.Load() != 1 {
+		t.Errorf("%d deltas on a friend's chunks", together.sent.Deltas.Load())
+	}
+	together.restored(t, p.reader())
+}
+
+// A signature that lies, from somebody who is trusted, spoils what leans on it: that is found, and nothing wrong is delivered.
+func TestLyingSignature(t *testing.T) {
+	p := newPlace(t)
+	data := noise(5, 1<<20)
+	r := p.open(hostKey())
+	sent := new(Sent)
+	first := &night{data: data}
+	_, err := r.Write(t.Context(), sent, func(_ context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		id := s.content.ID(data)
+		if err := s.sign(id, noise(6, len(data)), nil); err != nil { // of the file's next content
+			return nil, err
+		}
+		if err := s.share(&s.shared[0], pack.Content, pack.Opaque, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}, sharedFrame); err != nil {
+			return nil, err
+		}
+		first.contents.Items = []tree.Item{{ID: id, Length: int64(len(data))}}
+		a := &Archive{Host: "db1", Job: "job"}
+		a.Root.ID, err = s.Tree([]byte("tree"))
+		return a, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := first.save(t, p.open(hostKey()), noise(6, 1<<20), 1<<20)
+	_, errs, err := fetch(t.Context(), p.reader(), []chunk.ID{second.contents.Items[0].ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, errs[0], crypto.ErrIntegrity, "rebuild chunk")
+}

@@ -22,7 +22,7 @@ import (
 const (
 	rangeMax   = 9 << 20   // bytes of one read: half a pack and the frame that lies across its middle
 	rangeGap   = 256 << 10 // bytes read for nothing rather than by another request
-	frameCache = 32 << 20  // bytes of decoded frames that are kept
+	frameCache = 64 << 20  // bytes of decoded frames that are kept: a file of sixty nights needs one of each night around every place
 )
 
 // ErrMissing says that no index names the chunk.
@@ -227,7 +227,7 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 		defer mu.Unlock()
 		recipes, reasons[i] = append(recipes, i), errors.Join(reasons[i], err)
 	}
-	err := rd.fetchWhole(ctx, whole, func(n int, data []byte, err error) error {
+	err := rd.fetchWhole(ctx, whole, true, func(n int, data []byte, err error) error {
 		if err == nil {
 			return deliver(places[n], data, nil)
 		}
@@ -277,8 +277,8 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 	return err
 }
 
-// fetchWhole is Fetch for chunks that are stored as themselves.
-func (rd *Reader) fetchWhole(ctx context.Context, ids []chunk.ID, deliver func(i int, data []byte, err error) error) error {
+// fetchWhole is Fetch for chunks that are stored as themselves. Unchecked, they are what a signed index says of their frames.
+func (rd *Reader) fetchWhole(ctx context.Context, ids []chunk.ID, checked bool, deliver func(i int, data []byte, err error) error) error {
 	wanted := make([]int, len(ids))
 	for i := range wanted {
 		wanted[i] = i
@@ -308,7 +308,7 @@ func (rd *Reader) fetchWhole(ctx context.Context, ids []chunk.ID, deliver func(i
 				break
 			}
 			g.Go(func() error {
-				return rd.read(gctx, read, ids, deliver, func(i int, err error) {
+				return rd.read(gctx, read, ids, checked, deliver, func(i int, err error) {
 					mu.Lock()
 					defer mu.Unlock()
 					failed[i] = errors.Join(reasons[i], err)

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
@@ -13,8 +15,14 @@ import (
 	"nightjar/repo/pack"
 )
 
-// rebuildAtOnce is how many bytes of chunks are put together at the same time.
-const rebuildAtOnce = 32 << 20
+// How much is put together at the same time: groups of chunks, and bytes in each. Sources that neighbours share are read once for a group.
+const (
+	rebuildsAtOnce = 2
+	rebuildBytes   = 16 << 20
+)
+
+// made is memory of chunks that were delivered.
+var made = sync.Pool{New: func() any { return new([]byte) }}
 
 // A rebuild is a chunk in the making.
 type rebuild struct {
@@ -22,6 +30,7 @@ type rebuild struct {
 	id      chunk.ID
 	recipe  *delta.Recipe
 	data    []byte
+	memory  *[]byte      // of data, to be used again
 	pending atomic.Int32 // sources that have not come yet
 	mu      sync.Mutex
 	err     error
@@ -48,29 +57,54 @@ func (rd *Reader) readRecipe(ctx context.Context, at index.Location) (*delta.Rec
 	return r, nil
 }
 
-// rebuildAll makes chunks of recipes, some at a time in the order given, and delivers them.
+// rebuildAll makes chunks of recipes, some at a time about in the order given, and delivers them.
 func (rd *Reader) rebuildAll(ctx context.Context, all []*rebuild, deliver func(i int, data []byte, err error) error) error {
-	for len(all) > 0 {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(rebuildsAtOnce)
+	for len(all) > 0 && ctx.Err() == nil {
 		n, sum := 0, 0
-		for n < len(all) && (n == 0 || sum+all[n].recipe.Length <= rebuildAtOnce) {
+		for n < len(all) && (n == 0 || sum+all[n].recipe.Length <= rebuildBytes) {
 			sum += all[n].recipe.Length
 			n++
 		}
-		if err := rd.rebuildSome(ctx, all[:n], deliver); err != nil {
-			return err
-		}
+		some := all[:n]
 		all = all[n:]
+		g.Go(func() error { return rd.rebuildGroup(ctx, some, deliver) })
 	}
-	return nil
+	return g.Wait()
 }
 
-// rebuildSome reads every source of some recipes once.
-func (rd *Reader) rebuildSome(ctx context.Context, some []*rebuild, deliver func(i int, data []byte, err error) error) error {
+// rebuildGroup makes some chunks. What is made is checked, so its sources need not be: unless it is wrong, and somebody wants to know why.
+func (rd *Reader) rebuildGroup(ctx context.Context, some []*rebuild, deliver func(i int, data []byte, err error) error) error {
+	place := map[int]*rebuild{}
+	for _, b := range some {
+		place[b.i] = b
+	}
+	var mu sync.Mutex
+	var wrong []*rebuild
+	err := rd.rebuildSome(ctx, some, false, func(i int, data []byte, err error) error {
+		if err == nil {
+			return deliver(i, data, nil)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		wrong = append(wrong, &rebuild{i: i, id: place[i].id, recipe: place[i].recipe})
+		return nil
+	})
+	if err == nil && len(wrong) > 0 {
+		err = rd.rebuildSome(ctx, wrong, true, deliver)
+	}
+	return err
+}
+
+// rebuildSome reads every source of some recipes once, and checks it if that is wanted.
+func (rd *Reader) rebuildSome(ctx context.Context, some []*rebuild, checked bool, deliver func(i int, data []byte, err error) error) error {
 	var ids []chunk.ID
 	var users [][]stretch
 	number := map[chunk.ID]int{}
 	for _, b := range some {
-		b.data = make([]byte, b.recipe.Length)
+		b.memory, _ = made.Get().(*[]byte)
+		b.data = grown(*b.memory, int64(b.recipe.Length))
 		at := 0
 		used := map[int]bool{}
 		for _, c := range b.recipe.Copies {
@@ -95,7 +129,7 @@ func (rd *Reader) rebuildSome(ctx context.Context, some []*rebuild, deliver func
 			}
 		}
 	}
-	return rd.fetchWhole(ctx, ids, func(n int, data []byte, err error) error {
+	return rd.fetchWhole(ctx, ids, checked, func(n int, data []byte, err error) error {
 		var last *rebuild
 		for _, s := range users[n] {
 			if source := s.to.recipe.Source(s.source); err == nil && len(data) != source.Length {
@@ -143,7 +177,9 @@ func (rd *Reader) rebuilt(b *rebuild, deliver func(int, []byte, error) error) er
 		return deliver(b.i, nil, fmt.Errorf("rebuild chunk %v: %w", b.id, err))
 	}
 	err = deliver(b.i, b.data, nil)
-	b.data = nil
+	*b.memory = b.data
+	made.Put(b.memory)
+	b.data, b.memory = nil, nil
 	return err
 }
 

@@ -1,26 +1,25 @@
 package delta
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
+
+	"github.com/dchest/siphash"
 
 	"nightjar/chunk"
 )
 
 // A Signer makes the sums of blocks. It is for one goroutine.
 type Signer struct {
-	mac    hash.Hash // keeps the state after its key, so a block costs two rounds of the hash more than its bytes
-	sum    [sha256.Size]byte
+	hash   func(k0, k1 uint64, block []byte) uint64
+	k0, k1 uint64
 	powers [9]uint32 // of the rolling sum's multiplier
 }
 
 // NewSigner returns a Signer with the block key of the secret: nobody without it can tell from a sum what is in a block.
 func NewSigner(s chunk.Secret) *Signer {
 	key := s.Key(chunk.Blocks)
-	signer := &Signer{mac: hmac.New(sha256.New, key)}
+	signer := &Signer{hash: siphash.Hash, k0: binary.LittleEndian.Uint64(key[16:]), k1: binary.LittleEndian.Uint64(key[24:])}
 	m := binary.LittleEndian.Uint32(key) | 1
 	signer.powers[0] = 1
 	for i := range signer.powers[1:] {
@@ -54,10 +53,9 @@ func (s *Signer) Sign(data []byte, block int, runs []int) *Signature {
 	return sig
 }
 
+// strong is SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed function made to give eight bytes, at twice the speed of SHA-256.
 func (s *Signer) strong(block []byte) (strong [8]byte) {
-	s.mac.Reset()
-	s.mac.Write(block)
-	copy(strong[:], s.mac.Sum(s.sum[:0]))
+	binary.LittleEndian.PutUint64(strong[:], s.hash(s.k0, s.k1, block))
 	return strong
 }
 

@@ -202,7 +202,7 @@ func (s *Saver) sign(id chunk.ID, data []byte, runs []int) error {
 // recipe saves how a chunk is put together.
 func (s *Saver) recipe(whole pack.Type, id chunk.ID, r *delta.Recipe) error {
 	s.encoded = r.Append(s.encoded[:0])
-	return s.blob(&s.recipes, pack.RecipeFor+whole, pack.Binary, id, s.encoded)
+	return s.blob(&s.recipes, pack.RecipeFor+whole, metadataClass, id, s.encoded)
 }
 
 // blob saves metadata under an id.

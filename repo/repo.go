@@ -48,6 +48,7 @@ type Options struct {
 	BlockDir    string           // folder of metadata that was read or written; a cache. "": none, which is best for a store on this machine
 	BlockLimit  int64            // bytes in BlockDir
 	Connections int              // objects sent or read at the same time; 0: 4
+	Compression pack.Level       // of content that is written
 	Now         func() time.Time // nil: time.Now
 	Random      io.Reader        // nil: crypto/rand
 	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
@@ -318,7 +319,7 @@ func (r *Repository) decompressor() (*pack.Decompressor, error) {
 
 // sealRecord makes a record of content: sealed to the metadata key and signed.
 func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, o Options) ([]byte, error) {
-	c, err := pack.NewCompressor()
+	c, err := pack.NewCompressor(pack.Default)
 	if err != nil {
 		return nil, err
 	}

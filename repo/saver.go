@@ -13,6 +13,7 @@ const (
 	sharedFrame   = 1 << 20   // plaintext of a frame that small chunks share
 	ownFrame      = 512 << 10 // a chunk from this size on has a frame to itself
 	metadataFrame = 128 << 10
+	metadataClass = pack.Text // of trees, lists and recipes: little, and sent every night, so worth the work
 )
 
 // A Saver saves what one goroutine has. Chunks that it saves after one another share frames.
@@ -39,7 +40,7 @@ type openFrame struct {
 
 // NewSaver returns a Saver for one goroutine, which must have stopped saving when the function that was given the Writer returns.
 func (w *Writer) NewSaver() (*Saver, error) {
-	c, err := pack.NewCompressor()
+	c, err := pack.NewCompressor(w.r.options.Compression)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +131,7 @@ func (s *Saver) metaLike(typ pack.Type, data []byte, others []tree.Item) (chunk.
 }
 
 func (s *Saver) wholeMeta(typ pack.Type, id chunk.ID, data []byte) error {
-	return s.blob(&s.trees, typ, pack.Binary, id, data)
+	return s.blob(&s.trees, typ, metadataClass, id, data)
 }
 
 // share puts data into an open frame, which is closed first if it would become too large.
@@ -179,7 +180,7 @@ func (s *Saver) flush() error {
 	for _, f := range []struct {
 		*openFrame
 		pack.Class
-	}{{&s.trees, pack.Binary}, {&s.recipes, pack.Binary}, {&s.signatures, pack.Opaque}} {
+	}{{&s.trees, metadataClass}, {&s.recipes, metadataClass}, {&s.signatures, pack.Opaque}} {
 		if err := s.close(f.openFrame, pack.Metadata, f.Class); err != nil {
 			return err
 		}

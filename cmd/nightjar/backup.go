@@ -21,6 +21,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/stream"
 	"nightjar/repo"
+	"nightjar/repo/pack"
 	"nightjar/repo/tree"
 )
 
@@ -63,6 +64,7 @@ func (a *app) backupCommand() *cobra.Command {
 	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the paths)")
 	f.StringVar(&b.host, "host", "", "name of the host in the archive (default: as it is enrolled)")
 	f.StringVar(&b.stdin, "stdin", "", "save standard input, or what the command after -- prints, as a file of this name")
+	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
 	f.BoolVar(&b.embedded, "embedded", false, "keep the backups in a repository on this machine, made when it is missing")
 	return c
 }

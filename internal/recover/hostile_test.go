@@ -142,7 +142,7 @@ func TestForged(t *testing.T) {
 	stranger := generate(t, "nightjar host web1")
 	sealer, err := crypto.NewSealer(metadata, stranger, b, nil, time.Now)
 	must(t, err)
-	compressor, err := pack.NewCompressor()
+	compressor, err := pack.NewCompressor(pack.Default)
 	must(t, err)
 	forged, err := json.Marshal(repo.Archive{Host: "evil", Time: time.Now().Add(time.Hour), Root: repo.Root{ID: chunk.ID{1}}})
 	must(t, err)

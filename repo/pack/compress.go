@@ -3,6 +3,7 @@ package pack
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/klauspost/compress"
 	"github.com/klauspost/compress/zstd"
@@ -44,31 +45,66 @@ func ClassOf(data []byte) Class {
 	return Text
 }
 
-// A Compressor makes zstd frames. It is for one goroutine.
-type Compressor struct {
-	normal, fast *zstd.Encoder
+// A Level says how much work compression may be.
+type Level int
+
+// The levels.
+const (
+	Default Level = iota // work where it pays
+	Fastest
+	Better
+)
+
+var levelNames = [...]string{Default: "default", Fastest: "fastest", Better: "better"}
+
+// String returns the level's name.
+func (l Level) String() string { return levelNames[l] }
+
+// MarshalText returns what String does.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText parses a level's name.
+func (l *Level) UnmarshalText(name []byte) error {
+	n := slices.Index(levelNames[:], string(name))
+	if n < 0 {
+		return fmt.Errorf("unknown level %q: the levels are fastest, default and better", name)
+	}
+	*l = Level(n)
+	return nil
 }
 
-// NewCompressor returns a Compressor.
-func NewCompressor() (*Compressor, error) {
-	var encoders [2]*zstd.Encoder
-	for i, level := range []zstd.EncoderLevel{zstd.SpeedDefault, zstd.SpeedFastest} {
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
-			zstd.WithWindowSize(4<<20), zstd.WithLowerEncoderMem(true))
-		if err != nil {
-			return nil, fmt.Errorf("make compressor: %w", err)
+// What a level does about each class. On source code and logs the default of zstd costs 15% more time than its fastest for 7% fewer bytes; on programs and
+// database pages 50% to 75% more time for 1% to 5%.
+var levels = [...][Classes]zstd.EncoderLevel{
+	Default: {Opaque: zstd.SpeedFastest, Text: zstd.SpeedDefault, Binary: zstd.SpeedFastest},
+	Fastest: {Opaque: zstd.SpeedFastest, Text: zstd.SpeedFastest, Binary: zstd.SpeedFastest},
+	Better:  {Opaque: zstd.SpeedFastest, Text: zstd.SpeedBetterCompression, Binary: zstd.SpeedBetterCompression},
+}
+
+// A Compressor makes zstd frames. It is for one goroutine.
+type Compressor struct{ encoders [Classes]*zstd.Encoder }
+
+// NewCompressor returns a Compressor of the level.
+func NewCompressor(l Level) (*Compressor, error) {
+	c := &Compressor{}
+	made := map[zstd.EncoderLevel]*zstd.Encoder{}
+	for class, level := range levels[l] {
+		if made[level] == nil {
+			e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+				zstd.WithWindowSize(4<<20), zstd.WithLowerEncoderMem(true))
+			if err != nil {
+				return nil, fmt.Errorf("make compressor: %w", err)
+			}
+			made[level] = e
 		}
-		encoders[i] = e
+		c.encoders[class] = made[level]
 	}
-	return &Compressor{normal: encoders[0], fast: encoders[1]}, nil
+	return c, nil
 }
 
 // Append appends data to dst as one zstd frame.
 func (c *Compressor) Append(dst, data []byte, class Class) []byte {
-	if class == Opaque {
-		return c.fast.EncodeAll(data, dst)
-	}
-	return c.normal.EncodeAll(data, dst)
+	return c.encoders[class].EncodeAll(data, dst)
 }
 
 // A Decompressor undoes frames and records. It is for one goroutine.

@@ -23,7 +23,7 @@ func text(n int) []byte { return []byte(strings.Repeat("all work and no play ", 
 // build makes a pack's plaintext with a frame for each list of blobs, with something before it.
 func build(t testing.TB, full bool, before int, frames ...[][]byte) (plain []byte, d Directory) {
 	t.Helper()
-	c, err := NewCompressor()
+	c, err := NewCompressor(Default)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestZstdProgram(t *testing.T) {
 }
 
 func TestRecord(t *testing.T) {
-	c, _ := NewCompressor()
+	c, _ := NewCompressor(Default)
 	d, _ := NewDecompressor()
 	for _, n := range []int{0, 1, 100, 70_000, 3 << 20} {
 		r := c.AppendRecord([]byte("before"), text(n))[6:]
@@ -109,7 +109,7 @@ func TestRecord(t *testing.T) {
 }
 
 func TestBombs(t *testing.T) {
-	c, _ := NewCompressor()
+	c, _ := NewCompressor(Default)
 	d, _ := NewDecompressor()
 	if _, err := d.Record(c.Append(nil, make([]byte, MaxRecord+1), Text)); err == nil {
 		t.Error("a record past the bound is decompressed")
@@ -202,7 +202,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzDecompress(f *testing.F) {
-	c, _ := NewCompressor()
+	c, _ := NewCompressor(Default)
 	f.Add(c.Append(nil, text(1000), Text), 1000)
 	f.Add(c.AppendRecord(nil, noise(10)), 10)
 	d, _ := NewDecompressor()

@@ -146,6 +146,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		BlockDir:    filepath.Join(cache, keys.ID(), blocksFolder),
 		BlockLimit:  limit,
 		Connections: connections,
+		Compression: set.Compression,
 		Now:         set.Now,
 		Warn:        set.Warn,
 	})

@@ -14,6 +14,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/internal/tempdir"
+	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
 
@@ -27,6 +28,7 @@ type Settings struct {
 	Bucket      Bucket
 	Endpoint    string // of a server for buckets, where Bucket names none
 	Connections int    // objects sent or read at the same time; 0: as many as suit the place
+	Compression pack.Level
 
 	PassphraseFile, PassphraseCommand string
 	Passphrase, SignPassphrase        string

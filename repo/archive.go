@@ -11,24 +11,14 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/internal/quote"
-	"nightjar/repo/store"
+	"nightjar/repo/record"
 )
 
 // MaxSkew is how far an archive's signed time may be from the store's time of it.
 const MaxSkew = 10 * time.Minute
 
 // A Text is bytes in a JSON record, where they may be invalid UTF-8.
-type Text string
-
-// MarshalText escapes what is not UTF-8.
-func (t Text) MarshalText() ([]byte, error) { return []byte(quote.Text(string(t))), nil }
-
-// UnmarshalText undoes MarshalText.
-func (t *Text) UnmarshalText(b []byte) error {
-	s, err := quote.Bytes(string(b))
-	*t = Text(s)
-	return err
-}
+type Text = record.Text
 
 // Labels say more of an archive; keys, too, may be any bytes.
 type Labels map[Text]Text
@@ -79,35 +69,24 @@ func (a *Archive) Late() bool { return a.Time.Sub(a.Stored).Abs() > MaxSkew }
 
 // Archives returns all archives, oldest first. damaged is told of each that cannot be read.
 func (r *Repository) Archives(ctx context.Context, damaged func(name string, err error)) ([]Archive, error) {
-	var infos []store.Info
-	err := r.store.List(ctx, "archive/", func(i store.Info) error {
-		if isRecordName("archive", i.Name) {
-			infos = append(infos, i)
+	var all []Archive
+	err := r.Records(ctx, "archive", func(x Record) error {
+		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer)}
+		if x.Err == nil {
+			x.Err = record.Decode(x.Content, &a)
+		}
+		switch {
+		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive
+			return x.Err
+		case x.Err != nil:
+			damaged(x.Name, x.Err)
+		default:
+			all = append(all, a)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list archives: %w", err)
-	}
-	var all []Archive
-	for _, info := range infos {
-		content, opened, err := r.record(ctx, info)
-		var a Archive
-		if err == nil {
-			err = parseJSON(content, &a)
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if errors.Is(err, ErrUnavailable) { // that says nothing about the archive
-			return nil, err
-		}
-		if err != nil {
-			damaged(info.Name, err)
-			continue
-		}
-		a.ID, a.Stored, a.Signer = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(opened.Signer)
-		all = append(all, a)
+		return nil, err
 	}
 	sort.Slice(all, func(i, j int) bool {
 		if !all[i].Time.Equal(all[j].Time) {

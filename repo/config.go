@@ -10,6 +10,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/repo/record"
 )
 
 const (
@@ -65,7 +66,7 @@ func (r *Repository) openConfig(object []byte) error {
 		return fmt.Errorf("open config: %w", err)
 	}
 	var c configRecord
-	if err := parseJSON(content, &c); err != nil {
+	if err := record.Decode(content, &c); err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
 	rule := chunk.Rule(c.Chunker)

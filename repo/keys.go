@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nightjar/crypto"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -185,20 +186,20 @@ func ReadKeyring(object []byte, pin func(repository string) (Pin, error)) (*Keyr
 	if _, err := crypto.Verify(object, []crypto.Signer{{Key: root}}, b, time.Time{}); err != nil {
 		return nil, err
 	}
-	var record keysRecord
-	if err := parseJSON(claim, &record); err != nil {
+	var read keysRecord
+	if err := record.Decode(claim, &read); err != nil {
 		return nil, err
 	}
-	if record.Number < pinned.Number {
+	if read.Number < pinned.Number {
 		return nil, fmt.Errorf("number %d was seen before: %w", pinned.Number, ErrRollback)
 	}
-	if len(record.Features) > 0 {
-		return nil, fmt.Errorf("required feature %q: %w", record.Features[0], ErrVersion)
+	if len(read.Features) > 0 {
+		return nil, fmt.Errorf("required feature %q: %w", read.Features[0], ErrVersion)
 	}
-	if len(record.Hosts) > hostsMax || len(record.Recovery) > recoveryMax || len(record.Content) == 0 || len(record.Metadata) == 0 {
+	if len(read.Hosts) > hostsMax || len(read.Recovery) > recoveryMax || len(read.Content) == 0 || len(read.Metadata) == 0 {
 		return nil, errors.New("counts are out of bounds")
 	}
-	return &Keyring{record: record, root: root, object: object}, nil
+	return &Keyring{record: read, root: root, object: object}, nil
 }
 
 // checkID refuses what is no repository id: it becomes the name of folders.

@@ -11,6 +11,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -54,34 +55,56 @@ func (r *Repository) Record(ctx context.Context, info store.Info) (content []byt
 	return content, opened.Signer, err
 }
 
-// IndexObjects calls f for each index object in the repository, or for the error that it has. Only one is in memory at a time.
-func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o *index.Object, err error) error) error {
+// A Record is one record as it was read, or why it could not be.
+type Record struct {
+	store.Info
+	ID      index.ObjectID
+	Content []byte
+	Signer  crypto.Fingerprint
+	Err     error
+}
+
+// Records calls f for each record of a kind (archive, index, forget, condemned, …), in the order in which the store lists them. Only one is in memory at a time.
+func (r *Repository) Records(ctx context.Context, kind string, f func(Record) error) error {
 	var infos []store.Info
-	err := r.store.List(ctx, "index/", func(i store.Info) error {
-		if isRecordName("index", i.Name) {
+	err := r.store.List(ctx, kind+"/", func(i store.Info) error {
+		if isRecordName(kind, i.Name) {
 			infos = append(infos, i)
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("list index objects: %w", err)
+		return fmt.Errorf("list %s objects: %w", kind, err)
 	}
 	for _, info := range infos {
-		content, _, err := r.record(ctx, info)
-		var object index.Object
-		if err == nil {
-			if object, err = index.ParseObject(content); err != nil {
-				err = fmt.Errorf("open %s: %w: %w", info.Name, err, crypto.ErrIntegrity)
-			}
-		}
+		content, opened, err := r.record(ctx, info)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := f(info, &object, err); err != nil {
+		sum, _ := sumOf(info.Name)
+		if err := f(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// PutRecord seals, signs and stores what record.Encode made.
+func (r *Repository) PutRecord(ctx context.Context, kind record.Kind, content []byte) (store.Info, error) {
+	return r.putRecord(ctx, string(kind), content)
+}
+
+// IndexObjects calls f for each index object in the repository, or for the error that it has. Only one is in memory at a time.
+func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o *index.Object, err error) error) error {
+	return r.Records(ctx, "index", func(x Record) error {
+		var object index.Object
+		if x.Err == nil {
+			if object, x.Err = index.ParseObject(x.Content); x.Err != nil {
+				x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+			}
+		}
+		return f(x.Info, &object, x.Err)
+	})
 }
 
 // Locations returns the packs and frames that hold a chunk of content.

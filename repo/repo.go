@@ -14,7 +14,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +26,7 @@ import (
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -37,7 +37,7 @@ const FormatVersion = 0
 var (
 	ErrNoRepository = errors.New("not a nightjar repository")
 	ErrExists       = errors.New("a repository is there already")
-	ErrVersion      = errors.New("the repository's format is newer than this program")
+	ErrVersion      = record.ErrVersion
 	ErrNoArchive    = errors.New("no such archive")
 	ErrUnavailable  = store.ErrUnavailable // not a chunk is missing: the store is
 )
@@ -349,26 +349,6 @@ func (r *Repository) putRecord(ctx context.Context, kind string, content []byte)
 		return store.Info{}, fmt.Errorf("store %s: %w", kind, err)
 	}
 	return info, nil
-}
-
-// parseJSON decodes a JSON record into v and checks its version.
-func parseJSON(content []byte, v any) error {
-	var head struct {
-		Version *int `json:"version"`
-	}
-	if err := json.Unmarshal(content, &head); err != nil {
-		return fmt.Errorf("parse record: %w", err)
-	}
-	if head.Version == nil || *head.Version < 0 {
-		return errors.New("parse record: no version")
-	}
-	if *head.Version > FormatVersion {
-		return fmt.Errorf("parse record: version %d: %w", *head.Version, ErrVersion)
-	}
-	if err := json.Unmarshal(content, v); err != nil {
-		return fmt.Errorf("parse record: %w", err)
-	}
-	return nil
 }
 
 // isRecordName reports whether name is that of a record of the kind, and no stranger.

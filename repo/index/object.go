@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"nightjar/chunk"
 	"nightjar/repo/pack"
 )
 
@@ -27,6 +28,21 @@ type ObjectID [32]byte
 
 // String returns the ObjectID as 64 lower-case hex digits.
 func (id ObjectID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseObjectID parses what String printed, and nothing else.
+func ParseObjectID(s string) (ObjectID, error) {
+	id, err := chunk.ParseID(s)
+	return ObjectID(id), err
+}
+
+// MarshalText returns what String does.
+func (id ObjectID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText parses what String printed.
+func (id *ObjectID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseObjectID(string(text))
+	return err
+}
 
 // A Pack is what an index object says of one stored pack.
 type Pack struct {

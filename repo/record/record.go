@@ -1,0 +1,174 @@
+// Package record is the codec of what maintenance writes into a repository: small records in JSON that say what retention gave
+// up, what prune is about to take away and has taken away, and what repair had to give up. doc/format.md, section 9.
+//
+// The package neither seals, signs nor stores: what it is given to parse has been authenticated, and is checked all the same. Whether
+// a signer may say such things is for package repo.
+package record
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"nightjar/chunk"
+	"nightjar/repo/index"
+)
+
+// Version is the version that this package writes, and the highest that it reads.
+const Version = 0
+
+// ErrVersion says that a record is of a later version.
+var ErrVersion = errors.New("the repository's format is newer than this program")
+
+// MaxSize is how many bytes a record may have. Lists that would be longer are split.
+const MaxSize = 16 << 20
+
+// A Kind is the folder in which records of a type lie.
+type Kind string
+
+// The kinds.
+const (
+	ForgetKind    Kind = "forget"
+	CondemnedKind Kind = "condemned"
+	DroppedKind   Kind = "dropped"
+	VerifiedKind  Kind = "verified"
+	LostKind      Kind = "lost"
+	TimesKind     Kind = "times"
+)
+
+// Forget says that retention gave archives up. They go when the record's store time is a grace period ago.
+type Forget struct {
+	Version  int         `json:"version"`
+	Archives []Forgotten `json:"archives"`
+}
+
+// Forgotten is an archive that was given up, with what must be known of it when it is gone.
+type Forgotten struct {
+	Archive     index.ObjectID `json:"archive"`
+	Host        string         `json:"host"`
+	Job         Text           `json:"job"`
+	Time        time.Time      `json:"time"`                  // the archive's
+	Predecessor string         `json:"predecessor,omitempty"` // as in the archive
+	Reason      string         `json:"reason"`
+}
+
+// Condemned names what will go. Whoever has seen the list refers to nothing in it.
+type Condemned struct {
+	Version int              `json:"version"`
+	Packs   []index.ObjectID `json:"packs"`
+	Blobs   []Blobs          `json:"blobs,omitempty"` // in other packs
+	View    time.Time        `json:"view"`            // store time before what was looked at was listed
+}
+
+// Blobs are parts of a pack that stays, useless or about to be.
+type Blobs struct {
+	Pack    index.ObjectID `json:"pack"`
+	Recipes Keys           `json:"recipes,omitempty"`
+	Trees   Keys           `json:"trees,omitempty"` // and lists
+}
+
+// Dropped names what is gone: the indexes count without it.
+type Dropped struct {
+	Version   int              `json:"version"`
+	Packs     []index.ObjectID `json:"packs"`
+	Blobs     []Blobs          `json:"blobs,omitempty"`
+	Condemned index.ObjectID   `json:"condemned"` // the list that it ends
+}
+
+// Verified says of archives that were late, or whose signer lost its trust later, that they were found complete.
+type Verified struct {
+	Version  int              `json:"version"`
+	Archives []index.ObjectID `json:"archives"`
+	Objects  []index.ObjectID `json:"objects,omitempty"` // of a signer that lost its trust: these count all the same
+	View     time.Time        `json:"view"`
+}
+
+// Lost says what repair gave up.
+type Lost struct {
+	Version  int              `json:"version"`
+	Chunks   []LostChunk      `json:"chunks"`
+	Archives []index.ObjectID `json:"archives"` // that are touched
+}
+
+// LostChunk is a chunk that cannot be had any more, and some of the files that it was in.
+type LostChunk struct {
+	ID    chunk.ID `json:"id"`
+	Paths []Text   `json:"paths"`
+}
+
+// Times are, in a copy, the store times that objects have at home.
+type Times struct {
+	Version int          `json:"version"`
+	Objects []ObjectTime `json:"objects"`
+}
+
+// ObjectTime is one of them.
+type ObjectTime struct {
+	Name string    `json:"name"`
+	Time time.Time `json:"time"`
+}
+
+// Keys are halves of chunk ids; encoded, one string.
+type Keys []chunk.Key
+
+// MarshalText encodes the keys, one after another, in base64.
+func (k Keys) MarshalText() ([]byte, error) {
+	all := make([]byte, 0, len(k)*len(chunk.Key{}))
+	for _, key := range k {
+		all = append(all, key[:]...)
+	}
+	return base64.StdEncoding.AppendEncode(nil, all), nil
+}
+
+// UnmarshalText undoes MarshalText.
+func (k *Keys) UnmarshalText(text []byte) error {
+	all, err := base64.StdEncoding.AppendDecode(nil, text)
+	if err != nil {
+		return fmt.Errorf("parse keys: %w", err)
+	}
+	if len(all)%len(chunk.Key{}) != 0 {
+		return errors.New("parse keys: the last is cut off")
+	}
+	*k = make(Keys, 0, len(all)/len(chunk.Key{}))
+	for ; len(all) > 0; all = all[len(chunk.Key{}):] {
+		*k = append(*k, chunk.Key(all))
+	}
+	return nil
+}
+
+// Encode returns v, one of the records, as it is stored.
+func Encode(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err == nil && len(b) > MaxSize {
+		err = fmt.Errorf("%d bytes are too many", len(b))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	return b, nil
+}
+
+// Decode parses a record into v, a pointer to its type. Members that are not known are ignored.
+func Decode(b []byte, v any) error {
+	var head struct {
+		Version *int `json:"version"`
+	}
+	err := json.Unmarshal(b, &head)
+	switch {
+	case err != nil:
+	case len(b) > MaxSize:
+		err = fmt.Errorf("%d bytes are too many", len(b))
+	case head.Version == nil || *head.Version < 0:
+		err = errors.New("no version")
+	case *head.Version > Version:
+		err = fmt.Errorf("version %d: %w", *head.Version, ErrVersion)
+	default:
+		err = json.Unmarshal(b, v)
+	}
+	if err != nil {
+		return fmt.Errorf("parse record: %w", err)
+	}
+	return nil
+}

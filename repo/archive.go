@@ -11,6 +11,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/internal/quote"
+	"nightjar/internal/record"
 	"nightjar/repo/store"
 )
 
@@ -94,7 +95,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		content, opened, err := r.record(ctx, info)
 		var a Archive
 		if err == nil {
-			err = parseJSON(content, &a)
+			err = record.Parse(content, &a)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err

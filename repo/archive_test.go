@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/internal/record"
 )
 
 func testArchives() []Archive {
@@ -108,7 +109,7 @@ func FuzzArchive(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var a, b Archive
-		if parseJSON(text, &a) != nil {
+		if record.Parse(text, &a) != nil {
 			return
 		}
 		if a.Version != FormatVersion {
@@ -118,7 +119,7 @@ func FuzzArchive(f *testing.F) {
 		if err != nil {
 			t.Skip() // a year that RFC 3339 has no room for
 		}
-		if err := parseJSON(again, &b); err != nil {
+		if err := record.Parse(again, &b); err != nil {
 			t.Fatalf("%q is read, %q is not: %v", text, again, err)
 		}
 		third, err := json.Marshal(&b)

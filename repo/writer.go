@@ -14,6 +14,7 @@ import (
 	"nightjar/chunk/delta"
 	"nightjar/internal/lru"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -129,7 +130,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	archive.Time = archive.Time.UTC()
-	if grace := time.Duration(r.keys.record.Grace) * time.Second; archive.Time.Sub(w.unindexed.view) > grace {
+	if grace := r.keys.Grace(); archive.Time.Sub(w.unindexed.view) > grace {
 		return nil, fmt.Errorf("commit: the run took more than the grace period of %s, and what it refers to may be gone", grace)
 	}
 	size, err := r.putArchive(ctx, archive)
@@ -150,11 +151,11 @@ func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error)
 
 // trust sets whose index objects count in this run, which begins now.
 func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
-	self, err := w.r.keys.hostOf(w.r.host.Fingerprint(), roleBackup, now)
+	self, err := w.r.keys.Host(w.r.host.Fingerprint(), keyring.Backup, now)
 	if err != nil {
 		return nil, err
 	}
-	signers, err := w.r.keys.signers(append([]string{self}, w.r.options.Trust...)...)
+	signers, err := w.r.keys.Signers(append([]string{self}, w.r.options.Trust...)...)
 	if err != nil {
 		return nil, err
 	}

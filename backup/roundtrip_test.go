@@ -12,6 +12,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 )
 
@@ -30,10 +31,10 @@ func newRepository(t testing.TB, s store.Store, change ...func(*repo.Options)) *
 	return openRepository(t, s, keys, key, change...)
 }
 
-func openRepository(t testing.TB, s store.Store, keys *repo.Keyring, key *crypto.Key, change ...func(*repo.Options)) *repo.Repository {
+func openRepository(t testing.TB, s store.Store, keys *keyring.Keyring, key *crypto.Key, change ...func(*repo.Options)) *repo.Repository {
 	t.Helper()
 	ctx := context.Background()
-	opener := repo.Secrets(key)
+	opener := keyring.Held(key)
 	o := repo.Options{IndexDir: t.TempDir(), Warn: func(err error) { t.Logf("warning: %v", err) }}
 	for _, f := range change {
 		f(&o)

@@ -196,6 +196,13 @@ func (k *Key) CanSign(now time.Time) error {
 	return err
 }
 
+// Signs returns nil when the key may sign at that time and the secret half that does it is at hand and unlocked: of a key with subkeys it may be offline
+// while others are not.
+func (k *Key) Signs(now time.Time) error {
+	_, err := k.signPart(now)
+	return err
+}
+
 func (k *Key) encryptPart(now time.Time) (*part, error) {
 	return k.pick(now, "encrypt", func(p *part) bool { return p.encrypt })
 }

@@ -11,6 +11,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/internal/quote"
+	"nightjar/internal/versioned"
 	"nightjar/repo/record"
 )
 
@@ -73,7 +74,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 	err := r.Records(ctx, "archive", func(x Record) error {
 		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer)}
 		if x.Err == nil {
-			x.Err = record.Decode(x.Content, &a)
+			x.Err = versioned.Parse(x.Content, &a)
 		}
 		switch {
 		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive

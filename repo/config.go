@@ -10,7 +10,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
-	"nightjar/repo/record"
+	"nightjar/internal/versioned"
 )
 
 const (
@@ -57,7 +57,7 @@ func newConfig(repository string, random io.Reader) ([]byte, error) {
 
 // openConfig opens the stored config; the root must have signed it.
 func (r *Repository) openConfig(object []byte) error {
-	opened, err := r.openSealed(object, []crypto.Signer{{Key: r.keys.root}}, configName, time.Time{})
+	opened, err := r.openSealed(object, []crypto.Signer{{Key: r.keys.Root()}}, configName, time.Time{})
 	if err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
@@ -66,7 +66,7 @@ func (r *Repository) openConfig(object []byte) error {
 		return fmt.Errorf("open config: %w", err)
 	}
 	var c configRecord
-	if err := record.Decode(content, &c); err != nil {
+	if err := versioned.Parse(content, &c); err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
 	rule := chunk.Rule(c.Chunker)

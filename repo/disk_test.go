@@ -13,6 +13,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -29,7 +30,7 @@ func TestOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(t.Context(), dir, keys, Secrets(hostKey()), Options{IndexDir: t.TempDir()})
+	r, err := Open(t.Context(), dir, keys, keyring.Held(hostKey()), Options{IndexDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func TestOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.UnlockContent(t.Context(), Secrets(recoveryKey())); err != nil {
+	if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
 		t.Fatal(err)
 	}
 	full := 0
@@ -142,8 +143,8 @@ func TestTrust(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
-			p.enroll("db2", secondKey(), roleBackup)
-			p.enroll("db3", thiefKey(), roleBackup)
+			p.enroll("db2", secondKey(), keyring.Backup)
+			p.enroll("db3", thiefKey(), keyring.Backup)
 			mustWrite(t, p.open(hostKey()), some(1, 5))
 			mustWrite(t, p.open(thiefKey()), some(2, 5))
 			r := p.open(secondKey(), func(o *Options) { o.Trust = test.trust })
@@ -151,7 +152,7 @@ func TestTrust(t *testing.T) {
 			if got := saved.sent.ChunksKnown.Load(); got != test.known {
 				t.Errorf("%d chunks known", got)
 			}
-			want := []string{string(p.keys.root.Fingerprint())}
+			want := []string{string(p.keys.Root().Fingerprint())}
 			if test.known > 0 {
 				want = append(want, string(hostKey().Fingerprint()))
 			}

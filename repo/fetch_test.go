@@ -13,6 +13,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/store/storetest"
 )
@@ -141,7 +142,7 @@ func TestFetchTruncatedPack(t *testing.T) {
 
 func TestFetchOtherLocation(t *testing.T) {
 	p := newPlace(t)
-	p.enroll("db2", secondKey(), roleBackup)
+	p.enroll("db2", secondKey(), keyring.Backup)
 	// A pack that is gone is a loss, whether one frame of it was asked for or many.
 	alone := newPlace(t)
 	gone := mustWrite(t, alone.open(hostKey()), []([]byte){noise(1, ownFrame), noise(2, ownFrame)})
@@ -204,7 +205,7 @@ func TestFetchOtherLocation(t *testing.T) {
 
 func TestMetadataDamaged(t *testing.T) {
 	p := newPlace(t)
-	p.enroll("db2", secondKey(), roleBackup)
+	p.enroll("db2", secondKey(), keyring.Backup)
 	one := mustWrite(t, p.open(hostKey()), some(1, 3))
 	_, err := p.reader().Metadata(t.Context(), chunk.ID{9})
 	wantError(t, err, ErrMissing, chunk.ID{9}.String())

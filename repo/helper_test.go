@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
@@ -89,7 +91,8 @@ type place struct {
 	memory *store.Memory
 	faulty *storetest.Faulty // around memory
 	clock  *clock            // of the store and the hosts
-	keys   *Keyring
+	keys   *keyring.Keyring
+	hosts  []host // besides the first
 }
 
 // madeOnce is a new repository and its root, content and metadata keys: made once, copied for each test.
@@ -97,12 +100,12 @@ var madeOnce = sync.OnceValues(func() (objects map[string][]byte, secrets []*cry
 	s := store.NewMemory(func() time.Time { return noon })
 	p := &place{clock: &clock{t: noon}}
 	keys := must(Init(context.Background(), s, p.initOptions()))
-	plain := must(Secrets(recoveryKey()).Decrypt(context.Background(), []byte(keys.record.Secrets)))
+	secrets = must(keys.OpenSecrets(context.Background(), keyring.Held(recoveryKey())))
 	objects = map[string][]byte{}
-	for _, name := range []string{configName, keysName(1)} {
+	for _, name := range []string{configName, keyring.Name(1)} {
 		objects[name] = must(store.ReadAll(context.Background(), s, name, 0))
 	}
-	return objects, must(crypto.ReadKeys(plain))
+	return objects, secrets
 })
 
 func emptyPlace(t testing.TB) *place {
@@ -119,7 +122,7 @@ func newPlace(t testing.TB) *place {
 	for name, object := range objects {
 		p.put(name, object)
 	}
-	p.keys = must(ReadKeyring(objects[keysName(1)], noPin))
+	p.keys = must(keyring.Read(objects[keyring.Name(1)], noPin))
 	return p
 }
 
@@ -157,11 +160,11 @@ func (p *place) open(key *crypto.Key, change ...func(*Options)) *Repository {
 	for _, f := range change {
 		f(&o)
 	}
-	keys, err := LoadKeyring(p.t.Context(), p.faulty, noPin, func(err error) { p.t.Logf("invalid keys: %v", err) })
+	keys, err := keyring.Load(p.t.Context(), p.faulty, noPin, func(err error) { p.t.Logf("invalid keys: %v", err) })
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r, err := Open(p.t.Context(), p.faulty, keys, Secrets(key), o)
+	r, err := Open(p.t.Context(), p.faulty, keys, keyring.Held(key), o)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -179,12 +182,12 @@ func (p *place) reader(change ...func(*Options)) *Reader {
 	for _, f := range change {
 		f(&o)
 	}
-	r, err := Open(p.t.Context(), p.faulty, p.keys, Secrets(recoveryKey()), o)
+	r, err := Open(p.t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), o)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { r.Close() })
-	if err := r.UnlockContent(p.t.Context(), Secrets(recoveryKey())); err != nil {
+	if err := r.UnlockContent(p.t.Context(), keyring.Held(recoveryKey())); err != nil {
 		p.t.Fatal(err)
 	}
 	rd, err := r.NewReader(p.t.Context())
@@ -194,7 +197,7 @@ func (p *place) reader(change ...func(*Options)) *Reader {
 	return rd
 }
 
-func noPin(string) (Pin, error) { return Pin{}, nil }
+func noPin(string) (keyring.Pin, error) { return keyring.Pin{}, nil }
 
 // secrets are the root, content and metadata keys.
 func (p *place) secrets() (root, content, metadata *crypto.Key) {
@@ -202,45 +205,49 @@ func (p *place) secrets() (root, content, metadata *crypto.Key) {
 	return keys[0], keys[1], keys[2]
 }
 
-// signed returns the next keys object as change makes it, signed by signer or else the root.
-func (p *place) signed(signer *crypto.Key, change func(*keysRecord)) []byte {
+// A host as keys/NNNNNN has it.
+type host map[string]any
+
+func (p *place) newHost(name string, key *crypto.Key, roles ...keyring.Role) host {
 	p.t.Helper()
-	record := p.keys.record
-	record.Number++
-	record.Hosts = append([]hostRecord(nil), record.Hosts...)
-	change(&record)
-	if signer == nil {
-		signer, _, _ = p.secrets()
-	}
-	object, err := signKeys(record, signer, p.clock.now())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return object
+	return host{"name": name, "roles": roles, "certificates": []any{host{"certificate": armored(p.t, key)}}}
 }
 
-// enroll publishes keys with another host.
-func (p *place) enroll(name string, key *crypto.Key, roles ...string) {
+// certificate is the host's first.
+func (h host) certificate() host { return h["certificates"].([]any)[0].(host) }
+
+// rekey publishes the next keys, with these hosts besides the first.
+func (p *place) rekey(hosts ...host) {
 	p.t.Helper()
-	_, _, metadata := p.secrets()
-	o := Options{Now: p.clock.now}
-	o.fill()
-	recipients := []*crypto.Key{recoveryKey(), key}
-	for _, h := range p.keys.record.Hosts {
-		recipients = append(recipients, must(crypto.ReadKey([]byte(h.Certificates[0].Certificate))))
-	}
-	sealed, err := encryptSecrets(recipients, o, metadata)
-	if err != nil {
+	root, _, metadata := p.secrets()
+	_, object := p.keys.Object()
+	var record map[string]any
+	if err := json.Unmarshal(must(crypto.PeekUnverified(object)), &record); err != nil {
 		p.t.Fatal(err)
 	}
-	object := p.signed(nil, func(k *keysRecord) {
-		k.Hosts = append(k.Hosts, hostRecord{Name: name, Roles: roles, Certificates: []certificateRecord{{Certificate: armored(p.t, key)}}})
-		k.MetadataSecret = sealed
-	})
-	p.put(keysName(p.keys.record.Number+1), object)
-	if p.keys, err = ReadKeyring(object, noPin); err != nil {
-		p.t.Fatal(err)
+	number := p.keys.Pin().Number + 1
+	record["number"] = number
+	recipients := []*crypto.Key{recoveryKey(), hostKey()}
+	all := record["hosts"].([]any)[:1]
+	for _, h := range hosts {
+		if key := must(crypto.ReadKey([]byte(h.certificate()["certificate"].(string)))); key.CanEncrypt(p.clock.now()) == nil {
+			recipients = append(recipients, key)
+		}
+		all = append(all, h)
 	}
+	record["hosts"] = all
+	record["metadata_secret"] = string(must(crypto.EncryptTo(recipients, must(metadata.ArmorSecret(nil)), nil, p.clock.now())))
+	b := crypto.Binding{Repository: p.keys.ID(), Kind: keyring.Name(number)}
+	object = must(crypto.Sign(root, must(json.Marshal(record)), b, p.clock.now()))
+	p.put(keyring.Name(number), object)
+	p.keys = must(keyring.Read(object, noPin))
+}
+
+// enroll publishes keys with one more host.
+func (p *place) enroll(name string, key *crypto.Key, roles ...keyring.Role) {
+	p.t.Helper()
+	p.hosts = append(p.hosts, p.newHost(name, key, roles...))
+	p.rekey(p.hosts...)
 }
 
 func armored(t testing.TB, key *crypto.Key) string {
@@ -270,6 +277,13 @@ func (p *place) get(name string) []byte {
 		p.t.Fatal(err)
 	}
 	return b
+}
+
+func (p *place) delete(name string) {
+	p.t.Helper()
+	if err := p.memory.Delete(p.t.Context(), name); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // names lists what is stored under a prefix, by name.

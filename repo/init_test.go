@@ -12,6 +12,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"nightjar/crypto"
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
@@ -44,7 +45,7 @@ func TestInitInDirectory(t *testing.T) {
 	if fmt.Sprint(got) != "[config keys/000001]" && fmt.Sprint(got) != "[keys/000001 config]" {
 		t.Errorf("stored: %q", got)
 	}
-	r, err := Open(t.Context(), dir, keys, Secrets(recoveryKey()), Options{IndexDir: t.TempDir()})
+	r, err := Open(t.Context(), dir, keys, keyring.Held(recoveryKey()), Options{IndexDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestInitInDirectory(t *testing.T) {
 	if err := r.SetHost(key); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.UnlockContent(t.Context(), Secrets(key)); err != nil {
+	if err := r.UnlockContent(t.Context(), keyring.Held(key)); err != nil {
 		t.Fatal(err)
 	}
 	saved := mustWrite(t, r, some(1, 10))
@@ -102,7 +103,7 @@ func TestInitAfterKilledInit(t *testing.T) {
 		p.faulty.Before = []storetest.Hook{storetest.From(storetest.Put, n, errFault)}
 		_, err := Init(t.Context(), p.faulty, p.initOptions())
 		wantError(t, err, errFault, "")
-		_, err = LoadKeyring(t.Context(), p.memory, noPin, func(err error) { t.Error(err) })
+		_, err = keyring.Load(t.Context(), p.memory, noPin, func(err error) { t.Error(err) })
 		wantError(t, err, ErrNoRepository, "")
 		p.faulty.Before = nil
 		if n == 2 { // the other one may still be at work
@@ -124,8 +125,8 @@ func TestInitAfterKilledInit(t *testing.T) {
 func TestInitReady(t *testing.T) {
 	p := emptyPlace(t)
 	o := p.initOptions()
-	var given *Keyring
-	o.Ready = func(k *Keyring) error {
+	var given *keyring.Keyring
+	o.Ready = func(k *keyring.Keyring) error {
 		given = k
 		if n := len(p.names("keys/")); n != 0 {
 			t.Errorf("%d keys are stored already", n)
@@ -138,10 +139,10 @@ func TestInitReady(t *testing.T) {
 		t.Errorf("%v, %v", keys, err)
 	}
 	p = emptyPlace(t)
-	o.Ready = func(*Keyring) error { return errFault }
+	o.Ready = func(*keyring.Keyring) error { return errFault }
 	_, err = Init(t.Context(), p.memory, o)
 	wantError(t, err, errFault, "")
-	_, err = LoadKeyring(t.Context(), p.memory, noPin, func(err error) { t.Error(err) })
+	_, err = keyring.Load(t.Context(), p.memory, noPin, func(err error) { t.Error(err) })
 	wantError(t, err, ErrNoRepository, "")
 }
 
@@ -222,3 +223,26 @@ func TestInitWithBrokenRandomness(t *testing.T) {
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errFault }
+
+// The kit brings back a repository whose own config and keys are lost.
+func TestKitAlone(t *testing.T) {
+	p := newPlace(t)
+	saved := mustWrite(t, p.open(hostKey()), some(1, 3))
+	kit, err := p.keys.Kit(t.Context(), p.memory, "url", nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := kit.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"config", "keys/000001"} {
+		p.delete(name)
+		object, err := keyring.KitObject(text, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.put(name, object)
+	}
+	wantRestored(t, p.reader(), saved)
+}

@@ -15,7 +15,7 @@ func forgeries(p, other *place, kind string, object []byte) map[string]func() (n
 		o := p.options()
 		o.fill()
 		b.Version = FormatVersion
-		forged, err := sealRecord(must(p.keys.metadataKey()), signer, b, []byte(text), o)
+		forged, err := sealRecord(must(p.keys.MetadataKey()), signer, b, []byte(text), o)
 		if err != nil {
 			p.t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
@@ -22,8 +23,8 @@ func Kind(name string) string {
 	if name == configName {
 		return configName
 	}
-	if _, ok := keysNumber(name); ok {
-		return strings.TrimSuffix(keysPrefix, "/")
+	if _, ok := keyring.Number(name); ok {
+		return "keys"
 	}
 	kind, _, ok := strings.Cut(name, "/")
 	if !ok || !isRecordName(kind, name) {
@@ -235,9 +236,12 @@ func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info,
 	if root == nil {
 		return store.Info{}, errors.New("store index: it takes a recovery key")
 	}
-	metadata, err := r.keys.metadataKey()
+	metadata, err := r.keys.MetadataKey()
 	if err != nil {
 		return store.Info{}, err
+	}
+	if o.Time, err = storeTime(ctx, r.store, r.options); err != nil {
+		return store.Info{}, fmt.Errorf("store index: %w", err)
 	}
 	object, err := sealRecord(metadata, root, r.binding("index"), o.Append(nil), r.options)
 	if err != nil {

@@ -8,17 +8,18 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
 
 func TestOpenWithWrongKey(t *testing.T) {
 	p := newPlace(t)
-	for name, opener := range map[string]Decrypter{
-		"nobody's key":    Secrets(thiefKey()),
-		"no key":          Secrets(),
-		"public half":     Secrets(hostKey().Public()),
-		"root cannot yet": Secrets(p.keys.root),
+	for name, opener := range map[string]keyring.Decrypter{
+		"nobody's key":    keyring.Held(thiefKey()),
+		"no key":          keyring.Held(),
+		"public half":     keyring.Held(hostKey().Public()),
+		"root cannot yet": keyring.Held(p.keys.Root()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(t.Context(), p.memory, p.keys, opener, p.options())
@@ -31,10 +32,10 @@ func TestOpenContent(t *testing.T) {
 	p := newPlace(t)
 	saved := mustWrite(t, p.open(hostKey()), some(1, 3))
 	for _, key := range []*crypto.Key{hostKey(), thiefKey()} {
-		_, err := OpenContent(t.Context(), p.memory, p.keys, Secrets(key), p.options())
+		_, err := OpenContent(t.Context(), p.memory, p.keys, keyring.Held(key), p.options())
 		wantError(t, err, crypto.ErrNoKey, "content key")
 	}
-	asked := &counted{Decrypter: Secrets(recoveryKey())}
+	asked := &counted{Decrypter: keyring.Held(recoveryKey())}
 	r, err := OpenContent(t.Context(), p.memory, p.keys, asked, p.options())
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +52,7 @@ func TestOpenContent(t *testing.T) {
 }
 
 type counted struct {
-	Decrypter
+	keyring.Decrypter
 	n int
 }
 
@@ -68,7 +69,7 @@ func TestUnlockContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = r.UnlockContent(t.Context(), Secrets(hostKey(), thiefKey()))
+	err = r.UnlockContent(t.Context(), keyring.Held(hostKey(), thiefKey()))
 	wantError(t, err, crypto.ErrNoKey, "content key")
 	for id := range saved.content {
 		data, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
@@ -81,7 +82,7 @@ func TestUnlockContent(t *testing.T) {
 		}
 	}
 	wantRestored(t, rd, written{trees: saved.trees}) // which it may read
-	if err := r.UnlockContent(t.Context(), Secrets(recoveryKey())); err != nil {
+	if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
 		t.Fatal(err)
 	}
 	wantRestored(t, rd, saved)
@@ -93,17 +94,17 @@ func TestSetHost(t *testing.T) {
 	locked := readTestKey(t, "locked.gpg")
 	for name, test := range map[string]struct {
 		key    *crypto.Key
-		host   func(h *hostRecord)
+		host   func(h host)
 		target error
 		text   string
 	}{
-		"in force":        {secondKey(), func(h *hostRecord) { h.Certificates[0].From, h.Certificates[0].Until = &early, &late }, nil, ""},
+		"in force":        {secondKey(), func(h host) { h.certificate()["from"], h.certificate()["until"] = early, late }, nil, ""},
 		"not enrolled":    {thiefKey(), nil, crypto.ErrNoKey, "not enrolled"},
-		"compromised":     {secondKey(), func(h *hostRecord) { h.Certificates[0].Compromised = true }, crypto.ErrNoKey, "compromised"},
-		"no role":         {secondKey(), func(h *hostRecord) { h.Roles = nil }, crypto.ErrNoKey, "role"},
-		"another role":    {secondKey(), func(h *hostRecord) { h.Roles = []string{rolePrune} }, crypto.ErrNoKey, "role"},
-		"retired":         {secondKey(), func(h *hostRecord) { h.Certificates[0].Until = &early }, crypto.ErrNoKey, "not in force"},
-		"not yet":         {secondKey(), func(h *hostRecord) { h.Certificates[0].From = &late }, crypto.ErrNoKey, "not in force"},
+		"compromised":     {secondKey(), func(h host) { h.certificate()["compromised"] = true }, crypto.ErrNoKey, "compromised"},
+		"no role":         {secondKey(), func(h host) { h["roles"] = nil }, crypto.ErrNoKey, "role"},
+		"another role":    {secondKey(), func(h host) { h["roles"] = []keyring.Role{keyring.Prune} }, crypto.ErrNoKey, "role"},
+		"retired":         {secondKey(), func(h host) { h.certificate()["until"] = early }, crypto.ErrNoKey, "not in force"},
+		"not yet":         {secondKey(), func(h host) { h.certificate()["from"] = late }, crypto.ErrNoKey, "not in force"},
 		"expired":         {expired, nil, nil, "expired"},
 		"public half":     {secondKey().Public(), nil, crypto.ErrPassphrase, "host key"},
 		"locked":          {locked, nil, crypto.ErrPassphrase, "host key"},
@@ -111,22 +112,14 @@ func TestSetHost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
-			object := p.signed(nil, func(k *keysRecord) {
-				key := test.key
-				if key == thiefKey() || key == recoveryKey() {
-					return
-				}
-				h := hostRecord{Name: "db2", Roles: []string{roleBackup}, Certificates: []certificateRecord{{Certificate: armored(t, key)}}}
+			if test.key != thiefKey() && test.key != recoveryKey() {
+				h := p.newHost("db2", test.key, keyring.Backup)
 				if test.host != nil {
-					test.host(&h)
+					test.host(h)
 				}
-				k.Hosts = append(k.Hosts, h)
-			})
-			keys, err := ReadKeyring(object, noPin)
-			if err != nil {
-				t.Fatal(err)
+				p.rekey(h)
 			}
-			r, err := Open(t.Context(), p.memory, keys, Secrets(recoveryKey()), p.options())
+			r, err := Open(t.Context(), p.memory, p.keys, keyring.Held(recoveryKey()), p.options())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +144,7 @@ func TestSetHost(t *testing.T) {
 func TestExpiredHostStaysReadable(t *testing.T) {
 	p := newPlace(t)
 	key := oddKey(t, 2*time.Hour, nil) // until an hour after noon
-	p.enroll("db2", key, roleBackup)
+	p.enroll("db2", key, keyring.Backup)
 	r := p.open(key)
 	saved := mustWrite(t, r, some(1, 5))
 	p.clock.move(2 * time.Hour)
@@ -166,7 +159,7 @@ func TestExpiredHostStaysReadable(t *testing.T) {
 	}
 
 	// What it signs when it has expired does not count.
-	late, err := sealRecord(must(p.keys.metadataKey()), key, rd.r.binding("archive"), []byte(`{"version":0}`), Options{Now: func() time.Time { return noon }})
+	late, err := sealRecord(must(p.keys.MetadataKey()), key, rd.r.binding("archive"), []byte(`{"version":0}`), Options{Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,19 +176,12 @@ func TestExpiredHostStaysReadable(t *testing.T) {
 // With the mark, a host's index objects and archives count no more, even for one who has them in the cache.
 func TestCompromisedHost(t *testing.T) {
 	p := newPlace(t)
-	p.enroll("db2", secondKey(), roleBackup)
+	p.enroll("db2", secondKey(), keyring.Backup)
 	saved := mustWrite(t, p.open(secondKey()), some(1, 5))
 	cache := t.TempDir()
 	wantRestored(t, p.reader(func(o *Options) { o.IndexDir = cache }), saved)
-	object := p.signed(nil, func(k *keysRecord) {
-		h := k.Hosts[1]
-		h.Certificates = []certificateRecord{{Certificate: h.Certificates[0].Certificate, Compromised: true}}
-		k.Hosts[1] = h
-	})
-	var err error
-	if p.keys, err = ReadKeyring(object, noPin); err != nil {
-		t.Fatal(err)
-	}
+	p.hosts[0].certificate()["compromised"] = true
+	p.rekey(p.hosts...)
 	rd := p.reader(func(o *Options) { o.IndexDir = cache })
 	for id := range saved.content {
 		_, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
@@ -254,7 +240,7 @@ func TestOpenConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			test.change(p)
-			_, err := Open(t.Context(), p.faulty, p.keys, Secrets(recoveryKey()), p.options())
+			_, err := Open(t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), p.options())
 			wantError(t, err, test.target, test.text)
 		})
 	}
@@ -280,7 +266,7 @@ func (p *place) putConfig(signer *crypto.Key, kind string, text []byte) {
 	o := p.options()
 	o.fill()
 	b := crypto.Binding{Repository: p.keys.ID(), Kind: kind}
-	object, err := sealRecord(must(p.keys.metadataKey()), signer, b, text, o)
+	object, err := sealRecord(must(p.keys.MetadataKey()), signer, b, text, o)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -297,7 +283,7 @@ func FuzzConfig(f *testing.F) {
 	o := p.options()
 	o.fill()
 	f.Fuzz(func(t *testing.T, text []byte) {
-		object, err := sealRecord(must(p.keys.metadataKey()), root, r.binding(configName), text, o)
+		object, err := sealRecord(must(p.keys.MetadataKey()), root, r.binding(configName), text, o)
 		if err != nil {
 			t.Skip()
 		}

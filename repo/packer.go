@@ -28,11 +28,11 @@ type packer struct {
 }
 
 func (w *Writer) makePackers() error {
-	content, err := w.r.keys.contentKey()
+	content, err := w.r.keys.ContentKey()
 	if err != nil {
 		return err
 	}
-	metadata, err := w.r.keys.metadataKey()
+	metadata, err := w.r.keys.MetadataKey()
 	if err != nil {
 		return err
 	}

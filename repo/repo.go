@@ -23,21 +23,22 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
-	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
 // FormatVersion is the version that this package writes and reads.
-const FormatVersion = 0
+const FormatVersion = versioned.Version
 
 // Errors that callers branch on.
 var (
-	ErrNoRepository = errors.New("not a nightjar repository")
+	ErrNoRepository = keyring.ErrNoRepository
 	ErrExists       = errors.New("a repository is there already")
-	ErrVersion      = record.ErrVersion
+	ErrVersion      = versioned.ErrNewer
 	ErrNoArchive    = errors.New("no such archive")
 	ErrUnavailable  = store.ErrUnavailable // not a chunk is missing: the store is
 )
@@ -73,7 +74,7 @@ func (o *Options) fill() {
 // A Repository is an open repository. It is safe for concurrent use.
 type Repository struct {
 	store   store.Store
-	keys    *Keyring
+	keys    *keyring.Keyring
 	options Options
 	config  config
 	host    *crypto.Key // signs what is written; nil: reading only
@@ -95,35 +96,33 @@ type Repository struct {
 }
 
 // Open opens the repository that keys were read from, for its metadata. opener holds the host key or a recovery key.
-func Open(ctx context.Context, s store.Store, keys *Keyring, opener Decrypter, o Options) (*Repository, error) {
-	secrets, err := opener.Decrypt(ctx, []byte(keys.record.MetadataSecret))
+func Open(ctx context.Context, s store.Store, keys *keyring.Keyring, opener keyring.Decrypter, o Options) (*Repository, error) {
+	secrets, err := keys.OpenMetadata(ctx, opener)
 	if err != nil {
-		return nil, fmt.Errorf("open metadata key: %w", err)
+		return nil, err
 	}
 	return open(ctx, s, keys, secrets, o)
 }
 
 // OpenContent opens the repository for everything, content included. recovery holds a recovery key, and is asked once: it may be a smartcard.
-func OpenContent(ctx context.Context, s store.Store, keys *Keyring, recovery Decrypter, o Options) (*Repository, error) {
-	secrets, err := recovery.Decrypt(ctx, []byte(keys.record.Secrets))
+func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, recovery keyring.Decrypter, o Options) (*Repository, error) {
+	secrets, err := keys.OpenSecrets(ctx, recovery)
 	if err != nil {
-		return nil, fmt.Errorf("open content key: %w", err)
+		return nil, err
 	}
 	r, err := open(ctx, s, keys, secrets, o)
 	if err != nil {
 		return nil, err
 	}
-	return r, r.unlock(secrets)
+	r.unlock(secrets)
+	return r, nil
 }
 
-func open(ctx context.Context, s store.Store, keys *Keyring, secrets []byte, o Options) (*Repository, error) {
+func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*crypto.Key, o Options) (*Repository, error) {
 	o.fill()
-	metadata, err := crypto.ReadKeys(secrets)
-	if err != nil {
-		return nil, fmt.Errorf("read metadata key: %w", err)
-	}
-	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(metadata...)}
-	if r.signers, err = keys.signers(); err != nil {
+	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(secrets...)}
+	var err error
+	if r.signers, err = keys.Signers(); err != nil {
 		return nil, err
 	}
 	r.blocks = blocks.New(s, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
@@ -156,17 +155,17 @@ func missing(err error) error {
 func (r *Repository) ID() string { return r.keys.ID() }
 
 // Keys returns the keyring that the repository was opened with.
-func (r *Repository) Keys() *Keyring { return r.keys }
+func (r *Repository) Keys() *keyring.Keyring { return r.keys }
 
 // SetHost makes the repository writable as the host whose key this is.
 func (r *Repository) SetHost(key *crypto.Key) error {
 	if key.Locked() || !key.HasSecret() {
 		return fmt.Errorf("use host key %s: %w", key.Fingerprint(), crypto.ErrPassphrase)
 	}
-	if err := signs(key, r.options.Now()); err != nil {
+	if err := key.Signs(r.options.Now()); err != nil {
 		return fmt.Errorf("use host key: %w", err)
 	}
-	if _, err := r.keys.hostOf(key.Fingerprint(), roleBackup, r.options.Now()); err != nil {
+	if _, err := r.keys.Host(key.Fingerprint(), keyring.Backup, r.options.Now()); err != nil {
 		return err
 	}
 	r.host = key
@@ -174,28 +173,24 @@ func (r *Repository) SetHost(key *crypto.Key) error {
 }
 
 // UnlockContent opens the content key, which only a recovery key can.
-func (r *Repository) UnlockContent(ctx context.Context, recovery Decrypter) error {
-	secrets, err := recovery.Decrypt(ctx, []byte(r.keys.record.Secrets))
+func (r *Repository) UnlockContent(ctx context.Context, recovery keyring.Decrypter) error {
+	secrets, err := r.keys.OpenSecrets(ctx, recovery)
 	if err != nil {
-		return fmt.Errorf("open content key: %w", err)
+		return err
 	}
-	return r.unlock(secrets)
+	r.unlock(secrets)
+	return nil
 }
 
-func (r *Repository) unlock(secrets []byte) error {
-	all, err := crypto.ReadKeys(secrets)
-	if err != nil {
-		return fmt.Errorf("read content key: %w", err)
-	}
+func (r *Repository) unlock(secrets []*crypto.Key) {
 	r.content.Lock()
 	defer r.content.Unlock()
-	r.content.opener = crypto.NewOpener(all...)
-	for _, key := range all {
-		if key.Fingerprint() == r.keys.root.Fingerprint() {
+	r.content.opener = crypto.NewOpener(secrets...)
+	for _, key := range secrets {
+		if key.Fingerprint() == r.keys.Root().Fingerprint() {
 			r.content.root = key
 		}
 	}
-	return nil
 }
 
 // Namer returns a Namer for content, for one goroutine.
@@ -336,7 +331,7 @@ func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, 
 
 // putRecord seals content as this host and stores it.
 func (r *Repository) putRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
-	metadata, err := r.keys.metadataKey()
+	metadata, err := r.keys.MetadataKey()
 	if err != nil {
 		return store.Info{}, err
 	}

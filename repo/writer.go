@@ -14,6 +14,7 @@ import (
 	"nightjar/chunk/delta"
 	"nightjar/internal/lru"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -45,6 +46,7 @@ type Writer struct {
 	ctx     context.Context
 	fail    context.CancelCauseFunc
 	trusted func(signer string) bool
+	begin   time.Time // store time of the first view
 
 	reader  *Reader                                 // of what was stored before
 	sums    *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
@@ -87,7 +89,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err != nil {
 		return nil, err
 	}
-	w.unindexed.view, w.unindexed.last = now, r.options.Now()
+	w.begin, w.unindexed.view, w.unindexed.last = now, now, r.options.Now()
 	w.claims.m = map[chunk.Key]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
@@ -129,7 +131,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	archive.Time = archive.Time.UTC()
-	if grace := time.Duration(r.keys.record.Grace) * time.Second; archive.Time.Sub(w.unindexed.view) > grace {
+	if grace := r.keys.Grace(); archive.Time.Sub(w.unindexed.view) > grace {
 		return nil, fmt.Errorf("commit: the run took more than the grace period of %s, and what it refers to may be gone", grace)
 	}
 	size, err := r.putArchive(ctx, archive)
@@ -150,11 +152,11 @@ func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error)
 
 // trust sets whose index objects count in this run, which begins now.
 func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
-	self, err := w.r.keys.hostOf(w.r.host.Fingerprint(), roleBackup, now)
+	self, err := w.r.keys.Host(w.r.host.Fingerprint(), keyring.Backup, now)
 	if err != nil {
 		return nil, err
 	}
-	signers, err := w.r.keys.signers(append([]string{self}, w.r.options.Trust...)...)
+	signers, err := w.r.keys.Signers(append([]string{self}, w.r.options.Trust...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -304,7 +306,11 @@ func blobs(p index.Pack) (n int) {
 
 // putIndex stores one index object and notes what it says.
 func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
-	object := index.Object{Runs: []index.Run{{Packs: packs}}}
+	now, err := storeTime(ctx, w.r.store, w.r.options)
+	if err != nil {
+		return fmt.Errorf("index what was stored: %w", err)
+	}
+	object := index.Object{Time: now, Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
 	info, err := w.r.putRecord(ctx, "index", object.Append(nil))
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"nightjar/backup"
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 )
 
@@ -24,7 +25,7 @@ import (
 type fixture struct {
 	dir, src string
 	store    store.Store
-	keys     *repo.Keyring
+	keys     *keyring.Keyring
 	repo     *repo.Repository
 	recovery *crypto.Key
 	last     *repo.Archive
@@ -57,7 +58,7 @@ func newFixtureIn(t *testing.T, s store.Store, dir string, embedded bool) *fixtu
 		t.Fatal(err)
 	}
 	warn := func(err error) { t.Errorf("warning: %v", err) }
-	if f.repo, err = repo.Open(ctx, f.store, f.keys, repo.Secrets(host), repo.Options{IndexDir: t.TempDir(), Warn: warn}); err != nil {
+	if f.repo, err = repo.Open(ctx, f.store, f.keys, keyring.Held(host), repo.Options{IndexDir: t.TempDir(), Warn: warn}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.repo.Close() })

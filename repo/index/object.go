@@ -18,7 +18,7 @@ const (
 
 	objectMagic = "NJI0"
 	maxRuns     = 1 << 16
-	minRun      = 1 + 1
+	minRun      = 1 + 1 + 1
 	minPack     = 32 + 1 + 1 + 1 + 1 + 4
 	minEnvelope = 32 // bytes that always lie between stream and data: a span begins up to 31 bytes before its frame
 )
@@ -56,12 +56,14 @@ type Pack struct {
 
 // A Run is packs that one index object held first.
 type Run struct {
+	Begin time.Time // store time of the first view of the backup that sent them; zero if it was none
 	Time  time.Time // store time of that index object; zero: the time of the object that this run stands in
 	Packs []Pack
 }
 
 // An Object is the content of an index object.
 type Object struct {
+	Time     time.Time  // the store's, from its last answer before the object was sealed
 	Replaces []ObjectID // index objects of the same signer that this one stands for
 	Runs     []Run      // 1 to 65,536
 }
@@ -69,6 +71,7 @@ type Object struct {
 // Append appends the object's encoding to b.
 func (o *Object) Append(b []byte) []byte {
 	b = append(b, objectMagic...)
+	b = appendTime(b, o.Time)
 	b = binary.AppendUvarint(b, uint64(len(o.Replaces)))
 	for _, id := range o.Replaces {
 		b = append(b, id[:]...)
@@ -76,11 +79,7 @@ func (o *Object) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(o.Runs)))
 	var directory []byte
 	for _, run := range o.Runs {
-		var nanoseconds int64
-		if !run.Time.IsZero() {
-			nanoseconds = run.Time.UnixNano()
-		}
-		b = binary.AppendVarint(b, nanoseconds)
+		b = appendTime(appendTime(b, run.Begin), run.Time)
 		b = binary.AppendUvarint(b, uint64(len(run.Packs)))
 		for _, p := range run.Packs {
 			b = append(b, p.ID[:]...)
@@ -107,16 +106,15 @@ func ParseObject(b []byte) (Object, error) {
 	if string(r.bytes(len(objectMagic))) != objectMagic {
 		return Object{}, errors.New("parse index object: unknown magic")
 	}
-	o := Object{Replaces: make([]ObjectID, r.count(len(b), len(ObjectID{})))}
+	o := Object{Time: r.time()}
+	o.Replaces = make([]ObjectID, r.count(len(b), len(ObjectID{})))
 	for i := range o.Replaces {
 		o.Replaces[i] = ObjectID(r.bytes(len(ObjectID{})))
 	}
 	o.Runs = make([]Run, r.count(maxRuns, minRun))
 	for i := range o.Runs {
 		run := &o.Runs[i]
-		if t := r.varint(); t != 0 {
-			run.Time = time.Unix(0, t).UTC()
-		}
+		run.Begin, run.Time = r.time(), r.time()
 		run.Packs = make([]Pack, r.count(len(b), minPack))
 		for j := range run.Packs {
 			if err := run.Packs[j].parse(&r); err != nil {
@@ -169,6 +167,14 @@ func (p *Pack) check() error {
 	return nil
 }
 
+// appendTime appends nanoseconds since 1970; 0 is the zero time.
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return binary.AppendVarint(b, 0)
+	}
+	return binary.AppendVarint(b, t.UnixNano())
+}
+
 func appendString(b, s []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
@@ -215,6 +221,13 @@ func (r *reader) varint() int64 {
 	}
 	r.b = r.b[n:]
 	return v
+}
+
+func (r *reader) time() time.Time {
+	if t := r.varint(); t != 0 {
+		return time.Unix(0, t).UTC()
+	}
+	return time.Time{}
 }
 
 func (r *reader) string(limit int) []byte { return r.bytes(r.count(limit, 1)) }

@@ -62,16 +62,17 @@ func TestObjectRoundTrip(t *testing.T) {
 
 // The bytes are those of doc/format.md, section 6.
 func TestObjectBytes(t *testing.T) {
-	o := &Object{Replaces: []ObjectID{{0xee}}, Runs: []Run{{Time: time.Unix(0, 1), Packs: []Pack{{
+	o := &Object{Time: time.Unix(0, 3), Replaces: []ObjectID{{0xee}}, Runs: []Run{{Begin: time.Unix(0, 2), Time: time.Unix(0, 1), Packs: []Pack{{
 		ID: ObjectID{0xdd}, Size: 300, Session: []byte("ab"), Stream: 2, Data: 40,
 		Directory: pack.Directory{Kind: pack.Content, Frames: []pack.Frame{{Stored: 9, Plain: 5, Blobs: []pack.Blob{{Key: chunk.Key{0xcc}, Type: 1, Length: 5}}}}},
 		Hashes:    [][32]byte{{0xbb}},
 	}}}}}
 	zeros := strings.Repeat("00", 31)
 	want := "4e4a4930" + // NJI0
+		"06" + // time, zig-zag
 		"01" + "ee" + zeros + // replaces
 		"01" + // runs
-		"02" + // time, zig-zag
+		"04" + "02" + // begin and time
 		"01" + // packs
 		"dd" + zeros + "ac02" + "026162" + "02" + "28" + // id, size, session, stream, data
 		"18" + "0001" + "01" + "090501" + "cc" + strings.Repeat("00", 15) + "01" + "05" + // directory

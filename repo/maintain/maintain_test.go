@@ -12,6 +12,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/keyring"
 	"nightjar/repo/maintain"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
@@ -21,7 +22,7 @@ import (
 type site struct {
 	t     *testing.T
 	store *store.Memory
-	keys  *repo.Keyring
+	keys  *keyring.Keyring
 	key   *crypto.Key
 	files map[string][]byte
 }
@@ -46,7 +47,7 @@ func (s *site) open(content bool) *repo.Repository {
 	if content {
 		with = repo.OpenContent
 	}
-	r, err := with(context.Background(), s.store, s.keys, repo.Secrets(s.key), repo.Options{Warn: func(err error) { s.t.Logf("warning: %v", err) }})
+	r, err := with(context.Background(), s.store, s.keys, keyring.Held(s.key), repo.Options{Warn: func(err error) { s.t.Logf("warning: %v", err) }})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -13,14 +13,9 @@ import (
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/internal/versioned"
 	"nightjar/repo/index"
 )
-
-// Version is the version that this package writes, and the highest that it reads.
-const Version = 0
-
-// ErrVersion says that a record is of a later version.
-var ErrVersion = errors.New("the repository's format is newer than this program")
 
 // MaxSize is how many bytes a record may have. Lists that would be longer are split.
 const MaxSize = 16 << 20
@@ -152,23 +147,8 @@ func Encode(v any) ([]byte, error) {
 
 // Decode parses a record into v, a pointer to its type. Members that are not known are ignored.
 func Decode(b []byte, v any) error {
-	var head struct {
-		Version *int `json:"version"`
+	if len(b) > MaxSize {
+		return fmt.Errorf("parse record: %d bytes are too many", len(b))
 	}
-	err := json.Unmarshal(b, &head)
-	switch {
-	case err != nil:
-	case len(b) > MaxSize:
-		err = fmt.Errorf("%d bytes are too many", len(b))
-	case head.Version == nil || *head.Version < 0:
-		err = errors.New("no version")
-	case *head.Version > Version:
-		err = fmt.Errorf("version %d: %w", *head.Version, ErrVersion)
-	default:
-		err = json.Unmarshal(b, v)
-	}
-	if err != nil {
-		return fmt.Errorf("parse record: %w", err)
-	}
-	return nil
+	return versioned.Parse(b, v)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/internal/versioned"
 	"nightjar/repo/index"
 )
 
@@ -56,7 +57,7 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
-	if err := Decode([]byte(`{"version":1}`), new(Condemned)); !errors.Is(err, ErrVersion) {
+	if err := Decode([]byte(`{"version":1}`), new(Condemned)); !errors.Is(err, versioned.ErrNewer) {
 		t.Errorf("a later version: %v", err)
 	}
 	if err := Decode(append([]byte(`{"version":0}`), bytes.Repeat([]byte(" "), MaxSize)...), new(Condemned)); err == nil {

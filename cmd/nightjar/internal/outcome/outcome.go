@@ -13,6 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
 )
@@ -75,7 +76,7 @@ var hints = []struct {
 	{repo.ErrExists, "nothing was changed; name another place, or go on using the repository that is there"},
 	{session.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
-	{repo.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
+	{keyring.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
 	{repo.ErrNoArchive, "nightjar list shows the archives"},
 	{backup.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
 	{backup.ErrNotEmpty, "name an empty or new directory, or say --overwrite always, if-changed, if-newer or never"},

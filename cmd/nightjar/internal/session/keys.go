@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"nightjar/crypto"
-	"nightjar/repo"
+	"nightjar/repo/keyring"
 )
 
 // keyFileMax is the size in bytes of the largest file that is looked at for keys.
@@ -139,7 +139,7 @@ func (set *Settings) unlock(ctx context.Context, k *crypto.Key, r role) error {
 }
 
 // recoveryKey returns what opens the repository's secrets: what --key names, or else a secret in the --kit; nil if neither is given.
-func (set *Settings) recoveryKey(ctx context.Context, keys *repo.Keyring) (repo.Decrypter, error) {
+func (set *Settings) recoveryKey(ctx context.Context, keys *keyring.Keyring) (keyring.Decrypter, error) {
 	known, err := keys.Recovery()
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (set *Settings) recoveryKey(ctx context.Context, keys *repo.Keyring) (repo.
 			return nil, err
 		}
 	}
-	return repo.Secrets(usable...), nil
+	return keyring.Held(usable...), nil
 }
 
 func notRecovery(name string, known []crypto.Fingerprint) error {

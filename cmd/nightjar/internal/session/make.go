@@ -12,6 +12,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo"
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 )
 
@@ -60,7 +61,7 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 	if err != nil {
 		return nil, err
 	}
-	state := repo.State(stateDir)
+	state := keyring.State(stateDir)
 	if err := set.checkPlace(ctx, place, o.CreateBucket); err != nil {
 		return nil, err
 	}
@@ -97,9 +98,9 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 	}
 	defer func() { closeStore(stored) }()
 	// What this machine must not lose is kept before there is anything to lose it for.
-	var kit *repo.Kit
+	var kit *keyring.Kit
 	var path string
-	ready := func(k *repo.Keyring) error {
+	ready := func(k *keyring.Keyring) error {
 		if err := state.SaveHostKey(k.ID(), keys.hostArmored); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 )
 
@@ -117,11 +118,11 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 			closeStore(stored)
 		}
 	}()
-	keys, err := set.loadKeyring(ctx, stored, place, repo.State(state), need)
+	keys, err := set.loadKeyring(ctx, stored, place, keyring.State(state), need)
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
-	host, recovery, err := set.sessionKeys(ctx, keys, repo.State(state), need)
+	host, recovery, err := set.sessionKeys(ctx, keys, keyring.State(state), need)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +131,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	case need == ReadContent, need == ReadMost && opener != nil:
 		openWith = repo.OpenContent
 	case opener == nil || need == Write:
-		opener = repo.Secrets(host)
+		opener = keyring.Held(host)
 	}
 	limit, err := set.Bucket.cacheLimit()
 	if err != nil {
@@ -167,7 +168,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 }
 
 // sessionKeys returns the keys that are needed. host is unlocked, and nil where recovery does instead.
-func (set *Settings) sessionKeys(ctx context.Context, keys *repo.Keyring, state repo.State, need Access) (host *crypto.Key, recovery repo.Decrypter, err error) {
+func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, state keyring.State, need Access) (host *crypto.Key, recovery keyring.Decrypter, err error) {
 	if need != Write {
 		recovery, err = set.recoveryKey(ctx, keys)
 		if recovery != nil || err != nil {
@@ -196,25 +197,25 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *repo.Keyring, state 
 		return nil, nil, err
 	}
 	if need == ReadContent || need == ReadMost && recovers {
-		recovery = repo.Secrets(host)
+		recovery = keyring.Held(host)
 	}
 	return host, recovery, nil
 }
 
 // loadKeyring reads the repository's keys, believing what is pinned: by --root, the kit, or what this machine remembers.
-func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store.Location, state repo.State, need Access) (*repo.Keyring, error) {
+func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store.Location, state keyring.State, need Access) (*keyring.Keyring, error) {
 	repository, root, err := set.namedRoot()
 	if err != nil {
 		return nil, err
 	}
 	var first bool
-	keys, err := repo.LoadKeyring(ctx, s, func(claimed string) (repo.Pin, error) {
+	keys, err := keyring.Load(ctx, s, func(claimed string) (keyring.Pin, error) {
 		if repository != "" && claimed != repository {
-			return repo.Pin{}, fmt.Errorf("it is repository %s, the recovery kit is of %s: %w", claimed, repository, crypto.ErrIntegrity)
+			return keyring.Pin{}, fmt.Errorf("it is repository %s, the recovery kit is of %s: %w", claimed, repository, crypto.ErrIntegrity)
 		}
 		pin, err := state.Pin(claimed, set.seenAt(place))
-		if errors.Is(err, repo.ErrRollback) && root != "" {
-			pin, err = repo.Pin{}, nil // the user says which one is meant
+		if errors.Is(err, keyring.ErrRollback) && root != "" {
+			pin, err = keyring.Pin{}, nil // the user says which one is meant
 		}
 		if err != nil {
 			return pin, err
@@ -256,7 +257,7 @@ func (set *Settings) namedRoot() (repository string, root crypto.Fingerprint, er
 		if err != nil {
 			return "", "", err
 		}
-		id, fingerprint, ok := repo.KitRoot(content)
+		id, fingerprint, ok := keyring.KitRoot(content)
 		switch {
 		case !isFile || !ok && file == set.Key:
 			continue

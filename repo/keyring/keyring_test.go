@@ -1,4 +1,4 @@
-package repo
+package keyring
 
 import (
 	"bytes"
@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"nightjar/crypto"
+	"nightjar/internal/versioned"
 )
 
 func pinned(p Pin) func(string) (Pin, error) { return func(string) (Pin, error) { return p, nil } }
 
-func TestLoadKeyring(t *testing.T) {
+func TestLoad(t *testing.T) {
 	// Each puts something beside the valid keys/000001.
 	for name, test := range map[string]struct {
 		name    string
@@ -20,55 +21,55 @@ func TestLoadKeyring(t *testing.T) {
 		number  int // that counts in the end
 		invalid string
 	}{
-		"the next number counts": {"keys/000002", func(p *place) []byte { return p.signed(nil, func(*keysRecord) {}) }, 2, ""},
+		"the next number counts": {"keys/000002", func(p *place) []byte { return p.signed(nil, func(*recordJSON) {}) }, 2, ""},
 		"seven digits": {"keys/1000000", func(p *place) []byte {
-			return p.signed(nil, func(k *keysRecord) { k.Number = 1000000 })
+			return p.signed(nil, func(k *recordJSON) { k.Number = 1000000 })
 		}, 1000000, ""},
 		"forged under a root of its own": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *keysRecord) { k.Root = armored(p.t, thiefKey()) })
+			return p.signed(thiefKey(), func(k *recordJSON) { k.Root = armored(p.t, thiefKey()) })
 		}, 1, "root key is"},
 		"forged under the true root": {"keys/000009", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *keysRecord) { k.Number = 9 })
+			return p.signed(thiefKey(), func(k *recordJSON) { k.Number = 9 })
 		}, 1, "unknown key"},
 		"forged of a newer version": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *keysRecord) { k.Version = 99 })
+			return p.signed(thiefKey(), func(k *recordJSON) { k.Version = 99 })
 		}, 1, "unknown key"},
 		"forged of a newer version under a root of its own": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *keysRecord) { k.Version, k.Root = 99, armored(p.t, thiefKey()) })
+			return p.signed(thiefKey(), func(k *recordJSON) { k.Version, k.Root = 99, armored(p.t, thiefKey()) })
 		}, 1, "root key is"},
 		"forged with a feature": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *keysRecord) { k.Features = []string{"x"} })
+			return p.signed(thiefKey(), func(k *recordJSON) { k.Features = []string{"x"} })
 		}, 1, "unknown key"},
 		"of another repository": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *keysRecord) { k.Repository, k.Root = strings.Repeat("ab", 16), armored(p.t, thiefKey()) })
+			return p.signed(thiefKey(), func(k *recordJSON) { k.Repository, k.Root = strings.Repeat("ab", 16), armored(p.t, thiefKey()) })
 		}, 1, "another repository"},
 		"of a repository that climbs out": {"keys/000002", func(p *place) []byte {
-			return p.signed(nil, func(k *keysRecord) { k.Repository = "../../../../etc" })
+			return p.signed(nil, func(k *recordJSON) { k.Repository = "../../../../etc" })
 		}, 1, "malformed"},
 		"renamed":           {"keys/000007", func(p *place) []byte { return p.get("keys/000001") }, 1, "number 1"},
-		"negative number":   {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *keysRecord) { k.Number = -2 }) }, 1, "number -2"},
+		"negative number":   {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Number = -2 }) }, 1, "number -2"},
 		"unsigned":          {"keys/000002", func(p *place) []byte { return []byte(`{"version":0,"number":2}`) }, 1, "000002"},
 		"empty":             {"keys/000002", func(p *place) []byte { return nil }, 1, "000002"},
 		"no JSON":           {"keys/000002", func(p *place) []byte { return signText(p, "{") }, 1, "000002"},
-		"root is no key":    {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *keysRecord) { k.Root = "x" }) }, 1, "root certificate"},
+		"root is no key":    {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Root = "x" }) }, 1, "root certificate"},
 		"config under keys": {"keys/000002", func(p *place) []byte { return p.get("config") }, 1, "000002"},
 		"truncated": {"keys/000002", func(p *place) []byte {
-			b := p.signed(nil, func(*keysRecord) {})
+			b := p.signed(nil, func(*recordJSON) {})
 			return b[:len(b)-1]
 		}, 1, "000002"},
 		"two in one": {"keys/000002", func(p *place) []byte {
-			b := p.signed(nil, func(*keysRecord) {})
+			b := p.signed(nil, func(*recordJSON) {})
 			return append(b, b...)
 		}, 1, "000002"},
 		"many hosts": {"keys/000002", func(p *place) []byte {
-			return p.signed(nil, func(k *keysRecord) { k.Hosts = make([]hostRecord, 10001) })
+			return p.signed(nil, func(k *recordJSON) { k.Hosts = make([]hostJSON, 10001) })
 		}, 1, "out of bounds"},
-		"many keys":     {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *keysRecord) { k.Recovery = make([]string, 65) }) }, 1, "out of bounds"},
-		"no content":    {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *keysRecord) { k.Content = nil }) }, 1, "out of bounds"},
-		"no metadata":   {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *keysRecord) { k.Metadata = nil }) }, 1, "out of bounds"},
+		"many keys":     {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Recovery = make([]string, 65) }) }, 1, "out of bounds"},
+		"no content":    {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Content = nil }) }, 1, "out of bounds"},
+		"no metadata":   {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Metadata = nil }) }, 1, "out of bounds"},
 		"foreign name":  {"keys/readme", func(p *place) []byte { return []byte("hello") }, 1, ""},
-		"short number":  {"keys/2", func(p *place) []byte { return p.signed(nil, func(*keysRecord) {}) }, 1, ""},
-		"number zero":   {"keys/000000", func(p *place) []byte { return p.signed(nil, func(k *keysRecord) { k.Number = 0 }) }, 1, ""},
+		"short number":  {"keys/2", func(p *place) []byte { return p.signed(nil, func(*recordJSON) {}) }, 1, ""},
+		"number zero":   {"keys/000000", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Number = 0 }) }, 1, ""},
 		"larger number": {"keys/99999999999999999999999", func(p *place) []byte { return []byte("x") }, 1, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +85,7 @@ func TestLoadKeyring(t *testing.T) {
 				"a kit's user": pinned(Pin{Root: p.keys.Pin().Root}),
 			} {
 				var invalid []error
-				k, err := LoadKeyring(t.Context(), p.memory, pin, func(err error) { invalid = append(invalid, err) })
+				k, err := Load(t.Context(), p.memory, pin, func(err error) { invalid = append(invalid, err) })
 				if err != nil {
 					t.Errorf("%s: %v", who, err)
 					continue
@@ -107,7 +108,7 @@ func TestLoadKeyring(t *testing.T) {
 }
 
 func signText(p *place, text string) []byte {
-	root, _, _ := p.secrets()
+	root := p.root
 	b, err := crypto.Sign(root, []byte(text), crypto.Binding{Repository: p.keys.ID(), Kind: "keys/000002"}, noon)
 	if err != nil {
 		p.t.Fatal(err)
@@ -115,7 +116,7 @@ func signText(p *place, text string) []byte {
 	return b
 }
 
-func TestLoadKeyringFails(t *testing.T) {
+func TestLoadFails(t *testing.T) {
 	own := otherPlace(t).keys.Pin()
 	for name, test := range map[string]struct {
 		change func(p *place)
@@ -128,16 +129,16 @@ func TestLoadKeyringFails(t *testing.T) {
 		"another root":    {nil, func(*place) func(string) (Pin, error) { return pinned(own) }, crypto.ErrIntegrity, "root key is"},
 		"older than seen": {nil, func(p *place) func(string) (Pin, error) { return pinned(Pin{p.keys.Pin().Root, 2}) }, ErrRollback, "number 2 was seen before"},
 		"older than seen, beside a forged one": {func(p *place) {
-			p.put("keys/000005", p.signed(thiefKey(), func(k *keysRecord) { k.Number = 5 }))
+			p.put("keys/000005", p.signed(thiefKey(), func(k *recordJSON) { k.Number = 5 }))
 		}, func(p *place) func(string) (Pin, error) { return pinned(Pin{p.keys.Pin().Root, 2}) }, ErrRollback, "number 2 was seen before"},
 		"newer version": {func(p *place) {
-			p.put("keys/000002", p.signed(nil, func(k *keysRecord) { k.Version = 1 }))
-		}, nil, ErrVersion, "version 1"},
+			p.put("keys/000002", p.signed(nil, func(k *recordJSON) { k.Version = 1 }))
+		}, nil, versioned.ErrNewer, "version 1"},
 		"unknown feature": {func(p *place) {
-			p.put("keys/000002", p.signed(nil, func(k *keysRecord) { k.Features = []string{"teleport"} }))
-		}, nil, ErrVersion, "teleport"},
+			p.put("keys/000002", p.signed(nil, func(k *recordJSON) { k.Features = []string{"teleport"} }))
+		}, nil, versioned.ErrNewer, "teleport"},
 		"only a forged one": {func(p *place) {
-			p.put("keys/000001", p.signed(thiefKey(), func(k *keysRecord) { k.Number = 1 }))
+			p.put("keys/000001", p.signed(thiefKey(), func(k *recordJSON) { k.Number = 1 }))
 		}, nil, crypto.ErrIntegrity, "keys/000001"},
 		"pin cannot be read": {nil, func(*place) func(string) (Pin, error) {
 			return func(string) (Pin, error) { return Pin{}, errFault }
@@ -153,7 +154,7 @@ func TestLoadKeyringFails(t *testing.T) {
 				test.change(p)
 			}
 			before := everything(t, p.memory)
-			k, err := LoadKeyring(t.Context(), p.memory, pin, func(error) {})
+			k, err := Load(t.Context(), p.memory, pin, func(error) {})
 			wantError(t, err, test.target, test.text)
 			if k != nil {
 				t.Error("a keyring came with the error")
@@ -163,38 +164,31 @@ func TestLoadKeyringFails(t *testing.T) {
 	}
 }
 
-func (p *place) delete(name string) {
-	p.t.Helper()
-	if err := p.memory.Delete(p.t.Context(), name); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func TestReadKeyringRefusesEveryFlip(t *testing.T) {
+func TestReadRefusesEveryFlip(t *testing.T) {
 	p := newPlace(t)
 	object := p.get("keys/000001")
 	step := max(len(object)/300, 1)
 	for i := 0; i < len(object); i += step {
 		bad := bytes.Clone(object)
 		bad[i] ^= 1 << (i % 8)
-		if _, err := ReadKeyring(bad, pinned(p.keys.Pin())); err == nil {
+		if _, err := Read(bad, pinned(p.keys.Pin())); err == nil {
 			t.Errorf("flipped byte %d of %d is not seen", i, len(object))
 		}
 	}
 	for _, n := range []int{0, 1, 15, 16, len(object) / 2, len(object) - 1} {
-		_, err := ReadKeyring(object[:n], pinned(p.keys.Pin()))
+		_, err := Read(object[:n], pinned(p.keys.Pin()))
 		wantError(t, err, crypto.ErrIntegrity, "")
 	}
 }
 
 // Before the signature is checked nothing is decoded that grows beyond what was sent.
-func TestReadKeyringHostileCounts(t *testing.T) {
+func TestReadHostileCounts(t *testing.T) {
 	p := newPlace(t)
 	text := fmt.Sprintf(`{"version":0,"number":2,"repository":%q,"root":%q,"hosts":[%s{}]}`, p.keys.ID(), "x", strings.Repeat("{},", 1<<20))
 	object := signText(p, text)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := ReadKeyring(object, pinned(p.keys.Pin())); err == nil {
+	if _, err := Read(object, pinned(p.keys.Pin())); err == nil {
 		t.Error("it was read")
 	}
 	runtime.ReadMemStats(&after)
@@ -204,16 +198,16 @@ func TestReadKeyringHostileCounts(t *testing.T) {
 	}
 }
 
-func FuzzReadKeyring(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	p := newPlace(f)
 	f.Add(p.get("keys/000001"))
-	f.Add(p.signed(nil, func(k *keysRecord) { k.Version = 1 }))
-	f.Add(p.signed(nil, func(k *keysRecord) { k.Features = []string{"x"} }))
+	f.Add(p.signed(nil, func(k *recordJSON) { k.Version = 1 }))
+	f.Add(p.signed(nil, func(k *recordJSON) { k.Features = []string{"x"} }))
 	f.Add(signText(p, `{"version":0,"number":2,"repository":"../..","root":"x"}`))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, object []byte) {
 		for _, pin := range []Pin{{}, p.keys.Pin()} {
-			k, err := ReadKeyring(object, pinned(pin))
+			k, err := Read(object, pinned(pin))
 			if err != nil {
 				continue
 			}
@@ -224,10 +218,10 @@ func FuzzReadKeyring(f *testing.F) {
 	})
 }
 
-// FuzzKeysRecord has the root sign anything: what is signed must not bring the program down either.
-func FuzzKeysRecord(f *testing.F) {
+// FuzzRecord has the root sign anything: what is signed must not bring the program down either.
+func FuzzRecord(f *testing.F) {
 	p := newPlace(f)
-	root, _, _ := p.secrets()
+	root := p.root
 	first, err := crypto.PeekUnverified(p.get("keys/000001"))
 	if err != nil {
 		f.Fatal(err)
@@ -241,15 +235,15 @@ func FuzzKeysRecord(f *testing.F) {
 		if err != nil {
 			t.Skip()
 		}
-		k, err := ReadKeyring(object, noPin)
+		k, err := Read(object, noPin)
 		if err != nil {
 			return
 		}
 		// Errors are welcome, panics are not.
 		_, _ = k.Recovery()
 		_, _ = k.HostName(hostKey().Fingerprint())
-		_, _ = k.signers()
-		_, _ = k.contentKey()
-		_, _ = k.metadataKey()
+		_, _ = k.Signers()
+		_, _ = k.ContentKey()
+		_, _ = k.MetadataKey()
 	})
 }

@@ -1,4 +1,4 @@
-package repo
+package keyring
 
 import (
 	"bytes"
@@ -12,6 +12,11 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/store"
+)
+
+const (
+	configName = "config"
+	configMax  = 1 << 20
 )
 
 //go:embed kit.txt
@@ -44,7 +49,7 @@ func (k *Keyring) Kit(ctx context.Context, s store.Store, url string, secret []b
 	return &Kit{
 		URL: url, Repository: k.ID(), Root: k.root.Fingerprint(), Recovery: recovery,
 		Secret: strings.TrimSpace(string(secret)), Protected: protected,
-		RootKey: strings.TrimSpace(k.record.Root), Config64: wrap64(config), Keys64: wrap64(k.object), KeysName: keysName(k.record.Number),
+		RootKey: strings.TrimSpace(k.record.Root), Config64: wrap64(config), Keys64: wrap64(k.object), KeysName: Name(k.record.Number),
 	}, nil
 }
 

@@ -1,4 +1,11 @@
-package repo
+// Package keyring is who may do what in a repository: the objects keys/NNNNNN, what a host remembers of them, and the recovery kit.
+//
+// A Keyring is one such object that was verified: it names the root, the recovery keys and the hosts with their roles, and holds the
+// repository's secret keys, sealed to those. Everything else is believed because a Keyring says who may have signed it.
+//
+// Invariant: nothing in a keys object is believed before its signature is checked by the root that is pinned. The package
+// stores nothing but State, and knows of no other object's content. doc/format.md, section 3, is the format.
+package keyring
 
 import (
 	"context"
@@ -7,33 +14,20 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
 	"nightjar/crypto"
-	"nightjar/repo/record"
+	"nightjar/internal/versioned"
 	"nightjar/repo/store"
 )
 
-const (
-	keysMax       = 16 << 20
-	hostsMax      = 10_000
-	recoveryMax   = 64
-	keysPrefix    = "keys/"
-	graceAtFirst  = 7 * 24 * time.Hour
-	roleBackup    = "backup"
-	rolePrune     = "prune"
-	keysNameWidth = 6
+// Errors that callers branch on.
+var (
+	ErrNoRepository = errors.New("not a nightjar repository")
+	// ErrRollback says that the store shows older keys than were seen before, or another repository: somebody put it back.
+	ErrRollback = fmt.Errorf("the store shows something older or other than before: %w", crypto.ErrIntegrity)
 )
-
-// ErrRollback says that the store shows older keys than were seen before, or another repository: somebody put it back.
-var ErrRollback = fmt.Errorf("the store shows something older or other than before: %w", crypto.ErrIntegrity)
-
-// A Decrypter opens a small armored message with a secret that it holds: a key at hand, or the user's GnuPG.
-type Decrypter interface {
-	Decrypt(ctx context.Context, armored []byte) ([]byte, error)
-}
 
 // A Pin is what a host remembers of a repository. The zero value is nothing.
 type Pin struct {
@@ -43,57 +37,17 @@ type Pin struct {
 
 // A Keyring is the keys/N in force: who may do what.
 type Keyring struct {
-	record keysRecord
+	record recordJSON
 	root   *crypto.Key
-	object []byte
+	object []byte // as it is stored
 }
 
-type keysRecord struct {
-	Version        int          `json:"version"`
-	Number         int          `json:"number"`
-	Repository     string       `json:"repository"`
-	Features       []string     `json:"features"`
-	Root           string       `json:"root"`
-	Content        []sealKey    `json:"content"`
-	Metadata       []sealKey    `json:"metadata"`
-	Recovery       []string     `json:"recovery"`
-	Hosts          []hostRecord `json:"hosts"`
-	Grace          int64        `json:"grace"`
-	Secrets        string       `json:"secrets"`
-	MetadataSecret string       `json:"metadata_secret"`
-}
-
-type sealKey struct {
-	Certificate string     `json:"certificate"`
-	Retired     *time.Time `json:"retired,omitempty"`
-}
-
-type hostRecord struct {
-	Name         string              `json:"name"`
-	Roles        []string            `json:"roles"`
-	Certificates []certificateRecord `json:"certificates"`
-}
-
-type certificateRecord struct {
-	Certificate string     `json:"certificate"`
-	From        *time.Time `json:"from,omitempty"`
-	Until       *time.Time `json:"until,omitempty"`
-	Compromised bool       `json:"compromised,omitempty"`
-}
-
-func keysName(number int) string { return fmt.Sprintf("%s%0*d", keysPrefix, keysNameWidth, number) }
-
-func keysNumber(name string) (int, bool) {
-	n, err := strconv.Atoi(strings.TrimPrefix(name, keysPrefix))
-	return n, err == nil && n > 0 && keysName(n) == name
-}
-
-// LoadKeyring reads the newest valid keys of the repository in the store. pin is asked what is remembered of the repository that the store claims to hold; with
+// Load reads the newest valid keys of the repository in the store. pin is asked what is remembered of the repository that the store claims to hold; with
 // a zero Pin the first root shown is believed, and the caller has to remember it. invalid is told of keys that are passed over.
-func LoadKeyring(ctx context.Context, s store.Store, pin func(repository string) (Pin, error), invalid func(error)) (*Keyring, error) {
+func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, error), invalid func(error)) (*Keyring, error) {
 	var found []store.Info
-	err := s.List(ctx, keysPrefix, func(i store.Info) error {
-		if _, ok := keysNumber(i.Name); ok {
+	err := s.List(ctx, prefix, func(i store.Info) error {
+		if _, ok := Number(i.Name); ok {
 			found = append(found, i)
 		}
 		return nil
@@ -105,8 +59,8 @@ func LoadKeyring(ctx context.Context, s store.Store, pin func(repository string)
 		return nil, ErrNoRepository
 	}
 	sort.Slice(found, func(a, b int) bool { // numbers may have more than six digits
-		na, _ := keysNumber(found[a].Name)
-		nb, _ := keysNumber(found[b].Name)
+		na, _ := Number(found[a].Name)
+		nb, _ := Number(found[b].Name)
 		return na > nb
 	})
 	// Nobody can replace the lowest number, but a thief of write credentials can add a higher one: so without a pin, the lowest names the root.
@@ -115,11 +69,11 @@ func LoadKeyring(ctx context.Context, s store.Store, pin func(repository string)
 		if err != nil || p.Root != "" {
 			return p, err
 		}
-		object, err := store.ReadAll(ctx, s, found[len(found)-1].Name, keysMax)
+		object, err := store.ReadAll(ctx, s, found[len(found)-1].Name, objectMax)
 		if err != nil {
 			return p, fmt.Errorf("read %s: %w", found[len(found)-1].Name, err)
 		}
-		first, err := ReadKeyring(object, pin)
+		first, err := Read(object, pin)
 		if err != nil {
 			return p, fmt.Errorf("read %s: %w", found[len(found)-1].Name, err)
 		}
@@ -127,20 +81,20 @@ func LoadKeyring(ctx context.Context, s store.Store, pin func(repository string)
 	}
 	var problems []error
 	for _, info := range found {
-		object, err := store.ReadAll(ctx, s, info.Name, keysMax)
-		if errors.Is(err, ErrUnavailable) {
+		object, err := store.ReadAll(ctx, s, info.Name, objectMax)
+		if errors.Is(err, store.ErrUnavailable) {
 			return nil, fmt.Errorf("read %s: %w", info.Name, err)
 		}
 		if err == nil {
 			var k *Keyring
-			if k, err = ReadKeyring(object, root); err == nil && keysName(k.record.Number) != info.Name {
+			if k, err = Read(object, root); err == nil && Name(k.record.Number) != info.Name {
 				err = fmt.Errorf("it says that it is number %d: %w", k.record.Number, crypto.ErrIntegrity)
 			}
 			if err == nil {
 				return k, nil
 			}
 		}
-		if errors.Is(err, ErrVersion) { // the root's word: what is older does not count any more
+		if errors.Is(err, versioned.ErrNewer) { // the root's word: what is older does not count any more
 			return nil, fmt.Errorf("read %s: %w", info.Name, err)
 		}
 		problems = append(problems, fmt.Errorf("read %s: %w", info.Name, err))
@@ -149,8 +103,8 @@ func LoadKeyring(ctx context.Context, s store.Store, pin func(repository string)
 	return nil, fmt.Errorf("no valid keys: %w", errors.Join(problems...))
 }
 
-// ReadKeyring verifies one keys object.
-func ReadKeyring(object []byte, pin func(repository string) (Pin, error)) (*Keyring, error) {
+// Read verifies one keys object.
+func Read(object []byte, pin func(repository string) (Pin, error)) (*Keyring, error) {
 	claim, err := crypto.PeekUnverified(object)
 	if err != nil {
 		return nil, err
@@ -182,24 +136,24 @@ func ReadKeyring(object []byte, pin func(repository string) (Pin, error)) (*Keyr
 	if pinned.Root != "" && root.Fingerprint() != pinned.Root {
 		return nil, fmt.Errorf("root key is %s, not %s: %w", root.Fingerprint(), pinned.Root, crypto.ErrIntegrity)
 	}
-	b := crypto.Binding{Repository: head.Repository, Kind: keysName(head.Number), Version: head.Version}
+	b := crypto.Binding{Repository: head.Repository, Kind: Name(head.Number), Version: head.Version}
 	if _, err := crypto.Verify(object, []crypto.Signer{{Key: root}}, b, time.Time{}); err != nil {
 		return nil, err
 	}
-	var read keysRecord
-	if err := record.Decode(claim, &read); err != nil {
+	var r recordJSON
+	if err := versioned.Parse(claim, &r); err != nil {
 		return nil, err
 	}
-	if read.Number < pinned.Number {
+	if r.Number < pinned.Number {
 		return nil, fmt.Errorf("number %d was seen before: %w", pinned.Number, ErrRollback)
 	}
-	if len(read.Features) > 0 {
-		return nil, fmt.Errorf("required feature %q: %w", read.Features[0], ErrVersion)
+	if len(r.Features) > 0 {
+		return nil, fmt.Errorf("required feature %q: %w", r.Features[0], versioned.ErrNewer)
 	}
-	if len(read.Hosts) > hostsMax || len(read.Recovery) > recoveryMax || len(read.Content) == 0 || len(read.Metadata) == 0 {
+	if len(r.Hosts) > hostsMax || len(r.Recovery) > recoveryMax || len(r.Content) == 0 || len(r.Metadata) == 0 {
 		return nil, errors.New("counts are out of bounds")
 	}
-	return &Keyring{record: read, root: root, object: object}, nil
+	return &Keyring{record: r, root: root, object: object}, nil
 }
 
 // checkID refuses what is no repository id: it becomes the name of folders.
@@ -212,6 +166,15 @@ func checkID(repository string) error {
 
 // ID returns the repository's id, 32 hex digits.
 func (k *Keyring) ID() string { return k.record.Repository }
+
+// Root returns the root's certificate.
+func (k *Keyring) Root() *crypto.Key { return k.root }
+
+// Grace returns how long what prune condemned is kept.
+func (k *Keyring) Grace() time.Duration { return time.Duration(k.record.Grace) * time.Second }
+
+// Object returns the keyring as it is stored.
+func (k *Keyring) Object() (name string, object []byte) { return Name(k.record.Number), k.object }
 
 // Pin returns what to remember.
 func (k *Keyring) Pin() Pin { return Pin{Root: k.root.Fingerprint(), Number: k.record.Number} }
@@ -230,10 +193,10 @@ func (k *Keyring) Recovery() ([]crypto.Fingerprint, error) {
 }
 
 // HostName returns the name under which the key's owner is enrolled.
-func (k *Keyring) HostName(f crypto.Fingerprint) (string, error) { return k.hostOf(f, "", time.Time{}) }
+func (k *Keyring) HostName(f crypto.Fingerprint) (string, error) { return k.Host(f, "", time.Time{}) }
 
-// hostOf returns the name of the host whose unmarked certificate f is, if it has the role and the certificate counts at that time (zero: ever).
-func (k *Keyring) hostOf(f crypto.Fingerprint, role string, at time.Time) (string, error) {
+// Host returns the name of the host whose unmarked certificate f is, if it has the role (empty: any) and the certificate counts at that time (zero: ever).
+func (k *Keyring) Host(f crypto.Fingerprint, role Role, at time.Time) (string, error) {
 	for _, h := range k.record.Hosts {
 		for _, c := range h.Certificates {
 			key, err := crypto.ReadKey([]byte(c.Certificate))
@@ -255,17 +218,10 @@ func (k *Keyring) hostOf(f crypto.Fingerprint, role string, at time.Time) (strin
 	return "", fmt.Errorf("key %s is not enrolled in the repository: %w", f, crypto.ErrNoKey)
 }
 
-func (h *hostRecord) has(role string) bool {
-	for _, have := range h.Roles {
-		if have == role {
-			return true
-		}
-	}
-	return role == ""
-}
+func (h *hostJSON) has(role Role) bool { return role == "" || slices.Contains(h.Roles, role) }
 
-// signers returns who may have signed objects: all hosts' unmarked certificates, and the root. With names, only those hosts'.
-func (k *Keyring) signers(names ...string) ([]crypto.Signer, error) {
+// Signers returns who may have signed objects: all hosts' unmarked certificates, and the root. With names, only those hosts'.
+func (k *Keyring) Signers(names ...string) ([]crypto.Signer, error) {
 	out := []crypto.Signer{{Key: k.root}}
 	for _, h := range k.record.Hosts {
 		if len(names) > 0 && !slices.Contains(names, h.Name) {
@@ -292,11 +248,14 @@ func (k *Keyring) signers(names ...string) ([]crypto.Signer, error) {
 	return out, nil
 }
 
-func (k *Keyring) metadataKey() (*crypto.Key, error) { return current("metadata", k.record.Metadata) }
-func (k *Keyring) contentKey() (*crypto.Key, error)  { return current("content", k.record.Content) }
+// MetadataKey returns the certificate to which metadata is sealed now.
+func (k *Keyring) MetadataKey() (*crypto.Key, error) { return current("metadata", k.record.Metadata) }
+
+// ContentKey returns the certificate to which content is sealed now.
+func (k *Keyring) ContentKey() (*crypto.Key, error) { return current("content", k.record.Content) }
 
 // current returns the first key that is not retired.
-func current(what string, keys []sealKey) (*crypto.Key, error) {
+func current(what string, keys []sealJSON) (*crypto.Key, error) {
 	for _, k := range keys {
 		if k.Retired == nil {
 			key, err := crypto.ReadKey([]byte(k.Certificate))
@@ -307,23 +266,4 @@ func current(what string, keys []sealKey) (*crypto.Key, error) {
 		}
 	}
 	return nil, fmt.Errorf("no %s key is in force: %w", what, crypto.ErrNoKey)
-}
-
-// signKeys makes the object of a keys record.
-func signKeys(record keysRecord, root *crypto.Key, now time.Time) ([]byte, error) {
-	content, err := json.MarshalIndent(record, "", " ")
-	if err != nil {
-		return nil, fmt.Errorf("encode keys: %w", err)
-	}
-	b := crypto.Binding{Repository: record.Repository, Kind: keysName(record.Number), Version: record.Version}
-	return crypto.Sign(root, append(content, '\n'), b, now)
-}
-
-// Secrets returns a Decrypter that holds keys.
-func Secrets(keys ...*crypto.Key) Decrypter { return heldKeys{crypto.NewOpener(keys...)} }
-
-type heldKeys struct{ opener *crypto.Opener }
-
-func (h heldKeys) Decrypt(_ context.Context, armored []byte) ([]byte, error) {
-	return h.opener.Decrypt(armored)
 }

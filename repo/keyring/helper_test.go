@@ -71,9 +71,9 @@ func (f founded) place(t testing.TB) *place {
 }
 
 // signed returns the next keys object as change makes it, signed by signer or else the root.
-func (p *place) signed(signer *crypto.Key, change func(*recordJSON)) []byte {
+func (p *place) signed(signer *crypto.Key, change func(*contents)) []byte {
 	p.t.Helper()
-	r := p.keys.record
+	r := p.keys.contents
 	r.Number++
 	change(&r)
 	if signer == nil {
@@ -84,11 +84,11 @@ func (p *place) signed(signer *crypto.Key, change func(*recordJSON)) []byte {
 
 func armored(t testing.TB, key *crypto.Key) string {
 	t.Helper()
-	text, err := armor(key)
+	text, err := key.ArmorPublic()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return text
+	return string(text)
 }
 
 func noPin(string) (Pin, error) { return Pin{}, nil }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
 	"nightjar/repo/record"
@@ -76,6 +77,9 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		if x.Err == nil {
 			x.Err = versioned.Parse(x.Content, &a)
 		}
+		if x.Err == nil {
+			x.Err = r.checkHost(&a, x.Signer)
+		}
 		switch {
 		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive
 			return x.Err
@@ -99,6 +103,15 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		return all[i].ID < all[j].ID
 	})
 	return all, nil
+}
+
+// checkHost refuses an archive that one host has signed in another's name.
+func (r *Repository) checkHost(a *Archive, signer crypto.Fingerprint) error {
+	host, err := r.keys.HostName(signer)
+	if err == nil && host != a.Host {
+		err = fmt.Errorf("it says that it is of host %q, and host %q has signed it: %w", a.Host, host, crypto.ErrIntegrity)
+	}
+	return err
 }
 
 // A Selection narrows archives down. Zero fields select everything.
@@ -174,7 +187,7 @@ func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, er
 	if err != nil {
 		return 0, fmt.Errorf("encode archive: %w", err)
 	}
-	info, err := r.putRecord(ctx, "archive", content)
+	info, err := r.putRecord(ctx, r.host, "archive", content)
 	if err != nil {
 		return 0, err
 	}

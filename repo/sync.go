@@ -32,7 +32,7 @@ func (r *Repository) SyncIndex(ctx context.Context) error {
 	}
 	// The cache may know objects of signers that have lost their trust since.
 	valid := map[string]bool{}
-	for _, s := range r.signers {
+	for _, s := range r.signers["index"] {
 		valid[string(s.Key.Fingerprint())] = true
 	}
 	signer := map[index.ObjectID]string{}

@@ -14,7 +14,6 @@ import (
 	"nightjar/chunk/delta"
 	"nightjar/internal/lru"
 	"nightjar/repo/index"
-	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -43,6 +42,7 @@ type Sent struct {
 type Writer struct {
 	Sent    *Sent
 	r       *Repository
+	self    string // the name of this host
 	ctx     context.Context
 	fail    context.CancelCauseFunc
 	trusted func(signer string) bool
@@ -71,7 +71,7 @@ type Writer struct {
 	}
 }
 
-// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; times, view and trust are filled in here.
+// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, view and trust are filled in here.
 // When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed.
 func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
 	if r.host == nil {
@@ -126,12 +126,12 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	archive.Version, archive.Trusted, archive.Views = FormatVersion, names, []time.Time{now.UTC()}
+	archive.Version, archive.Host, archive.Trusted, archive.Views = FormatVersion, w.self, names, []time.Time{now.UTC()}
 	if archive.Time, err = storeTime(ctx, r.store, r.options); err != nil {
 		return nil, err
 	}
 	archive.Time = archive.Time.UTC()
-	if grace := r.keys.Grace(); archive.Time.Sub(w.unindexed.view) > grace {
+	if grace := r.keys.Grace(archive.Time); archive.Time.Sub(w.unindexed.view) > grace {
 		return nil, fmt.Errorf("commit: the run took more than the grace period of %s, and what it refers to may be gone", grace)
 	}
 	size, err := r.putArchive(ctx, archive)
@@ -152,16 +152,15 @@ func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error)
 
 // trust sets whose index objects count in this run, which begins now.
 func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
-	self, err := w.r.keys.Host(w.r.host.Fingerprint(), keyring.Backup, now)
-	if err != nil {
+	host := w.r.host.Fingerprint()
+	if err := w.r.keys.MayWrite(host, "archive", now); err != nil {
 		return nil, err
 	}
-	signers, err := w.r.keys.Signers(append([]string{self}, w.r.options.Trust...)...)
-	if err != nil {
+	if w.self, err = w.r.keys.HostName(host); err != nil {
 		return nil, err
 	}
 	trusted := map[string]bool{}
-	for _, s := range signers {
+	for _, s := range w.r.keys.Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
 		if f := string(s.Key.Fingerprint()); !trusted[f] {
 			trusted[f] = true
 			fingerprints = append(fingerprints, f)
@@ -311,7 +310,7 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		return fmt.Errorf("index what was stored: %w", err)
 	}
 	object := index.Object{Time: now, Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
-	info, err := w.r.putRecord(ctx, "index", object.Append(nil))
+	info, err := w.r.putRecord(ctx, w.r.host, "index", object.Append(nil))
 	if err != nil {
 		return err
 	}

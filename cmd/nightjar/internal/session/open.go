@@ -56,18 +56,15 @@ func (s *Session) Folders() []string {
 	return []string{s.Cache}
 }
 
-// Previous returns the newest archive of a job that this host signed itself, nil if there is none.
-func (s *Session) Previous(ctx context.Context, host string, job repo.Text) (*repo.Archive, error) {
+// Previous returns this host's newest archive of a job, nil if there is none.
+func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, error) {
 	all, err := s.Archives(ctx, func(name string, err error) { s.warn(fmt.Errorf("pass over %s: %w", name, err)) })
 	if err != nil {
 		return nil, err
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		p := &all[i]
-		if p.Host != host || p.Job != job || p.Late() {
-			continue
-		}
-		if name, err := s.Keys().HostName(crypto.Fingerprint(p.Signer)); err == nil && name == s.Host {
+		if p.Host == s.Host && p.Job == job && !p.Late() {
 			return p, nil
 		}
 	}
@@ -175,10 +172,7 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 			return nil, recovery, err
 		}
 	}
-	known, err := keys.Recovery()
-	if err != nil {
-		return nil, nil, err
-	}
+	known := keys.Recovery()
 	host, err = state.HostKey(keys.ID())
 	if errors.Is(err, crypto.ErrNoKey) {
 		err = Hinted{fmt.Errorf("this machine has no key of repository %s: %w", keys.ID(), err), needsRecovery(known)}

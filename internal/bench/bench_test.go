@@ -76,6 +76,10 @@ func TestRun(t *testing.T) {
 			[]string{`^restic +second night .*  ok$`, `^nightjar +restore .*  identical$`, `^dump +second night: added, of duplicity's +- +<= 1.00  not judged`},
 		},
 		{
+			"stream", copier, "stream", copier, "",
+			[]string{`^floor +save .*  \d+ MB/s$`, `^nightjar +save .* 2000000 +2000000  \d+ MB/s$`, `^restic +print .*  identical$`, `^compress +\d+$`, `^stream +rate, of the slowest stage's \(.*\) +\d+ % +>= 60 %  `},
+		},
+		{
 			"loses a file", copier + "[ $1 != restore ] || rm \"$last\"/var/new/000.txt\n", "tree", "", "1 steps failed",
 			[]string{`^nightjar +restore .*  2 DIFFER, first var/new has time`, `^tree +full restore: peak +- .*  not judged: restore of nightjar failed$`},
 		},
@@ -83,10 +87,22 @@ func TestRun(t *testing.T) {
 			"fails", copier + "[ $1 != backup ] || { echo no space >&2; exit 3; }\n", "tree", copier, "3 steps failed",
 			[]string{`^nightjar +first .*  FAILED \(exit 3: no space\)$`, `^nightjar +restore .* identical$`, `^ +first .* FAILED: not to be compared$`},
 		},
+		{
+			"prints something else", copier + "[ $1 != cat ] || echo\n", "stream", "", "1 steps failed",
+			[]string{`^nightjar +print .*  DIFFERS: 1 bytes too many$`},
+		},
+		{
+			"reads a part of the stream", "#!/bin/sh\n[ $1 != backup ] || exec head -c 1000 >/dev/null\n", "stream", "", "2 steps failed",
+			[]string{`^nightjar +save .*  FAILED \(.*broken pipe\)$`, `^nightjar +print .*  DIFFERS: ends after 0 bytes$`},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			o := options{scale: 0.001, seed: 1, dir: t.TempDir(), only: []string{c.only}, nightjar: program(t, c.script)}
+			o.sample, o.stageTime = 1<<20, time.Millisecond
+			if c.only == "stream" {
+				o.scale = 0.0001
+			}
 			if c.beside != "" {
 				o.restic = program(t, c.beside)
 			}

@@ -5,6 +5,7 @@
 //	           with the floors that no tool gets under (reading the tree, copying it)
 //	database   one large file of which scattered pages change, for thirty nights
 //	dump       an SQL dump of which some rows change
+//	stream     one long stream through standard input, and the rate of each stage by itself
 //
 //	go run ./internal/bench -scale 0.1 -dir DIR -only tree,dump
 //
@@ -27,21 +28,24 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 type options struct {
-	scale  float64
-	seed   uint64
-	dir    string
-	only   []string // names of works; empty: all
-	settle func()   // called before each step: what the last one left to write is not the next one's; nil: nothing
-	keep   bool
+	scale     float64
+	seed      uint64
+	dir       string
+	only      []string      // names of works; empty: all
+	sample    int64         // bytes of the stream that each of its stages works on
+	stageTime time.Duration // how long
+	settle    func()        // called before each step: what the last one left to write is not the next one's; nil: nothing
+	keep      bool
 	// Programs. Without nightjar, it is built from this tree; the others are left out.
 	nightjar, restic, borg, duplicity string
 }
 
 const scaleHelp = "`fraction` of the full works: of 174,531 files with 5.08 GB, of a database file of 1 GiB and " +
-	"2,000 changed pages a night (always 30 nights), of an SQL dump of 300 MB; " +
+	"2,000 changed pages a night (always 30 nights), of an SQL dump of 300 MB, and of a stream of 20 GB; " +
 	"bounds in bytes of the repository scale too, ratios and memory do not. 1 needs 30 GB of disk"
 
 func main() {
@@ -49,7 +53,7 @@ func main() {
 		measureChild(os.Args[2:])
 		return
 	}
-	o := options{settle: syscall.Sync}
+	o := options{sample: 256 << 20, stageTime: 3 * time.Second, settle: syscall.Sync}
 	flag.Float64Var(&o.scale, "scale", 0.1, scaleHelp)
 	flag.Uint64Var(&o.seed, "seed", 1, "what names and contents follow from")
 	flag.StringVar(&o.dir, "dir", "", "an empty or new `folder` for sources and repositories (required)")

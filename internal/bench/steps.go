@@ -38,6 +38,7 @@ var works = []struct {
 	{"tree", (*work).tree},
 	{"database", (*work).database},
 	{"dump", (*work).dump},
+	{"stream", (*work).stream},
 }
 
 func workNames() []string {

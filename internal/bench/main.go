@@ -11,8 +11,9 @@
 //
 // All steps run on a warm page cache and after a sync; what a step costs is what the kernel says of the
 // finished process and its children. Whatever is restored is compared with its source. Nothing is
-// written outside DIR. It measures once: on a busy machine, measure again. A requirement that is
-// missed is a line that says so; a step that fails makes the command fail.
+// written outside DIR. It measures once, but for the short restores that are compared with each other: on
+// a busy machine, measure again. A requirement that is missed is a line that says so; a step that fails
+// makes the command fail.
 package main
 
 import (

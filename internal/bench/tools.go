@@ -83,15 +83,15 @@ func borg(program, dir string) tool {
 func duplicity(program, dir, keyring, fingerprint string) tool {
 	at := func(name string) string { return filepath.Join(dir, "duplicity."+name) }
 	common := []string{"--archive-dir", at("archive"), "--name", "bench", "--encrypt-key", fingerprint}
-	command := func(args ...string) []string { return append(append([]string{program}, args...), common...) }
+	with := func(args ...string) []string { return append(append([]string{program}, args...), common...) }
 	return tool{
 		name: "duplicity",
 		repo: at("repo"),
 		env:  []string{"GNUPGHOME=" + keyring, "PASSPHRASE="},
 		backup: func(_, source string) []string {
-			return command(source, "file://"+at("repo"), "--sign-key", fingerprint)
+			return with(source, "file://"+at("repo"), "--sign-key", fingerprint)
 		},
-		restore: func(_, target string) []string { return command("restore", "file://"+at("repo"), target, "--force") },
+		restore: func(_, target string) []string { return with("restore", "file://"+at("repo"), target, "--force") },
 		seconds: true,
 	}
 }

@@ -58,6 +58,8 @@ type Archive struct {
 	ID     string    `json:"-"` // the hash in its name
 	Stored time.Time `json:"-"` // when, by the store's clock
 	Signer string    `json:"-"` // fingerprint
+
+	Forgotten time.Time `json:"-"` // when retention gave it up, for whoever looked that up; zero: it did not
 }
 
 // Root names the tree that holds the root directory.
@@ -147,12 +149,12 @@ func (a *Archive) hasTags(want []string) bool {
 	return true
 }
 
-// Find returns the archive that name stands for: "latest", the newest that is not late, or at least eight digits of an id.
+// Find returns the archive that name stands for: "latest", the newest that is not late and was not given up, or at least eight digits of an id.
 // archives are in order of time.
 func Find(archives []Archive, name string) (*Archive, error) {
 	if name == "latest" {
 		for i := len(archives) - 1; i >= 0; i-- {
-			if !archives[i].Late() {
+			if !archives[i].Late() && archives[i].Forgotten.IsZero() {
 				return &archives[i], nil
 			}
 		}

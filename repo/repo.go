@@ -268,10 +268,10 @@ func (r *Repository) record(ctx context.Context, info store.Info) (content []byt
 	return content, opened, nil
 }
 
-// recordObject returns a record as it is stored. Every run reads all archives, so they are kept on this machine; an index object is read once.
+// recordObject returns a record as it is stored. Many runs read all archives and what was forgotten, so they are kept on this machine; an index object is read once.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
 	sum, ok := sumOf(info.Name)
-	if kind == "archive" && ok && info.Size > 0 && info.Size <= blocks.Size {
+	if (kind == "archive" || kind == "forget") && ok && info.Size > 0 && info.Size <= blocks.Size {
 		x := blocks.Object{Sum: sum, Name: info.Name, Size: info.Size}
 		object, err := r.blocks.Read(ctx, x, 0, x.Size, nil)
 		if err == nil && sha256.Sum256(object) == sum {

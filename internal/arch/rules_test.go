@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
 	"repo/maintain":        append([]string{"repo"}, underRepo...),
+	"repo/maintain/retain": append([]string{"repo"}, underRepo...),
 	"repo/store":           {},
 	"repo/store/s3":        {"repo/store"},
 	"repo/store/storetest": {"repo/store"},

@@ -23,6 +23,7 @@ const (
 	ReadContent                // a recovery key
 	ReadMost                   // the host key or a recovery key, which is made use of if it is there
 	Write                      // the host key
+	Maintain                   // the host key, or a recovery key that is named and stands for the root
 )
 
 // A Session is an open repository.
@@ -125,7 +126,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	}
 	openWith, opener := repo.Open, recovery
 	switch {
-	case need == ReadContent, need == ReadMost && opener != nil:
+	case need == ReadContent, (need == ReadMost || need == Maintain) && opener != nil:
 		openWith = repo.OpenContent
 	case opener == nil || need == Write:
 		opener = keyring.Held(host)
@@ -152,7 +153,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
 	s := &Session{Repository: r, Place: place, Store: stored, Cache: cache, warn: set.Warn}
-	if need == Write {
+	if need == Write || need == Maintain && host != nil {
 		if err = r.SetHost(host); err == nil {
 			s.Host, err = keys.HostName(host.Fingerprint())
 		}

@@ -154,6 +154,9 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if x.Late() {
 			what += " (late)"
 		}
+		if !x.Forgotten.IsZero() {
+			what += " (forgotten)"
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", ShortID(x), LocalTime(x.Time), quote.Display(x.Host),
 			x.Statistics["files"], Size(x.Statistics["bytes"]), Size(x.Statistics["bytes_stored"]), strings.Join(tags, ","), what)
 	}

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 
 	"nightjar/chunk"
@@ -17,10 +18,6 @@ const (
 	signFrom    = 8 << 10  // chunks from this size on have a signature, if they compress or changed before
 	signLiteral = 128      // so have literals: else what changed once is sent again with every change beside it
 	signatures  = 16 << 20 // bytes of old signatures that are held
-
-	// A chunk whose sources exceed this share of its size, or this number, is stored whole again when the night can afford it.
-	sourcesShare = 1.5
-	sourcesMost  = 64
 
 	// Trees are read every night, so they are put together of fewer; and what changes in one is small.
 	treeBlock   = 64
@@ -116,13 +113,8 @@ func (s *Saver) delta(id chunk.ID, data []byte, offset int64, before *Past) (boo
 		before.Agreed(offset, start+int64(m.Shift)-offset)
 	}
 	// What a recipe takes itself does not compress.
-	if cost := 64 + 35*len(r.Sources) + 6*len(r.Copies); copied < 4*cost || 4*copied < len(data) {
+	if cost := recipeSize(r); copied < 4*cost || 4*copied < len(data) || outgrown(r, cost) {
 		return false, nil
-	}
-	if sources := r.SourceBytes() - r.Literal.Length; float64(sources) > sourcesShare*float64(len(data)) || len(r.Sources) > sourcesMost {
-		if s.w.affords(len(data)) {
-			return false, nil
-		}
 	}
 	if r.Literal.Length > 0 {
 		r.Literal.ID = s.content.ID(m.Literal)
@@ -151,7 +143,7 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 	m := s.matcher.Match(data, &s.base, 0)
 	r := &m.Recipe
 	copied := len(data) - r.Literal.Length
-	if cost := 64 + 35*len(r.Sources) + 6*len(r.Copies); copied < 3*cost || len(r.Sources) > treeSources {
+	if copied < 3*recipeSize(r) || len(r.Sources) > treeSources {
 		return false, nil
 	}
 	if r.Literal.Length > 0 {
@@ -180,17 +172,29 @@ func (s *Saver) describeMeta(typ pack.Type, item tree.Item) {
 	}
 }
 
-// affords reports whether a chunk may be stored whole though a recipe would do. A night spends as much on that as on its literals.
-func (w *Writer) affords(size int) bool {
-	for {
-		spent := w.rebased.Load()
-		if spent+uint64(size) > w.Sent.Literals.Load() {
-			return false
-		}
-		if w.rebased.CompareAndSwap(spent, spent+uint64(size)) {
-			return true
+// recipeSize is about how long a recipe is, encoded.
+func recipeSize(r *delta.Recipe) int { return 64 + 35*len(r.Sources) + 6*len(r.Copies) }
+
+// outgrown reports whether the chunk of a recipe, which has the size given, is better stored whole again. That pays when what the
+// chunk has cost since it was whole is about its length: what its sources hold, but for two (one is what it was, or its edges moved and
+// two are), and a recipe with each of them, half as long as this one in the mean.
+//
+// The chunks of a file change together. So each has a limit of its own, between half its length and one and a half, drawn from its largest source: they become whole in
+// different nights, and in each about as many bytes as that night has literals and recipes.
+func outgrown(r *delta.Recipe, size int) bool {
+	var base delta.Source
+	total, second := 0, 0
+	for _, s := range r.Sources {
+		total += s.Length
+		if s.Length > base.Length {
+			base, second = s, base.Length
+		} else {
+			second = max(second, s.Length)
 		}
 	}
+	cost := total - base.Length - second + len(r.Sources)*size/2
+	limit := 0.5 + float64(binary.BigEndian.Uint32(base.ID[:]))/(1<<32)
+	return float64(cost) > limit*float64(r.Length)
 }
 
 // sign saves the signature of a chunk.

@@ -143,39 +143,76 @@ func TestNights(t *testing.T) {
 	}
 }
 
-// A page changed every night costs a page every night, and no more than so many sources.
+// A page changed every night costs a page every night, and now and then a chunk that is stored whole again.
 func TestSamePages(t *testing.T) {
 	p := newPlace(t)
 	data := noise(5, 2<<20)
 	r := p.open(hostKey())
 	var last *night
-	var first, most uint64
+	total := uint64(0)
 	for i := range 100 {
 		last = last.save(t, r, data, 500_000)
-		if sent := last.sent.Bytes.Load(); i == 1 {
-			first = sent
-		} else if i > 1 {
-			most = max(most, sent)
+		if i > 1 { // noise has no signatures before it changes
+			total += last.sent.Bytes.Load()
 		}
 		for at := range 4 {
 			copy(data[at*500_000+(i*7919)%490_000:], noise(1000*i+at, 200))
 		}
 	}
-	if most > 30*first || last.sent.Deltas.Load() == 0 {
-		t.Errorf("the second night sent %d bytes, one of the others %d", first, most)
+	if total > 2<<20 || last.sent.Deltas.Load() == 0 {
+		t.Errorf("98 nights sent %d bytes", total)
 	}
 	rd := p.reader()
 	last.restored(t, rd)
-	for _, item := range last.contents.Items {
+	last.bounded(t, rd)
+}
+
+// bounded fails if a recipe has cost more than one and a half times its chunk since that was whole.
+func (n *night) bounded(t testing.TB, rd *Reader) {
+	t.Helper()
+	for _, item := range n.contents.Items {
 		recipes, err := rd.Sources(t.Context(), item.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, sources := range recipes {
-			if len(sources) > 4*sourcesMost {
-				t.Errorf("a chunk of %d sources", len(sources))
+			if cost := len(sources) * (64 + 35*len(sources)) / 2; cost > int(item.Length)*3/2 {
+				t.Errorf("a chunk of %d bytes has %d sources", item.Length, len(sources))
 			}
 		}
+	}
+}
+
+// All chunks of a file change every night. They become whole again, but not in one night.
+func TestWholeAgain(t *testing.T) {
+	const chunks, size, nights = 200, 16 << 10, 45
+	p := newPlace(t)
+	r := p.open(hostKey())
+	random := rand.New(rand.NewPCG(3, 4))
+	data := noise(7, chunks*size)
+	var last *night
+	total, paid := 0, uint64(0)
+	for i := range nights {
+		last = last.save(t, r, data, size)
+		for at := range chunks {
+			copy(data[at*size+random.IntN(size-100):], noise(int(random.Uint32()), 100))
+		}
+		if i < 2 { // noise has no signatures before it changes
+			continue
+		}
+		whole := int(last.sent.ChunksNew.Load() - last.sent.Deltas.Load())
+		total += whole
+		paid += last.sent.Literals.Load() + last.sent.Metadata.Load()
+		if whole > chunks/4 {
+			t.Errorf("night %d: %d of %d chunks are whole again", i, whole, chunks)
+		}
+		if i%10 == 0 {
+			last.bounded(t, p.reader())
+		}
+	}
+	last.restored(t, p.reader())
+	if total < chunks/2 || uint64(total*size) > 2*paid {
+		t.Errorf("in %d nights %d of %d chunks became whole again, for %d bytes of literals and recipes", nights, total, chunks, paid)
 	}
 }
 

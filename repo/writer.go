@@ -46,9 +46,8 @@ type Writer struct {
 	fail    context.CancelCauseFunc
 	trusted func(signer string) bool
 
-	reader  *Reader                                 // of what was stored before
-	sums    *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
-	rebased atomic.Uint64                           // bytes stored whole where a recipe would have done
+	reader *Reader                                 // of what was stored before
+	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
 
 	packers [2]*packer
 	uploads errgroup.Group

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
@@ -119,7 +120,9 @@ func (s *Saver) delta(id chunk.ID, data []byte, offset int64, before *Past) (boo
 	if r.Literal.Length > 0 {
 		r.Literal.ID = s.content.ID(m.Literal)
 		known, err := s.w.known(r.Literal.ID.Key(), pack.WholeContent)
-		if err == nil && !known {
+		if err == nil && known {
+			err = s.mend(r.Literal.ID, m.Literal, m.Runs)
+		} else if err == nil {
 			err = s.whole(r.Literal.ID, m.Literal, m.Runs, true)
 		}
 		if err != nil {
@@ -201,6 +204,45 @@ func outgrown(r *delta.Recipe, size int) bool {
 func (s *Saver) sign(id chunk.ID, data []byte, runs []int) error {
 	s.encoded = s.signer.Sign(data, signBlock, runs).Append(s.encoded[:0])
 	return s.blob(&s.signatures, pack.SignatureOf+pack.WholeContent, pack.Opaque, id, s.encoded)
+}
+
+// signable reports whether a chunk is long enough to have a signature.
+func signable(data []byte, runs []int) bool {
+	return len(data) >= signFrom || runs != nil && len(data) >= signLiteral
+}
+
+// mend signs a known chunk whose signature was lost: a run that dies has indexed most of its content, and none of its metadata.
+func (s *Saver) mend(id chunk.ID, data []byte, runs []int) error {
+	if !signable(data, runs) {
+		return nil
+	}
+	if signed, err := s.w.indexed(id.Key(), pack.SignatureOf+pack.WholeContent); signed || err != nil {
+		return err
+	}
+	if runs == nil && pack.ClassOf(data) == pack.Opaque || !s.w.unsigned(id) {
+		return nil
+	}
+	return s.sign(id, data, runs)
+}
+
+// unsigned reports whether a whole chunk was stored by a run before, and makes its signature the caller's to save. It is asked once no signature is indexed.
+func (w *Writer) unsigned(id chunk.ID) bool {
+	all, err := w.reader.locate(w.ctx, id, pack.WholeContent)
+	before := func(at index.Location) bool {
+		_, ours := w.unindexed.signing[at.Pack.ID]
+		return !ours && w.trusted(at.Pack.Signer)
+	}
+	w.unindexed.Lock()
+	ok := err == nil && slices.ContainsFunc(all, before)
+	w.unindexed.Unlock()
+	if !ok {
+		return false
+	}
+	w.claims.Lock()
+	defer w.claims.Unlock()
+	_, claimed := w.claims.m[id.Key()]
+	w.claims.m[id.Key()] = struct{}{}
+	return !claimed
 }
 
 // recipe saves how a chunk is put together.

@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -339,4 +340,111 @@ func TestLyingSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantError(t, errs[0], crypto.ErrIntegrity, "rebuild chunk")
+}
+
+// A run that dies after it has stored content, but no signatures, costs later nights nothing: the next run that reads a chunk signs it.
+func TestSignedLate(t *testing.T) {
+	p := newPlace(t)
+	text := []byte(fmt.Sprintf("%x", noise(5, 1<<20)))
+	opaque := noise(6, 1<<20)
+	data := slices.Concat(text, opaque)
+	died := errors.New("the power failed")
+	r := p.open(hostKey())
+	_, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		for piece := range slices.Chunk(data, 1<<20) {
+			if _, err := s.Content(piece); err != nil {
+				return nil, err
+			}
+		}
+		return nil, died
+	})
+	if !errors.Is(err, died) {
+		t.Fatal(err)
+	}
+	again := (*night)(nil).save(t, r, append(data, text...), 1<<20) // one chunk of it twice
+	if sent := again.sent; sent.ChunksNew.Load() != 0 || sent.Metadata.Load() < 2*24<<10 || sent.Metadata.Load() > 2*26<<10 {
+		t.Errorf("%d chunks and %d bytes of metadata", sent.ChunksNew.Load(), sent.Metadata.Load())
+	}
+	last := again.save(t, r, again.data, 1<<20)
+	if n := last.sent.Metadata.Load(); n > 1000 {
+		t.Errorf("%d bytes of metadata, though all is signed that should be", n)
+	}
+	copy(data[1000:], "changed")
+	if last = last.save(t, r, data, 1<<20); last.sent.Deltas.Load() != 1 {
+		t.Errorf("%d deltas", last.sent.Deltas.Load())
+	}
+	last.restored(t, p.reader())
+}
+
+// So it is with literals: what a run that died sent of a change is not sent again with the next one.
+func TestLiteralSignedLate(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	data := []byte(fmt.Sprintf("%x", noise(5, 1<<18)))
+	first := (*night)(nil).save(t, r, data, 1<<20)
+	copy(data[1000:], noise(7, 20_000))
+	died := errors.New("the power failed")
+	_, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		was := w.Past(first.contents)
+		defer was.Close()
+		if _, err := s.ContentAt(data, 0, was); err != nil {
+			return nil, err
+		}
+		return nil, errors.Join(w.Flush(), died)
+	})
+	if !errors.Is(err, died) {
+		t.Fatal(err)
+	}
+	second := first.save(t, r, data, 1<<20)
+	if sent := second.sent; sent.Deltas.Load() != 1 || sent.Frames.Load() != 0 {
+		t.Errorf("%d deltas, %d bytes of content", sent.Deltas.Load(), sent.Frames.Load())
+	}
+	copy(data[10_000:], "changed")
+	third := second.save(t, r, data, 1<<20)
+	if n := third.sent.Literals.Load(); n > 2048 {
+		t.Errorf("%d bytes of a change of seven", n)
+	}
+	third.restored(t, p.reader())
+}
+
+// What a run has stored itself is on its way to be signed, though its content is indexed already.
+func TestSignedOnce(t *testing.T) {
+	p := newPlace(t)
+	data := []byte(fmt.Sprintf("%x", noise(5, 1<<19)))
+	sent := new(Sent)
+	r := p.open(hostKey())
+	_, err := r.Write(t.Context(), sent, func(ctx context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		for range 3 {
+			if _, err := s.Content(data); err != nil {
+				return nil, err
+			}
+			if err := w.Flush(); err != nil {
+				return nil, err
+			}
+			if err := w.writeIndex(ctx, false); err != nil {
+				return nil, err
+			}
+		}
+		a := &Archive{Host: "db1", Job: "job"}
+		a.Root.ID, err = s.Tree([]byte("tree"))
+		return a, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := sent.Metadata.Load(); n > 26<<10 {
+		t.Errorf("%d bytes of metadata for a megabyte", n)
+	}
 }

@@ -26,10 +26,16 @@ const (
 )
 
 // A Past is what a file, or a stream, held in the archive before. It may be used by several goroutines; Close it.
-type Past = past.Content
+type Past struct {
+	*past.Choice
+	held bool // so that content which does not compress is worth a signature: it changes
+}
 
-// Past returns what is known of the contents that a file had.
-func (w *Writer) Past(c tree.Contents) *Past { return past.New(w.ctx, c, stored{w}) }
+// Past returns what is known of the contents that a file had: held before, as far as its name or inode tells, the likeliest first. like are contents of
+// other files that it may resemble.
+func (w *Writer) Past(held, like []tree.Contents) *Past {
+	return &Past{past.Choose(w.ctx, stored{w}, slices.Concat(held, like)), len(held) > 0}
+}
 
 // stored is what past may know of the repository.
 type stored struct{ *Writer }
@@ -103,6 +109,17 @@ func blobIn(frame []byte, at index.Location) []byte { return frame[at.Offset : a
 
 // delta saves a chunk as a recipe, if that is worth it.
 func (s *Saver) delta(id chunk.ID, data []byte, offset int64, before *Past) (bool, error) {
+	for _, old := range before.Likely() {
+		if done, err := s.deltaOf(id, data, offset, old); done || err != nil {
+			before.Right(old)
+			return done, err
+		}
+	}
+	before.Wrong(len(data))
+	return false, nil
+}
+
+func (s *Saver) deltaOf(id chunk.ID, data []byte, offset int64, before *past.Content) (bool, error) {
 	start, expected := before.Around(s.w.ctx, offset, len(data), &s.base)
 	if s.base.Length() == 0 {
 		return false, nil

@@ -34,7 +34,7 @@ func (n *night) save(t testing.TB, r *Repository, data []byte, size int) *night 
 		}
 		var was *Past
 		if n != nil {
-			was = w.Past(n.contents)
+			was = w.Past([]tree.Contents{n.contents}, nil)
 			defer was.Close()
 		}
 		offset := int64(0)
@@ -393,7 +393,7 @@ func TestLiteralSignedLate(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		was := w.Past(first.contents)
+		was := w.Past([]tree.Contents{first.contents}, nil)
 		defer was.Close()
 		if _, err := s.ContentAt(data, 0, was); err != nil {
 			return nil, err

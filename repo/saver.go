@@ -80,7 +80,7 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 			return id, err
 		}
 	}
-	return id, s.whole(id, data, nil, before != nil)
+	return id, s.whole(id, data, nil, before != nil && before.held)
 }
 
 // whole saves a chunk as itself, and its signature if it may be worth it. The grid of the signature restarts with each run; nil is one run.

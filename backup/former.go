@@ -19,9 +19,9 @@ type former struct {
 	here   bool // it was at this path; else it is where the directory seems to come from
 	next   func() (*tree.Node, error, bool)
 	stop   func()
-	ahead  []*tree.Node       // read before they are due
-	passed [nearby]*tree.Node // the last ones, in a ring
-	count  int                // of all that were passed
+	ahead  []*tree.Node // read before they are due
+	passed []*tree.Node // the last ones, in a ring
+	count  int          // of all that were passed
 }
 
 // former returns a reader of a directory, nil for none.
@@ -56,7 +56,11 @@ func (f *former) peek(i int) *tree.Node {
 // find, asked for names in ascending order, returns what stood under each; asked for "", it passes over the rest. What it passes over was deleted.
 func (f *former) find(name string) *tree.Node {
 	for n := f.peek(0); n != nil && (name == "" || n.Name <= name); n = f.peek(0) {
-		f.passed[f.count%nearby] = n
+		if f.count < nearby {
+			f.passed = append(f.passed, n)
+		} else {
+			f.passed[f.count%nearby] = n
+		}
 		f.count++
 		f.ahead = append(f.ahead[:0], f.ahead[1:]...)
 		if n.Name == name {
@@ -72,7 +76,7 @@ func (f *former) find(name string) *tree.Node {
 // near iterates over the entries around the name that was found last, from the nearest on, those before it first.
 func (f *former) near() iter.Seq[*tree.Node] {
 	return func(yield func(*tree.Node) bool) {
-		for i := range min(f.count, nearby) {
+		for i := range f.passed {
 			if !yield(f.passed[(f.count-1-i)%nearby]) {
 				return
 			}

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"nightjar/repo"
 )
@@ -290,5 +292,71 @@ func TestAlike(t *testing.T) {
 		if alike(tt.a, tt.b) != tt.want || alike(tt.b, tt.a) != tt.want {
 			t.Errorf("%q and %q: not %v", tt.a, tt.b, tt.want)
 		}
+	}
+}
+
+// TestNightsOfMoves renames, moves, copies and changes files at random for some nights. Each archive restores to its own state.
+func TestNightsOfMoves(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	name := func() string { return fmt.Sprintf("%c/%c%d", 'a'+r.IntN(3), 'x'+r.IntN(2), r.IntN(4)) }
+	for range 12 {
+		s.put(name(), text(1+r.IntN(200_000)))
+	}
+	var nights []night
+	deltas := uint64(0)
+	for range 12 {
+		is := factsOf(t, s.src)
+		st := s.save()
+		s.log.none(t)
+		deltas += st.ChunksDelta
+		nights = append(nights, night{s.last, is})
+		for range 6 {
+			files := slices.DeleteFunc(treeOf(t, s.src), func(name string) bool { return strings.HasSuffix(name, "/") })
+			from, to := files[r.IntN(len(files))], name()
+			switch r.IntN(6) {
+			case 0:
+				s.move(from, to)
+			case 1:
+				s.put(to, retouch(s.get(from)))
+			case 2:
+				s.move(from, from+"~")
+				s.put(from, retouch(s.get(from+"~")))
+				must(t, os.Remove(s.path(from+"~")))
+			case 3:
+				if dir := filepath.Dir(from); len(dir) == 1 {
+					s.move(dir, fmt.Sprintf("%c/%d", 'a'+(dir[0]-'a'+1)%3, r.Uint32()))
+				}
+			default:
+				s.change(from, retouch)
+			}
+		}
+	}
+	if deltas < 5 {
+		t.Errorf("only %d chunks were stored as what changed", deltas)
+	}
+	s.restoreAll(nights)
+}
+
+// What is known by its inode is bounded; the largest are kept.
+func TestInodesBounded(t *testing.T) {
+	var x inodes
+	for i := range uint64(maxInodes * 3 / 2) {
+		x.add(inodeEntry{inode: i, size: int64(10_000 + i%3*100_000)})
+		if len(x.entries) > maxInodes {
+			t.Fatalf("%d entries", len(x.entries))
+		}
+	}
+	large := 0
+	for _, e := range x.entries {
+		if e.size > 200_000 {
+			large++
+		}
+	}
+	if large != maxInodes/2 {
+		t.Errorf("%d of the %d largest are left", large, maxInodes/2)
 	}
 }

@@ -30,7 +30,7 @@ func (s *scanner) moved(n *tree.Node) *tree.Node {
 		return nil
 	}
 	if s.inodes == nil {
-		s.inodes = &inodes{floor: 1}
+		s.inodes = new(inodes)
 		s.inodes.read(s, s.previous)
 		slices.SortFunc(s.inodes.entries, func(a, b inodeEntry) int { return cmp.Compare(a.inode, b.inode) })
 	}
@@ -64,8 +64,9 @@ func (x *inodes) add(e inodeEntry) {
 		return
 	}
 	if len(x.entries) == maxInodes {
-		x.floor *= 2
-		x.entries = slices.DeleteFunc(x.entries, func(e inodeEntry) bool { return e.size < x.floor })
+		slices.SortFunc(x.entries, func(a, b inodeEntry) int { return cmp.Compare(b.size, a.size) })
+		x.entries = x.entries[:maxInodes/2]
+		x.floor = x.entries[maxInodes/2-1].size
 	}
 	x.entries = append(x.entries, e)
 }

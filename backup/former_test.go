@@ -343,7 +343,7 @@ func TestNightsOfMoves(t *testing.T) {
 
 // What is known by its inode is bounded; the largest are kept.
 func TestInodesBounded(t *testing.T) {
-	var x inodes
+	var x inodeTable
 	for i := range uint64(maxInodes * 3 / 2) {
 		x.add(inodeEntry{inode: i, size: int64(10_000 + i%3*100_000)})
 		if len(x.entries) > maxInodes {

@@ -10,8 +10,8 @@ import (
 // maxInodes is how many entries of an archive are known by their inodes; of more, the largest.
 const maxInodes = 1 << 20
 
-// An inodes says where in an archive an inode was. Numbers alone say little, since file systems use them again, and each has its own.
-type inodes struct {
+// An inodeTable says where in an archive an inode was. Numbers alone say little, since file systems use them again, and each has its own.
+type inodeTable struct {
 	entries []inodeEntry // in order
 	trees   []tree.Item
 	floor   int64 // what is smaller is not in it
@@ -30,7 +30,7 @@ func (s *scanner) moved(n *tree.Node) *tree.Node {
 		return nil
 	}
 	if s.inodes == nil {
-		s.inodes = new(inodes)
+		s.inodes = new(inodeTable)
 		s.inodes.read(s, s.previous)
 		slices.SortFunc(s.inodes.entries, func(a, b inodeEntry) int { return cmp.Compare(a.inode, b.inode) })
 	}
@@ -38,7 +38,7 @@ func (s *scanner) moved(n *tree.Node) *tree.Node {
 }
 
 // read notes the entries below a directory. Of what cannot be read nothing is known: the walk reports it.
-func (x *inodes) read(s *scanner, dir *tree.Node) {
+func (x *inodeTable) read(s *scanner, dir *tree.Node) {
 	_ = tree.Walk(dir.Contents, s.fetch, func(item tree.Item) error {
 		nodes, err := s.nodes(item)
 		if err != nil {
@@ -59,7 +59,7 @@ func (x *inodes) read(s *scanner, dir *tree.Node) {
 	})
 }
 
-func (x *inodes) add(e inodeEntry) {
+func (x *inodeTable) add(e inodeEntry) {
 	if e.size < x.floor {
 		return
 	}
@@ -71,8 +71,8 @@ func (x *inodes) add(e inodeEntry) {
 	x.entries = append(x.entries, e)
 }
 
-// find returns an entry of n's inode and type, best of n's name.
-func (x *inodes) find(s *scanner, n *tree.Node) (found *tree.Node) {
+// find returns an entry of n's inode and type, of n's name too if there is one; nil if there is none.
+func (x *inodeTable) find(s *scanner, n *tree.Node) (found *tree.Node) {
 	i, _ := slices.BinarySearchFunc(x.entries, n.Inode, func(e inodeEntry, inode uint64) int { return cmp.Compare(e.inode, inode) })
 	for ; i < len(x.entries) && x.entries[i].inode == n.Inode; i++ {
 		nodes, err := s.nodes(x.trees[x.entries[i].tree])

@@ -31,11 +31,11 @@ type scanner struct {
 	stack    *local.Stack
 	device   uint64 // that the walk stays on, with OneFileSystem
 	now      func() time.Time
-	previous *tree.Node // the root of the predecessor
-	inodes   *inodes    // of the predecessor, once something was moved
-	counting bool       // only to know how much there is
-	lastDir  *local.Dir // Dup of stack.Top, in the current batch
-	lastDirs int        // depth and serial of what lastDir is of
+	previous *tree.Node  // the root of the predecessor
+	inodes   *inodeTable // of the predecessor, once something was moved
+	counting bool        // only to know how much there is
+	lastDir  *local.Dir  // Dup of stack.Top, in the current batch
+	lastDirs int         // depth and serial of what lastDir is of
 	serial   int
 }
 
@@ -115,10 +115,10 @@ func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous,
 		old = s.former(path, like, false)
 		previous = like
 	}
+	defer old.stop()
 	if err := s.emit(event{kind: enter, node: n, previous: previous}, -1); err != nil {
 		return err
 	}
-	defer old.stop()
 	names, err := s.names(sel)
 	if err != nil {
 		s.unread(path+"/", err)

@@ -72,7 +72,7 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 		if before != nil {
 			before.Known(offset, id)
 		}
-		return id, nil
+		return id, s.mend(id, data, nil)
 	}
 	s.w.Sent.ChunksNew.Add(1)
 	s.w.Sent.PlainNew.Add(uint64(len(data)))
@@ -81,14 +81,14 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 			return id, err
 		}
 	}
-	return id, s.whole(id, data, nil, before != nil)
+	return id, s.whole(id, data, nil, before != nil && before.held)
 }
 
 // whole saves a chunk as itself, and its signature if it may be worth it. The grid of the signature restarts with each run; nil is one run.
 func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error {
 	blob := pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}
 	class := pack.ClassOf(data)
-	if runs != nil && len(data) >= signLiteral || len(data) >= signFrom && (changes || class != pack.Opaque) {
+	if signable(data, runs) && (runs != nil || changes || class != pack.Opaque) {
 		if err := s.sign(id, data, runs); err != nil {
 			return err
 		}

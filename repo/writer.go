@@ -48,9 +48,8 @@ type Writer struct {
 	trusted func(signer string) bool
 	begin   time.Time // store time of the first view
 
-	reader  *Reader                                 // of what was stored before
-	sums    *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
-	rebased atomic.Uint64                           // bytes stored whole where a recipe would have done
+	reader *Reader                                 // of what was stored before
+	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
 
 	packers [2]*packer
 	uploads errgroup.Group
@@ -64,9 +63,10 @@ type Writer struct {
 	}
 	unindexed struct {
 		sync.Mutex
-		content, metadata []index.Pack // in no index object yet
-		chunks            int          // of content
-		last              time.Time    // when the last index object was written
+		content, metadata []index.Pack                // in no index object yet
+		signing           map[index.ObjectID]struct{} // of content, stored by this run: its signatures come with the metadata
+		chunks            int                         // of content
+		last              time.Time                   // when the last index object was written
 		view              time.Time
 	}
 }
@@ -90,7 +90,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	w.begin, w.unindexed.view, w.unindexed.last = now, now, r.options.Now()
-	w.claims.m = map[chunk.Key]struct{}{}
+	w.claims.m, w.unindexed.signing = map[chunk.Key]struct{}{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
 	// A cancelled run still gets a moment to finish what is in flight, and to index it.
@@ -321,6 +321,11 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 	}
 	w.Sent.Objects.Add(1)
 	w.Sent.Bytes.Add(uint64(info.Size))
+	w.unindexed.Lock()
+	for _, p := range packs {
+		w.unindexed.signing[p.ID] = struct{}{}
+	}
+	w.unindexed.Unlock()
 	sum, _ := sumOf(info.Name)
 	if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
 		return fmt.Errorf("note what was stored: %w", err)

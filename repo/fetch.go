@@ -102,7 +102,7 @@ func (rd *Reader) read(ctx context.Context, r read, ids []chunk.ID, checked bool
 		if !cached {
 			if !got && readErr == nil {
 				b.object = grown(b.object, r.length)
-				readErr = missing(rd.r.store.GetInto(ctx, packName(f.at), r.start, b.object))
+				readErr = missing(rd.r.packs.GetInto(ctx, packName(f.at), r.start, b.object))
 				got = readErr == nil
 				if errors.Is(readErr, ErrUnavailable) {
 					return readErr
@@ -111,7 +111,7 @@ func (rd *Reader) read(ctx context.Context, r read, ids []chunk.ID, checked bool
 			span := b.object[f.start-r.start:][:f.span]
 			if err = readErr; err != nil && len(r.frames) > 1 {
 				// A bad sector, or a missing end, need not take the neighbours with it.
-				err = missing(rd.r.store.GetInto(ctx, packName(f.at), f.start, span))
+				err = missing(rd.r.packs.GetInto(ctx, packName(f.at), f.start, span))
 			}
 			if err == nil {
 				data, err = rd.decodeWanted(f, span, b)

@@ -89,6 +89,7 @@ type Repository struct {
 		sync.Mutex
 		*index.Index
 	}
+	packs         *ledger       // through which packs and archives are read
 	blocks        *blocks.Cache // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
@@ -125,7 +126,8 @@ func open(ctx context.Context, s store.Store, keys *Keyring, secrets []byte, o O
 	if r.signers, err = keys.signers(); err != nil {
 		return nil, err
 	}
-	r.blocks = blocks.New(s, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
+	r.packs = newLedger(s)
+	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
 		if err != nil {

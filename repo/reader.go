@@ -207,7 +207,7 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 }
 
 // Fetch reads chunks of content and delivers each with its place in ids, from several goroutines, in no order. What cannot be had is delivered with an error. data is
-// valid until deliver returns. Fetch ends early, with that error, when deliver returns one or ctx ends. Memory grows with the number of ids, not with their content.
+// valid until deliver returns. Fetch ends early, with that error, when deliver returns one or ctx ends. deliver must not wait for another Fetch. Memory grows with the number of ids, not with their content.
 func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int, data []byte, err error) error) error {
 	whole := make([]chunk.ID, 0, len(ids))
 	places := make([]int, 0, len(ids))

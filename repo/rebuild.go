@@ -20,7 +20,7 @@ import (
 const (
 	rebuildsAtOnce = 3
 	rebuildBytes   = 12 << 20
-	rebuildCopies  = 1 << 18
+	rebuildCopies  = 1 << 18 // each takes 24 bytes, or a few more
 )
 
 // A rebuild is a chunk in the making.
@@ -220,8 +220,8 @@ func (g *group) finish(ctx context.Context, memory []byte) error {
 	if err != nil || len(g.wrong) == 0 {
 		return err
 	}
-	for n, b := range g.wrong {
-		g.wrong[n] = &rebuild{i: b.i, id: b.id, recipe: b.recipe}
+	for _, b := range g.wrong {
+		b.err = nil
 	}
 	again := g.rd.newGroup(g.wrong, true, g.deliver)
 	if err := again.begin(ctx, memory); err != nil {
@@ -269,16 +269,18 @@ func (g *group) rebuilt(b *rebuild) error {
 	if err == nil {
 		err = g.rd.check(b.id, b.data, pack.WholeContent)
 	}
-	if err == nil {
-		return g.deliver(b.i, b.data, nil)
-	}
-	if !g.checked {
+	if err != nil && !g.checked {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.wrong = append(g.wrong, b)
 		return nil
 	}
-	return g.deliver(b.i, nil, fmt.Errorf("rebuild chunk %v: %w", b.id, err))
+	data := b.data
+	b.recipe, b.data = nil, nil // those of a whole window would be much
+	if err != nil {
+		return g.deliver(b.i, nil, fmt.Errorf("rebuild chunk %v: %w", b.id, err))
+	}
+	return g.deliver(b.i, data, nil)
 }
 
 // rebuildMetadata makes a tree or a list of a recipe.

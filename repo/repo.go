@@ -91,6 +91,7 @@ type Repository struct {
 		sync.Mutex
 		*index.Index
 	}
+	packs         *ledger       // through which packs and archives are read
 	blocks        *blocks.Cache // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
@@ -124,7 +125,8 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 	for _, kind := range kinds {
 		r.signers[kind] = keys.Signers(kind)
 	}
-	r.blocks = blocks.New(s, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
+	r.packs = newLedger(s)
+	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
 		if err != nil {

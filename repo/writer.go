@@ -57,6 +57,10 @@ type Writer struct {
 		sync.Mutex
 		all []*Saver
 	}
+	literals struct {
+		sync.Mutex
+		frames [pack.Classes]openFrame
+	}
 	claims struct {
 		sync.Mutex
 		m map[chunk.Key]struct{} // what is on its way and in no index object yet

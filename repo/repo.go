@@ -88,6 +88,7 @@ type Repository struct {
 	index struct {
 		sync.Mutex
 		*index.Index
+		mine []listedIndex // what this host has signed and is known, as of the last sync
 	}
 	blocks        *blocks.Cache // of metadata packs, as they are stored
 	decompressors sync.Pool
@@ -318,6 +319,9 @@ func (r *Repository) decompressor() (*pack.Decompressor, error) {
 
 // sealRecord makes a record of content: sealed to the metadata key and signed.
 func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, o Options) ([]byte, error) {
+	if len(content) > pack.MaxRecord {
+		return nil, fmt.Errorf("%d bytes are more than a record holds", len(content))
+	}
 	c, err := pack.NewCompressor()
 	if err != nil {
 		return nil, err

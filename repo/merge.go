@@ -1,0 +1,125 @@
+package repo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/store"
+)
+
+// When a host merges its own index objects. doc/format.md, section 6, says it too.
+const (
+	mergeFrom  = 16              // as many at least,
+	mergeAge   = 24 * time.Hour  // as old at least by the store's clock,
+	mergeSmall = 1 << 20         // of so many bytes at most as they are stored, become one
+	mergeMost  = 16 << 20        // of so many at most, decompressed or not
+	mergeTime  = 5 * time.Minute // a backup that is done waits no longer for it
+)
+
+// mergeIndexes stores one index object that stands for small ones that this host has written, if it is time. They stay: prune deletes them. Packs
+// that skip accepts (nil: none) are left out. Whatever becomes of it, the same chunks are indexed: before the merged object is stored nothing
+// has changed, after it what it stands for counts no more; and what two processes merge at the same time is there twice.
+func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(pack index.ObjectID) bool) (store.Info, error) {
+	if len(dueIndexes(r.liveIndexes(), now)) == 0 {
+		return store.Info{}, nil
+	}
+	// Another process of this host may just have done it.
+	if err := r.SyncIndex(ctx); err != nil {
+		return store.Info{}, err
+	}
+	parts, err := r.readIndexes(ctx, dueIndexes(r.liveIndexes(), now))
+	if len(parts) < 2 || err != nil {
+		return store.Info{}, err
+	}
+	merged := index.Join(parts, skip)
+	there := map[index.ObjectID]bool{}
+	for _, l := range r.index.mine {
+		there[l.id] = true
+	}
+	// What prune has deleted need not be named for ever.
+	merged.Replaces = slices.DeleteFunc(merged.Replaces, func(id index.ObjectID) bool { return !there[id] })
+	info, err := r.putRecord(ctx, "index", merged.Append(nil))
+	if err != nil {
+		return info, err
+	}
+	id, _ := sumOf(info.Name)
+	if err := r.index.Add(index.Source{Object: id, Signer: string(r.host.Fingerprint())}, &merged); err != nil {
+		return info, fmt.Errorf("note what was merged: %w", err)
+	}
+	return info, nil
+}
+
+// liveIndexes returns what this host has signed and nothing stands for, as of the last sync.
+func (r *Repository) liveIndexes() []listedIndex {
+	r.index.Lock()
+	defer r.index.Unlock()
+	live := map[index.ObjectID]bool{}
+	for _, id := range r.index.Live(string(r.host.Fingerprint())) {
+		live[id] = true
+	}
+	var all []listedIndex
+	for _, l := range r.index.mine {
+		if live[l.id] {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// dueIndexes returns which to merge now, if any: old small ones, none larger than all that are smaller than it together. So whatever is written again
+// comes to stand in an object of twice the size, and is not written again more often than that can be.
+func dueIndexes(all []listedIndex, now time.Time) []listedIndex {
+	old := slices.DeleteFunc(slices.Clone(all), func(l listedIndex) bool { return l.size > mergeSmall || now.Sub(l.time) < mergeAge })
+	slices.SortFunc(old, func(a, b listedIndex) int {
+		return cmp.Or(cmp.Compare(a.size, b.size), a.time.Compare(b.time), slices.Compare(a.id[:], b.id[:]))
+	})
+	due, sum := 0, int64(0)
+	for i, l := range old {
+		if sum += l.size; sum > mergeMost {
+			break
+		}
+		if i+1 >= mergeFrom && l.size <= sum-l.size {
+			due = i + 1
+		}
+	}
+	return old[:due]
+}
+
+// readIndexes reads index objects again, as many as stay within the bounds. One that cannot be had, or is not this host's, is left as it is.
+func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]index.Stored, error) {
+	var parts []index.Stored
+	size, runs := 0, 0
+	for _, l := range due {
+		content, opened, err := r.record(ctx, l.info())
+		var object index.Object
+		if err == nil {
+			object, err = index.ParseObject(content)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, ErrUnavailable):
+			return nil, err
+		case errors.Is(err, store.ErrNotExist):
+			continue
+		case err == nil && opened.Signer != r.host.Fingerprint():
+			err = fmt.Errorf("%s is signed by %s: %w", l.info().Name, opened.Signer, crypto.ErrIntegrity)
+		}
+		if err != nil {
+			r.options.Warn(fmt.Errorf("index object is not merged: %w", err))
+			continue
+		}
+		size, runs = size+len(content), runs+len(object.Runs)
+		if size > mergeMost || runs > index.MaxRuns {
+			break
+		}
+		parts = append(parts, index.Stored{ID: l.id, Time: l.time, Object: object})
+	}
+	return parts, nil
+}

@@ -57,19 +57,10 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 
 // liveIndexes returns what this host has signed and nothing stands for, as of the last sync.
 func (r *Repository) liveIndexes() []listedIndex {
+	replaced := r.ReplacedIndexes()
 	r.index.Lock()
 	defer r.index.Unlock()
-	live := map[index.ObjectID]bool{}
-	for _, id := range r.index.Live(string(r.host.Fingerprint())) {
-		live[id] = true
-	}
-	var all []listedIndex
-	for _, l := range r.index.mine {
-		if live[l.id] {
-			all = append(all, l)
-		}
-	}
-	return all
+	return slices.DeleteFunc(slices.Clone(r.index.mine), func(l listedIndex) bool { return replaced[l.id] })
 }
 
 // dueIndexes returns which to merge now, if any: old small ones, none larger than all that are smaller than it together. So whatever is written again

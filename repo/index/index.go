@@ -123,15 +123,15 @@ func (x *Index) Sources() []Source {
 	return all
 }
 
-// Live returns the sources by a signer that count: no other stands for them.
-func (x *Index) Live(signer string) []ObjectID {
+// Replaced returns those of the Sources that do not count, since others stand for them.
+func (x *Index) Replaced() []Source {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	var all []ObjectID
+	var all []Source
 	for _, g := range x.segments {
 		for i := range g.sources {
-			if s := &g.sources[i]; s.state == live && s.Signer == signer {
-				all = append(all, s.Object)
+			if g.sources[i].state == replaced {
+				all = append(all, g.sources[i].Source)
 			}
 		}
 	}

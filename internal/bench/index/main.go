@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,7 @@ import (
 type options struct {
 	entries int
 	large   float64
+	lookups int
 	dir     string
 }
 
@@ -43,9 +45,10 @@ func main() {
 	var o options
 	flag.IntVar(&o.entries, "entries", 10_000_000, "how many `chunks` are indexed")
 	flag.Float64Var(&o.large, "large", 0.1, "the `share` of them that is of a megabyte, with frames to themselves; 64 of the others share one")
+	flag.IntVar(&o.lookups, "lookups", 100_000, "how many `chunks` each backup looks up that are known, and that are not")
 	flag.StringVar(&o.dir, "dir", "", "an empty or new `folder` for the repository and the local index (required)")
 	flag.Parse()
-	if o.dir == "" || o.entries < 1 || o.large < 0 || o.large > 1 || flag.NArg() > 0 {
+	if o.dir == "" || o.entries < 1 || o.lookups < 1 || o.large < 0 || o.large > 1 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -84,27 +87,28 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 	fmt.Fprintf(w, "%-18s %8s %9s %9s %11s %6s %8s\n", "step", "start s", "peak MiB", "known µs", "unknown µs", "files", "B/entry")
 	known := o.entries
 	for _, step := range steps {
-		if step.More > 0 {
-			if err := s.add(ctx, known, known+step.More, o.large); err != nil {
+		if step.more != nil {
+			more := step.more(o.entries)
+			if err := s.add(ctx, known, known+more, o.large); err != nil {
 				return err
 			}
-			known += step.More
+			known += more
 		}
-		if step.Cold {
+		if step.cold {
 			if err := s.forget(); err != nil {
 				return err
 			}
 		}
-		c, err := s.measured(ctx, known)
+		c, err := s.measured(ctx, known, o.lookups)
 		if err != nil {
-			return fmt.Errorf("%s: %w", step.Name, err)
+			return fmt.Errorf("%s: %w", step.name, err)
 		}
 		files, local, err := size(s.cache())
 		if err != nil {
 			return err
 		}
 		microseconds := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
-		fmt.Fprintf(w, "%-18s %8.2f %9.0f %9.1f %11.1f %6d %8.1f\n", step.Name, c.Start.Seconds(), float64(c.Peak)/(1<<20),
+		fmt.Fprintf(w, "%-18s %8.3f %9.0f %9.1f %11.1f %6d %8.1f\n", step.name, c.Start.Seconds(), float64(c.Peak)/(1<<20),
 			microseconds(c.Known), microseconds(c.Unknown), files, float64(local)/float64(known))
 	}
 	return nil
@@ -119,12 +123,12 @@ func (s site) add(ctx context.Context, first, end int, large float64) error {
 }
 
 // measured is measure in a process of its own.
-func (s site) measured(ctx context.Context, known int) (c cost, err error) {
+func (s site) measured(ctx context.Context, known, lookups int) (c cost, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return c, err
 	}
-	cmd := exec.CommandContext(ctx, self, stepVerb, s.dir, fmt.Sprint(known))
+	cmd := exec.CommandContext(ctx, self, stepVerb, s.dir, strconv.Itoa(known), strconv.Itoa(lookups))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -134,11 +138,11 @@ func (s site) measured(ctx context.Context, known int) (c cost, err error) {
 }
 
 func stepChild(ctx context.Context, args []string) {
-	var known int
-	_, err := fmt.Sscan(args[1], &known)
+	var known, lookups int
+	_, err := fmt.Sscan(args[1]+" "+args[2], &known, &lookups)
 	var c cost
 	if err == nil {
-		c, err = site{args[0]}.measure(ctx, known)
+		c, err = site{args[0]}.measure(ctx, known, lookups)
 	}
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(c)

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/store"
@@ -22,18 +21,20 @@ import (
 // nightjarLimit is the memory limit that the nightjar command sets itself.
 const nightjarLimit = 180 << 20
 
-// A step is one thing that is measured, in a process of its own: peaks of memory do not mix.
+// A step is one start of a backup, in a process of its own: peaks of memory do not mix.
 type step struct {
-	Name string
-	More int // chunks that are indexed before it, by somebody else
-	Cold bool
+	name string
+	more func(entries int) int // how many chunks are indexed before it, by somebody else; nil: none
+	cold bool
 }
 
 var steps = []step{
-	{Name: "first sync"},
-	{Name: "nothing new"},
-	{Name: "nothing new, cold", Cold: true},
-	{Name: "one more object", More: objectChunks},
+	{name: "first sync"},
+	{name: "nothing new"},
+	{name: "nothing new, cold", cold: true},
+	{name: "one more object", more: func(entries int) int { return min(entries, objectChunks) }},
+	{name: "a third more", more: func(entries int) int { return entries / 3 }}, // so that all of the local index is merged
+	{name: "nothing new again"},
 }
 
 // A cost is what a step took.
@@ -99,8 +100,8 @@ func (s site) open(ctx context.Context) (*repo.Repository, error) {
 	return r, r.SetHost(key)
 }
 
-// measure begins a backup, looks chunks up and commits.
-func (s site) measure(ctx context.Context, known int) (c cost, err error) {
+// measure begins a backup, looks up a number of chunks that are known and as many that are not, and commits.
+func (s site) measure(ctx context.Context, known, count int) (c cost, err error) {
 	debug.SetMemoryLimit(nightjarLimit)
 	began := time.Now()
 	r, err := s.open(ctx)
@@ -110,10 +111,10 @@ func (s site) measure(ctx context.Context, known int) (c cost, err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	_, err = r.Write(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) (*repo.Archive, error) {
 		c.Start = time.Since(began)
-		if c.Known, err = lookups(w, 0, known, true); err != nil {
+		if c.Known, err = lookups(w, 0, known, count, true); err != nil {
 			return nil, err
 		}
-		if c.Unknown, err = lookups(w, 1<<40, known, false); err != nil {
+		if c.Unknown, err = lookups(w, 1<<40, known, count, false); err != nil {
 			return nil, err
 		}
 		return &repo.Archive{Host: "host", Job: "bench", Root: repo.Root{ID: chunkID(0), Length: 1}}, nil
@@ -126,16 +127,15 @@ func (s site) measure(ctx context.Context, known int) (c cost, err error) {
 }
 
 // lookups asks for chunks from all over a range of n, all of which must be known or not, and returns what one took.
-func lookups(w *repo.Writer, first, n int, known bool) (time.Duration, error) {
-	const count = 100_000
+func lookups(w *repo.Writer, first, n, count int, known bool) (time.Duration, error) {
 	began := time.Now()
 	for i := range count {
-		var id chunk.ID = chunkID(first + i*7919%n)
+		id := chunkID(first + i*7919%n)
 		if ok, err := w.Has(id); err != nil || ok != known {
 			return 0, errors.Join(fmt.Errorf("chunk %v: known is %v", id, ok), err)
 		}
 	}
-	return time.Since(began) / count, nil
+	return time.Since(began) / time.Duration(count), nil
 }
 
 // forget drops the local index from the page cache.

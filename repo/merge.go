@@ -55,6 +55,17 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 	return info, nil
 }
 
+// ReplacedIndexes returns the index objects that others stand for, as of the last sync: what they say counts no more.
+func (r *Repository) ReplacedIndexes() map[index.ObjectID]bool {
+	r.index.Lock()
+	defer r.index.Unlock()
+	replaced := map[index.ObjectID]bool{}
+	for _, s := range r.index.Replaced() {
+		replaced[s.Object] = true
+	}
+	return replaced
+}
+
 // liveIndexes returns what this host has signed and nothing stands for, as of the last sync.
 func (r *Repository) liveIndexes() []listedIndex {
 	replaced := r.ReplacedIndexes()

@@ -84,17 +84,6 @@ func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o
 	return nil
 }
 
-// ReplacedIndexes returns the index objects that others stand for, as of the last sync: what they say counts no more.
-func (r *Repository) ReplacedIndexes() map[index.ObjectID]bool {
-	r.index.Lock()
-	defer r.index.Unlock()
-	replaced := map[index.ObjectID]bool{}
-	for _, s := range r.index.Replaced() {
-		replaced[s.Object] = true
-	}
-	return replaced
-}
-
 // Locations returns the packs and frames that hold a chunk of content.
 func (rd *Reader) Locations(ctx context.Context, id chunk.ID) ([]index.Location, error) {
 	return rd.locate(ctx, id, pack.WholeContent)

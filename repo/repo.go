@@ -319,9 +319,6 @@ func (r *Repository) decompressor() (*pack.Decompressor, error) {
 
 // sealRecord makes a record of content: sealed to the metadata key and signed.
 func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, o Options) ([]byte, error) {
-	if len(content) > pack.MaxRecord {
-		return nil, fmt.Errorf("%d bytes are more than a record holds", len(content))
-	}
 	c, err := pack.NewCompressor()
 	if err != nil {
 		return nil, err
@@ -342,6 +339,9 @@ func (r *Repository) putRecord(ctx context.Context, kind string, content []byte)
 	metadata, err := r.keys.metadataKey()
 	if err != nil {
 		return store.Info{}, err
+	}
+	if len(content) > pack.MaxRecord {
+		return store.Info{}, fmt.Errorf("seal %s: %d bytes are more than a record holds", kind, len(content))
 	}
 	object, err := sealRecord(metadata, r.host, r.binding(kind), content, r.options)
 	if err != nil {

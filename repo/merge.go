@@ -17,8 +17,8 @@ import (
 const (
 	mergeFrom  = 16              // as many at least,
 	mergeAge   = 24 * time.Hour  // as old at least by the store's clock,
-	mergeSmall = 1 << 20         // of so many bytes at most as they are stored, become one
-	mergeMost  = 16 << 20        // of so many at most, decompressed or not
+	mergeSmall = 512 << 10       // of so many bytes at most as they are stored, become one
+	mergeMost  = 8 << 20         // of so many at most, decompressed or not
 	mergeTime  = 5 * time.Minute // a backup that is done waits no longer for it
 )
 
@@ -38,11 +38,8 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 		return store.Info{}, err
 	}
 	merged := index.Join(parts, skip)
-	there := map[index.ObjectID]bool{}
-	for _, l := range r.index.mine {
-		there[l.id] = true
-	}
 	// What prune has deleted need not be named for ever.
+	there := r.ownIndexes()
 	merged.Replaces = slices.DeleteFunc(merged.Replaces, func(id index.ObjectID) bool { return !there[id] })
 	info, err := r.putRecord(ctx, "index", merged.Append(nil))
 	if err != nil {
@@ -64,6 +61,17 @@ func (r *Repository) ReplacedIndexes() map[index.ObjectID]bool {
 		replaced[s.Object] = true
 	}
 	return replaced
+}
+
+// ownIndexes returns what this host has signed, as of the last sync.
+func (r *Repository) ownIndexes() map[index.ObjectID]bool {
+	r.index.Lock()
+	defer r.index.Unlock()
+	own := map[index.ObjectID]bool{}
+	for _, l := range r.index.mine {
+		own[l.id] = true
+	}
+	return own
 }
 
 // liveIndexes returns what this host has signed and nothing stands for, as of the last sync.

@@ -314,6 +314,17 @@ func TestMergeOnlyWhole(t *testing.T) {
 		t.Errorf("warned: %q", warned)
 	}
 	p.wantKnown(p.open(hostKey()), all)
+
+	// Whatever the local index, which is only a cache, says of who signed it.
+	warned = nil
+	id, _ := sumOf(others[0])
+	info, err := p.memory.Stat(t.Context(), others[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parts, err := r.readIndexes(t.Context(), []listedIndex{{id, info.Size, info.Time}}); len(parts) > 0 || err != nil || len(warned) != 1 {
+		t.Errorf("%d objects of another host would be merged, %v, warned %q", len(parts), err, warned)
+	}
 }
 
 // Processes of one host, and another host, merge at the same time: there may be duplicates, and they go when they are merged again.
@@ -488,7 +499,7 @@ func TestSyncRequests(t *testing.T) {
 		}
 		return nil
 	}}
-	sync := func(r *Repository, want ...string) {
+	wantRead := func(r *Repository, want ...string) {
 		t.Helper()
 		clear(read)
 		lists = 0
@@ -514,7 +525,7 @@ func TestSyncRequests(t *testing.T) {
 		t.Fatalf("%d index objects", len(first))
 	}
 	r = p.open(hostKey(), cached)
-	sync(r)
+	wantRead(r)
 	mustWrite(t, p.open(secondKey()), some(4, 3))
 	var added []string
 	for _, name := range p.names("index/") {
@@ -522,9 +533,9 @@ func TestSyncRequests(t *testing.T) {
 			added = append(added, name)
 		}
 	}
-	sync(r, added...)
-	sync(r)
+	wantRead(r, added...)
+	wantRead(r)
 	r.Close()
-	sync(p.open(hostKey(), cached))
-	sync(p.open(hostKey()), p.names("index/")...)
+	wantRead(p.open(hostKey(), cached))
+	wantRead(p.open(hostKey()), p.names("index/")...)
 }

@@ -104,13 +104,9 @@ func dueIndexes(all []listedIndex, now time.Time) []listedIndex {
 // readIndexes reads index objects again, as many as stay within the bounds. One that cannot be had, or is not this host's, is left as it is.
 func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]index.Stored, error) {
 	var parts []index.Stored
-	size, runs := 0, 0
+	bytes, runs := 0, 0
 	for _, l := range due {
-		content, opened, err := r.record(ctx, l.info())
-		var object index.Object
-		if err == nil {
-			object, err = index.ParseObject(content)
-		}
+		object, signer, size, err := r.readIndex(ctx, l)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -118,15 +114,15 @@ func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]inde
 			return nil, err
 		case errors.Is(err, store.ErrNotExist):
 			continue
-		case err == nil && opened.Signer != r.host.Fingerprint():
-			err = fmt.Errorf("%s is signed by %s: %w", l.info().Name, opened.Signer, crypto.ErrIntegrity)
+		case err == nil && signer != r.host.Fingerprint():
+			err = fmt.Errorf("%s is signed by %s: %w", l.info().Name, signer, crypto.ErrIntegrity)
 		}
 		if err != nil {
 			r.options.Warn(fmt.Errorf("index object is not merged: %w", err))
 			continue
 		}
-		size, runs = size+len(content), runs+len(object.Runs)
-		if size > mergeMost || runs > index.MaxRuns {
+		bytes, runs = bytes+size, runs+len(object.Runs)
+		if bytes > mergeMost || runs > index.MaxRuns {
 			break
 		}
 		parts = append(parts, index.Stored{ID: l.id, Time: l.time, Object: object})

@@ -25,24 +25,6 @@ func (p *place) nights(r *Repository, first, n int) (all []written) {
 	return all
 }
 
-// indexObject reads an index object.
-func (p *place) indexObject(r *Repository, name string) (index.Object, store.Info) {
-	p.t.Helper()
-	info, err := p.memory.Stat(p.t.Context(), name)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	content, _, err := r.record(p.t.Context(), info)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	o, err := index.ParseObject(content)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return o, info
-}
-
 // merged returns the names of the index objects that stand for others.
 func (p *place) merged(r *Repository) (names []string) {
 	p.t.Helper()

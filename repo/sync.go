@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/store"
 )
@@ -97,11 +98,7 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 		}
 		g.Go(func() error {
 			defer room.Release(weight)
-			content, opened, err := r.record(gctx, l.info())
-			var object index.Object
-			if err == nil {
-				object, err = index.ParseObject(content)
-			}
+			object, signer, _, err := r.readIndex(gctx, l)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -116,7 +113,7 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 				r.options.Warn(fmt.Errorf("index object is passed over: %w", err))
 				return nil
 			}
-			s := index.Source{Object: l.id, Signer: string(opened.Signer)}
+			s := index.Source{Object: l.id, Signer: string(signer)}
 			if err := r.index.Add(s, &object); err != nil {
 				return fmt.Errorf("update local index: %w", err)
 			}
@@ -129,4 +126,15 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 		return ctx.Err()
 	}
 	return err
+}
+
+// readIndex reads an index object as a whole: who signed it, and its bytes decompressed.
+func (r *Repository) readIndex(ctx context.Context, l listedIndex) (o index.Object, signer crypto.Fingerprint, size int, err error) {
+	content, opened, err := r.record(ctx, l.info())
+	if err == nil {
+		if o, err = index.ParseObject(content); err != nil {
+			err = fmt.Errorf("open %s: %w: %w", l.info().Name, err, crypto.ErrIntegrity)
+		}
+	}
+	return o, opened.Signer, len(content), err
 }

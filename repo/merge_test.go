@@ -125,7 +125,7 @@ func (r *Repository) chunksOf(t testing.TB) int64 {
 func TestMergeForYears(t *testing.T) {
 	p := newPlace(t)
 	r := p.open(hostKey())
-	all := p.nights(r, 0, 150)
+	all := p.nights(r, 0, 100)
 	if err := r.SyncIndex(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +160,11 @@ func TestMergeForYears(t *testing.T) {
 			p.delete(name)
 		}
 	}
-	all = append(all, p.nights(r, 150, 20)...)
+	all = append(all, p.nights(r, 100, 20)...)
 	for _, name := range p.merged(r) {
 		o, info := p.indexObject(r, name)
 		for _, id := range o.Replaces {
-			if _, err := p.memory.Stat(t.Context(), nameOf("index", id)); err != nil && info.Time.After(noon.Add(301*time.Hour)) {
+			if _, err := p.memory.Stat(t.Context(), nameOf("index", id)); err != nil && info.Time.After(noon.Add(201*time.Hour)) {
 				t.Errorf("%s names what had gone before: %v", name, err)
 			}
 		}

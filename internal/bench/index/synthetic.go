@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"runtime"
 
@@ -68,13 +69,13 @@ func object(first, n int, large float64) *index.Object {
 
 // fill stores index objects of chunks numbered from first to end, signed by the root.
 func fill(ctx context.Context, r *repo.Repository, first, end int, large float64) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.NumCPU())
-	for first := first; first < end; first += objectChunks {
+	for first := first; first < end && gctx.Err() == nil; first += objectChunks {
 		g.Go(func() error {
-			_, err := r.AddIndex(ctx, object(first, min(objectChunks, end-first), large))
+			_, err := r.AddIndex(gctx, object(first, min(objectChunks, end-first), large))
 			return err
 		})
 	}
-	return g.Wait()
+	return errors.Join(g.Wait(), ctx.Err())
 }

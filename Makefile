@@ -1,7 +1,7 @@
 # make test    set up what the tests need, then check and test everything
 # make build   the static binary ./nightjar
 # make bench   measure beside restic: SCALE=0.1 BENCHDIR=/somewhere (full scale needs 30 GB)
-# make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes 70 bytes of it for each
+# make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
 # make fuzz    every fuzz target for FUZZTIME
 
 GO          ?= go

@@ -10,6 +10,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
 
@@ -41,7 +42,11 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 	// What prune has deleted need not be named for ever.
 	there := r.ownIndexes()
 	merged.Replaces = slices.DeleteFunc(merged.Replaces, func(id index.ObjectID) bool { return !there[id] })
-	info, err := r.putRecord(ctx, "index", merged.Append(nil))
+	content := merged.Append(nil)
+	if len(content) > pack.MaxRecord { // since it names that many others
+		return store.Info{}, fmt.Errorf("%d bytes are more than a record holds", len(content))
+	}
+	info, err := r.putRecord(ctx, "index", content)
 	if err != nil {
 		return info, err
 	}

@@ -340,9 +340,6 @@ func (r *Repository) putRecord(ctx context.Context, kind string, content []byte)
 	if err != nil {
 		return store.Info{}, err
 	}
-	if len(content) > pack.MaxRecord {
-		return store.Info{}, fmt.Errorf("seal %s: %d bytes are more than a record holds", kind, len(content))
-	}
 	object, err := sealRecord(metadata, r.host, r.binding(kind), content, r.options)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("seal %s: %w", kind, err)

@@ -20,6 +20,7 @@ const (
 	mergeAge   = 24 * time.Hour  // as old at least by the store's clock,
 	mergeSmall = 512 << 10       // of so many bytes at most as they are stored, become one
 	mergeMost  = 8 << 20         // of so many at most, decompressed or not
+	mergeRuns  = 1 << 15         // and of so many runs at most, half of what an index object may hold
 	mergeTime  = 5 * time.Minute // a backup that is done waits no longer for it
 )
 
@@ -127,7 +128,7 @@ func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]inde
 			continue
 		}
 		bytes, runs = bytes+size, runs+len(object.Runs)
-		if bytes > mergeMost || runs > index.MaxRuns {
+		if bytes > mergeMost || runs > mergeRuns {
 			break
 		}
 		parts = append(parts, index.Stored{ID: l.id, Time: l.time, Object: object})

@@ -12,9 +12,10 @@ type Stored struct {
 	Object
 }
 
-// Join returns the object that stands for all parts, which have one signer, and for what they stand for. Its runs keep the store times at
-// which packs were first indexed, oldest first; within a run packs keep their order. A pack that is there twice is taken once, and one that skip
-// accepts (nil: none) is left out.
+// Join returns the object that stands for all parts (one at least), which have one signer, and for what they stand for. Runs keep what is said of them,
+// the store time above all, even when no pack is left; they are ordered by that time, and within a run packs keep their order. A pack that
+// is there twice is taken once, where it was first, and one that skip accepts (nil: none) is left out. Of a run that is there twice, since two
+// processes have joined it, one goes.
 func Join(parts []Stored, skip func(pack ObjectID) bool) Object {
 	var joined Object
 	var runs []Run
@@ -34,23 +35,24 @@ func Join(parts []Stored, skip func(pack ObjectID) bool) Object {
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b Run) int { return a.Time.Compare(b.Time) })
-	taken := map[ObjectID]bool{}
+	taken := map[ObjectID]time.Time{}
 	for _, run := range runs {
 		var packs []Pack
+		again := len(run.Packs) > 0
 		for _, p := range run.Packs {
-			if !taken[p.ID] && (skip == nil || !skip(p.ID)) {
-				taken[p.ID] = true
+			at, ok := taken[p.ID]
+			again = again && ok && at.Equal(run.Time)
+			if !ok {
+				taken[p.ID] = run.Time
+			}
+			if !ok && (skip == nil || !skip(p.ID)) {
 				packs = append(packs, p)
 			}
 		}
-		if n := len(joined.Runs); n > 0 && joined.Runs[n-1].Time.Equal(run.Time) {
-			joined.Runs[n-1].Packs = append(joined.Runs[n-1].Packs, packs...)
-		} else if len(packs) > 0 {
-			joined.Runs = append(joined.Runs, Run{Time: run.Time, Packs: packs})
+		if !again {
+			run.Packs = packs
+			joined.Runs = append(joined.Runs, run)
 		}
-	}
-	if len(joined.Runs) == 0 { // of which there is one at least
-		joined.Runs = []Run{{}}
 	}
 	return joined
 }

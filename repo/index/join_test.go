@@ -35,11 +35,12 @@ func partsOf(r *rand.Rand, n int) []Stored {
 func TestJoin(t *testing.T) {
 	for seed := range uint64(50) {
 		r := random(seed)
-		parts := partsOf(r, r.IntN(8))
+		parts := partsOf(r, 1+r.IntN(8))
 		skipped := map[ObjectID]bool{}
 		firsts := map[ObjectID]time.Time{} // of each pack that stays
 		content := map[ObjectID]Pack{}
 		order := map[ObjectID][2]int{}
+		times := map[int64]bool{} // of runs, with packs or without
 		for i, part := range parts {
 			place := 0
 			for _, run := range part.Runs {
@@ -47,6 +48,7 @@ func TestJoin(t *testing.T) {
 				if at.IsZero() {
 					at = part.Time
 				}
+				times[at.UnixNano()] = true
 				for _, p := range run.Packs {
 					if r.IntN(10) == 0 {
 						skipped[p.ID] = true
@@ -74,9 +76,10 @@ func TestJoin(t *testing.T) {
 		var last time.Time
 		found := map[ObjectID]bool{}
 		for i, run := range parsed.Runs {
-			if len(run.Packs) == 0 && len(parsed.Runs) > 1 || i > 0 && !run.Time.After(last) {
-				t.Fatalf("seed %d: run %d of %d is empty or not later than the one before", seed, i, len(parsed.Runs))
+			if run.Time.Before(last) {
+				t.Fatalf("seed %d: run %d of %d is before the one before it", seed, i, len(parsed.Runs))
 			}
+			delete(times, run.Time.UnixNano())
 			last = run.Time
 			var before *Pack
 			for j := range run.Packs {
@@ -90,6 +93,9 @@ func TestJoin(t *testing.T) {
 				}
 				found[p.ID], before = true, p
 			}
+		}
+		if len(times) > 0 {
+			t.Fatalf("seed %d: runs of %v are lost", seed, times)
 		}
 		for id := range firsts {
 			if !found[id] && !skipped[id] {
@@ -106,6 +112,9 @@ func TestJoinAgain(t *testing.T) {
 	first := Join(parts[:5], nil)
 	twice := Join([]Stored{{ID: objectID(50), Time: at, Object: first}, {ID: objectID(51), Time: at, Object: first}}, nil)
 	again := Join(append(parts[5:], Stored{ID: objectID(52), Time: at, Object: twice}), nil)
+	if len(twice.Runs) != len(first.Runs) {
+		t.Errorf("%d runs joined twice are %d", len(first.Runs), len(twice.Runs))
+	}
 	want, got := map[chunk.Key][]Location{}, map[chunk.Key][]Location{}
 	once := Join(parts, nil)
 	locate(want, &once, "A")

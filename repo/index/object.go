@@ -14,9 +14,9 @@ import (
 const (
 	MaxSession = 1 << 10  // bytes of a session-key packet
 	MaxSize    = 64 << 20 // bytes of any object
-	MaxRuns    = 1 << 16  // in an index object
 
 	objectMagic = "NJI0"
+	maxRuns     = 1 << 16
 	minRun      = 1 + 1
 	minPack     = 32 + 1 + 1 + 1 + 1 + 4
 	minEnvelope = 32 // bytes that always lie between stream and data: a span begins up to 31 bytes before its frame
@@ -95,7 +95,7 @@ func ParseObject(b []byte) (Object, error) {
 	for i := range o.Replaces {
 		o.Replaces[i] = ObjectID(r.bytes(len(ObjectID{})))
 	}
-	o.Runs = make([]Run, r.count(MaxRuns, minRun))
+	o.Runs = make([]Run, r.count(maxRuns, minRun))
 	for i := range o.Runs {
 		run := &o.Runs[i]
 		if t := r.varint(); t != 0 {

@@ -183,7 +183,7 @@ func Find(archives []Archive, name string) (*Archive, error) {
 	return found, nil
 }
 
-// putArchive writes the archive; nothing may be written after it.
+// putArchive writes the archive; nothing that it needs may be written after it.
 func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, err error) {
 	content, err := json.Marshal(a)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,11 +14,13 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
-	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
 // What maintenance needs of a repository: its objects as they are stored, one by one.
+
+// kinds are the folders of objects that are named by their hash.
+var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped", "times"}
 
 // Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
 func Kind(name string) string {
@@ -31,8 +34,7 @@ func Kind(name string) string {
 	if !ok || !isRecordName(kind, name) {
 		return ""
 	}
-	switch kind {
-	case "content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped", "times":
+	if slices.Contains(kinds, kind) {
 		return kind
 	}
 	return ""
@@ -103,11 +105,6 @@ func (r *Repository) read(ctx context.Context, info store.Info) Record {
 	content, opened, err := r.record(ctx, info)
 	sum, _ := sumOf(info.Name)
 	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
-}
-
-// PutRecord seals, signs and stores what record.Encode made.
-func (r *Repository) PutRecord(ctx context.Context, kind record.Kind, content []byte) (store.Info, error) {
-	return r.putRecord(ctx, string(kind), content)
 }
 
 // An IndexRecord is one index object as it was read, or why it could not be.
@@ -225,7 +222,7 @@ func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, erro
 	}
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
-	opened, err := opener.Open(object, r.signers, r.binding(kind), info.Time)
+	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), info.Time)
 	if err != nil {
 		return nil, err
 	}
@@ -283,27 +280,13 @@ func (r *Repository) checkFrame(stored []byte, f pack.Frame) error {
 
 // AddIndex stores an index object as the root, whose word every host takes. It needs UnlockContent.
 func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info, error) {
-	r.content.RLock()
-	root := r.content.root
-	r.content.RUnlock()
+	root := r.root()
 	if root == nil {
 		return store.Info{}, errors.New("store index: it takes a recovery key")
-	}
-	metadata, err := r.keys.MetadataKey()
-	if err != nil {
-		return store.Info{}, err
 	}
 	now := func() (time.Time, error) { return storeTime(ctx, r.store, r.options) }
 	return inTime(now, func(at time.Time) (store.Info, error) {
 		o.Time = at
-		object, err := sealRecord(metadata, root, r.binding("index"), o.Append(nil), r.options)
-		if err != nil {
-			return store.Info{}, fmt.Errorf("seal index: %w", err)
-		}
-		info, err := r.store.Put(ctx, objectName("index", object), object)
-		if err != nil {
-			return store.Info{}, fmt.Errorf("store index: %w", err)
-		}
-		return info, nil
+		return r.putRecord(ctx, root, "index", o.Append(nil))
 	})
 }

@@ -36,7 +36,7 @@ type List struct {
 }
 
 // Parse parses a record of the kind condemned or dropped.
-func Parse(kind record.Kind, content []byte) (List, error) {
+func Parse(kind string, content []byte) (List, error) {
 	switch kind {
 	case record.CondemnedKind:
 		var r record.Condemned

@@ -23,7 +23,7 @@ type scanner struct {
 	ctx      context.Context
 	o        *Options
 	reader   *repo.Reader
-	holds    func(tree.Contents) (bool, error)
+	holds    func(tree.Contents) (bool, error) // whether contents of the predecessor may be named again
 	avoid    map[fileID]bool
 	stats    *Statistics
 	out      func(*batch) error
@@ -286,8 +286,8 @@ func (s *scanner) file(path string, n, was *tree.Node, old *former) error {
 	}
 	if was != nil && !s.o.Rehash && unchanged(n, was) {
 		stored, err := s.holds(was.Contents)
-		if err == nil && stored && was.XattrContents != nil {
-			stored, err = s.holds(*was.XattrContents)
+		if err == nil && stored {
+			stored, err = s.holdsXattrs(was)
 		}
 		if err != nil {
 			return err
@@ -319,18 +319,23 @@ func unchanged(n, was *tree.Node) bool {
 	return was.Flags&tree.Unsettled == 0 && n.Size == was.Size && n.Mtime == was.Mtime && n.Ctime == was.Ctime && n.Inode == was.Inode
 }
 
+// holdsXattrs reports whether the attributes of an entry of the predecessor may be named again.
+func (s *scanner) holdsXattrs(was *tree.Node) (bool, error) {
+	if was.XattrContents == nil {
+		return true, nil
+	}
+	return s.holds(*was.XattrContents)
+}
+
 // attributes fills in the extended attributes, which cannot have changed when ctime has not.
 func (s *scanner) attributes(read func() ([]tree.Xattr, error), path string, n, was *tree.Node) error {
 	if s.counting {
 		return nil
 	}
 	if was != nil && was.Flags&tree.Unsettled == 0 && was.Ctime == n.Ctime && was.Inode == n.Inode && !s.o.Rehash {
-		stored := true
-		if was.XattrContents != nil {
-			var err error
-			if stored, err = s.holds(*was.XattrContents); err != nil {
-				return err
-			}
+		stored, err := s.holdsXattrs(was)
+		if err != nil {
+			return err
 		}
 		if stored {
 			n.Xattrs, n.XattrContents = was.Xattrs, was.XattrContents

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"nightjar/crypto"
+	"nightjar/internal/tempdir"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
@@ -65,7 +66,7 @@ func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, e
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		p := &all[i]
-		if p.Host == s.Host && p.Job == job && !p.Late() {
+		if p.Host == s.Host && p.Job == job && p.Displaces() {
 			return p, nil
 		}
 	}
@@ -140,6 +141,10 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	}
 	set.tagCache(cache)
 	set.touchCache(filepath.Join(cache, keys.ID()))
+	var temp tempdir.Dir
+	if need == Write {
+		temp = set.temp()
+	}
 	r, err := openWith(ctx, stored, keys, opener, repo.Options{
 		IndexDir:    filepath.Join(cache, keys.ID(), indexFolder),
 		BlockDir:    filepath.Join(cache, keys.ID(), blocksFolder),
@@ -148,6 +153,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		Compression: set.Compression,
 		Now:         set.Now,
 		Warn:        set.Warn,
+		Temp:        temp,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)

@@ -96,7 +96,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		content, opened, err := r.record(ctx, info)
 		var a Archive
 		if err == nil {
-			err = record.Parse(content, &a)
+			err = record.Decode(content, &a)
 		}
 		if err == nil {
 			err = r.checkHost(&a, opened.Signer)

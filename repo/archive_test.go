@@ -109,7 +109,7 @@ func FuzzArchive(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var a, b Archive
-		if record.Parse(text, &a) != nil {
+		if record.Decode(text, &a) != nil {
 			return
 		}
 		if a.Version != FormatVersion {
@@ -119,7 +119,7 @@ func FuzzArchive(f *testing.F) {
 		if err != nil {
 			t.Skip() // a year that RFC 3339 has no room for
 		}
-		if err := record.Parse(again, &b); err != nil {
+		if err := record.Decode(again, &b); err != nil {
 			t.Fatalf("%q is read, %q is not: %v", text, again, err)
 		}
 		third, err := json.Marshal(&b)

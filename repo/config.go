@@ -69,7 +69,7 @@ func (r *Repository) openConfig(object []byte) error {
 		return fmt.Errorf("open config: %w", err)
 	}
 	var c configRecord
-	if err := record.Parse(content, &c); err != nil {
+	if err := record.Decode(content, &c); err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
 	rule := chunk.Rule(c.Chunker)

@@ -88,6 +88,21 @@ func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o
 	return nil
 }
 
+// TrySession reports why a pack's session key does not open with the keys at hand; nil if it does.
+func (r *Repository) TrySession(p *index.PackInfo) error {
+	opener := r.metadata
+	if p.Kind == pack.Content {
+		r.content.RLock()
+		opener = r.content.opener
+		r.content.RUnlock()
+	}
+	if opener == nil {
+		return fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+	}
+	_, err := opener.SessionKey(p.Session)
+	return err
+}
+
 // Locations returns the packs and frames that hold a chunk of content.
 func (rd *Reader) Locations(ctx context.Context, id chunk.ID) ([]index.Location, error) {
 	return rd.locate(ctx, id, pack.WholeContent)

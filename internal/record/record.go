@@ -13,8 +13,8 @@ const Version = 0
 // ErrVersion says that a record needs a newer program.
 var ErrVersion = errors.New("the repository's format is newer than this program")
 
-// Parse decodes a record into v and checks its version.
-func Parse(content []byte, v any) error {
+// Decode parses a record into v and checks its version.
+func Decode(content []byte, v any) error {
 	var head struct {
 		Version *int `json:"version"`
 	}

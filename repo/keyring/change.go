@@ -66,6 +66,7 @@ func (e Editor) change(ctx context.Context, edit func(*Draft) error) (*Keyring, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("change keys: %w", err)
 	}
+	d.config = func() ([]byte, error) { return store.ReadAll(ctx, e.Store, configName, configMax) }
 	if err := edit(d); err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -82,6 +83,17 @@ func KitRoot(text []byte) (repository string, root crypto.Fingerprint, ok bool) 
 		}
 	}
 	return repository, root, repository != "" && root != ""
+}
+
+// KitSecret returns the recovery key that a recovery kit holds, armored as it stands there; nil if it holds none.
+func KitSecret(text []byte) []byte {
+	const begin, end = "-----BEGIN PGP PRIVATE KEY BLOCK-----", "-----END PGP PRIVATE KEY BLOCK-----"
+	_, rest, ok := bytes.Cut(text, []byte(begin))
+	body, _, ended := bytes.Cut(rest, []byte(end))
+	if !ok || !ended {
+		return nil
+	}
+	return slices.Concat([]byte(begin), body, []byte(end))
 }
 
 // KitObject returns an object that a recovery kit holds: "config" or "keys/NNNNNN".

@@ -104,6 +104,9 @@ func FuzzKit(f *testing.F) {
 		if _, err := crypto.ParseFingerprint(string(root)); ok && (err != nil || id == "") {
 			t.Errorf("%q, %q", id, root)
 		}
+		if s := KitSecret(text); len(s) > len(text) {
+			t.Errorf("a key of %d bytes", len(s))
+		}
 		if b, err := KitObject(text, name); (err == nil) != (len(b) > 0) || len(b) > len(text) {
 			t.Errorf("%d bytes, %v", len(b), err)
 		}

@@ -179,7 +179,7 @@ func TestGrace(t *testing.T) {
 	want(p.keys, 0, 7*day)
 	k := p.change(day, func(d *Draft) error { return d.SetGrace(10 * day) }) // to 11 days after noon
 	want(k, day, 10*day)
-	k = p.change(2*day, func(d *Draft) error { return d.SetGrace(3 * day) })
+	p.change(2*day, func(d *Draft) error { return d.SetGrace(3 * day) })
 	k = p.change(3*day, func(d *Draft) error { return d.SetGrace(day) })
 	want(k, 3*day, 10*day)
 	want(k, 12*day, 10*day)

@@ -89,15 +89,6 @@ func (p *place) signed(signer *crypto.Key, change func(*contents)) []byte {
 	return must(r.sign(signer, noon))
 }
 
-func armored(t testing.TB, key *crypto.Key) string {
-	t.Helper()
-	text, err := key.ArmorPublic()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 func noPin(string) (Pin, error) { return Pin{}, nil }
 
 // put stores an object, in place of one of that name.

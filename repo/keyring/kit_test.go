@@ -55,6 +55,12 @@ func TestKit(t *testing.T) {
 			}
 		})
 	}
+	if got := KitSecret(text); !bytes.Equal(got, bytes.TrimSpace(secret)) {
+		t.Errorf("its key is %d bytes", len(got))
+	}
+	if got := KitSecret(kitPage(t, p, nil)); got != nil {
+		t.Errorf("a kit without a key holds one of %d bytes", len(got))
+	}
 	// The kit alone opens the repository's secrets, when its own keys are lost.
 	keys, err := crypto.ReadKeys(text)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -17,26 +16,45 @@ import (
 	"nightjar/repo/store"
 )
 
-// Keys returns the configured repository's keys, for which it takes no secret.
-func (set *Settings) Keys(ctx context.Context) (*keyring.Keyring, error) {
-	stateDir, _, err := set.folders()
-	if err != nil {
-		return nil, err
+// A site is the configured repository before its keys are known.
+type site struct {
+	place  store.Location
+	store  store.Store
+	folder string // of the state
+	state  keyring.State
+}
+
+func (set *Settings) site(ctx context.Context) (s site, err error) {
+	if s.folder, _, err = set.folders(); err != nil {
+		return s, err
 	}
-	place, err := set.place()
-	if err != nil {
-		return nil, err
+	s.state = keyring.State(s.folder)
+	if s.place, err = set.place(); err != nil {
+		return s, err
 	}
-	stored, err := set.openStore(ctx, place)
-	if err != nil {
-		return nil, fmt.Errorf("open repository: %w", err)
+	if s.store, err = set.openStore(ctx, s.place); err != nil {
+		return s, fmt.Errorf("open repository: %w", err)
 	}
-	defer closeStore(stored)
-	keys, err := set.loadKeyring(ctx, stored, place, keyring.State(stateDir), ReadMetadata)
+	return s, nil
+}
+
+// keys returns the keys in force at a site.
+func (set *Settings) keys(ctx context.Context, s site, need Access) (*keyring.Keyring, error) {
+	keys, err := set.loadKeyring(ctx, s.store, s.place, s.state, need)
 	if err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+		return nil, fmt.Errorf("open repository %s: %w", Shown(s.place), err)
 	}
 	return keys, nil
+}
+
+// Keys returns the configured repository's keys, for which it takes no secret.
+func (set *Settings) Keys(ctx context.Context) (*keyring.Keyring, error) {
+	s, err := set.site(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeStore(s.store)
+	return set.keys(ctx, s, ReadMetadata)
 }
 
 // Changed tells of a change of keys.
@@ -49,37 +67,27 @@ type Changed struct {
 // ChangeKeys has edit make the configured repository's next keys, which takes a recovery key, and writes the recovery kit again: into kitFile, or else into the kit that the command line
 // names, or else into the state directory. A recovery key that the kit held stays in it, while it is one.
 func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*keyring.Draft) error) (*Changed, error) {
-	stateDir, _, err := set.folders()
+	set = set.warningOnce() // the keys are read again and again
+	s, err := set.site(ctx)
 	if err != nil {
 		return nil, err
 	}
-	place, err := set.place()
-	if err != nil {
-		return nil, err
-	}
-	state := keyring.State(stateDir)
-	stored, err := set.openStore(ctx, place)
-	if err != nil {
-		return nil, fmt.Errorf("open repository: %w", err)
-	}
-	defer closeStore(stored)
-	load := func(ctx context.Context) (*keyring.Keyring, error) {
-		return set.loadKeyring(ctx, stored, place, state, Write)
-	}
+	defer closeStore(s.store)
+	load := func(ctx context.Context) (*keyring.Keyring, error) { return set.keys(ctx, s, Write) }
 	keys, err := load(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+		return nil, err
 	}
-	host, recovery, err := set.sessionKeys(ctx, keys, state, ReadContent)
+	host, recovery, err := set.sessionKeys(ctx, keys, s.state, ReadContent)
 	if err != nil {
 		return nil, err
 	}
-	kit, err := set.findKit(kitFile, kitPath(stateDir, keys.ID()))
+	kit, err := set.findKit(kitFile, keys.ID(), kitPath(s.folder, keys.ID()))
 	if err != nil {
 		return nil, err
 	}
 	editor := keyring.Editor{
-		Store: stored, Load: load, Now: set.Now, Random: rand.Reader,
+		Store: s.store, Load: load, Now: set.Now, Random: rand.Reader,
 		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
 			return k.OpenSecrets(ctx, recovery)
 		},
@@ -91,16 +99,16 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 	for _, f := range unsealed {
 		set.Warn(fmt.Errorf("key %s has expired: what is sealed from now on does not open with it", f))
 	}
-	if err := state.Remember(next.ID(), set.seenAt(place), next.Pin()); err != nil {
+	if err := s.state.Remember(next.ID(), set.seenAt(s.place), next.Pin()); err != nil {
 		set.Warn(err)
 	}
 	name, _ := next.Object()
 	if kit.secret == nil && host != nil { // the one key that is host and recovery key
-		if kit.secret, err = state.ArmoredHostKey(keys.ID()); err != nil {
+		if kit.secret, err = s.state.ArmoredHostKey(keys.ID()); err != nil {
 			return nil, err
 		}
 	}
-	hasKey, err := set.writeKit(ctx, stored, place, next, kit)
+	hasKey, err := set.writeKit(ctx, s, next, kit)
 	if err != nil {
 		err = Hinted{
 			fmt.Errorf("%s is stored and counts, but its recovery kit is not written: %w", name, err),
@@ -110,6 +118,18 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 	return &Changed{Keys: next, Kit: kit.path, HasKey: hasKey}, err
 }
 
+// warningOnce returns the same settings that say each warning once.
+func (set *Settings) warningOnce() *Settings {
+	once, said := *set, map[string]bool{}
+	once.Warn = func(err error) {
+		if !said[err.Error()] {
+			said[err.Error()] = true
+			set.Warn(err)
+		}
+	}
+	return &once
+}
+
 // A kitFile is a recovery kit that is to be written again.
 type kitFile struct {
 	path   string
@@ -117,20 +137,23 @@ type kitFile struct {
 }
 
 // findKit finds the kit that was there, and tries whether it can be replaced.
-func (set *Settings) findKit(named, usual string) (kitFile, error) {
+func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
 	k := kitFile{path: named}
 	for _, path := range []string{named, set.Kit, set.Key, usual} {
 		if path == "" {
 			continue
 		}
 		content, err := readSmallFile(path)
-		if path == set.Key {
-			if _, _, isKit := keyring.KitRoot(content); err != nil || !isKit {
-				continue
-			}
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		id, _, isKit := keyring.KitRoot(content)
+		isKit = isKit && id == repository
+		switch {
+		case path == set.Key && !isKit:
+			continue // it is no more than a key
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
 			return k, fmt.Errorf("read recovery kit: %w", err)
+		case !isKit:
+			return k, fmt.Errorf("write recovery kit %s: it is something else: %w", path, fs.ErrExist)
 		}
 		k.path = cmp.Or(k.path, path)
 		if k.secret == nil {
@@ -141,9 +164,6 @@ func (set *Settings) findKit(named, usual string) (kitFile, error) {
 	if k.path, err = filepath.Abs(k.path); err != nil {
 		return k, err
 	}
-	if err := os.MkdirAll(filepath.Dir(k.path), 0o700); err != nil {
-		return k, fmt.Errorf("write recovery kit: %w", err)
-	}
 	if err := probe(filepath.Dir(k.path)); err != nil {
 		return k, fmt.Errorf("write recovery kit: %w", err)
 	}
@@ -151,7 +171,7 @@ func (set *Settings) findKit(named, usual string) (kitFile, error) {
 }
 
 // writeKit puts the kit of new keys in the place of the old one.
-func (set *Settings) writeKit(ctx context.Context, s store.Store, place store.Location, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
+func (set *Settings) writeKit(ctx context.Context, s site, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
 	protected := false
 	if k.secret != nil {
 		key, err := crypto.ReadKey(k.secret)
@@ -161,7 +181,7 @@ func (set *Settings) writeKit(ctx context.Context, s store.Store, place store.Lo
 			protected = key.Locked()
 		}
 	}
-	kit, err := keys.Kit(ctx, s, set.address(place), k.secret, protected)
+	kit, err := keys.Kit(ctx, s.store, set.address(s.place), k.secret, protected)
 	if err != nil {
 		return false, err
 	}

@@ -86,39 +86,27 @@ func (set *Settings) waitingKey(keys *keyring.Keyring, state keyring.State) (key
 
 // enrollAt reads the keys of the configured repository, which this machine must be able to tell from another.
 func (set *Settings) enrollAt(ctx context.Context) (*keyring.Keyring, keyring.State, error) {
-	stateDir, _, err := set.folders()
+	s, err := set.site(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	place, err := set.place()
-	if err != nil {
-		return nil, "", err
-	}
-	state := keyring.State(stateDir)
+	defer closeStore(s.store)
 	_, root, err := set.namedRoot()
 	if err != nil {
 		return nil, "", err
 	}
-	stored, err := set.openStore(ctx, place)
-	if err != nil {
-		return nil, "", fmt.Errorf("open repository: %w", err)
-	}
-	defer closeStore(stored)
-	known, err := state.At(set.seenAt(place))
+	known, err := s.state.At(set.seenAt(s.place))
 	if err != nil {
 		return nil, "", err
 	}
 	if root == "" && known == "" {
 		return nil, "", Usagef("name the root key that this machine is to believe: --root FINGERPRINT; the recovery kit and nightjar key list say it")
 	}
-	if err := durable.MkdirAll(stateDir, 0o700); err != nil {
+	if err := durable.MkdirAll(s.folder, 0o700); err != nil {
 		return nil, "", fmt.Errorf("make state directory: %w", err)
 	}
-	keys, err := set.loadKeyring(ctx, stored, place, state, Write)
-	if err != nil {
-		return nil, "", fmt.Errorf("open repository %s: %w", Shown(place), err)
-	}
-	return keys, state, nil
+	keys, err := set.keys(ctx, s, Write)
+	return keys, s.state, err
 }
 
 // NewHostKey makes a key for a host and writes it to a new file, under its passphrase.

@@ -39,6 +39,9 @@ func TestKit(t *testing.T) {
 			if !ok || id != p.keys.ID() || root != p.keys.Pin().Root {
 				t.Errorf("%q, %q, %t", id, root, ok)
 			}
+			if url := KitURL(text); url != "/srv/backup" {
+				t.Errorf("it is reached at %q", url)
+			}
 			for _, object := range []string{"config", "keys/000001"} {
 				got, err := KitObject(text, object)
 				if err != nil || !bytes.Equal(got, p.get(object)) {

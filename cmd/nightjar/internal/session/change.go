@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"nightjar/crypto"
 	"nightjar/internal/durable"
@@ -133,6 +134,7 @@ func (set *Settings) warningOnce() *Settings {
 // A kitFile is a recovery kit that is to be written again.
 type kitFile struct {
 	path   string
+	url    string // how the old one said that the repository is reached
 	secret []byte // the recovery key that the old one held
 }
 
@@ -156,6 +158,7 @@ func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
 			return k, fmt.Errorf("write recovery kit %s: it is something else: %w", path, fs.ErrExist)
 		}
 		k.path = cmp.Or(k.path, path)
+		k.url = cmp.Or(k.url, keyring.KitURL(content))
 		if k.secret == nil {
 			k.secret = keyring.KitSecret(content)
 		}
@@ -181,7 +184,11 @@ func (set *Settings) writeKit(ctx context.Context, s site, keys *keyring.Keyring
 			protected = key.Locked()
 		}
 	}
-	kit, err := keys.Kit(ctx, s.store, set.address(s.place), k.secret, protected)
+	url := set.address(s.place)
+	if url == set.seenAt(s.place) && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
+		url = k.url
+	}
+	kit, err := keys.Kit(ctx, s.store, url, k.secret, protected)
 	if err != nil {
 		return false, err
 	}

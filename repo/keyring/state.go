@@ -136,9 +136,19 @@ func (s State) SaveNextHostKey(repository string, armored []byte) error {
 	return s.saveKey(repository, nextKeyFile, armored)
 }
 
-// AdoptHostKey puts the next host key in the place of the present one.
+// AdoptHostKey puts the next host key in the place of the present one, which is kept as host-FINGERPRINT.asc: it may be a recovery key, too.
 func (s State) AdoptHostKey(repository string) error {
 	folder, err := s.folder(repository)
+	if err != nil {
+		return fmt.Errorf("adopt host key: %w", err)
+	}
+	present, err := s.HostKey(repository)
+	switch {
+	case err == nil:
+		err = os.Rename(filepath.Join(folder, hostKeyFile), filepath.Join(folder, "host-"+string(present.Fingerprint())+".asc"))
+	case errors.Is(err, crypto.ErrNoKey): // an adoption that was stopped
+		err = nil
+	}
 	if err == nil {
 		err = os.Rename(filepath.Join(folder, nextKeyFile), filepath.Join(folder, hostKeyFile))
 	}

@@ -147,6 +147,7 @@ func TestStateNextHostKey(t *testing.T) {
 	s := State(t.TempDir())
 	present, next := must(hostKey().ArmorSecret(nil)), must(secondKey().ArmorSecret(nil))
 	wantError(t, s.AdoptHostKey(repoA), nil, "adopt host key")
+	wantError(t, s.AdoptHostKey("../x"), crypto.ErrIntegrity, "adopt host key")
 	if err := s.SaveHostKey(repoA, present); err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +170,9 @@ func TestStateNextHostKey(t *testing.T) {
 	want(s.HostKey, secondKey())
 	_, err = s.NextHostKey(repoA)
 	wantError(t, err, crypto.ErrNoKey, "")
+	if kept, err := os.ReadFile(filepath.Join(string(s), repoA, "host-"+string(hostKey().Fingerprint())+".asc")); err != nil || !bytes.Equal(kept, present) {
+		t.Errorf("the old key is %d bytes, %v", len(kept), err)
+	}
 	if armored, err := s.ArmoredHostKey(repoA); err != nil || !bytes.Equal(armored, next) {
 		t.Errorf("%d bytes, %v", len(armored), err)
 	}

@@ -20,6 +20,7 @@ type KeyJSON struct {
 	Fingerprint crypto.Fingerprint `json:"fingerprint"`
 	Name        string             `json:"name"`
 	Host        string             `json:"host,omitempty"`
+	Roles       []keyring.Role     `json:"roles,omitempty"` // that the host has now
 	From        time.Time          `json:"from,omitzero"`
 	Until       time.Time          `json:"until,omitzero"`
 	Compromised bool               `json:"compromised,omitempty"`
@@ -54,6 +55,11 @@ func allKeys(k *keyring.Keyring, now time.Time) []KeyJSON {
 		for _, c := range h.Certificates {
 			j := add("host", c.Key.Key)
 			j.Host, j.From, j.Until, j.Compromised = quote.Text(h.Name), c.From, c.Until, c.Compromised
+			for _, g := range h.Roles {
+				if g.Holds(now) {
+					j.Roles = append(j.Roles, g.Role)
+				}
+			}
 		}
 	}
 	return all
@@ -89,26 +95,12 @@ func Keys(w io.Writer, k *keyring.Keyring, now time.Time) {
 	for _, j := range allKeys(k, now) {
 		what := j.Name
 		if j.Host != "" {
-			what = fmt.Sprintf("%s (%s)", j.Host, strings.Join(rolesOf(k, j.Host, now), ", "))
+			what = fmt.Sprintf("%s %s", j.Host, j.Roles)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", j.Use, j.Fingerprint, quote.Display(what), quote.Display(j.state(now)))
 	}
 	_ = t.Flush() // w keeps its error
 	fmt.Fprintf(w, "grace %s\n", k.Grace(now))
-}
-
-func rolesOf(k *keyring.Keyring, host string, now time.Time) (roles []string) {
-	for _, h := range k.Hosts() {
-		for _, g := range h.Roles {
-			if quote.Text(h.Name) == host && g.Holds(now) {
-				roles = append(roles, string(g.Role))
-			}
-		}
-	}
-	if roles == nil {
-		return []string{"no role"}
-	}
-	return roles
 }
 
 func (j *KeyJSON) state(now time.Time) string {

@@ -75,6 +75,11 @@ func (d *Draft) AddHost(name string, key *crypto.Key, roles ...Role) error {
 		return fmt.Errorf("host %q is enrolled already", name)
 	}
 	h.Certificates = append(h.Certificates, Certificate{Key: certificate{key.Public()}, Span: Span{From: d.at}})
+	return d.setRoles(name, roles...)
+}
+
+// setRoles leaves a host with exactly these roles.
+func (d *Draft) setRoles(name string, roles ...Role) error {
 	for _, r := range []Role{Backup, Prune} {
 		if err := d.SetRole(name, r, slices.Contains(roles, r)); err != nil && !errors.Is(err, ErrUnchanged) {
 			return err
@@ -96,8 +101,13 @@ func (d *Draft) RotateHost(name string, key *crypto.Key) error {
 	return nil
 }
 
-// RemoveHost ends a host. What it has signed counts on.
-func (d *Draft) RemoveHost(name string) error { return d.endHost(name, d.at) }
+// RemoveHost ends a host and its roles. What it has signed counts on.
+func (d *Draft) RemoveHost(name string) error {
+	if err := d.endHost(name, d.at); err != nil {
+		return err
+	}
+	return d.setRoles(name)
+}
 
 func (d *Draft) checkHost(name string, key *crypto.Key) error {
 	if name == "" || len(name) > 255 || !utf8.ValidString(name) {

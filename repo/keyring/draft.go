@@ -295,23 +295,20 @@ func (d *Draft) HandOver() error {
 	return nil
 }
 
-// SetGrace sets the grace period. A shorter one counts when the longer has passed.
+// SetGrace sets the grace period. For what a longer one promised, that goes on to count.
 func (d *Draft) SetGrace(grace time.Duration) error {
 	if grace < time.Second || grace > graceMax || grace%time.Second != 0 {
 		return fmt.Errorf("a grace of %s is out of bounds", grace)
 	}
-	old := time.Duration(d.contents.Grace) * time.Second
-	if grace == old {
+	c := &d.contents
+	if grace == time.Duration(c.Grace)*time.Second {
 		return fmt.Errorf("the grace is %s: %w", grace, ErrUnchanged)
 	}
-	d.contents.Graces = slices.DeleteFunc(d.contents.Graces, func(e earlierGrace) bool { return d.at.After(e.Until) })
-	if grace < old {
-		if len(d.contents.Graces) == gracesMax {
-			return errors.New("the grace was shortened too often lately")
-		}
-		d.contents.Graces = append(d.contents.Graces, earlierGrace{Grace: d.contents.Grace, Until: d.at.Add(old)})
+	if len(c.Graces) == gracesMax {
+		return errors.New("the grace was changed too often")
 	}
-	d.contents.Grace = int64(grace / time.Second)
+	c.Graces = append(c.Graces, earlierGrace{Grace: c.Grace, Until: d.at})
+	c.Grace = int64(grace / time.Second)
 	return nil
 }
 

@@ -177,19 +177,31 @@ func TestGrace(t *testing.T) {
 		}
 	}
 	want(p.keys, 0, 7*day)
-	k := p.change(day, func(d *Draft) error { return d.SetGrace(10 * day) }) // to 11 days after noon
+	p.change(day, func(d *Draft) error { return d.SetGrace(10 * day) })
+	p.change(2*day, func(d *Draft) error { return d.SetGrace(3 * day) }) // the ten days are over after twelve
+	k := p.change(3*day, func(d *Draft) error { return d.SetGrace(day) })
+	want(k, 0, 7*day)
+	want(k, day-1, 7*day)
 	want(k, day, 10*day)
-	p.change(2*day, func(d *Draft) error { return d.SetGrace(3 * day) })
-	k = p.change(3*day, func(d *Draft) error { return d.SetGrace(day) })
 	want(k, 3*day, 10*day)
-	want(k, 12*day, 10*day)
-	want(k, 12*day+1, day)
-	k = p.change(4*day, func(d *Draft) error { return d.SetGrace(5 * day) })
-	want(k, 12*day, 10*day)
-	want(k, 13*day, 5*day)
-	k = p.change(20*day, func(d *Draft) error { return d.SetGrace(6 * day) })
-	if n := len(k.contents.Graces); n != 0 {
-		t.Errorf("%d graces of the past are kept", n)
+	want(k, 12*day-1, 10*day)
+	want(k, 12*day, day)
+	k = p.change(20*day, func(d *Draft) error { return d.SetGrace(5 * day) })
+	want(k, 19*day, day)
+	want(k, 20*day, 5*day)
+	// What was promised to a view neither grows nor shrinks, however often the grace changes.
+	for at, want := range map[time.Duration]time.Duration{-day: 7, 0: 7, day: 10, 2*day - 1: 10, 2 * day: 3, 3 * day: 1, 19 * day: 1, 20 * day: 5, 99 * day: 5} {
+		if got := k.Allowance(noon.Add(at)); got != want*day {
+			t.Errorf("allowance after %s is %s, not %s", at, got, want*day)
+		}
+	}
+	// Whatever was in view may be referred to for as long as nothing that was condemned later goes.
+	for view := time.Duration(0); view < 30*day; view += day / 4 {
+		for condemned := view; condemned < view+12*day; condemned += day / 4 {
+			if last, gone := view+k.Allowance(noon.Add(view)), condemned+k.Grace(noon.Add(condemned)); gone < last {
+				t.Fatalf("condemned after %s goes after %s, and an archive with a view of %s may come after %s", condemned, gone, view, last)
+			}
+		}
 	}
 }
 

@@ -210,8 +210,14 @@ func (c *contents) check() error {
 		return fmt.Errorf("required feature %q: %w", c.Features[0], versioned.ErrNewer)
 	case len(c.Hosts) > hostsMax, len(c.Recovery) > recoveryMax, len(c.Content) == 0, len(c.Metadata) == 0, len(c.Former) > formerMax, len(c.Graces) > gracesMax:
 		return errors.New("counts are out of bounds")
-	case c.Grace < 0 || c.Grace > int64(graceMax/time.Second):
-		return fmt.Errorf("grace of %d seconds is out of bounds", c.Grace)
+	}
+	for i, e := range append(slices.Clone(c.Graces), earlierGrace{Grace: c.Grace}) {
+		if e.Grace < 0 || e.Grace > int64(graceMax/time.Second) {
+			return fmt.Errorf("grace of %d seconds is out of bounds", e.Grace)
+		}
+		if i > 0 && i < len(c.Graces) && e.Until.Before(c.Graces[i-1].Until) {
+			return errors.New("earlier graces are not in order")
+		}
 	}
 	keys := slices.Concat(c.Recovery, certificates(c.Content), certificates(c.Metadata))
 	for _, h := range c.Hosts {
@@ -261,15 +267,27 @@ func (k *Keyring) ID() string { return k.contents.Repository }
 // Root returns the root's certificate.
 func (k *Keyring) Root() *crypto.Key { return k.contents.Root.Key }
 
-// Grace returns how long what prune condemned at a time is kept at least.
+// Grace returns how long what prune condemned at a time is kept at least: as long as the grace then in force, and as one before it while that is not over.
 func (k *Keyring) Grace(at time.Time) time.Duration {
-	seconds := k.contents.Grace
+	longest := k.Allowance(at)
+	start := time.Time{}
 	for _, e := range k.contents.Graces {
-		if !at.After(e.Until) {
-			seconds = max(seconds, e.Grace)
+		if grace := e.duration(); !at.Before(start) && at.Before(e.Until.Add(grace)) {
+			longest = max(longest, grace)
+		}
+		start = e.Until
+	}
+	return longest
+}
+
+// Allowance returns how long after a view an archive may be stored: the grace that was in force at the view.
+func (k *Keyring) Allowance(view time.Time) time.Duration {
+	for _, e := range k.contents.Graces {
+		if view.Before(e.Until) {
+			return e.duration()
 		}
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(k.contents.Grace) * time.Second
 }
 
 // Object returns the keyring as it is stored.

@@ -16,7 +16,7 @@ const (
 	hostsMax    = 10_000
 	recoveryMax = 64
 	formerMax   = 64
-	gracesMax   = 64
+	gracesMax   = 1024
 	graceMax    = 10 * 365 * 24 * time.Hour
 	prefix      = "keys/"
 	nameWidth   = 6
@@ -122,11 +122,13 @@ type FormerRoot struct {
 	Successor []byte      `json:"successor"` // a signed message with the successor's fingerprint
 }
 
-// An earlierGrace was longer, and counts until it has passed.
+// An earlierGrace was in force from the end of the one before it.
 type earlierGrace struct {
 	Grace int64     `json:"grace"`
 	Until time.Time `json:"until"`
 }
+
+func (e earlierGrace) duration() time.Duration { return time.Duration(e.Grace) * time.Second }
 
 // sign makes the object.
 func (c *contents) sign(root *crypto.Key, now time.Time) ([]byte, error) {

@@ -1,0 +1,117 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// A step is a command that is killed at a random point, and then run again.
+type step struct {
+	name    string
+	prepare func(m *machine) // nil: nothing
+	args    func(m *machine) []string
+	after   func(m *machine) // what must hold after the run that was let be; nil: what holds of all
+}
+
+// steps are the commands that change something. Each has a line.
+var steps = []step{
+	{"backup", (*machine).night, func(m *machine) []string { return []string{"backup", m.src} }, (*machine).newestIsNow},
+	{"forget", (*machine).backup, func(m *machine) []string { return []string{"forget", "--keep-last", "6"} }, nil},
+	{"restore", (*machine).clear, func(m *machine) []string {
+		return []string{"restore", m.newest() + ":" + m.src, "--target", m.path("target"), "--overwrite", "always"}
+	}, func(m *machine) { m.same(m.newest(), m.path("target")) }},
+}
+
+func (m *machine) newest() string { all := m.archives(); return all[len(all)-1] }
+
+func (m *machine) clear() { must(m.t, os.RemoveAll(m.path("target"))) }
+
+func (m *machine) newestIsNow() { m.restore(m.newest()) }
+
+// TestKill kills commands at random points: half of them at a random time, half at a random one of the calls that change a file system.
+// The same command then succeeds, without a word, and nothing that was committed is lost.
+func TestKill(t *testing.T) {
+	need(t, "strace")
+	r := random(t, 1)
+	m := newMachine(t, r, "")
+	m.want(0, "", "init", "--quiet")
+	m.backup()
+	usual := map[string]time.Duration{}
+	for _, s := range steps {
+		if s.prepare != nil {
+			s.prepare(m)
+		}
+		begin := time.Now()
+		m.want(0, "", s.args(m)...)
+		usual[s.name] = time.Since(begin)
+		m.learn()
+	}
+	killed := map[string]int{}
+	total, want := 0, rounds(1000, 12)
+	for round := 0; total < want; round++ {
+		if round > 20*want {
+			t.Fatalf("only %d of %d rounds were killed", total, round)
+		}
+		s := steps[round%len(steps)]
+		if s.prepare != nil {
+			s.prepare(m)
+		}
+		args := s.args(m)
+		how := ""
+		var dead bool
+		if after := time.Duration(r.Int64N(int64(usual[s.name]))); round/len(steps)%2 == 0 {
+			how = fmt.Sprintf("after %v", after)
+			dead = m.killAfter(after, args...)
+		} else {
+			nth := 1 + r.IntN(20)
+			how = fmt.Sprintf("at change %d of a thread", nth)
+			dead = m.start(killAt(nth), args...).code == -1
+		}
+		if dead {
+			total++
+			killed[s.name]++
+		}
+		// A run that was killed may have committed, and said nothing; what it committed counts.
+		m.learn()
+		again := m.run(args...)
+		if again.code != 0 || again.stderr != "" {
+			t.Fatalf("%s after one that was killed %s: exit code %d\n%s", s.name, how, again.code, again.stderr)
+		}
+		m.learn()
+		if s.after != nil {
+			s.after(m)
+		}
+		if round%10 == 9 {
+			m.want(0, "", "check")
+		}
+		if round%100 == 99 {
+			m.whole()
+			m.restoreAll()
+		}
+	}
+	m.whole()
+	m.restoreAll()
+	survived(t, total, fmt.Sprintf("commands killed: %v; %d archives came back", killed, len(m.saved)))
+}
+
+// killAfter says whether the kill came before the end.
+func (m *machine) killAfter(d time.Duration, args ...string) bool {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	c := m.command(ctx, nil, args...)
+	err := c.Run()
+	if c.ProcessState == nil && ctx.Err() == nil {
+		m.t.Fatal(err)
+	}
+	return c.ProcessState == nil || c.ProcessState.ExitCode() == -1
+}
+
+// killAt has strace kill a program as one of its threads makes its nth change to a file system.
+func killAt(nth int) []string {
+	const changes = "write,pwrite64,openat,mkdirat,renameat,renameat2,linkat,symlinkat,unlinkat,ftruncate,fsync,fdatasync,syncfs,fchmod,fchmodat,utimensat"
+	return []string{"strace", "-f", "--seccomp-bpf", "-qq", "-o", os.DevNull, "-e", "trace=" + changes, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", changes, nth)}
+}

@@ -1,0 +1,258 @@
+package torture
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a command may take on trees this small before it counts as hung.
+const patience = 2 * time.Minute
+
+// A machine is a host with something to save, and what it must get back.
+type machine struct {
+	t      testing.TB
+	dir    string
+	src    string
+	env    []string
+	random *rand.Rand
+	saved  map[string]state // by archive
+	nights int
+}
+
+// A state says of a tree what each path holds.
+type state map[string]string
+
+// newMachine makes a machine with some files, and no repository yet.
+func newMachine(t testing.TB, r *rand.Rand, repository string, env ...string) *machine {
+	t.Helper()
+	m := &machine{t: t, dir: t.TempDir(), random: r, saved: map[string]state{}}
+	m.src = m.path("src")
+	if repository == "" {
+		repository = m.path("repo")
+	}
+	m.env = append(os.Environ(), "NIGHTJAR_REPO="+repository, "NIGHTJAR_STATE_DIR="+m.path("state"), "NIGHTJAR_CACHE_DIR="+m.path("cache"),
+		"TMPDIR="+m.path("temp"), "TZ=UTC", "PASSPHRASE=", "SIGN_PASSPHRASE=")
+	m.env = append(m.env, env...)
+	must(t, os.MkdirAll(m.path("temp"), 0o700))
+	for name, size := range map[string]int{"database": 700_000, "log": 90_000, "etc/a": 10, "etc/b": 3000, "etc/c": 0, "old/gone": 20_000} {
+		m.write(name, m.bytes(size))
+	}
+	must(t, os.Symlink("etc/a", filepath.Join(m.src, "link")))
+	return m
+}
+
+func (m *machine) path(name string) string { return filepath.Join(m.dir, name) }
+
+func (m *machine) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(m.random.Uint32())
+	}
+	return b
+}
+
+func (m *machine) write(name string, data []byte) {
+	m.t.Helper()
+	name = filepath.Join(m.src, name)
+	must(m.t, os.MkdirAll(filepath.Dir(name), 0o755))
+	must(m.t, os.WriteFile(name, data, 0o644))
+}
+
+// night changes what a day changes: pages of a database, the end of a log, small files that come and go.
+func (m *machine) night() {
+	m.t.Helper()
+	m.nights++
+	database, err := os.ReadFile(filepath.Join(m.src, "database"))
+	must(m.t, err)
+	for range 8 {
+		copy(database[m.random.IntN(len(database)-512):], m.bytes(512))
+	}
+	m.write("database", database)
+	log, err := os.ReadFile(filepath.Join(m.src, "log"))
+	must(m.t, err)
+	m.write("log", append(log, m.bytes(2000)...))
+	m.write("etc/b", m.bytes(m.random.IntN(5000)))
+	m.write(fmt.Sprintf("new/%d", m.nights%7), m.bytes(m.random.IntN(30_000)))
+}
+
+// A result is what came of a command.
+type result struct {
+	code           int // -1: it was killed
+	stdout, stderr string
+	peak           int64 // bytes of memory, at most
+}
+
+// command is nightjar with arguments, or behind another program: what it is started by goes before it.
+func (m *machine) command(ctx context.Context, before []string, args ...string) *exec.Cmd {
+	all := append(append(slices.Clone(before), program), args...)
+	c := exec.CommandContext(ctx, all[0], all[1:]...)
+	c.Env, c.Dir, c.WaitDelay = m.env, m.dir, 10*time.Second
+	return c
+}
+
+// start runs a command to its end.
+func (m *machine) start(before []string, args ...string) result {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := m.command(ctx, before, args...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	err := c.Run()
+	if c.ProcessState == nil {
+		m.t.Fatal(err)
+	}
+	if ctx.Err() != nil {
+		m.t.Fatalf("nightjar %s: no end in %v\n%s%s", strings.Join(args, " "), patience, out.String(), errs.String())
+	}
+	r := result{code: c.ProcessState.ExitCode(), stdout: out.String(), stderr: errs.String()}
+	if usage, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		r.peak = usage.Maxrss << 10
+	}
+	if strings.Contains(r.stderr, "panic:") || strings.Contains(r.stderr, "goroutine ") {
+		m.t.Fatalf("nightjar %s: panicked\n%s", strings.Join(args, " "), r.stderr)
+	}
+	return r
+}
+
+func (m *machine) run(args ...string) result { m.t.Helper(); return m.start(nil, args...) }
+
+// want runs a command, which must end with the code and say on standard error what the pattern asks for; nothing if it is empty.
+func (m *machine) want(code int, pattern string, args ...string) result {
+	m.t.Helper()
+	r := m.run(args...)
+	if r.code != code || pattern == "" && r.stderr != "" || !regexp.MustCompile(pattern).MatchString(r.stderr) {
+		m.t.Fatalf("nightjar %s: exit code %d, want %d and %q:\n%s%s", strings.Join(args, " "), r.code, code, pattern, r.stdout, r.stderr)
+	}
+	return r
+}
+
+// archives returns those that the repository has, oldest first.
+func (m *machine) archives() (ids []string) {
+	m.t.Helper()
+	var all []struct{ ID, Job string }
+	must(m.t, json.Unmarshal([]byte(m.want(0, "", "list", "--json").stdout), &all))
+	for _, a := range all {
+		ids = append(ids, a.ID)
+	}
+	return ids
+}
+
+// learn notes of every archive that is new that it holds what the source holds now.
+func (m *machine) learn() (committed int) {
+	m.t.Helper()
+	now := stateOf(m.t, m.src)
+	for _, id := range m.archives() {
+		if m.saved[id] == nil {
+			m.saved[id] = now
+			committed++
+		}
+	}
+	return committed
+}
+
+// backup saves the source; nothing may be wrong.
+func (m *machine) backup() {
+	m.t.Helper()
+	m.want(0, "", "backup", m.src)
+	if n := m.learn(); n != 1 {
+		m.t.Fatalf("a backup made %d archives", n)
+	}
+}
+
+// restore puts an archive back on a machine that remembers nothing of it, and wants no difference.
+func (m *machine) restore(id string) {
+	m.t.Helper()
+	target := m.path("restored")
+	m.want(0, "", "restore", id+":"+m.src, "--target", target, "--cache-dir", m.path("cold"))
+	m.same(id, target)
+	must(m.t, os.RemoveAll(target))
+	must(m.t, os.RemoveAll(m.path("cold")))
+}
+
+// restoreAll wants every archive that was ever committed to be there and to come back.
+func (m *machine) restoreAll() {
+	m.t.Helper()
+	there := m.archives()
+	for id := range m.saved {
+		if !slices.Contains(there, id) {
+			m.t.Fatalf("LOST: archive %s is gone", id)
+		}
+	}
+	for _, id := range there {
+		m.restore(id)
+	}
+}
+
+// whole wants a check of everything to find no fault.
+func (m *machine) whole() {
+	m.t.Helper()
+	m.want(0, "", "check", "--read-data")
+}
+
+func (m *machine) same(id, target string) {
+	m.t.Helper()
+	got, want := stateOf(m.t, target), m.saved[id]
+	for _, path := range slices.Sorted(maps.Keys(want)) {
+		if got[path] != want[path] {
+			m.t.Errorf("LOST: archive %s: %s is %q, not %q", id, path, got[path], want[path])
+		}
+	}
+	for path := range got {
+		if want[path] == "" {
+			m.t.Errorf("archive %s: %s should not be there", id, path)
+		}
+	}
+	if m.t.Failed() {
+		m.t.FailNow()
+	}
+}
+
+// stateOf reads a tree.
+func stateOf(t testing.TB, root string) state {
+	t.Helper()
+	s := state{}
+	must(t, filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		what := info.Mode().String()
+		switch {
+		case e.Type().IsRegular():
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			what += fmt.Sprintf(" %s %d bytes %x", info.ModTime().UTC().Format(time.RFC3339Nano), len(data), sha256.Sum256(data))
+		case e.Type() == fs.ModeSymlink:
+			to, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			what += " to " + to
+		}
+		rel, err := filepath.Rel(root, path)
+		s[rel] = what
+		return err
+	}))
+	return s
+}

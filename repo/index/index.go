@@ -214,7 +214,7 @@ func (x *Index) absorb(src Source, obj *Object, entries int) error {
 	}
 	m.add(uint32(len(g.sources)), obj)
 	g.packs = len(m.packs)
-	s := source{Source: src, replaces: append([]ObjectID(nil), obj.Replaces...), entries: int64(entries), state: live}
+	s := source{Source: src, replaces: append([]ObjectID(nil), obj.Replaces...), runs: obj.runTimes(), entries: int64(entries), state: live}
 	if x.replaced[src] {
 		s.state = replaced
 	}

@@ -80,7 +80,7 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, types ...pack.Type)
 	for _, at := range locations {
 		var data []byte
 		if at.Type >= pack.RecipeFor {
-			data, err = rd.rebuildMetadata(ctx, id, at)
+			data, err = rd.rebuildMetadata(ctx, at)
 		} else if data, err = rd.frame(ctx, at); err == nil {
 			data = blobIn(data, at)
 		}

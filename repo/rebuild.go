@@ -184,7 +184,7 @@ func (rd *Reader) rebuilt(b *rebuild, deliver func(int, []byte, error) error) er
 }
 
 // rebuildMetadata makes a tree or a list of a recipe.
-func (rd *Reader) rebuildMetadata(ctx context.Context, id chunk.ID, at index.Location) ([]byte, error) {
+func (rd *Reader) rebuildMetadata(ctx context.Context, at index.Location) ([]byte, error) {
 	r, err := rd.readRecipe(ctx, at)
 	if err != nil {
 		return nil, err

@@ -17,17 +17,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -54,6 +59,7 @@ type Options struct {
 	Random      io.Reader        // nil: crypto/rand
 	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
 	Trust       []string         // names of hosts besides this one whose chunks a backup builds on
+	Temp        tempdir.Dir      // for what does not fit in memory
 }
 
 func (o *Options) fill() {
@@ -91,6 +97,7 @@ type Repository struct {
 		sync.Mutex
 		*index.Index
 	}
+	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
 	blocks        *blocks.Cache // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
@@ -269,10 +276,13 @@ func (r *Repository) record(ctx context.Context, info store.Info) (content []byt
 	return content, opened, nil
 }
 
-// recordObject returns a record as it is stored. Every run reads all archives, so they are kept on this machine; an index object is read once.
+// readAlways are the kinds of which every run reads all: so they are kept on this machine.
+var readAlways = []string{"archive", string(record.VerifiedKind), string(record.CondemnedKind), string(record.DroppedKind)}
+
+// recordObject returns a record as it is stored.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
 	sum, ok := sumOf(info.Name)
-	if kind == "archive" && ok && info.Size > 0 && info.Size <= blocks.Size {
+	if slices.Contains(readAlways, kind) && ok && info.Size > 0 && info.Size <= blocks.Size {
 		x := blocks.Object{Sum: sum, Name: info.Name, Size: info.Size}
 		object, err := r.blocks.Read(ctx, x, 0, x.Size, nil)
 		if err == nil && sha256.Sum256(object) == sum {

@@ -34,11 +34,11 @@ func RebuildIndex(ctx context.Context, r *repo.Repository, o RebuildOptions) (Re
 	}
 	known := map[index.ObjectID]struct{}{}
 	if !o.All {
-		err := r.IndexObjects(ctx, func(_ store.Info, object *index.Object, err error) error {
-			if err != nil {
+		err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+			if x.Err != nil || x.Late {
 				return nil // what it named is indexed again
 			}
-			for _, run := range object.Runs {
+			for _, run := range x.Object.Runs {
 				for i := range run.Packs {
 					known[run.Packs[i].ID] = struct{}{}
 				}

@@ -64,7 +64,7 @@ func (s *Session) Previous(ctx context.Context, host string, job repo.Text) (*re
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		p := &all[i]
-		if p.Host != host || p.Job != job || p.Late() {
+		if p.Host != host || p.Job != job || !p.Displaces() {
 			continue
 		}
 		if name, err := s.Keys().HostName(crypto.Fingerprint(p.Signer)); err == nil && name == s.Host {

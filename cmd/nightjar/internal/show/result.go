@@ -151,7 +151,7 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if !x.Complete {
 			what += " (incomplete)"
 		}
-		if x.Late() {
+		if !x.Counts() {
 			what += " (late)"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", ShortID(x), LocalTime(x.Time), quote.Display(x.Host),

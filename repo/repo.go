@@ -98,7 +98,7 @@ type Repository struct {
 		*index.Index
 	}
 	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
-	blocks        *blocks.Cache // of metadata packs, as they are stored
+	blocks        *blocks.Cache             // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
 

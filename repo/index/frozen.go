@@ -39,6 +39,8 @@ type FrozenSource struct {
 	Replaced bool // others stand for it: none of its entries and packs are here
 	Replaces []ObjectID
 	Runs     []RunTimes
+
+	ignored bool
 }
 
 // A Sighting is a pack in an index object.
@@ -106,12 +108,8 @@ func (x *Index) freeze() (*Frozen, error) {
 				signer[s.Signer], f.signers = by, append(f.signers, s.Signer)
 			}
 			p.live[i] = s.state == live
-			// An ignored source is known from elsewhere, or gone; it keeps its number.
-			known := FrozenSource{By: by, Replaced: s.state == replaced}
-			if s.state != ignored {
-				known.Source, known.Replaces, known.Runs = s.Source, s.replaces, s.runs
-			}
-			f.sources = append(f.sources, known)
+			// An ignored one is known from elsewhere, or gone; it keeps its number.
+			f.sources = append(f.sources, FrozenSource{Source: s.Source, By: by, Replaced: s.state == replaced, Replaces: s.replaces, Runs: s.runs, ignored: s.state == ignored})
 		}
 		f.parts = append(f.parts, p)
 	}
@@ -178,7 +176,7 @@ func (f *Frozen) Signers() []string { return f.signers }
 func (f *Frozen) Sources() iter.Seq2[int, *FrozenSource] {
 	return func(yield func(int, *FrozenSource) bool) {
 		for i := range f.sources {
-			if s := &f.sources[i]; s.Signer != "" && !yield(i, s) {
+			if s := &f.sources[i]; !s.ignored && !yield(i, s) {
 				return
 			}
 		}

@@ -74,7 +74,9 @@ type Dropped struct {
 }
 
 // Void reports whether a list was stored too late after its view to count: other lists may have said otherwise meanwhile.
-func (d *Dropped) Void(stored time.Time, grace time.Duration) bool { return stored.Sub(d.View) > grace/2 }
+func (d *Dropped) Void(stored time.Time, grace time.Duration) bool {
+	return stored.Sub(d.View) > grace/2
+}
 
 // Verified says of archives that were late, or whose signer lost its trust later, that they were found complete.
 type Verified struct {

@@ -1,0 +1,5 @@
+package maintain
+
+import "context"
+
+func (p *pruner) repack(ctx context.Context) error { return nil }

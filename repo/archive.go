@@ -75,14 +75,16 @@ type Root struct {
 
 // Late reports whether the store dated the archive so long after its last view that what it refers to may be gone, or otherwise than
 // it says of itself. It can still be restored by its id.
-func (a *Archive) Late() bool {
-	var view time.Time
+func (a *Archive) Late() bool { return skewed(a.Time, a.Stored) || a.Stored.Sub(a.view()) > a.Grace }
+
+// view returns the last one; zero if there was none.
+func (a *Archive) view() (last time.Time) {
 	for _, v := range a.Views {
-		if v.After(view) {
-			view = v
+		if v.After(last) {
+			last = v
 		}
 	}
-	return skewed(a.Time, a.Stored) || a.Stored.Sub(view) > a.Grace
+	return last
 }
 
 // Counts reports whether prune keeps what the archive needs.
@@ -237,7 +239,8 @@ func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, er
 	}
 	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.keys.Grace()
 	if a.Late() {
-		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer: it does not count", a.ID, a.Stored.UTC().Format(time.RFC3339), a.Time.Sub(a.Stored).Abs())
+		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer and %s after the run's last view of the repository: it does not count",
+			a.ID, stamp(a.Stored), a.Time.Sub(a.Stored).Abs(), a.Stored.Sub(a.view()))
 	}
 	return info.Size, nil
 }

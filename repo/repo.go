@@ -209,7 +209,7 @@ func (r *Repository) Rule() chunk.Rule { return r.config.rule }
 // NameKey returns the key by which directories are cut.
 func (r *Repository) NameKey() []byte { return r.config.secret.Key(chunk.Names) }
 
-// Chunks returns how many places of chunks, trees and lists the local index knows. It is 0 before the first SyncIndex.
+// Chunks returns how many places of chunks, trees and lists the local index knows, those too that prune has dropped. It is 0 before the first SyncIndex.
 func (r *Repository) Chunks() int64 {
 	r.index.Lock()
 	defer r.index.Unlock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -12,8 +13,10 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -336,5 +339,47 @@ func TestRebuildIndex(t *testing.T) {
 	s.night()
 	if after := len(s.names("content")); after != before {
 		t.Errorf("a backup sent %d packs again", after-before)
+	}
+}
+
+// What prune has dropped is neither missing nor indexed again; what it dropped and did not come to delete is left over.
+func TestDropped(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t)
+	s.files = map[string][]byte{"alpha": random(2000)}
+	s.night()
+	old := s.names("content")
+	archive := s.names("archive")[0]
+	s.files = map[string][]byte{"beta": random(3000)}
+	s.night()
+	for _, name := range s.names("content") {
+		if !slices.Contains(old, name) {
+			old = append(old, name)
+		}
+	}
+	id, err := index.ParseObjectID(path.Base(old[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := record.Encode(&record.Dropped{Packs: []index.ObjectID{id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.open(false).PutRecord(ctx, record.DroppedKind, list); err != nil {
+		t.Fatal(err)
+	}
+	s.put(archive, nil)
+	if _, found := s.check(true, maintain.CheckOptions{ReadData: true}); !slices.Equal(found, []string{"unindexed " + old[0]}) {
+		t.Errorf("not deleted yet: %q", found)
+	}
+	for _, all := range []bool{false, true} {
+		done, err := maintain.RebuildIndex(ctx, s.open(true), maintain.RebuildOptions{All: all})
+		if want := map[bool]int{false: 0, true: 3}[all]; err != nil || done.Packs != want {
+			t.Errorf("indexed again: %+v, %v", done, err)
+		}
+	}
+	s.put(old[0], nil)
+	if sum, found := s.check(true, maintain.CheckOptions{ReadData: true}); len(found) != 0 || sum.Archives != 1 {
+		t.Errorf("deleted: %q, %+v", found, sum)
 	}
 }

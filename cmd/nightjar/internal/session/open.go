@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"nightjar/crypto"
+	"nightjar/internal/tempdir"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
@@ -142,6 +143,10 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	}
 	set.tagCache(cache)
 	set.touchCache(filepath.Join(cache, keys.ID()))
+	var temp tempdir.Dir
+	if need == Write {
+		temp = set.temp()
+	}
 	r, err := openWith(ctx, stored, keys, opener, repo.Options{
 		IndexDir:    filepath.Join(cache, keys.ID(), indexFolder),
 		BlockDir:    filepath.Join(cache, keys.ID(), blocksFolder),
@@ -150,6 +155,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		Compression: set.Compression,
 		Now:         set.Now,
 		Warn:        set.Warn,
+		Temp:        temp,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)

@@ -361,7 +361,7 @@ func TestDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := record.Encode(&record.Dropped{Packs: []index.ObjectID{id}})
+	list, err := record.Encode(&record.Dropped{Packs: []index.ObjectID{id}, View: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}

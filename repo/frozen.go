@@ -7,7 +7,6 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
-	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
@@ -41,13 +40,11 @@ func (rd *Reader) MetadataAt(ctx context.Context, key chunk.Key, at index.Locati
 	} else if data, err = rd.frame(ctx, at); err == nil {
 		data = blobIn(data, at)
 	}
+	if err == nil {
+		err = rd.checkHalf(key, data, at.Type)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read metadata %x: %w", key, err)
-	}
-	n := rd.namers[1].Get().(*chunk.Namer)
-	defer rd.namers[1].Put(n)
-	if n.ID(data).Key() != key {
-		return nil, fmt.Errorf("read metadata %x: its content does not have that keyed hash: %w", key, crypto.ErrIntegrity)
 	}
 	return data, nil
 }

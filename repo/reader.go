@@ -137,16 +137,31 @@ func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, er
 
 // check reports whether data has the whole id, of which the index knows half.
 func (rd *Reader) check(id chunk.ID, data []byte, typ pack.Type) error {
+	if rd.name(data, typ) != id {
+		return errOtherHash
+	}
+	return nil
+}
+
+// checkHalf is check where only half is known.
+func (rd *Reader) checkHalf(key chunk.Key, data []byte, typ pack.Type) error {
+	if rd.name(data, typ).Key() != key {
+		return errOtherHash
+	}
+	return nil
+}
+
+var errOtherHash = fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
+
+// name returns the id of a chunk of that type.
+func (rd *Reader) name(data []byte, typ pack.Type) chunk.ID {
 	pool := &rd.namers[1]
 	if typ == pack.WholeContent || typ == pack.RecipeFor+pack.WholeContent {
 		pool = &rd.namers[0]
 	}
 	n := pool.Get().(*chunk.Namer)
 	defer pool.Put(n)
-	if n.ID(data) != id {
-		return fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
-	}
-	return nil
+	return n.ID(data)
 }
 
 // frame returns a decoded frame of a metadata pack. What is kept of the pack on this machine need not be what it was: then the store is asked.

@@ -28,6 +28,7 @@ var made = sync.Pool{New: func() any { return new([]byte) }}
 type rebuild struct {
 	i       int // place in the ids that Fetch was given
 	id      chunk.ID
+	half    *chunk.Key // all that is known of id; nil: id is known
 	recipe  *delta.Recipe
 	data    []byte
 	memory  *[]byte      // of data, to be used again
@@ -170,7 +171,9 @@ func (rd *Reader) arrived(b *rebuild, deliver func(int, []byte, error) error) er
 // rebuilt checks and delivers a chunk that is complete.
 func (rd *Reader) rebuilt(b *rebuild, deliver func(int, []byte, error) error) error {
 	err := b.err
-	if err == nil {
+	if err == nil && b.half != nil {
+		err = rd.checkHalf(*b.half, b.data, pack.WholeContent)
+	} else if err == nil {
 		err = rd.check(b.id, b.data, pack.WholeContent)
 	}
 	if err != nil {

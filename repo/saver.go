@@ -93,6 +93,11 @@ func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error 
 			return err
 		}
 	}
+	return s.wholeContent(class, data, blob)
+}
+
+// wholeContent puts a chunk of content into a frame of its own, or into one that small ones share.
+func (s *Saver) wholeContent(class pack.Class, data []byte, blob pack.Blob) error {
 	if len(data) >= ownFrame {
 		return s.frame(pack.Content, class, data, []pack.Blob{blob})
 	}

@@ -25,6 +25,8 @@ func (p *pruner) choose() error {
 	for n := range p.packs {
 		if p.packs[n]&(stored|needed|running|condemned|dropped) == stored {
 			p.packs[n] |= going
+		}
+		if p.packs[n]&going != 0 { // those that were repacked, too
 			found = true
 			p.sum.PacksCondemned++
 			p.sum.BytesCondemned += int64(p.f.Packs()[n].Size)

@@ -216,18 +216,16 @@ func TestPruneReprieves(t *testing.T) {
 	c.whole()
 }
 
-// An archive whose recipes lean on what only an older archive held keeps just that.
-func TestPruneKeepsBases(t *testing.T) {
+// newNights is a site with six archives: a file and a large folder that change a little every night, and one archive of something else.
+func newNights(t *testing.T) (*clocked, []*repo.Archive) {
+	t.Helper()
 	c := newClocked(t)
 	c.past = map[string]tree.Contents{}
-	text := func(n int) []byte {
-		var b bytes.Buffer
-		for i := range n {
-			fmt.Fprintf(&b, "line %d of the file, which is long enough to be worth a recipe: %x\n", i, i*i*7919)
-		}
-		return b.Bytes()
+	var text bytes.Buffer
+	for i := range 9000 {
+		fmt.Fprintf(&text, "line %d of the file, which is long enough to be worth a recipe: %x\n", i, i*i*7919)
 	}
-	c.files = map[string][]byte{"base": text(9000)}
+	c.files = map[string][]byte{"base": text.Bytes()}
 	for i := range 300 {
 		c.files[fmt.Sprintf("few%03d", i)] = []byte{byte(i), byte(i >> 8)}
 	}
@@ -247,6 +245,12 @@ func TestPruneKeepsBases(t *testing.T) {
 	c.files = map[string][]byte{"zero": random(10)}
 	archives = append(archives, c.night())
 	c.files = files
+	return c, archives
+}
+
+// An archive whose recipes lean on what only an older archive held keeps just that.
+func TestPruneKeepsBases(t *testing.T) {
+	c, archives := newNights(t)
 	c.wantObjects("content", 6)
 	c.forget(archives[:4]...)
 	c.forget(archives[5])
@@ -272,6 +276,49 @@ func TestPruneKeepsBases(t *testing.T) {
 		c.prune(maintain.PruneOptions{})
 		c.whole()
 	}
+}
+
+func TestPruneRepacks(t *testing.T) {
+	c, archives := newNights(t)
+	if _, err := maintain.Prune(t.Context(), c.open(false), maintain.PruneOptions{Repack: true}); err == nil {
+		t.Error("it was repacked without a recovery key")
+	}
+	c.forget(archives[:4]...)
+	c.forget(archives[5])
+	c.pass(ripe)
+	size := func() (n int64) {
+		if err := c.store.List(t.Context(), "", func(i store.Info) error { n += i.Size; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := size()
+	o := maintain.PruneOptions{Repack: true}
+	plan := c.prune(maintain.PruneOptions{Repack: true, DryRun: true})
+	// Four content packs of literals and what was condemned beside them; of the metadata those that no tree's recipe leans on.
+	first := c.prune(o)
+	if first.PacksRepacked < 4 || plan.PacksRepacked != first.PacksRepacked || first.PacksWritten == 0 || first.PacksCondemned != first.PacksRepacked+2 {
+		t.Errorf("repacked %+v, planned %+v", first, plan)
+	}
+	c.whole()
+	if again := c.prune(o); again.PacksRepacked != 0 || again.PacksCondemned != 0 {
+		t.Errorf("repacked again %+v", again)
+	}
+	for range 3 {
+		c.pass(ripe)
+		c.prune(o)
+		c.whole()
+	}
+	if after := size(); after > before/3 {
+		t.Errorf("%d bytes are left of %d", after, before)
+	}
+	// A host takes the root's word, and goes on.
+	copy(c.files["base"][100_000:], "changed again")
+	c.night()
+	if c.sent.Deltas.Load() == 0 {
+		t.Error("signatures did not outlive repacking")
+	}
+	c.whole()
 }
 
 // A prune that ends at any call of the store has done no harm, and the next one finishes what it began.

@@ -105,9 +105,16 @@ func (r *Repository) read(ctx context.Context, info store.Info) Record {
 	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
 }
 
-// PutRecord seals, signs and stores what record.Encode made.
+// PutRecord seals and stores what record.Encode made: signed by the root if UnlockContent has been called, else by the host.
 func (r *Repository) PutRecord(ctx context.Context, kind record.Kind, content []byte) (store.Info, error) {
-	return r.putRecord(ctx, string(kind), content)
+	signer := r.root()
+	if signer == nil {
+		signer = r.host
+	}
+	if signer == nil {
+		return store.Info{}, fmt.Errorf("store %s: it takes a host key or a recovery key: %w", kind, crypto.ErrNoKey)
+	}
+	return r.putRecordAs(ctx, signer, string(kind), content)
 }
 
 // An IndexRecord is one index object as it was read, or why it could not be.
@@ -289,27 +296,13 @@ func (r *Repository) checkFrame(stored []byte, f pack.Frame) error {
 
 // AddIndex stores an index object as the root, whose word every host takes. It needs UnlockContent.
 func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info, error) {
-	r.content.RLock()
-	root := r.content.root
-	r.content.RUnlock()
+	root := r.root()
 	if root == nil {
 		return store.Info{}, errors.New("store index: it takes a recovery key")
-	}
-	metadata, err := r.keys.MetadataKey()
-	if err != nil {
-		return store.Info{}, err
 	}
 	now := func() (time.Time, error) { return storeTime(ctx, r.store, r.options) }
 	return inTime(now, func(at time.Time) (store.Info, error) {
 		o.Time = at
-		object, err := sealRecord(metadata, root, r.binding("index"), o.Append(nil), r.options)
-		if err != nil {
-			return store.Info{}, fmt.Errorf("seal index: %w", err)
-		}
-		info, err := r.store.Put(ctx, objectName("index", object), object)
-		if err != nil {
-			return store.Info{}, fmt.Errorf("store index: %w", err)
-		}
-		return info, nil
+		return r.putRecordAs(ctx, root, "index", o.Append(nil))
 	})
 }

@@ -200,6 +200,13 @@ func (r *Repository) unlock(secrets []*crypto.Key) {
 	}
 }
 
+// root returns the root key, nil before UnlockContent.
+func (r *Repository) root() *crypto.Key {
+	r.content.RLock()
+	defer r.content.RUnlock()
+	return r.content.root
+}
+
 // Namer returns a Namer for content, for one goroutine.
 func (r *Repository) Namer() *chunk.Namer { return chunk.NewNamer(r.config.secret, chunk.Content) }
 
@@ -341,11 +348,15 @@ func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, 
 
 // putRecord seals content as this host and stores it.
 func (r *Repository) putRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
+	return r.putRecordAs(ctx, r.host, kind, content)
+}
+
+func (r *Repository) putRecordAs(ctx context.Context, signer *crypto.Key, kind string, content []byte) (store.Info, error) {
 	metadata, err := r.keys.MetadataKey()
 	if err != nil {
 		return store.Info{}, err
 	}
-	object, err := sealRecord(metadata, r.host, r.binding(kind), content, r.options)
+	object, err := sealRecord(metadata, signer, r.binding(kind), content, r.options)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("seal %s: %w", kind, err)
 	}

@@ -8,11 +8,15 @@ import (
 	"strings"
 
 	"nightjar/chunk"
+	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/tree"
 )
+
+// errMissing says that no pack that is stored holds a chunk.
+var errMissing = fmt.Errorf("it is in no pack that is there: %w", crypto.ErrIntegrity)
 
 // A need is what types of blobs serve.
 type need struct {
@@ -224,6 +228,9 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 				if ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
 					return err
 				}
+				if e, ok := err.(*pathError); ok {
+					err = &pathError{strings.TrimPrefix(e.path, "root"), e.err} // which stands for "/"
+				}
 				return &IncompleteError{a.ID, err}
 			}
 			done++
@@ -253,7 +260,7 @@ func (m *marker) begin(id chunk.ID, n need) (bool, error) {
 	if ok || err != nil || m.lost[id] {
 		return ok, err
 	}
-	return false, fmt.Errorf("%v: %w", id, repo.ErrMissing)
+	return false, fmt.Errorf("%v: %w", id, errMissing)
 }
 
 // tree marks a tree and all below.
@@ -273,10 +280,27 @@ func (m *marker) tree(id chunk.ID) error {
 			err = m.items(n.XattrContents.Level, n.XattrContents.Items, false)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", n.Name, err)
+			return below(n.Name, err)
 		}
 	}
 	return nil
+}
+
+// A pathError is about what lies at a path below a tree.
+type pathError struct {
+	path string
+	err  error
+}
+
+func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
+
+func (e *pathError) Unwrap() error { return e.err }
+
+func below(name string, err error) error {
+	if e, ok := err.(*pathError); ok {
+		return &pathError{name + "/" + e.path, e.err}
+	}
+	return &pathError{name, err}
 }
 
 // metadata reads what it marks; nil if that was done before.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
 	"nightjar/repo/index"
@@ -65,6 +66,8 @@ type Archive struct {
 	Grace     time.Duration `json:"-"` // in which it had to be stored after its last view
 	Verified  bool          `json:"-"` // a record says that it is complete, late or not
 	Backdated bool          `json:"-"` // it says that it is older than its job's predecessor
+
+	Forgotten time.Time `json:"-"` // when retention gave it up, for whoever looked that up; zero: it did not
 }
 
 // Root names the tree that holds the root directory.
@@ -101,9 +104,12 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		return nil, err
 	}
 	err = r.Records(ctx, "archive", func(x Record) error {
-		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Grace: r.keys.Grace(), Verified: verified[x.ID]}
+		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Grace: r.keys.Grace(x.Time), Verified: verified[x.ID]}
 		if x.Err == nil {
 			x.Err = versioned.Parse(x.Content, &a)
+		}
+		if x.Err == nil {
+			x.Err = r.checkHost(&a, x.Signer)
 		}
 		switch {
 		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive
@@ -140,7 +146,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 // verified returns the archives that count, late or not.
 func (r *Repository) verified(ctx context.Context) (map[index.ObjectID]bool, error) {
 	ids := map[index.ObjectID]bool{}
-	err := r.Records(ctx, string(record.VerifiedKind), func(x Record) error {
+	err := r.Records(ctx, record.VerifiedKind, func(x Record) error {
 		var v record.Verified
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, &v)
@@ -158,6 +164,15 @@ func (r *Repository) verified(ctx context.Context) (map[index.ObjectID]bool, err
 		return nil
 	})
 	return ids, err
+}
+
+// checkHost refuses an archive that one host has signed in another's name.
+func (r *Repository) checkHost(a *Archive, signer crypto.Fingerprint) error {
+	host, err := r.keys.HostName(signer)
+	if err == nil && host != a.Host {
+		err = fmt.Errorf("it says that it is of host %q, and host %q has signed it: %w", a.Host, host, crypto.ErrIntegrity)
+	}
+	return err
 }
 
 // A Selection narrows archives down. Zero fields select everything.
@@ -193,12 +208,12 @@ func (a *Archive) hasTags(want []string) bool {
 	return true
 }
 
-// Find returns the archive that name stands for: "latest", the newest that may displace others, or at least eight digits of an id.
+// Find returns the archive that name stands for: "latest", the newest that may displace others and was not given up, or at least eight digits of an id.
 // archives are in order of time.
 func Find(archives []Archive, name string) (*Archive, error) {
 	if name == "latest" {
 		for i := len(archives) - 1; i >= 0; i-- {
-			if archives[i].Displaces() {
+			if archives[i].Displaces() && archives[i].Forgotten.IsZero() {
 				return &archives[i], nil
 			}
 		}
@@ -233,11 +248,11 @@ func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, er
 	if err != nil {
 		return 0, fmt.Errorf("encode archive: %w", err)
 	}
-	info, err := r.putRecord(ctx, "archive", content)
+	info, err := r.putRecord(ctx, r.host, "archive", content)
 	if err != nil {
 		return 0, err
 	}
-	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.keys.Grace()
+	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.keys.Grace(info.Time)
 	if a.Late() {
 		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer and %s after the run's last view of the repository: it does not count",
 			a.ID, stamp(a.Stored), a.Time.Sub(a.Stored).Abs(), a.Stored.Sub(a.view()))

@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
@@ -12,11 +11,6 @@ import (
 )
 
 // What prune needs: all of the index at one moment, and blobs by their places.
-
-// StoreTime returns the store's time.
-func (r *Repository) StoreTime(ctx context.Context) (time.Time, error) {
-	return storeTime(ctx, r.store, r.options)
-}
 
 // FreezeIndex brings the local index up to date and returns what it says now, and a Reader.
 func (r *Repository) FreezeIndex(ctx context.Context) (*index.Frozen, *Reader, error) {

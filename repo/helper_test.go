@@ -210,7 +210,11 @@ type host map[string]any
 
 func (p *place) newHost(name string, key *crypto.Key, roles ...keyring.Role) host {
 	p.t.Helper()
-	return host{"name": name, "roles": roles, "certificates": []any{host{"certificate": armored(p.t, key)}}}
+	grants := []any{}
+	for _, r := range roles {
+		grants = append(grants, host{"role": r})
+	}
+	return host{"name": name, "roles": grants, "certificates": []any{host{"certificate": armored(p.t, key)}}}
 }
 
 // certificate is the host's first.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,11 +14,13 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
-	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
 // What maintenance needs of a repository: its objects as they are stored, one by one.
+
+// kinds are the folders of objects that are named by their hash.
+var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped", "times"}
 
 // Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
 func Kind(name string) string {
@@ -31,8 +34,7 @@ func Kind(name string) string {
 	if !ok || !isRecordName(kind, name) {
 		return ""
 	}
-	switch kind {
-	case "content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped", "times":
+	if slices.Contains(kinds, kind) {
 		return kind
 	}
 	return ""
@@ -103,18 +105,6 @@ func (r *Repository) read(ctx context.Context, info store.Info) Record {
 	content, opened, err := r.record(ctx, info)
 	sum, _ := sumOf(info.Name)
 	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
-}
-
-// PutRecord seals and stores what record.Encode made: signed by the root if UnlockContent has been called, else by the host.
-func (r *Repository) PutRecord(ctx context.Context, kind record.Kind, content []byte) (store.Info, error) {
-	signer := r.root()
-	if signer == nil {
-		signer = r.host
-	}
-	if signer == nil {
-		return store.Info{}, fmt.Errorf("store %s: it takes a host key or a recovery key: %w", kind, crypto.ErrNoKey)
-	}
-	return r.putRecordAs(ctx, signer, string(kind), content)
 }
 
 // An IndexRecord is one index object as it was read, or why it could not be.
@@ -238,7 +228,7 @@ func (r *Repository) openPack(info store.Info, object []byte) (*index.Pack, []by
 	}
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
-	opened, err := opener.Open(object, r.signers, r.binding(kind), info.Time)
+	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), info.Time)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -303,6 +293,6 @@ func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info,
 	now := func() (time.Time, error) { return storeTime(ctx, r.store, r.options) }
 	return inTime(now, func(at time.Time) (store.Info, error) {
 		o.Time = at
-		return r.putRecordAs(ctx, root, "index", o.Append(nil))
+		return r.putRecord(ctx, root, "index", o.Append(nil))
 	})
 }

@@ -146,7 +146,12 @@ func (p *Repacker) try(key chunk.Key, encoded []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
-	return p.rd.rebuildSome(p.w.ctx, []*rebuild{{recipe: r, half: &key}}, true, func(_ int, _ []byte, err error) error { return err })
+	g := p.rd.newGroup([]*rebuild{{recipe: r, half: &key}}, true, func(_ int, _ []byte, err error) error { return err })
+	memory := make([]byte, r.Length)
+	if err := g.begin(p.w.ctx, memory); err != nil {
+		return err
+	}
+	return g.finish(p.w.ctx, memory)
 }
 
 // signs reports whether a block signature is that of the chunk. A wrong one is left out: that costs space only.
@@ -158,7 +163,7 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 	var id chunk.ID // of which the index looks at no more
 	copy(id[:], key[:])
 	same := false
-	err = p.rd.fetchWhole(p.w.ctx, []chunk.ID{id}, false, func(_ int, data []byte, err error) error {
+	err = p.rd.newWholeFetch([]chunk.ID{id}, false, func(_ int, data []byte, err error) error {
 		if err == nil && p.s.content.ID(data).Key() == key && old.Length() == len(data) {
 			same = bytes.Equal(p.s.signer.Sign(data, old.Block(), old.Runs()).Append(nil), encoded)
 		}
@@ -166,6 +171,6 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 			return err
 		}
 		return nil
-	})
+	}).all(p.w.ctx)
 	return same, err
 }

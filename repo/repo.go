@@ -85,8 +85,8 @@ type Repository struct {
 	config  config
 	host    *crypto.Key // signs what is written; nil: reading only
 
-	metadata *crypto.Opener // holds the metadata keys' secret halves
-	signers  []crypto.Signer
+	metadata *crypto.Opener             // holds the metadata keys' secret halves
+	signers  map[string][]crypto.Signer // by kind of object
 
 	content struct {
 		sync.RWMutex
@@ -98,6 +98,7 @@ type Repository struct {
 		*index.Index
 	}
 	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
+	packs         *ledger                   // through which packs and archives are read
 	blocks        *blocks.Cache             // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
@@ -127,12 +128,12 @@ func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, reco
 
 func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*crypto.Key, o Options) (*Repository, error) {
 	o.fill()
-	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(secrets...)}
-	var err error
-	if r.signers, err = keys.Signers(); err != nil {
-		return nil, err
+	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(secrets...), signers: map[string][]crypto.Signer{}}
+	for _, kind := range kinds {
+		r.signers[kind] = keys.Signers(kind)
 	}
-	r.blocks = blocks.New(s, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
+	r.packs = newLedger(s)
+	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
 		if err != nil {
@@ -164,7 +165,7 @@ func (r *Repository) ID() string { return r.keys.ID() }
 // Keys returns the keyring that the repository was opened with.
 func (r *Repository) Keys() *keyring.Keyring { return r.keys }
 
-// SetHost makes the repository writable as the host whose key this is.
+// SetHost makes the repository writable as the host whose key this is, as far as its roles go.
 func (r *Repository) SetHost(key *crypto.Key) error {
 	if key.Locked() || !key.HasSecret() {
 		return fmt.Errorf("use host key %s: %w", key.Fingerprint(), crypto.ErrPassphrase)
@@ -172,7 +173,7 @@ func (r *Repository) SetHost(key *crypto.Key) error {
 	if err := key.Signs(r.options.Now()); err != nil {
 		return fmt.Errorf("use host key: %w", err)
 	}
-	if _, err := r.keys.Host(key.Fingerprint(), keyring.Backup, r.options.Now()); err != nil {
+	if _, err := r.keys.HostName(key.Fingerprint()); err != nil {
 		return err
 	}
 	r.host = key
@@ -198,13 +199,6 @@ func (r *Repository) unlock(secrets []*crypto.Key) {
 			r.content.root = key
 		}
 	}
-}
-
-// root returns the root key, nil before UnlockContent.
-func (r *Repository) root() *crypto.Key {
-	r.content.RLock()
-	defer r.content.RUnlock()
-	return r.content.root
 }
 
 // Namer returns a Namer for content, for one goroutine.
@@ -274,7 +268,7 @@ func (r *Repository) record(ctx context.Context, info store.Info) (content []byt
 	if objectName(kind, object) != info.Name {
 		return nil, opened, fmt.Errorf("read %s: its bytes do not have that hash: %w", info.Name, crypto.ErrIntegrity)
 	}
-	if opened, err = r.openSealed(object, r.signers, kind, info.Time); err != nil {
+	if opened, err = r.openSealed(object, r.signers[kind], kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
 	if content, err = r.decompressRecord(opened.Plain); err != nil {
@@ -283,8 +277,8 @@ func (r *Repository) record(ctx context.Context, info store.Info) (content []byt
 	return content, opened, nil
 }
 
-// readAlways are the kinds of which every run reads all: so they are kept on this machine.
-var readAlways = []string{"archive", string(record.VerifiedKind), string(record.CondemnedKind), string(record.DroppedKind)}
+// readAlways are the kinds of which many runs read all: so they are kept on this machine.
+var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind}
 
 // recordObject returns a record as it is stored.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
@@ -346,12 +340,41 @@ func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, 
 	return sealed.Object, nil
 }
 
-// putRecord seals content as this host and stores it.
-func (r *Repository) putRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
-	return r.putRecordAs(ctx, r.host, kind, content)
+// PutRecord seals a record and stores it. It signs as this host, if its role suffices for the kind, and else as the root, if UnlockContent has been called.
+func (r *Repository) PutRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
+	signer, err := r.signer(ctx, kind)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("sign %s: %w", kind, err)
+	}
+	return r.putRecord(ctx, signer, kind, content)
 }
 
-func (r *Repository) putRecordAs(ctx context.Context, signer *crypto.Key, kind string, content []byte) (store.Info, error) {
+func (r *Repository) signer(ctx context.Context, kind string) (*crypto.Key, error) {
+	err := errors.New("no host key")
+	if r.host != nil {
+		now, failed := storeTime(ctx, r.store, r.options)
+		if failed != nil {
+			return nil, failed
+		}
+		if err = r.keys.MayWrite(r.host.Fingerprint(), kind, now); err == nil {
+			return r.host, nil
+		}
+	}
+	if root := r.root(); root != nil && keyring.RootMayWrite(kind) {
+		return root, nil
+	}
+	return nil, err
+}
+
+// root returns the root key with its secret half, nil before UnlockContent.
+func (r *Repository) root() *crypto.Key {
+	r.content.RLock()
+	defer r.content.RUnlock()
+	return r.content.root
+}
+
+// putRecord seals a record and stores it, signed by a key of which it is known that it may.
+func (r *Repository) putRecord(ctx context.Context, signer *crypto.Key, kind string, content []byte) (store.Info, error) {
 	metadata, err := r.keys.MetadataKey()
 	if err != nil {
 		return store.Info{}, err

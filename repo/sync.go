@@ -40,8 +40,8 @@ func (r *Repository) sync(ctx context.Context) (unread, err error) {
 func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 	known := r.Lists().Lists()
 	seen := map[index.ObjectID]lists.List{}
-	for _, kind := range []record.Kind{record.CondemnedKind, record.DroppedKind} {
-		infos, err := r.listRecords(ctx, string(kind))
+	for _, kind := range []string{record.CondemnedKind, record.DroppedKind} {
+		infos, err := r.listRecords(ctx, kind)
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +54,7 @@ func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 			x := r.read(ctx, info)
 			if x.Err == nil {
 				var l lists.List
-				if l, x.Err = lists.Parse(kind, x.Content, x.Time, r.keys.Grace()); x.Err == nil {
+				if l, x.Err = lists.Parse(kind, x.Content, x.Time, r.keys.Grace(x.Time)); x.Err == nil {
 					seen[id] = l
 					continue
 				}
@@ -101,7 +101,7 @@ func (r *Repository) syncObjects(ctx context.Context) error {
 	}
 	// The cache may know objects of signers that have lost their trust since.
 	valid := map[string]bool{nobody: true}
-	for _, s := range r.signers {
+	for _, s := range r.signers["index"] {
 		valid[string(s.Key.Fingerprint())] = true
 	}
 	signer := map[index.ObjectID]string{}

@@ -35,7 +35,7 @@ func (p *place) packIDs(kind pack.Kind) (ids []index.ObjectID) {
 }
 
 // list stores a list of prune and returns its name.
-func (p *place) list(r *Repository, kind record.Kind, packs []index.ObjectID, blobs ...record.Blobs) string {
+func (p *place) list(r *Repository, kind string, packs []index.ObjectID, blobs ...record.Blobs) string {
 	p.t.Helper()
 	var v any = &record.Condemned{Packs: packs, Blobs: blobs, View: p.clock.now()}
 	if kind == record.DroppedKind {
@@ -55,7 +55,7 @@ func warnings(into *[]error) func(*Options) {
 
 // What is condemned or dropped is not known to a backup, whole packs or parts of them; what is stored again in its place is.
 func TestCondemnedIsStoredAnew(t *testing.T) {
-	for _, kind := range []record.Kind{record.CondemnedKind, record.DroppedKind} {
+	for _, kind := range []string{record.CondemnedKind, record.DroppedKind} {
 		p := newPlace(t)
 		r := p.open(hostKey())
 		first := mustWrite(t, r, some(1, 6))
@@ -323,7 +323,7 @@ func TestNewView(t *testing.T) {
 	r := p.open(hostKey())
 	known := mustWrite(t, r, some(1, 6))
 	begun := p.clock.now()
-	grace := r.keys.Grace()
+	grace := r.keys.Grace(noon)
 	pause := func(w *Writer) error { p.clock.move(grace*3/5 + time.Minute); return nil }
 	indexes := len(p.names("index/"))
 	saved, err := write(t.Context(), r, threeGroups(), step(pause, func(w *Writer) error {
@@ -371,7 +371,7 @@ func TestReferenceIsCondemned(t *testing.T) {
 			p := newPlace(t)
 			var warned []error
 			r := p.open(hostKey(), warnings(&warned))
-			grace := r.keys.Grace()
+			grace := r.keys.Grace(noon)
 			mustWrite(t, r, some(1, 6))
 			before := p.packIDs(pack.Content)
 			saved, err := write(t.Context(), r, threeGroups(), step(nothing, func(w *Writer) error {
@@ -422,7 +422,7 @@ func TestBaseIsCondemnedLater(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			was := w.Past(first.contents)
+			was := w.Past([]tree.Contents{first.contents}, nil)
 			defer was.Close()
 			copy(data[1000:], "changed")
 			if _, err := s.ContentAt(data, 0, was); err != nil {
@@ -431,7 +431,7 @@ func TestBaseIsCondemnedLater(t *testing.T) {
 			if condemned {
 				p.list(r, record.CondemnedKind, base)
 			}
-			p.clock.move(r.keys.Grace()/2 + time.Hour)
+			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
 			a := &Archive{Host: "db1"}
 			a.Root.ID, err = s.Tree([]byte("tree"))
 			return a, err
@@ -462,7 +462,7 @@ func TestLaterLookupsAvoid(t *testing.T) {
 		}
 		saved, err := write(t.Context(), r, groups, step(func(w *Writer) error {
 			p.list(r, record.CondemnedKind, condemned)
-			p.clock.move(r.keys.Grace()/2 + time.Hour)
+			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
 			return nil
 		}, nothing))
 		if err != nil {
@@ -481,7 +481,7 @@ func TestUnreadableListLater(t *testing.T) {
 	r := p.open(hostKey(), warnings(&warned))
 	saved, err := write(t.Context(), r, threeGroups(), step(func(w *Writer) error {
 		hostileLists(p, r)["no message"]()
-		p.clock.move(r.keys.Grace()/2 + time.Hour)
+		p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
 		return nil
 	}, nothing, nothing))
 	if err != nil || len(saved.archive.Views) != 1 || len(warned) != 1 {
@@ -518,7 +518,7 @@ func TestReferencesSpill(t *testing.T) {
 					}
 				}
 			}
-			p.clock.move(r.keys.Grace()/2 + time.Hour)
+			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
 			a := &Archive{Host: "db1"}
 			a.Root.ID, err = s.Tree([]byte("tree"))
 			views = len(w.view.taken)
@@ -601,7 +601,7 @@ func TestArchiveAfterGrace(t *testing.T) {
 	p := newPlace(t)
 	r := p.open(hostKey())
 	first := mustWrite(t, r, some(1, 3))
-	grace := r.keys.Grace()
+	grace := r.keys.Grace(noon)
 	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
 		if c.Op == storetest.Put && strings.HasPrefix(c.Name, "archive/") {
 			p.clock.move(2 * time.Minute)

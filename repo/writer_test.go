@@ -266,7 +266,7 @@ func TestGraceExceeded(t *testing.T) {
 	_, err := write(t.Context(), r, threeGroups(), func(w *Writer) error {
 		err := p.perMinute(w)
 		if groups++; groups == 3 {
-			p.clock.move(r.keys.Grace())
+			p.clock.move(r.keys.Grace(noon))
 		}
 		return err
 	})

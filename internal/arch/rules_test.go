@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
 	"repo/maintain":        append([]string{"repo"}, underRepo...),
+	"repo/maintain/retain": append([]string{"repo"}, underRepo...),
 	"repo/store":           {},
 	"repo/store/s3":        {"repo/store"},
 	"repo/store/storetest": {"repo/store"},
@@ -39,6 +40,8 @@ var arrows = map[string][]string{
 	"job":                  {"backup", "repo", "repo/maintain", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
 	"internal/recover":     {"backup", "repo", "repo/store/s3"}, // tests alone, which nobody may import
+
+	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one
 }
 
 func within(dir, parent string) bool {

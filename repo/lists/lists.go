@@ -37,7 +37,7 @@ type List struct {
 }
 
 // Parse parses a record of the kind condemned or dropped, as it was stored at that time in a repository with that grace. One that does not count names nothing.
-func Parse(kind record.Kind, content []byte, stored time.Time, grace time.Duration) (List, error) {
+func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (List, error) {
 	switch kind {
 	case record.CondemnedKind:
 		var r record.Condemned

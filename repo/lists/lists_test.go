@@ -67,7 +67,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for kind, fate := range map[record.Kind]Fate{record.CondemnedKind: Condemned, record.DroppedKind: Dropped} {
+		for kind, fate := range map[string]Fate{record.CondemnedKind: Condemned, record.DroppedKind: Dropped} {
 			l, err := Parse(kind, b, time.Time{}, 0)
 			if err != nil {
 				continue

@@ -234,7 +234,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 		if err != nil {
 			return err
 		}
-		if l.ended = info.Time; d.Void(info.Time, p.grace) {
+		if l.ended = info.Time; d.Void(info.Time, p.grace(info.Time)) {
 			return fmt.Errorf("store %s: the prune took too long: %w", info.Name, errAgain)
 		}
 		return nil
@@ -302,7 +302,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 	if l.whole = !keep; l.whole || p.without.noStay {
 		return p.removeList(ctx, l)
 	}
-	p.dueAt(l.ended.Add(p.grace))
+	p.dueAt(l.ended.Add(p.grace(l.ended)))
 	return nil
 }
 
@@ -326,7 +326,7 @@ func (p *pruner) resume(ctx context.Context) error {
 		return err
 	}
 	for _, l := range p.condemned {
-		switch stays := l.ended.Add(p.grace); {
+		switch stays := l.ended.Add(p.grace(l.ended)); {
 		case l.due:
 		case l.ended.IsZero():
 			p.dueAt(p.ripens(l))
@@ -361,7 +361,7 @@ func (p *pruner) sweep(ctx context.Context) error {
 		there[l.id] = !l.gone
 	}
 	for _, l := range p.dropped {
-		old := p.now.Sub(l.Time) > p.grace
+		old := p.now.Sub(l.Time) > p.grace(l.Time)
 		if l.void || old && !l.names && !there[l.ends] && l.read {
 			if err := p.removeList(ctx, l); err != nil {
 				return err
@@ -376,7 +376,7 @@ func (p *pruner) sweepIndexes(ctx context.Context) error {
 	old := map[index.ObjectID]bool{} // stored a grace period ago
 	err := p.r.Store().List(ctx, "index/", func(i store.Info) error {
 		var id index.ObjectID
-		if decodeID(&id, i.Name) == nil && p.now.Sub(i.Time) > p.grace {
+		if decodeID(&id, i.Name) == nil && p.now.Sub(i.Time) > p.grace(i.Time) {
 			old[id] = true
 		}
 		return nil

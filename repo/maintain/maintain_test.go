@@ -97,7 +97,7 @@ func (s *site) run(meanwhile func()) (*repo.Archive, error) {
 		for name, data := range s.files {
 			var before *repo.Past
 			if c, ok := s.past[name]; ok {
-				before = w.Past(c)
+				before = w.Past([]tree.Contents{c}, nil)
 				defer before.Close()
 			}
 			id, err := saver.ContentAt(data, 0, before)

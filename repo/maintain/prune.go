@@ -98,7 +98,7 @@ func prune(ctx context.Context, r *repo.Repository, o PruneOptions, without rule
 		return Pruned{}, errors.New("repack: it takes a recovery key")
 	}
 	for tries := 1; ; tries++ {
-		p := &pruner{r: r, o: o, without: without, grace: r.Keys().Grace()}
+		p := &pruner{r: r, o: o, without: without}
 		err := p.run(ctx)
 		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, index.ErrBroken)) {
 			continue
@@ -133,8 +133,7 @@ type pruner struct {
 	without rules
 	sum     Pruned
 
-	now   time.Time // the store's, before anything was listed
-	grace time.Duration
+	now time.Time // the store's, before anything was listed
 
 	archives  []repo.Archive // that count
 	lost      map[chunk.ID]bool
@@ -231,8 +230,8 @@ func (p *pruner) findRuns() {
 		begin  time.Time
 	}
 	// What an index object says of itself is up to MaxSkew before its store time.
-	recent := p.now.Add(-p.grace - repo.MaxSkew)
-	p.young = p.now.Add(-p.grace)
+	recent := p.now.Add(-p.grace(p.now) - repo.MaxSkew)
+	p.young = p.now.Add(-p.grace(p.now))
 	alive := map[run]bool{}
 	sources := map[int]*index.FrozenSource{}
 	for n, s := range p.f.Sources() {
@@ -288,6 +287,9 @@ func (p *pruner) listPacks(ctx context.Context) error {
 	return nil
 }
 
+// grace returns how long what was stored then has to be kept.
+func (p *pruner) grace(at time.Time) time.Duration { return p.r.Keys().Grace(at) }
+
 // dueAt notes that there is something to do then.
 func (p *pruner) dueAt(t time.Time) {
 	if p.sum.Due.IsZero() || t.Before(p.sum.Due) {
@@ -296,7 +298,7 @@ func (p *pruner) dueAt(t time.Time) {
 }
 
 // put stores a record.
-func (p *pruner) put(ctx context.Context, kind record.Kind, v any) (store.Info, error) {
+func (p *pruner) put(ctx context.Context, kind string, v any) (store.Info, error) {
 	if p.o.DryRun {
 		return store.Info{Time: p.now}, nil
 	}

@@ -34,12 +34,12 @@ type list struct {
 
 // findLists notes which lists there are: condemned ones first.
 func (p *pruner) findLists(ctx context.Context) error {
-	for _, kind := range []record.Kind{record.CondemnedKind, record.DroppedKind} {
+	for _, kind := range []string{record.CondemnedKind, record.DroppedKind} {
 		into := &p.condemned
 		if kind == record.DroppedKind {
 			into = &p.dropped
 		}
-		err := p.r.Store().List(ctx, string(kind)+"/", func(i store.Info) error {
+		err := p.r.Store().List(ctx, kind+"/", func(i store.Info) error {
 			l := &list{Info: i}
 			if repo.Kind(i.Name) == "" || decodeID(&l.id, i.Name) != nil {
 				return nil
@@ -91,7 +91,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if l.void = d.Void(l.Time, p.grace); l.void {
+		if l.void = d.Void(l.Time, p.grace(l.Time)); l.void {
 			continue
 		}
 		l.ends, l.read = d.Condemned, true
@@ -141,7 +141,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 }
 
 // ripens returns when a condemned list is due: nobody who does not know it can store anything that counts after that.
-func (p *pruner) ripens(l *list) time.Time { return l.Time.Add(p.grace + repo.MaxSkew) }
+func (p *pruner) ripens(l *list) time.Time { return l.Time.Add(p.grace(l.Time) + repo.MaxSkew) }
 
 // blobs calls f for each place that a list names in packs that stay.
 func (p *pruner) blobs(blobs []record.Blobs, f func(*index.Place)) error {
@@ -184,14 +184,14 @@ func leans(t pack.Type) bool { return isRecipe(t) || t == pack.WholeTree || t ==
 // readArchives notes what counts, and removes what was forgotten long ago.
 func (p *pruner) readArchives(ctx context.Context) error {
 	old := map[string]bool{} // forgotten a grace period ago
-	err := p.r.Records(ctx, string(record.ForgetKind), func(x repo.Record) error {
+	err := p.r.Records(ctx, record.ForgetKind, func(x repo.Record) error {
 		var f record.Forget
 		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &f)
 		if !ok {
 			return err
 		}
 		for _, a := range f.Archives {
-			if p.now.After(x.Time.Add(p.grace)) || p.without.noForget {
+			if p.now.After(x.Time.Add(p.grace(x.Time))) || p.without.noForget {
 				old[a.Archive.String()] = true
 			}
 		}
@@ -201,7 +201,7 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		return err
 	}
 	p.lost = map[chunk.ID]bool{}
-	err = p.r.Records(ctx, string(record.LostKind), func(x repo.Record) error {
+	err = p.r.Records(ctx, record.LostKind, func(x repo.Record) error {
 		var l record.Lost
 		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &l)
 		if !ok {

@@ -35,8 +35,8 @@ reads and sends content, and takes a recovery key, which --key names.`,
 }
 
 func (a *app) prune(ctx context.Context, o maintain.PruneOptions) error {
-	need := session.Write
-	if o.Repack || a.Key != "" { // the root signs
+	need := session.Maintain
+	if o.Repack {
 		need = session.ReadContent
 	}
 	s, err := a.Open(ctx, need)

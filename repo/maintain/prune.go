@@ -97,6 +97,11 @@ func prune(ctx context.Context, r *repo.Repository, o PruneOptions, without rule
 	if o.Repack && !r.CanReadContent() {
 		return Pruned{}, errors.New("repack: it takes a recovery key")
 	}
+	if !o.DryRun {
+		if err := r.MayPut(ctx, record.DroppedKind); err != nil {
+			return Pruned{}, fmt.Errorf("prune: %w", err)
+		}
+	}
 	for tries := 1; ; tries++ {
 		p := &pruner{r: r, o: o, without: without}
 		err := p.run(ctx)

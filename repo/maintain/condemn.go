@@ -1,7 +1,6 @@
 package maintain
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -12,15 +11,8 @@ import (
 	"nightjar/repo/store"
 )
 
-const (
-	listFull  = record.MaxSize - 1<<20 // about what a list may have when it is stored
-	listPack  = 2*32 + 3               // bytes of a pack in a list
-	listBlobs = 2*32 + 64              // of a pack that stays, without its keys
-	listKey   = 22                     // of each
-)
-
 // choose says what is condemned: packs that nobody needs and, if there are any, what leans on something in packs that stay, and nobody needs either.
-func (p *pruner) choose() error {
+func (p *pruner) choose(ctx context.Context) error {
 	found := false
 	for n := range p.packs {
 		if p.packs[n]&(stored|needed|running|condemned|dropped) == stored {
@@ -45,7 +37,7 @@ func (p *pruner) choose() error {
 	if !found || p.without.noBlobs {
 		return nil
 	}
-	return p.f.All(func(_ chunk.Key, at *index.Place) error {
+	return p.each(ctx, func(_ chunk.Key, at *index.Place) error {
 		if leans(at.Type) && p.there(at) && p.packs[at.Pack]&(condemned|going) == 0 && !p.needs.Has(at.Entry) && !p.held.Has(at.Entry) && !p.gone.Has(at.Entry) {
 			p.walked.Set(at.Entry)
 		}
@@ -106,83 +98,6 @@ func (p *pruner) packsIn(s state, f func(index.ObjectID) error) error {
 	return nil
 }
 
-// batches calls f with the recipes, trees and lists that want accepts, pack by pack. A pack may come several times.
-func (p *pruner) batches(ctx context.Context, want func(*index.Place) bool, f func(pack int, b record.Blobs) error) error {
-	var batch []leaner
-	flush := func() error {
-		slices.SortFunc(batch, func(a, b leaner) int {
-			return cmp.Or(cmp.Compare(a.at.Pack, b.at.Pack), slices.Compare(a.key[:], b.key[:]), cmp.Compare(a.at.Type, b.at.Type))
-		})
-		for len(batch) > 0 {
-			n := batch[0].at.Pack
-			b := record.Blobs{Pack: p.f.Packs()[n].ID}
-			for ; len(batch) > 0 && batch[0].at.Pack == n; batch = batch[1:] {
-				keys := &b.Trees
-				if isRecipe(batch[0].at.Type) {
-					keys = &b.Recipes
-				}
-				if k := *keys; len(k) == 0 || k[len(k)-1] != batch[0].key { // another index object may say the same
-					*keys = append(k, batch[0].key)
-				}
-			}
-			if err := f(n, b); err != nil {
-				return err
-			}
-		}
-		batch = nil
-		return ctx.Err()
-	}
-	err := p.f.All(func(key chunk.Key, at *index.Place) error {
-		if !want(at) {
-			return nil
-		}
-		if batch = append(batch, leaner{key, *at}); len(batch) < leanBatch {
-			return nil
-		}
-		return flush()
-	})
-	if err != nil {
-		return err
-	}
-	return flush()
-}
-
-// A listWriter splits what is too long for one list.
-type listWriter struct {
-	put   func(packs []index.ObjectID, blobs []record.Blobs) error
-	packs []index.ObjectID
-	blobs []record.Blobs
-	size  int
-	lists int // that were put
-}
-
-func (w *listWriter) pack(id index.ObjectID) error {
-	w.packs = append(w.packs, id)
-	return w.grown(listPack)
-}
-
-func (w *listWriter) blob(b record.Blobs) error {
-	w.blobs = append(w.blobs, b)
-	return w.grown(listBlobs + listKey*(len(b.Recipes)+len(b.Trees)))
-}
-
-func (w *listWriter) grown(n int) error {
-	if w.size += n; w.size < listFull {
-		return nil
-	}
-	return w.flush()
-}
-
-func (w *listWriter) flush() error {
-	if len(w.packs)+len(w.blobs) == 0 {
-		return nil
-	}
-	err := w.put(w.packs, w.blobs)
-	w.packs, w.blobs, w.size = nil, nil, 0
-	w.lists++
-	return err
-}
-
 // drop ends the lists that are due: it takes off what is needed now, says what is gone, and deletes it.
 func (p *pruner) drop(ctx context.Context) error {
 	if !slices.ContainsFunc(p.condemned, func(l *list) bool { return l.due }) {
@@ -196,7 +111,7 @@ func (p *pruner) drop(ctx context.Context) error {
 	// Of a pack that stays after all, what nobody needs does not come back: what it leans on may be gone.
 	left := map[index.ObjectID][]record.Blobs{}
 	err := p.batches(ctx, func(at *index.Place) bool {
-		return leans(at.Type) && p.packs[at.Pack]&(ripe|needed|dropped) == ripe|needed && p.there(at) && !p.needs.Has(at.Entry) && !p.gone.Has(at.Entry)
+		return p.packs[at.Pack]&(ripe|needed|dropped) == ripe|needed && p.there(at) && !p.needs.Has(at.Entry) && !p.gone.Has(at.Entry)
 	}, func(n int, b record.Blobs) error {
 		left[b.Pack] = append(left[b.Pack], b)
 		return nil

@@ -34,12 +34,11 @@ func (p *pruner) usable(at *index.Place) bool {
 // to stay as long as they do.
 func (p *pruner) lean(ctx context.Context, root func(*index.Place) bool) error {
 	m := &marker{pruner: p, ctx: ctx}
-	var batch, todo []leaner
+	var todo []leaner
 	m.fresh = func(key chunk.Key, at *index.Place) { todo = append(todo, leaner{key, *at}) }
-	flush := func() error {
-		slices.SortFunc(batch, func(a, b leaner) int {
-			return cmp.Or(cmp.Compare(a.at.Pack, b.at.Pack), cmp.Compare(a.at.Frame(), b.at.Frame()))
-		})
+	return p.leaners(ctx, func(at *index.Place) bool {
+		return p.there(at) && !p.gone.Has(at.Entry) && !p.needs.Has(at.Entry) && root(at)
+	}, func(batch []leaner) error {
 		for i := range batch {
 			m.mark(batch[i].key, &batch[i].at, []index.Place{batch[i].at})
 			for len(todo) > 0 {
@@ -50,11 +49,23 @@ func (p *pruner) lean(ctx context.Context, root func(*index.Place) bool) error {
 				}
 			}
 		}
+		return nil
+	})
+}
+
+// leaners calls f with the recipes, trees and lists that want accepts: some at a time, as they lie.
+func (p *pruner) leaners(ctx context.Context, want func(*index.Place) bool, f func([]leaner) error) error {
+	var batch []leaner
+	flush := func() error {
+		slices.SortFunc(batch, func(a, b leaner) int {
+			return cmp.Or(cmp.Compare(a.at.Pack, b.at.Pack), cmp.Compare(a.at.Frame(), b.at.Frame()), slices.Compare(a.key[:], b.key[:]), cmp.Compare(a.at.Type, b.at.Type))
+		})
+		err := f(batch)
 		batch = batch[:0]
-		return ctx.Err()
+		return cmp.Or(err, ctx.Err())
 	}
-	err := p.f.All(func(key chunk.Key, at *index.Place) error {
-		if !leans(at.Type) || !p.there(at) || p.gone.Has(at.Entry) || p.needs.Has(at.Entry) || !root(at) {
+	err := p.each(ctx, func(key chunk.Key, at *index.Place) error {
+		if !leans(at.Type) || !want(at) {
 			return nil
 		}
 		if batch = append(batch, leaner{key, *at}); len(batch) < leanBatch {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
@@ -30,6 +31,7 @@ type site struct {
 	files map[string][]byte
 	now   func() time.Time         // nil: time.Now
 	past  map[string]tree.Contents // what files held in the last night, if deltas are made
+	trees map[string][]tree.Item   // what folders did
 	sent  *repo.Sent               // of the last night
 }
 
@@ -111,7 +113,7 @@ func (s *site) run(meanwhile func()) (*repo.Archive, error) {
 			folders[name[:1]] = append(folders[name[:1]], n)
 		}
 		directory := func(name string, nodes []*tree.Node) (*tree.Node, error) {
-			e := tree.NewEncoder(r.NameKey(), saver.Tree)
+			e := tree.NewEncoder(r.NameKey(), func(encoded []byte) (chunk.ID, error) { return saver.TreeLike(encoded, s.trees[name]) })
 			slices.SortFunc(nodes, func(a, b *tree.Node) int { return strings.Compare(a.Name, b.Name) })
 			for _, n := range nodes {
 				if err := e.Add(n); err != nil {
@@ -119,6 +121,9 @@ func (s *site) run(meanwhile func()) (*repo.Archive, error) {
 				}
 			}
 			items, err := e.Finish()
+			if s.trees != nil {
+				s.trees[name] = items
+			}
 			return &tree.Node{Name: name, Mode: tree.Directory | 0o700, Contents: tree.Contents{Items: items}}, err
 		}
 		var top []*tree.Node

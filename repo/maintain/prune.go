@@ -210,7 +210,7 @@ func (p *pruner) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := p.choose(); err != nil {
+	if err := p.choose(ctx); err != nil {
 		return err
 	}
 	if err := p.drop(ctx); err != nil {
@@ -300,6 +300,17 @@ func (p *pruner) dueAt(t time.Time) {
 	if p.sum.Due.IsZero() || t.Before(p.sum.Due) {
 		p.sum.Due = t
 	}
+}
+
+// each visits every entry of the index that counts.
+func (p *pruner) each(ctx context.Context, visit func(key chunk.Key, at *index.Place) error) error {
+	n := 0
+	return p.f.All(func(key chunk.Key, at *index.Place) error {
+		if n++; n%(1<<16) == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return visit(key, at)
+	})
 }
 
 // put stores a record.

@@ -3,6 +3,7 @@ package maintain_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +15,9 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/maintain"
+	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
@@ -55,7 +58,7 @@ func (c *clocked) copied() *clocked {
 		return put
 	})
 	s.now = func() time.Time { return n.at }
-	s.files, s.past = maps.Clone(c.files), maps.Clone(c.past)
+	s.files, s.past, s.trees = maps.Clone(c.files), maps.Clone(c.past), maps.Clone(c.trees)
 	err := c.store.List(context.Background(), "", func(i store.Info) error {
 		put = i.Time
 		_, err := s.store.Put(context.Background(), i.Name, c.read(i.Name))
@@ -220,7 +223,7 @@ func TestPruneReprieves(t *testing.T) {
 func newNights(t *testing.T) (*clocked, []*repo.Archive) {
 	t.Helper()
 	c := newClocked(t)
-	c.past = map[string]tree.Contents{}
+	c.past, c.trees = map[string]tree.Contents{}, map[string][]tree.Item{}
 	var text bytes.Buffer
 	for i := range 9000 {
 		fmt.Fprintf(&text, "line %d of the file, which is long enough to be worth a recipe: %x\n", i, i*i*7919)
@@ -245,7 +248,32 @@ func newNights(t *testing.T) (*clocked, []*repo.Archive) {
 	c.files = map[string][]byte{"zero": random(10)}
 	archives = append(archives, c.night())
 	c.files = files
+	if n := c.blobs(pack.RecipeFor + pack.WholeTree); n == 0 {
+		t.Fatal("no tree was stored as a recipe")
+	}
 	return c, archives
+}
+
+// blobs returns how many blobs of a type the index objects name.
+func (c *clocked) blobs(typ pack.Type) (n int) {
+	c.t.Helper()
+	if err := c.open(false).IndexObjects(context.Background(), func(x repo.IndexRecord) error {
+		for _, run := range x.Object.Runs {
+			for _, p := range run.Packs {
+				for _, f := range p.Directory.Frames {
+					for _, b := range f.Blobs {
+						if b.Type == typ {
+							n++
+						}
+					}
+				}
+			}
+		}
+		return x.Err
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+	return n
 }
 
 // An archive whose recipes lean on what only an older archive held keeps just that.
@@ -384,6 +412,45 @@ func TestPruneCrashes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A repack that ends at any object that it stores loses nothing, and the next one does not send all of it again.
+func TestPruneRepackCrashes(t *testing.T) {
+	c := newClocked(t)
+	c.files = map[string][]byte{"alpha": random(900), "beta": random(70_000)}
+	first := c.night()
+	c.files = map[string][]byte{"alpha": c.files["alpha"]}
+	c.night()
+	c.forget(first)
+	c.pass(ripe)
+	o := maintain.PruneOptions{Repack: true}
+	died := errors.New("died")
+	for n, done := int64(1), false; !done; n++ {
+		for _, after := range []bool{false, true} {
+			again := c.copied()
+			faulty := &storetest.Faulty{Store: again.store}
+			hook := storetest.From(storetest.Put, n, died)
+			if after {
+				faulty.After = []storetest.Hook{hook}
+			} else {
+				faulty.Before = []storetest.Hook{hook}
+			}
+			_, err := again.pruneAt(faulty, o)
+			if done = err == nil; !done && !errors.Is(err, died) {
+				t.Fatalf("object %d: %v", n, err)
+			}
+			again.whole()
+			for range 4 {
+				again.prune(o)
+				again.whole()
+				again.pass(ripe)
+			}
+			again.wantObjects("content", 1)
+			if size := len(again.read(again.names("content")[0])); size > 5000 {
+				t.Errorf("object %d: the pack that is left has %d bytes", n, size)
+			}
+		}
 	}
 }
 
@@ -530,4 +597,93 @@ func TestPruneLateArchives(t *testing.T) {
 			t.Errorf("verified %v: %+v", verified, done)
 		}
 	}
+}
+
+// Hosts that do not trust each other have a copy each, and lose none on account of the other's.
+func TestPruneKeepsTrustedCopies(t *testing.T) {
+	c := newClocked(t)
+	first := c.key
+	other, err := crypto.Generate("other", c.at.Add(-time.Minute), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	editor := keyring.Editor{Store: c.store, Now: c.now, Random: rand.Reader,
+		Load: func(context.Context) (*keyring.Keyring, error) { return c.keys, nil },
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, keyring.Held(first))
+		}}
+	keys, _, err := editor.Change(t.Context(), func(d *keyring.Draft) error { return d.AddHost("other", other, keyring.Backup) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.keys = keys
+	c.files = map[string][]byte{"alpha": random(900_000)}
+	a := c.night()
+	c.site.key = other
+	b := c.night()
+	c.wantObjects("content", 2)
+	if _, err := c.pruneAt(c.store, maintain.PruneOptions{}); !errors.Is(err, crypto.ErrNoKey) {
+		t.Errorf("a host that may not prune: %v", err)
+	}
+	c.site.key = first
+	c.pass(ripe)
+	if done := c.prune(maintain.PruneOptions{}); done != (maintain.Pruned{Archives: 2}) {
+		t.Errorf("with both archives: %+v", done)
+	}
+	c.forget(a)
+	for range 3 {
+		c.pass(ripe)
+		c.prune(maintain.PruneOptions{})
+	}
+	c.wantObjects("content", 1)
+	c.whole()
+	if got := c.names("archive"); !slices.Equal(got, []string{"archive/" + b.ID}) {
+		t.Errorf("left are %q", got)
+	}
+}
+
+// Index objects that others stand for go, and so do those that name nothing which is there, and with them the list that said so.
+func TestPruneSweepsIndexes(t *testing.T) {
+	c := newClocked(t)
+	c.files = map[string][]byte{"alpha": random(1000)}
+	first := c.night()
+	c.files = map[string][]byte{"beta": random(1000)}
+	c.night()
+	r := c.open(true)
+	if _, err := maintain.RebuildIndex(t.Context(), r, maintain.RebuildOptions{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	root := c.keys.Root().Fingerprint()
+	all := index.Object{Runs: []index.Run{{}}}
+	if err := r.IndexObjects(t.Context(), func(x repo.IndexRecord) error {
+		if x.Signer == root {
+			all.Replaces = append(all.Replaces, x.ID)
+			all.Runs[0].Packs = append(all.Runs[0].Packs, x.Object.Runs[0].Packs...)
+		}
+		return x.Err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.AddIndex(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	c.wantObjects("index", 5)
+	if done := c.prune(maintain.PruneOptions{}); done.IndexesRemoved != 0 {
+		t.Errorf("at once: %+v", done)
+	}
+	c.pass(ripe)
+	if done := c.prune(maintain.PruneOptions{}); done.IndexesRemoved != 2 {
+		t.Errorf("of those that are replaced: %+v", done)
+	}
+	c.whole()
+	// The packs of the first night go; of the host's two index objects one names nothing else.
+	c.forget(first)
+	for range 4 {
+		c.pass(ripe)
+		c.prune(maintain.PruneOptions{})
+		c.whole()
+	}
+	c.wantObjects("content", 1)
+	c.wantObjects("index", 2)
+	c.wantObjects("dropped", 1) // the root's index object names both nights
 }

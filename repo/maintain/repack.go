@@ -15,7 +15,7 @@ import (
 // repack writes what is needed of packs that are mostly not into new packs, by the root, whom every archive trusts. The old ones are condemned then:
 // since what archives need of them lies elsewhere now, they go like any other.
 func (p *pruner) repack(ctx context.Context) error {
-	order, err := p.mostlyNot()
+	order, err := p.mostlyNot(ctx)
 	if err != nil || len(order) == 0 {
 		return err
 	}
@@ -66,13 +66,13 @@ func (p *pruner) repack(ctx context.Context) error {
 }
 
 // mostlyNot returns the packs that are worth it.
-func (p *pruner) mostlyNot() (chosen []int, err error) {
+func (p *pruner) mostlyNot(ctx context.Context) (chosen []int, err error) {
 	type share struct {
 		needed, all int64
 		bases       bool // a tree of which only the bytes are needed: nobody must take it for one, so it stays where that is said of it
 	}
 	shares := make([]share, len(p.packs))
-	err = p.f.All(func(_ chunk.Key, at *index.Place) error {
+	err = p.each(ctx, func(_ chunk.Key, at *index.Place) error {
 		if at.Signer == p.late {
 			return nil
 		}

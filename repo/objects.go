@@ -221,10 +221,16 @@ func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 // OpenPack opens a whole pack, which it overwrites: signature, directory, and the keyed hash of every chunk that has one. It returns what an index says of the pack.
 // Content packs need the content key.
 func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, error) {
+	p, _, err := r.openPack(info, object)
+	return p, err
+}
+
+// openPack is OpenPack that returns the pack's plaintext, too.
+func (r *Repository) openPack(info store.Info, object []byte) (*index.Pack, []byte, error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
 	sum := sha256.Sum256(object)
 	if nameOf(kind, sum) != info.Name {
-		return nil, fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
 	}
 	opener := r.metadata
 	if kind == pack.Content.String() {
@@ -232,21 +238,21 @@ func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, erro
 		opener = r.content.opener
 		r.content.RUnlock()
 		if opener == nil {
-			return nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+			return nil, nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
 		}
 	}
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
 	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), info.Time)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	d, err := pack.Parse(opened.Plain)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
 	if d.Kind.String() != kind {
-		return nil, fmt.Errorf("it says that it is a %v pack: %w", d.Kind, crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("it says that it is a %v pack: %w", d.Kind, crypto.ErrIntegrity)
 	}
 	e := opened.Envelope
 	p := &index.Pack{
@@ -257,11 +263,11 @@ func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, erro
 		start, length := e.Span(offset, int64(f.Stored))
 		p.Hashes = append(p.Hashes, sha256.Sum256(sealed[start:start+length]))
 		if err := r.checkFrame(opened.Plain[offset:offset+int64(f.Stored)], f); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		offset += int64(f.Stored)
 	}
-	return p, nil
+	return p, opened.Plain, nil
 }
 
 // checkFrame decodes a frame and compares its chunks' keyed hashes.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"sync"
 
 	"nightjar/chunk"
@@ -67,25 +66,37 @@ func (r *Repository) newReader() *Reader {
 
 // Metadata returns a tree's or a list's bytes, which the caller must not change.
 func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {
-	return rd.metadata(ctx, id, pack.WholeTree, pack.WholeList, pack.RecipeFor+pack.WholeTree, pack.RecipeFor+pack.WholeList)
+	locations, err := rd.locate(ctx, id, pack.WholeTree, pack.WholeList, pack.RecipeFor+pack.WholeTree, pack.RecipeFor+pack.WholeList)
+	if err != nil {
+		return nil, fmt.Errorf("read metadata %v: %w", id, err)
+	}
+	return rd.metadata(ctx, id, locations)
 }
 
-// wholeMetadata is Metadata for what a recipe leans on, which is no recipe.
+// wholeMetadata is Metadata for what a recipe leans on, which is no recipe. A tree that prune has dropped serves as long as its pack is there:
+// only its bytes are wanted.
 func (rd *Reader) wholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
-	return rd.metadata(ctx, id, whole)
+	all, err := rd.lookup(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("read metadata %v: %w", id, err)
+	}
+	dropped := rd.r.Lists()
+	return rd.metadata(ctx, id, slices.DeleteFunc(all, func(at index.Location) bool {
+		return at.Type != whole || dropped.Pack(at.Pack.ID)&lists.Dropped != 0
+	}))
 }
 
 // metadata tries all places; whichever is what it should be serves.
-func (rd *Reader) metadata(ctx context.Context, id chunk.ID, types ...pack.Type) ([]byte, error) {
-	locations, err := rd.locate(ctx, id, types...)
-	if err == nil && len(locations) == 0 {
+func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.Location) ([]byte, error) {
+	var err error
+	if len(locations) == 0 {
 		err = ErrMissing
 	}
 	var problems []error
 	for _, at := range locations {
 		var data []byte
 		if at.Type >= pack.RecipeFor {
-			data, err = rd.rebuildMetadata(ctx, id, at)
+			data, err = rd.rebuildMetadata(ctx, at)
 		} else if data, err = rd.frame(ctx, at); err == nil {
 			data = blobIn(data, at)
 		}
@@ -104,6 +115,15 @@ func packName(at index.Location) string { return nameOf(at.Pack.Kind.String(), a
 
 // locate returns where a chunk lies, in a fixed order; each lies inside its frame. What prune has dropped is left out.
 func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+	all, err := rd.lookup(ctx, id)
+	dropped := rd.r.Lists()
+	return slices.DeleteFunc(all, func(at index.Location) bool {
+		return !slices.Contains(types, at.Type) || dropped.Blob(at.Pack.ID, id.Key(), at.Type)&lists.Dropped != 0
+	}), err
+}
+
+// lookup is locate with what was dropped, in all forms.
+func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, error) {
 	all, err := rd.r.index.Lookup(id.Key(), nil)
 	if errors.Is(err, index.ErrBroken) { // only a cache: what it held is fetched again
 		rd.r.options.Warn(err)
@@ -114,28 +134,38 @@ func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) (
 	if err != nil {
 		return nil, fmt.Errorf("look up %v: %w", id, err)
 	}
-	out, dropped := all[:0], rd.r.Lists()
-	for _, at := range all {
-		if slices.Contains(types, at.Type) && at.Offset+at.Length <= at.Plain && dropped.Blob(at.Pack.ID, id.Key(), at.Type)&lists.Dropped == 0 {
-			out = append(out, at)
-		}
-	}
-	sort.Slice(out, func(a, b int) bool { return string(out[a].Pack.ID[:]) < string(out[b].Pack.ID[:]) })
-	return out, nil
+	all = slices.DeleteFunc(all, func(at index.Location) bool { return at.Offset+at.Length > at.Plain })
+	slices.SortFunc(all, func(a, b index.Location) int { return slices.Compare(a.Pack.ID[:], b.Pack.ID[:]) })
+	return all, nil
 }
 
 // check reports whether data has the whole id, of which the index knows half.
 func (rd *Reader) check(id chunk.ID, data []byte, typ pack.Type) error {
+	if rd.name(data, typ) != id {
+		return errOtherHash
+	}
+	return nil
+}
+
+// checkHalf is check where only half is known.
+func (rd *Reader) checkHalf(key chunk.Key, data []byte, typ pack.Type) error {
+	if rd.name(data, typ).Key() != key {
+		return errOtherHash
+	}
+	return nil
+}
+
+var errOtherHash = fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
+
+// name returns the id of a chunk of that type.
+func (rd *Reader) name(data []byte, typ pack.Type) chunk.ID {
 	pool := &rd.namers[1]
 	if typ == pack.WholeContent || typ == pack.RecipeFor+pack.WholeContent {
 		pool = &rd.namers[0]
 	}
 	n := pool.Get().(*chunk.Namer)
 	defer pool.Put(n)
-	if n.ID(data) != id {
-		return fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
-	}
-	return nil
+	return n.ID(data)
 }
 
 // frame returns a decoded frame of a metadata pack. What is kept of the pack on this machine need not be what it was: then the store is asked.

@@ -27,6 +27,7 @@ const (
 type rebuild struct {
 	i       int // place in the ids that Fetch was given
 	id      chunk.ID
+	half    *chunk.Key     // all that is known of id; nil: id is known
 	at      index.Location // of the recipe
 	recipe  *delta.Recipe
 	data    []byte
@@ -266,7 +267,9 @@ func (b *rebuild) fail(err error) {
 // rebuilt checks and delivers a chunk that is complete.
 func (g *group) rebuilt(b *rebuild) error {
 	err := b.err
-	if err == nil {
+	if err == nil && b.half != nil {
+		err = g.rd.checkHalf(*b.half, b.data, pack.WholeContent)
+	} else if err == nil {
 		err = g.rd.check(b.id, b.data, pack.WholeContent)
 	}
 	if err != nil && !g.checked {
@@ -284,7 +287,7 @@ func (g *group) rebuilt(b *rebuild) error {
 }
 
 // rebuildMetadata makes a tree or a list of a recipe.
-func (rd *Reader) rebuildMetadata(ctx context.Context, id chunk.ID, at index.Location) ([]byte, error) {
+func (rd *Reader) rebuildMetadata(ctx context.Context, at index.Location) ([]byte, error) {
 	r, err := rd.readRecipe(ctx, at)
 	if err != nil {
 		return nil, err

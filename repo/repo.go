@@ -350,6 +350,14 @@ func (r *Repository) PutRecord(ctx context.Context, kind string, content []byte)
 	return r.putRecord(ctx, signer, kind, content)
 }
 
+// MayPut reports why PutRecord would not sign a record of this kind; nil if it would.
+func (r *Repository) MayPut(ctx context.Context, kind string) error {
+	if _, err := r.signer(ctx, kind); err != nil {
+		return fmt.Errorf("sign %s: %w", kind, err)
+	}
+	return nil
+}
+
 func (r *Repository) signer(ctx context.Context, kind string) (*crypto.Key, error) {
 	err := errors.New("no host key")
 	if r.host != nil {

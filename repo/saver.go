@@ -94,11 +94,16 @@ func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error 
 			return err
 		}
 	}
+	if runs != nil && len(data) < ownFrame {
+		return s.literal(class, data, blob)
+	}
+	return s.wholeContent(class, data, blob)
+}
+
+// wholeContent puts a chunk of content into a frame of its own, or into one that small ones share.
+func (s *Saver) wholeContent(class pack.Class, data []byte, blob pack.Blob) error {
 	if len(data) >= ownFrame {
 		return s.frame(pack.Content, class, data, []pack.Blob{blob})
-	}
-	if runs != nil {
-		return s.literal(class, data, blob)
 	}
 	return s.share(&s.shared[class], pack.Content, class, data, blob, sharedFrame)
 }

@@ -74,7 +74,7 @@ func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 			x := r.read(ctx, info)
 			if x.Err == nil {
 				var l lists.List
-				if l, x.Err = lists.Parse(kind, x.Content); x.Err == nil {
+				if l, x.Err = lists.Parse(kind, x.Content, x.Time, r.keys.Grace(x.Time)); x.Err == nil {
 					seen[id] = l
 					continue
 				}

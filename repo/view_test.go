@@ -39,7 +39,7 @@ func (p *place) list(r *Repository, kind string, packs []index.ObjectID, blobs .
 	p.t.Helper()
 	var v any = &record.Condemned{Packs: packs, Blobs: blobs, View: p.clock.now()}
 	if kind == record.DroppedKind {
-		v = &record.Dropped{Packs: packs, Blobs: blobs}
+		v = &record.Dropped{Packs: packs, Blobs: blobs, View: p.clock.now()}
 	}
 	info, err := r.PutRecord(p.t.Context(), kind, must(record.Encode(v)))
 	if err != nil {
@@ -683,4 +683,57 @@ func TestHolds(t *testing.T) {
 		return nil, errFault
 	})
 	wantError(t, err, errFault, "")
+}
+
+// A tree that was dropped while its pack stays is no tree any more, but serves as what another is put together of.
+func TestDroppedTreeIsASource(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	var first, second chunk.ID
+	text := func(n int) []byte {
+		var b []byte
+		for i := range 400 {
+			b = fmt.Appendf(b, "entry %d of a folder, as it was written in night %d\n", i, n*(i/390))
+		}
+		return b
+	}
+	night := func(save func(*Saver) (chunk.ID, error)) {
+		t.Helper()
+		if _, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+			s, err := w.NewSaver()
+			if err != nil {
+				return nil, err
+			}
+			id, err := save(s)
+			return &Archive{Host: "db1", Job: "job", Root: Root{ID: id, Length: 1}}, err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	night(func(s *Saver) (id chunk.ID, err error) {
+		first, err = s.Tree(text(1))
+		return first, err
+	})
+	night(func(s *Saver) (id chunk.ID, err error) {
+		second, err = s.TreeLike(text(2), []tree.Item{{ID: first, Length: int64(len(text(1)))}})
+		return second, err
+	})
+	all, err := r.index.Lookup(second.Key(), nil)
+	if err != nil || len(all) != 1 || all[0].Type != pack.RecipeFor+pack.WholeTree {
+		t.Fatalf("the second tree is stored as %+v, %v", all, err)
+	}
+	if all, err = r.index.Lookup(first.Key(), nil); err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	p.list(r, record.DroppedKind, nil, record.Blobs{Pack: all[0].Pack.ID, Trees: record.Keys{first.Key()}})
+	rd, err := r.NewReader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rd.Metadata(t.Context(), first); !errors.Is(err, ErrMissing) {
+		t.Errorf("the dropped tree: %v", err)
+	}
+	if b, err := rd.Metadata(t.Context(), second); err != nil || !bytes.Equal(b, text(2)) {
+		t.Errorf("the tree that is made of it: %v", err)
+	}
 }

@@ -47,6 +47,7 @@ type Writer struct {
 	fail    context.CancelCauseFunc
 	trusted func(signer string) bool
 	begin   time.Time // store time of the first view
+	root    bool      // it writes anew what is known, and index objects as the root
 
 	reader *Reader                                 // of what was stored before
 	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
@@ -110,7 +111,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	})()
 	w.ctx = work
 	w.uploads.SetLimit(r.options.Connections)
-	if err := w.makePackers(); err != nil {
+	if err := w.makePackers(r.host); err != nil {
 		return nil, err
 	}
 
@@ -318,6 +319,10 @@ func blobs(p index.Pack) (n int) {
 // putIndex stores one index object, by a view that is not too old, and notes what it says.
 func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 	object := index.Object{Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
+	if w.root {
+		_, err := w.r.AddIndex(ctx, &object)
+		return err
+	}
 	now := func() (time.Time, error) {
 		at, _, err := w.current(ctx)
 		if err != nil {

@@ -83,6 +83,7 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"remove-older-than", "1Y", "--force"}},
 		{flag, []string{"remove-all-but-n-full", "1"}},
 		{flag, []string{"forget", "--keep-last", "1"}},
+		{flag, []string{"prune", "--repack", "--key", fingerprint}},
 		{flag, []string{"index", "rebuild", "--all", "--key", fingerprint}},
 		{flag, []string{"key", "list"}},
 		{flag, []string{"key", "check", "--key", fingerprint}},

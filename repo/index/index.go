@@ -227,7 +227,7 @@ func (x *Index) absorb(src Source, obj *Object, entries int) error {
 	if entries > math.MaxInt32-len(m.entries) || len(g.sources) == maxSources {
 		return errors.New("the index in memory is full")
 	}
-	s := source{Source: src, replaces: append([]ObjectID(nil), obj.Replaces...), state: live}
+	s := source{Source: src, replaces: append([]ObjectID(nil), obj.Replaces...), runs: obj.runTimes(), state: live}
 	if x.replaced[src] {
 		s.state, s.bare = replaced, true
 	} else {

@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
@@ -35,8 +36,8 @@ type List struct {
 	Blobs []record.Blobs
 }
 
-// Parse parses a record of the kind condemned or dropped.
-func Parse(kind string, content []byte) (List, error) {
+// Parse parses a record of the kind condemned or dropped, as it was stored at that time in a repository with that grace. One that does not count names nothing.
+func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (List, error) {
 	switch kind {
 	case record.CondemnedKind:
 		var r record.Condemned
@@ -45,6 +46,9 @@ func Parse(kind string, content []byte) (List, error) {
 	case record.DroppedKind:
 		var r record.Dropped
 		err := record.Decode(content, &r)
+		if err == nil && r.Void(stored, grace) {
+			return List{Fate: Dropped}, nil
+		}
 		return List{Dropped, r.Packs, r.Blobs}, err
 	}
 	return List{}, fmt.Errorf("parse record: %s is no list", kind)

@@ -2,6 +2,7 @@ package lists
 
 import (
 	"testing"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
@@ -67,7 +68,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for kind, fate := range map[string]Fate{record.CondemnedKind: Condemned, record.DroppedKind: Dropped} {
-			l, err := Parse(kind, b)
+			l, err := Parse(kind, b, time.Time{}, 0)
 			if err != nil {
 				continue
 			}
@@ -90,7 +91,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		if _, err := Parse(record.LostKind, b); err == nil {
+		if _, err := Parse(record.LostKind, b, time.Time{}, 0); err == nil {
 			t.Fatal("another record is a list")
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
@@ -29,16 +30,22 @@ type site struct {
 	keys  *keyring.Keyring
 	key   *crypto.Key
 	files map[string][]byte
+	now   func() time.Time         // nil: time.Now
+	past  map[string]tree.Contents // what files held in the last night, if deltas are made
+	trees map[string][]tree.Item   // what folders did
+	sent  *repo.Sent               // of the last night
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { return newSiteAt(t, nil) }
+
+func newSiteAt(t *testing.T, now func() time.Time) *site {
 	t.Helper()
-	s := &site{t: t, store: store.NewMemory(nil), files: map[string][]byte{}}
+	s := &site{t: t, store: store.NewMemory(now), files: map[string][]byte{}, now: now}
 	var err error
 	if s.key, err = crypto.Generate("host", time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if s.keys, err = repo.Init(context.Background(), s.store, repo.InitOptions{HostName: "host", Host: s.key, Recovery: []*crypto.Key{s.key}}); err != nil {
+	if s.keys, err = repo.Init(context.Background(), s.store, repo.InitOptions{HostName: "host", Host: s.key, Recovery: []*crypto.Key{s.key}, Now: now}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -47,11 +54,16 @@ func newSite(t *testing.T) *site {
 // open opens the repository with an empty cache; content says with the recovery key.
 func (s *site) open(content bool) *repo.Repository {
 	s.t.Helper()
+	return s.openAt(s.store, content)
+}
+
+func (s *site) openAt(at store.Store, content bool) *repo.Repository {
+	s.t.Helper()
 	with := repo.Open
 	if content {
 		with = repo.OpenContent
 	}
-	r, err := with(context.Background(), s.store, s.keys, keyring.Held(s.key), repo.Options{Warn: func(err error) { s.t.Logf("warning: %v", err) }})
+	r, err := with(context.Background(), at, s.keys, keyring.Held(s.key), repo.Options{Now: s.now, Warn: func(err error) { s.t.Logf("warning: %v", err) }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -65,23 +77,44 @@ func (s *site) open(content bool) *repo.Repository {
 // night saves the files, each one chunk, in folders of the root by the first letter of their names.
 func (s *site) night() *repo.Archive {
 	s.t.Helper()
+	a, err := s.run(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+// run is night with something that happens after the run has taken its view.
+func (s *site) run(meanwhile func()) (*repo.Archive, error) {
+	s.sent = new(repo.Sent)
 	r := s.open(false)
-	a, err := r.Write(context.Background(), new(repo.Sent), func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+	return r.Write(context.Background(), s.sent, func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+		if meanwhile != nil {
+			meanwhile()
+		}
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err
 		}
 		folders := map[string][]*tree.Node{}
 		for name, data := range s.files {
-			id, err := saver.Content(data)
+			var before *repo.Past
+			if c, ok := s.past[name]; ok {
+				before = w.Past([]tree.Contents{c}, nil)
+				defer before.Close()
+			}
+			id, err := saver.ContentAt(data, 0, before)
 			if err != nil {
 				return nil, err
 			}
 			n := &tree.Node{Name: name, Mode: tree.Regular | 0o600, Links: 1, Size: uint64(len(data)), Contents: tree.Contents{Items: []tree.Item{{ID: id, Length: int64(len(data))}}}}
+			if s.past != nil {
+				s.past[name] = n.Contents
+			}
 			folders[name[:1]] = append(folders[name[:1]], n)
 		}
 		directory := func(name string, nodes []*tree.Node) (*tree.Node, error) {
-			e := tree.NewEncoder(r.NameKey(), saver.Tree)
+			e := tree.NewEncoder(r.NameKey(), func(encoded []byte) (chunk.ID, error) { return saver.TreeLike(encoded, s.trees[name]) })
 			slices.SortFunc(nodes, func(a, b *tree.Node) int { return strings.Compare(a.Name, b.Name) })
 			for _, n := range nodes {
 				if err := e.Add(n); err != nil {
@@ -89,6 +122,9 @@ func (s *site) night() *repo.Archive {
 				}
 			}
 			items, err := e.Finish()
+			if s.trees != nil {
+				s.trees[name] = items
+			}
 			return &tree.Node{Name: name, Mode: tree.Directory | 0o700, Contents: tree.Contents{Items: items}}, err
 		}
 		var top []*tree.Node
@@ -108,10 +144,6 @@ func (s *site) night() *repo.Archive {
 		}
 		return &repo.Archive{Host: "host", Job: "job", Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
 	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return a
 }
 
 func random(n int) []byte {
@@ -383,7 +415,7 @@ func TestDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := record.Encode(&record.Dropped{Packs: []index.ObjectID{id}})
+	list, err := record.Encode(&record.Dropped{Packs: []index.ObjectID{id}, View: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,11 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -19,13 +22,30 @@ type step struct {
 // steps are the commands that change something. Each has a line.
 var steps = []step{
 	{"backup", (*machine).night, func(m *machine) []string { return []string{"backup", m.src} }, (*machine).newestIsNow},
-	{"forget", (*machine).backup, func(m *machine) []string { return []string{"forget", "--keep-last", "6"} }, nil},
+	{"forget", (*machine).backup, func(m *machine) []string { return []string{"forget", "--keep-last", fmt.Sprint(kept)} }, nil},
+	{"prune", (*machine).age, func(m *machine) []string { return []string{"prune"} }, (*machine).restoreAll},
 	{"restore", (*machine).clear, func(m *machine) []string {
 		return []string{"restore", m.newest() + ":" + m.src, "--target", m.path("target"), "--overwrite", "always"}
 	}, func(m *machine) { m.same(m.newest(), m.path("target")) }},
 }
 
 func (m *machine) newest() string { all := m.archives(); return all[len(all)-1] }
+
+// age backs up, and makes all that waits for a grace period to pass old enough.
+func (m *machine) age() {
+	m.t.Helper()
+	m.night()
+	m.backup()
+	long := time.Now().Add(-8 * 24 * time.Hour)
+	for _, kind := range []string{"forget", "condemned"} {
+		must(m.t, filepath.WalkDir(m.path("repo/"+kind), func(path string, e fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && e.IsDir() {
+				return nil
+			}
+			return errors.Join(err, os.Chtimes(path, long, long))
+		}))
+	}
+}
 
 func (m *machine) clear() { must(m.t, os.RemoveAll(m.path("target"))) }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -31,11 +32,17 @@ type machine struct {
 	env    []string
 	random *rand.Rand
 	saved  map[string]state // by archive
+	order  []string         // of archives, as they were seen
 	nights int
 }
 
-// A state says of a tree what each path holds.
-type state map[string]string
+// A state says of a tree what each path is.
+type state map[string]entry
+
+type entry struct {
+	content    string // kind, and what is in it
+	attributes string // mode, and the mtime of a file
+}
 
 // newMachine makes a machine with some files, and no repository yet.
 func newMachine(t testing.TB, r *rand.Rand, repository string, env ...string) *machine {
@@ -49,11 +56,20 @@ func newMachine(t testing.TB, r *rand.Rand, repository string, env ...string) *m
 		"TMPDIR="+m.path("temp"), "TZ=UTC", "PASSPHRASE=", "SIGN_PASSPHRASE=")
 	m.env = append(m.env, env...)
 	must(t, os.MkdirAll(m.path("temp"), 0o700))
-	for name, size := range map[string]int{"database": 700_000, "log": 90_000, "etc/a": 10, "etc/b": 3000, "etc/c": 0, "old/gone": 20_000} {
-		m.write(name, m.bytes(size))
-	}
-	must(t, os.Symlink("etc/a", filepath.Join(m.src, "link")))
+	m.fill()
 	return m
+}
+
+// fill makes a source with a bit of everything.
+func (m *machine) fill() {
+	m.t.Helper()
+	for _, f := range []struct {
+		name string
+		size int
+	}{{"database", 700_000}, {"log", 90_000}, {"etc/a", 10}, {"etc/b", 3000}, {"etc/c", 0}, {"old/gone", 20_000}} {
+		m.write(f.name, m.bytes(f.size))
+	}
+	must(m.t, os.Symlink("etc/a", filepath.Join(m.src, "link")))
 }
 
 func (m *machine) path(name string) string { return filepath.Join(m.dir, name) }
@@ -160,6 +176,7 @@ func (m *machine) learn() (committed int) {
 	for _, id := range m.archives() {
 		if m.saved[id] == nil {
 			m.saved[id] = now
+			m.order = append(m.order, id)
 			committed++
 		}
 	}
@@ -185,11 +202,14 @@ func (m *machine) restore(id string) {
 	must(m.t, os.RemoveAll(m.path("cold")))
 }
 
-// restoreAll wants every archive that was ever committed to be there and to come back.
+// kept is how many of the newest archives no test forgets.
+const kept = 6
+
+// restoreAll wants every archive that was ever committed and that nobody could forget to be there, and all that are there to come back.
 func (m *machine) restoreAll() {
 	m.t.Helper()
 	there := m.archives()
-	for id := range m.saved {
+	for _, id := range m.order[max(0, len(m.order)-kept):] {
 		if !slices.Contains(there, id) {
 			m.t.Fatalf("LOST: archive %s is gone", id)
 		}
@@ -207,27 +227,44 @@ func (m *machine) whole() {
 
 func (m *machine) same(id, target string) {
 	m.t.Helper()
-	got, want := stateOf(m.t, target), m.saved[id]
-	for _, path := range slices.Sorted(maps.Keys(want)) {
-		if got[path] != want[path] {
-			m.t.Errorf("LOST: archive %s: %s is %q, not %q", id, path, got[path], want[path])
-		}
-	}
-	for path := range got {
-		if want[path] == "" {
-			m.t.Errorf("archive %s: %s should not be there", id, path)
-		}
-	}
-	if m.t.Failed() {
-		m.t.FailNow()
+	if found := differences(stateOf(m.t, target), m.saved[id]); len(found) > 0 {
+		m.t.Fatalf("LOST: archive %s:\n%s", id, strings.Join(found, "\n"))
 	}
 }
 
-// stateOf reads a tree.
+// differences says what is not as it should be.
+func differences(got, want state) (found []string) {
+	for _, path := range slices.Sorted(maps.Keys(want)) {
+		if got[path] != want[path] {
+			found = append(found, fmt.Sprintf("%s is %q, not %q", path, got[path], want[path]))
+		}
+	}
+	for path := range got {
+		if _, ok := want[path]; !ok {
+			found = append(found, path+" should not be there")
+		}
+	}
+	return found
+}
+
+// wrong says which entries hold what was never in them. What is not there is not wrong: it was damaged, and that was said.
+func wrong(got, want state) (found []string) {
+	for path, e := range got {
+		if e.content != want[path].content {
+			found = append(found, fmt.Sprintf("%s holds %q, not %q", path, e.content, want[path].content))
+		}
+	}
+	return found
+}
+
+// stateOf reads a tree; nothing, if there is none.
 func stateOf(t testing.TB, root string) state {
 	t.Helper()
 	s := state{}
 	must(t, filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if path == root && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -235,23 +272,24 @@ func stateOf(t testing.TB, root string) state {
 		if err != nil {
 			return err
 		}
-		what := info.Mode().String()
+		is := entry{content: e.Type().String(), attributes: info.Mode().String()}
 		switch {
 		case e.Type().IsRegular():
 			data, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
-			what += fmt.Sprintf(" %s %d bytes %x", info.ModTime().UTC().Format(time.RFC3339Nano), len(data), sha256.Sum256(data))
+			is.content = fmt.Sprintf("%d bytes, sum %x", len(data), sha256.Sum256(data))
+			is.attributes += info.ModTime().UTC().Format(" " + time.RFC3339Nano)
 		case e.Type() == fs.ModeSymlink:
 			to, err := os.Readlink(path)
 			if err != nil {
 				return err
 			}
-			what += " to " + to
+			is.content += " to " + to
 		}
 		rel, err := filepath.Rel(root, path)
-		s[rel] = what
+		s[rel] = is
 		return err
 	}))
 	return s

@@ -42,6 +42,7 @@ func newVault(t *testing.T, stream uint64) *vault {
 	v.now = v.now.Add(time.Second)
 	keys, err := repo.Init(ctx, v.store, repo.InitOptions{HostName: "web1", Host: hosts[0], Recovery: []*crypto.Key{v.recovery}, Now: v.clock})
 	must(t, err)
+	v.now = v.now.Add(time.Second)
 	e := keyring.Editor{
 		Store: v.store, Now: v.clock, Random: crand.Reader,
 		Load: func(context.Context) (*keyring.Keyring, error) { return keys, nil },
@@ -102,50 +103,6 @@ func (v *vault) objects() (names []string, all map[string][]byte) {
 		return err
 	}))
 	return slices.Sorted(maps.Keys(all)), all
-}
-
-// A spoiltStore is a Store in which one object is not what it was; with nil data, it is gone.
-type spoiltStore struct {
-	store.Store
-	name string
-	data []byte
-}
-
-func (s *spoiltStore) List(ctx context.Context, prefix string, f func(store.Info) error) error {
-	return s.Store.List(ctx, prefix, func(i store.Info) error {
-		if i.Name == s.name {
-			if s.data == nil {
-				return nil
-			}
-			i.Size = int64(len(s.data))
-		}
-		return f(i)
-	})
-}
-
-func (s *spoiltStore) Stat(ctx context.Context, name string) (store.Info, error) {
-	i, err := s.Store.Stat(ctx, name)
-	if name == s.name && err == nil {
-		if s.data == nil {
-			return store.Info{}, fmt.Errorf("look up object %s: %w", name, store.ErrNotExist)
-		}
-		i.Size = int64(len(s.data))
-	}
-	return i, err
-}
-
-func (s *spoiltStore) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
-	if name != s.name {
-		return s.Store.GetInto(ctx, name, offset, buf)
-	}
-	if s.data == nil {
-		return fmt.Errorf("read object %s: %w", name, store.ErrNotExist)
-	}
-	m := store.NewMemory(nil) // which knows what a range that is not there means
-	if _, err := m.Put(ctx, name, s.data); err != nil {
-		return err
-	}
-	return m.GetInto(ctx, name, offset, buf)
 }
 
 // A verdict is what a repository in which something is wrong showed of it.

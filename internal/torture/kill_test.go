@@ -19,14 +19,22 @@ type step struct {
 	after   func(m *machine) // what must hold after the run that was let be; nil: what holds of all
 }
 
+func backupSource(m *machine) []string { return []string{"backup", m.src} }
+
+func forgetOld(*machine) []string { return []string{"forget", "--keep-last", fmt.Sprint(kept)} }
+
+func prune(*machine) []string { return []string{"prune"} }
+
+func restoreNewest(m *machine) []string {
+	return []string{"restore", m.newest() + ":" + m.src, "--target", m.path("target/to"), "--overwrite", "always"}
+}
+
 // steps are the commands that change something. Each has a line.
 var steps = []step{
-	{"backup", (*machine).night, func(m *machine) []string { return []string{"backup", m.src} }, (*machine).newestIsNow},
-	{"forget", (*machine).backup, func(m *machine) []string { return []string{"forget", "--keep-last", fmt.Sprint(kept)} }, nil},
-	{"prune", (*machine).age, func(m *machine) []string { return []string{"prune"} }, (*machine).restoreAll},
-	{"restore", (*machine).clear, func(m *machine) []string {
-		return []string{"restore", m.newest() + ":" + m.src, "--target", m.path("target"), "--overwrite", "always"}
-	}, func(m *machine) { m.same(m.newest(), m.path("target")) }},
+	{"backup", (*machine).night, backupSource, (*machine).newestIsNow},
+	{"forget", (*machine).backup, forgetOld, nil},
+	{"prune", (*machine).age, prune, (*machine).restoreAll},
+	{"restore", (*machine).empty, restoreNewest, (*machine).targetIsNewest},
 }
 
 func (m *machine) newest() string { all := m.archives(); return all[len(all)-1] }
@@ -47,7 +55,9 @@ func (m *machine) age() {
 	}
 }
 
-func (m *machine) clear() { must(m.t, os.RemoveAll(m.path("target"))) }
+func (m *machine) empty() { must(m.t, os.RemoveAll(m.path("target/to"))) }
+
+func (m *machine) targetIsNewest() { m.same(m.newest(), m.path("target/to")) }
 
 func (m *machine) newestIsNow() { m.restore(m.newest()) }
 

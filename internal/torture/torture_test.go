@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -25,8 +27,18 @@ var (
 // program is the path of the nightjar that is tested.
 var program string
 
+// alone says that the process has a mount namespace of its own, which goes when it does, with all disks that tests make.
+const alone = "NIGHTJAR_TORTURE_ALONE"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	unshare, err := exec.LookPath("unshare")
+	if err == nil && os.Geteuid() == 0 && os.Getenv(alone) == "" {
+		os.Setenv(alone, "yes")
+		err = syscall.Exec(unshare, append([]string{unshare, "--mount"}, os.Args...), os.Environ())
+		fmt.Fprintln(os.Stderr, "unshare mounts:", err)
+		os.Exit(1)
+	}
 	os.Exit(run(m))
 }
 
@@ -49,6 +61,13 @@ func run(m *testing.M) int {
 
 // rounds is the test's part of the full number of rounds, and no less than least.
 func rounds(full, least int) int { return max(least, int(*share*float64(full))) }
+
+// some returns so many of the numbers below n, in order.
+func some(r *rand.Rand, n, many int) []int {
+	chosen := r.Perm(n)[:min(n, many)]
+	slices.Sort(chosen)
+	return chosen
+}
 
 // random is the source of a test's random choices.
 func random(t testing.TB, stream uint64) *rand.Rand {
@@ -75,13 +94,16 @@ func must(t testing.TB, err error) {
 func need(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
-		_, err := exec.LookPath(p)
-		switch {
-		case err == nil:
-		case os.Getenv("CI") != "":
-			t.Fatal(err)
-		default:
-			t.Skip("SKIPPED, NOTHING TESTED: ", err)
+		if _, err := exec.LookPath(p); err != nil {
+			skip(t, err.Error())
 		}
 	}
+}
+
+func skip(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why)
+	}
+	t.Skip("SKIPPED, NOTHING TESTED: ", why)
 }

@@ -146,6 +146,7 @@ func TestVersity(t *testing.T) {
 	t.Run("LargeAgain", func(t *testing.T) { largeAgain(t, server) })
 	t.Run("Foreign", func(t *testing.T) { foreignKeys(t, server) })
 	t.Run("Checksums", func(t *testing.T) { checksums(t, server) })
+	t.Run("Copies", func(t *testing.T) { copies(t, server) })
 	t.Run("Requests", func(t *testing.T) { requests(t, server) })
 }
 
@@ -156,6 +157,7 @@ func TestMinIO(t *testing.T) {
 	t.Run("LargeAgain", func(t *testing.T) { largeAgain(t, server) })
 	t.Run("Foreign", func(t *testing.T) { foreignKeys(t, server) })
 	t.Run("Checksums", func(t *testing.T) { checksums(t, server) })
+	t.Run("Copies", func(t *testing.T) { copies(t, server) })
 	t.Run("StoredWith", func(t *testing.T) { storedWith(t, server) })
 	t.Run("Policies", func(t *testing.T) { policies(t, server) })
 }

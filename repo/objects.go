@@ -31,7 +31,7 @@ func Kind(name string) string {
 		return ""
 	}
 	switch kind {
-	case "content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped", "times":
+	case "content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped":
 		return kind
 	}
 	return ""
@@ -52,11 +52,11 @@ func (r *Repository) CanReadContent() bool {
 
 // Record reads, verifies and returns the content of any record, and who signed it.
 func (r *Repository) Record(ctx context.Context, info store.Info) (content []byte, signer crypto.Fingerprint, err error) {
-	content, opened, err := r.record(ctx, info)
+	content, opened, err := r.record(ctx, &info)
 	return content, opened.Signer, err
 }
 
-// A Record is one record as it was read, or why it could not be.
+// A Record is one record as it was read, or why it could not be. Its time is the home's.
 type Record struct {
 	store.Info
 	ID      index.ObjectID
@@ -78,7 +78,7 @@ func (r *Repository) Records(ctx context.Context, kind string, f func(Record) er
 		return fmt.Errorf("list %s objects: %w", kind, err)
 	}
 	for _, info := range infos {
-		content, opened, err := r.record(ctx, info)
+		content, opened, err := r.record(ctx, &info)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -139,6 +139,44 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	return all, nil
 }
 
+// Places calls f for every pack from which a chunk of content, or a tree or list, can be read: those that hold it, and those of all that its recipes lean on.
+func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, f func(kind pack.Kind, id index.ObjectID)) error {
+	whole := []pack.Type{pack.WholeTree, pack.WholeList}
+	if kind == pack.Content {
+		whole = []pack.Type{pack.WholeContent}
+	}
+	for _, whole := range whole {
+		locations, err := rd.locate(ctx, id, whole, pack.RecipeFor+whole)
+		if err != nil {
+			return err
+		}
+		for _, at := range locations {
+			f(at.Pack.Kind, at.Pack.ID)
+			if at.Type == whole {
+				continue
+			}
+			r, err := rd.readRecipe(ctx, at)
+			if err != nil {
+				return fmt.Errorf("read recipe of %v: %w", id, err)
+			}
+			for n := range len(r.Sources) + 1 {
+				s := r.Source(n)
+				if s.Length == 0 {
+					continue
+				}
+				sources, err := rd.locate(ctx, s.ID, whole)
+				if err != nil {
+					return err
+				}
+				for _, at := range sources {
+					f(at.Pack.Kind, at.Pack.ID)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.
 func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 	e := crypto.Envelope{Session: p.Session, Stream: p.Stream, Data: p.Data}
@@ -155,7 +193,7 @@ func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 
 // OpenPack opens a whole pack, which it overwrites: signature, directory, and the keyed hash of every chunk that has one. It returns what an index says of the pack.
 // Content packs need the content key.
-func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, error) {
+func (r *Repository) OpenPack(ctx context.Context, info store.Info, object []byte) (*index.Pack, error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
 	sum := sha256.Sum256(object)
 	if nameOf(kind, sum) != info.Name {
@@ -170,9 +208,13 @@ func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, erro
 			return nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
 		}
 	}
+	at, err := store.HomeTime(ctx, r.store, info)
+	if err != nil {
+		return nil, err
+	}
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
-	opened, err := opener.Open(object, r.signers, r.binding(kind), info.Time)
+	opened, err := opener.Open(object, r.signers, r.binding(kind), at)
 	if err != nil {
 		return nil, err
 	}
@@ -228,13 +270,28 @@ func (r *Repository) checkFrame(stored []byte, f pack.Frame) error {
 	return nil
 }
 
-// AddIndex stores an index object as the root, whose word every host takes. It needs UnlockContent.
-func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info, error) {
+// Signer returns whose signature AddIndex makes, empty if it cannot.
+func (r *Repository) Signer() crypto.Fingerprint {
+	if key := r.indexSigner(); key != nil {
+		return key.Fingerprint()
+	}
+	return ""
+}
+
+func (r *Repository) indexSigner() *crypto.Key {
 	r.content.RLock()
-	root := r.content.root
-	r.content.RUnlock()
-	if root == nil {
-		return store.Info{}, errors.New("store index: it takes a recovery key")
+	defer r.content.RUnlock()
+	if r.content.root != nil {
+		return r.content.root
+	}
+	return r.host
+}
+
+// AddIndex stores an index object: after UnlockContent as the root, whose word every host takes, and else as this host.
+func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info, error) {
+	signer := r.indexSigner()
+	if signer == nil {
+		return store.Info{}, errors.New("store index: it takes the host key or a recovery key")
 	}
 	metadata, err := r.keys.MetadataKey()
 	if err != nil {
@@ -243,7 +300,7 @@ func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info,
 	if o.Time, err = storeTime(ctx, r.store, r.options); err != nil {
 		return store.Info{}, fmt.Errorf("store index: %w", err)
 	}
-	object, err := sealRecord(metadata, root, r.binding("index"), o.Append(nil), r.options)
+	object, err := sealRecord(metadata, signer, r.binding("index"), o.Append(nil), r.options)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("seal index: %w", err)
 	}

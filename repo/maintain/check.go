@@ -299,7 +299,10 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if p.Directory.Kind == pack.Content && !c.r.CanReadContent() {
 		return nil
 	}
-	opened, err := c.r.OpenPack(info, object)
+	opened, err := c.r.OpenPack(ctx, info, object)
+	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
 	if err == nil && !sameDirectory(&opened.Directory, &p.Directory) {
 		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
 	}

@@ -33,22 +33,7 @@ func TestArchives(t *testing.T) {
 			t.Errorf("packs that only the second night needs: %q", left)
 		}
 		// A backup into the copy is not deceived.
-		err := s.in(to, false).IndexObjects(t.Context(), func(info store.Info, o *index.Object, err error) error {
-			if err != nil {
-				return err
-			}
-			for _, run := range o.Runs {
-				for _, p := range run.Packs {
-					if _, err := to.Stat(t.Context(), repo.PackName(p.Directory.Kind, p.ID)); err != nil {
-						t.Errorf("%s names a pack that is not there: %v", info.Name, err)
-					}
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.wantIndexed(to)
 		before := len(names(t, to, nil, "index/"))
 		if sum, _, err := s.copy(to, mirror.Options{}, chosen(*first)); err != nil || sum.Streamed.Objects > 0 || len(names(t, to, nil, "index/")) != before {
 			t.Errorf("again: %v, %+v", err, sum)

@@ -359,3 +359,40 @@ func (s *site) object(name string) (*index.Object, error) {
 	o, err := index.ParseObject(content)
 	return &o, err
 }
+
+// wantIndexed checks that indexes name only packs that are there, or that are said to be dropped: a backup into the place would build on them.
+func (s *site) wantIndexed(at store.Store) {
+	s.t.Helper()
+	r := s.in(at, false)
+	dropped := map[index.ObjectID]bool{}
+	err := r.Records(s.t.Context(), "dropped", func(x repo.Record) error {
+		var d record.Dropped
+		if x.Err == nil {
+			x.Err = record.Decode(x.Content, &d)
+		}
+		for _, id := range d.Packs {
+			dropped[id] = true
+		}
+		return x.Err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	err = r.IndexObjects(s.t.Context(), func(info store.Info, o *index.Object, err error) error {
+		if err != nil {
+			return err
+		}
+		for _, run := range o.Runs {
+			for _, p := range run.Packs {
+				name := repo.PackName(p.Directory.Kind, p.ID)
+				if _, err := at.Stat(s.t.Context(), name); err != nil && !dropped[p.ID] {
+					s.t.Errorf("%s names %s: %v", info.Name, name, err)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}

@@ -122,6 +122,7 @@ func TestBesideOthers(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.wantArchives(to)
+				s.wantIndexed(to)
 				if _, err := to.Stat(t.Context(), "archive/"+kept.ID); err != nil {
 					t.Errorf("event at read %d: %v", n, err)
 				}

@@ -46,9 +46,8 @@ type Options struct {
 	DryRun      bool // look, and change nothing
 	Verify      bool // compare what is there already with its hash, too
 
-	Now      func() time.Time // nil: time.Now
-	Found    func(Finding)    // told of each object that is not as it should be, one call at a time; may be nil
-	Progress func(Summary)    // told how far the work is, one call at a time; may be nil
+	Now   func() time.Time // nil: time.Now
+	Found func(Finding)    // told of each object that is not as it should be, one call at a time; may be nil
 }
 
 // A Finding is an object that is not as it should be.
@@ -60,13 +59,14 @@ type Finding struct {
 
 // Summary counts objects and their bytes.
 type Summary struct {
-	Direct, Streamed Count // copied by the stores' server; through this machine
-	Present          Count // there already
-	Kept             Count // only in the copy
-	Deleted          Count // from the copy
-	Verified         Count // of those present
-	Vanished         int   // from home, meanwhile
-	Findings         int
+	Direct   Count `json:"direct"`   // copied by the stores' server
+	Streamed Count `json:"streamed"` // copied through this machine
+	Present  Count `json:"present"`  // there already
+	Verified Count `json:"verified"` // of those present
+	Kept     Count `json:"kept"`     // archives that home has no more
+	Deleted  Count `json:"deleted"`  // from the copy
+	Vanished int   `json:"vanished"` // from home, meanwhile
+	Findings int   `json:"findings"`
 }
 
 // Count is a number of objects and the sum of their sizes.
@@ -115,9 +115,6 @@ func (m *Mirror) count(f func(*Summary)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f(&m.sum)
-	if m.o.Progress != nil {
-		m.o.Progress(m.sum)
-	}
 }
 
 func (m *Mirror) found(f Finding) {

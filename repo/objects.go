@@ -139,42 +139,68 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	return all, nil
 }
 
-// Places calls f for every pack from which a chunk of content, or a tree or list, can be read: those that hold it, and those of all that its recipes lean on.
-func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, f func(kind pack.Kind, id index.ObjectID)) error {
-	whole := []pack.Type{pack.WholeTree, pack.WholeList}
+// Places returns the packs, of those that are there, from which a chunk of content, or a tree or list, can be read: those that hold it, and those of recipes for it
+// with all that they lean on. It is an ErrMissing if they do not suffice.
+func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there func(index.ObjectID) bool) ([]index.ObjectID, error) {
+	types := []pack.Type{pack.WholeTree, pack.WholeList}
 	if kind == pack.Content {
-		whole = []pack.Type{pack.WholeContent}
+		types = []pack.Type{pack.WholeContent}
 	}
-	for _, whole := range whole {
-		locations, err := rd.locate(ctx, id, whole, pack.RecipeFor+whole)
-		if err != nil {
-			return err
-		}
+	var packs []index.ObjectID
+	whole := func(id chunk.ID, t pack.Type) ([]index.ObjectID, error) {
+		locations, err := rd.locate(ctx, id, t)
+		var packs []index.ObjectID
 		for _, at := range locations {
-			f(at.Pack.Kind, at.Pack.ID)
-			if at.Type == whole {
+			if there(at.Pack.ID) {
+				packs = append(packs, at.Pack.ID)
+			}
+		}
+		return packs, err
+	}
+	for _, t := range types {
+		found, err := whole(id, t)
+		if err != nil {
+			return nil, err
+		}
+		packs = append(packs, found...)
+		recipes, err := rd.locate(ctx, id, pack.RecipeFor+t)
+		if err != nil {
+			return nil, err
+		}
+	recipes:
+		for _, at := range recipes {
+			if !there(at.Pack.ID) {
 				continue
 			}
 			r, err := rd.readRecipe(ctx, at)
-			if err != nil {
-				return fmt.Errorf("read recipe of %v: %w", id, err)
+			if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+				return nil, errors.Join(err, ctx.Err())
 			}
+			if err != nil {
+				continue
+			}
+			all := []index.ObjectID{at.Pack.ID}
 			for n := range len(r.Sources) + 1 {
 				s := r.Source(n)
 				if s.Length == 0 {
 					continue
 				}
-				sources, err := rd.locate(ctx, s.ID, whole)
+				found, err := whole(s.ID, t)
 				if err != nil {
-					return err
+					return nil, err
 				}
-				for _, at := range sources {
-					f(at.Pack.Kind, at.Pack.ID)
+				if len(found) == 0 {
+					continue recipes
 				}
+				all = append(all, found...)
 			}
+			packs = append(packs, all...)
 		}
 	}
-	return nil
+	if len(packs) == 0 {
+		return nil, fmt.Errorf("find %v: %w", id, ErrMissing)
+	}
+	return packs, nil
 }
 
 // CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"nightjar/chunk"
 	"nightjar/repo"
@@ -21,32 +22,29 @@ const (
 	treesKept     = 1 << 22
 )
 
-// packSet is packs of each kind; what is known of one is not kept.
-type packSet map[pack.Kind]map[index.ObjectID]store.Info
-
 // Archives copies some archives and what they need. home has the metadata key, and signs: index objects at home name packs that are not in such a copy, which
 // would deceive a backup into it, so new ones are made of those that are. As the root, home signs for all packs, as a host only for what the host or the root has indexed.
 func (m *Mirror) Archives(ctx context.Context, home *repo.Repository, which []repo.Archive) error {
 	if err := m.begin(ctx); err != nil {
 		return err
 	}
-	need, err := needs(ctx, home, which)
+	need, err := m.needs(ctx, home, which)
 	if err != nil {
 		return err
 	}
 	if err := m.maySign(ctx, home, need); err != nil {
 		return err
 	}
-	chosen := map[index.ObjectID]store.Info{}
+	chosen := idSet{}
 	for i := range which {
 		id, err := index.ParseObjectID(which[i].ID)
 		if err != nil {
 			return fmt.Errorf("copy archive %s: %w", which[i].ID, err)
 		}
-		chosen[id] = store.Info{}
+		chosen[id] = struct{}{}
 	}
-	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
-		if err := m.kind(ctx, kind.String(), need[kind]); err != nil {
+	for _, kind := range packKinds {
+		if err := m.kind(ctx, kind, need.has); err != nil {
 			return err
 		}
 	}
@@ -58,16 +56,20 @@ func (m *Mirror) Archives(ctx context.Context, home *repo.Repository, which []re
 	if err := m.index(ctx, home, need); err != nil {
 		return err
 	}
-	return m.kind(ctx, "archive", chosen)
+	return m.kind(ctx, "archive", chosen.has)
 }
 
-// needs returns the packs from which archives can be restored.
-func needs(ctx context.Context, home *repo.Repository, which []repo.Archive) (packSet, error) {
+// needs returns the packs from which archives can be restored. All that they hold must be there.
+func (m *Mirror) needs(ctx context.Context, home *repo.Repository, which []repo.Archive) (idSet, error) {
 	rd, err := home.NewReader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := walker{ctx: ctx, rd: rd, seen: map[chunk.Key]struct{}{}, need: packSet{pack.Content: {}, pack.Metadata: {}}}
+	there, err := ids(ctx, m.from, packKinds...)
+	if err != nil {
+		return nil, err
+	}
+	w := walker{ctx: ctx, rd: rd, seen: map[chunk.Key]struct{}{}, there: there, need: idSet{}}
 	for i := range which {
 		if err := w.tree(which[i].Root.ID); err != nil {
 			return nil, fmt.Errorf("look what archive %s needs: %w", which[i].ID, err)
@@ -77,14 +79,18 @@ func needs(ctx context.Context, home *repo.Repository, which []repo.Archive) (pa
 }
 
 type walker struct {
-	ctx  context.Context
-	rd   *repo.Reader
-	seen map[chunk.Key]struct{} // trees
-	need packSet
+	ctx         context.Context
+	rd          *repo.Reader
+	seen        map[chunk.Key]struct{} // trees
+	there, need idSet
 }
 
 func (w *walker) places(id chunk.ID, kind pack.Kind) error {
-	return w.rd.Places(w.ctx, id, kind, func(kind pack.Kind, id index.ObjectID) { w.need[kind][id] = store.Info{} })
+	packs, err := w.rd.Places(w.ctx, id, kind, w.there.has)
+	for _, id := range packs {
+		w.need[id] = struct{}{}
+	}
+	return err
 }
 
 func (w *walker) metadata(id chunk.ID) ([]byte, error) {
@@ -131,22 +137,16 @@ func (w *walker) tree(id chunk.ID) error {
 }
 
 // maySign refuses packs that nobody has indexed whom home's signer believes.
-func (m *Mirror) maySign(ctx context.Context, home *repo.Repository, need packSet) error {
+func (m *Mirror) maySign(ctx context.Context, home *repo.Repository, need idSet) error {
 	if home.Signer() == "" {
 		return errors.New("copy archives: it takes the host key or a recovery key to sign an index")
 	}
-	left := 0
-	unsigned := map[index.ObjectID]struct{}{}
-	for _, packs := range need {
-		for id := range packs {
-			unsigned[id] = struct{}{}
-		}
-	}
+	unsigned := maps.Clone(need)
 	err := m.eachPack(ctx, home, func(p *index.Pack) error {
 		delete(unsigned, p.ID)
 		return nil
 	})
-	if left = len(unsigned); err == nil && left > 0 {
+	if left := len(unsigned); err == nil && left > 0 {
 		err = fmt.Errorf("copy archives: %w: %d", ErrForeign, left)
 	}
 	return err
@@ -175,7 +175,7 @@ func (m *Mirror) eachPack(ctx context.Context, home *repo.Repository, f func(p *
 }
 
 // index makes index objects of the packs that are in the copy and in none there. Content comes first, since metadata leans on it.
-func (m *Mirror) index(ctx context.Context, home *repo.Repository, need packSet) error {
+func (m *Mirror) index(ctx context.Context, home *repo.Repository, need idSet) error {
 	if m.o.DryRun {
 		return nil
 	}
@@ -183,7 +183,7 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, need packSet)
 	if err != nil {
 		return fmt.Errorf("open the copy: %w", err)
 	}
-	known := map[index.ObjectID]struct{}{}
+	known := idSet{}
 	err = place.IndexObjects(ctx, func(_ store.Info, o *index.Object, err error) error {
 		if errors.Is(err, store.ErrUnavailable) {
 			return err
@@ -198,8 +198,8 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, need packSet)
 	if err != nil {
 		return err
 	}
-	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
-		there, err := list(ctx, m.to, kind.String())
+	for _, kind := range packKinds {
+		there, err := ids(ctx, m.to, kind)
 		if err != nil {
 			return err
 		}
@@ -214,9 +214,7 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, need packSet)
 			return err
 		}
 		err = m.eachPack(ctx, home, func(p *index.Pack) error {
-			_, wanted := need[kind][p.ID]
-			_, old := known[p.ID]
-			if _, ok := there[p.ID]; !ok || !wanted || old {
+			if !there.has(p.ID) || !need.has(p.ID) || known.has(p.ID) {
 				return nil
 			}
 			known[p.ID] = struct{}{}

@@ -103,3 +103,32 @@ func TestForeign(t *testing.T) {
 	}
 	s.wantArchives(to, a)
 }
+
+// TestIncomplete leaves an archive alone that home cannot restore itself.
+func TestIncomplete(t *testing.T) {
+	s := newSite(t)
+	good := s.night(map[string][]byte{"a": s.random(2000)})
+	bad := s.night(map[string][]byte{"b": s.random(2000)})
+	before := store.NewMemory(s.clock.now)
+	_, _, err := s.copy(before, mirror.Options{Create: true}, func(m *mirror.Mirror) error {
+		return m.Archives(t.Context(), s.in(s.home, false), []repo.Archive{*good})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names(t, s.home, before, "content/") {
+		put(t, s.home, name, nil)
+	}
+	for _, c := range []struct {
+		archive *repo.Archive
+		want    error
+	}{{bad, repo.ErrMissing}, {good, nil}} {
+		to := store.NewMemory(s.clock.now)
+		_, _, err := s.copy(to, mirror.Options{Create: true}, func(m *mirror.Mirror) error {
+			return m.Archives(t.Context(), s.in(s.home, false), []repo.Archive{*c.archive})
+		})
+		if !errors.Is(err, c.want) || (c.want != nil) != (len(names(t, to, nil, "archive/")) == 0) {
+			t.Errorf("copied: %v", err)
+		}
+	}
+}

@@ -131,17 +131,17 @@ func (m *Mirror) All(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
 		return err
 	}
-	var archives, indexes map[index.ObjectID]store.Info
+	var archives, indexes idSet
 	for again := true; again; {
 		start := m.o.Now()
 		var err error
-		if archives, err = list(ctx, m.from, "archive"); err != nil {
+		if archives, err = ids(ctx, m.from, "archive"); err != nil {
 			return err
 		}
-		if indexes, err = list(ctx, m.from, "index"); err != nil {
+		if indexes, err = ids(ctx, m.from, "index"); err != nil {
 			return err
 		}
-		for _, kind := range []string{"content", "metadata"} {
+		for _, kind := range packKinds {
 			if err := m.kind(ctx, kind, nil); err != nil {
 				return err
 			}
@@ -166,11 +166,14 @@ func (m *Mirror) All(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := m.kind(ctx, "index", indexes); err != nil {
+	if err := m.kind(ctx, "index", indexes.has); err != nil {
 		return err
 	}
-	return m.kind(ctx, "archive", archives)
+	return m.kind(ctx, "archive", archives.has)
 }
+
+// packKinds are in the order in which they lean on each other.
+var packKinds = []string{"content", "metadata"}
 
 // begin copies what makes the place a repository. What is there already must be the same.
 func (m *Mirror) begin(ctx context.Context) error {
@@ -263,16 +266,30 @@ func (m *Mirror) mayCreate(ctx context.Context) error {
 	return nil
 }
 
-// list returns the objects of a kind in a store.
-func list(ctx context.Context, s store.Store, kind string) (map[index.ObjectID]store.Info, error) {
-	all := map[index.ObjectID]store.Info{}
-	err := each(ctx, s, kind, func(id index.ObjectID, info store.Info) error {
-		all[id] = info
-		return nil
-	})
-	return all, err
+// idSet is objects of a kind.
+type idSet map[index.ObjectID]struct{}
+
+func (s idSet) has(id index.ObjectID) bool {
+	_, ok := s[id]
+	return ok
 }
 
+// ids returns which objects of some kinds a store has.
+func ids(ctx context.Context, s store.Store, kinds ...string) (idSet, error) {
+	all := idSet{}
+	for _, kind := range kinds {
+		err := each(ctx, s, kind, func(id index.ObjectID, _ store.Info) error {
+			all[id] = struct{}{}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// each calls f for each object of a kind in a store.
 func each(ctx context.Context, s store.Store, kind string, f func(index.ObjectID, store.Info) error) error {
 	err := s.List(ctx, kind+"/", func(info store.Info) error {
 		id, err := index.ParseObjectID(path.Base(info.Name))
@@ -289,7 +306,11 @@ func each(ctx context.Context, s store.Store, kind string, f func(index.ObjectID
 
 // onlyInCopy returns the copy's objects of a kind that are not at home.
 func (m *Mirror) onlyInCopy(ctx context.Context, kind string) (map[index.ObjectID]store.Info, error) {
-	there, err := list(ctx, m.to, kind)
+	there := map[index.ObjectID]store.Info{}
+	err := each(ctx, m.to, kind, func(id index.ObjectID, info store.Info) error {
+		there[id] = info
+		return nil
+	})
 	if err != nil || len(there) == 0 {
 		return nil, err
 	}
@@ -300,8 +321,8 @@ func (m *Mirror) onlyInCopy(ctx context.Context, kind string) (map[index.ObjectI
 	return there, err
 }
 
-// kind copies the objects of a kind that home lists now; if chosen is not nil, only those that are in it, too.
-func (m *Mirror) kind(ctx context.Context, kind string, chosen map[index.ObjectID]store.Info) error {
+// kind copies the objects of a kind that home lists now; if chosen is not nil, only those for which it holds.
+func (m *Mirror) kind(ctx context.Context, kind string, chosen func(index.ObjectID) bool) error {
 	sizes := map[index.ObjectID]int64{}
 	err := each(ctx, m.to, kind, func(id index.ObjectID, info store.Info) error {
 		sizes[id] = info.Size
@@ -313,7 +334,7 @@ func (m *Mirror) kind(ctx context.Context, kind string, chosen map[index.ObjectI
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(m.o.Connections)
 	err = each(gctx, m.from, kind, func(id index.ObjectID, info store.Info) error {
-		if _, ok := chosen[id]; chosen != nil && !ok {
+		if chosen != nil && !chosen(id) {
 			return nil
 		}
 		size, there := sizes[id]

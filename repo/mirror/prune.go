@@ -160,7 +160,7 @@ func (p *pruner) packs(ctx context.Context) error {
 	if err != nil || len(dropped) == 0 {
 		return err
 	}
-	for _, kind := range []string{"content", "metadata"} {
+	for _, kind := range packKinds {
 		var gone []store.Info
 		err := each(ctx, p.to, kind, func(id index.ObjectID, info store.Info) error {
 			if _, ok := dropped[id]; ok {

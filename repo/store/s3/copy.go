@@ -135,15 +135,7 @@ func (s *Store) fetch(ctx context.Context, source *Store, name string, at time.T
 	if source.o.RequesterPays {
 		in.RequestPayer = types.RequestPayerRequester
 	}
-	if s.o.StorageClass != nil {
-		in.StorageClass = types.StorageClass(s.o.StorageClass(name))
-	}
-	if s.o.SSE != "" {
-		in.ServerSideEncryption = types.ServerSideEncryption(s.o.SSE)
-	}
-	if s.o.KMSKeyID != "" {
-		in.SSEKMSKeyId = &s.o.KMSKeyID
-	}
+	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = s.storedWith(name)
 	out, err := s.client.CopyObject(ctx, in)
 	if err != nil {
 		explained := s.explain(ctx, "s3:PutObject", name, err)

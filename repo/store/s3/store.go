@@ -91,15 +91,7 @@ func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha25
 	if conditional {
 		in.IfNoneMatch = aws.String("*")
 	}
-	if s.o.StorageClass != nil {
-		in.StorageClass = types.StorageClass(s.o.StorageClass(name))
-	}
-	if s.o.SSE != "" {
-		in.ServerSideEncryption = types.ServerSideEncryption(s.o.SSE)
-	}
-	if s.o.KMSKeyID != "" {
-		in.SSEKMSKeyId = &s.o.KMSKeyID
-	}
+	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = s.storedWith(name)
 	out, err := s.client.PutObject(ctx, in)
 	if err != nil {
 		return store.Info{}, err
@@ -109,6 +101,17 @@ func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha25
 	}
 	now, err := answered(out.ResultMetadata)
 	return store.Info{Name: name, Size: int64(len(data)), Time: now}, err
+}
+
+// storedWith returns what the options say of a new object.
+func (s *Store) storedWith(name string) (class types.StorageClass, sse types.ServerSideEncryption, key *string) {
+	if s.o.StorageClass != nil {
+		class = types.StorageClass(s.o.StorageClass(name))
+	}
+	if s.o.KMSKeyID != "" {
+		key = &s.o.KMSKeyID
+	}
+	return class, types.ServerSideEncryption(s.o.SSE), key
 }
 
 // same compares what is stored with data: by the server's checksum of it, or

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
 	"nightjar/repo/record"
@@ -57,6 +58,8 @@ type Archive struct {
 	ID     string    `json:"-"` // the hash in its name
 	Stored time.Time `json:"-"` // when, by the store's clock
 	Signer string    `json:"-"` // fingerprint
+
+	Forgotten time.Time `json:"-"` // when retention gave it up, for whoever looked that up; zero: it did not
 }
 
 // Root names the tree that holds the root directory.
@@ -75,6 +78,9 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer)}
 		if x.Err == nil {
 			x.Err = versioned.Parse(x.Content, &a)
+		}
+		if x.Err == nil {
+			x.Err = r.checkHost(&a, x.Signer)
 		}
 		switch {
 		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive
@@ -99,6 +105,15 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		return all[i].ID < all[j].ID
 	})
 	return all, nil
+}
+
+// checkHost refuses an archive that one host has signed in another's name.
+func (r *Repository) checkHost(a *Archive, signer crypto.Fingerprint) error {
+	host, err := r.keys.HostName(signer)
+	if err == nil && host != a.Host {
+		err = fmt.Errorf("it says that it is of host %q, and host %q has signed it: %w", a.Host, host, crypto.ErrIntegrity)
+	}
+	return err
 }
 
 // A Selection narrows archives down. Zero fields select everything.
@@ -134,12 +149,12 @@ func (a *Archive) hasTags(want []string) bool {
 	return true
 }
 
-// Find returns the archive that name stands for: "latest", the newest that is not late, or at least eight digits of an id.
+// Find returns the archive that name stands for: "latest", the newest that is not late and was not given up, or at least eight digits of an id.
 // archives are in order of time.
 func Find(archives []Archive, name string) (*Archive, error) {
 	if name == "latest" {
 		for i := len(archives) - 1; i >= 0; i-- {
-			if !archives[i].Late() {
+			if !archives[i].Late() && archives[i].Forgotten.IsZero() {
 				return &archives[i], nil
 			}
 		}
@@ -168,13 +183,13 @@ func Find(archives []Archive, name string) (*Archive, error) {
 	return found, nil
 }
 
-// putArchive writes the archive; nothing may be written after it.
+// putArchive writes the archive; nothing that it needs may be written after it.
 func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, err error) {
 	content, err := json.Marshal(a)
 	if err != nil {
 		return 0, fmt.Errorf("encode archive: %w", err)
 	}
-	info, err := r.putRecord(ctx, "archive", content)
+	info, err := r.putRecord(ctx, r.host, "archive", content)
 	if err != nil {
 		return 0, err
 	}

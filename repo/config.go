@@ -57,7 +57,10 @@ func newConfig(repository string, random io.Reader) ([]byte, error) {
 
 // openConfig opens the stored config; the root must have signed it.
 func (r *Repository) openConfig(object []byte) error {
-	opened, err := r.openSealed(object, []crypto.Signer{{Key: r.keys.Root()}}, configName, time.Time{})
+	if err := r.keys.CheckConfig(object); err != nil {
+		return fmt.Errorf("open config: %w", err)
+	}
+	opened, err := r.openSealed(object, r.keys.Signers(configName), configName, time.Time{})
 	if err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}

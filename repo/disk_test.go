@@ -87,7 +87,7 @@ func TestOnDisk(t *testing.T) {
 		if sum := sha256.Sum256(b); kind != "config" && filepath.Base(path) != hex.EncodeToString(sum[:]) {
 			t.Errorf("%s has another hash", name)
 		}
-		opener, signers := r.metadata, r.signers
+		opener, signers := r.metadata, r.keys.Signers(kind)
 		if kind == "content" {
 			opener = r.content.opener
 		}

@@ -95,7 +95,7 @@ func TestMalformedArchives(t *testing.T) {
 	} {
 		p := newPlace(t)
 		r := p.open(hostKey())
-		if _, err := r.putRecord(t.Context(), "archive", []byte(text)); err != nil {
+		if _, err := r.PutRecord(t.Context(), "archive", []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		damaged := 0

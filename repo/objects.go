@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"nightjar/chunk"
@@ -12,11 +13,13 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
-	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
 // What maintenance needs of a repository: its objects as they are stored, one by one.
+
+// kinds are the folders of objects that are named by their hash.
+var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped"}
 
 // Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
 func Kind(name string) string {
@@ -30,8 +33,7 @@ func Kind(name string) string {
 	if !ok || !isRecordName(kind, name) {
 		return ""
 	}
-	switch kind {
-	case "content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped":
+	if slices.Contains(kinds, kind) {
 		return kind
 	}
 	return ""
@@ -88,11 +90,6 @@ func (r *Repository) Records(ctx context.Context, kind string, f func(Record) er
 		}
 	}
 	return nil
-}
-
-// PutRecord seals, signs and stores what record.Encode made.
-func (r *Repository) PutRecord(ctx context.Context, kind record.Kind, content []byte) (store.Info, error) {
-	return r.putRecord(ctx, string(kind), content)
 }
 
 // IndexObjects calls f for each index object in the repository, or for the error that it has. Only one is in memory at a time.
@@ -240,7 +237,7 @@ func (r *Repository) OpenPack(ctx context.Context, info store.Info, object []byt
 	}
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
-	opened, err := opener.Open(object, r.signers, r.binding(kind), at)
+	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), at)
 	if err != nil {
 		return nil, err
 	}
@@ -319,20 +316,14 @@ func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info,
 	if signer == nil {
 		return store.Info{}, errors.New("store index: it takes the host key or a recovery key")
 	}
-	metadata, err := r.keys.MetadataKey()
-	if err != nil {
-		return store.Info{}, err
-	}
+	var err error
 	if o.Time, err = storeTime(ctx, r.store, r.options); err != nil {
 		return store.Info{}, fmt.Errorf("store index: %w", err)
 	}
-	object, err := sealRecord(metadata, signer, r.binding("index"), o.Append(nil), r.options)
-	if err != nil {
-		return store.Info{}, fmt.Errorf("seal index: %w", err)
+	if signer == r.host {
+		if err := r.keys.MayWrite(signer.Fingerprint(), "index", o.Time); err != nil {
+			return store.Info{}, fmt.Errorf("store index: %w", err)
+		}
 	}
-	info, err := r.store.Put(ctx, objectName("index", object), object)
-	if err != nil {
-		return store.Info{}, fmt.Errorf("store index: %w", err)
-	}
-	return info, nil
+	return r.putRecord(ctx, signer, "index", o.Append(nil))
 }

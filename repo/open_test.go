@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -102,7 +103,7 @@ func TestSetHost(t *testing.T) {
 		"not enrolled":    {thiefKey(), nil, crypto.ErrNoKey, "not enrolled"},
 		"compromised":     {secondKey(), func(h host) { h.certificate()["compromised"] = true }, crypto.ErrNoKey, "compromised"},
 		"no role":         {secondKey(), func(h host) { h["roles"] = nil }, crypto.ErrNoKey, "role"},
-		"another role":    {secondKey(), func(h host) { h["roles"] = []keyring.Role{keyring.Prune} }, crypto.ErrNoKey, "role"},
+		"another role":    {secondKey(), func(h host) { h["roles"] = []any{host{"role": keyring.Prune}} }, crypto.ErrNoKey, "role"},
 		"retired":         {secondKey(), func(h host) { h.certificate()["until"] = early }, crypto.ErrNoKey, "not in force"},
 		"not yet":         {secondKey(), func(h host) { h.certificate()["from"] = late }, crypto.ErrNoKey, "not in force"},
 		"expired":         {expired, nil, nil, "expired"},
@@ -124,17 +125,20 @@ func TestSetHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			err = r.SetHost(test.key)
+			before := everything(t, p.memory)
+			refused := r.SetHost(test.key)
+			_, err = write(t.Context(), r, [][][]byte{some(1, 1)}, nil)
 			if test.text == "" {
-				if err != nil {
+				if err := errors.Join(refused, err); err != nil {
 					t.Error(err)
 				}
 				return
 			}
+			if refused != nil {
+				wantError(t, err, nil, "no host key")
+				err = refused
+			}
 			wantError(t, err, test.target, test.text)
-			before := everything(t, p.memory)
-			_, err = write(t.Context(), r, [][][]byte{some(1, 1)}, nil)
-			wantError(t, err, nil, "no host key")
 			wantSame(t, p.memory, before)
 		})
 	}

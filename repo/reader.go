@@ -9,8 +9,6 @@ import (
 	"sort"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/internal/lru"
@@ -22,7 +20,7 @@ import (
 const (
 	rangeMax   = 9 << 20   // bytes of one read: half a pack and the frame that lies across its middle
 	rangeGap   = 256 << 10 // bytes read for nothing rather than by another request
-	frameCache = 64 << 20  // bytes of decoded frames that are kept: a file of sixty nights needs one of each night around every place
+	frameCache = 48 << 20  // bytes of decoded frames that are kept: a chunk of a file of many nights is made of up to 64 sources, most of them in frames of 512 KiB
 )
 
 // ErrMissing says that no index names the chunk.
@@ -33,7 +31,8 @@ type Reader struct {
 	r        *Repository
 	frames   *lru.Cache[frameID, []byte]
 	sessions *lru.Cache[index.ObjectID, crypto.SessionKey]
-	namers   [2]sync.Pool // of content, of metadata
+	namers   [2]sync.Pool  // of content, of metadata
+	spare    chan *buffers // for as many requests as there may be at the same time
 }
 
 type frameID struct {
@@ -53,7 +52,12 @@ func (r *Repository) NewReader(ctx context.Context) (*Reader, error) {
 func (w *Writer) Reader() *Reader { return w.r.newReader() }
 
 func (r *Repository) newReader() *Reader {
-	rd := &Reader{r: r, frames: lru.New[frameID, []byte](frameCache), sessions: lru.New[index.ObjectID, crypto.SessionKey](4096)}
+	rd := &Reader{
+		r: r, frames: lru.New[frameID, []byte](frameCache), sessions: lru.New[index.ObjectID, crypto.SessionKey](4096), spare: make(chan *buffers, r.options.Connections),
+	}
+	for range cap(rd.spare) {
+		rd.spare <- new(buffers)
+	}
 	for i, domain := range []chunk.Domain{chunk.Content, chunk.Metadata} {
 		rd.namers[i].New = func() any { return chunk.NewNamer(r.config.secret, domain) }
 	}
@@ -203,7 +207,7 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 }
 
 // Fetch reads chunks of content and delivers each with its place in ids, from several goroutines, in no order. What cannot be had is delivered with an error. data is
-// valid until deliver returns. Fetch ends early, with that error, when deliver returns one or ctx ends. Memory grows with the number of ids, not with their content.
+// valid until deliver returns. Fetch ends early, with that error, when deliver returns one or ctx ends. deliver must not wait for another Fetch. Memory grows with the number of ids, not with their content.
 func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int, data []byte, err error) error) error {
 	whole := make([]chunk.ID, 0, len(ids))
 	places := make([]int, 0, len(ids))
@@ -227,13 +231,13 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 		defer mu.Unlock()
 		recipes, reasons[i] = append(recipes, i), errors.Join(reasons[i], err)
 	}
-	err := rd.fetchWhole(ctx, whole, true, func(n int, data []byte, err error) error {
+	err := rd.newWholeFetch(whole, true, func(n int, data []byte, err error) error {
 		if err == nil {
 			return deliver(places[n], data, nil)
 		}
 		failed(places[n], err)
 		return nil
-	})
+	}).all(ctx)
 	// Each round tries another recipe of what the rounds before could not make.
 	for round := 0; err == nil && len(recipes) > 0; round++ {
 		todo := recipes
@@ -244,26 +248,16 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 			if err != nil {
 				return err
 			}
-			if round >= len(locations) {
-				reason := reasons[i]
-				if reason == nil {
-					reason = fmt.Errorf("read chunk %v: %w", ids[i], ErrMissing)
-				}
-				if err := deliver(i, nil, reason); err != nil {
-					return err
-				}
+			if round < len(locations) {
+				ready = append(ready, &rebuild{i: i, id: ids[i], at: locations[round]})
 				continue
 			}
-			r, err := rd.readRecipe(ctx, locations[round])
-			switch {
-			case errors.Is(err, ErrUnavailable):
+			reason := reasons[i]
+			if reason == nil {
+				reason = fmt.Errorf("read chunk %v: %w", ids[i], ErrMissing)
+			}
+			if err := deliver(i, nil, reason); err != nil {
 				return err
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case err != nil:
-				failed(i, fmt.Errorf("read recipe of chunk %v: %w", ids[i], err))
-			default:
-				ready = append(ready, &rebuild{i: i, id: ids[i], recipe: r})
 			}
 		}
 		err = rd.rebuildAll(ctx, ready, func(i int, data []byte, err error) error {
@@ -275,57 +269,4 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 		})
 	}
 	return err
-}
-
-// fetchWhole is Fetch for chunks that are stored as themselves. Unchecked, they are what a signed index says of their frames.
-func (rd *Reader) fetchWhole(ctx context.Context, ids []chunk.ID, checked bool, deliver func(i int, data []byte, err error) error) error {
-	wanted := make([]int, len(ids))
-	for i := range wanted {
-		wanted[i] = i
-	}
-	// Each round tries one location more of what the rounds before could not read.
-	var reasons map[int]error
-	for round := 0; len(wanted) > 0; round++ {
-		reads, missing, err := rd.plan(ctx, ids, wanted, round)
-		if err != nil {
-			return err
-		}
-		for _, i := range missing {
-			reason := reasons[i]
-			if reason == nil {
-				reason = ErrMissing
-			}
-			if err := deliver(i, nil, fmt.Errorf("read chunk %v: %w", ids[i], reason)); err != nil {
-				return err
-			}
-		}
-		var mu sync.Mutex
-		failed := map[int]error{}
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(rd.r.options.Connections)
-		for _, read := range reads {
-			if gctx.Err() != nil {
-				break
-			}
-			g.Go(func() error {
-				return rd.read(gctx, read, ids, checked, deliver, func(i int, err error) {
-					mu.Lock()
-					defer mu.Unlock()
-					failed[i] = errors.Join(reasons[i], err)
-				})
-			})
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		wanted = wanted[:0]
-		for i := range failed {
-			wanted = append(wanted, i)
-		}
-		reasons = failed
-	}
-	return nil
 }

@@ -79,8 +79,8 @@ type Repository struct {
 	config  config
 	host    *crypto.Key // signs what is written; nil: reading only
 
-	metadata *crypto.Opener // holds the metadata keys' secret halves
-	signers  []crypto.Signer
+	metadata *crypto.Opener             // holds the metadata keys' secret halves
+	signers  map[string][]crypto.Signer // by kind of object
 
 	content struct {
 		sync.RWMutex
@@ -90,7 +90,9 @@ type Repository struct {
 	index struct {
 		sync.Mutex
 		*index.Index
+		mine []listedIndex // what this host has signed and is known, as of the last sync
 	}
+	packs         *ledger       // through which packs and archives are read
 	blocks        *blocks.Cache // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
@@ -120,10 +122,9 @@ func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, reco
 
 func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*crypto.Key, o Options) (*Repository, error) {
 	o.fill()
-	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(secrets...)}
-	var err error
-	if r.signers, err = keys.Signers(); err != nil {
-		return nil, err
+	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(secrets...), signers: map[string][]crypto.Signer{}}
+	for _, kind := range kinds {
+		r.signers[kind] = keys.Signers(kind)
 	}
 	if err := r.load(ctx); err != nil {
 		return nil, err
@@ -148,7 +149,8 @@ func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error)
 // load reads the config and makes what every use takes.
 func (r *Repository) load(ctx context.Context) error {
 	o := r.options
-	r.blocks = blocks.New(r.store, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
+	r.packs = newLedger(r.store)
+	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
 		if err != nil {
@@ -177,7 +179,7 @@ func (r *Repository) ID() string { return r.keys.ID() }
 // Keys returns the keyring that the repository was opened with.
 func (r *Repository) Keys() *keyring.Keyring { return r.keys }
 
-// SetHost makes the repository writable as the host whose key this is.
+// SetHost makes the repository writable as the host whose key this is, as far as its roles go.
 func (r *Repository) SetHost(key *crypto.Key) error {
 	if key.Locked() || !key.HasSecret() {
 		return fmt.Errorf("use host key %s: %w", key.Fingerprint(), crypto.ErrPassphrase)
@@ -185,7 +187,7 @@ func (r *Repository) SetHost(key *crypto.Key) error {
 	if err := key.Signs(r.options.Now()); err != nil {
 		return fmt.Errorf("use host key: %w", err)
 	}
-	if _, err := r.keys.Host(key.Fingerprint(), keyring.Backup, r.options.Now()); err != nil {
+	if _, err := r.keys.HostName(key.Fingerprint()); err != nil {
 		return err
 	}
 	r.host = key
@@ -283,7 +285,7 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 	if objectName(kind, object) != info.Name {
 		return nil, opened, fmt.Errorf("read %s: its bytes do not have that hash: %w", info.Name, crypto.ErrIntegrity)
 	}
-	if opened, err = r.openSealed(object, r.signers, kind, info.Time); err != nil {
+	if opened, err = r.openSealed(object, r.signers[kind], kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
 	if content, err = r.decompressRecord(opened.Plain); err != nil {
@@ -292,10 +294,10 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 	return content, opened, nil
 }
 
-// recordObject returns a record as it is stored. Every run reads all archives, so they are kept on this machine; an index object is read once.
+// recordObject returns a record as it is stored. Many runs read all archives and what was forgotten, so they are kept on this machine; an index object is read once.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
 	sum, ok := sumOf(info.Name)
-	if kind == "archive" && ok && info.Size > 0 && info.Size <= blocks.Size {
+	if (kind == "archive" || kind == "forget") && ok && info.Size > 0 && info.Size <= blocks.Size {
 		x := blocks.Object{Sum: sum, Name: info.Name, Size: info.Size}
 		object, err := r.blocks.Read(ctx, x, 0, x.Size, nil)
 		if err == nil && sha256.Sum256(object) == sum {
@@ -356,13 +358,46 @@ func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, 
 	return sealed.Object, nil
 }
 
-// putRecord seals content as this host and stores it.
-func (r *Repository) putRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
+// PutRecord seals a record and stores it. It signs as this host, if its role suffices for the kind, and else as the root, if UnlockContent has been called.
+func (r *Repository) PutRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
+	signer, err := r.signer(ctx, kind)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("sign %s: %w", kind, err)
+	}
+	return r.putRecord(ctx, signer, kind, content)
+}
+
+func (r *Repository) signer(ctx context.Context, kind string) (*crypto.Key, error) {
+	err := errors.New("no host key")
+	if r.host != nil {
+		now, failed := storeTime(ctx, r.store, r.options)
+		if failed != nil {
+			return nil, failed
+		}
+		if err = r.keys.MayWrite(r.host.Fingerprint(), kind, now); err == nil {
+			return r.host, nil
+		}
+	}
+	if root := r.root(); root != nil && keyring.RootMayWrite(kind) {
+		return root, nil
+	}
+	return nil, err
+}
+
+// root returns the root key with its secret half, nil before UnlockContent.
+func (r *Repository) root() *crypto.Key {
+	r.content.RLock()
+	defer r.content.RUnlock()
+	return r.content.root
+}
+
+// putRecord seals a record and stores it, signed by a key of which it is known that it may.
+func (r *Repository) putRecord(ctx context.Context, signer *crypto.Key, kind string, content []byte) (store.Info, error) {
 	metadata, err := r.keys.MetadataKey()
 	if err != nil {
 		return store.Info{}, err
 	}
-	object, err := sealRecord(metadata, r.host, r.binding(kind), content, r.options)
+	object, err := sealRecord(metadata, signer, r.binding(kind), content, r.options)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("seal %s: %w", kind, err)
 	}

@@ -14,7 +14,6 @@ import (
 	"nightjar/chunk/delta"
 	"nightjar/internal/lru"
 	"nightjar/repo/index"
-	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -43,14 +42,14 @@ type Sent struct {
 type Writer struct {
 	Sent    *Sent
 	r       *Repository
+	self    string // the name of this host
 	ctx     context.Context
 	fail    context.CancelCauseFunc
 	trusted func(signer string) bool
 	begin   time.Time // store time of the first view
 
-	reader  *Reader                                 // of what was stored before
-	sums    *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
-	rebased atomic.Uint64                           // bytes stored whole where a recipe would have done
+	reader *Reader                                 // of what was stored before
+	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
 
 	packers [2]*packer
 	uploads errgroup.Group
@@ -58,20 +57,25 @@ type Writer struct {
 		sync.Mutex
 		all []*Saver
 	}
+	literals struct {
+		sync.Mutex
+		frames [pack.Classes]openFrame
+	}
 	claims struct {
 		sync.Mutex
 		m map[chunk.Key]struct{} // what is on its way and in no index object yet
 	}
 	unindexed struct {
 		sync.Mutex
-		content, metadata []index.Pack // in no index object yet
-		chunks            int          // of content
-		last              time.Time    // when the last index object was written
+		content, metadata []index.Pack                // in no index object yet
+		signing           map[index.ObjectID]struct{} // of content, stored by this run: its signatures come with the metadata
+		chunks            int                         // of content
+		last              time.Time                   // when the last index object was written
 		view              time.Time
 	}
 }
 
-// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; times, view and trust are filled in here.
+// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, view and trust are filled in here.
 // When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed.
 func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
 	if r.host == nil {
@@ -90,7 +94,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	w.begin, w.unindexed.view, w.unindexed.last = now, now, r.options.Now()
-	w.claims.m = map[chunk.Key]struct{}{}
+	w.claims.m, w.unindexed.signing = map[chunk.Key]struct{}{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
 	// A cancelled run still gets a moment to finish what is in flight, and to index it.
@@ -126,20 +130,44 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	archive.Version, archive.Trusted, archive.Views = FormatVersion, names, []time.Time{now.UTC()}
+	archive.Version, archive.Host, archive.Trusted, archive.Views = FormatVersion, w.self, names, []time.Time{now.UTC()}
 	if archive.Time, err = storeTime(ctx, r.store, r.options); err != nil {
 		return nil, err
 	}
 	archive.Time = archive.Time.UTC()
-	if grace := r.keys.Grace(); archive.Time.Sub(w.unindexed.view) > grace {
+	if grace := r.keys.Grace(archive.Time); archive.Time.Sub(w.unindexed.view) > grace {
 		return nil, fmt.Errorf("commit: the run took more than the grace period of %s, and what it refers to may be gone", grace)
 	}
 	size, err := r.putArchive(ctx, archive)
-	if err == nil {
-		sent.Objects.Add(1)
-		sent.Bytes.Add(uint64(size))
+	if err != nil {
+		return archive, err
 	}
-	return archive, err
+	sent.Objects.Add(1)
+	sent.Bytes.Add(uint64(size))
+	w.tidyIndex(ctx, archive.Stored)
+	return archive, nil
+}
+
+// tidyIndex makes the next run's start cheaper. The backup is done, whatever comes of this.
+func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
+	limited, cancel := context.WithTimeout(ctx, mergeTime)
+	defer cancel()
+	info, err := w.r.mergeIndexes(limited, now, nil)
+	if err == nil && info.Size > 0 {
+		w.Sent.Objects.Add(1)
+		w.Sent.Bytes.Add(uint64(info.Size))
+	}
+	if flushed := w.r.index.Flush(); err == nil {
+		err = flushed
+	}
+	if err != nil && ctx.Err() == nil {
+		w.r.options.Warn(fmt.Errorf("merge index objects: %w", err))
+	}
+}
+
+// StoreTime returns what time it is, by the store's clock.
+func (r *Repository) StoreTime(ctx context.Context) (time.Time, error) {
+	return storeTime(ctx, r.store, r.options)
 }
 
 // storeTime asks the store for its time; one that cannot tell is taken to agree with this host.
@@ -152,16 +180,15 @@ func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error)
 
 // trust sets whose index objects count in this run, which begins now.
 func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
-	self, err := w.r.keys.Host(w.r.host.Fingerprint(), keyring.Backup, now)
-	if err != nil {
+	host := w.r.host.Fingerprint()
+	if err := w.r.keys.MayWrite(host, "archive", now); err != nil {
 		return nil, err
 	}
-	signers, err := w.r.keys.Signers(append([]string{self}, w.r.options.Trust...)...)
-	if err != nil {
+	if w.self, err = w.r.keys.HostName(host); err != nil {
 		return nil, err
 	}
 	trusted := map[string]bool{}
-	for _, s := range signers {
+	for _, s := range w.r.keys.Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
 		if f := string(s.Key.Fingerprint()); !trusted[f] {
 			trusted[f] = true
 			fingerprints = append(fingerprints, f)
@@ -311,12 +338,17 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		return fmt.Errorf("index what was stored: %w", err)
 	}
 	object := index.Object{Time: now, Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
-	info, err := w.r.putRecord(ctx, "index", object.Append(nil))
+	info, err := w.r.putRecord(ctx, w.r.host, "index", object.Append(nil))
 	if err != nil {
 		return err
 	}
 	w.Sent.Objects.Add(1)
 	w.Sent.Bytes.Add(uint64(info.Size))
+	w.unindexed.Lock()
+	for _, p := range packs {
+		w.unindexed.signing[p.ID] = struct{}{}
+	}
+	w.unindexed.Unlock()
 	sum, _ := sumOf(info.Name)
 	if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
 		return fmt.Errorf("note what was stored: %w", err)

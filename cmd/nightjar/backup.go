@@ -31,7 +31,7 @@ type backupFlags struct {
 	excludeLarger         string
 	oneFileSystem, rehash bool
 	tags, labels          []string
-	job, host, stdin      string
+	job, stdin            string
 	embedded              bool
 	copy                  copyFlags
 	paths, program        []string
@@ -63,7 +63,6 @@ func (a *app) backupCommand() *cobra.Command {
 	f.StringArrayVar(&b.tags, "tag", nil, "a tag of the archive; may be repeated")
 	f.StringArrayVar(&b.labels, "label", nil, "a label KEY=VALUE of the archive; may be repeated")
 	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the paths)")
-	f.StringVar(&b.host, "host", "", "name of the host in the archive (default: as it is enrolled)")
 	f.StringVar(&b.stdin, "stdin", "", "save standard input, or what the command after -- prints, as a file of this name")
 	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
 	f.StringVar(&b.copy.to, "copy-to", "", "copy the repository there afterwards, as nightjar copy --to does")
@@ -87,10 +86,9 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		return err
 	}
 	defer s.Close()
-	template.Host = cmp.Or(b.host, s.Host)
-	template.Job = repo.Text(cmp.Or(b.job, template.Host+":"+cmp.Or(b.stdin, strings.Join(b.paths, " "))))
+	template.Job = repo.Text(cmp.Or(b.job, s.Host+":"+cmp.Or(b.stdin, strings.Join(b.paths, " "))))
 	o.Avoid = s.Folders()
-	if o.Previous, err = s.Previous(ctx, template.Host, template.Job); err != nil {
+	if o.Previous, err = s.Previous(ctx, template.Job); err != nil {
 		return err
 	}
 	stop := a.follow(progress.Saved(o.Progress, a.expect(ctx, *o, b.stdin != "")))

@@ -151,7 +151,7 @@ func TestNothingReadable(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
 	s := newSite(t, server.Endpoint, "s3://scanned/web1", 1<<20)
-	secrets := []string{"the-kings-content", "the-kings-file", "the-kings-folder", "the-kings-link", "the-kings-attribute", "the-kings-host",
+	secrets := []string{"the-kings-content", "the-kings-file", "the-kings-folder", "the-kings-link", "the-kings-attribute",
 		"the-kings-tag", "the-kings-label", "the-kings-job", "the-kings-stream", s.src}
 	folder := filepath.Join(s.src, "the-kings-folder")
 	if err := os.Mkdir(folder, 0o755); err != nil {
@@ -167,7 +167,7 @@ func TestNothingReadable(t *testing.T) {
 	if err := unix.Setxattr(folder, "user.the-kings-attribute", text, 0); err != nil {
 		t.Fatal(err)
 	}
-	s.wants(0, "", "backup", s.src, "--host", "the-kings-host", "--tag", "the-kings-tag", "--label", "the-kings-label=the-kings-label", "--job", "the-kings-job")
+	s.wants(0, "", "backup", s.src, "--tag", "the-kings-tag", "--label", "the-kings-label=the-kings-label", "--job", "the-kings-job")
 	s.wants(0, "", "backup", "--stdin", "the-kings-stream", "--", "echo", string(text))
 	found := scan(t, filepath.Join(server.Data, "scanned"), secrets)
 	if len(found) > 0 {
@@ -176,7 +176,7 @@ func TestNothingReadable(t *testing.T) {
 	// The scan can find: bytes, names and attributes.
 	planted := filepath.Join(server.Data, "scanned", "the-kings-file")
 	overwrite(t, planted, text)
-	if err := unix.Setxattr(planted, "user.note", []byte("the-kings-host"), 0); err != nil {
+	if err := unix.Setxattr(planted, "user.note", []byte("the-kings-tag"), 0); err != nil {
 		t.Fatal(err)
 	}
 	if found := scan(t, filepath.Join(server.Data, "scanned"), secrets); len(found) != 3 {

@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
 	"repo/maintain":        append([]string{"repo"}, underRepo...),
+	"repo/maintain/retain": append([]string{"repo"}, underRepo...),
 	"repo/mirror":          append([]string{"repo"}, underRepo...),
 	"repo/store":           {},
 	"repo/store/s3":        {"repo/store"},
@@ -37,7 +38,10 @@ var arrows = map[string][]string{
 	"snapshot":             {},
 	"job":                  {"backup", "repo", "repo/maintain", "repo/mirror", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
+	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"internal/recover":     {"backup", "repo", "repo/store/s3"}, // tests alone, which nobody may import
+
+	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one
 }
 
 func within(dir, parent string) bool {

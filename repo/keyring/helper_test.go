@@ -71,24 +71,15 @@ func (f founded) place(t testing.TB) *place {
 }
 
 // signed returns the next keys object as change makes it, signed by signer or else the root.
-func (p *place) signed(signer *crypto.Key, change func(*recordJSON)) []byte {
+func (p *place) signed(signer *crypto.Key, change func(*contents)) []byte {
 	p.t.Helper()
-	r := p.keys.record
+	r := p.keys.contents
 	r.Number++
 	change(&r)
 	if signer == nil {
 		signer = p.root
 	}
 	return must(r.sign(signer, noon))
-}
-
-func armored(t testing.TB, key *crypto.Key) string {
-	t.Helper()
-	text, err := armor(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 func noPin(string) (Pin, error) { return Pin{}, nil }

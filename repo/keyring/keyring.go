@@ -1,14 +1,18 @@
 // Package keyring is who may do what in a repository: the objects keys/NNNNNN, what a host remembers of them, and the recovery kit.
 //
 // A Keyring is one such object that was verified: it names the root, the recovery keys and the hosts with their roles, and holds the
-// repository's secret keys, sealed to those. Everything else is believed because a Keyring says who may have signed it.
+// repository's secret keys, sealed to those. Everything else is believed because a Keyring says who may have signed it. A Draft is
+// the next one in the making, for who holds a recovery key.
 //
-// Invariant: nothing in a keys object is believed before its signature is checked by the root that is pinned. The package
-// stores nothing but State, and knows of no other object's content. doc/format.md, section 3, is the format.
+// Invariants: nothing in a keys object is believed before its signature is checked by a root that is pinned, or that a pinned one named as
+// its successor; what is sealed in it opens with every key that it lists, and with no other. The package knows of no other object's
+// content. doc/format.md, section 3, is the format.
 package keyring
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +31,8 @@ var (
 	ErrNoRepository = errors.New("not a nightjar repository")
 	// ErrRollback says that the store shows older keys than were seen before, or another repository: somebody put it back.
 	ErrRollback = fmt.Errorf("the store shows something older or other than before: %w", crypto.ErrIntegrity)
+	// ErrNotEnrolled says that a key is of none of the repository's hosts.
+	ErrNotEnrolled = fmt.Errorf("it is not enrolled in the repository: %w", crypto.ErrNoKey)
 )
 
 // A Pin is what a host remembers of a repository. The zero value is nothing.
@@ -37,92 +43,125 @@ type Pin struct {
 
 // A Keyring is the keys/N in force: who may do what.
 type Keyring struct {
-	record recordJSON
-	root   *crypto.Key
-	object []byte // as it is stored
+	contents contents
+	object   []byte // as it is stored
 }
 
-// Load reads the newest valid keys of the repository in the store. pin is asked what is remembered of the repository that the store claims to hold; with
+// Load reads the keys in force of the repository in the store. pin is asked what is remembered of the repository that the store claims to hold; with
 // a zero Pin the first root shown is believed, and the caller has to remember it. invalid is told of keys that are passed over.
+//
+// Keys are read upward from the number that is remembered, each believed by the root of the one before: so a root that has named its successor
+// signs nothing after that.
 func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, error), invalid func(error)) (*Keyring, error) {
-	var found []store.Info
+	found, err := list(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, ErrNoRepository
+	}
+	// The last says where to begin. If it lies about whose it is, all are read.
+	last, lastErr := store.ReadAll(ctx, s, found[len(found)-1].name, objectMax)
+	seen := 0
+	if head, err := peek(last); lastErr == nil && err == nil {
+		if p, err := pin(head.Repository); err == nil {
+			seen = p.Number
+		}
+	}
+	begin := sort.Search(len(found), func(i int) bool { return found[i].number >= seen })
+	var inForce *Keyring
+	var problems []error // since inForce
+	for i := begin; i < len(found); i++ {
+		object, err := last, lastErr
+		if i < len(found)-1 {
+			object, err = store.ReadAll(ctx, s, found[i].name, objectMax)
+		}
+		var k *Keyring
+		if err == nil {
+			k, err = Read(object, func(repository string) (Pin, error) {
+				if inForce != nil && repository == inForce.ID() {
+					return inForce.Pin(), nil
+				}
+				p, err := pin(repository)
+				// Nobody can replace the lowest number, but a thief of write credentials can add a higher one: so without a pin, the lowest names the root.
+				if err == nil && p.Root == "" && i > 0 {
+					err = fmt.Errorf("nothing says that its root key is to be believed: %w", crypto.ErrIntegrity)
+				}
+				return p, err
+			})
+		}
+		if err == nil && k.contents.Number != found[i].number {
+			err = fmt.Errorf("it says that it is number %d: %w", k.contents.Number, crypto.ErrIntegrity)
+		}
+		if err == nil {
+			inForce, problems = k, nil
+			continue
+		}
+		err = fmt.Errorf("read %s: %w", found[i].name, err)
+		if errors.Is(err, store.ErrUnavailable) || errors.Is(err, versioned.ErrNewer) { // of a newer version, it is the root's word all the same
+			return nil, err
+		}
+		problems = append(problems, err)
+	}
+	for _, p := range problems {
+		invalid(p)
+	}
+	if inForce != nil {
+		return inForce, nil
+	}
+	if begin == len(found) || found[begin].number > seen && seen > 0 {
+		problems = append(problems, fmt.Errorf("number %d was seen before: %w", seen, ErrRollback))
+	}
+	return nil, fmt.Errorf("no valid keys: %w", errors.Join(problems...))
+}
+
+type numbered struct {
+	name   string
+	number int
+}
+
+// list returns the keys objects in order of their numbers, valid or not.
+func list(ctx context.Context, s store.Store) ([]numbered, error) {
+	var found []numbered
 	err := s.List(ctx, prefix, func(i store.Info) error {
-		if _, ok := Number(i.Name); ok {
-			found = append(found, i)
+		if n, ok := Number(i.Name); ok {
+			found = append(found, numbered{i.Name, n})
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
-	if len(found) == 0 {
-		return nil, ErrNoRepository
-	}
-	sort.Slice(found, func(a, b int) bool { // numbers may have more than six digits
-		na, _ := Number(found[a].Name)
-		nb, _ := Number(found[b].Name)
-		return na > nb
-	})
-	// Nobody can replace the lowest number, but a thief of write credentials can add a higher one: so without a pin, the lowest names the root.
-	root := func(repository string) (Pin, error) {
-		p, err := pin(repository)
-		if err != nil || p.Root != "" {
-			return p, err
-		}
-		object, err := store.ReadAll(ctx, s, found[len(found)-1].Name, objectMax)
-		if err != nil {
-			return p, fmt.Errorf("read %s: %w", found[len(found)-1].Name, err)
-		}
-		first, err := Read(object, pin)
-		if err != nil {
-			return p, fmt.Errorf("read %s: %w", found[len(found)-1].Name, err)
-		}
-		return Pin{Root: first.Pin().Root, Number: p.Number}, nil
-	}
-	var problems []error
-	for _, info := range found {
-		object, err := store.ReadAll(ctx, s, info.Name, objectMax)
-		if errors.Is(err, store.ErrUnavailable) {
-			return nil, fmt.Errorf("read %s: %w", info.Name, err)
-		}
-		if err == nil {
-			var k *Keyring
-			if k, err = Read(object, root); err == nil && Name(k.record.Number) != info.Name {
-				err = fmt.Errorf("it says that it is number %d: %w", k.record.Number, crypto.ErrIntegrity)
-			}
-			if err == nil {
-				return k, nil
-			}
-		}
-		if errors.Is(err, versioned.ErrNewer) { // the root's word: what is older does not count any more
-			return nil, fmt.Errorf("read %s: %w", info.Name, err)
-		}
-		problems = append(problems, fmt.Errorf("read %s: %w", info.Name, err))
-		invalid(problems[len(problems)-1])
-	}
-	return nil, fmt.Errorf("no valid keys: %w", errors.Join(problems...))
+	slices.SortFunc(found, func(a, b numbered) int { return a.number - b.number })
+	return found, nil
 }
 
-// Read verifies one keys object.
+// Whoever can write to the store can claim anything, a newer version too: only what finds the signature is read before it is checked.
+type claim struct {
+	Version    int    `json:"version"`
+	Number     int    `json:"number"`
+	Repository string `json:"repository"`
+	Root       string `json:"root"`
+	text       []byte
+}
+
+func peek(object []byte) (c claim, err error) {
+	if c.text, err = crypto.PeekUnverified(object); err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(c.text, &c); err != nil {
+		return c, fmt.Errorf("parse keys: %w: %w", err, crypto.ErrIntegrity)
+	}
+	if c.Version < 0 || c.Number <= 0 {
+		return c, fmt.Errorf("version %d, number %d: %w", c.Version, c.Number, crypto.ErrIntegrity)
+	}
+	return c, checkID(c.Repository)
+}
+
+// Read verifies one keys object. pin says which root is believed; with a zero Pin, any is.
 func Read(object []byte, pin func(repository string) (Pin, error)) (*Keyring, error) {
-	claim, err := crypto.PeekUnverified(object)
+	head, err := peek(object)
 	if err != nil {
-		return nil, err
-	}
-	// Whoever can write to the store can claim anything, a newer version too: only what finds the signature is read before it is checked.
-	var head struct {
-		Version    int    `json:"version"`
-		Number     int    `json:"number"`
-		Repository string `json:"repository"`
-		Root       string `json:"root"`
-	}
-	if err := json.Unmarshal(claim, &head); err != nil {
-		return nil, fmt.Errorf("parse keys: %w: %w", err, crypto.ErrIntegrity)
-	}
-	if head.Version < 0 || head.Number <= 0 {
-		return nil, fmt.Errorf("version %d, number %d: %w", head.Version, head.Number, crypto.ErrIntegrity)
-	}
-	if err := checkID(head.Repository); err != nil {
 		return nil, err
 	}
 	pinned, err := pin(head.Repository)
@@ -133,27 +172,62 @@ func Read(object []byte, pin func(repository string) (Pin, error)) (*Keyring, er
 	if err != nil {
 		return nil, fmt.Errorf("read root certificate: %w: %w", err, crypto.ErrIntegrity)
 	}
-	if pinned.Root != "" && root.Fingerprint() != pinned.Root {
-		return nil, fmt.Errorf("root key is %s, not %s: %w", root.Fingerprint(), pinned.Root, crypto.ErrIntegrity)
-	}
 	b := crypto.Binding{Repository: head.Repository, Kind: Name(head.Number), Version: head.Version}
 	if _, err := crypto.Verify(object, []crypto.Signer{{Key: root}}, b, time.Time{}); err != nil {
 		return nil, err
 	}
-	var r recordJSON
-	if err := versioned.Parse(claim, &r); err != nil {
+	// Its own root has signed it, but is that one to be believed?
+	k := &Keyring{object: object}
+	if pinned.Root != "" && root.Fingerprint() != pinned.Root {
+		var chain struct {
+			Former [formerMax]formerRoot `json:"former_roots"` // more are passed over
+		}
+		if err := json.Unmarshal(head.text, &chain); err != nil {
+			return nil, fmt.Errorf("parse former roots: %w: %w", err, crypto.ErrIntegrity)
+		}
+		k.contents = contents{Version: head.Version, Repository: head.Repository, Root: certificate{root}, Former: chain.Former[:]}
+		if !k.Follows(pinned.Root) {
+			return nil, fmt.Errorf("root key is %s, not %s: %w", root.Fingerprint(), pinned.Root, crypto.ErrIntegrity)
+		}
+	}
+	k.contents = contents{}
+	if err := versioned.Parse(head.text, &k.contents); err != nil {
 		return nil, err
 	}
-	if r.Number < pinned.Number {
+	if head.Number < pinned.Number {
 		return nil, fmt.Errorf("number %d was seen before: %w", pinned.Number, ErrRollback)
 	}
-	if len(r.Features) > 0 {
-		return nil, fmt.Errorf("required feature %q: %w", r.Features[0], versioned.ErrNewer)
+	if err := k.contents.check(); err != nil {
+		return nil, err
 	}
-	if len(r.Hosts) > hostsMax || len(r.Recovery) > recoveryMax || len(r.Content) == 0 || len(r.Metadata) == 0 {
-		return nil, errors.New("counts are out of bounds")
+	return k, nil
+}
+
+// check bounds what the root has signed.
+func (c *contents) check() error {
+	switch {
+	case len(c.Features) > 0:
+		return fmt.Errorf("required feature %q: %w", c.Features[0], versioned.ErrNewer)
+	case len(c.Hosts) > hostsMax, len(c.Recovery) > recoveryMax, len(c.Content) == 0, len(c.Metadata) == 0, len(c.Former) > formerMax, len(c.Graces) > gracesMax:
+		return errors.New("counts are out of bounds")
+	case c.Grace < 0 || c.Grace > int64(graceMax/time.Second):
+		return fmt.Errorf("grace of %d seconds is out of bounds", c.Grace)
 	}
-	return &Keyring{record: r, root: root, object: object}, nil
+	keys := slices.Concat(c.Recovery, certificates(c.Content), certificates(c.Metadata))
+	for _, h := range c.Hosts {
+		for _, x := range h.Certificates {
+			keys = append(keys, x.Key)
+		}
+	}
+	for _, f := range c.Former {
+		keys = append(keys, f.Certificate)
+	}
+	for _, k := range keys {
+		if k.Key == nil {
+			return errors.New("a certificate is missing")
+		}
+	}
+	return nil
 }
 
 // checkID refuses what is no repository id: it becomes the name of folders.
@@ -164,106 +238,88 @@ func checkID(repository string) error {
 	return nil
 }
 
-// ID returns the repository's id, 32 hex digits.
-func (k *Keyring) ID() string { return k.record.Repository }
-
-// Root returns the root's certificate.
-func (k *Keyring) Root() *crypto.Key { return k.root }
-
-// Grace returns how long what prune condemned is kept.
-func (k *Keyring) Grace() time.Duration { return time.Duration(k.record.Grace) * time.Second }
-
-// Object returns the keyring as it is stored.
-func (k *Keyring) Object() (name string, object []byte) { return Name(k.record.Number), k.object }
-
-// Pin returns what to remember.
-func (k *Keyring) Pin() Pin { return Pin{Root: k.root.Fingerprint(), Number: k.record.Number} }
-
-// Recovery returns the fingerprints of the recovery keys.
-func (k *Keyring) Recovery() ([]crypto.Fingerprint, error) {
-	var out []crypto.Fingerprint
-	for _, armored := range k.record.Recovery {
-		key, err := crypto.ReadKey([]byte(armored))
-		if err != nil {
-			return nil, fmt.Errorf("read recovery certificate: %w", err)
-		}
-		out = append(out, key.Fingerprint())
-	}
-	return out, nil
-}
-
-// HostName returns the name under which the key's owner is enrolled.
-func (k *Keyring) HostName(f crypto.Fingerprint) (string, error) { return k.Host(f, "", time.Time{}) }
-
-// Host returns the name of the host whose unmarked certificate f is, if it has the role (empty: any) and the certificate counts at that time (zero: ever).
-func (k *Keyring) Host(f crypto.Fingerprint, role Role, at time.Time) (string, error) {
-	for _, h := range k.record.Hosts {
-		for _, c := range h.Certificates {
-			key, err := crypto.ReadKey([]byte(c.Certificate))
-			if err != nil || key.Fingerprint() != f {
-				continue
-			}
-			if c.Compromised {
-				return "", fmt.Errorf("host key %s is marked compromised: %w", f, crypto.ErrNoKey)
-			}
-			if !h.has(role) {
-				return "", fmt.Errorf("host %q does not have the role %q: %w", h.Name, role, crypto.ErrNoKey)
-			}
-			if !at.IsZero() && (c.From != nil && at.Before(*c.From) || c.Until != nil && at.After(*c.Until)) {
-				return "", fmt.Errorf("host key %s is not in force now, so nobody would accept what it signs: %w", f, crypto.ErrNoKey)
-			}
-			return h.Name, nil
-		}
-	}
-	return "", fmt.Errorf("key %s is not enrolled in the repository: %w", f, crypto.ErrNoKey)
-}
-
-func (h *hostJSON) has(role Role) bool { return role == "" || slices.Contains(h.Roles, role) }
-
-// Signers returns who may have signed objects: all hosts' unmarked certificates, and the root. With names, only those hosts'.
-func (k *Keyring) Signers(names ...string) ([]crypto.Signer, error) {
-	out := []crypto.Signer{{Key: k.root}}
-	for _, h := range k.record.Hosts {
-		if len(names) > 0 && !slices.Contains(names, h.Name) {
+// Follows reports whether a root is that of the keyring, or has named it as its successor, be it through others.
+func (k *Keyring) Follows(root crypto.Fingerprint) bool {
+	c := &k.contents
+	named := root
+	for _, f := range c.Former {
+		if f.Certificate.Key == nil || f.Certificate.Fingerprint() != named {
 			continue
 		}
-		for _, c := range h.Certificates {
-			if c.Compromised {
-				continue
-			}
-			key, err := crypto.ReadKey([]byte(c.Certificate))
-			if err != nil {
-				return nil, fmt.Errorf("read certificate of host %q: %w", h.Name, err)
-			}
-			s := crypto.Signer{Key: key}
-			if c.From != nil {
-				s.NotBefore = *c.From
-			}
-			if c.Until != nil {
-				s.NotAfter = *c.Until
-			}
-			out = append(out, s)
+		opened, err := crypto.Verify(f.Successor, []crypto.Signer{{Key: f.Certificate.Key}}, c.binding(successorKind), time.Time{})
+		if err != nil {
+			return false
+		}
+		named = crypto.Fingerprint(opened.Plain)
+	}
+	return named == c.Root.Fingerprint()
+}
+
+// ID returns the repository's id, 32 hex digits.
+func (k *Keyring) ID() string { return k.contents.Repository }
+
+// Root returns the root's certificate.
+func (k *Keyring) Root() *crypto.Key { return k.contents.Root.Key }
+
+// Grace returns how long what prune condemned at a time is kept at least.
+func (k *Keyring) Grace(at time.Time) time.Duration {
+	seconds := k.contents.Grace
+	for _, e := range k.contents.Graces {
+		if !at.After(e.Until) {
+			seconds = max(seconds, e.Grace)
 		}
 	}
-	return out, nil
+	return time.Duration(seconds) * time.Second
+}
+
+// Object returns the keyring as it is stored.
+func (k *Keyring) Object() (name string, object []byte) { return Name(k.contents.Number), k.object }
+
+// Pin returns what to remember.
+func (k *Keyring) Pin() Pin {
+	return Pin{Root: k.Root().Fingerprint(), Number: k.contents.Number}
+}
+
+// Hosts returns all hosts, those of the past too.
+func (k *Keyring) Hosts() []Host { return k.contents.Hosts }
+
+// Recovery returns the fingerprints of the recovery keys.
+func (k *Keyring) Recovery() []crypto.Fingerprint {
+	var out []crypto.Fingerprint
+	for _, c := range k.contents.Recovery {
+		out = append(out, c.Fingerprint())
+	}
+	return out
 }
 
 // MetadataKey returns the certificate to which metadata is sealed now.
-func (k *Keyring) MetadataKey() (*crypto.Key, error) { return current("metadata", k.record.Metadata) }
+func (k *Keyring) MetadataKey() (*crypto.Key, error) { return current("metadata", k.contents.Metadata) }
 
 // ContentKey returns the certificate to which content is sealed now.
-func (k *Keyring) ContentKey() (*crypto.Key, error) { return current("content", k.record.Content) }
+func (k *Keyring) ContentKey() (*crypto.Key, error) { return current("content", k.contents.Content) }
 
 // current returns the first key that is not retired.
-func current(what string, keys []sealJSON) (*crypto.Key, error) {
+func current(what string, keys []sealKey) (*crypto.Key, error) {
 	for _, k := range keys {
-		if k.Retired == nil {
-			key, err := crypto.ReadKey([]byte(k.Certificate))
-			if err != nil {
-				return nil, fmt.Errorf("read %s certificate: %w", what, err)
-			}
-			return key, nil
+		if k.Retired.IsZero() {
+			return k.Certificate.Key, nil
 		}
 	}
 	return nil, fmt.Errorf("no %s key is in force: %w", what, crypto.ErrNoKey)
+}
+
+func certificates(keys []sealKey) (all []certificate) {
+	for _, k := range keys {
+		all = append(all, k.Certificate)
+	}
+	return all
+}
+
+// CheckConfig refuses a config that is not the one that a former root has signed: such a root may have come into other hands since.
+func (k *Keyring) CheckConfig(object []byte) error {
+	sum := sha256.Sum256(object)
+	if want := k.contents.Config; want != "" && want != hex.EncodeToString(sum[:]) {
+		return fmt.Errorf("it is not the config that the keys name: %w", crypto.ErrIntegrity)
+	}
+	return nil
 }

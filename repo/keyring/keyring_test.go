@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,55 +22,59 @@ func TestLoad(t *testing.T) {
 		number  int // that counts in the end
 		invalid string
 	}{
-		"the next number counts": {"keys/000002", func(p *place) []byte { return p.signed(nil, func(*recordJSON) {}) }, 2, ""},
+		"the next number counts": {"keys/000002", func(p *place) []byte { return p.signed(nil, func(*contents) {}) }, 2, ""},
 		"seven digits": {"keys/1000000", func(p *place) []byte {
-			return p.signed(nil, func(k *recordJSON) { k.Number = 1000000 })
+			return p.signed(nil, func(k *contents) { k.Number = 1000000 })
 		}, 1000000, ""},
 		"forged under a root of its own": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *recordJSON) { k.Root = armored(p.t, thiefKey()) })
+			return p.signed(thiefKey(), func(k *contents) { k.Root = certificate{thiefKey()} })
 		}, 1, "root key is"},
 		"forged under the true root": {"keys/000009", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *recordJSON) { k.Number = 9 })
+			return p.signed(thiefKey(), func(k *contents) { k.Number = 9 })
 		}, 1, "unknown key"},
 		"forged of a newer version": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *recordJSON) { k.Version = 99 })
+			return p.signed(thiefKey(), func(k *contents) { k.Version = 99 })
 		}, 1, "unknown key"},
 		"forged of a newer version under a root of its own": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *recordJSON) { k.Version, k.Root = 99, armored(p.t, thiefKey()) })
+			return p.signed(thiefKey(), func(k *contents) { k.Version, k.Root = 99, certificate{thiefKey()} })
 		}, 1, "root key is"},
 		"forged with a feature": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *recordJSON) { k.Features = []string{"x"} })
+			return p.signed(thiefKey(), func(k *contents) { k.Features = []string{"x"} })
 		}, 1, "unknown key"},
 		"of another repository": {"keys/000002", func(p *place) []byte {
-			return p.signed(thiefKey(), func(k *recordJSON) { k.Repository, k.Root = strings.Repeat("ab", 16), armored(p.t, thiefKey()) })
+			return p.signed(thiefKey(), func(k *contents) { k.Repository, k.Root = strings.Repeat("ab", 16), certificate{thiefKey()} })
 		}, 1, "another repository"},
 		"of a repository that climbs out": {"keys/000002", func(p *place) []byte {
-			return p.signed(nil, func(k *recordJSON) { k.Repository = "../../../../etc" })
+			return p.signed(nil, func(k *contents) { k.Repository = "../../../../etc" })
 		}, 1, "malformed"},
-		"renamed":           {"keys/000007", func(p *place) []byte { return p.get("keys/000001") }, 1, "number 1"},
-		"negative number":   {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Number = -2 }) }, 1, "number -2"},
-		"unsigned":          {"keys/000002", func(p *place) []byte { return []byte(`{"version":0,"number":2}`) }, 1, "000002"},
-		"empty":             {"keys/000002", func(p *place) []byte { return nil }, 1, "000002"},
-		"no JSON":           {"keys/000002", func(p *place) []byte { return signText(p, "{") }, 1, "000002"},
-		"root is no key":    {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Root = "x" }) }, 1, "root certificate"},
+		"renamed":         {"keys/000007", func(p *place) []byte { return p.get("keys/000001") }, 1, "number 1"},
+		"negative number": {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *contents) { k.Number = -2 }) }, 1, "number -2"},
+		"unsigned":        {"keys/000002", func(p *place) []byte { return []byte(`{"version":0,"number":2}`) }, 1, "000002"},
+		"empty":           {"keys/000002", func(p *place) []byte { return nil }, 1, "000002"},
+		"no JSON":         {"keys/000002", func(p *place) []byte { return signText(p, "{") }, 1, "000002"},
+		"root is no key": {"keys/000002", func(p *place) []byte {
+			return signText(p, fmt.Sprintf(`{"version":0,"number":2,"repository":%q,"root":"x"}`, p.keys.ID()))
+		}, 1, "root certificate"},
 		"config under keys": {"keys/000002", func(p *place) []byte { return p.get("config") }, 1, "000002"},
 		"truncated": {"keys/000002", func(p *place) []byte {
-			b := p.signed(nil, func(*recordJSON) {})
+			b := p.signed(nil, func(*contents) {})
 			return b[:len(b)-1]
 		}, 1, "000002"},
 		"two in one": {"keys/000002", func(p *place) []byte {
-			b := p.signed(nil, func(*recordJSON) {})
+			b := p.signed(nil, func(*contents) {})
 			return append(b, b...)
 		}, 1, "000002"},
 		"many hosts": {"keys/000002", func(p *place) []byte {
-			return p.signed(nil, func(k *recordJSON) { k.Hosts = make([]hostJSON, 10001) })
+			return p.signed(nil, func(k *contents) { k.Hosts = make([]Host, 10001) })
 		}, 1, "out of bounds"},
-		"many keys":     {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Recovery = make([]string, 65) }) }, 1, "out of bounds"},
-		"no content":    {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Content = nil }) }, 1, "out of bounds"},
-		"no metadata":   {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Metadata = nil }) }, 1, "out of bounds"},
+		"many keys": {"keys/000002", func(p *place) []byte {
+			return p.signed(nil, func(k *contents) { k.Recovery = slices.Repeat(k.Recovery, 65) })
+		}, 1, "out of bounds"},
+		"no content":    {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *contents) { k.Content = nil }) }, 1, "out of bounds"},
+		"no metadata":   {"keys/000002", func(p *place) []byte { return p.signed(nil, func(k *contents) { k.Metadata = nil }) }, 1, "out of bounds"},
 		"foreign name":  {"keys/readme", func(p *place) []byte { return []byte("hello") }, 1, ""},
-		"short number":  {"keys/2", func(p *place) []byte { return p.signed(nil, func(*recordJSON) {}) }, 1, ""},
-		"number zero":   {"keys/000000", func(p *place) []byte { return p.signed(nil, func(k *recordJSON) { k.Number = 0 }) }, 1, ""},
+		"short number":  {"keys/2", func(p *place) []byte { return p.signed(nil, func(*contents) {}) }, 1, ""},
+		"number zero":   {"keys/000000", func(p *place) []byte { return p.signed(nil, func(k *contents) { k.Number = 0 }) }, 1, ""},
 		"larger number": {"keys/99999999999999999999999", func(p *place) []byte { return []byte("x") }, 1, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,16 +134,16 @@ func TestLoadFails(t *testing.T) {
 		"another root":    {nil, func(*place) func(string) (Pin, error) { return pinned(own) }, crypto.ErrIntegrity, "root key is"},
 		"older than seen": {nil, func(p *place) func(string) (Pin, error) { return pinned(Pin{p.keys.Pin().Root, 2}) }, ErrRollback, "number 2 was seen before"},
 		"older than seen, beside a forged one": {func(p *place) {
-			p.put("keys/000005", p.signed(thiefKey(), func(k *recordJSON) { k.Number = 5 }))
+			p.put("keys/000005", p.signed(thiefKey(), func(k *contents) { k.Number = 5 }))
 		}, func(p *place) func(string) (Pin, error) { return pinned(Pin{p.keys.Pin().Root, 2}) }, ErrRollback, "number 2 was seen before"},
 		"newer version": {func(p *place) {
-			p.put("keys/000002", p.signed(nil, func(k *recordJSON) { k.Version = 1 }))
+			p.put("keys/000002", p.signed(nil, func(k *contents) { k.Version = 1 }))
 		}, nil, versioned.ErrNewer, "version 1"},
 		"unknown feature": {func(p *place) {
-			p.put("keys/000002", p.signed(nil, func(k *recordJSON) { k.Features = []string{"teleport"} }))
+			p.put("keys/000002", p.signed(nil, func(k *contents) { k.Features = []string{"teleport"} }))
 		}, nil, versioned.ErrNewer, "teleport"},
 		"only a forged one": {func(p *place) {
-			p.put("keys/000001", p.signed(thiefKey(), func(k *recordJSON) { k.Number = 1 }))
+			p.put("keys/000001", p.signed(thiefKey(), func(k *contents) { k.Number = 1 }))
 		}, nil, crypto.ErrIntegrity, "keys/000001"},
 		"pin cannot be read": {nil, func(*place) func(string) (Pin, error) {
 			return func(string) (Pin, error) { return Pin{}, errFault }
@@ -201,8 +206,8 @@ func TestReadHostileCounts(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	p := newPlace(f)
 	f.Add(p.get("keys/000001"))
-	f.Add(p.signed(nil, func(k *recordJSON) { k.Version = 1 }))
-	f.Add(p.signed(nil, func(k *recordJSON) { k.Features = []string{"x"} }))
+	f.Add(p.signed(nil, func(k *contents) { k.Version = 1 }))
+	f.Add(p.signed(nil, func(k *contents) { k.Features = []string{"x"} }))
 	f.Add(signText(p, `{"version":0,"number":2,"repository":"../..","root":"x"}`))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, object []byte) {
@@ -240,9 +245,12 @@ func FuzzRecord(f *testing.F) {
 			return
 		}
 		// Errors are welcome, panics are not.
-		_, _ = k.Recovery()
+		_ = k.Recovery()
 		_, _ = k.HostName(hostKey().Fingerprint())
-		_, _ = k.Signers()
+		_ = k.Signers("archive")
+		_ = k.MayWrite(hostKey().Fingerprint(), "forget", noon)
+		_ = k.Follows(thiefKey().Fingerprint())
+		_ = k.Grace(noon)
 		_, _ = k.ContentKey()
 		_, _ = k.MetadataKey()
 	})

@@ -42,14 +42,14 @@ func (k *Keyring) Kit(ctx context.Context, s store.Store, url string, secret []b
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
-	recovery, err := k.Recovery()
+	root, err := k.Root().ArmorPublic()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("write recovery kit: %w", err)
 	}
 	return &Kit{
-		URL: url, Repository: k.ID(), Root: k.root.Fingerprint(), Recovery: recovery,
+		URL: url, Repository: k.ID(), Root: k.Root().Fingerprint(), Recovery: k.Recovery(),
 		Secret: strings.TrimSpace(string(secret)), Protected: protected,
-		RootKey: strings.TrimSpace(k.record.Root), Config64: wrap64(config), Keys64: wrap64(k.object), KeysName: Name(k.record.Number),
+		RootKey: strings.TrimSpace(string(root)), Config64: wrap64(config), Keys64: wrap64(k.object), KeysName: Name(k.contents.Number),
 	}, nil
 }
 

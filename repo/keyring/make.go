@@ -30,23 +30,35 @@ func New(o Owners, random io.Reader, now time.Time) (k *Keyring, root, metadata 
 	if _, err := io.ReadFull(random, id); err != nil {
 		return nil, nil, nil, fmt.Errorf("choose repository id: %w", err)
 	}
-	repository := hex.EncodeToString(id)
-	var secrets [3]*crypto.Key
-	for i, name := range []string{"root", "content", "metadata"} {
-		if secrets[i], err = crypto.Generate(fmt.Sprintf("nightjar %s %s", name, repository[:8]), now, random); err != nil {
-			return nil, nil, nil, fmt.Errorf("make %s key: %w", name, err)
-		}
-	}
-	r := recordJSON{Version: versioned.Version, Number: 1, Repository: repository, Features: []string{}, Grace: int64(graceAtFirst / time.Second)}
-	if err := r.fill(o, secrets[0], secrets[1], secrets[2], random, now); err != nil {
+	d := &Draft{now: now, random: random} // at no time: what is there from the beginning counts from ever
+	d.contents = contents{Version: versioned.Version, Repository: hex.EncodeToString(id), Features: []string{}, Grace: int64(graceAtFirst / time.Second)}
+	if root, err = d.generate("root"); err != nil {
 		return nil, nil, nil, err
 	}
-	object, err := r.sign(secrets[0], now)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("sign keys: %w", err)
+	d.contents.Root = certificate{root.Public()}
+	if err := d.RotateContent(); err != nil {
+		return nil, nil, nil, err
 	}
-	k, err = Read(object, func(string) (Pin, error) { return Pin{Root: secrets[0].Fingerprint()}, nil })
-	return k, secrets[0], secrets[2], err
+	if err := d.RotateMetadata(); err != nil {
+		return nil, nil, nil, err
+	}
+	for _, key := range o.Recovery {
+		if err := d.AddRecovery(key); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if err := d.AddHost(o.HostName, o.Host, Backup, Prune); err != nil {
+		return nil, nil, nil, err
+	}
+	if k, err = d.finish(1); err != nil {
+		return nil, nil, nil, err
+	}
+	// A host whose decryption key is on a smartcard or offline would find out at night.
+	if _, err := crypto.NewOpener(o.Host).Decrypt([]byte(k.contents.MetadataSecret)); err != nil {
+		return nil, nil, nil, fmt.Errorf("use host key %s: %w", o.Host.Fingerprint(), err)
+	}
+	metadata, err = d.secret(k.contents.Metadata[0].Certificate.Fingerprint())
+	return k, root, metadata, err
 }
 
 func (o Owners) check(now time.Time) error {
@@ -59,64 +71,11 @@ func (o Owners) check(now time.Time) error {
 	if err := o.Host.CanSign(now); err != nil {
 		return fmt.Errorf("use host key: %w", err)
 	}
-	if err := o.Host.CanEncrypt(now); err != nil {
-		return fmt.Errorf("use host key: %w", err)
-	}
 	if !o.Host.HasSecret() || o.Host.Locked() {
 		return fmt.Errorf("use host key %s: its secret half is missing or locked: %w", o.Host.Fingerprint(), crypto.ErrNoKey)
 	}
 	if err := o.Host.Signs(now); err != nil {
 		return fmt.Errorf("use host key: %w", err)
 	}
-	for _, k := range o.Recovery {
-		if err := k.CanEncrypt(now); err != nil {
-			return fmt.Errorf("use recovery key: %w", err)
-		}
-	}
 	return nil
-}
-
-func (r *recordJSON) fill(o Owners, root, content, metadata *crypto.Key, random io.Reader, now time.Time) error {
-	host, err := armor(o.Host)
-	if err != nil {
-		return err
-	}
-	r.Hosts = []hostJSON{{Name: o.HostName, Roles: []Role{Backup, Prune}, Certificates: []certificateJSON{{Certificate: host}}}}
-	if r.Root, err = armor(root); err != nil {
-		return err
-	}
-	r.Content, r.Metadata = make([]sealJSON, 1), make([]sealJSON, 1)
-	if r.Content[0].Certificate, err = armor(content); err != nil {
-		return err
-	}
-	if r.Metadata[0].Certificate, err = armor(metadata); err != nil {
-		return err
-	}
-	for _, key := range o.Recovery {
-		recovery, err := armor(key)
-		if err != nil {
-			return err
-		}
-		r.Recovery = append(r.Recovery, recovery)
-	}
-	if r.Secrets, err = sealSecrets(o.Recovery, random, now, root, content, metadata); err != nil {
-		return err
-	}
-	if r.MetadataSecret, err = sealSecrets(append([]*crypto.Key{o.Host}, o.Recovery...), random, now, metadata); err != nil {
-		return err
-	}
-	// A host whose decryption key is on a smartcard or offline would find out at night.
-	if _, err := crypto.NewOpener(o.Host).Decrypt([]byte(r.MetadataSecret)); err != nil {
-		return fmt.Errorf("use host key %s: %w", o.Host.Fingerprint(), err)
-	}
-	return nil
-}
-
-// armor returns a key's certificate as it stands in a record.
-func armor(key *crypto.Key) (string, error) {
-	b, err := key.Public().ArmorPublic()
-	if err != nil {
-		return "", fmt.Errorf("export certificate %s: %w", key.Fingerprint(), err)
-	}
-	return string(b), nil
 }

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,16 +15,13 @@ const (
 	objectMax   = 16 << 20
 	hostsMax    = 10_000
 	recoveryMax = 64
+	formerMax   = 64
+	gracesMax   = 64
+	graceMax    = 10 * 365 * 24 * time.Hour
 	prefix      = "keys/"
 	nameWidth   = 6
-)
 
-// A Role is what a host may do.
-type Role string
-
-const (
-	Backup Role = "backup" // write packs, indexes and archives
-	Prune  Role = "prune"  // write records of maintenance
+	successorKind = "successor" // what a former root signs
 )
 
 // Name returns the name of the keys object of that number.
@@ -35,45 +33,110 @@ func Number(name string) (number int, ok bool) {
 	return n, err == nil && n > 0 && Name(n) == name
 }
 
-type recordJSON struct {
-	Version        int        `json:"version"`
-	Number         int        `json:"number"`
-	Repository     string     `json:"repository"`
-	Features       []string   `json:"features"`
-	Root           string     `json:"root"`
-	Content        []sealJSON `json:"content"`
-	Metadata       []sealJSON `json:"metadata"`
-	Recovery       []string   `json:"recovery"`
-	Hosts          []hostJSON `json:"hosts"`
-	Grace          int64      `json:"grace"`
-	Secrets        string     `json:"secrets"`
-	MetadataSecret string     `json:"metadata_secret"`
+// contents is what a keys object says, as it is encoded.
+type contents struct {
+	Version        int            `json:"version"`
+	Number         int            `json:"number"`
+	Repository     string         `json:"repository"`
+	Features       []string       `json:"features"`
+	Root           certificate    `json:"root"`
+	Former         []formerRoot   `json:"former_roots,omitempty"`
+	Config         string         `json:"config,omitempty"`
+	Content        []sealKey      `json:"content"`
+	Metadata       []sealKey      `json:"metadata"`
+	Recovery       []certificate  `json:"recovery"`
+	Hosts          []Host         `json:"hosts"`
+	Grace          int64          `json:"grace"`
+	Graces         []earlierGrace `json:"earlier_graces,omitempty"`
+	Secrets        string         `json:"secrets"`
+	MetadataSecret string         `json:"metadata_secret"`
 }
 
-type sealJSON struct {
-	Certificate string     `json:"certificate"`
-	Retired     *time.Time `json:"retired,omitempty"`
+// A certificate is a key's public half, armored.
+type certificate struct{ *crypto.Key }
+
+func (c certificate) MarshalText() ([]byte, error) {
+	if c.Key == nil {
+		return nil, errors.New("no certificate")
+	}
+	return c.Public().ArmorPublic()
 }
 
-type hostJSON struct {
-	Name         string            `json:"name"`
-	Roles        []Role            `json:"roles"`
-	Certificates []certificateJSON `json:"certificates"`
+func (c *certificate) UnmarshalText(b []byte) (err error) {
+	c.Key, err = crypto.ReadKey(b)
+	return err
 }
 
-type certificateJSON struct {
-	Certificate string     `json:"certificate"`
-	From        *time.Time `json:"from,omitempty"`
-	Until       *time.Time `json:"until,omitempty"`
-	Compromised bool       `json:"compromised,omitempty"`
+// A Span is a piece of time, both ends inclusive. Zero ends are open.
+type Span struct {
+	From  time.Time `json:"from,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Holds reports whether a time lies in the span.
+func (s Span) Holds(at time.Time) bool {
+	return !at.Before(s.From) && (s.Until.IsZero() || !at.After(s.Until))
+}
+
+// both is the piece that two spans share; ok is false if there is none.
+func (s Span) both(o Span) (_ Span, ok bool) {
+	if s.From.Before(o.From) {
+		s.From = o.From
+	}
+	if s.Until.IsZero() || !o.Until.IsZero() && o.Until.Before(s.Until) {
+		s.Until = o.Until
+	}
+	return s, s.Until.IsZero() || !s.Until.Before(s.From)
+}
+
+// A Host is a machine that writes, or did.
+type Host struct {
+	Name         string        `json:"name"`
+	Roles        []Grant       `json:"roles"`
+	Certificates []Certificate `json:"certificates"`
+}
+
+// A Grant says when a host has a role.
+type Grant struct {
+	Role Role `json:"role"`
+	Span
+}
+
+// A Certificate is one of a host's keys, and when it counts.
+type Certificate struct {
+	Key certificate `json:"certificate"`
+	Span
+	Compromised bool `json:"compromised,omitempty"` // what it signed counts no more, whenever that was
+}
+
+// A sealKey is one to which objects are sealed, or were until it was retired.
+type sealKey struct {
+	Certificate certificate `json:"certificate"`
+	Retired     time.Time   `json:"retired,omitzero"`
+}
+
+// A formerRoot signed until it named its successor.
+type formerRoot struct {
+	Certificate certificate `json:"certificate"`
+	Until       time.Time   `json:"until"`
+	Successor   []byte      `json:"successor"` // a signed message with the successor's fingerprint
+}
+
+// An earlierGrace was longer, and counts until it has passed.
+type earlierGrace struct {
+	Grace int64     `json:"grace"`
+	Until time.Time `json:"until"`
 }
 
 // sign makes the object.
-func (r *recordJSON) sign(root *crypto.Key, now time.Time) ([]byte, error) {
-	content, err := json.MarshalIndent(r, "", " ")
+func (c *contents) sign(root *crypto.Key, now time.Time) ([]byte, error) {
+	text, err := json.MarshalIndent(c, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("encode keys: %w", err)
 	}
-	b := crypto.Binding{Repository: r.Repository, Kind: Name(r.Number), Version: r.Version}
-	return crypto.Sign(root, append(content, '\n'), b, now)
+	return crypto.Sign(root, append(text, '\n'), c.binding(Name(c.Number)), now)
+}
+
+func (c *contents) binding(kind string) crypto.Binding {
+	return crypto.Binding{Repository: c.Repository, Kind: kind, Version: c.Version}
 }

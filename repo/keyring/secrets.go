@@ -25,12 +25,12 @@ func (h heldKeys) Decrypt(_ context.Context, armored []byte) ([]byte, error) {
 
 // OpenMetadata returns the metadata keys, the newest and the retired ones. host holds a host key or a recovery key.
 func (k *Keyring) OpenMetadata(ctx context.Context, host Decrypter) ([]*crypto.Key, error) {
-	return open(ctx, "metadata key", k.record.MetadataSecret, host)
+	return open(ctx, "metadata key", k.contents.MetadataSecret, host)
 }
 
 // OpenSecrets returns all of the repository's secret keys: root, content and metadata. recovery holds a recovery key, and is asked once: it may be a smartcard.
 func (k *Keyring) OpenSecrets(ctx context.Context, recovery Decrypter) ([]*crypto.Key, error) {
-	return open(ctx, "content key", k.record.Secrets, recovery)
+	return open(ctx, "content key", k.contents.Secrets, recovery)
 }
 
 func open(ctx context.Context, what, sealed string, with Decrypter) ([]*crypto.Key, error) {

@@ -80,8 +80,8 @@ func (s State) Remember(repository, url string, p Pin) error {
 	}
 	record := pinRecord{Pin: p, URL: url}
 	if old, err := s.readPin(repository); err == nil {
-		if old.Root == p.Root { // another process may have seen more meanwhile
-			record.Number = max(record.Number, old.Number)
+		if old.Number > p.Number { // another process has seen more meanwhile
+			record.Pin = old.Pin
 		}
 		if old == record {
 			return nil

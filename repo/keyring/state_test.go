@@ -49,9 +49,11 @@ func TestStatePins(t *testing.T) {
 
 	remember(repoA, "url", Pin{rootA.Root, 2}) // by a process that began earlier
 	wantPin(t, s, repoA, "url", rootA)
-	remember(repoA, "url", Pin{rootB.Root, 1}) // the user said so
-	wantPin(t, s, repoA, "url", Pin{rootB.Root, 1})
-	remember(repoA, "new url", rootA)
+	remember(repoA, "url", Pin{rootB.Root, 2}) // likewise, before the root was handed over
+	wantPin(t, s, repoA, "url", rootA)
+	remember(repoA, "url", Pin{rootB.Root, 4})
+	wantPin(t, s, repoA, "url", Pin{rootB.Root, 4})
+	remember(repoA, "new url", Pin{rootB.Root, 4})
 	wantPin(t, s, strings.Repeat("c", 32), "url", Pin{}) // it moved away
 }
 

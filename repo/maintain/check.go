@@ -185,6 +185,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	c.sum.Packs += len(stored)
 	total := len(stored)
 	seen := map[index.ObjectID]struct{}{}
+	replaced := c.r.ReplacedIndexes() // which may name what is gone
 	err := c.r.IndexObjects(ctx, func(info store.Info, o *index.Object, err error) error {
 		if pass == 0 {
 			c.sum.Indexes++
@@ -192,7 +193,8 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 				c.found(Finding{What: Damaged, Object: info.Name, Err: err})
 			}
 		}
-		if err != nil {
+		var id index.ObjectID
+		if err != nil || decodeID(&id, info.Name) == nil && replaced[id] {
 			return nil
 		}
 		g, gctx := errgroup.WithContext(ctx)

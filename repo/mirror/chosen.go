@@ -154,13 +154,14 @@ func (m *Mirror) maySign(ctx context.Context, home *repo.Repository, need idSet)
 
 // eachPack calls f for each pack in home's index objects of signers that home's own signer believes.
 func (m *Mirror) eachPack(ctx context.Context, home *repo.Repository, f func(p *index.Pack) error) error {
-	root, me := m.keys.Root().Fingerprint(), home.Signer()
+	me := home.Signer()
+	root := m.keys.Follows(me)
 	return home.Records(ctx, "index", func(x repo.Record) error {
 		if errors.Is(x.Err, store.ErrUnavailable) {
 			return x.Err
 		}
 		object, err := index.ParseObject(x.Content)
-		if x.Err != nil || err != nil || me != root && x.Signer != root && x.Signer != me {
+		if x.Err != nil || err != nil || !root && x.Signer != me && !m.keys.Follows(x.Signer) {
 			return nil // what it names is named elsewhere, or missed
 		}
 		for _, run := range object.Runs {

@@ -86,7 +86,7 @@ func TestForeign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.enroll(other)
+	s.enroll("other", other)
 	r = s.in(s.home, false)
 	if err := r.SetHost(other); err != nil {
 		t.Fatal(err)

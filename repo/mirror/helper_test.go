@@ -3,7 +3,7 @@ package mirror_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -230,7 +230,7 @@ func (s *site) prune(to store.Carrier) (mirror.Summary, []string) {
 }
 
 // write stores a record of maintenance at home.
-func (s *site) write(kind record.Kind, v any) {
+func (s *site) write(kind string, v any) {
 	s.t.Helper()
 	content, err := record.Encode(v)
 	if err == nil {
@@ -312,38 +312,25 @@ func flipped(t *testing.T, s store.Store, name string) []byte {
 	return b
 }
 
-// enroll adds a host that makes backups to the keys.
-func (s *site) enroll(key *crypto.Key) {
+// enroll adds a host that makes backups.
+func (s *site) enroll(name string, key *crypto.Key) {
 	s.t.Helper()
-	must := func(err error) {
-		s.t.Helper()
-		if err != nil {
-			s.t.Fatal(err)
-		}
+	s.rekey(func(d *keyring.Draft) error { return d.AddHost(name, key, keyring.Backup) })
+}
+
+func (s *site) rekey(edit func(*keyring.Draft) error) {
+	s.t.Helper()
+	next, _, err := keyring.Editor{
+		Store: s.home, Now: s.clock.now, Random: cryptorand.Reader,
+		Load: func(context.Context) (*keyring.Keyring, error) { return s.keys, nil },
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, keyring.Held(s.key))
+		},
+	}.Change(s.t.Context(), edit)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	_, object := s.keys.Object()
-	claim, err := crypto.PeekUnverified(object)
-	must(err)
-	var contents map[string]any
-	must(json.Unmarshal(claim, &contents))
-	certificate, err := key.ArmorPublic()
-	must(err)
-	hosts, _ := contents["hosts"].([]any)
-	contents["number"] = 2
-	contents["hosts"] = append(hosts, map[string]any{
-		"name": "other", "roles": []string{"backup"}, "certificates": []any{map[string]any{"certificate": string(certificate)}},
-	})
-	claim, err = json.Marshal(contents)
-	must(err)
-	secrets, err := s.keys.OpenSecrets(s.t.Context(), keyring.Held(s.key))
-	must(err)
-	root := secrets[slices.IndexFunc(secrets, func(k *crypto.Key) bool { return k.Fingerprint() == s.keys.Pin().Root })]
-	object, err = crypto.Sign(root, claim, crypto.Binding{Repository: s.keys.ID(), Kind: keyring.Name(2)}, s.clock.now())
-	must(err)
-	_, err = s.home.Put(s.t.Context(), keyring.Name(2), object)
-	must(err)
-	s.keys, err = keyring.Read(object, func(string) (keyring.Pin, error) { return s.keys.Pin(), nil })
-	must(err)
+	s.keys = next
 }
 
 // object returns an index object at home.

@@ -146,7 +146,7 @@ func (m *Mirror) All(ctx context.Context) error {
 			}
 		}
 		// What replaces an index object is there for a grace period before that goes. So both are listed, or this took too long.
-		again = !m.o.DryRun && m.o.Now().Sub(start) > m.keys.Grace()/2
+		again = !m.o.DryRun && m.o.Now().Sub(start) > m.keys.Grace(start)/2
 	}
 	for _, kind := range []string{"verified", "forget", "lost"} {
 		if err := m.kind(ctx, kind, nil); err != nil {
@@ -208,8 +208,7 @@ func (m *Mirror) begin(ctx context.Context) error {
 	for _, info := range keys {
 		object, err := store.ReadAll(ctx, m.from, info.Name, store.MaxObject)
 		if err == nil {
-			// Whoever can write at home can put something there that the root has not signed.
-			_, err = keyring.Read(object, func(string) (keyring.Pin, error) { return keyring.Pin{Root: m.keys.Pin().Root}, nil })
+			err = m.believes(object)
 		}
 		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
@@ -229,6 +228,15 @@ func (m *Mirror) begin(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// believes refuses keys that neither the root has signed nor one before it: whoever can write at home can put something else there.
+func (m *Mirror) believes(object []byte) error {
+	k, err := keyring.Read(object, func(string) (keyring.Pin, error) { return keyring.Pin{}, nil })
+	if err == nil && (k.ID() != m.keys.ID() || !m.keys.Follows(k.Root().Fingerprint())) {
+		err = fmt.Errorf("root key %s is not that of this repository: %w", k.Root().Fingerprint(), crypto.ErrIntegrity)
+	}
+	return err
 }
 
 // putAs copies an object that is not named by its hash, if it is not there.

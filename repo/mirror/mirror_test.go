@@ -9,6 +9,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/keyring"
 	"nightjar/repo/mirror"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
@@ -90,7 +91,7 @@ func TestBesideOthers(t *testing.T) {
 		"backup": func(s *site, _ *repo.Archive, _ []string) { s.night(map[string][]byte{"c": s.random(2000)}) },
 		"prune": func(s *site, old *repo.Archive, packs []string) {
 			put(s.t, s.home, "archive/"+old.ID, nil)
-			s.clock.pass(s.keys.Grace() + time.Hour)
+			s.clock.pass(s.keys.Grace(s.clock.now()) + time.Hour)
 			dropped := &record.Dropped{}
 			for _, name := range packs {
 				dropped.Packs = append(dropped.Packs, objectID(s.t, name))
@@ -224,9 +225,26 @@ func TestBegin(t *testing.T) {
 	}
 }
 
+// TestFormerRoot copies keys that a root has signed before it handed over.
+func TestFormerRoot(t *testing.T) {
+	s := newSite(t)
+	night := s.night(map[string][]byte{"a": s.random(100)})
+	config, err := store.ReadAll(t.Context(), s.home, "config", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rekey(func(d *keyring.Draft) error { return d.HandOver(config) })
+	to := store.NewMemory(s.clock.now)
+	s.all(to)
+	if keys := names(t, to, nil, "keys/"); len(keys) != 2 {
+		t.Errorf("copied %q", keys)
+	}
+	s.wantArchives(to, night)
+}
+
 func TestPrune(t *testing.T) {
 	s := newSite(t)
-	grace := s.keys.Grace()
+	grace := s.keys.Grace(s.clock.now())
 	old := s.night(map[string][]byte{"a": s.random(2000)})
 	packs := append(names(t, s.home, nil, "content/"), names(t, s.home, nil, "metadata/")...)
 	kept := s.night(map[string][]byte{"b": s.random(2000)})
@@ -281,7 +299,7 @@ func TestPruneIndexes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.enroll(other)
+	s.enroll("other", other)
 	s.all(to)
 	first := names(t, s.home, nil, "index/")[0]
 	object, err := s.object(first)
@@ -299,7 +317,7 @@ func TestPruneIndexes(t *testing.T) {
 		s.wantArchives(to, night)
 	}
 	put(t, s.home, first, nil)
-	s.clock.pass(2 * s.keys.Grace())
+	s.clock.pass(2 * s.keys.Grace(s.clock.now()))
 	want("deleted", false)
 	foreign := s.in(s.home, false)
 	if err := foreign.SetHost(other); err != nil {
@@ -309,7 +327,7 @@ func TestPruneIndexes(t *testing.T) {
 	if _, err := foreign.AddIndex(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
-	s.clock.pass(2 * s.keys.Grace())
+	s.clock.pass(2 * s.keys.Grace(s.clock.now()))
 	want("replaced by another host", false)
 
 	// By its own signer, by way of an object that is gone itself.
@@ -324,7 +342,7 @@ func TestPruneIndexes(t *testing.T) {
 	}
 	want("replaced just now", false)
 	put(t, s.home, second.Name, nil)
-	s.clock.pass(2 * s.keys.Grace())
+	s.clock.pass(2 * s.keys.Grace(s.clock.now()))
 	want("replaced", true)
 	if left := names(t, to, s.home, "index/"); len(left) > 0 {
 		t.Errorf("left in the copy: %q", left)

@@ -35,7 +35,7 @@ func (m *Mirror) Prune(ctx context.Context, home *repo.Repository) error {
 	if err != nil {
 		return fmt.Errorf("open the copy: %w", err)
 	}
-	p := pruner{Mirror: m, copy: place, old: func(t time.Time) bool { return now.Sub(t) > m.keys.Grace() }}
+	p := pruner{Mirror: m, copy: place, old: func(t time.Time) bool { return now.Sub(t) > m.keys.Grace(now) }}
 	kept, err := p.archives(ctx)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (m *Mirror) Prune(ctx context.Context, home *repo.Repository) error {
 	if err := p.indexes(ctx); err != nil || kept > 0 {
 		return err
 	}
-	if err := m.kind(ctx, string(record.DroppedKind), nil); err != nil {
+	if err := m.kind(ctx, record.DroppedKind, nil); err != nil {
 		return err
 	}
 	return p.packs(ctx)
@@ -128,13 +128,12 @@ func (p *pruner) indexes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	root := p.keys.Root().Fingerprint()
 	for len(standing) > 0 {
 		by := claims[standing[0]]
 		standing = standing[1:]
 		for _, id := range by.replaces {
 			info, ok := gone[id]
-			if !ok || by.signer != root && by.signer != claims[id].signer {
+			if !ok || !p.keys.Follows(by.signer) && by.signer != claims[id].signer {
 				continue
 			}
 			delete(gone, id)
@@ -185,8 +184,8 @@ func (p *pruner) packs(ctx context.Context) error {
 }
 
 // records calls f for each record of a kind in the copy. One that cannot be read says nothing.
-func records[T any](ctx context.Context, p *pruner, kind record.Kind, f func(x repo.Record, r *T)) error {
-	return p.copy.Records(ctx, string(kind), func(x repo.Record) error {
+func records[T any](ctx context.Context, p *pruner, kind string, f func(x repo.Record, r *T)) error {
+	return p.copy.Records(ctx, kind, func(x repo.Record) error {
 		r := new(T)
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, r)

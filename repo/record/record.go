@@ -20,16 +20,13 @@ import (
 // MaxSize is how many bytes a record may have. Lists that would be longer are split.
 const MaxSize = 16 << 20
 
-// A Kind is the folder in which records of a type lie.
-type Kind string
-
-// The kinds.
+// The kinds of records: the folders in which they lie.
 const (
-	ForgetKind    Kind = "forget"
-	CondemnedKind Kind = "condemned"
-	DroppedKind   Kind = "dropped"
-	VerifiedKind  Kind = "verified"
-	LostKind      Kind = "lost"
+	ForgetKind    = "forget"
+	CondemnedKind = "condemned"
+	DroppedKind   = "dropped"
+	VerifiedKind  = "verified"
+	LostKind      = "lost"
 )
 
 // Forget says that retention gave archives up. They go when the record's store time is a grace period ago.

@@ -140,10 +140,7 @@ func (set *Settings) unlock(ctx context.Context, k *crypto.Key, r role) error {
 
 // recoveryKey returns what opens the repository's secrets: what --key names, or else a secret in the --kit; nil if neither is given.
 func (set *Settings) recoveryKey(ctx context.Context, keys *keyring.Keyring) (keyring.Decrypter, error) {
-	known, err := keys.Recovery()
-	if err != nil {
-		return nil, err
-	}
+	known := keys.Recovery()
 	name := set.Key
 	if name == "" && set.Kit != "" {
 		content, err := readSmallFile(set.Kit)

@@ -24,6 +24,7 @@ const (
 	ReadContent                // a recovery key
 	ReadMost                   // the host key or a recovery key, which is made use of if it is there
 	Write                      // the host key
+	Maintain                   // the host key, or a recovery key that is named and stands for the root
 )
 
 // A Session is an open repository.
@@ -57,18 +58,15 @@ func (s *Session) Folders() []string {
 	return []string{s.Cache}
 }
 
-// Previous returns the newest archive of a job that this host signed itself, nil if there is none.
-func (s *Session) Previous(ctx context.Context, host string, job repo.Text) (*repo.Archive, error) {
+// Previous returns this host's newest archive of a job, nil if there is none.
+func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, error) {
 	all, err := s.Archives(ctx, func(name string, err error) { s.warn(fmt.Errorf("pass over %s: %w", name, err)) })
 	if err != nil {
 		return nil, err
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		p := &all[i]
-		if p.Host != host || p.Job != job || p.Late() {
-			continue
-		}
-		if name, err := s.Keys().HostName(crypto.Fingerprint(p.Signer)); err == nil && name == s.Host {
+		if p.Host == s.Host && p.Job == job && !p.Late() {
 			return p, nil
 		}
 	}
@@ -132,7 +130,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	}
 	openWith, opener := repo.Open, recovery
 	switch {
-	case need == ReadContent, need == ReadMost && opener != nil:
+	case need == ReadContent, (need == ReadMost || need == Maintain) && opener != nil:
 		openWith = repo.OpenContent
 	case opener == nil || need == Write:
 		opener = keyring.Held(host)
@@ -159,7 +157,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
 	s := &Session{Repository: r, Place: place, Store: stored, Keyring: keys, Cache: cache, warn: set.Warn}
-	if need == Write {
+	if need == Write || need == Maintain && host != nil {
 		if err = r.SetHost(host); err == nil {
 			s.Host, err = keys.HostName(host.Fingerprint())
 		}
@@ -179,10 +177,7 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 			return nil, recovery, err
 		}
 	}
-	known, err := keys.Recovery()
-	if err != nil {
-		return nil, nil, err
-	}
+	known := keys.Recovery()
 	host, err = state.HostKey(keys.ID())
 	if errors.Is(err, crypto.ErrNoKey) {
 		err = Hinted{fmt.Errorf("this machine has no key of repository %s: %w", keys.ID(), err), needsRecovery(known)}

@@ -44,12 +44,8 @@ func (s *ObjectSums) add(bytes int64) {
 
 // Gather counts what is in a repository, whose archives these are.
 func Gather(ctx context.Context, r *repo.Repository, place string, archives []repo.Archive) (*Statistics, error) {
-	recovery, err := r.Keys().Recovery()
-	if err != nil {
-		return nil, err
-	}
 	sums := &Statistics{
-		Repository: r.ID(), Place: quote.Text(place), Root: r.Keys().Pin().Root, Recovery: recovery,
+		Repository: r.ID(), Place: quote.Text(place), Root: r.Keys().Pin().Root, Recovery: r.Keys().Recovery(),
 		Hosts: map[string]int{}, Archives: len(archives), Objects: map[string]ObjectSums{},
 	}
 	type job struct {
@@ -72,7 +68,7 @@ func Gather(ctx context.Context, r *repo.Repository, place string, archives []re
 		return nil, err
 	}
 	sums.Chunks = r.Chunks()
-	err = r.Store().List(ctx, "", func(i store.Info) error {
+	err := r.Store().List(ctx, "", func(i store.Info) error {
 		kind, _, _ := strings.Cut(i.Name, "/")
 		of := sums.Objects[kind]
 		of.add(i.Size)

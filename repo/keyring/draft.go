@@ -1,0 +1,363 @@
+package keyring
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"nightjar/crypto"
+	"nightjar/internal/versioned"
+)
+
+// handOver is how long a host's key still counts after another took its place: a run that began with it comes to its end.
+const handOver = 24 * time.Hour
+
+// ErrUnchanged says that things are already as a Draft was to make them.
+var ErrUnchanged = errors.New("nothing is to be changed")
+
+// A Draft is the next keyring in the making. After an error of one of its methods it is not to be used.
+type Draft struct {
+	contents contents
+	secrets  []*crypto.Key // root, content and metadata keys, those of the past too
+	at       time.Time     // the store's: when what changes begins and ends to count
+	now      time.Time     // this machine's: keys that are given must be good by then
+	random   io.Reader
+	unsealed []crypto.Fingerprint // keys that are listed, and that nothing can be sealed to
+}
+
+// draft begins with what the keyring says. secrets are what OpenSecrets returns.
+func (k *Keyring) draft(secrets []*crypto.Key, at, now time.Time, random io.Reader) (*Draft, error) {
+	d := &Draft{secrets: slices.Clone(secrets), at: at, now: now, random: random}
+	text, err := crypto.PeekUnverified(k.object) // which was verified: a copy of its own
+	if err != nil {
+		return nil, err
+	}
+	if err := versioned.Parse(text, &d.contents); err != nil {
+		return nil, err
+	}
+	for _, c := range append(certificates(d.contents.Content), certificates(d.contents.Metadata)...) {
+		if _, err := d.secret(c.Fingerprint()); err != nil {
+			return nil, err
+		}
+	}
+	_, err = d.secret(d.contents.Root.Fingerprint())
+	return d, err
+}
+
+func (d *Draft) secret(f crypto.Fingerprint) (*crypto.Key, error) {
+	for _, k := range d.secrets {
+		if k.Fingerprint() == f && k.HasSecret() {
+			return k, nil
+		}
+	}
+	return nil, fmt.Errorf("key %s is not among the repository's secrets: %w", f, crypto.ErrNoKey)
+}
+
+// AddHost enrolls a host, or one that was removed again, with exactly these roles.
+func (d *Draft) AddHost(name string, key *crypto.Key, roles ...Role) error {
+	if err := d.checkHost(name, key); err != nil {
+		return err
+	}
+	h := d.host(name)
+	if h == nil {
+		if len(d.contents.Hosts) == hostsMax {
+			return fmt.Errorf("enroll host %q: %d hosts are enrolled already", name, hostsMax)
+		}
+		d.contents.Hosts = append(d.contents.Hosts, Host{Name: name})
+		h = d.host(name)
+	} else if slices.ContainsFunc(h.Certificates, Certificate.live) {
+		return fmt.Errorf("host %q is enrolled already", name)
+	}
+	h.Certificates = append(h.Certificates, Certificate{Key: certificate{key.Public()}, Span: Span{From: d.at}})
+	for _, r := range []Role{Backup, Prune} {
+		if err := d.SetRole(name, r, slices.Contains(roles, r)); err != nil && !errors.Is(err, ErrUnchanged) {
+			return err
+		}
+	}
+	return nil
+}
+
+// RotateHost gives a host another key. What the old one signs counts for another day.
+func (d *Draft) RotateHost(name string, key *crypto.Key) error {
+	if err := d.checkHost(name, key); err != nil {
+		return err
+	}
+	if err := d.endHost(name, d.at.Add(handOver)); err != nil {
+		return err
+	}
+	h := d.host(name)
+	h.Certificates = append(h.Certificates, Certificate{Key: certificate{key.Public()}, Span: Span{From: d.at}})
+	return nil
+}
+
+// RemoveHost ends a host. What it has signed counts on.
+func (d *Draft) RemoveHost(name string) error { return d.endHost(name, d.at) }
+
+func (d *Draft) checkHost(name string, key *crypto.Key) error {
+	if name == "" || len(name) > 255 || !utf8.ValidString(name) {
+		return fmt.Errorf("a host cannot have the name %q", name)
+	}
+	err := key.CanSign(d.now)
+	if err == nil {
+		err = key.CanEncrypt(d.now)
+	}
+	if err != nil {
+		return fmt.Errorf("use host key: %w", err)
+	}
+	if h, _ := d.contents.member(key.Fingerprint()); h != nil {
+		return fmt.Errorf("key %s is or was a key of host %q: a host needs one of its own", key.Fingerprint(), h.Name)
+	}
+	return nil
+}
+
+func (d *Draft) host(name string) *Host {
+	i := slices.IndexFunc(d.contents.Hosts, func(h Host) bool { return h.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &d.contents.Hosts[i]
+}
+
+func (d *Draft) endHost(name string, at time.Time) error {
+	h := d.host(name)
+	if h == nil || !slices.ContainsFunc(h.Certificates, Certificate.live) {
+		return fmt.Errorf("no host %q is enrolled", name)
+	}
+	for i := range h.Certificates {
+		if c := &h.Certificates[i]; c.live() {
+			c.Until = at
+		}
+	}
+	return nil
+}
+
+// MarkCompromised marks all keys of a host, or the one with that fingerprint: nothing that they signed counts any more, whenever that was.
+func (d *Draft) MarkCompromised(who string) error {
+	f, notFingerprint := crypto.ParseFingerprint(who)
+	found, changed := false, false
+	for i := range d.contents.Hosts {
+		h := &d.contents.Hosts[i]
+		for j := range h.Certificates {
+			c := &h.Certificates[j]
+			if h.Name == who || notFingerprint == nil && c.Key.Fingerprint() == f {
+				found, changed = true, changed || !c.Compromised
+				c.Compromised = true
+			}
+		}
+	}
+	switch {
+	case !found:
+		return fmt.Errorf("no host %q is or was enrolled", who)
+	case !changed:
+		return fmt.Errorf("%q is marked already: %w", who, ErrUnchanged)
+	}
+	return nil
+}
+
+// SetRole gives a host a role, or takes it away. What it has written counts on.
+func (d *Draft) SetRole(name string, role Role, has bool) error {
+	h := d.host(name)
+	if h == nil {
+		return fmt.Errorf("no host %q is enrolled", name)
+	}
+	had := false
+	for i := range h.Roles {
+		g := &h.Roles[i]
+		if g.Role == role && g.Until.IsZero() {
+			had = true
+			if !has {
+				g.Until = d.at
+			}
+		}
+	}
+	switch {
+	case had == has:
+		return fmt.Errorf("host %q: role %q: %w", name, role, ErrUnchanged)
+	case has:
+		h.Roles = append(h.Roles, Grant{Role: role, Span: Span{From: d.at}})
+	}
+	return nil
+}
+
+// AddRecovery adds a recovery key, or a newer certificate of one that is there.
+func (d *Draft) AddRecovery(key *crypto.Key) error {
+	if err := key.CanEncrypt(d.now); err != nil {
+		return fmt.Errorf("use recovery key: %w", err)
+	}
+	if i := d.recovery(key.Fingerprint()); i >= 0 {
+		d.contents.Recovery[i] = certificate{key.Public()}
+		return nil
+	}
+	if len(d.contents.Recovery) == recoveryMax {
+		return fmt.Errorf("add recovery key: there are %d already", recoveryMax)
+	}
+	d.contents.Recovery = append(d.contents.Recovery, certificate{key.Public()})
+	return nil
+}
+
+// RemoveRecovery takes out a recovery key, which is not the last.
+func (d *Draft) RemoveRecovery(f crypto.Fingerprint) error {
+	i := d.recovery(f)
+	if i < 0 {
+		return fmt.Errorf("%s is no recovery key of this repository", f)
+	}
+	if len(d.contents.Recovery) == 1 {
+		return errors.New("it is the last recovery key: without one, nobody could restore")
+	}
+	d.contents.Recovery = slices.Delete(d.contents.Recovery, i, i+1)
+	return nil
+}
+
+func (d *Draft) recovery(f crypto.Fingerprint) int {
+	return slices.IndexFunc(d.contents.Recovery, func(c certificate) bool { return c.Fingerprint() == f })
+}
+
+// RotateMetadata makes a new metadata key. What was sealed to the old one opens on.
+func (d *Draft) RotateMetadata() (err error) {
+	d.contents.Metadata, err = d.rotate("metadata", d.contents.Metadata)
+	return err
+}
+
+// RotateContent makes a new content key. What was sealed to the old one opens on.
+func (d *Draft) RotateContent() (err error) {
+	d.contents.Content, err = d.rotate("content", d.contents.Content)
+	return err
+}
+
+func (d *Draft) rotate(what string, keys []sealKey) ([]sealKey, error) {
+	key, err := d.generate(what)
+	if err != nil {
+		return nil, err
+	}
+	for i := range keys {
+		if keys[i].Retired.IsZero() {
+			keys[i].Retired = d.at
+		}
+	}
+	return slices.Insert(keys, 0, sealKey{Certificate: certificate{key.Public()}}), nil
+}
+
+// generate makes one of the repository's own keys.
+func (d *Draft) generate(what string) (*crypto.Key, error) {
+	key, err := crypto.Generate(fmt.Sprintf("nightjar %s %s", what, d.contents.Repository[:8]), d.now, d.random)
+	if err != nil {
+		return nil, fmt.Errorf("make %s key: %w", what, err)
+	}
+	d.secrets = append(d.secrets, key)
+	return key, nil
+}
+
+// HandOver makes a new root key, which the old one names as its successor. config is the repository's, as it is stored: the new root vouches for it.
+func (d *Draft) HandOver(config []byte) error {
+	if len(d.contents.Former) == formerMax {
+		return fmt.Errorf("hand over the root: that was done %d times already", formerMax)
+	}
+	old, err := d.secret(d.contents.Root.Fingerprint())
+	if err != nil {
+		return err
+	}
+	root, err := d.generate("root")
+	if err != nil {
+		return err
+	}
+	named, err := crypto.Sign(old, []byte(root.Fingerprint()), d.contents.binding(successorKind), d.now)
+	if err != nil {
+		return fmt.Errorf("name the next root: %w", err)
+	}
+	sum := sha256.Sum256(config)
+	d.contents.Config = hex.EncodeToString(sum[:])
+	d.contents.Former = append(d.contents.Former, formerRoot{Certificate: d.contents.Root, Until: d.at, Successor: named})
+	d.contents.Root = certificate{root.Public()}
+	return nil
+}
+
+// SetGrace sets the grace period. A shorter one counts when the longer has passed.
+func (d *Draft) SetGrace(grace time.Duration) error {
+	if grace < time.Second || grace > graceMax || grace%time.Second != 0 {
+		return fmt.Errorf("a grace of %s is out of bounds", grace)
+	}
+	old := time.Duration(d.contents.Grace) * time.Second
+	if grace == old {
+		return fmt.Errorf("the grace is %s: %w", grace, ErrUnchanged)
+	}
+	d.contents.Graces = slices.DeleteFunc(d.contents.Graces, func(e earlierGrace) bool { return d.at.After(e.Until) })
+	if grace < old {
+		if len(d.contents.Graces) == gracesMax {
+			return errors.New("the grace was shortened too often lately")
+		}
+		d.contents.Graces = append(d.contents.Graces, earlierGrace{Grace: d.contents.Grace, Until: d.at.Add(old)})
+	}
+	d.contents.Grace = int64(grace / time.Second)
+	return nil
+}
+
+// live reports whether the key is to be used, and secrets are to be sealed to it.
+func (c Certificate) live() bool { return c.Until.IsZero() && !c.Compromised }
+
+// finish seals the secrets to all that are listed, and signs.
+func (d *Draft) finish(number int) (*Keyring, error) {
+	c := &d.contents
+	c.Number = number
+	d.unsealed = nil
+	recovery := d.recipients(c.Recovery)
+	if len(recovery) == 0 {
+		return nil, fmt.Errorf("no recovery key can be used any more; the first: %w", c.Recovery[0].CanEncrypt(d.now))
+	}
+	var hosts []certificate
+	for _, h := range c.Hosts {
+		for _, x := range h.Certificates {
+			if x.live() {
+				hosts = append(hosts, x.Key)
+			}
+		}
+	}
+	own := append(append([]certificate{c.Root}, certificates(c.Content)...), certificates(c.Metadata)...)
+	var err error
+	if c.Secrets, err = d.seal(recovery, own); err != nil {
+		return nil, err
+	}
+	if c.MetadataSecret, err = d.seal(append(d.recipients(hosts), recovery...), certificates(c.Metadata)); err != nil {
+		return nil, err
+	}
+	root, err := d.secret(c.Root.Fingerprint())
+	if err != nil {
+		return nil, err
+	}
+	object, err := c.sign(root, d.now)
+	if err != nil {
+		return nil, fmt.Errorf("sign keys: %w", err)
+	}
+	if len(object) > objectMax {
+		return nil, fmt.Errorf("keys of %d bytes are too large", len(object))
+	}
+	return Read(object, func(string) (Pin, error) { return Pin{Root: root.Fingerprint()}, nil })
+}
+
+// recipients leaves out those that nothing can be sealed to, because they have expired.
+func (d *Draft) recipients(listed []certificate) (usable []*crypto.Key) {
+	for _, c := range listed {
+		if c.CanEncrypt(d.now) != nil {
+			d.unsealed = append(d.unsealed, c.Fingerprint())
+			continue
+		}
+		usable = append(usable, c.Key)
+	}
+	return usable
+}
+
+func (d *Draft) seal(recipients []*crypto.Key, own []certificate) (string, error) {
+	var secrets []*crypto.Key
+	for _, c := range own {
+		s, err := d.secret(c.Fingerprint())
+		if err != nil {
+			return "", err
+		}
+		secrets = append(secrets, s)
+	}
+	return sealSecrets(recipients, d.random, d.now, secrets...)
+}

@@ -1,0 +1,109 @@
+package keyring
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"nightjar/crypto"
+)
+
+// A Role is what a host may do.
+type Role string
+
+const (
+	Backup Role = "backup" // write packs, indexes and archives
+	Prune  Role = "prune"  // write the records of maintenance
+)
+
+// writers says who may write which kind of object.
+var writers = map[string]struct {
+	role Role // empty: no host may
+	root bool
+}{
+	"config":    {"", true},
+	"content":   {Backup, true},
+	"metadata":  {Backup, true},
+	"index":     {Backup, true},
+	"archive":   {Backup, false},
+	"forget":    {Prune, true},
+	"verified":  {Prune, true},
+	"lost":      {Prune, true},
+	"condemned": {Prune, true},
+	"dropped":   {Prune, true},
+}
+
+// Signers returns whose signatures count on an object of the kind, and from when until when: of hosts with the role for it, and of the root. With names, only those hosts'.
+func (k *Keyring) Signers(kind string, names ...string) []crypto.Signer {
+	var all []crypto.Signer
+	w := writers[kind]
+	if w.root {
+		all = append(all, crypto.Signer{Key: k.Root()})
+		for _, f := range k.contents.Former {
+			all = append(all, crypto.Signer{Key: f.Certificate.Key, NotAfter: f.Until})
+		}
+	}
+	for _, h := range k.contents.Hosts {
+		if len(names) > 0 && !slices.Contains(names, h.Name) {
+			continue
+		}
+		for _, c := range h.Certificates {
+			for _, g := range h.Roles {
+				if span, ok := c.both(g.Span); ok && !c.Compromised && g.Role == w.role {
+					all = append(all, crypto.Signer{Key: c.Key.Key, NotBefore: span.From, NotAfter: span.Until})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// MayWrite returns nil if a host's key may sign an object of the kind that is stored at that time. Else it says why not.
+func (k *Keyring) MayWrite(f crypto.Fingerprint, kind string, at time.Time) error {
+	h, c, err := k.member(f)
+	switch role := writers[kind].role; {
+	case err != nil:
+		return err
+	case !c.Holds(at):
+		return fmt.Errorf("host key %s is not in force now, so nobody would accept what it signs: %w", f, crypto.ErrNoKey)
+	case !slices.ContainsFunc(h.Roles, func(g Grant) bool { return g.Role == role && g.Holds(at) }):
+		return fmt.Errorf("host %q does not have the role %q: %w", h.Name, role, crypto.ErrNoKey)
+	}
+	return nil
+}
+
+// RootMayWrite reports whether the root may sign an object of the kind.
+func RootMayWrite(kind string) bool { return writers[kind].root }
+
+// HostName returns the name under which the owner of a key that is not marked compromised is or was enrolled.
+func (k *Keyring) HostName(f crypto.Fingerprint) (string, error) {
+	h, _, err := k.member(f)
+	if err != nil {
+		return "", err
+	}
+	return h.Name, nil
+}
+
+func (k *Keyring) member(f crypto.Fingerprint) (*Host, *Certificate, error) {
+	h, c := k.contents.member(f)
+	switch {
+	case h == nil:
+		return nil, nil, fmt.Errorf("key %s: %w", f, ErrNotEnrolled)
+	case c.Compromised:
+		return nil, nil, fmt.Errorf("host key %s is marked compromised: %w", f, crypto.ErrNoKey)
+	}
+	return h, c, nil
+}
+
+// member returns whose key it is or was; nil: nobody's.
+func (c *contents) member(f crypto.Fingerprint) (*Host, *Certificate) {
+	for i := range c.Hosts {
+		h := &c.Hosts[i]
+		for j := range h.Certificates {
+			if c := &h.Certificates[j]; c.Key.Fingerprint() == f {
+				return h, c
+			}
+		}
+	}
+	return nil, nil
+}

@@ -132,6 +132,15 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 	return r, nil
 }
 
+// ClaimCopy returns what says of a place that it is a copy of the repository. It needs UnlockContent, as the root signs that.
+func (r *Repository) ClaimCopy(place string) ([]byte, error) {
+	root := r.root()
+	if root == nil {
+		return nil, errors.New("claim that a place is a copy: it takes a recovery key")
+	}
+	return r.keys.ClaimCopy(place, root, r.options.Now())
+}
+
 // In returns the same repository as it is in another store, with the same keys and without a cache.
 func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error) {
 	o := r.options

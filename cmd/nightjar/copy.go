@@ -16,6 +16,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/mirror"
+	"nightjar/repo/store"
 )
 
 type copyFlags struct {
@@ -32,7 +33,7 @@ func (a *app) copyCommand() *cobra.Command {
 		Use:   "copy --to URL",
 		Short: "Copy the repository to another region, account, bucket or directory",
 		Long: `Copy what the place at URL does not have yet: a run that was cut off goes on where it stopped. Between buckets of one server or of Amazon, the server copies, if
-the credentials for the copy may read the repository; otherwise what is copied passes through this machine. No key is needed. All that is copied is compared with its
+the credentials for the copy may read the repository; otherwise what is copied passes through this machine. No key is needed, but to begin a copy in a bucket: a recovery key signs that it is one. All that is copied is compared with its
 hash. The copy is a repository at every moment: restore --repo URL works there, whatever became of the original.
 
 --delete removes from the copy what was forgotten and pruned, after the same grace period; what is gone without a signed record stays, and is told. It takes the
@@ -65,6 +66,8 @@ func (a *app) copy(ctx context.Context, f *copyFlags) error {
 	switch {
 	case f.remove && f.some():
 		return session.Usagef("--delete goes with a copy of all archives")
+	case f.create && !f.dryRun && session.NeedsClaim(f.to):
+		need = session.ReadContent
 	case f.remove:
 		need = session.ReadMetadata
 	case f.some() && a.Key != "":
@@ -97,10 +100,16 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 		return nil, err
 	}
 	defer to.Close()
+	var claim []byte
+	if c, ok := to.Store.(store.Claimer); ok && f.create && !f.dryRun {
+		if claim, err = s.ClaimCopy(c.Place()); err != nil {
+			return nil, err
+		}
+	}
 	damaged := false
 	start, before := a.Now(), s.Requests()
 	m := mirror.New(s.Store, to.Store, s.Keyring, mirror.Options{
-		Connections: a.Connections, Create: f.create, DryRun: f.dryRun, Verify: f.verify, Now: a.Now,
+		Connections: a.Connections, Create: f.create, Claim: claim, DryRun: f.dryRun, Verify: f.verify, Now: a.Now,
 		Found: func(x mirror.Finding) {
 			damaged = damaged || errors.Is(x.Err, crypto.ErrIntegrity)
 			where := "in the repository"

@@ -29,6 +29,7 @@ func TestS3(t *testing.T) {
 					}
 				}
 				env.Setenv("ENDPOINT", server.Endpoint)
+				env.Setenv("DATA", server.Data)
 				env.Setenv("MINIO", minio.Endpoint)
 				env.Setenv("FAR", far.Endpoint)
 				return setUp(env)

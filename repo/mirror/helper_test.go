@@ -383,3 +383,43 @@ func (s *site) wantIndexed(at store.Store) {
 		s.t.Fatal(err)
 	}
 }
+
+// bucket is a store whose times are its own, and that carries home times beside them.
+type bucket struct {
+	*store.Memory
+	mu      sync.Mutex
+	home    map[string]time.Time
+	claim   []byte
+	trusted bool
+}
+
+func (s *site) newBucket() *bucket {
+	return &bucket{Memory: store.NewMemory(s.clock.now), home: map[string]time.Time{}}
+}
+
+func (b *bucket) PutAt(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.home[name] = at
+	return b.Put(ctx, name, data)
+}
+
+func (b *bucket) HomeTime(_ context.Context, info store.Info) (time.Time, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at, ok := b.home[info.Name]; ok && b.trusted {
+		return at, nil
+	}
+	return info.Time, nil
+}
+
+func (b *bucket) Place() string { return "s3://bucket/copy" }
+
+func (b *bucket) SetClaim(_ context.Context, claim []byte) error {
+	b.claim = claim
+	return nil
+}
+
+func (b *bucket) Claim(context.Context) ([]byte, error) { return b.claim, nil }
+
+func (b *bucket) TrustTimes() { b.trusted = true }

@@ -36,14 +36,17 @@ var (
 	ErrNoCopy = errors.New("there is no copy yet")
 	// ErrOther says that something else is in the place of the copy.
 	ErrOther = errors.New("it is not a copy of this repository")
+	// ErrNoClaim says that nothing the root has signed says that the place is a copy.
+	ErrNoClaim = errors.New("no recovery key has signed yet that this is a copy")
 )
 
 // Options say how a Mirror works.
 type Options struct {
-	Connections int  // objects copied at the same time; 0: 4
-	Create      bool // begin a copy in a place that is empty
-	DryRun      bool // look, and change nothing
-	Verify      bool // compare what is there already with its hash, too
+	Connections int    // objects copied at the same time; 0: 4
+	Create      bool   // begin a copy in a place that is empty
+	Claim       []byte // what says that the place is a copy, for a store.Claimer; nil: it has that already
+	DryRun      bool   // look, and change nothing
+	Verify      bool   // compare what is there already with its hash, too
 
 	Now   func() time.Time // nil: time.Now
 	Found func(Finding)    // told of each object that is not as it should be, one call at a time; may be nil
@@ -192,6 +195,9 @@ func (m *Mirror) begin(ctx context.Context) error {
 	case !bytes.Equal(home, there):
 		return fmt.Errorf("the copy's config is another: %w", ErrOther)
 	}
+	if err := m.claim(ctx); err != nil {
+		return err
+	}
 	if err := m.putAs(ctx, config, home, there); err != nil {
 		return err
 	}
@@ -227,6 +233,33 @@ func (m *Mirror) begin(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// claim sees to it that the times in the copy count.
+func (m *Mirror) claim(ctx context.Context) error {
+	c, ok := m.to.(store.Claimer)
+	if !ok || m.o.DryRun {
+		return nil
+	}
+	claim := m.o.Claim
+	if claim != nil {
+		if err := c.SetClaim(ctx, claim); err != nil {
+			return err
+		}
+	} else {
+		var err error
+		if claim, err = c.Claim(ctx); err != nil {
+			return err
+		}
+	}
+	if claim == nil {
+		return ErrNoClaim
+	}
+	if err := m.keys.IsCopy(claim, c.Place()); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoClaim, err)
+	}
+	c.TrustTimes()
 	return nil
 }
 

@@ -348,3 +348,47 @@ func TestPruneIndexes(t *testing.T) {
 		t.Errorf("left in the copy: %q", left)
 	}
 }
+
+// TestClaim lets times count only where the root has said that they do, and grace periods begin when the copy gets a record.
+func TestClaim(t *testing.T) {
+	s := newSite(t)
+	old := s.night(map[string][]byte{"a": s.random(2000)})
+	to := s.newBucket()
+	all := func(m *mirror.Mirror) error { return m.All(t.Context()) }
+	if _, _, err := s.copy(to, mirror.Options{Create: true}, all); !errors.Is(err, mirror.ErrNoClaim) || len(names(t, to, nil, "")) > 0 {
+		t.Errorf("nobody says that it is a copy: %v", err)
+	}
+	r := s.in(s.home, true)
+	if _, err := s.in(s.home, false).ClaimCopy(to.Place()); err == nil {
+		t.Error("a host says that it is a copy")
+	}
+	elsewhere, err := r.ClaimCopy("s3://bucket/home")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.copy(to, mirror.Options{Create: true, Claim: elsewhere}, all); !errors.Is(err, mirror.ErrNoClaim) || to.trusted {
+		t.Errorf("it is said of another place: %v", err)
+	}
+	claim, err := r.ClaimCopy(to.Place())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.clock.pass(time.Hour)
+	if _, _, err := s.copy(to, mirror.Options{Create: true, Claim: claim}, all); err != nil {
+		t.Fatal(err)
+	}
+	s.wantArchives(to, old)
+	s.rekey(func(d *keyring.Draft) error { return d.SetGrace(20 * time.Hour) })
+	s.clock.pass(30 * 24 * time.Hour)
+
+	// At home the record is old already when the copy first sees it.
+	s.forget(old)
+	put(t, s.home, "archive/"+old.ID, nil)
+	s.clock.pass(2 * s.keys.Grace(s.clock.now()))
+	for _, want := range []int{1, 0} {
+		if _, found := s.prune(to); len(found) > 0 || len(names(t, to, nil, "archive/")) != want {
+			t.Errorf("found %q, %d archives left, want %d", found, len(names(t, to, nil, "archive/")), want)
+		}
+		s.clock.pass(s.keys.Grace(s.clock.now()) + time.Minute)
+	}
+}

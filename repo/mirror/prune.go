@@ -35,7 +35,16 @@ func (m *Mirror) Prune(ctx context.Context, home *repo.Repository) error {
 	if err != nil {
 		return fmt.Errorf("open the copy: %w", err)
 	}
-	p := pruner{Mirror: m, copy: place, old: func(t time.Time) bool { return now.Sub(t) > m.keys.Grace(now) }}
+	p := pruner{Mirror: m, copy: place, now: now, stored: map[index.ObjectID]time.Time{}}
+	for _, kind := range []string{record.ForgetKind, record.LostKind, record.DroppedKind, "index"} {
+		err := each(ctx, m.to, kind, func(id index.ObjectID, info store.Info) error {
+			p.stored[id] = info.Time
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 	kept, err := p.archives(ctx)
 	if err != nil {
 		return err
@@ -51,8 +60,19 @@ func (m *Mirror) Prune(ctx context.Context, home *repo.Repository) error {
 
 type pruner struct {
 	*Mirror
-	copy *repo.Repository
-	old  func(stored time.Time) bool
+	copy   *repo.Repository
+	now    time.Time                    // by the copy's clock
+	stored map[index.ObjectID]time.Time // when the copy got a record, where that is known
+}
+
+// old reports whether the grace period of a record is over. It begins anew when the copy gets the record, if its store tells that: at home somebody may
+// have made it look older than it is.
+func (p *pruner) old(x repo.Record) bool {
+	at := x.Time
+	if t := p.stored[x.ID]; t.After(at) {
+		at = t
+	}
+	return p.now.Sub(at) > p.keys.Grace(p.now)
 }
 
 // archives deletes archives that were given up, and returns how many are left that home has not.
@@ -64,7 +84,7 @@ func (p *pruner) archives(ctx context.Context) (kept int, err error) {
 	given := map[index.ObjectID]bool{} // up; true: long enough ago
 	note := func(x repo.Record, ids []index.ObjectID) {
 		for _, id := range ids {
-			given[id] = given[id] || p.old(x.Time)
+			given[id] = given[id] || p.old(x)
 		}
 	}
 	err = records(ctx, p, record.ForgetKind, func(x repo.Record, r *record.Forget) {
@@ -116,7 +136,7 @@ func (p *pruner) indexes(ctx context.Context) error {
 			return nil // check says so
 		}
 		c := claim{signer: x.Signer}
-		if p.old(x.Time) {
+		if p.old(x) {
 			c.replaces = object.Replaces
 		}
 		claims[x.ID] = c
@@ -150,7 +170,7 @@ func (p *pruner) indexes(ctx context.Context) error {
 func (p *pruner) packs(ctx context.Context) error {
 	dropped := map[index.ObjectID]struct{}{}
 	err := records(ctx, p, record.DroppedKind, func(x repo.Record, r *record.Dropped) {
-		if p.old(x.Time) {
+		if p.old(x) {
 			for _, id := range r.Packs {
 				dropped[id] = struct{}{}
 			}

@@ -111,6 +111,19 @@ type Dated interface {
 	HomeTime(ctx context.Context, info Info) (time.Time, error)
 }
 
+// Claimer is a Dated Store where everybody who can write can give objects any
+// home time. So home times count only after TrustTimes, which is for whoever has
+// seen that the claim to be a copy is true.
+type Claimer interface {
+	// Place names the store; no other of its kind has that name.
+	Place() string
+	// SetClaim stores what says that this is a copy. Claim returns it, nil if
+	// there is none.
+	SetClaim(ctx context.Context, claim []byte) error
+	Claim(ctx context.Context) ([]byte, error)
+	TrustTimes()
+}
+
 // HomeTime returns the home time of an object that s listed.
 func HomeTime(ctx context.Context, s Store, info Info) (time.Time, error) {
 	if d, ok := s.(Dated); ok {

@@ -20,13 +20,11 @@ import (
 	"nightjar/repo/store"
 )
 
-// Listings do not tell metadata. So an object marks a store that holds copies,
-// and only there is each asked for its home time.
 const (
-	markName = ".copy" // no object's name
-	markText = "objects here may be copies: nightjar-time in their metadata is when they were stored at home\n"
+	claimName = ".copy" // no object's name
+	claimMax  = 64 << 10
 
-	homeTime = "nightjar-time" // RFC 3339
+	homeTime = "nightjar-time" // metadata; RFC 3339
 )
 
 // ErrNoDirectCopy is a warning: what is copied here passes through this machine.
@@ -42,38 +40,60 @@ func dated(at time.Time) map[string]string {
 
 // PutAt implements store.Carrier.
 func (s *Store) PutAt(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
-	if err := check(ctx, "store", name); err != nil {
-		return store.Info{}, err
-	}
-	if !at.IsZero() {
-		if err := s.mark(ctx); err != nil {
-			return store.Info{}, err
-		}
-	}
 	return s.putAt(ctx, name, data, at)
 }
 
-// mark marks the store as one that holds copies, before it holds any.
-func (s *Store) mark(ctx context.Context) error {
+// Place implements store.Claimer.
+func (s *Store) Place() string { return s.place.String() }
+
+// SetClaim implements store.Claimer.
+func (s *Store) SetClaim(ctx context.Context, claim []byte) error {
+	if _, err := s.create(ctx, claimName, claim, sha256.Sum256(claim), time.Time{}, false); err != nil {
+		return fmt.Errorf("store the claim that %s is a copy: %w", s.place, s.explain(ctx, "s3:PutObject", claimName, err))
+	}
 	s.copy.Lock()
 	defer s.copy.Unlock()
-	if s.copy.marked {
-		return nil
-	}
-	if _, err := s.create(ctx, markName, []byte(markText), sha256.Sum256([]byte(markText)), time.Time{}, false); err != nil {
-		return fmt.Errorf("mark %s as a copy: %w", s.place, s.explain(ctx, "s3:PutObject", markName, err))
-	}
-	s.copy.marked = true
+	s.copy.claimed = true
 	return nil
 }
 
-// HomeTime implements store.Dated. In a store that holds copies it takes a
-// request; a home time that cannot be read is none.
+// Claim implements store.Claimer. It asks only if there was a claim when the
+// store was opened.
+func (s *Store) Claim(ctx context.Context) ([]byte, error) {
+	s.copy.Lock()
+	claimed := s.copy.claimed
+	s.copy.Unlock()
+	if !claimed {
+		return nil, nil
+	}
+	out, err := s.head(ctx, claimName)
+	if err != nil {
+		return nil, fmt.Errorf("read the claim that %s is a copy: %w", s.place, s.explainRead(ctx, claimName, err))
+	}
+	claim := make([]byte, max(0, min(aws.ToInt64(out.ContentLength), claimMax)))
+	if len(claim) == 0 { // of which there is no range
+		return claim, nil
+	}
+	if err := s.read(ctx, claimName, 0, claim); err != nil {
+		return nil, fmt.Errorf("read the claim that %s is a copy: %w", s.place, err)
+	}
+	return claim, nil
+}
+
+// TrustTimes implements store.Claimer.
+func (s *Store) TrustTimes() {
+	s.copy.Lock()
+	defer s.copy.Unlock()
+	s.copy.trusted = true
+}
+
+// HomeTime implements store.Dated. Where times are trusted it takes a request; a
+// home time that cannot be read is none.
 func (s *Store) HomeTime(ctx context.Context, info store.Info) (time.Time, error) {
 	s.copy.Lock()
-	marked := s.copy.marked
+	trusted := s.copy.trusted
 	s.copy.Unlock()
-	if !marked {
+	if !trusted {
 		return info.Time, nil
 	}
 	if err := check(ctx, "look up", info.Name); err != nil {
@@ -105,9 +125,6 @@ func (s *Store) Fetch(ctx context.Context, from store.Store, name string, at tim
 	if !ok || refused || err != nil || len(want) != sha256.Size ||
 		aws.ToString(s.client.Options().BaseEndpoint) != aws.ToString(source.client.Options().BaseEndpoint) {
 		return fmt.Errorf("copy object %s: %w", name, errors.ErrUnsupported)
-	}
-	if err := s.mark(ctx); err != nil {
-		return err
 	}
 	sum, err := s.fetch(ctx, source, name, at)
 	if err != nil {

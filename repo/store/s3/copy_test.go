@@ -42,7 +42,7 @@ func copies(t *testing.T, server *s3test.Server) {
 	place.Path = strings.ReplaceAll(place.Path, " ", "_")
 	var warned warnings
 	o.Warn = warned.warn
-	to := open(t, place, o)
+	to := trusting(open(t, place, o))
 	data := []byte("some content")
 	name := hashName(data)
 	put(t, from, name, data)
@@ -55,7 +55,7 @@ func copies(t *testing.T, server *s3test.Server) {
 		t.Errorf("checksum %x, %v, %v", sum, ok, err)
 	}
 
-	// Bytes stay with the server, and only the first of many is marked.
+	// Bytes stay with the server.
 	w.Becomes(nil)
 	if err := to.Fetch(t.Context(), from, name, home); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,29 @@ func copies(t *testing.T, server *s3test.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantHome(t, again, name, home)
+	if at, err := again.HomeTime(t.Context(), info(t, again, name)); err != nil || at.Year() == home.Year() {
+		t.Errorf("a home time counts that nobody trusts: %v, %v", at, err)
+	}
+	wantHome(t, trusting(again), name, home)
+
+	// What claims that the place is a copy.
+	if claim, err := again.Claim(t.Context()); err != nil || claim != nil {
+		t.Errorf("claim %q, %v", claim, err)
+	}
+	for _, text := range []string{"first claim", "claim", ""} {
+		if err := to.SetClaim(t.Context(), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if again, err = s3.Open(t.Context(), place, o); err != nil {
+			t.Fatal(err)
+		}
+		if claim, err := again.Claim(t.Context()); err != nil || claim == nil || string(claim) != text {
+			t.Errorf("claim %q, %v, want %q", claim, err, text)
+		}
+	}
+	if to.Place() == from.Place() || to.Place() != again.Place() {
+		t.Errorf("places %s, %s, %s", from.Place(), to.Place(), again.Place())
+	}
 
 	// At home nothing is asked.
 	w.Becomes(nil)
@@ -77,7 +99,7 @@ func copies(t *testing.T, server *s3test.Server) {
 	}
 
 	// A copy can be copied.
-	third := open(t, freshPlace(), o)
+	third := trusting(open(t, freshPlace(), o))
 	at, err := to.HomeTime(t.Context(), info(t, to, name))
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +153,7 @@ func copies(t *testing.T, server *s3test.Server) {
 	for range 3 {
 		wantError(t, refused.Fetch(t.Context(), from, name, home), errors.ErrUnsupported)
 	}
-	if log := w.Log(); len(log) != 2 { // the mark, and the copy
+	if log := w.Log(); len(log) != 1 {
 		t.Errorf("asked %q", log)
 	}
 	if n := warned.count(s3.ErrNoDirectCopy); n != 2 {

@@ -147,7 +147,8 @@ type Store struct {
 
 	copy struct {
 		sync.Mutex
-		marked  bool // objects may carry home times
+		claimed bool // something says that this is a copy
+		trusted bool // and home times count
 		refused bool // the server takes nothing from another store
 	}
 }
@@ -156,6 +157,7 @@ var (
 	_ store.Fetcher     = (*Store)(nil)
 	_ store.Carrier     = (*Store)(nil)
 	_ store.Dated       = (*Store)(nil)
+	_ store.Claimer     = (*Store)(nil)
 	_ store.Checksummer = (*Store)(nil)
 	_ store.Clock       = (*Store)(nil)
 )
@@ -207,19 +209,19 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 	}
 	s := &Store{place: p, o: o}
 	s.client = s.newClient(cfg)
-	// Whether it is a copy is asked in the same breath as whether it can be asked.
-	first, err := s.glance(ctx, markName)
+	// Whether it claims to be a copy is asked in the same breath as whether it can be asked.
+	first, err := s.glance(ctx, claimName)
 	if region := regionOf(err); region != "" && region != cfg.Region {
 		cfg.Region = region
 		s.client = s.newClient(cfg)
-		if first, err = s.glance(ctx, markName); err == nil && configured != "" {
+		if first, err = s.glance(ctx, claimName); err == nil && configured != "" {
 			o.Warn(fmt.Errorf("bucket %s is in region %s, not in %s", p.bucket, region, configured))
 		}
 	}
 	if err != nil {
 		return nil, s.explain(ctx, "s3:ListBucket", "", err)
 	}
-	s.copy.marked = len(first.Contents) > 0 && aws.ToString(first.Contents[0].Key) == s.place.key(markName)
+	s.copy.claimed = len(first.Contents) > 0 && aws.ToString(first.Contents[0].Key) == s.place.key(claimName)
 	return s, nil
 }
 

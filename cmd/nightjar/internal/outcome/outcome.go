@@ -75,6 +75,7 @@ var hints = []struct {
 	{store.ErrNoStore, "is the disk mounted, and the path right? A new repository is made by nightjar init --repo PATH"},
 	{repo.ErrNoRepository, "is the path right? A new repository is made by nightjar init --repo PATH"},
 	{mirror.ErrNoCopy, "is the disk mounted, and the URL right? nightjar copy --create begins a copy in an empty place"},
+	{mirror.ErrNoClaim, "nightjar copy --create --key KEY has a recovery key sign that; it changes nothing that is there"},
 	{mirror.ErrOther, "nothing was changed; name an empty place, or that of this repository's copy"},
 	{mirror.ErrForeign, "name a recovery key with --key, which may sign for all hosts; or copy all archives"},
 	{repo.ErrExists, "nothing was changed; name another place, or go on using the repository that is there"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
 )
@@ -19,6 +20,24 @@ type Destination struct {
 
 // Close ends its use.
 func (d *Destination) Close() { closeStore(d.Store) }
+
+// trustTimes has a store tell home times if the root has said that it is a copy.
+func (set *Settings) trustTimes(ctx context.Context, s store.Store, keys *keyring.Keyring) error {
+	c, ok := s.(store.Claimer)
+	if !ok {
+		return nil
+	}
+	claim, err := c.Claim(ctx)
+	if err != nil || claim == nil {
+		return err
+	}
+	if err := keys.IsCopy(claim, c.Place()); err != nil {
+		set.Warn(fmt.Errorf("%s says that it is a copy, and is not believed: %w", c.Place(), err))
+		return nil
+	}
+	c.TrustTimes()
+	return nil
+}
 
 // OpenCopy opens the place of a copy, whose bucket is as b says. create makes it if it is missing.
 func (set *Settings) OpenCopy(ctx context.Context, url string, b Bucket, create bool) (*Destination, error) {
@@ -81,3 +100,9 @@ func requests(s store.Store) map[string]uint64 {
 
 // Requests returns how many requests of each kind were sent to the place.
 func (d *Destination) Requests() map[string]uint64 { return requests(d.Store) }
+
+// NeedsClaim reports whether a copy at a URL begins with a claim that a recovery key signs: in a bucket, where times are mere metadata.
+func NeedsClaim(url string) bool {
+	place, err := ParsePlace(url)
+	return err == nil && place.Scheme != store.SchemeFile
+}

@@ -121,6 +121,9 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
+	if err := set.trustTimes(ctx, stored, keys); err != nil {
+		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+	}
 	if need == ReadNothing {
 		return &Session{Place: place, Store: stored, Keyring: keys, Cache: cache, warn: set.Warn}, nil
 	}

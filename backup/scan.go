@@ -23,7 +23,7 @@ type scanner struct {
 	ctx      context.Context
 	o        *Options
 	reader   *repo.Reader
-	has      func(id chunk.ID) (bool, error)
+	holds    func(tree.Contents) (bool, error) // whether contents of the predecessor may be named again
 	avoid    map[fileID]bool
 	stats    *Statistics
 	out      func(*batch) error
@@ -285,11 +285,14 @@ func (s *scanner) file(path string, n, was *tree.Node, old *former) error {
 		s.counted(n)
 	}
 	if was != nil && !s.o.Rehash && unchanged(n, was) {
-		complete, err := s.complete(was.Contents)
+		stored, err := s.holds(was.Contents)
+		if err == nil && stored {
+			stored, err = s.holdsXattrs(was)
+		}
 		if err != nil {
 			return err
 		}
-		if complete {
+		if stored {
 			n.Contents, n.Xattrs, n.XattrContents = was.Contents, was.Xattrs, was.XattrContents
 			n.Flags = 0
 			s.stats.Unchanged++
@@ -316,20 +319,12 @@ func unchanged(n, was *tree.Node) bool {
 	return was.Flags&tree.Unsettled == 0 && n.Size == was.Size && n.Mtime == was.Mtime && n.Ctime == was.Ctime && n.Inode == was.Inode
 }
 
-// complete reports whether content is still in the repository, as far as it is named here.
-func (s *scanner) complete(c tree.Contents) (bool, error) {
-	if c.Level > 0 {
-		return true, nil // its lists would have to be read: check does that
+// holdsXattrs reports whether the attributes of an entry of the predecessor may be named again.
+func (s *scanner) holdsXattrs(was *tree.Node) (bool, error) {
+	if was.XattrContents == nil {
+		return true, nil
 	}
-	for _, item := range c.Items {
-		if item.Hole {
-			continue
-		}
-		if ok, err := s.has(item.ID); !ok || err != nil {
-			return ok, err
-		}
-	}
-	return true, nil
+	return s.holds(*was.XattrContents)
 }
 
 // attributes fills in the extended attributes, which cannot have changed when ctime has not.
@@ -338,8 +333,14 @@ func (s *scanner) attributes(read func() ([]tree.Xattr, error), path string, n, 
 		return nil
 	}
 	if was != nil && was.Flags&tree.Unsettled == 0 && was.Ctime == n.Ctime && was.Inode == n.Inode && !s.o.Rehash {
-		n.Xattrs, n.XattrContents = was.Xattrs, was.XattrContents
-		return nil
+		stored, err := s.holdsXattrs(was)
+		if err != nil {
+			return err
+		}
+		if stored {
+			n.Xattrs, n.XattrContents = was.Xattrs, was.XattrContents
+			return nil
+		}
 	}
 	xattrs, err := read()
 	if err != nil {

@@ -89,14 +89,14 @@ func (w *Writer) signature(ctx context.Context, id chunk.ID) *delta.Signature {
 	return s
 }
 
-// trustedBlob hands the first blob of a type to use that it accepts.
+// trustedBlob hands the first blob of a type to use that it accepts, of those that this run may build on.
 func (w *Writer) trustedBlob(ctx context.Context, id chunk.ID, typ pack.Type, use func([]byte) error) {
 	all, err := w.reader.locate(ctx, id, typ)
 	if err != nil {
 		return
 	}
 	for _, at := range all {
-		if !w.trusted(at.Pack.Signer) {
+		if !w.trusted(at.Pack.Signer) || w.avoids(at, id.Key()) {
 			continue
 		}
 		if frame, err := w.reader.frame(ctx, at); err == nil && use(blobIn(frame, at)) == nil {
@@ -134,6 +134,9 @@ func (s *Saver) deltaOf(id chunk.ID, data []byte, offset int64, before *past.Con
 	if cost := recipeSize(r); copied < 4*cost || 4*copied < len(data) || outgrown(r, cost) {
 		return false, nil
 	}
+	if ok, err := s.w.leans(r, pack.WholeContent); !ok || err != nil {
+		return false, err
+	}
 	if r.Literal.Length > 0 {
 		r.Literal.ID = s.content.ID(m.Literal)
 		known, err := s.w.known(r.Literal.ID.Key(), pack.WholeContent)
@@ -166,6 +169,9 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 	if copied < 3*recipeSize(r) || len(r.Sources) > treeSources {
 		return false, nil
 	}
+	if ok, err := s.w.leans(r, typ); !ok || err != nil {
+		return false, err
+	}
 	if r.Literal.Length > 0 {
 		r.Literal.ID = s.metadata.ID(m.Literal)
 		known, err := s.w.known(r.Literal.ID.Key(), typ)
@@ -177,6 +183,17 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 		}
 	}
 	return true, s.recipe(typ, id, r)
+}
+
+// leans reports whether all sources of a recipe are where this run may refer to them; if so, it is taken to. Since they were described a new
+// view may have come.
+func (w *Writer) leans(r *delta.Recipe, whole pack.Type) (bool, error) {
+	for _, source := range r.Sources {
+		if ok, err := w.refer(source.ID.Key(), whole); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // describeMeta adds a stored tree or list to the base. One that cannot be read costs space only.

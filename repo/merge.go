@@ -40,25 +40,28 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 		return store.Info{}, err
 	}
 	merged := index.Join(parts, skip)
-	if merged.Time, err = storeTime(ctx, r.store, r.options); err != nil {
-		return store.Info{}, err
-	}
 	// What prune has deleted need not be named for ever.
 	there := r.ownIndexes()
 	merged.Replaces = slices.DeleteFunc(merged.Replaces, func(id index.ObjectID) bool { return !there[id] })
-	content := merged.Append(nil)
-	if len(content) > pack.MaxRecord { // since it names that many others
-		return store.Info{}, fmt.Errorf("%d bytes are more than a record holds", len(content))
-	}
-	info, err := r.putRecord(ctx, r.host, "index", content)
-	if err != nil {
-		return info, err
-	}
-	id, _ := sumOf(info.Name)
-	if err := r.index.Add(index.Source{Object: id, Signer: string(r.host.Fingerprint())}, &merged); err != nil {
-		return info, fmt.Errorf("note what was merged: %w", err)
-	}
-	return info, nil
+	at := func() (time.Time, error) { return storeTime(ctx, r.store, r.options) }
+	return inTime(at, func(at time.Time) (store.Info, error) {
+		merged.Time = at
+		content := merged.Append(nil)
+		if len(content) > pack.MaxRecord { // since it names that many others
+			return store.Info{}, fmt.Errorf("%d bytes are more than a record holds", len(content))
+		}
+		r.index.Lock() // a listing that began before would take it for gone
+		defer r.index.Unlock()
+		info, err := r.putRecord(ctx, r.host, "index", content)
+		if err != nil || skewed(at, info.Time) {
+			return info, err
+		}
+		id, _ := sumOf(info.Name)
+		if err := r.index.Add(index.Source{Object: id, Signer: string(r.host.Fingerprint())}, &merged); err != nil {
+			return info, fmt.Errorf("note what was merged: %w", err)
+		}
+		return info, nil
+	})
 }
 
 // ReplacedIndexes returns the index objects that others stand for, as of the last sync: what they say counts no more.
@@ -115,26 +118,26 @@ func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]inde
 	var parts []index.Stored
 	bytes, runs := 0, 0
 	for _, l := range due {
-		object, signer, size, err := r.readIndex(ctx, &l)
+		x := indexRecord(r.read(ctx, l.info()))
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, ErrUnavailable):
-			return nil, err
-		case errors.Is(err, store.ErrNotExist):
+		case errors.Is(x.Err, ErrUnavailable):
+			return nil, x.Err
+		case errors.Is(x.Err, store.ErrNotExist), x.Late:
 			continue
-		case err == nil && signer != r.host.Fingerprint():
-			err = fmt.Errorf("%s is signed by %s: %w", l.info().Name, signer, crypto.ErrIntegrity)
+		case x.Err == nil && x.Signer != r.host.Fingerprint():
+			x.Err = fmt.Errorf("%s is signed by %s: %w", x.Name, x.Signer, crypto.ErrIntegrity)
 		}
-		if err != nil {
-			r.options.Warn(fmt.Errorf("index object is not merged: %w", err))
+		if x.Err != nil {
+			r.options.Warn(fmt.Errorf("index object is not merged: %w", x.Err))
 			continue
 		}
-		bytes, runs = bytes+size, runs+len(object.Runs)
+		bytes, runs = bytes+len(x.Content), runs+len(x.Object.Runs)
 		if bytes > mergeMost || runs > mergeRuns {
 			break
 		}
-		parts = append(parts, index.Stored{ID: l.id, Time: l.time, Object: object})
+		parts = append(parts, index.Stored{ID: l.id, Time: x.Time, Object: x.Object})
 	}
 	return parts, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
@@ -69,6 +70,24 @@ type Record struct {
 
 // Records calls f for each record of a kind (archive, index, forget, condemned, …), in the order in which the store lists them. Only one is in memory at a time.
 func (r *Repository) Records(ctx context.Context, kind string, f func(Record) error) error {
+	infos, err := r.listRecords(ctx, kind)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		x := r.read(ctx, info)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := f(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listRecords returns what there is of a kind.
+func (r *Repository) listRecords(ctx context.Context, kind string) ([]store.Info, error) {
 	var infos []store.Info
 	err := r.store.List(ctx, kind+"/", func(i store.Info) error {
 		if isRecordName(kind, i.Name) {
@@ -77,37 +96,86 @@ func (r *Repository) Records(ctx context.Context, kind string, f func(Record) er
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("list %s objects: %w", kind, err)
+		return nil, fmt.Errorf("list %s objects: %w", kind, err)
 	}
-	for _, info := range infos {
-		content, opened, err := r.record(ctx, &info)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		sum, _ := sumOf(info.Name)
-		if err := f(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return infos, nil
 }
 
-// IndexObjects calls f for each index object in the repository, or for the error that it has. Only one is in memory at a time.
-func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o *index.Object, err error) error) error {
-	return r.Records(ctx, "index", func(x Record) error {
-		var object index.Object
-		if x.Err == nil {
-			if object, x.Err = index.ParseObject(x.Content); x.Err != nil {
-				x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
-			}
-		}
-		return f(x.Info, &object, x.Err)
-	})
+func (r *Repository) read(ctx context.Context, info store.Info) Record {
+	content, opened, err := r.record(ctx, &info)
+	sum, _ := sumOf(info.Name)
+	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
 }
 
-// Locations returns the packs and frames that hold a chunk of content.
-func (rd *Reader) Locations(ctx context.Context, id chunk.ID) ([]index.Location, error) {
-	return rd.locate(ctx, id, pack.WholeContent)
+// An IndexRecord is one index object as it was read, or why it could not be.
+type IndexRecord struct {
+	Record
+	Object index.Object
+	Late   bool // the store dated it otherwise than it says of itself: it counts for nothing
+}
+
+// IndexObjects calls f for each index object in the repository, those that count for nothing or are replaced too. Only one is in memory at a time.
+func (r *Repository) IndexObjects(ctx context.Context, f func(IndexRecord) error) error {
+	return r.Records(ctx, "index", func(x Record) error { return f(indexRecord(x)) })
+}
+
+func indexRecord(x Record) IndexRecord {
+	var object index.Object
+	if x.Err == nil {
+		if object, x.Err = index.ParseObject(x.Content); x.Err != nil {
+			x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+		}
+	}
+	return IndexRecord{x, object, x.Err == nil && skewed(object.Time, x.Time)}
+}
+
+// Runs are the store times of the newest index object of each run that sent packs.
+type Runs map[RunID]time.Time
+
+// RunID names a run.
+type RunID struct {
+	Signer crypto.Fingerprint
+	Begin  time.Time // store time of its first view
+}
+
+// Add notes what an index object says of runs. A merged one has kept the times of those that it stands for.
+func (n Runs) Add(x IndexRecord) {
+	if x.Err != nil || x.Late {
+		return
+	}
+	for _, run := range x.Object.Runs {
+		at := run.Time
+		if at.IsZero() {
+			at = x.Time
+		}
+		id := RunID{x.Signer, run.Begin}
+		if at.After(n[id]) {
+			n[id] = at
+		}
+	}
+}
+
+// TrySession reports why a pack's session key does not open with the keys at hand; nil if it does.
+func (r *Repository) TrySession(p *index.PackInfo) error {
+	opener := r.metadata
+	if p.Kind == pack.Content {
+		r.content.RLock()
+		opener = r.content.opener
+		r.content.RUnlock()
+	}
+	if opener == nil {
+		return fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+	}
+	_, err := opener.SessionKey(p.Session)
+	return err
+}
+
+// Locations returns all places of a chunk, tree or list that are not dropped, in the forms given; without any, of content stored as itself.
+func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+	if len(types) == 0 {
+		types = []pack.Type{pack.WholeContent}
+	}
+	return rd.locate(ctx, id, types...)
 }
 
 // Sources returns what the recipes of a chunk of content lean on: for each recipe that can be read, its whole chunks.
@@ -293,37 +361,21 @@ func (r *Repository) checkFrame(stored []byte, f pack.Frame) error {
 	return nil
 }
 
-// Signer returns whose signature AddIndex makes, empty if it cannot.
-func (r *Repository) Signer() crypto.Fingerprint {
-	if key := r.indexSigner(); key != nil {
-		return key.Fingerprint()
-	}
-	return ""
-}
-
-func (r *Repository) indexSigner() *crypto.Key {
-	r.content.RLock()
-	defer r.content.RUnlock()
-	if r.content.root != nil {
-		return r.content.root
-	}
-	return r.host
-}
-
-// AddIndex stores an index object: after UnlockContent as the root, whose word every host takes, and else as this host.
+// AddIndex stores an index object as the root, whose word every host takes. It needs UnlockContent.
 func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info, error) {
-	signer := r.indexSigner()
-	if signer == nil {
-		return store.Info{}, errors.New("store index: it takes the host key or a recovery key")
+	root := r.root()
+	if root == nil {
+		return store.Info{}, errors.New("store index: it takes a recovery key")
 	}
-	var err error
-	if o.Time, err = storeTime(ctx, r.store, r.options); err != nil {
-		return store.Info{}, fmt.Errorf("store index: %w", err)
-	}
-	if signer == r.host {
-		if err := r.keys.MayWrite(signer.Fingerprint(), "index", o.Time); err != nil {
-			return store.Info{}, fmt.Errorf("store index: %w", err)
-		}
-	}
-	return r.putRecord(ctx, signer, "index", o.Append(nil))
+	now := func() (time.Time, error) { return storeTime(ctx, r.store, r.options) }
+	return inTime(now, func(at time.Time) (store.Info, error) {
+		o.Time = at
+		return r.putRecord(ctx, root, "index", o.Append(nil))
+	})
+}
+
+// AddReadersIndex stores an index object without a time, so that it is late: readers find by it what they look for, and no backup builds on it.
+func (r *Repository) AddReadersIndex(ctx context.Context, o *index.Object) (store.Info, error) {
+	o.Time = time.Time{}
+	return r.PutRecord(ctx, "index", o.Append(nil))
 }

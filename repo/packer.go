@@ -124,6 +124,7 @@ func (p *packer) upload(m *crypto.Message, d pack.Directory, full bool) error {
 		offset += int64(f.Stored)
 	}
 	name := nameOf(p.kind.String(), entry.ID)
+	p.w.view.sent.Add(entry.ID[:])
 	if _, err := p.w.r.store.Put(p.w.ctx, name, sealed.Object); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"nightjar/internal/lru"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 )
 
@@ -101,7 +102,7 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, types ...pack.Type)
 
 func packName(at index.Location) string { return nameOf(at.Pack.Kind.String(), at.Pack.ID) }
 
-// locate returns where a chunk lies, in a fixed order; each lies inside its frame.
+// locate returns where a chunk lies, in a fixed order; each lies inside its frame. What prune has dropped is left out.
 func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
 	all, err := rd.r.index.Lookup(id.Key(), nil)
 	if errors.Is(err, index.ErrBroken) { // only a cache: what it held is fetched again
@@ -113,9 +114,9 @@ func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) (
 	if err != nil {
 		return nil, fmt.Errorf("look up %v: %w", id, err)
 	}
-	out := all[:0]
+	out, dropped := all[:0], rd.r.Lists()
 	for _, at := range all {
-		if slices.Contains(types, at.Type) && at.Offset+at.Length <= at.Plain {
+		if slices.Contains(types, at.Type) && at.Offset+at.Length <= at.Plain && dropped.Blob(at.Pack.ID, id.Key(), at.Type)&lists.Dropped == 0 {
 			out = append(out, at)
 		}
 	}

@@ -17,17 +17,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -54,6 +59,7 @@ type Options struct {
 	Random      io.Reader        // nil: crypto/rand
 	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
 	Trust       []string         // names of hosts besides this one whose chunks a backup builds on
+	Temp        tempdir.Dir      // for what does not fit in memory
 }
 
 func (o *Options) fill() {
@@ -92,8 +98,9 @@ type Repository struct {
 		*index.Index
 		mine []listedIndex // what this host has signed and is known, as of the last sync
 	}
-	packs         *ledger       // through which packs and archives are read
-	blocks        *blocks.Cache // of metadata packs, as they are stored
+	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
+	packs         *ledger                   // through which packs and archives are read
+	blocks        *blocks.Cache             // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
 
@@ -233,7 +240,7 @@ func (r *Repository) Rule() chunk.Rule { return r.config.rule }
 // NameKey returns the key by which directories are cut.
 func (r *Repository) NameKey() []byte { return r.config.secret.Key(chunk.Names) }
 
-// Chunks returns how many places of chunks, trees and lists the local index knows. It is 0 before the first SyncIndex.
+// Chunks returns how many places of chunks, trees and lists the local index knows, those too that prune has dropped. It is 0 before the first SyncIndex.
 func (r *Repository) Chunks() int64 {
 	r.index.Lock()
 	defer r.index.Unlock()
@@ -303,10 +310,13 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 	return content, opened, nil
 }
 
-// recordObject returns a record as it is stored. Many runs read all archives and what was forgotten, so they are kept on this machine; an index object is read once.
+// readAlways are the kinds of which many runs read all: so they are kept on this machine.
+var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind}
+
+// recordObject returns a record as it is stored.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
 	sum, ok := sumOf(info.Name)
-	if (kind == "archive" || kind == "forget") && ok && info.Size > 0 && info.Size <= blocks.Size {
+	if slices.Contains(readAlways, kind) && ok && info.Size > 0 && info.Size <= blocks.Size {
 		x := blocks.Object{Sum: sum, Name: info.Name, Size: info.Size}
 		object, err := r.blocks.Read(ctx, x, 0, x.Size, nil)
 		if err == nil && sha256.Sum256(object) == sum {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +14,8 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -30,10 +33,75 @@ func (l *listedIndex) info() store.Info {
 	return store.Info{Name: nameOf("index", l.id), Size: l.size, Time: l.time}
 }
 
-// SyncIndex brings the local index up to date: it fetches what is new and forgets what is gone.
+// SyncIndex brings the local index, and what is known of prune's lists, up to date: it fetches what is new and forgets what is gone.
+// What a list says that cannot be read is a warning: who only reads may look for what is gone, and says so.
 func (r *Repository) SyncIndex(ctx context.Context) error {
+	unread, err := r.sync(ctx)
+	if unread != nil {
+		r.options.Warn(unread)
+	}
+	return err
+}
+
+// Lists returns what prune has condemned and dropped, as of the last sync.
+func (r *Repository) Lists() *lists.Set { return r.lists.Load() }
+
+// sync takes a view: the lists, and then the index objects. What prune takes from a list lies in a later one, or in no index object any more, before
+// it is gone: so in this order nothing is missed. unread says which lists could not be read; all else is done all the same.
+func (r *Repository) sync(ctx context.Context) (unread, err error) {
 	r.index.Lock()
 	defer r.index.Unlock()
+	if unread, err = r.syncLists(ctx); err != nil {
+		return unread, fmt.Errorf("read what prune has condemned and dropped: %w", err)
+	}
+	return unread, r.syncObjects(ctx)
+}
+
+func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
+	known := r.Lists().Lists()
+	seen := map[index.ObjectID]lists.List{}
+	for _, kind := range []string{record.CondemnedKind, record.DroppedKind} {
+		infos, err := r.listRecords(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range infos {
+			id, _ := sumOf(info.Name)
+			if l, ok := known[id]; ok {
+				seen[id] = l
+				continue
+			}
+			x := r.read(ctx, info)
+			if x.Err == nil {
+				var l lists.List
+				if l, x.Err = lists.Parse(kind, x.Content); x.Err == nil {
+					seen[id] = l
+					continue
+				}
+				x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+			}
+			switch {
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			case errors.Is(x.Err, ErrUnavailable):
+				return nil, x.Err
+			case errors.Is(x.Err, store.ErrNotExist): // it has just ended, and what followed it is read next
+			default:
+				unread = errors.Join(unread, fmt.Errorf("a list of prune cannot be read: %w", x.Err))
+			}
+		}
+	}
+	if !maps.EqualFunc(known, seen, func(lists.List, lists.List) bool { return true }) {
+		r.lists.Store(lists.New(seen))
+	}
+	return unread, nil
+}
+
+// nobody is the signer of a late index object in the local index: no writer trusts it, and what it says it replaces counts on. Who
+// reads may try what it names, as everywhere.
+const nobody = ""
+
+func (r *Repository) syncObjects(ctx context.Context) error {
 	if r.index.Index == nil {
 		x, err := index.Open(r.options.IndexDir, index.Options{Warn: r.options.Warn, FlushAt: indexChunks})
 		if err != nil {
@@ -52,7 +120,7 @@ func (r *Repository) SyncIndex(ctx context.Context) error {
 		return fmt.Errorf("list index objects: %w", err)
 	}
 	// The cache may know objects of signers that have lost their trust since.
-	valid := map[string]bool{}
+	valid := map[string]bool{nobody: true}
 	for _, s := range r.signers["index"] {
 		valid[string(s.Key.Fingerprint())] = true
 	}
@@ -98,26 +166,33 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 		}
 		g.Go(func() error {
 			defer room.Release(weight)
-			object, signer, _, err := r.readIndex(gctx, &l)
+			x := indexRecord(r.read(gctx, l.info()))
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
 			case gctx.Err() != nil:
 				return gctx.Err()
-			case errors.Is(err, ErrUnavailable):
-				return fmt.Errorf("update local index: %w", err)
-			case errors.Is(err, store.ErrNotExist): // its owner replaced it meanwhile
+			case errors.Is(x.Err, ErrUnavailable):
+				return fmt.Errorf("update local index: %w", x.Err)
+			case errors.Is(x.Err, store.ErrNotExist): // its owner replaced it meanwhile
 				return nil
-			case err != nil:
+			case x.Err != nil:
 				// What it names counts as not stored. A damaged object must not stop the rest.
-				r.options.Warn(fmt.Errorf("index object is passed over: %w", err))
+				r.options.Warn(fmt.Errorf("index object is passed over: %w", x.Err))
 				return nil
 			}
-			s := index.Source{Object: l.id, Signer: string(signer)}
-			if err := r.index.Add(s, &object); err != nil {
+			from := index.Source{Object: l.id, Signer: string(x.Signer)}
+			if x.Late {
+				if !x.Object.Time.IsZero() { // not one that was made for readers
+					r.options.Warn(fmt.Errorf("no backup builds on %s: the store dated it %s, it says %s", x.Name, stamp(x.Time), stamp(x.Object.Time)))
+				}
+				from.Signer = nobody
+			}
+			if err := r.index.Add(from, &x.Object); err != nil {
 				return fmt.Errorf("update local index: %w", err)
 			}
-			r.noteMine(s, l)
+			l.time = x.Time
+			r.noteMine(from, l)
 			return nil
 		})
 	}
@@ -126,17 +201,4 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 		return ctx.Err()
 	}
 	return err
-}
-
-// readIndex reads an index object as a whole: who signed it, and its bytes decompressed. The time in l becomes the home's.
-func (r *Repository) readIndex(ctx context.Context, l *listedIndex) (o index.Object, signer crypto.Fingerprint, size int, err error) {
-	info := l.info()
-	content, opened, err := r.record(ctx, &info)
-	l.time = info.Time
-	if err == nil {
-		if o, err = index.ParseObject(content); err != nil {
-			err = fmt.Errorf("open %s: %w: %w", info.Name, err, crypto.ErrIntegrity)
-		}
-	}
-	return o, opened.Signer, len(content), err
 }

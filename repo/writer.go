@@ -71,11 +71,11 @@ type Writer struct {
 		signing           map[index.ObjectID]struct{} // of content, stored by this run: its signatures come with the metadata
 		chunks            int                         // of content
 		last              time.Time                   // when the last index object was written
-		view              time.Time
 	}
+	view view
 }
 
-// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, view and trust are filled in here.
+// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, views and trust are filled in here.
 // When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed.
 func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
 	if r.host == nil {
@@ -86,14 +86,17 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err != nil {
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
-	if err := r.SyncIndex(ctx); err != nil {
+	unread, err := r.sync(ctx)
+	if err = errors.Join(err, unread); err != nil { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
 	names, err := w.trust(now)
 	if err != nil {
 		return nil, err
 	}
-	w.begin, w.unindexed.view, w.unindexed.last = now, now, r.options.Now()
+	w.begin, w.unindexed.last = now, r.options.Now()
+	w.firstView(now)
+	defer w.view.close()
 	w.claims.m, w.unindexed.signing = map[chunk.Key]struct{}{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
@@ -130,14 +133,16 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	archive.Version, archive.Host, archive.Trusted, archive.Views = FormatVersion, w.self, names, []time.Time{now.UTC()}
-	if archive.Time, err = storeTime(ctx, r.store, r.options); err != nil {
-		return nil, err
+	for renewed := true; renewed; {
+		if now, renewed, err = w.current(ctx); err == nil && renewed {
+			err = w.putIndex(ctx, nil)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("commit: %w", err)
+		}
 	}
-	archive.Time = archive.Time.UTC()
-	if grace := r.keys.Grace(archive.Time); archive.Time.Sub(w.unindexed.view) > grace {
-		return nil, fmt.Errorf("commit: the run took more than the grace period of %s, and what it refers to may be gone", grace)
-	}
+	archive.Version, archive.Host, archive.Trusted = FormatVersion, w.self, names
+	archive.Views, archive.Time = w.view.taken, now.UTC()
 	size, err := r.putArchive(ctx, archive)
 	if err != nil {
 		return archive, err
@@ -217,28 +222,6 @@ func (w *Writer) known(key chunk.Key, whole pack.Type) (bool, error) {
 	return known, nil
 }
 
-// Has reports whether a chunk of content is stored, by somebody whom this run trusts.
-func (w *Writer) Has(id chunk.ID) (bool, error) { return w.has(id.Key(), pack.WholeContent) }
-
-// has reports whether a chunk is stored in either form.
-func (w *Writer) has(key chunk.Key, whole pack.Type) (bool, error) {
-	ok, err := w.indexed(key, whole)
-	if !ok && err == nil {
-		ok, err = w.indexed(key, pack.RecipeFor+whole)
-	}
-	return ok, err
-}
-
-// indexed asks the local index. What stood in a broken part of it is stored again: a cache may cost time, and never stops a backup.
-func (w *Writer) indexed(key chunk.Key, typ pack.Type) (bool, error) {
-	_, ok, err := w.r.index.Has(key, typ, w.trusted)
-	if errors.Is(err, index.ErrBroken) {
-		w.r.options.Warn(err)
-		return false, nil
-	}
-	return ok, err
-}
-
 // Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
 func (w *Writer) Flush() error {
 	for _, s := range w.savers.all {
@@ -260,6 +243,7 @@ func (w *Writer) finish(whole bool) error {
 	if whole {
 		err = w.Flush()
 	} else {
+		w.view.ending.Store(true)
 		for _, p := range w.packers {
 			_ = p.close() // only why the run ends, which is known
 		}
@@ -331,27 +315,42 @@ func blobs(p index.Pack) (n int) {
 	return n
 }
 
-// putIndex stores one index object and notes what it says.
+// putIndex stores one index object, by a view that is not too old, and notes what it says.
 func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
-	now, err := storeTime(ctx, w.r.store, w.r.options)
-	if err != nil {
-		return fmt.Errorf("index what was stored: %w", err)
+	object := index.Object{Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
+	now := func() (time.Time, error) {
+		at, _, err := w.current(ctx)
+		if err != nil {
+			return at, fmt.Errorf("index what was stored: %w", err)
+		}
+		return at, nil
 	}
-	object := index.Object{Time: now, Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
-	info, err := w.r.putRecord(ctx, w.r.host, "index", object.Append(nil))
+	_, err := inTime(now, func(at time.Time) (store.Info, error) {
+		w.r.index.Lock() // a listing that began before would take it for gone
+		defer w.r.index.Unlock()
+		object.Time = at
+		info, err := w.r.putRecord(ctx, w.r.host, "index", object.Append(nil))
+		if err != nil {
+			return info, err
+		}
+		w.Sent.Objects.Add(1)
+		w.Sent.Bytes.Add(uint64(info.Size))
+		if skewed(at, info.Time) {
+			return info, nil
+		}
+		w.unindexed.Lock()
+		for _, p := range packs {
+			w.unindexed.signing[p.ID] = struct{}{}
+		}
+		w.unindexed.Unlock()
+		sum, _ := sumOf(info.Name)
+		if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
+			return info, fmt.Errorf("note what was stored: %w", err)
+		}
+		return info, nil
+	})
 	if err != nil {
 		return err
-	}
-	w.Sent.Objects.Add(1)
-	w.Sent.Bytes.Add(uint64(info.Size))
-	w.unindexed.Lock()
-	for _, p := range packs {
-		w.unindexed.signing[p.ID] = struct{}{}
-	}
-	w.unindexed.Unlock()
-	sum, _ := sumOf(info.Name)
-	if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
-		return fmt.Errorf("note what was stored: %w", err)
 	}
 	w.claims.Lock()
 	defer w.claims.Unlock()

@@ -37,7 +37,7 @@ the credentials for the copy may read the repository; otherwise what is copied p
 hash. The copy is a repository at every moment: restore --repo URL works there, whatever became of the original.
 
 --delete removes from the copy what was forgotten and pruned, after the same grace period; what is gone without a signed record stays, and is told. It takes the
-host key or a recovery key. With --archive, --host, --job, --tag or --at only those archives are copied, with an index of their own, which the host key or a recovery key signs.
+host key or a recovery key. With --archive, --host, --job, --tag or --at only those archives are copied, to restore from: a backup into such a copy sends everything again. The host key or a recovery key signs its index.
 
 Exit code 3 or 12 if something could not be copied.`,
 		Args: noArgs,

@@ -34,7 +34,9 @@ func TestS3(t *testing.T) {
 				env.Setenv("FAR", far.Endpoint)
 				return setUp(env)
 			},
-			Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "json": validJSON, "setenv": setEnvFromOutput},
+			Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+				"exits": exits, "json": validJSON, "setenv": setEnvFromOutput, "makekey": makeKey,
+			},
 		})
 	})
 }

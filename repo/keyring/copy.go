@@ -31,7 +31,7 @@ func (k *Keyring) ClaimCopy(place string, root *crypto.Key, now time.Time) ([]by
 func (k *Keyring) IsCopy(claim []byte, place string) error {
 	roots := []crypto.Signer{{Key: k.Root()}}
 	for _, f := range k.contents.Former {
-		roots = append(roots, crypto.Signer{Key: f.Certificate.Key})
+		roots = append(roots, crypto.Signer{Key: f.Key.Key})
 	}
 	opened, err := crypto.Verify(claim, roots, k.contents.binding(copyKind), time.Time{})
 	if err != nil {

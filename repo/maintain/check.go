@@ -21,6 +21,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -43,7 +44,7 @@ const (
 	Missing   What = "missing"   // an index or an archive names it
 	Damaged   What = "damaged"   // its bytes are not what they should be
 	Foreign   What = "foreign"   // nothing of this format
-	Unindexed What = "unindexed" // no index names it: left by a run that died; no fault
+	Unindexed What = "unindexed" // no index names it, or prune has dropped it: left by a run that died; no fault
 )
 
 // A Finding is one thing that is not as it should be.
@@ -186,27 +187,30 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	total := len(stored)
 	seen := map[index.ObjectID]struct{}{}
 	replaced := c.r.ReplacedIndexes() // which may name what is gone
-	err := c.r.IndexObjects(ctx, func(info store.Info, o *index.Object, err error) error {
+	dropped := c.r.Lists()
+	err := c.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
 		if pass == 0 {
 			c.sum.Indexes++
-			if err != nil {
-				c.found(Finding{What: Damaged, Object: info.Name, Err: err})
+			if x.Err != nil {
+				c.found(Finding{What: Damaged, Object: x.Name, Err: x.Err})
 			}
 		}
-		var id index.ObjectID
-		if err != nil || decodeID(&id, info.Name) == nil && replaced[id] {
+		if x.Err != nil || replaced[x.ID] {
 			return nil
 		}
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(c.o.Connections)
-		for _, run := range o.Runs {
+		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
 				p := &run.Packs[i]
 				if _, again := seen[p.ID]; again || !mine(p.ID) {
 					continue
 				}
-				seen[p.ID] = struct{}{}
 				at, ok := stored[p.ID]
+				if !ok && x.Late || dropped.Pack(p.ID)&lists.Dropped != 0 {
+					continue
+				}
+				seen[p.ID] = struct{}{}
 				if !ok {
 					c.lost(p, Finding{What: Missing, Object: repo.PackName(p.Directory.Kind, p.ID)})
 					continue

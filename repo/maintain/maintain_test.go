@@ -4,20 +4,20 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -335,10 +335,9 @@ func TestCheckMerged(t *testing.T) {
 	}
 	old := s.names("index")
 	var parts []index.Stored
-	err := r.IndexObjects(ctx, func(info store.Info, o *index.Object, err error) error {
-		id, parsed := chunk.ParseID(strings.TrimPrefix(info.Name, "index/"))
-		parts = append(parts, index.Stored{ID: index.ObjectID(id), Time: info.Time, Object: *o})
-		return errors.Join(err, parsed)
+	err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		parts = append(parts, index.Stored{ID: x.ID, Time: x.Time, Object: x.Object})
+		return x.Err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -363,4 +362,46 @@ func TestCheckMerged(t *testing.T) {
 		s.put(n, nil)
 	}
 	want("replaced objects are deleted")
+}
+
+// What prune has dropped is neither missing nor indexed again; what it dropped and did not come to delete is left over.
+func TestDropped(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t)
+	s.files = map[string][]byte{"alpha": random(2000)}
+	s.night()
+	old := s.names("content")
+	archive := s.names("archive")[0]
+	s.files = map[string][]byte{"beta": random(3000)}
+	s.night()
+	for _, name := range s.names("content") {
+		if !slices.Contains(old, name) {
+			old = append(old, name)
+		}
+	}
+	id, err := index.ParseObjectID(path.Base(old[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := record.Encode(&record.Dropped{Packs: []index.ObjectID{id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.open(false).PutRecord(ctx, record.DroppedKind, list); err != nil {
+		t.Fatal(err)
+	}
+	s.put(archive, nil)
+	if _, found := s.check(true, maintain.CheckOptions{ReadData: true}); !slices.Equal(found, []string{"unindexed " + old[0]}) {
+		t.Errorf("not deleted yet: %q", found)
+	}
+	for _, all := range []bool{false, true} {
+		done, err := maintain.RebuildIndex(ctx, s.open(true), maintain.RebuildOptions{All: all})
+		if want := map[bool]int{false: 0, true: 3}[all]; err != nil || done.Packs != want {
+			t.Errorf("indexed again: %+v, %v", done, err)
+		}
+	}
+	s.put(old[0], nil)
+	if sum, found := s.check(true, maintain.CheckOptions{ReadData: true}); len(found) != 0 || sum.Archives != 1 {
+		t.Errorf("deleted: %q, %+v", found, sum)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"nightjar/chunk"
 	"nightjar/repo"
@@ -14,25 +13,19 @@ import (
 	"nightjar/repo/tree"
 )
 
-// ErrForeign says that packs are needed that other hosts have indexed, for which this host cannot sign.
-var ErrForeign = errors.New("other hosts have indexed packs that are needed")
-
 const (
 	chunksAnIndex = 250_000
 	treesKept     = 1 << 22
 )
 
-// Archives copies some archives and what they need. home has the metadata key, and signs: index objects at home name packs that are not in such a copy, which
-// would deceive a backup into it, so new ones are made of those that are. As the root, home signs for all packs, as a host only for what the host or the root has indexed.
+// Archives copies some archives and what they need. home has the metadata key, and signs as a host or the root: index objects at home name packs that are not in such a copy, so new
+// ones are made of those that are. They are for readers alone: trees and recipes in those packs may lean on what is not there, and no backup may build on them.
 func (m *Mirror) Archives(ctx context.Context, home *repo.Repository, which []repo.Archive) error {
 	if err := m.begin(ctx); err != nil {
 		return err
 	}
 	need, err := m.needs(ctx, home, which)
 	if err != nil {
-		return err
-	}
-	if err := m.maySign(ctx, home, need); err != nil {
 		return err
 	}
 	chosen := idSet{}
@@ -136,35 +129,13 @@ func (w *walker) tree(id chunk.ID) error {
 	return nil
 }
 
-// maySign refuses packs that nobody has indexed whom home's signer believes.
-func (m *Mirror) maySign(ctx context.Context, home *repo.Repository, need idSet) error {
-	if home.Signer() == "" {
-		return errors.New("copy archives: it takes the host key or a recovery key to sign an index")
-	}
-	unsigned := maps.Clone(need)
-	err := m.eachPack(ctx, home, func(p *index.Pack) error {
-		delete(unsigned, p.ID)
-		return nil
-	})
-	if left := len(unsigned); err == nil && left > 0 {
-		err = fmt.Errorf("copy archives: %w: %d", ErrForeign, left)
-	}
-	return err
-}
-
-// eachPack calls f for each pack in home's index objects of signers that home's own signer believes.
-func (m *Mirror) eachPack(ctx context.Context, home *repo.Repository, f func(p *index.Pack) error) error {
-	me := home.Signer()
-	root := m.keys.Follows(me)
-	return home.Records(ctx, "index", func(x repo.Record) error {
+// eachPack calls f for each pack that a repository's index objects name.
+func eachPack(ctx context.Context, r *repo.Repository, f func(p *index.Pack) error) error {
+	return r.IndexObjects(ctx, func(x repo.IndexRecord) error {
 		if errors.Is(x.Err, store.ErrUnavailable) {
 			return x.Err
 		}
-		object, err := index.ParseObject(x.Content)
-		if x.Err != nil || err != nil || !root && x.Signer != me && !m.keys.Follows(x.Signer) {
-			return nil // what it names is named elsewhere, or missed
-		}
-		for _, run := range object.Runs {
+		for _, run := range x.Object.Runs { // none, if it cannot be read
 			for i := range run.Packs {
 				if err := f(&run.Packs[i]); err != nil {
 					return err
@@ -185,15 +156,8 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, need idSet) e
 		return fmt.Errorf("open the copy: %w", err)
 	}
 	known := idSet{}
-	err = place.IndexObjects(ctx, func(_ store.Info, o *index.Object, err error) error {
-		if errors.Is(err, store.ErrUnavailable) {
-			return err
-		}
-		for _, run := range o.Runs {
-			for i := range run.Packs {
-				known[run.Packs[i].ID] = struct{}{}
-			}
-		}
+	err = eachPack(ctx, place, func(p *index.Pack) error {
+		known[p.ID] = struct{}{}
 		return nil
 	})
 	if err != nil {
@@ -210,11 +174,11 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, need idSet) e
 			if len(packs) == 0 {
 				return nil
 			}
-			_, err := place.AddIndex(ctx, &index.Object{Runs: []index.Run{{Packs: packs}}})
+			_, err := place.AddReadersIndex(ctx, &index.Object{Runs: []index.Run{{Packs: packs}}})
 			packs, chunks = nil, 0
 			return err
 		}
-		err = m.eachPack(ctx, home, func(p *index.Pack) error {
+		err = eachPack(ctx, home, func(p *index.Pack) error {
 			if !there.has(p.ID) || !need.has(p.ID) || known.has(p.ID) {
 				return nil
 			}

@@ -3,11 +3,8 @@ package mirror_test
 import (
 	"errors"
 	"testing"
-	"time"
 
-	"nightjar/crypto"
 	"nightjar/repo"
-	"nightjar/repo/index"
 	"nightjar/repo/mirror"
 	"nightjar/repo/store"
 )
@@ -47,61 +44,24 @@ func TestArchives(t *testing.T) {
 	}
 }
 
-// TestForeign tries who may vouch for packs that another host has sent.
-func TestForeign(t *testing.T) {
+// TestBackupIntoChosen takes nothing for stored in a copy of chosen archives: what is in its packs may lean on what is not there.
+func TestBackupIntoChosen(t *testing.T) {
 	s := newSite(t)
-	a := s.night(map[string][]byte{"a": s.random(2000)})
-	// What the host has indexed, the root has.
-	r := s.in(s.home, true)
-	var all []index.Pack
-	if err := r.IndexObjects(t.Context(), func(_ store.Info, o *index.Object, err error) error {
-		for _, run := range o.Runs {
-			all = append(all, run.Packs...)
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names(t, s.home, nil, "index/") {
-		put(t, s.home, name, nil)
-	}
+	files := map[string][]byte{"a": s.random(2000)}
+	first := s.night(files)
 	to := store.NewMemory(s.clock.now)
-	copy := func(home *repo.Repository) error {
-		_, _, err := s.copy(to, mirror.Options{Create: true}, func(m *mirror.Mirror) error { return m.Archives(t.Context(), home, []repo.Archive{*a}) })
-		return err
-	}
-	if _, err := r.AddIndex(t.Context(), &index.Object{Runs: []index.Run{{Packs: all}}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := copy(s.in(s.home, false)); err != nil { // a host believes the root
-		t.Error(err)
-	}
-	s.wantArchives(to, a)
-
-	// Now only another host says so.
-	for _, name := range names(t, s.home, nil, "index/") {
-		put(t, s.home, name, nil)
-	}
-	other, err := crypto.Generate("other", time.Now().Add(-time.Hour), nil)
+	_, _, err := s.copy(to, mirror.Options{Create: true}, func(m *mirror.Mirror) error {
+		return m.Archives(t.Context(), s.in(s.home, false), []repo.Archive{*first})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.enroll("other", other)
-	r = s.in(s.home, false)
-	if err := r.SetHost(other); err != nil {
-		t.Fatal(err)
+	before := len(names(t, to, nil, "content/"))
+	second := s.nightIn(to, files)
+	if after := len(names(t, to, nil, "content/")); after != before+1 {
+		t.Errorf("%d packs, then %d", before, after)
 	}
-	if _, err := r.AddIndex(t.Context(), &index.Object{Runs: []index.Run{{Packs: all}}}); err != nil {
-		t.Fatal(err)
-	}
-	to = store.NewMemory(s.clock.now)
-	if err := copy(s.in(s.home, false)); !errors.Is(err, mirror.ErrForeign) || len(names(t, to, nil, "archive/")) > 0 {
-		t.Errorf("signed for another host: %v", err)
-	}
-	if err := copy(s.in(s.home, true)); err != nil {
-		t.Error(err)
-	}
-	s.wantArchives(to, a)
+	s.wantArchives(to, first, second)
 }
 
 // TestIncomplete leaves an archive alone that home cannot restore itself.

@@ -96,8 +96,13 @@ func (s *site) random(n int) []byte {
 // night saves files, each one chunk, in one directory. A part of each must be new, or it takes no pack.
 func (s *site) night(files map[string][]byte) *repo.Archive {
 	s.t.Helper()
+	return s.nightIn(s.home, files)
+}
+
+func (s *site) nightIn(at store.Store, files map[string][]byte) *repo.Archive {
+	s.t.Helper()
 	s.clock.pass(time.Hour)
-	r := s.in(s.home, false)
+	r := s.in(at, false)
 	a, err := r.Write(s.t.Context(), new(repo.Sent), func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
 		saver, err := w.NewSaver()
 		if err != nil {
@@ -335,16 +340,30 @@ func (s *site) rekey(edit func(*keyring.Draft) error) {
 
 // object returns an index object at home.
 func (s *site) object(name string) (*index.Object, error) {
-	info, err := s.home.Stat(s.t.Context(), name)
-	if err != nil {
-		return nil, err
+	var o *index.Object
+	err := s.in(s.home, false).IndexObjects(s.t.Context(), func(x repo.IndexRecord) error {
+		if x.Name == name {
+			o = &x.Object
+		}
+		return x.Err
+	})
+	return o, err
+}
+
+// index stores an index object at home, signed by a host.
+func (s *site) index(key *crypto.Key, o *index.Object) store.Info {
+	s.t.Helper()
+	r := s.in(s.home, false)
+	err := r.SetHost(key)
+	o.Time = s.clock.now()
+	var info store.Info
+	if err == nil {
+		info, err = r.PutRecord(s.t.Context(), "index", o.Append(nil))
 	}
-	content, _, err := s.in(s.home, false).Record(s.t.Context(), info)
 	if err != nil {
-		return nil, err
+		s.t.Fatal(err)
 	}
-	o, err := index.ParseObject(content)
-	return &o, err
+	return info
 }
 
 // wantIndexed checks that indexes name only packs that are there, or that are said to be dropped: a backup into the place would build on them.
@@ -365,15 +384,15 @@ func (s *site) wantIndexed(at store.Store) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	err = r.IndexObjects(s.t.Context(), func(info store.Info, o *index.Object, err error) error {
-		if err != nil {
-			return err
+	err = r.IndexObjects(s.t.Context(), func(x repo.IndexRecord) error {
+		if x.Err != nil {
+			return x.Err
 		}
-		for _, run := range o.Runs {
+		for _, run := range x.Object.Runs {
 			for _, p := range run.Packs {
 				name := repo.PackName(p.Directory.Kind, p.ID)
 				if _, err := at.Stat(s.t.Context(), name); err != nil && !dropped[p.ID] {
-					s.t.Errorf("%s names %s: %v", info.Name, name, err)
+					s.t.Errorf("%s names %s: %v", x.Name, name, err)
 				}
 			}
 		}

@@ -229,11 +229,7 @@ func TestBegin(t *testing.T) {
 func TestFormerRoot(t *testing.T) {
 	s := newSite(t)
 	night := s.night(map[string][]byte{"a": s.random(100)})
-	config, err := store.ReadAll(t.Context(), s.home, "config", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.rekey(func(d *keyring.Draft) error { return d.HandOver(config) })
+	s.rekey((*keyring.Draft).HandOver)
 	to := store.NewMemory(s.clock.now)
 	s.all(to)
 	if keys := names(t, to, nil, "keys/"); len(keys) != 2 {
@@ -319,22 +315,13 @@ func TestPruneIndexes(t *testing.T) {
 	put(t, s.home, first, nil)
 	s.clock.pass(2 * s.keys.Grace(s.clock.now()))
 	want("deleted", false)
-	foreign := s.in(s.home, false)
-	if err := foreign.SetHost(other); err != nil {
-		t.Fatal(err)
-	}
 	object.Replaces = append(object.Replaces, objectID(t, first))
-	if _, err := foreign.AddIndex(t.Context(), object); err != nil {
-		t.Fatal(err)
-	}
+	s.index(other, object)
 	s.clock.pass(2 * s.keys.Grace(s.clock.now()))
 	want("replaced by another host", false)
 
 	// By its own signer, by way of an object that is gone itself.
-	second, err := s.in(s.home, false).AddIndex(t.Context(), object)
-	if err != nil {
-		t.Fatal(err)
-	}
+	second := s.index(s.key, object)
 	s.all(to)
 	object.Replaces = append(object.Replaces[:0:0], objectID(t, second.Name))
 	if _, err := s.in(s.home, true).AddIndex(t.Context(), object); err != nil {

@@ -130,14 +130,13 @@ func (p *pruner) indexes(ctx context.Context) error {
 	}
 	claims := map[index.ObjectID]claim{}
 	var standing []index.ObjectID
-	err = p.copy.Records(ctx, "index", func(x repo.Record) error {
-		object, err := index.ParseObject(x.Content)
-		if x.Err != nil || err != nil {
+	err = p.copy.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		if x.Err != nil {
 			return nil // check says so
 		}
 		c := claim{signer: x.Signer}
-		if p.old(x) {
-			c.replaces = object.Replaces
+		if !x.Late && p.old(x.Record) {
+			c.replaces = x.Object.Replaces
 		}
 		claims[x.ID] = c
 		if _, ok := gone[x.ID]; !ok {

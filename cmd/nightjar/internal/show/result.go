@@ -158,7 +158,7 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if !x.Complete {
 			what += " (incomplete)"
 		}
-		if x.Late() {
+		if !x.Counts() {
 			what += " (late)"
 		}
 		if !x.Forgotten.IsZero() {

@@ -5,9 +5,9 @@
 // readers judge signatures, archives and grace periods.
 //
 // The invariant: at every moment the copy is a repository, from which each of its archives can be restored as well as it can at home. It rests on the order in which things are
-// looked at. A backup stores packs, then indexes, then the archive; so they are listed the other way round, archives first, and copied packs first. Prune takes archives away long before their
-// packs; so an archive that is still at home when its packs have been copied needed nothing that was taken away meanwhile. Between the listing of packs and that of what prune has dropped, and before an
-// index is copied, the same reasoning holds for indexes.
+// looked at. A backup stores packs, then indexes, then the archive; so they are listed the other way round, archives first, and copied packs first. Prune takes an archive away long before its
+// packs; so one that is still at home when the packs have been copied needs nothing that was taken away meanwhile. Prune writes what it drops before it deletes, and keeps that as long as an index names any of it; so
+// the lists are copied after the packs, and of the indexes those that are still at home then: they name only what is in the copy, or on a list.
 //
 // What is damaged at home is named and left out. The package does not judge what is there already, unless it is told to verify; it deletes nothing but in Prune.
 package mirror

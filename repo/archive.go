@@ -104,11 +104,12 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		return nil, err
 	}
 	err = r.Records(ctx, "archive", func(x Record) error {
-		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Grace: r.keys.Grace(x.Time), Verified: verified[x.ID]}
+		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified[x.ID]}
 		if x.Err == nil {
 			x.Err = versioned.Parse(x.Content, &a)
 		}
 		if x.Err == nil {
+			a.Grace = r.keys.Allowance(a.view())
 			x.Err = r.checkHost(&a, x.Signer)
 		}
 		switch {
@@ -242,7 +243,7 @@ func Find(archives []Archive, name string) (*Archive, error) {
 	return found, nil
 }
 
-// putArchive writes the archive; nothing may be written after it.
+// putArchive writes the archive; nothing that it needs may be written after it.
 func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, err error) {
 	content, err := json.Marshal(a)
 	if err != nil {
@@ -252,7 +253,7 @@ func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, er
 	if err != nil {
 		return 0, err
 	}
-	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.keys.Grace(info.Time)
+	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.keys.Allowance(a.view())
 	if a.Late() {
 		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer and %s after the run's last view of the repository: it does not count",
 			a.ID, stamp(a.Stored), a.Time.Sub(a.Stored).Abs(), a.Stored.Sub(a.view()))

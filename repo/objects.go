@@ -155,6 +155,21 @@ func (n Runs) Add(x IndexRecord) {
 	}
 }
 
+// TrySession reports why a pack's session key does not open with the keys at hand; nil if it does.
+func (r *Repository) TrySession(p *index.PackInfo) error {
+	opener := r.metadata
+	if p.Kind == pack.Content {
+		r.content.RLock()
+		opener = r.content.opener
+		r.content.RUnlock()
+	}
+	if opener == nil {
+		return fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+	}
+	_, err := opener.SessionKey(p.Session)
+	return err
+}
+
 // Locations returns all places of a chunk, tree or list that are not dropped, in the forms given; without any, of content stored as itself.
 func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
 	if len(types) == 0 {

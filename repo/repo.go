@@ -96,6 +96,7 @@ type Repository struct {
 	index struct {
 		sync.Mutex
 		*index.Index
+		mine []listedIndex // what this host has signed and is known, as of the last sync
 	}
 	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
 	packs         *ledger                   // through which packs and archives are read

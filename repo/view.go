@@ -157,7 +157,8 @@ func (w *Writer) current(ctx context.Context) (now time.Time, renewed bool, err 
 		if now, err = storeTime(ctx, w.r.store, w.r.options); err != nil {
 			return now, renewed, err
 		}
-		last, grace := v.taken[len(v.taken)-1], w.r.keys.Grace(now)
+		last := v.taken[len(v.taken)-1]
+		grace := w.r.keys.Allowance(last)
 		age := now.Sub(last)
 		switch {
 		case age > grace:

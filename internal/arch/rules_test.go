@@ -39,6 +39,7 @@ var arrows = map[string][]string{
 	"snapshot":             {},
 	"job":                  {"backup", "repo", "repo/maintain", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
+	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"internal/recover":     {"backup", "repo", "repo/store/s3"}, // tests alone, which nobody may import
 
 	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one

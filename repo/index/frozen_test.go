@@ -101,7 +101,7 @@ func TestFrozenStays(t *testing.T) {
 		return n, err
 	}
 	add(t, x, 3, "A", objectOf(r, contentOf(0, 200)))
-	if err := x.Retain(func(id ObjectID) bool { return id != objectID(1) }); err != nil {
+	if err := x.Retain(func(s Source) bool { return s.Object != objectID(1) }); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := count(); n != 100 || err != nil {

@@ -191,6 +191,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	c.sum.Packs += len(stored)
 	total := len(stored)
 	seen := map[index.ObjectID]struct{}{}
+	replaced := c.r.ReplacedIndexes() // which may name what is gone
 	dropped := c.r.Lists()
 	err := c.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
 		if pass == 0 {
@@ -199,7 +200,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 				c.found(Finding{What: Damaged, Object: x.Name, Err: x.Err})
 			}
 		}
-		if x.Err != nil {
+		if x.Err != nil || replaced[x.ID] {
 			return nil
 		}
 		g, gctx := errgroup.WithContext(ctx)

@@ -17,6 +17,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain"
+	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
@@ -345,6 +346,54 @@ func TestRebuildIndex(t *testing.T) {
 	if after := len(s.names("content")); after != before {
 		t.Errorf("a backup sent %d packs again", after-before)
 	}
+}
+
+// What merged index objects stand for is no fault, whatever it names; what it alone names is left over.
+func TestCheckMerged(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t)
+	s.files = map[string][]byte{"alpha": random(2000)}
+	given := s.night()
+	dropped := s.names("content")[0]
+	s.files = map[string][]byte{"beta": random(3000)}
+	s.night()
+	s.put("archive/"+given.ID, nil)
+	for _, n := range s.names("index") {
+		s.put(n, nil)
+	}
+	r := s.open(true)
+	if _, err := maintain.RebuildIndex(ctx, r, maintain.RebuildOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	old := s.names("index")
+	var parts []index.Stored
+	err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		parts = append(parts, index.Stored{ID: x.ID, Time: x.Time, Object: x.Object})
+		return x.Err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined := index.Join(parts, func(id index.ObjectID) bool { return repo.PackName(pack.Content, id) == dropped })
+	if _, err := r.AddIndex(ctx, &joined); err != nil {
+		t.Fatal(err)
+	}
+	want := func(when string, want ...string) {
+		t.Helper()
+		if sum, found := s.check(true, maintain.CheckOptions{ReadData: true}); !slices.Equal(found, want) || sum.Faults > 0 {
+			t.Errorf("%s: %q, want %q", when, found, want)
+		}
+		if done, err := maintain.RebuildIndex(ctx, s.open(true), maintain.RebuildOptions{}); err != nil || done.Packs > 0 {
+			t.Errorf("%s: rebuilt %+v, %v", when, done, err)
+		}
+	}
+	want("merged", "unindexed "+dropped)
+	s.put(dropped, nil)
+	want("pack is deleted")
+	for _, n := range old {
+		s.put(n, nil)
+	}
+	want("replaced objects are deleted")
 }
 
 // What prune has dropped is neither missing nor indexed again; what it dropped and did not come to delete is left over.

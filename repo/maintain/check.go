@@ -164,11 +164,6 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 	return packs, nil
 }
 
-// A checksummer is a store that knows its objects' checksums without sending them.
-type checksummer interface {
-	Checksum(ctx context.Context, name string) (sum [32]byte, ok bool, err error)
-}
-
 // packsOf compares the packs of one pass with what the indexes say of them.
 func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	mine := func(id index.ObjectID) bool { return (int(id[0])<<8|int(id[1]))%passes == pass }
@@ -259,7 +254,7 @@ func (c *checker) lost(p *index.Pack, f Finding) {
 
 // pack checks one stored pack.
 func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read bool) error {
-	if vouch, ok := c.r.Store().(checksummer); ok && !read {
+	if vouch, ok := c.r.Store().(store.Checksummer); ok && !read {
 		sum, ok, err := vouch.Checksum(ctx, info.Name)
 		switch {
 		case ctx.Err() != nil:
@@ -310,7 +305,10 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if p.Directory.Kind == pack.Content && !c.r.CanReadContent() {
 		return nil
 	}
-	opened, err := c.r.OpenPack(info, object)
+	opened, err := c.r.OpenPack(ctx, info, object)
+	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
 	if err == nil && !sameDirectory(&opened.Directory, &p.Directory) {
 		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
 	}

@@ -25,6 +25,8 @@ func forgetOld(*machine) []string { return []string{"forget", "--keep-last", fmt
 
 func prune(*machine) []string { return []string{"prune"} }
 
+func copyAway(m *machine) []string { return []string{"copy", "--to", m.path("away"), "--delete"} }
+
 func restoreNewest(m *machine) []string {
 	return []string{"restore", m.newest() + ":" + m.src, "--target", m.path("target/to"), "--overwrite", "always"}
 }
@@ -34,6 +36,7 @@ var steps = []step{
 	{"backup", (*machine).night, backupSource, (*machine).newestIsNow},
 	{"forget", (*machine).backup, forgetOld, nil},
 	{"prune", (*machine).age, prune, (*machine).restoreAll},
+	{"copy", (*machine).another, copyAway, (*machine).awayIsWhole},
 	{"restore", (*machine).empty, restoreNewest, (*machine).targetIsNewest},
 }
 
@@ -42,8 +45,7 @@ func (m *machine) newest() string { all := m.archives(); return all[len(all)-1] 
 // age backs up, and makes all that waits for a grace period to pass old enough.
 func (m *machine) age() {
 	m.t.Helper()
-	m.night()
-	m.backup()
+	m.another()
 	long := time.Now().Add(-8 * 24 * time.Hour)
 	for _, kind := range []string{"forget", "condemned"} {
 		must(m.t, filepath.WalkDir(m.path("repo/"+kind), func(path string, e fs.DirEntry, err error) error {
@@ -53,6 +55,25 @@ func (m *machine) age() {
 			return errors.Join(err, os.Chtimes(path, long, long))
 		}))
 	}
+}
+
+// another makes one more archive.
+func (m *machine) another() {
+	m.t.Helper()
+	m.night()
+	m.backup()
+}
+
+// awayIsWhole wants the copy to have all that the repository has, and the newest archive to come back from it.
+func (m *machine) awayIsWhole() {
+	m.t.Helper()
+	away := []string{"--repo", m.path("away"), "--cache-dir", m.path("cold")}
+	m.want(0, "", append([]string{"check"}, away...)...)
+	target := m.path("restored")
+	m.want(0, "", append([]string{"restore", m.newest() + ":" + m.src, "--target", target}, away...)...)
+	m.same(m.newest(), target)
+	must(m.t, os.RemoveAll(target))
+	must(m.t, os.RemoveAll(m.path("cold")))
 }
 
 func (m *machine) empty() { must(m.t, os.RemoveAll(m.path("target/to"))) }
@@ -69,6 +90,7 @@ func TestKill(t *testing.T) {
 	m := newMachine(t, r, "")
 	m.want(0, "", "init", "--quiet")
 	m.backup()
+	m.want(0, "recovery kit", append(copyAway(m), "--create")...)
 	usual := map[string]time.Duration{}
 	for _, s := range steps {
 		if s.prepare != nil {

@@ -33,6 +33,8 @@ var (
 	ErrRegion error = unavailable("bucket is in another region")
 	// ErrUnreachable says that no answer came from the server.
 	ErrUnreachable error = unavailable("server cannot be reached")
+	// ErrFailing says that the server answered, and every time that it cannot now. That says nothing about an object.
+	ErrFailing error = unavailable("server fails")
 
 	// ErrNoConditions is a warning: see doc/s3.md, "Weaker servers".
 	ErrNoConditions = errors.New("the server ignores If-None-Match: of two hosts that create config or keys/N at once, the later one would win")
@@ -126,6 +128,8 @@ func classify(err error) (text string, kind error) {
 			return "the object is in an archive storage class: restore it there first", nil
 		case code == http.StatusMovedPermanently, code == http.StatusTemporaryRedirect:
 			kind = ErrRegion
+		case code >= http.StatusInternalServerError && code != http.StatusNotImplemented, code == http.StatusTooManyRequests:
+			kind = ErrFailing
 		}
 		text = clean(strings.TrimRight(api.ErrorCode()+": "+api.ErrorMessage(), ": ."))
 		if code := status(err); code != 0 {

@@ -233,6 +233,7 @@ func (s *Store) read(ctx context.Context, name string, offset int64, buf []byte)
 type cutError struct{ text string }
 
 func (e *cutError) Error() string { return e.text }
+func (e *cutError) Unwrap() error { return ErrUnreachable } // it says nothing about the object
 
 func (s *Store) readOnce(ctx context.Context, name string, offset int64, buf []byte) (int, error) {
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{

@@ -2,11 +2,8 @@ package torture
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -46,15 +43,7 @@ func (m *machine) newest() string { all := m.archives(); return all[len(all)-1] 
 func (m *machine) age() {
 	m.t.Helper()
 	m.another()
-	long := time.Now().Add(-8 * 24 * time.Hour)
-	for _, kind := range []string{"forget", "condemned"} {
-		must(m.t, filepath.WalkDir(m.path("repo/"+kind), func(path string, e fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) || err == nil && e.IsDir() {
-				return nil
-			}
-			return errors.Join(err, os.Chtimes(path, long, long))
-		}))
-	}
+	old(m.t, m.path("repo"))
 }
 
 // another makes one more archive.
@@ -67,13 +56,8 @@ func (m *machine) another() {
 // awayIsWhole wants the copy to have all that the repository has, and the newest archive to come back from it.
 func (m *machine) awayIsWhole() {
 	m.t.Helper()
-	away := []string{"--repo", m.path("away"), "--cache-dir", m.path("cold")}
-	m.want(0, "", append([]string{"check"}, away...)...)
-	target := m.path("restored")
-	m.want(0, "", append([]string{"restore", m.newest() + ":" + m.src, "--target", target}, away...)...)
-	m.same(m.newest(), target)
-	must(m.t, os.RemoveAll(target))
-	must(m.t, os.RemoveAll(m.path("cold")))
+	m.want(0, "", "check", "--repo", m.path("away"), "--cache-dir", m.path("cold"))
+	m.restore(m.newest(), "--repo", m.path("away"))
 }
 
 func (m *machine) empty() { must(m.t, os.RemoveAll(m.path("target/to"))) }

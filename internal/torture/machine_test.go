@@ -34,6 +34,9 @@ type machine struct {
 	saved  map[string]state // by archive
 	order  []string         // of archives, as they were seen
 	nights int
+
+	host   string   // whose archives are meant; empty: there is one host
+	opener []string // flags that name the recovery key; nil: this machine has it
 }
 
 // A state says of a tree what each path is.
@@ -124,26 +127,34 @@ func (m *machine) command(ctx context.Context, before []string, args ...string) 
 // start runs a command to its end.
 func (m *machine) start(before []string, args ...string) result {
 	m.t.Helper()
+	r, err := m.try(before, args...)
+	must(m.t, err)
+	return r
+}
+
+// try is start for a goroutine that is not the test's own. The error is for what no command may do, whatever befalls it.
+func (m *machine) try(before []string, args ...string) (result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c := m.command(ctx, before, args...)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	err := c.Run()
+	r := result{stdout: out.String(), stderr: errs.String()}
 	if c.ProcessState == nil {
-		m.t.Fatal(err)
+		return r, err
 	}
-	if ctx.Err() != nil {
-		m.t.Fatalf("nightjar %s: no end in %v\n%s%s", strings.Join(args, " "), patience, out.String(), errs.String())
-	}
-	r := result{code: c.ProcessState.ExitCode(), stdout: out.String(), stderr: errs.String()}
+	r.code = c.ProcessState.ExitCode()
 	if usage, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		r.peak = usage.Maxrss << 10
 	}
-	if strings.Contains(r.stderr, "panic:") || strings.Contains(r.stderr, "goroutine ") {
-		m.t.Fatalf("nightjar %s: panicked\n%s", strings.Join(args, " "), r.stderr)
+	if ctx.Err() != nil {
+		return r, fmt.Errorf("nightjar %s: no end in %v\n%s%s", strings.Join(args, " "), patience, r.stdout, r.stderr)
 	}
-	return r
+	if strings.Contains(r.stderr, "panic:") || strings.Contains(r.stderr, "goroutine ") {
+		return r, fmt.Errorf("nightjar %s: panicked\n%s", strings.Join(args, " "), r.stderr)
+	}
+	return r, nil
 }
 
 func (m *machine) run(args ...string) result { m.t.Helper(); return m.start(nil, args...) }
@@ -161,8 +172,12 @@ func (m *machine) want(code int, pattern string, args ...string) result {
 // archives returns those that the repository has, oldest first.
 func (m *machine) archives() (ids []string) {
 	m.t.Helper()
-	var all []struct{ ID, Job string }
-	must(m.t, json.Unmarshal([]byte(m.want(0, "", "list", "--json").stdout), &all))
+	var all []struct{ ID string }
+	args := []string{"list", "--json"}
+	if m.host != "" {
+		args = append(args, "--host", m.host)
+	}
+	must(m.t, json.Unmarshal([]byte(m.want(0, "", args...).stdout), &all))
 	for _, a := range all {
 		ids = append(ids, a.ID)
 	}
@@ -192,11 +207,12 @@ func (m *machine) backup() {
 	}
 }
 
-// restore puts an archive back on a machine that remembers nothing of it, and wants no difference.
-func (m *machine) restore(id string) {
+// restore puts an archive back with a cache that is empty, and wants no difference.
+func (m *machine) restore(id string, flags ...string) {
 	m.t.Helper()
 	target := m.path("restored")
-	m.want(0, "", "restore", id+":"+m.src, "--target", target, "--cache-dir", m.path("cold"))
+	args := append([]string{"restore", id + ":" + m.src, "--target", target, "--cache-dir", m.path("cold")}, m.opener...)
+	m.want(0, "", append(args, flags...)...)
 	m.same(id, target)
 	must(m.t, os.RemoveAll(target))
 	must(m.t, os.RemoveAll(m.path("cold")))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -149,5 +150,8 @@ func (m *machine) killAfter(d time.Duration, args ...string) bool {
 // killAt has strace kill a program as one of its threads makes its nth change to a file system.
 func killAt(nth int) []string {
 	const changes = "write,pwrite64,openat,mkdirat,renameat,renameat2,linkat,symlinkat,unlinkat,ftruncate,fsync,fdatasync,syncfs,fchmod,fchmodat,utimensat"
-	return []string{"strace", "-f", "--seccomp-bpf", "-qq", "-o", os.DevNull, "-e", "trace=" + changes, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", changes, nth)}
+	return append(slices.Clone(strace), "-e", "trace="+changes, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", changes, nth))
 }
+
+// strace interferes with a program as it is told to, and writes nothing down.
+var strace = []string{"strace", "-f", "--seccomp-bpf", "-qq", "-o", os.DevNull}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -291,11 +292,11 @@ func stateOf(t testing.TB, root string) state {
 		is := entry{content: e.Type().String(), attributes: info.Mode().String()}
 		switch {
 		case e.Type().IsRegular():
-			data, err := os.ReadFile(path)
+			sum, err := sumOf(path)
 			if err != nil {
 				return err
 			}
-			is.content = fmt.Sprintf("%d bytes, sum %x", len(data), sha256.Sum256(data))
+			is.content = fmt.Sprintf("%d bytes, sum %x", info.Size(), sum)
 			is.attributes += info.ModTime().UTC().Format(" " + time.RFC3339Nano)
 		case e.Type() == fs.ModeSymlink:
 			to, err := os.Readlink(path)
@@ -309,4 +310,15 @@ func stateOf(t testing.TB, root string) state {
 		return err
 	}))
 	return s
+}
+
+func sumOf(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return h.Sum(nil), err
 }

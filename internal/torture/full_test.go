@@ -81,7 +81,7 @@ func TestFull(t *testing.T) {
 		m.learn()
 		pages := int((d.used()-min(before, d.used()))/page) + 8 // what is renamed is there twice
 		full := 0
-		for _, free := range some(r, pages, rounds(pages, 3)) {
+		for _, free := range some(r, pages, rounds(pages, 2)) {
 			c.prepare(m)
 			args := c.args(m)
 			d.room(free)

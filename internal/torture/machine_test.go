@@ -17,7 +17,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -114,7 +113,6 @@ func (m *machine) night() {
 type result struct {
 	code           int // -1: it was killed
 	stdout, stderr string
-	peak           int64 // bytes of memory, at most
 }
 
 // command is nightjar with arguments, or behind another program: what it is started by goes before it.
@@ -146,9 +144,6 @@ func (m *machine) try(before []string, args ...string) (result, error) {
 		return r, err
 	}
 	r.code = c.ProcessState.ExitCode()
-	if usage, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.peak = usage.Maxrss << 10
-	}
 	if ctx.Err() != nil {
 		return r, fmt.Errorf("nightjar %s: no end in %v\n%s%s", strings.Join(args, " "), patience, r.stdout, r.stderr)
 	}

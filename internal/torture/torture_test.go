@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	share = flag.Float64("share", 0.01, "part of the full number of rounds that each test does")
+	share = flag.Float64("share", 0.002, "part of the full number of rounds that each test does")
 	seed  = flag.Uint64("seed", 1, "of all random choices")
 )
 

@@ -38,7 +38,7 @@ type Fate struct {
 	Region     string        // goes with the answer
 	Reset      bool          // before it is passed on
 	Lost       bool          // reset after the server has answered
-	Silent     bool          // no answer until the client gives up
+	Silent     bool          // no answer until the client gives up; with Lost, the server has answered
 	Cut        int           // the answer ends after that many bytes of body
 	Ahead      time.Duration // of the server's clock
 	Strip      []string      // headers the server never gets to see
@@ -118,7 +118,7 @@ func (w *Weather) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		reset(out)
 		return
 	}
-	if f.Silent {
+	if f.Silent && !f.Lost {
 		<-in.Context().Done() // which is noticed once the body has been read
 		return
 	}
@@ -146,6 +146,10 @@ func (w *Weather) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		return
 	}
 	defer answer.Body.Close()
+	if f.Lost && f.Silent {
+		<-in.Context().Done()
+		return
+	}
 	if f.Lost {
 		reset(out)
 		return

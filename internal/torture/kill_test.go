@@ -131,7 +131,7 @@ func TestKill(t *testing.T) {
 	}
 	m.whole()
 	m.restoreAll()
-	survived(t, total, fmt.Sprintf("commands killed: %v; %d archives came back", killed, len(m.saved)))
+	survived(t, total, fmt.Sprintf("commands killed: %v; %d archives came back", killed, len(m.archives())))
 }
 
 // killAfter says whether the kill came before the end.
@@ -144,7 +144,7 @@ func (m *machine) killAfter(d time.Duration, args ...string) bool {
 	if c.ProcessState == nil && ctx.Err() == nil {
 		m.t.Fatal(err)
 	}
-	return c.ProcessState == nil || c.ProcessState.ExitCode() == -1
+	return c.ProcessState != nil && c.ProcessState.ExitCode() == -1
 }
 
 // killAt has strace kill a program as one of its threads makes its nth change to a file system.

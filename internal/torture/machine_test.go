@@ -69,7 +69,7 @@ func (m *machine) fill() {
 	for _, f := range []struct {
 		name string
 		size int
-	}{{"database", 700_000}, {"log", 90_000}, {"etc/a", 10}, {"etc/b", 3000}, {"etc/c", 0}, {"old/gone", 20_000}} {
+	}{{"database", 700_000}, {"log", 90_000}, {"etc/a", 10}, {"etc/b", 3000}, {"etc/c", 0}, {"old/file", 20_000}} {
 		m.write(f.name, m.bytes(f.size))
 	}
 	must(m.t, os.Symlink("etc/a", filepath.Join(m.src, "link")))
@@ -107,6 +107,9 @@ func (m *machine) night() {
 	m.write("log", append(log, m.bytes(2000)...))
 	m.write("etc/b", m.bytes(m.random.IntN(5000)))
 	m.write(fmt.Sprintf("new/%d", m.nights%7), m.bytes(m.random.IntN(30_000)))
+	for _, gone := range []string{"old", fmt.Sprintf("new/%d", (m.nights+3)%7)} {
+		must(m.t, os.RemoveAll(filepath.Join(m.src, gone)))
+	}
 }
 
 // A result is what came of a command.

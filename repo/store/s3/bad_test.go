@@ -76,6 +76,9 @@ func badWeather(t *testing.T, server *s3test.Server) {
 		}},
 		{name: "damaged on its way", op: "put", hook: func() func(int, *http.Request) s3test.Fate { return one(s3test.Fate{Status: 400, Code: "BadDigest"}) }},
 		{name: "answer lost after the deed", op: "put", hook: func() func(int, *http.Request) s3test.Fate { return one(s3test.Fate{Lost: true}) }},
+		{name: "silence after the deed", op: "put", hook: func() func(int, *http.Request) s3test.Fate {
+			return one(s3test.Fate{Lost: true, Silent: true})
+		}},
 		{name: "answer broken off twice", op: "get", hook: func() func(int, *http.Request) s3test.Fate {
 			return func(n int, _ *http.Request) s3test.Fate {
 				if n < 3 {

@@ -147,6 +147,8 @@ func TestVersity(t *testing.T) {
 	t.Run("Foreign", func(t *testing.T) { foreignKeys(t, server) })
 	t.Run("Checksums", func(t *testing.T) { checksums(t, server) })
 	t.Run("Requests", func(t *testing.T) { requests(t, server) })
+	t.Run("Versions", func(t *testing.T) { versions(t, server, false) })
+	t.Run("ObjectLock", func(t *testing.T) { objectLock(t, server) })
 }
 
 func TestMinIO(t *testing.T) {
@@ -157,6 +159,8 @@ func TestMinIO(t *testing.T) {
 	t.Run("Foreign", func(t *testing.T) { foreignKeys(t, server) })
 	t.Run("Checksums", func(t *testing.T) { checksums(t, server) })
 	t.Run("StoredWith", func(t *testing.T) { storedWith(t, server) })
+	t.Run("Versions", func(t *testing.T) { versions(t, server, true) })
+	t.Run("ObjectLock", func(t *testing.T) { objectLock(t, server) })
 	t.Run("Policies", func(t *testing.T) { policies(t, server) })
 }
 

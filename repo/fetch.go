@@ -116,6 +116,11 @@ func (rd *Reader) read(ctx context.Context, r read, ids []chunk.ID, checked bool
 			if err == nil {
 				data, err = rd.decodeWanted(f, span, b)
 			}
+			if rd.r.recovered(ctx, packName(f.at), err) {
+				if err = missing(rd.r.store.GetInto(ctx, packName(f.at), f.start, span)); err == nil {
+					data, err = rd.decodeWanted(f, span, b)
+				}
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return err

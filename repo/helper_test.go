@@ -345,7 +345,7 @@ func (p *place) indexedPacks(r *Repository) map[string]bool {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		content, _, err := r.record(p.t.Context(), info)
+		content, _, err := r.record(p.t.Context(), &info)
 		if err != nil {
 			p.t.Fatal(err)
 		}

@@ -54,7 +54,7 @@ func (r *Repository) CanReadContent() bool {
 
 // Record reads, verifies and returns the content of any record, and who signed it.
 func (r *Repository) Record(ctx context.Context, info store.Info) (content []byte, signer crypto.Fingerprint, err error) {
-	content, opened, err := r.record(ctx, info)
+	content, opened, err := r.record(ctx, &info)
 	return content, opened.Signer, err
 }
 
@@ -80,7 +80,7 @@ func (r *Repository) Records(ctx context.Context, kind string, f func(Record) er
 		return fmt.Errorf("list %s objects: %w", kind, err)
 	}
 	for _, info := range infos {
-		content, opened, err := r.record(ctx, info)
+		content, opened, err := r.record(ctx, &info)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -93,6 +93,7 @@ type Repository struct {
 	}
 	blocks        *blocks.Cache // of metadata packs, as they are stored
 	decompressors sync.Pool
+	unrecovered   sync.Once // told that older versions cannot be looked for
 }
 
 // Open opens the repository that keys were read from, for its metadata. opener holds the host key or a recovery key.
@@ -134,9 +135,16 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 	}
 	object, err := store.ReadAll(ctx, s, configName, configMax)
 	if err != nil {
-		return nil, fmt.Errorf("read config: %w", missing(err))
+		err = fmt.Errorf("read config: %w", missing(err))
+	} else {
+		err = r.openConfig(object)
 	}
-	if err := r.openConfig(object); err != nil {
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		if _, ok := r.recover(ctx, configName, func(object []byte) bool { return r.openConfig(object) == nil }); ok {
+			err = nil
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -241,23 +249,21 @@ func nameOf(kind string, sum [32]byte) string {
 
 // sumOf returns the hash that a name ends with.
 func sumOf(name string) (sum [32]byte, ok bool) {
-	h := name[strings.LastIndexByte(name, '/')+1:]
-	if len(h) != 2*len(sum) {
-		return sum, false
-	}
-	_, err := hex.Decode(sum[:], []byte(h))
-	return sum, err == nil
+	return store.SumOf(name)
 }
 
-// record reads and opens one record: a small sealed object named by its hash.
-func (r *Repository) record(ctx context.Context, info store.Info) (content []byte, opened crypto.Opened, err error) {
+// record reads and opens one record: a small sealed object named by its hash. If it takes an older version, info becomes that one's.
+func (r *Repository) record(ctx context.Context, info *store.Info) (content []byte, opened crypto.Opened, err error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
-	object, err := r.recordObject(ctx, kind, info)
+	object, err := r.recordObject(ctx, kind, *info)
+	if errors.Is(err, crypto.ErrIntegrity) {
+		if older, ok := r.Recover(ctx, info.Name); ok {
+			*info = older
+			object, err = r.recordObject(ctx, kind, older)
+		}
+	}
 	if err != nil {
 		return nil, opened, fmt.Errorf("read %s: %w", info.Name, err)
-	}
-	if objectName(kind, object) != info.Name {
-		return nil, opened, fmt.Errorf("read %s: its bytes do not have that hash: %w", info.Name, crypto.ErrIntegrity)
 	}
 	if opened, err = r.openSealed(object, r.signers[kind], kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
@@ -268,7 +274,7 @@ func (r *Repository) record(ctx context.Context, info store.Info) (content []byt
 	return content, opened, nil
 }
 
-// recordObject returns a record as it is stored. Many runs read all archives and what was forgotten, so they are kept on this machine; an index object is read once.
+// recordObject returns a record as it is stored, with the right hash. Many runs read all archives and what was forgotten, so they are kept on this machine; an index object is read once.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
 	sum, ok := sumOf(info.Name)
 	if (kind == "archive" || kind == "forget") && ok && info.Size > 0 && info.Size <= blocks.Size {
@@ -279,7 +285,11 @@ func (r *Repository) recordObject(ctx context.Context, kind string, info store.I
 		}
 		r.blocks.Forget(x, 0, x.Size)
 	}
-	return store.ReadAll(ctx, r.store, info.Name, store.MaxObject)
+	object, err := store.ReadAll(ctx, r.store, info.Name, store.MaxObject)
+	if errors.Is(err, store.ErrTooLarge) || err == nil && objectName(kind, object) != info.Name {
+		err = fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
+	}
+	return object, err
 }
 
 // openSealed opens what must be sealed to this repository's metadata key.

@@ -46,7 +46,7 @@ func (r *Repository) SyncIndex(ctx context.Context) error {
 		delete(listed, s.Object)
 	}
 	for id, info := range listed {
-		content, opened, err := r.record(ctx, info)
+		content, opened, err := r.record(ctx, &info)
 		var object index.Object
 		if err == nil {
 			object, err = index.ParseObject(content)

@@ -59,7 +59,7 @@ func TestCommitOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, _, err := r.record(t.Context(), info)
+		content, _, err := r.record(t.Context(), &info)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -42,6 +43,8 @@ type What string
 const (
 	Missing   What = "missing"   // an index or an archive names it
 	Damaged   What = "damaged"   // its bytes are not what they should be
+	Replaced  What = "replaced"  // somebody has replaced or deleted it: an older version is as it should be
+	Hidden    What = "hidden"    // somebody has deleted it, but not its older versions
 	Foreign   What = "foreign"   // nothing of this format
 	Unindexed What = "unindexed" // no index names it: left by a run that died; no fault
 )
@@ -55,8 +58,8 @@ type Finding struct {
 	Err     error  // the reason, if there is more to say
 }
 
-// Fault reports whether something is lost, as opposed to left over.
-func (f Finding) Fault() bool { return f.What == Missing || f.What == Damaged }
+// Fault reports whether something is lost, or somebody tried that, as opposed to left over.
+func (f Finding) Fault() bool { return f.What != Foreign && f.What != Unindexed }
 
 // Summary counts what a check looked at.
 type Summary struct {
@@ -87,6 +90,8 @@ type checker struct {
 	frames map[frame]struct{}          // damaged
 	whole  map[chunk.Key]struct{}      // trees below which nothing is wrong
 	made   map[chunk.Key]struct{}      // chunks whose recipes were looked at
+
+	forgotten map[index.ObjectID]struct{} // archives
 }
 
 type frame struct {
@@ -106,7 +111,7 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 	if err != nil {
 		return Summary{}, err
 	}
-	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	total, err := c.objects(ctx)
 	if err != nil {
@@ -117,7 +122,10 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 			return c.sum, err
 		}
 	}
-	return c.sum, c.archives(ctx)
+	if err := c.archives(ctx); err != nil {
+		return c.sum, err
+	}
+	return c.sum, c.versions(ctx)
 }
 
 func (c *checker) found(f Finding) {
@@ -153,7 +161,11 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 		return 0, fmt.Errorf("list objects: %w", err)
 	}
 	for _, info := range records {
-		if _, _, err := c.r.Record(ctx, info); err != nil {
+		content, _, err := c.r.Record(ctx, info)
+		if err == nil && repo.Kind(info.Name) == record.ForgetKind {
+			err = c.forgets(content)
+		}
+		if err != nil {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
 			}
@@ -210,8 +222,14 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 				}
 				seen[p.ID] = struct{}{}
 				at, ok := stored[p.ID]
+				name := repo.PackName(p.Directory.Kind, p.ID)
+				if !ok || at.Size != p.Size {
+					if older, has := c.r.Recover(ctx, name); has {
+						at, ok = older, true
+					}
+				}
 				if !ok {
-					c.lost(p, Finding{What: Missing, Object: repo.PackName(p.Directory.Kind, p.ID)})
+					c.lost(p, Finding{What: Missing, Object: name})
 					continue
 				}
 				if at.Size != p.Size {
@@ -266,7 +284,10 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 			c.mu.Lock()
 			c.sum.Checksums++
 			c.mu.Unlock()
-			read = sum != p.ID // look which part of it is damaged
+			if sum != p.ID {
+				_, whole := c.r.Recover(ctx, info.Name)
+				read = !whole // look which part of it is damaged
+			}
 		}
 	}
 	if !read {
@@ -278,6 +299,12 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	}
 	if errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("check %s: %w", info.Name, err)
+	}
+	if err != nil || sha256.Sum256(object) != p.ID {
+		if older, ok := c.r.Recover(ctx, info.Name); ok {
+			info = older
+			object, err = store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+		}
 	}
 	if err != nil {
 		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})

@@ -28,6 +28,9 @@ type Versioned interface {
 	// under the name. ErrNotExist says that there is none but what was read anyway.
 	Recover(ctx context.Context, name string, right func(data []byte) bool) (Info, error)
 
+	// Recovered returns what Recover has found by now.
+	Recovered() []Info
+
 	// Hidden calls f for every object whose name begins with prefix that was
 	// deleted, yet is still there: with the Info of its newest version, and when it
 	// was deleted. An error of f ends that and is returned as it is.

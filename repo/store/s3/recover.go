@@ -85,6 +85,19 @@ func (s *Store) Recover(ctx context.Context, name string, right func([]byte) boo
 	return p.Info, nil
 }
 
+// Recovered implements store.Versioned.
+func (s *Store) Recovered() []store.Info {
+	s.pins.Lock()
+	defer s.pins.Unlock()
+	var found []store.Info
+	for _, p := range s.pins.byName {
+		if p.found {
+			found = append(found, p.Info)
+		}
+	}
+	return found
+}
+
 // rightVersion returns store.ErrNotExist if the right one is the latest, or is not there.
 func (s *Store) rightVersion(ctx context.Context, name string, right func([]byte) bool) (*version, error) {
 	all, err := s.versionsOf(ctx, name)

@@ -24,6 +24,7 @@ const (
 	Failed       = 1
 	Usage        = 2
 	WithProblems = 3
+	Archived     = 4
 	NoRepository = 10
 	Key          = 11
 	Integrity    = 12
@@ -54,6 +55,8 @@ func Code(ctx context.Context, err error) int {
 		return Integrity
 	case errors.As(err, &problems):
 		return WithProblems
+	case errors.Is(err, store.ErrArchived):
+		return Archived
 	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore):
 		return NoRepository
 	case errors.Is(err, crypto.ErrIntegrity):
@@ -85,6 +88,9 @@ var hints = []struct {
 	{session.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
 	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used"},
 	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},
+	{store.ErrArchived, "say --thaw-tier bulk, standard or expedited to ask for what is needed, which the storage bills; for restore into the same target, --overwrite if-changed too"},
+	{s3.ErrNoLock, "object lock is switched on when a bucket is made, as init --create-bucket --object-lock does, or later in its settings: doc/s3.md says how. Or leave out --object-lock"},
+	{s3.ErrAsOf, "leave out --as-of"},
 	{s3.ErrDenied, "the credentials are good, but their policy does not allow that: doc/s3.md has policies that suffice"},
 	{s3.ErrCredentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this machine a role"},
 	{s3.ErrExpired, "renew the credentials and run the same command again: what was stored is used"},

@@ -23,6 +23,8 @@ type Bucket struct {
 	Region, Endpoint           string
 	PathStyle                  bool
 	StorageClasses             []string // KIND=CLASS
+	ObjectLock, LockMode       string   // how long, as show.ParseAge reads it; governance or compliance
+	AsOf                       string   // a time, as show.ParseTime reads it
 	SSE, KMSKey                string
 	RequesterPays              bool
 	LimitUpload, LimitDownload string // bytes a second, as show.ParseSize reads them
@@ -36,6 +38,9 @@ func (b *Bucket) Flags(c *cobra.Command) {
 	f.StringVar(&b.Endpoint, "endpoint", "", "URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
 	f.BoolVar(&b.PathStyle, "path-style", false, "put the bucket into the path of URLs (default: with --endpoint only)")
 	f.StringArrayVar(&b.StorageClasses, "storage-class", nil, "storage class KIND=CLASS of new objects; KIND is content, metadata, index, archive or other; may be repeated")
+	f.StringVar(&b.ObjectLock, "object-lock", "", "lock new objects for that long, like 30D: nobody can delete them before")
+	f.StringVar(&b.LockMode, "object-lock-mode", "governance", "how: governance, or compliance, which not even the bucket's owner can undo")
+	f.StringVar(&b.AsOf, "as-of", "", "show a bucket that keeps versions as it stood then, for reading: 2006-01-02, \"2006-01-02 15:04\", or an age like 3D")
 	f.StringVar(&b.SSE, "sse", "", "encryption by the server: AES256, aws:kms or aws:kms:dsse (default: the bucket's)")
 	f.StringVar(&b.KMSKey, "sse-kms-key", "", "id of the KMS key for --sse aws:kms")
 	f.BoolVar(&b.RequesterPays, "requester-pays", false, "accept the charges of a bucket whose users pay")
@@ -154,7 +159,7 @@ func (b *Bucket) cacheLimit() (int64, error) {
 
 func (b *Bucket) given() bool {
 	return b.Region != "" || b.Endpoint != "" || b.PathStyle || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
-		b.LimitUpload != "" || b.LimitDownload != ""
+		b.LimitUpload != "" || b.LimitDownload != "" || b.ObjectLock != "" || b.AsOf != ""
 }
 
 func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
@@ -172,6 +177,14 @@ func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
 	if o.StorageClass, err = parseClasses(b.StorageClasses); err != nil {
 		return o, err
 	}
+	if o.Lock, err = b.lock(); err != nil {
+		return o, err
+	}
+	if b.AsOf != "" {
+		if o.AsOf, err = show.ParseTime(b.AsOf, set.Now()); err != nil {
+			return o, Usagef("--as-of: %w", err)
+		}
+	}
 	for _, limit := range []struct {
 		text string
 		to   *int64
@@ -184,6 +197,27 @@ func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
 		}
 	}
 	return o, nil
+}
+
+func (b *Bucket) lock() (l s3.Lock, err error) {
+	switch b.LockMode {
+	case "", "governance":
+	case "compliance":
+		l.Compliance = true
+	default:
+		return l, Usagef("--object-lock-mode %q: it is governance or compliance", b.LockMode)
+	}
+	if b.ObjectLock == "" {
+		return l, nil
+	}
+	l.For, err = show.ParseAge(b.ObjectLock)
+	if err == nil && l.For < 24*time.Hour {
+		err = errors.New("a day at least")
+	}
+	if err != nil {
+		return l, Usagef("--object-lock %q: %w", b.ObjectLock, err)
+	}
+	return l, nil
 }
 
 // otherKinds is what a storage class is given for that is meant for all objects that no other is meant for.

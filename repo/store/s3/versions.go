@@ -35,25 +35,10 @@ func (s *Store) asOf(ctx context.Context, name string) (*version, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := latestAt(all, s.o.AsOf)
-	if v == nil {
+	if len(all) == 0 || all[0].deleted {
 		return nil, fmt.Errorf("as of %s: %w", s.o.AsOf.Format(time.RFC3339), store.ErrNotExist)
 	}
-	return v, nil
-}
-
-// latestAt returns nil if there was no object then.
-func latestAt(all []version, at time.Time) *version {
-	for i := range all {
-		if all[i].Time.After(at) {
-			continue
-		}
-		if all[i].deleted {
-			return nil
-		}
-		return &all[i]
-	}
-	return nil
+	return &all[0], nil
 }
 
 // Hidden implements store.Versioned.
@@ -76,10 +61,10 @@ func (s *Store) Hidden(ctx context.Context, prefix string, f func(store.Info, ti
 // listAsOf is List of what was there at Options.AsOf.
 func (s *Store) listAsOf(ctx context.Context, prefix string, f func(store.Info) error) error {
 	return s.versions(ctx, prefix, func(all []version) error {
-		if v := latestAt(all, s.o.AsOf); v != nil {
-			return f(v.Info)
+		if all[0].deleted {
+			return nil
 		}
-		return nil
+		return f(all[0].Info)
 	})
 }
 
@@ -99,7 +84,8 @@ func (s *Store) versionsOf(ctx context.Context, name string) (all []version, err
 }
 
 // versions calls f with all versions of each object whose name begins with
-// prefix, newest first, or with maxVersions of them.
+// prefix, newest first, or with maxVersions of them; without those, and without
+// the objects, that came after Options.AsOf.
 func (s *Store) versions(ctx context.Context, prefix string, f func([]version) error) error {
 	pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{
 		Bucket: &s.place.bucket, Prefix: aws.String(s.place.key(prefix)), RequestPayer: s.payer(),
@@ -148,7 +134,8 @@ func (s *Store) versionsIn(page *s3.ListObjectVersionsOutput) []version {
 				return
 			}
 		}
-		if name, ok := s.place.name(name); ok {
+		future := !s.o.AsOf.IsZero() && aws.ToTime(at).Truncate(time.Second).After(s.o.AsOf)
+		if name, ok := s.place.name(name); ok && !future {
 			all = append(all, version{infoOf(name, size, at), aws.ToString(id), deleted, aws.ToBool(latest)})
 		}
 	}

@@ -21,7 +21,7 @@ import (
 // bucketCommand is another program with the owner's credentials, for a bucket:
 //
 //	bucket ENDPOINT BUCKET versions                    keep versions from now on
-//	bucket ENDPOINT BUCKET overwrite|truncate|delete PREFIX
+//	bucket ENDPOINT BUCKET overwrite|flip|truncate|delete PREFIX
 //	bucket ENDPOINT BUCKET purge PREFIX                try to delete every version for good, which must fail for all
 //	bucket ENDPOINT BUCKET locked PREFIX MODE DAYS     all objects must be
 func bucketCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -61,8 +61,11 @@ func bucketCommand(ts *testscript.TestScript, neg bool, args []string) {
 		var err error
 		switch args[2] {
 		case "overwrite":
-			junk := make([]byte, 1+rand.IntN(2000))
-			err = b.put(ctx, v.Key, junk)
+			err = b.put(ctx, v.Key, make([]byte, rand.N(2*(*v.Size))))
+		case "flip":
+			data := b.read(ctx, v.Key)
+			data[len(data)/2] ^= 1
+			err = b.put(ctx, v.Key, data)
 		case "truncate":
 			err = b.put(ctx, v.Key, b.read(ctx, v.Key)[:*v.Size/2])
 		case "delete":

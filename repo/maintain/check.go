@@ -288,6 +288,8 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 				_, whole := c.r.Recover(ctx, info.Name)
 				read = !whole // look which part of it is damaged
 			}
+		default: // either the store keeps none, or that is not what we stored
+			c.r.Recover(ctx, info.Name)
 		}
 	}
 	if !read {

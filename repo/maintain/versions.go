@@ -3,6 +3,8 @@ package maintain
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"nightjar/repo/index"
@@ -28,7 +30,9 @@ func (c *checker) versions(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	for _, older := range s.Recovered() {
+	older := s.Recovered()
+	slices.SortFunc(older, func(a, b store.Info) int { return strings.Compare(a.Name, b.Name) })
+	for _, older := range older {
 		c.found(Finding{What: Replaced, Object: older.Name, Err: fmt.Errorf("the version of %s is whole", older.Time.Format(time.RFC3339))})
 	}
 	for _, prefix := range []string{"archive/", "keys/"} { // which nobody deletes, but prune what was forgotten

@@ -163,6 +163,7 @@ func TestMinIO(t *testing.T) {
 	t.Run("StoredWith", func(t *testing.T) { storedWith(t, server) })
 	t.Run("Versions", func(t *testing.T) { versions(t, server, true) })
 	t.Run("ObjectLock", func(t *testing.T) { objectLock(t, server) })
+	t.Run("AddOnly", func(t *testing.T) { addOnly(t, server) })
 	t.Run("Policies", func(t *testing.T) { policies(t, server) })
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
@@ -19,7 +20,7 @@ import (
 // What maintenance needs of a repository: its objects as they are stored, one by one.
 
 // kinds are the folders of objects that are named by their hash.
-var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped", "times"}
+var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped"}
 
 // Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
 func Kind(name string) string {
@@ -58,7 +59,7 @@ func (r *Repository) Record(ctx context.Context, info store.Info) (content []byt
 	return content, opened.Signer, err
 }
 
-// A Record is one record as it was read, or why it could not be.
+// A Record is one record as it was read, or why it could not be. Its time is the home's.
 type Record struct {
 	store.Info
 	ID      index.ObjectID
@@ -69,6 +70,24 @@ type Record struct {
 
 // Records calls f for each record of a kind (archive, index, forget, condemned, …), in the order in which the store lists them. Only one is in memory at a time.
 func (r *Repository) Records(ctx context.Context, kind string, f func(Record) error) error {
+	infos, err := r.listRecords(ctx, kind)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		x := r.read(ctx, info)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := f(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listRecords returns what there is of a kind.
+func (r *Repository) listRecords(ctx context.Context, kind string) ([]store.Info, error) {
 	var infos []store.Info
 	err := r.store.List(ctx, kind+"/", func(i store.Info) error {
 		if isRecordName(kind, i.Name) {
@@ -77,37 +96,86 @@ func (r *Repository) Records(ctx context.Context, kind string, f func(Record) er
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("list %s objects: %w", kind, err)
+		return nil, fmt.Errorf("list %s objects: %w", kind, err)
 	}
-	for _, info := range infos {
-		content, opened, err := r.record(ctx, &info)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		sum, _ := sumOf(info.Name)
-		if err := f(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return infos, nil
 }
 
-// IndexObjects calls f for each index object in the repository, or for the error that it has. Only one is in memory at a time.
-func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o *index.Object, err error) error) error {
-	return r.Records(ctx, "index", func(x Record) error {
-		var object index.Object
-		if x.Err == nil {
-			if object, x.Err = index.ParseObject(x.Content); x.Err != nil {
-				x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
-			}
-		}
-		return f(x.Info, &object, x.Err)
-	})
+func (r *Repository) read(ctx context.Context, info store.Info) Record {
+	content, opened, err := r.record(ctx, &info)
+	sum, _ := sumOf(info.Name)
+	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
 }
 
-// Locations returns the packs and frames that hold a chunk of content.
-func (rd *Reader) Locations(ctx context.Context, id chunk.ID) ([]index.Location, error) {
-	return rd.locate(ctx, id, pack.WholeContent)
+// An IndexRecord is one index object as it was read, or why it could not be.
+type IndexRecord struct {
+	Record
+	Object index.Object
+	Late   bool // the store dated it otherwise than it says of itself: it counts for nothing
+}
+
+// IndexObjects calls f for each index object in the repository, those that count for nothing or are replaced too. Only one is in memory at a time.
+func (r *Repository) IndexObjects(ctx context.Context, f func(IndexRecord) error) error {
+	return r.Records(ctx, "index", func(x Record) error { return f(indexRecord(x)) })
+}
+
+func indexRecord(x Record) IndexRecord {
+	var object index.Object
+	if x.Err == nil {
+		if object, x.Err = index.ParseObject(x.Content); x.Err != nil {
+			x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+		}
+	}
+	return IndexRecord{x, object, x.Err == nil && skewed(object.Time, x.Time)}
+}
+
+// Runs are the store times of the newest index object of each run that sent packs.
+type Runs map[RunID]time.Time
+
+// RunID names a run.
+type RunID struct {
+	Signer crypto.Fingerprint
+	Begin  time.Time // store time of its first view
+}
+
+// Add notes what an index object says of runs. A merged one has kept the times of those that it stands for.
+func (n Runs) Add(x IndexRecord) {
+	if x.Err != nil || x.Late {
+		return
+	}
+	for _, run := range x.Object.Runs {
+		at := run.Time
+		if at.IsZero() {
+			at = x.Time
+		}
+		id := RunID{x.Signer, run.Begin}
+		if at.After(n[id]) {
+			n[id] = at
+		}
+	}
+}
+
+// TrySession reports why a pack's session key does not open with the keys at hand; nil if it does.
+func (r *Repository) TrySession(p *index.PackInfo) error {
+	opener := r.metadata
+	if p.Kind == pack.Content {
+		r.content.RLock()
+		opener = r.content.opener
+		r.content.RUnlock()
+	}
+	if opener == nil {
+		return fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+	}
+	_, err := opener.SessionKey(p.Session)
+	return err
+}
+
+// Locations returns all places of a chunk, tree or list that are not dropped, in the forms given; without any, of content stored as itself.
+func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+	if len(types) == 0 {
+		types = []pack.Type{pack.WholeContent}
+	}
+	return rd.locate(ctx, id, types...)
 }
 
 // Sources returns what the recipes of a chunk of content lean on: for each recipe that can be read, its whole chunks.
@@ -136,6 +204,70 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	return all, nil
 }
 
+// Places returns the packs, of those that are there, from which a chunk of content, or a tree or list, can be read: those that hold it, and those of recipes for it
+// with all that they lean on. It is an ErrMissing if they do not suffice.
+func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there func(index.ObjectID) bool) ([]index.ObjectID, error) {
+	types := []pack.Type{pack.WholeTree, pack.WholeList}
+	if kind == pack.Content {
+		types = []pack.Type{pack.WholeContent}
+	}
+	var packs []index.ObjectID
+	whole := func(id chunk.ID, t pack.Type) ([]index.ObjectID, error) {
+		locations, err := rd.locate(ctx, id, t)
+		var packs []index.ObjectID
+		for _, at := range locations {
+			if there(at.Pack.ID) {
+				packs = append(packs, at.Pack.ID)
+			}
+		}
+		return packs, err
+	}
+	for _, t := range types {
+		found, err := whole(id, t)
+		if err != nil {
+			return nil, err
+		}
+		packs = append(packs, found...)
+		recipes, err := rd.locate(ctx, id, pack.RecipeFor+t)
+		if err != nil {
+			return nil, err
+		}
+	recipes:
+		for _, at := range recipes {
+			if !there(at.Pack.ID) {
+				continue
+			}
+			r, err := rd.readRecipe(ctx, at)
+			if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+				return nil, errors.Join(err, ctx.Err())
+			}
+			if err != nil {
+				continue
+			}
+			all := []index.ObjectID{at.Pack.ID}
+			for n := range len(r.Sources) + 1 {
+				s := r.Source(n)
+				if s.Length == 0 {
+					continue
+				}
+				found, err := whole(s.ID, t)
+				if err != nil {
+					return nil, err
+				}
+				if len(found) == 0 {
+					continue recipes
+				}
+				all = append(all, found...)
+			}
+			packs = append(packs, all...)
+		}
+	}
+	if len(packs) == 0 {
+		return nil, fmt.Errorf("find %v: %w", id, ErrMissing)
+	}
+	return packs, nil
+}
+
 // CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.
 func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 	e := crypto.Envelope{Session: p.Session, Stream: p.Stream, Data: p.Data}
@@ -152,11 +284,17 @@ func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 
 // OpenPack opens a whole pack, which it overwrites: signature, directory, and the keyed hash of every chunk that has one. It returns what an index says of the pack.
 // Content packs need the content key.
-func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, error) {
+func (r *Repository) OpenPack(ctx context.Context, info store.Info, object []byte) (*index.Pack, error) {
+	p, _, err := r.openPack(ctx, info, object)
+	return p, err
+}
+
+// openPack is OpenPack that returns the pack's plaintext, too.
+func (r *Repository) openPack(ctx context.Context, info store.Info, object []byte) (*index.Pack, []byte, error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
 	sum := sha256.Sum256(object)
 	if nameOf(kind, sum) != info.Name {
-		return nil, fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
 	}
 	opener := r.metadata
 	if kind == pack.Content.String() {
@@ -164,21 +302,25 @@ func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, erro
 		opener = r.content.opener
 		r.content.RUnlock()
 		if opener == nil {
-			return nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+			return nil, nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
 		}
+	}
+	at, err := store.HomeTime(ctx, r.store, info)
+	if err != nil {
+		return nil, nil, err
 	}
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
-	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), info.Time)
+	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), at)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	d, err := pack.Parse(opened.Plain)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
 	if d.Kind.String() != kind {
-		return nil, fmt.Errorf("it says that it is a %v pack: %w", d.Kind, crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("it says that it is a %v pack: %w", d.Kind, crypto.ErrIntegrity)
 	}
 	e := opened.Envelope
 	p := &index.Pack{
@@ -189,11 +331,11 @@ func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, erro
 		start, length := e.Span(offset, int64(f.Stored))
 		p.Hashes = append(p.Hashes, sha256.Sum256(sealed[start:start+length]))
 		if err := r.checkFrame(opened.Plain[offset:offset+int64(f.Stored)], f); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		offset += int64(f.Stored)
 	}
-	return p, nil
+	return p, opened.Plain, nil
 }
 
 // checkFrame decodes a frame and compares its chunks' keyed hashes.
@@ -231,9 +373,15 @@ func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info,
 	if root == nil {
 		return store.Info{}, errors.New("store index: it takes a recovery key")
 	}
-	var err error
-	if o.Time, err = storeTime(ctx, r.store, r.options); err != nil {
-		return store.Info{}, fmt.Errorf("store index: %w", err)
-	}
-	return r.putRecord(ctx, root, "index", o.Append(nil))
+	now := func() (time.Time, error) { return storeTime(ctx, r.store, r.options) }
+	return inTime(now, func(at time.Time) (store.Info, error) {
+		o.Time = at
+		return r.putRecord(ctx, root, "index", o.Append(nil))
+	})
+}
+
+// AddReadersIndex stores an index object without a time, so that it is late: readers find by it what they look for, and no backup builds on it.
+func (r *Repository) AddReadersIndex(ctx context.Context, o *index.Object) (store.Info, error) {
+	o.Time = time.Time{}
+	return r.PutRecord(ctx, "index", o.Append(nil))
 }

@@ -17,17 +17,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -54,6 +59,7 @@ type Options struct {
 	Random      io.Reader        // nil: crypto/rand
 	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
 	Trust       []string         // names of hosts besides this one whose chunks a backup builds on
+	Temp        tempdir.Dir      // for what does not fit in memory
 }
 
 func (o *Options) fill() {
@@ -90,8 +96,11 @@ type Repository struct {
 	index struct {
 		sync.Mutex
 		*index.Index
+		mine []listedIndex // what this host has signed and is known, as of the last sync
 	}
-	blocks        *blocks.Cache // of metadata packs, as they are stored
+	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
+	packs         *ledger                   // through which packs and archives are read
+	blocks        *blocks.Cache             // of metadata packs, as they are stored
 	decompressors sync.Pool
 	unrecovered   sync.Once // told that older versions cannot be looked for
 }
@@ -125,7 +134,40 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 	for _, kind := range kinds {
 		r.signers[kind] = keys.Signers(kind)
 	}
-	r.blocks = blocks.New(s, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
+	if err := r.load(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// ClaimCopy returns what says of a place that it is a copy of the repository. It needs UnlockContent, as the root signs that.
+func (r *Repository) ClaimCopy(place string) ([]byte, error) {
+	root := r.root()
+	if root == nil {
+		return nil, errors.New("claim that a place is a copy: it takes a recovery key")
+	}
+	return r.keys.ClaimCopy(place, root, r.options.Now())
+}
+
+// In returns the same repository as it is in another store, with the same keys and without a cache.
+func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error) {
+	o := r.options
+	o.IndexDir, o.BlockDir = "", ""
+	other := &Repository{store: s, keys: r.keys, options: o, host: r.host, metadata: r.metadata, signers: r.signers}
+	r.content.RLock()
+	other.content.opener, other.content.root = r.content.opener, r.content.root
+	r.content.RUnlock()
+	if err := other.load(ctx); err != nil {
+		return nil, err
+	}
+	return other, nil
+}
+
+// load reads the config and makes what every use takes.
+func (r *Repository) load(ctx context.Context) error {
+	o := r.options
+	r.packs = newLedger(r.store)
+	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
 		if err != nil {
@@ -133,7 +175,7 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 		}
 		return d
 	}
-	object, err := store.ReadAll(ctx, s, configName, configMax)
+	object, err := store.ReadAll(ctx, r.store, configName, configMax)
 	if err != nil {
 		err = fmt.Errorf("read config: %w", missing(err))
 	} else {
@@ -141,13 +183,10 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 	}
 	if err != nil && !errors.Is(err, ErrUnavailable) {
 		if _, ok := r.recover(ctx, configName, func(object []byte) bool { return r.openConfig(object) == nil }); ok {
-			err = nil
+			return nil
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
+	return err
 }
 
 // missing makes an object that should be there and is not, or not all of it, a question of integrity.
@@ -209,7 +248,7 @@ func (r *Repository) Rule() chunk.Rule { return r.config.rule }
 // NameKey returns the key by which directories are cut.
 func (r *Repository) NameKey() []byte { return r.config.secret.Key(chunk.Names) }
 
-// Chunks returns how many places of chunks, trees and lists the local index knows. It is 0 before the first SyncIndex.
+// Chunks returns how many places of chunks, trees and lists the local index knows, those too that prune has dropped. It is 0 before the first SyncIndex.
 func (r *Repository) Chunks() int64 {
 	r.index.Lock()
 	defer r.index.Unlock()
@@ -252,7 +291,7 @@ func sumOf(name string) (sum [32]byte, ok bool) {
 	return store.SumOf(name)
 }
 
-// record reads and opens one record: a small sealed object named by its hash. If it takes an older version, info becomes that one's.
+// record reads and opens one record: a small sealed object named by its hash. If it takes an older version, info becomes that one's; its time becomes the home's.
 func (r *Repository) record(ctx context.Context, info *store.Info) (content []byte, opened crypto.Opened, err error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
 	object, err := r.recordObject(ctx, kind, *info)
@@ -261,6 +300,9 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 			*info = older
 			object, err = r.recordObject(ctx, kind, older)
 		}
+	}
+	if err == nil {
+		info.Time, err = store.HomeTime(ctx, r.store, *info)
 	}
 	if err != nil {
 		return nil, opened, fmt.Errorf("read %s: %w", info.Name, err)
@@ -274,10 +316,13 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 	return content, opened, nil
 }
 
-// recordObject returns a record as it is stored, with the right hash. Many runs read all archives and what was forgotten, so they are kept on this machine; an index object is read once.
+// readAlways are the kinds of which many runs read all: so they are kept on this machine.
+var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind}
+
+// recordObject returns a record as it is stored, with the right hash.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
 	sum, ok := sumOf(info.Name)
-	if (kind == "archive" || kind == "forget") && ok && info.Size > 0 && info.Size <= blocks.Size {
+	if slices.Contains(readAlways, kind) && ok && info.Size > 0 && info.Size <= blocks.Size {
 		x := blocks.Object{Sum: sum, Name: info.Name, Size: info.Size}
 		object, err := r.blocks.Read(ctx, x, 0, x.Size, nil)
 		if err == nil && sha256.Sum256(object) == sum {
@@ -285,8 +330,15 @@ func (r *Repository) recordObject(ctx context.Context, kind string, info store.I
 		}
 		r.blocks.Forget(x, 0, x.Size)
 	}
-	object, err := store.ReadAll(ctx, r.store, info.Name, store.MaxObject)
-	if errors.Is(err, store.ErrTooLarge) || err == nil && objectName(kind, object) != info.Name {
+	if info.Size > store.MaxObject {
+		return nil, fmt.Errorf("%d bytes: %w: %w", info.Size, store.ErrTooLarge, crypto.ErrIntegrity)
+	}
+	object := make([]byte, info.Size)
+	err := r.store.GetInto(ctx, info.Name, 0, object)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, missing(err) // it has become another since it was listed
+	}
+	if err == nil && objectName(kind, object) != info.Name {
 		err = fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
 	}
 	return object, err
@@ -345,6 +397,14 @@ func (r *Repository) PutRecord(ctx context.Context, kind string, content []byte)
 		return store.Info{}, fmt.Errorf("sign %s: %w", kind, err)
 	}
 	return r.putRecord(ctx, signer, kind, content)
+}
+
+// MayPut reports why PutRecord would not sign a record of this kind; nil if it would.
+func (r *Repository) MayPut(ctx context.Context, kind string) error {
+	if _, err := r.signer(ctx, kind); err != nil {
+		return fmt.Errorf("sign %s: %w", kind, err)
+	}
+	return nil
 }
 
 func (r *Repository) signer(ctx context.Context, kind string) (*crypto.Key, error) {

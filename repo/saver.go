@@ -12,6 +12,7 @@ import (
 const (
 	sharedFrame   = 1 << 20   // plaintext of a frame that small chunks share
 	ownFrame      = 512 << 10 // a chunk from this size on has a frame to itself
+	literalFrame  = 512 << 10
 	metadataFrame = 128 << 10
 	metadataClass = pack.Text // of trees, lists and recipes: little, and sent every night, so worth the work
 )
@@ -72,7 +73,7 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 		if before != nil {
 			before.Known(offset, id)
 		}
-		return id, nil
+		return id, s.mend(id, data, nil)
 	}
 	s.w.Sent.ChunksNew.Add(1)
 	s.w.Sent.PlainNew.Add(uint64(len(data)))
@@ -81,18 +82,27 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 			return id, err
 		}
 	}
-	return id, s.whole(id, data, nil, before != nil)
+	s.w.claimWhole(id.Key())
+	return id, s.whole(id, data, nil, before != nil && before.held)
 }
 
 // whole saves a chunk as itself, and its signature if it may be worth it. The grid of the signature restarts with each run; nil is one run.
 func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error {
 	blob := pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}
 	class := pack.ClassOf(data)
-	if runs != nil && len(data) >= signLiteral || len(data) >= signFrom && (changes || class != pack.Opaque) {
+	if signable(data, runs) && (runs != nil || changes || class != pack.Opaque) {
 		if err := s.sign(id, data, runs); err != nil {
 			return err
 		}
 	}
+	if runs != nil && len(data) < ownFrame {
+		return s.literal(class, data, blob)
+	}
+	return s.wholeContent(class, data, blob)
+}
+
+// wholeContent puts a chunk of content into a frame of its own, or into one that small ones share.
+func (s *Saver) wholeContent(class pack.Class, data []byte, blob pack.Blob) error {
 	if len(data) >= ownFrame {
 		return s.frame(pack.Content, class, data, []pack.Blob{blob})
 	}
@@ -127,6 +137,7 @@ func (s *Saver) metaLike(typ pack.Type, data []byte, others []tree.Item) (chunk.
 	if done, err := s.metaDelta(typ, id, data, others); done || err != nil {
 		return id, err
 	}
+	s.w.claimWhole(id.Key())
 	return id, s.wholeMeta(typ, id, data)
 }
 
@@ -136,17 +147,39 @@ func (s *Saver) wholeMeta(typ pack.Type, id chunk.ID, data []byte) error {
 
 // share puts data into an open frame, which is closed first if it would become too large.
 func (s *Saver) share(f *openFrame, kind pack.Kind, class pack.Class, data []byte, blob pack.Blob, limit int) error {
-	if len(f.data)+len(data) > limit || len(f.blobs) == pack.MaxBlobs {
+	if f.full(data, limit) {
 		if err := s.close(f, kind, class); err != nil {
 			return err
 		}
 	}
+	f.add(data, blob, limit)
+	return nil
+}
+
+func (f *openFrame) full(data []byte, limit int) bool {
+	return len(f.data)+len(data) > limit || len(f.blobs) == pack.MaxBlobs
+}
+
+func (f *openFrame) add(data []byte, blob pack.Blob, limit int) {
 	if f.data == nil {
 		f.data = make([]byte, 0, limit)
 	}
 	f.data = append(f.data, data...)
 	f.blobs = append(f.blobs, blob)
-	return nil
+}
+
+// literal puts data into the frame of the whole run: so literals lie in about the order of their files, however many workers there are, and a restore needs
+// few frames of each night at a time.
+func (s *Saver) literal(class pack.Class, data []byte, blob pack.Blob) error {
+	var full openFrame
+	s.w.literals.Lock()
+	f := &s.w.literals.frames[class]
+	if f.full(data, literalFrame) {
+		full, *f = *f, openFrame{}
+	}
+	f.add(data, blob, literalFrame)
+	s.w.literals.Unlock()
+	return s.close(&full, pack.Content, class)
 }
 
 func (s *Saver) close(f *openFrame, kind pack.Kind, class pack.Class) error {
@@ -170,11 +203,13 @@ func (s *Saver) frame(kind pack.Kind, class pack.Class, data []byte, blobs []pac
 	return p.add(s.out, pack.Frame{Plain: len(data), Blobs: blobs})
 }
 
-// flush closes all open frames.
+// flush closes all open frames, those of the whole run too. No other Saver may be in use.
 func (s *Saver) flush() error {
-	for class := range s.shared {
-		if err := s.close(&s.shared[class], pack.Content, pack.Class(class)); err != nil {
-			return err
+	for _, frames := range []*[pack.Classes]openFrame{&s.shared, &s.w.literals.frames} {
+		for class := range frames {
+			if err := s.close(&frames[class], pack.Content, pack.Class(class)); err != nil {
+				return err
+			}
 		}
 	}
 	for _, f := range []struct {

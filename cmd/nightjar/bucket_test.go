@@ -93,7 +93,7 @@ func (b *bucket) versions(ctx context.Context, prefix string) []types.ObjectVers
 	b.ts.Check(err)
 	var objects []types.ObjectVersion
 	for _, v := range out.Versions {
-		if !strings.HasSuffix(*v.Key, "/.conditions") {
+		if !strings.Contains(*v.Key, "/.") {
 			objects = append(objects, v)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
@@ -46,7 +47,7 @@ const (
 	Replaced  What = "replaced"  // somebody has replaced or deleted it: an older version is as it should be
 	Hidden    What = "hidden"    // somebody has deleted it, but not its older versions
 	Foreign   What = "foreign"   // nothing of this format
-	Unindexed What = "unindexed" // no index names it: left by a run that died; no fault
+	Unindexed What = "unindexed" // no index names it, or prune has dropped it: left by a run that died; no fault
 )
 
 // A Finding is one thing that is not as it should be.
@@ -175,11 +176,6 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 	return packs, nil
 }
 
-// A checksummer is a store that knows its objects' checksums without sending them.
-type checksummer interface {
-	Checksum(ctx context.Context, name string) (sum [32]byte, ok bool, err error)
-}
-
 // packsOf compares the packs of one pass with what the indexes say of them.
 func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	mine := func(id index.ObjectID) bool { return (int(id[0])<<8|int(id[1]))%passes == pass }
@@ -202,26 +198,31 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	c.sum.Packs += len(stored)
 	total := len(stored)
 	seen := map[index.ObjectID]struct{}{}
-	err := c.r.IndexObjects(ctx, func(info store.Info, o *index.Object, err error) error {
+	replaced := c.r.ReplacedIndexes() // which may name what is gone
+	dropped := c.r.Lists()
+	err := c.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
 		if pass == 0 {
 			c.sum.Indexes++
-			if err != nil {
-				c.found(Finding{What: Damaged, Object: info.Name, Err: err})
+			if x.Err != nil {
+				c.found(Finding{What: Damaged, Object: x.Name, Err: x.Err})
 			}
 		}
-		if err != nil {
+		if x.Err != nil || replaced[x.ID] {
 			return nil
 		}
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(c.o.Connections)
-		for _, run := range o.Runs {
+		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
 				p := &run.Packs[i]
 				if _, again := seen[p.ID]; again || !mine(p.ID) {
 					continue
 				}
-				seen[p.ID] = struct{}{}
 				at, ok := stored[p.ID]
+				if !ok && x.Late || dropped.Pack(p.ID)&lists.Dropped != 0 {
+					continue
+				}
+				seen[p.ID] = struct{}{}
 				name := repo.PackName(p.Directory.Kind, p.ID)
 				if !ok || at.Size != p.Size {
 					if older, has := c.r.Recover(ctx, name); has {
@@ -271,7 +272,7 @@ func (c *checker) lost(p *index.Pack, f Finding) {
 
 // pack checks one stored pack.
 func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read bool) error {
-	if vouch, ok := c.r.Store().(checksummer); ok && !read {
+	if vouch, ok := c.r.Store().(store.Checksummer); ok && !read {
 		sum, ok, err := vouch.Checksum(ctx, info.Name)
 		switch {
 		case ctx.Err() != nil:
@@ -333,7 +334,10 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if p.Directory.Kind == pack.Content && !c.r.CanReadContent() {
 		return nil
 	}
-	opened, err := c.r.OpenPack(info, object)
+	opened, err := c.r.OpenPack(ctx, info, object)
+	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
 	if err == nil && !sameDirectory(&opened.Directory, &p.Directory) {
 		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
 	}

@@ -16,6 +16,23 @@ import (
 // Extended counts what ExtendLocks looked at.
 type Extended struct{ Objects, Extended int }
 
+// extendLocks keeps what archives need from being deleted by somebody else.
+func (p *pruner) extendLocks(ctx context.Context) error {
+	if p.o.DryRun {
+		return nil
+	}
+	packs := func(yield func(name string) bool) {
+		for n, known := range p.f.Packs() {
+			if p.packs[n]&(stored|needed) == stored|needed && !yield(repo.PackName(known.Kind, known.ID)) {
+				return
+			}
+		}
+	}
+	done, err := ExtendLocks(ctx, p.r.Store(), packs, removedAtOnce)
+	p.sum.LocksExtended = done.Extended
+	return err
+}
+
 // ExtendLocks sees to it that nobody can delete what is needed for as long as the store keeps new objects: the packs that are named, and everything that is no
 // pack. What is not there is passed over. It does nothing where new objects are not locked.
 func ExtendLocks(ctx context.Context, s store.Store, packs iter.Seq[string], connections int) (Extended, error) {

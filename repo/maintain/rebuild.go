@@ -7,6 +7,7 @@ import (
 
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -26,19 +27,23 @@ type Rebuilt struct {
 const chunksAnIndex = 250_000
 
 // RebuildIndex reads the packs that no index names, and writes indexes of them, signed by the root: so it takes a recovery key. Content comes before
-// metadata, and what leans on something else comes after it.
+// metadata, and what leans on something else comes after it. What prune has dropped of a pack that stays is named again, and stays dropped: readers
+// and writers go by the lists first.
 func RebuildIndex(ctx context.Context, r *repo.Repository, o RebuildOptions) (Rebuilt, error) {
 	var done Rebuilt
 	if !r.CanReadContent() {
 		return done, errors.New("rebuild index: it takes a recovery key")
 	}
+	if err := r.SyncIndex(ctx); err != nil {
+		return done, err
+	}
 	known := map[index.ObjectID]struct{}{}
 	if !o.All {
-		err := r.IndexObjects(ctx, func(_ store.Info, object *index.Object, err error) error {
-			if err != nil {
+		err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+			if x.Err != nil || x.Late {
 				return nil // what it named is indexed again
 			}
-			for _, run := range object.Runs {
+			for _, run := range x.Object.Runs {
 				for i := range run.Packs {
 					known[run.Packs[i].ID] = struct{}{}
 				}
@@ -69,18 +74,19 @@ func rebuildKind(ctx context.Context, r *repo.Repository, kind pack.Kind, known 
 		packs, chunks = nil, 0
 		return err
 	}
+	dropped := r.Lists()
 	err := r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
 		var id index.ObjectID
 		if repo.Kind(info.Name) == "" || decodeID(&id, info.Name) != nil {
 			return nil
 		}
-		if _, ok := known[id]; ok {
+		if _, ok := known[id]; ok || dropped.Pack(id)&lists.Dropped != 0 { // prune is about to delete what it has dropped
 			return nil
 		}
 		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)
 		var p *index.Pack
 		if err == nil {
-			p, err = r.OpenPack(info, object)
+			p, err = r.OpenPack(ctx, info, object)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -27,7 +27,6 @@ const (
 	DroppedKind   = "dropped"
 	VerifiedKind  = "verified"
 	LostKind      = "lost"
-	TimesKind     = "times"
 )
 
 // Forget says that retention gave archives up. They go when the record's store time is a grace period ago.
@@ -67,6 +66,12 @@ type Dropped struct {
 	Packs     []index.ObjectID `json:"packs"`
 	Blobs     []Blobs          `json:"blobs,omitempty"`
 	Condemned index.ObjectID   `json:"condemned"` // the list that it ends
+	View      time.Time        `json:"view"`      // store time before what was looked at was listed
+}
+
+// Void reports whether a list was stored too late after its view to count: other lists may have said otherwise meanwhile.
+func (d *Dropped) Void(stored time.Time, grace time.Duration) bool {
+	return stored.Sub(d.View) > grace/2
 }
 
 // Verified says of archives that were late, or whose signer lost its trust later, that they were found complete.
@@ -88,18 +93,6 @@ type Lost struct {
 type LostChunk struct {
 	ID    chunk.ID `json:"id"`
 	Paths []Text   `json:"paths"`
-}
-
-// Times are, in a copy, the store times that objects have at home.
-type Times struct {
-	Version int          `json:"version"`
-	Objects []ObjectTime `json:"objects"`
-}
-
-// ObjectTime is one of them.
-type ObjectTime struct {
-	Name string    `json:"name"`
-	Time time.Time `json:"time"`
 }
 
 // Keys are halves of chunk ids; encoded, one string.

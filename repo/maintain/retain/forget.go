@@ -19,7 +19,7 @@ const most = 10_000
 // it names counts as not given up.
 func Forgotten(ctx context.Context, r *repo.Repository, damaged func(name string, err error)) (map[index.ObjectID]time.Time, error) {
 	all := map[index.ObjectID]time.Time{}
-	err := r.Records(ctx, string(record.ForgetKind), func(x repo.Record) error {
+	err := r.Records(ctx, record.ForgetKind, func(x repo.Record) error {
 		var f record.Forget
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, &f)

@@ -73,7 +73,7 @@ func (p *Policy) Decide(archives []repo.Archive, now time.Time, zone *time.Locat
 		slices.SortStableFunc(of, func(x, y *Decision) int { return y.Stored.Compare(x.Stored) }) // newest first
 		p.decide(of, now, zone, func(a *repo.Archive) bool {
 			before, known := times[a.Predecessor]
-			return !a.Late() && !(known && a.Stored.Before(before))
+			return a.Displaces() && !(known && a.Stored.Before(before))
 		})
 	}
 	for i := range all {
@@ -90,7 +90,7 @@ func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, coun
 	for _, d := range of {
 		switch {
 		case !counts(d.Archive):
-			d.Reasons = []string{"dated otherwise than the store says, so it takes no place"}
+			d.Reasons = []string{"late, or dated before its predecessor, so it takes no place"}
 		case d.Complete:
 			good = append(good, d)
 		default:

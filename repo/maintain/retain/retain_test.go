@@ -19,7 +19,7 @@ const day = 24 * time.Hour
 // made returns an archive that the store dated so long before noon, and that says so.
 func made(id string, ago time.Duration) repo.Archive {
 	t := noon.Add(-ago)
-	return repo.Archive{ID: id, Host: "web1", Job: "web1:/srv", Time: t, Stored: t, Complete: true}
+	return repo.Archive{ID: id, Host: "web1", Job: "web1:/srv", Time: t, Stored: t, Views: []time.Time{t}, Grace: day, Complete: true}
 }
 
 // nights returns n archives, one a night, the oldest first.

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+
+	"nightjar/repo/store"
 )
 
 // A Lock keeps new objects from being deleted and replaced, for which the bucket
@@ -34,12 +36,13 @@ func (s *Store) retainUntil() time.Time {
 	return time.Now().Add(s.ahead + s.o.Lock.For).UTC().Truncate(time.Second).Add(time.Second)
 }
 
-// lock asks for the lock with an object that is about to be stored.
-func (s *Store) lock(in *s3.PutObjectInput) {
-	if s.o.Lock.For > 0 {
-		in.ObjectLockMode = types.ObjectLockMode(s.o.Lock.mode())
-		in.ObjectLockRetainUntilDate = aws.Time(s.retainUntil())
+// lockedWith returns what an object that is about to be stored is locked with.
+// What is no object may change.
+func (s *Store) lockedWith(name string) (types.ObjectLockMode, *time.Time) {
+	if s.o.Lock.For == 0 || !store.ValidName(name) {
+		return "", nil
 	}
+	return types.ObjectLockMode(s.o.Lock.mode()), aws.Time(s.retainUntil())
 }
 
 // Retention implements store.Retainer.

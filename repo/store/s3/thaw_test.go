@@ -35,7 +35,7 @@ func thaw(t *testing.T, server *s3test.Server) {
 	t.Run("Transparent", func(t *testing.T) {
 		o := o
 		o.StorageClass = nil
-		storetest.Run(t, func(t *testing.T) store.Store { return open(t, freshPlace(), o) })
+		storetest.Run(t, func(t *testing.T) store.Store { return trusting(open(t, freshPlace(), o)) })
 	})
 	t.Run("AsAmazonSays", func(t *testing.T) { glacierRules(t, server, g) })
 

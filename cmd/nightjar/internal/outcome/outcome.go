@@ -14,6 +14,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
+	"nightjar/repo/mirror"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
 )
@@ -57,7 +58,7 @@ func Code(ctx context.Context, err error) int {
 		return WithProblems
 	case errors.Is(err, store.ErrArchived):
 		return Archived
-	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore):
+	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore), errors.Is(err, mirror.ErrNoCopy):
 		return NoRepository
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
@@ -76,6 +77,9 @@ var hints = []struct {
 	{session.ErrNotConfigured, "set --repo or NIGHTJAR_REPO; or say backup --embedded to keep the backups on this machine"},
 	{store.ErrNoStore, "is the disk mounted, and the path right? A new repository is made by nightjar init --repo PATH"},
 	{repo.ErrNoRepository, "is the path right? A new repository is made by nightjar init --repo PATH"},
+	{mirror.ErrNoCopy, "is the disk mounted, and the URL right? nightjar copy --create begins a copy in an empty place"},
+	{mirror.ErrNoClaim, "nightjar copy --create --key KEY has a recovery key sign that; it changes nothing that is there"},
+	{mirror.ErrOther, "nothing was changed; name an empty place, or that of this repository's copy"},
 	{repo.ErrExists, "nothing was changed; name another place, or go on using the repository that is there"},
 	{session.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
@@ -87,6 +91,7 @@ var hints = []struct {
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
 	{session.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
 	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used"},
+	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
 	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},
 	{store.ErrArchived, "say --thaw-tier bulk, standard or expedited to ask for what is needed, which the storage bills; for restore into the same target, --overwrite if-changed too"},
 	{s3.ErrNoLock, "object lock is switched on when a bucket is made, as init --create-bucket --object-lock does, or later in its settings: doc/s3.md says how. Or leave out --object-lock"},

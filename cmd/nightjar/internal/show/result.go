@@ -64,14 +64,15 @@ func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint
 }
 
 // BackupJSON returns what --json tells of how a backup went.
-func BackupJSON(made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64) any {
+func BackupJSON(made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64, copied *Copied) any {
 	return struct {
 		Archive    *ArchiveJSON      `json:"archive"`
 		Elapsed    float64           `json:"elapsed_seconds"`
 		Problems   uint64            `json:"problems"`
 		Statistics map[string]uint64 `json:"statistics"`
 		Requests   map[string]uint64 `json:"requests,omitempty"`
-	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests}
+		Copy       *Copied           `json:"copy,omitempty"`
+	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, copied}
 }
 
 // RestoredJSON returns what --json tells of how a restore went.
@@ -92,6 +93,10 @@ func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s 
 	if dryRun {
 		verb = "would restore"
 	}
+	again := ExactSize(s.Read.Again)
+	if s.Read.Bytes > 0 {
+		again += fmt.Sprintf(", %.1f%%", 100*float64(s.Read.Again)/float64(s.Read.Bytes))
+	}
 	fmt.Fprintf(w, "%s archive %s of %s, %s, to %s\n", verb, ShortID(archive), quote.Display(archive.Host), LocalTime(archive.Time), quote.Display(target))
 	Block(w, withRequests([][2]string{
 		{"elapsed", Elapsed(took)},
@@ -103,6 +108,8 @@ func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s 
 		{"files read back", count(s.Verified)},
 		{"kept as they were", count(s.Kept)},
 		{"problems", count(s.Problems)},
+		{"bytes read", ExactSize(s.Read.Bytes)},
+		{"read again", again},
 	}, requests))
 }
 
@@ -151,7 +158,7 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if !x.Complete {
 			what += " (incomplete)"
 		}
-		if x.Late() {
+		if !x.Counts() {
 			what += " (late)"
 		}
 		if !x.Forgotten.IsZero() {

@@ -297,17 +297,17 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		return nil
 	}
 	object, err := store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+	if !errors.Is(err, store.ErrUnavailable) && (err != nil || sha256.Sum256(object) != p.ID) {
+		if older, ok := c.r.Recover(ctx, info.Name); ok {
+			info = older
+			object, err = store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+		}
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("check %s: %w", info.Name, err)
-	}
-	if err != nil || sha256.Sum256(object) != p.ID {
-		if older, ok := c.r.Recover(ctx, info.Name); ok {
-			info = older
-			object, err = store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
-		}
 	}
 	if err != nil {
 		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})

@@ -1,6 +1,7 @@
 package maintain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func (p *pruner) extendLocks(ctx context.Context) error {
 }
 
 // ExtendLocks sees to it that nobody can delete what is needed for as long as the store keeps new objects: the packs that are named, and everything that is no
-// pack. What is not there is passed over. It does nothing where new objects are not locked.
+// pack. What is not there is passed over. It does nothing where new objects are not locked. connections are requests at the same time; 0: 4.
 func ExtendLocks(ctx context.Context, s store.Store, packs iter.Seq[string], connections int) (Extended, error) {
 	r, ok := s.(store.Retainer)
 	if !ok || r.Retention() == 0 {
@@ -42,7 +43,7 @@ func ExtendLocks(ctx context.Context, s store.Store, packs iter.Seq[string], con
 	}
 	var objects, extended atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(connections, 1))
+	g.SetLimit(cmp.Or(connections, readAtOnce))
 	extend := func(name string) {
 		g.Go(func() error {
 			did, err := r.Retain(gctx, name)

@@ -1,6 +1,7 @@
 package maintain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,12 +22,12 @@ type Thawed struct {
 }
 
 // Thaw asks for all objects that have to be brought back before they can be read, unless that was done before; sizes are by their names. What is not there
-// is passed over: whoever reads it tells of it.
+// is passed over: whoever reads it tells of it. connections are requests at the same time; 0: 4.
 func Thaw(ctx context.Context, s store.Thawer, sizes map[string]int64, o store.ThawOptions, connections int) (Thawed, error) {
 	var done Thawed
 	var mu sync.Mutex
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(connections, 1))
+	g.SetLimit(cmp.Or(connections, readAtOnce))
 	for name, size := range sizes {
 		if gctx.Err() != nil {
 			break

@@ -1,4 +1,5 @@
 # make test    set up what the tests need, then check and test everything
+# make torture  every fault that must be survived, as often as can be waited for: SHARE=0.1 is a tenth of that, SEED= repeats a run
 # make build   the static binary ./nightjar
 # make bench   measure beside restic, borg and duplicity: SCALE=0.1 BENCHDIR=/somewhere ONLY=tree,dump (full scale needs 30 GB)
 # make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
@@ -9,6 +10,8 @@ STATICCHECK := .bin/staticcheck-v0.8.1
 SCALE       ?= 0.1
 FUZZTIME    ?= 20s
 ONLY        ?=
+SHARE       ?= 1
+SEED        ?= $(shell date +%s)
 ENTRIES     ?= 10000000
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
@@ -16,7 +19,7 @@ BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3
 
 .NOTPARALLEL:
-.PHONY: test setup packages s3servers fmt vet lint build bench bench-index fuzz
+.PHONY: test setup packages s3servers fmt vet lint build bench bench-index fuzz torture
 
 test: setup fmt vet lint
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
@@ -58,6 +61,9 @@ lint: $(STATICCHECK)
 $(STATICCHECK):
 	GOBIN=$(CURDIR)/.bin $(GO) install honnef.co/go/tools/cmd/staticcheck@$(patsubst .bin/staticcheck-%,%,$@)
 	mv .bin/staticcheck $@
+
+torture: packages s3servers
+	$(GO) test -count 1 -v -timeout 12h ./internal/torture -share $(SHARE) -seed $(SEED)
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o nightjar ./cmd/nightjar

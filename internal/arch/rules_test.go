@@ -41,7 +41,8 @@ var arrows = map[string][]string{
 	"job":                  {"backup", "repo", "repo/maintain", "repo/mirror", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
-	"internal/recover":     {"backup", "repo", "repo/store/s3"}, // tests alone, which nobody may import
+	"internal/recover":     {"backup", "repo", "repo/store/s3"},                         // tests alone, which nobody may import
+	"internal/torture":     {"backup", "repo", "repo/maintain", "repo/maintain/retain"}, // likewise
 
 	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one
 }

@@ -126,7 +126,7 @@ func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, 
 		return inForce, nil
 	}
 	if begin == len(found) || found[begin].number > seen && seen > 0 {
-		problems = append(problems, fmt.Errorf("number %d was seen before: %w", seen, ErrRollback))
+		problems = append(problems, fmt.Errorf("%s was seen before: %w", Name(seen), ErrRollback))
 	}
 	return nil, fmt.Errorf("no valid keys: %w", errors.Join(problems...))
 }
@@ -211,7 +211,7 @@ func Read(object []byte, pin func(repository string) (Pin, error)) (*Keyring, er
 		return nil, err
 	}
 	if head.Number < pinned.Number {
-		return nil, fmt.Errorf("number %d was seen before: %w", pinned.Number, ErrRollback)
+		return nil, fmt.Errorf("%s was seen before: %w", Name(pinned.Number), ErrRollback)
 	}
 	if err := k.contents.check(); err != nil {
 		return nil, err

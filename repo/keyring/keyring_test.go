@@ -132,10 +132,10 @@ func TestLoadFails(t *testing.T) {
 		"nothing there":   {func(p *place) { p.delete("keys/000001") }, nil, ErrNoRepository, ""},
 		"only strangers":  {func(p *place) { p.delete("keys/000001"); p.put("keys/readme", []byte("x")) }, nil, ErrNoRepository, ""},
 		"another root":    {nil, func(*place) func(string) (Pin, error) { return pinned(own) }, crypto.ErrIntegrity, "root key is"},
-		"older than seen": {nil, func(p *place) func(string) (Pin, error) { return pinned(Pin{p.keys.Pin().Root, 2}) }, ErrRollback, "number 2 was seen before"},
+		"older than seen": {nil, func(p *place) func(string) (Pin, error) { return pinned(Pin{p.keys.Pin().Root, 2}) }, ErrRollback, "keys/000002 was seen before"},
 		"older than seen, beside a forged one": {func(p *place) {
 			p.put("keys/000005", p.signed(thiefKey(), func(k *contents) { k.Number = 5 }))
-		}, func(p *place) func(string) (Pin, error) { return pinned(Pin{p.keys.Pin().Root, 2}) }, ErrRollback, "number 2 was seen before"},
+		}, func(p *place) func(string) (Pin, error) { return pinned(Pin{p.keys.Pin().Root, 2}) }, ErrRollback, "keys/000002 was seen before"},
 		"newer version": {func(p *place) {
 			p.put("keys/000002", p.signed(nil, func(k *contents) { k.Version = 1 }))
 		}, nil, versioned.ErrNewer, "version 1"},

@@ -85,13 +85,13 @@ func badWeather(t *testing.T, server *s3test.Server) {
 			}
 		}},
 		{name: "answer broken off always", op: "get", hook: func() func(int, *http.Request) s3test.Fate { return s3test.Always(s3test.Fate{Cut: 10}) },
-			want: errAny, text: "broke off"},
+			want: s3.ErrUnreachable, text: "broke off"},
 		{name: "gone", hook: func() func(int, *http.Request) s3test.Fate { return s3test.Always(s3test.Fate{Reset: true}) },
 			want: s3.ErrUnreachable, text: "after 4 attempts"},
 		{name: "failing for good", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 503, Code: "SlowDown"})
 		},
-			want: errAny, text: "after 4 attempts"},
+			want: s3.ErrFailing, text: "after 4 attempts"},
 		{name: "expired", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 400, Code: "ExpiredToken"})
 		},

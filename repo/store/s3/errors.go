@@ -33,6 +33,8 @@ var (
 	ErrRegion error = unavailable("bucket is in another region")
 	// ErrUnreachable says that no answer came from the server.
 	ErrUnreachable error = unavailable("server cannot be reached")
+	// ErrFailing says that the server answered, and every time that it cannot now. That says nothing about an object.
+	ErrFailing error = unavailable("server fails")
 
 	// ErrNoLock says that objects cannot be locked in the bucket.
 	ErrNoLock = errors.New("the bucket has no object lock")
@@ -137,6 +139,8 @@ func classify(err error) (text string, kind error) {
 			kind = store.ErrNotExist
 		case code == http.StatusMovedPermanently, code == http.StatusTemporaryRedirect:
 			kind = ErrRegion
+		case code >= http.StatusInternalServerError && code != http.StatusNotImplemented, code == http.StatusTooManyRequests:
+			kind = ErrFailing
 		}
 		if noLock(err) {
 			kind = ErrNoLock

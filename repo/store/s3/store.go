@@ -251,6 +251,7 @@ func (s *Store) readVersion(ctx context.Context, name string, id *string, offset
 type cutError struct{ text string }
 
 func (e *cutError) Error() string { return e.text }
+func (e *cutError) Unwrap() error { return ErrUnreachable } // it says nothing about the object
 
 func (s *Store) readOnce(ctx context.Context, name string, id *string, offset int64, buf []byte) (int, error) {
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{

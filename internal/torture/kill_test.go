@@ -1,0 +1,157 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// A step is a command that is killed at a random point, and then run again.
+type step struct {
+	name    string
+	prepare func(m *machine) // nil: nothing
+	args    func(m *machine) []string
+	after   func(m *machine) // what must hold after the run that was let be; nil: what holds of all
+}
+
+func backupSource(m *machine) []string { return []string{"backup", m.src} }
+
+func forgetOld(*machine) []string { return []string{"forget", "--keep-last", fmt.Sprint(kept)} }
+
+func prune(*machine) []string { return []string{"prune"} }
+
+func copyAway(m *machine) []string { return []string{"copy", "--to", m.path("away"), "--delete"} }
+
+func restoreNewest(m *machine) []string {
+	return []string{"restore", m.newest() + ":" + m.src, "--target", m.path("target/to"), "--overwrite", "always"}
+}
+
+// steps are the commands that change something. Each has a line.
+var steps = []step{
+	{"backup", (*machine).night, backupSource, (*machine).newestIsNow},
+	{"forget", (*machine).backup, forgetOld, nil},
+	{"prune", (*machine).age, prune, (*machine).restoreAll},
+	{"copy", (*machine).another, copyAway, (*machine).awayIsWhole},
+	{"restore", (*machine).empty, restoreNewest, (*machine).targetIsNewest},
+}
+
+func (m *machine) newest() string { all := m.archives(); return all[len(all)-1] }
+
+// age backs up, and makes all that waits for a grace period to pass old enough.
+func (m *machine) age() {
+	m.t.Helper()
+	m.another()
+	old(m.t, m.path("repo"))
+}
+
+// another makes one more archive.
+func (m *machine) another() {
+	m.t.Helper()
+	m.night()
+	m.backup()
+}
+
+// awayIsWhole wants the copy to have all that the repository has, and the newest archive to come back from it.
+func (m *machine) awayIsWhole() {
+	m.t.Helper()
+	m.want(0, "", "check", "--repo", m.path("away"), "--cache-dir", m.path("cold"))
+	m.restore(m.newest(), "--repo", m.path("away"))
+}
+
+func (m *machine) empty() { must(m.t, os.RemoveAll(m.path("target/to"))) }
+
+func (m *machine) targetIsNewest() { m.same(m.newest(), m.path("target/to")) }
+
+func (m *machine) newestIsNow() { m.restore(m.newest()) }
+
+// TestKill kills commands at random points: half of them at a random time, half at a random one of the calls that change a file system.
+// The same command then succeeds, without a word, and nothing that was committed is lost.
+func TestKill(t *testing.T) {
+	need(t, "strace")
+	r := random(t, 1)
+	m := newMachine(t, r, "")
+	m.want(0, "", "init", "--quiet")
+	m.backup()
+	m.want(0, "recovery kit", append(copyAway(m), "--create")...)
+	usual := map[string]time.Duration{}
+	for _, s := range steps {
+		if s.prepare != nil {
+			s.prepare(m)
+		}
+		begin := time.Now()
+		m.want(0, "", s.args(m)...)
+		usual[s.name] = time.Since(begin)
+		m.learn()
+	}
+	killed := map[string]int{}
+	total, want := 0, rounds(1000, 12)
+	for round := 0; total < want; round++ {
+		if round > 20*want {
+			t.Fatalf("only %d of %d rounds were killed", total, round)
+		}
+		s := steps[round%len(steps)]
+		if s.prepare != nil {
+			s.prepare(m)
+		}
+		args := s.args(m)
+		how := ""
+		var dead bool
+		if after := time.Duration(r.Int64N(int64(usual[s.name]))); round/len(steps)%2 == 0 {
+			how = fmt.Sprintf("after %v", after)
+			dead = m.killAfter(after, args...)
+		} else {
+			nth := 1 + r.IntN(20)
+			how = fmt.Sprintf("at change %d of a thread", nth)
+			dead = m.start(killAt(nth), args...).code == -1
+		}
+		if dead {
+			total++
+			killed[s.name]++
+		}
+		// A run that was killed may have committed, and said nothing; what it committed counts.
+		m.learn()
+		again := m.run(args...)
+		if again.code != 0 || again.stderr != "" {
+			t.Fatalf("%s after one that was killed %s: exit code %d\n%s", s.name, how, again.code, again.stderr)
+		}
+		m.learn()
+		if s.after != nil {
+			s.after(m)
+		}
+		if round%10 == 9 {
+			m.want(0, "", "check")
+		}
+		if round%100 == 99 {
+			m.whole()
+			m.restoreAll()
+		}
+	}
+	m.whole()
+	m.restoreAll()
+	survived(t, total, fmt.Sprintf("commands killed: %v; %d archives came back", killed, len(m.saved)))
+}
+
+// killAfter says whether the kill came before the end.
+func (m *machine) killAfter(d time.Duration, args ...string) bool {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	c := m.command(ctx, nil, args...)
+	err := c.Run()
+	if c.ProcessState == nil && ctx.Err() == nil {
+		m.t.Fatal(err)
+	}
+	return c.ProcessState == nil || c.ProcessState.ExitCode() == -1
+}
+
+// killAt has strace kill a program as one of its threads makes its nth change to a file system.
+func killAt(nth int) []string {
+	const changes = "write,pwrite64,openat,mkdirat,renameat,renameat2,linkat,symlinkat,unlinkat,ftruncate,fsync,fdatasync,syncfs,fchmod,fchmodat,utimensat"
+	return append(slices.Clone(strace), "-e", "trace="+changes, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", changes, nth))
+}
+
+// strace interferes with a program as it is told to, and writes nothing down.
+var strace = []string{"strace", "-f", "--seccomp-bpf", "-qq", "-o", os.DevNull}

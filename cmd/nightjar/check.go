@@ -15,11 +15,13 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/repo/maintain"
+	"nightjar/repo/store"
 )
 
 func (a *app) checkCommand() *cobra.Command {
 	var readData bool
 	var sample string
+	var thaw thawFlags
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Look whether all that the archives need is there and whole",
@@ -36,15 +38,22 @@ Each fault is one line; with --verbose, what runs that died left over is told to
 					return session.UsageError{Err: fmt.Errorf("--sample: %w", err)}
 				}
 			}
-			return a.check(c.Context(), o)
+			if err := thaw.check(); err != nil {
+				return err
+			}
+			if thaw.tier != "" && (!o.ReadData || sample != "") {
+				return session.Usagef("--thaw-tier goes with --read-data, without --sample")
+			}
+			return a.check(c.Context(), o, &thaw)
 		},
 	}
 	c.Flags().BoolVar(&readData, "read-data", false, "read all packs, too")
 	c.Flags().StringVar(&sample, "sample", "", "read that share of the packs, chosen at random, like 5%")
+	thaw.flags(c)
 	return c
 }
 
-func (a *app) check(ctx context.Context, o maintain.CheckOptions) error {
+func (a *app) check(ctx context.Context, o maintain.CheckOptions, t *thawFlags) error {
 	need := session.ReadMetadata
 	if o.ReadData {
 		need = session.ReadMost
@@ -56,6 +65,12 @@ func (a *app) check(ctx context.Context, o maintain.CheckOptions) error {
 	}
 	defer s.Close()
 	o.Connections = a.Connections
+	err = a.thaw(ctx, s, t, func(add func(string, int64)) error {
+		return s.Store.List(ctx, "content/", func(i store.Info) error { add(i.Name, i.Size); return nil })
+	})
+	if err != nil {
+		return err
+	}
 	w := bufio.NewWriter(a.stdout)
 	list := show.JSONArray{W: w}
 	if a.json {
@@ -103,7 +118,7 @@ func (a *app) check(ctx context.Context, o maintain.CheckOptions) error {
 	if sums.Faults > 0 {
 		return session.Hinted{
 			Err:  outcome.Problems{What: fmt.Sprintf("repository %s is damaged: faults: %d", s.ID(), sums.Faults), Damaged: true},
-			Hint: "files that are not named can be restored. What lacks an index gets one by nightjar index rebuild --key KEY",
+			Hint: "what was replaced is read as it was, and what is hidden shows with --as-of. Files that are not named can be restored. What lacks an index gets one by nightjar index rebuild --key KEY",
 		}
 	}
 	return nil

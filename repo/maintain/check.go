@@ -23,6 +23,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -43,6 +44,8 @@ type What string
 const (
 	Missing   What = "missing"   // an index or an archive names it
 	Damaged   What = "damaged"   // its bytes are not what they should be
+	Replaced  What = "replaced"  // somebody has replaced or deleted it: an older version is as it should be
+	Hidden    What = "hidden"    // somebody has deleted it, but not its older versions
 	Foreign   What = "foreign"   // nothing of this format
 	Unindexed What = "unindexed" // no index names it, or prune has dropped it: left by a run that died; no fault
 )
@@ -56,8 +59,8 @@ type Finding struct {
 	Err     error  // the reason, if there is more to say
 }
 
-// Fault reports whether something is lost, as opposed to left over.
-func (f Finding) Fault() bool { return f.What == Missing || f.What == Damaged }
+// Fault reports whether something is lost, or somebody tried that, as opposed to left over.
+func (f Finding) Fault() bool { return f.What != Foreign && f.What != Unindexed }
 
 // Summary counts what a check looked at.
 type Summary struct {
@@ -88,6 +91,8 @@ type checker struct {
 	frames map[frame]struct{}          // damaged
 	whole  map[chunk.Key]struct{}      // trees below which nothing is wrong
 	made   map[chunk.Key]struct{}      // chunks whose recipes were looked at
+
+	forgotten map[index.ObjectID]struct{} // archives
 }
 
 type frame struct {
@@ -107,7 +112,7 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 	if err != nil {
 		return Summary{}, err
 	}
-	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	total, err := c.objects(ctx)
 	if err != nil {
@@ -118,7 +123,10 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 			return c.sum, err
 		}
 	}
-	return c.sum, c.archives(ctx)
+	if err := c.archives(ctx); err != nil {
+		return c.sum, err
+	}
+	return c.sum, c.versions(ctx)
 }
 
 func (c *checker) found(f Finding) {
@@ -154,7 +162,11 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 		return 0, fmt.Errorf("list objects: %w", err)
 	}
 	for _, info := range records {
-		if _, _, err := c.r.Record(ctx, info); err != nil {
+		content, _, err := c.r.Record(ctx, info)
+		if err == nil && repo.Kind(info.Name) == record.ForgetKind {
+			err = c.forgets(content)
+		}
+		if err != nil {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
 			}
@@ -211,8 +223,14 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 					continue
 				}
 				seen[p.ID] = struct{}{}
+				name := repo.PackName(p.Directory.Kind, p.ID)
+				if !ok || at.Size != p.Size {
+					if older, has := c.r.Recover(ctx, name); has {
+						at, ok = older, true
+					}
+				}
 				if !ok {
-					c.lost(p, Finding{What: Missing, Object: repo.PackName(p.Directory.Kind, p.ID)})
+					c.lost(p, Finding{What: Missing, Object: name})
 					continue
 				}
 				if at.Size != p.Size {
@@ -267,13 +285,24 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 			c.mu.Lock()
 			c.sum.Checksums++
 			c.mu.Unlock()
-			read = sum != p.ID // look which part of it is damaged
+			if sum != p.ID {
+				_, whole := c.r.Recover(ctx, info.Name)
+				read = !whole // look which part of it is damaged
+			}
+		default: // either the store keeps none, or that is not what we stored
+			c.r.Recover(ctx, info.Name)
 		}
 	}
 	if !read {
 		return nil
 	}
 	object, err := store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+	if !errors.Is(err, store.ErrUnavailable) && (err != nil || sha256.Sum256(object) != p.ID) {
+		if older, ok := c.r.Recover(ctx, info.Name); ok {
+			info = older
+			object, err = store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+		}
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

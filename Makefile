@@ -1,12 +1,13 @@
 # make test    set up what the tests need, then check and test everything
 # make build   the static binary ./nightjar
-# make bench   measure beside restic: SCALE=0.1 BENCHDIR=/somewhere (full scale needs 30 GB)
+# make bench   measure beside restic, borg and duplicity: SCALE=0.1 BENCHDIR=/somewhere ONLY=tree,dump (full scale needs 30 GB)
 # make fuzz    every fuzz target for FUZZTIME
 
 GO          ?= go
 STATICCHECK := .bin/staticcheck-v0.8.1
 SCALE       ?= 0.1
 FUZZTIME    ?= 20s
+ONLY        ?=
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
@@ -60,7 +61,7 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o nightjar ./cmd/nightjar
 
 bench:
-	$(GO) run ./internal/bench -scale $(SCALE) -dir $(BENCHDIR)
+	$(GO) run ./internal/bench -scale $(SCALE) -dir $(BENCHDIR) -only "$(ONLY)"
 
 fuzz:
 	@set -eu; for package in $$($(GO) list ./...); do \

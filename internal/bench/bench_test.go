@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,45 +24,90 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// copier is a backup tool of a few lines: its repository is a copy of the tree.
+// copier is a backup tool of a few lines: its repository is a copy of the source.
 const copier = `#!/bin/sh
 set -eu
 for last; do :; done
-case $1 in
-init) mkdir "$NIGHTJAR_REPO" ;;
-backup) rm -rf "$NIGHTJAR_REPO/source"; cp -a "$last" "$NIGHTJAR_REPO/source" ;;
-restore) cp -a "$NIGHTJAR_REPO/source/." "$last" ;;
+repo=${NIGHTJAR_REPO:-${RESTIC_REPOSITORY:-}}
+case "$1 $*" in
+init*) mkdir "$repo" ;;
+*--stdin*) cat >"$repo/stream" ;;
+backup*) rm -rf "$repo/source"; cp -a "$last" "$repo/source" ;;
+restore*) cp -a "$repo/source/." "$last" ;;
+cat*|dump*) cat "$repo/stream" ;;
 esac
 `
+
+// program makes a script that can be run.
+func program(t *testing.T, script string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "copier")
+	if err := os.WriteFile(name, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
 
 func TestRun(t *testing.T) {
 	for _, c := range []struct {
 		name, script string
+		only         string
+		beside       string // restic's script
 		wantErr      string
 		want         []string // patterns of lines
 	}{
 		{
-			"faithful", copier, "",
-			[]string{`^floor +tar \| cat .* - +-  ok$`, `^nightjar +first .* [1-9]\d+ +[1-9]\d+  ok$`, `^nightjar +unchanged .* 0  ok$`, `^nightjar +restore .* 0  identical$`},
+			"tree", copier, "tree", copier, "",
+			[]string{
+				`^floor +tar \| cat .* - +-  ok$`, `^nightjar +first .* [1-9]\d+ +[1-9]\d+  ok$`, `^restic +unchanged .* 0  ok$`, `^nightjar +restore .* 0  identical$`,
+				`^tree +first backup: repository, of restic's +1.00 +<= 0.99  MISSES$`, `^tree +second night: added .* MB +<= 0.00 MB  `, `^tree +full restore: peak +\d+ MiB +<= 250 MiB  ok$`,
+			},
 		},
 		{
-			"loses a file", copier + "[ $1 != restore ] || rm \"$last\"/var/new/000.txt\n", "1 steps failed",
-			[]string{`^nightjar +restore .*  2 DIFFER, first var/new has time`},
+			"database", copier, "database", "", "",
+			[]string{
+				`^nightjar +night 1 .* 1073741 +1073741  ok$`, `^nightjar +night 30 .* 1073741 +0  ok$`, `^nightjar +restore 30 .* 0  identical$`,
+				`^database +night 2: added +0.00 MB +<= 0.00 MB  ok$`, `^database +night 2: wall, of restic's +- .*  not judged: no night 2 of restic$`,
+				`^database +night 30: added, of night 2's +- .*  not judged: divided by nothing$`, `^database +night 30: repository.* 1.07 MB +<= 0.\d\d MB  MISSES$`,
+			},
 		},
 		{
-			"fails", copier + "[ $1 != backup ] || { echo no space >&2; exit 3; }\n", "3 steps failed",
-			[]string{`^nightjar +first .*  FAILED \(exit 3: no space\)$`, `^nightjar +restore .* identical$`},
+			"dump", copier, "dump", copier, "",
+			[]string{`^restic +second night .*  ok$`, `^nightjar +restore .*  identical$`, `^dump +second night: added, of duplicity's +- +<= 1.00  not judged`},
+		},
+		{
+			"stream", copier, "stream", copier, "",
+			[]string{`^floor +save .*  \d+ MB/s$`, `^nightjar +save .* 2000000 +2000000  \d+ MB/s$`, `^restic +print .*  identical$`, `^compress +\d+$`, `^stream +rate, of the slowest stage's \(.*\) +\d+ % +>= 60 %  `},
+		},
+		{
+			"loses a file", copier + "[ $1 != restore ] || rm \"$last\"/var/new/000.txt\n", "tree", "", "1 steps failed",
+			[]string{`^nightjar +restore .*  2 DIFFER, first var/new has time`, `^tree +full restore: peak +- .*  not judged: restore of nightjar failed$`},
+		},
+		{
+			"fails", copier + "[ $1 != backup ] || { echo no space >&2; exit 3; }\n", "tree", copier, "3 steps failed",
+			[]string{`^nightjar +first .*  FAILED \(exit 3: no space\)$`, `^nightjar +restore .* identical$`, `^ +first .* FAILED: not to be compared$`},
+		},
+		{
+			"prints something else", copier + "[ $1 != cat ] || echo\n", "stream", "", "1 steps failed",
+			[]string{`^nightjar +print .*  DIFFERS: 1 bytes too many$`},
+		},
+		{
+			"reads a part of the stream", "#!/bin/sh\n[ $1 != backup ] || exec head -c 1000 >/dev/null\n", "stream", "", "2 steps failed",
+			[]string{`^nightjar +save .*  FAILED \(.*broken pipe\)$`, `^nightjar +print .*  DIFFERS: ends after 0 bytes$`},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			program := filepath.Join(t.TempDir(), "copier")
-			if err := os.WriteFile(program, []byte(c.script), 0o755); err != nil {
-				t.Fatal(err)
+			o := options{scale: 0.001, seed: 1, dir: t.TempDir(), only: []string{c.only}, nightjar: program(t, c.script)}
+			o.sample, o.stageTime = 1<<20, time.Millisecond
+			if c.only == "stream" {
+				o.scale = 0.0001
 			}
-			dir := t.TempDir()
+			if c.beside != "" {
+				o.restic = program(t, c.beside)
+			}
 			var out strings.Builder
-			err := run(t.Context(), options{scale: 0.001, seed: 1, dir: dir, nightjar: program}, &out)
+			err := run(t.Context(), o, &out)
 			if (err == nil) != (c.wantErr == "") || err != nil && !strings.Contains(err.Error(), c.wantErr) {
 				t.Errorf("error %v, want %q", err, c.wantErr)
 			}
@@ -70,7 +116,7 @@ func TestRun(t *testing.T) {
 					t.Errorf("no line %q in\n%s", p, out.String())
 				}
 			}
-			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			if left, err := os.ReadDir(o.dir); err != nil || len(left) > 0 {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})
@@ -103,7 +149,7 @@ func TestMeasureCommand(t *testing.T) {
 	}
 	defer log.Close()
 	measure := func(script string) cost {
-		c, err := measureCommand(context.Background(), t.TempDir(), os.Environ(), []string{"sh", "-c", script}, log)
+		c, err := measureCommand(context.Background(), t.TempDir(), os.Environ(), command{argv: []string{"sh", "-c", script}}, log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +173,7 @@ func TestMeasureCommand(t *testing.T) {
 	if _, err := log.Seek(0, 0); err != nil {
 		t.Fatal(err)
 	}
-	c, err := measureCommand(context.Background(), t.TempDir(), nil, []string{"/no/such/program"}, log)
+	c, err := measureCommand(context.Background(), t.TempDir(), nil, command{argv: []string{"/no/such/program"}}, log)
 	if err != nil || !strings.Contains(c.Error, "no such file") {
 		t.Errorf("no program: %+v, %v", c, err)
 	}
@@ -150,20 +196,91 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%q, want %q", all, c.want)
 		}
 	}
+	whole := manifest{"f": {modTime: 5_000_000_000}}
+	if got := (manifest{"f": {modTime: 5_999_999_999}}).inSeconds().compare(whole.inSeconds()); len(got) > 0 {
+		t.Errorf("fractions of a second count: %v", got)
+	}
 	if got := strings.Join(base.compare(manifest{"d": base["d"], "x": {}}), "; "); got != "d/f is missing; x was not there" {
 		t.Error(got)
 	}
 }
 
-func TestRatios(t *testing.T) {
-	var out strings.Builder
-	b := &bench{tools: []tool{{name: "nightjar"}, {name: "restic"}}, w: &out}
-	b.rows = []row{
+// twoTools is a work with a row of nightjar and one of restic.
+func twoTools(out *strings.Builder) *work {
+	w := &work{bench: &bench{out: out}, name: "tree", tools: []tool{{name: "nightjar"}, {name: "restic"}}}
+	w.rows = []row{
 		{tool: "nightjar", step: "first", cost: cost{Wall: 1, User: 2, System: 2, Peak: 3}, repo: 10, added: 10},
 		{tool: "restic", step: "first", cost: cost{Wall: 2, User: 8, System: 0, Peak: 4}, repo: 8, added: 0},
 	}
-	b.ratios()
+	return w
+}
+
+func TestRatios(t *testing.T) {
+	var out strings.Builder
+	twoTools(&out).ratios()
 	if want := `(?m)^ +first +0\.50 +0\.50 +0\.25 +0\.75 +1\.25 +- +$`; !regexp.MustCompile(want).MatchString(out.String()) {
 		t.Errorf("no line %q in\n%s", want, out.String())
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	for _, c := range []struct {
+		want  string
+		judge func(w *work)
+	}{
+		{"tree a 0.50 <= 0.50 ok", func(w *work) { w.atMost("a", w.against("restic", "first", wall), 0.5, times) }},
+		{"tree a 0.50 <= 0.49 MISSES", func(w *work) { w.atMost("a", w.against("restic", "first", wall), 0.49, times) }},
+		{"tree a 60 % >= 60 % ok", func(w *work) { w.atLeast("a", figure{value: 0.6}, 0.6, percent) }},
+		{"tree a 59 % >= 60 % MISSES", func(w *work) { w.atLeast("a", figure{value: 0.59}, 0.6, percent) }},
+		{"tree a 2.50 MB <= 3.00 MB ok", func(w *work) { w.atMost("a", figure{value: 2.5e6}, 3e6, megabytes) }},
+		{"tree a - <= 0.50 not judged: no first of borg", func(w *work) { w.atMost("a", w.against("borg", "first", wall), 0.5, times) }},
+		{"tree a - <= 0.50 not judged: divided by nothing", func(w *work) { w.atMost("a", w.against("restic", "first", added), 0.5, times) }},
+		{"tree a - <= 0.50 not judged: first of restic failed", func(w *work) {
+			w.rows[1].cost.Exit = 1
+			w.atMost("a", w.against("restic", "first", wall), 0.5, times)
+		}},
+	} {
+		var out strings.Builder
+		w := twoTools(&out)
+		c.judge(w)
+		w.printVerdicts()
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if got := strings.Join(strings.Fields(lines[len(lines)-1]), " "); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+// Tools are told nothing by our own environment.
+func TestEnvironment(t *testing.T) {
+	for _, name := range []string{"NIGHTJAR_REPO", "RESTIC_REPOSITORY", "BORG_REPO", "PASSPHRASE", "SIGN_PASSPHRASE", "GNUPGHOME", "TMPDIR"} {
+		t.Setenv(name, "outside")
+	}
+	t.Setenv("OTHER", "kept")
+	w := &work{bench: &bench{temp: "/bench/temp"}}
+	got := w.environment(tool{env: []string{"BORG_REPO=/bench/borg"}})
+	for _, v := range got {
+		if strings.HasSuffix(v, "=outside") {
+			t.Error(v)
+		}
+	}
+	for _, want := range []string{"OTHER=kept", "TMPDIR=/bench/temp", "BORG_REPO=/bench/borg"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %s in %q", want, got)
+		}
+	}
+}
+
+func TestKeyring(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "gnupg")
+	fingerprint, err := makeKeyring(t.Context(), home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^[0-9A-F]{40}$`).MatchString(fingerprint) {
+		t.Errorf("fingerprint %q", fingerprint)
+	}
+	if err := stopAgent(home); err != nil {
+		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -88,6 +89,16 @@ func hashFile(name string, buf []byte) (sum [sha256.Size]byte, err error) {
 	}
 	h.Sum(sum[:0])
 	return sum, nil
+}
+
+// inSeconds is m without fractions of seconds.
+func (m manifest) inSeconds() manifest {
+	rounded := make(manifest, len(m))
+	for name, e := range m {
+		e.modTime -= e.modTime % int64(time.Second)
+		rounded[name] = e
+	}
+	return rounded
 }
 
 // compare names, in order, every path where got is not what m has, and in what.

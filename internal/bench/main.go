@@ -1,12 +1,19 @@
-// Command bench measures nightjar beside Debian's restic on a workload of its own making: first
-// backup, unchanged second run, second night and full restore, with the floors that no tool gets under
-// (reading the tree, copying it). Every restored tree is compared with its source.
+// Command bench measures nightjar beside Debian's restic, borg and duplicity, on works of its own making,
+// and holds it to what it has to reach:
 //
-//	go run ./internal/bench -scale 0.1 -dir DIR
+//	tree       first backup, unchanged second run, second night and full restore of a server's files,
+//	           with the floors that no tool gets under (reading the tree, copying it)
+//	database   one large file of which scattered pages change, for thirty nights
+//	dump       an SQL dump of which some rows change
+//	stream     one long stream through standard input, and the rate of each stage by itself
+//
+//	go run ./internal/bench -scale 0.1 -dir DIR -only tree,dump
 //
 // All steps run on a warm page cache and after a sync; what a step costs is what the kernel says of the
-// finished process and its children. Nothing is written outside DIR. It measures once: on a busy
-// machine, measure again.
+// finished process and its children. Whatever is restored is compared with its source. Nothing is
+// written outside DIR. It measures once, but for the short restores that are compared with each other: on
+// a busy machine, measure again. A requirement that is missed is a line that says so; a step that fails
+// makes the command fail.
 package main
 
 import (
@@ -15,45 +22,71 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
-
-	"nightjar/internal/bench/workload"
+	"time"
 )
 
 type options struct {
-	scale            float64
-	seed             uint64
-	dir              string
-	nightjar, restic string // programs; empty: built from this tree, and left out
-	keep             bool
+	scale     float64
+	seed      uint64
+	dir       string
+	only      []string      // names of works; empty: all
+	sample    int64         // bytes of the stream that each of its stages works on
+	stageTime time.Duration // how long
+	settle    func()        // called before each step: what the last one left to write is not the next one's; nil: nothing
+	keep      bool
+	// Programs. Without nightjar, it is built from this tree; the others are left out.
+	nightjar, restic, borg, duplicity string
 }
+
+const scaleHelp = "`fraction` of the full works: of 174,531 files with 5.08 GB, of a database file of 1 GiB and " +
+	"2,000 changed pages a night (always 30 nights), of an SQL dump of 300 MB, and of a stream of 20 GB; " +
+	"bounds in bytes of the repository scale too, ratios and memory do not. 1 needs 30 GB of disk"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == measureVerb {
 		measureChild(os.Args[2:])
 		return
 	}
-	var o options
-	flag.Float64Var(&o.scale, "scale", 0.1, "`fraction` of 174,531 files and 5.08 GB; 1 needs 30 GB of disk")
+	o := options{sample: 256 << 20, stageTime: 3 * time.Second, settle: syscall.Sync}
+	flag.Float64Var(&o.scale, "scale", 0.1, scaleHelp)
 	flag.Uint64Var(&o.seed, "seed", 1, "what names and contents follow from")
-	flag.StringVar(&o.dir, "dir", "", "an empty or new `folder` for trees and repositories (required)")
+	flag.StringVar(&o.dir, "dir", "", "an empty or new `folder` for sources and repositories (required)")
 	flag.StringVar(&o.nightjar, "nightjar", "", "the `program` to measure (default: built from this tree)")
-	flag.StringVar(&o.restic, "restic", "restic", "the `program` to measure beside it; empty for none")
-	flag.BoolVar(&o.keep, "keep", false, "leave trees, repositories and logs in the folder")
+	others := map[string]*string{"restic": &o.restic, "borg": &o.borg, "duplicity": &o.duplicity}
+	for name, program := range others {
+		flag.StringVar(program, name, name, "the `program` to measure beside it; empty for none")
+	}
+	flag.Func("only", "the `works` to measure, separated by commas: "+strings.Join(workNames(), ", ")+" (default: all)", func(s string) error {
+		o.only = nil
+		for name := range strings.SplitSeq(s, ",") {
+			if name == "" {
+				continue
+			}
+			if !slices.Contains(workNames(), name) {
+				return fmt.Errorf("no work is called %q", name)
+			}
+			o.only = append(o.only, name)
+		}
+		return nil
+	})
+	flag.BoolVar(&o.keep, "keep", false, "leave sources, repositories and logs in the folder, which takes more of the disk")
 	flag.Parse()
 	if o.dir == "" || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if _, err := exec.LookPath(o.restic); o.restic != "" && err != nil {
-		fmt.Fprintln(os.Stderr, "bench: measuring without restic:", err)
-		o.restic = ""
+	for name, program := range others {
+		if _, err := exec.LookPath(*program); *program != "" && err != nil {
+			fmt.Fprintf(os.Stderr, "bench: measuring without %s: %v\n", name, err)
+			*program = ""
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,45 +96,52 @@ func main() {
 	}
 }
 
-// run measures everything and prints the table to w. A step that fails is a row that says so, and an
-// error at the end.
-func run(ctx context.Context, o options, w io.Writer) (err error) {
-	dir, err := filepath.Abs(o.dir)
+// run measures everything that is asked for and prints tables and verdicts to out. A step that fails is a
+// row that says so, and an error at the end.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	root, err := filepath.Abs(o.dir)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
-	if left, err := os.ReadDir(dir); err != nil {
+	if left, err := os.ReadDir(root); err != nil {
 		return err
 	} else if len(left) > 0 {
-		return fmt.Errorf("%s is not empty: name another folder, or remove what is in it", dir)
+		return fmt.Errorf("%s is not empty: name another folder, or remove what is in it", root)
 	}
 	if !o.keep {
-		defer func() { err = errors.Join(err, empty(dir)) }()
+		defer func() { err = errors.Join(err, empty(root)) }()
 	}
 	if o.nightjar == "" {
-		o.nightjar = filepath.Join(dir, "nightjar")
+		o.nightjar = filepath.Join(root, "nightjar")
 		if err := build(ctx, o.nightjar); err != nil {
 			return err
 		}
 	} else if o.nightjar, err = filepath.Abs(o.nightjar); err != nil {
 		return err
 	}
-	b := &bench{dir: dir, source: filepath.Join(dir, "source"), w: w}
-	b.tools = append(b.tools, nightjar(o.nightjar, dir))
-	if o.restic != "" {
-		b.tools = append(b.tools, restic(o.restic, dir))
-	}
-	plan, err := workload.New(o.scale, o.seed)
-	if err != nil {
+	b := &bench{options: o, root: root, temp: filepath.Join(root, "temp"), out: out}
+	if err := os.Mkdir(b.temp, 0o700); err != nil {
 		return err
 	}
-	if err := b.nights(ctx, plan); err != nil {
-		return err
+	if o.duplicity != "" {
+		b.keyring = filepath.Join(root, "gnupg")
+		defer func() { err = errors.Join(err, stopAgent(b.keyring)) }()
+		if b.fingerprint, err = makeKeyring(ctx, b.keyring); err != nil {
+			return err
+		}
 	}
-	b.ratios()
+	for _, kind := range works {
+		if len(o.only) > 0 && !slices.Contains(o.only, kind.name) {
+			continue
+		}
+		if err := b.do(ctx, kind.name, kind.do); err != nil {
+			return fmt.Errorf("%s: %w", kind.name, err)
+		}
+	}
+	b.printVerdicts()
 	if b.failed > 0 {
 		return fmt.Errorf("%d steps failed", b.failed)
 	}
@@ -124,137 +164,4 @@ func empty(dir string) error {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
 	}
 	return err
-}
-
-// bench is one run: the tools, what they cost so far, and where things are.
-type bench struct {
-	dir, source string
-	tools       []tool
-	rows        []row
-	failed      int
-	w           io.Writer
-}
-
-func (b *bench) nights(ctx context.Context, plan *workload.Plan) error {
-	made, err := plan.Create(b.source)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(b.w, "first night: %d files, %d bytes\n\n", made.Files, made.Bytes)
-	b.header()
-	if err := b.floors(ctx); err != nil {
-		return err
-	}
-	for _, t := range b.tools {
-		if r, err := b.measure(ctx, t, "init", t.init); err != nil || r.failed() {
-			return errors.Join(fmt.Errorf("%s init: %s", t.name, r.note), err)
-		}
-	}
-	backup := func(step string) error {
-		for _, t := range b.tools {
-			r, err := b.measure(ctx, t, step, append(t.backup, b.source))
-			if err != nil {
-				return err
-			}
-			b.add(r)
-		}
-		return nil
-	}
-	for _, step := range []string{"first", "unchanged"} {
-		if err := backup(step); err != nil {
-			return err
-		}
-	}
-	changed, err := plan.Mutate(b.source)
-	if err != nil {
-		return err
-	}
-	if err := backup("second night"); err != nil {
-		return err
-	}
-	want, err := readManifest(b.source)
-	if err != nil {
-		return err
-	}
-	for _, t := range b.tools {
-		if err := b.restore(ctx, t, want); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(b.w, "\nsecond night: %d new files (%d bytes), %d deleted, %d changed (of %d bytes)\n",
-		changed.Files, changed.Bytes, changed.Deleted, changed.Changed, changed.ChangedBytes)
-	return nil
-}
-
-func (b *bench) floors(ctx context.Context) error {
-	read := []string{"sh", "-c", `tar c "$0" | cat >/dev/null`, b.source}
-	floor := tool{name: "floor"}
-	if _, err := b.measure(ctx, floor, "warm", read); err != nil {
-		return err
-	}
-	r, err := b.measure(ctx, floor, "tar | cat", read)
-	if err != nil {
-		return err
-	}
-	b.add(r)
-	copied := filepath.Join(b.dir, "copy")
-	r, err = b.measure(ctx, floor, "cp -a", []string{"cp", "-a", b.source, copied})
-	if err != nil {
-		return err
-	}
-	b.add(r)
-	return os.RemoveAll(copied)
-}
-
-func (b *bench) restore(ctx context.Context, t tool, want manifest) error {
-	target := filepath.Join(b.dir, "restored")
-	if err := os.Mkdir(target, 0o755); err != nil {
-		return err
-	}
-	r, err := b.measure(ctx, t, "restore", t.restore(target))
-	if err != nil {
-		return err
-	}
-	got, err := readManifest(restoredRoot(target, b.source))
-	if err != nil {
-		return err
-	}
-	if differences := want.compare(got); len(differences) > 0 {
-		r.note = strings.TrimSpace(fmt.Sprintf("%s %d DIFFER, first %s", r.note, len(differences), differences[0]))
-		r.bad = true
-	} else if !r.failed() {
-		r.note = "identical"
-	}
-	b.add(r)
-	return os.RemoveAll(target)
-}
-
-// restoredRoot finds the source's counterpart below the target of a restore: some tools keep the
-// absolute path, some the last name, some nothing.
-func restoredRoot(target, source string) string {
-	for _, root := range []string{filepath.Join(target, source), filepath.Join(target, filepath.Base(source))} {
-		if st, err := os.Stat(root); err == nil && st.IsDir() {
-			return root
-		}
-	}
-	return target
-}
-
-// treeSize adds up the files of a folder, which need not exist.
-func treeSize(dir string) (int64, error) {
-	var size int64
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			size += info.Size()
-		}
-		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return size, err
 }

@@ -17,16 +17,26 @@ type row struct {
 
 func (r row) failed() bool { return r.bad || r.cost.Exit != 0 || r.cost.Error != "" }
 
+// What a row may be judged by, in seconds and bytes.
+func wall(r row) float64  { return r.cost.Wall.Seconds() }
+func cpu(r row) float64   { return (r.cost.User + r.cost.System).Seconds() }
+func user(r row) float64  { return r.cost.User.Seconds() }
+func peak(r row) float64  { return float64(r.cost.Peak) }
+func repo(r row) float64  { return float64(r.repo) }
+func added(r row) float64 { return float64(r.added) }
+
 const layout = "%-9s %-13s %8s %8s %8s %9s %14s %14s  %s\n"
 
-func (b *bench) header() {
-	fmt.Fprintf(b.w, layout, "tool", "step", "wall s", "CPU s", "user s", "peak MiB", "repository B", "added B", "result")
+func (w *work) header(title string) {
+	fmt.Fprintf(w.out, "%s: %s\n\n", w.name, title)
+	fmt.Fprintf(w.out, layout, "tool", "step", "wall s", "CPU s", "user s", "peak MiB", "repository B", "added B", "result")
 }
 
-func (b *bench) add(r row) {
-	b.rows = append(b.rows, r)
+// add keeps a row and prints it.
+func (w *work) add(r row) {
+	w.rows = append(w.rows, r)
 	if r.failed() {
-		b.failed++
+		w.failed++
 	} else if r.note == "" {
 		r.note = "ok"
 	}
@@ -37,38 +47,44 @@ func (b *bench) add(r row) {
 		return strconv.FormatInt(n, 10)
 	}
 	c := r.cost
-	fmt.Fprintf(b.w, layout, r.tool, r.step, seconds(c.Wall), seconds(c.User+c.System), seconds(c.User),
+	fmt.Fprintf(w.out, layout, r.tool, r.step, seconds(c.Wall), seconds(c.User+c.System), seconds(c.User),
 		fmt.Sprintf("%.0f", float64(c.Peak)/(1<<20)), bytes(r.repo), bytes(r.added), r.note)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
 
-// ratios prints what the first tool took in parts of what the second took.
-func (b *bench) ratios() {
-	if len(b.tools) < 2 {
-		return
+// row finds what a tool took for a step.
+func (w *work) row(tool, step string) (row, bool) {
+	for _, r := range w.rows {
+		if r.tool == tool && r.step == step {
+			return r, true
+		}
 	}
-	fmt.Fprintf(b.w, "\n%s / %s\n", b.tools[0].name, b.tools[1].name)
-	fmt.Fprintf(b.w, layout, "", "step", "wall", "CPU", "user", "peak", "repository", "added", "")
-	for _, mine := range b.rows {
-		for _, other := range b.rows {
-			if mine.tool != b.tools[0].name || other.tool != b.tools[1].name || mine.step != other.step {
+	return row{}, false
+}
+
+// ratios prints what the first tool took in parts of what each other took.
+func (w *work) ratios() {
+	for _, t := range w.tools[1:] {
+		fmt.Fprintf(w.out, "\n%s / %s\n", w.tools[0].name, t.name)
+		fmt.Fprintf(w.out, layout, "", "step", "wall", "CPU", "user", "peak", "repository", "added", "")
+		for _, mine := range w.rows {
+			other, ok := w.row(t.name, mine.step)
+			if mine.tool != w.tools[0].name || !ok {
 				continue
 			}
-			m, o := mine.cost, other.cost
 			note := ""
 			if mine.failed() || other.failed() {
 				note = "FAILED: not to be compared"
 			}
-			fmt.Fprintf(b.w, layout, "", mine.step, ratio(m.Wall, o.Wall), ratio(m.User+m.System, o.User+o.System),
-				ratio(m.User, o.User), ratio(m.Peak, o.Peak), ratio(mine.repo, other.repo), ratio(mine.added, other.added), note)
+			ratio := func(of func(row) float64) string {
+				if of(other) == 0 {
+					return "-"
+				}
+				return fmt.Sprintf("%.2f", of(mine)/of(other))
+			}
+			fmt.Fprintf(w.out, layout, "", mine.step, ratio(wall), ratio(cpu), ratio(user), ratio(peak), ratio(repo), ratio(added), note)
 		}
 	}
-}
-
-func ratio[N ~int64](a, b N) string {
-	if b == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", float64(a)/float64(b))
+	fmt.Fprintln(w.out)
 }

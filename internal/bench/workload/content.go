@@ -23,6 +23,8 @@ const (
 	forContent
 	forVocabulary
 	forChanges
+	forStream
+	forDump
 )
 
 func generator(seed, purpose, n uint64) *rand.ChaCha8 {

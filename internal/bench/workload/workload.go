@@ -1,9 +1,11 @@
-// Package workload makes the tree of files that nightjar is measured on, and turns it into what the
-// next night finds. It has the shape of a Linux server's root partition as a backup log reported it:
-// many small files, few large ones, and a night that touches little of it.
+// Package workload makes what nightjar is measured on, and turns it into what the next night finds: a tree
+// of files (Plan), a database's file (Database), an SQL dump (Dump), and a stream (Stream).
 //
-// Everything follows from scale and seed, times of files and directories included: two machines make
-// the same tree. It knows nothing of backups.
+// The tree has the shape of a Linux server's root partition as a backup log reported it: many small
+// files, few large ones, and a night that touches little of it.
+//
+// Everything follows from sizes and seed, times of files and directories included: two machines make
+// the same bytes. It knows nothing of backups.
 package workload
 
 import (

@@ -37,6 +37,8 @@ var arrows = map[string][]string{
 	"job":                  {"backup", "repo", "repo/maintain", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
 	"internal/recover":     {"backup", "repo", "repo/store/s3"}, // tests alone, which nobody may import
+
+	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one
 }
 
 func within(dir, parent string) bool {

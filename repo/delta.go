@@ -91,8 +91,9 @@ func (w *Writer) trustedBlob(ctx context.Context, id chunk.ID, typ pack.Type, us
 	if err != nil {
 		return
 	}
+	lost := w.r.Lost()
 	for _, at := range all {
-		if !w.trusted(at.Pack.Signer) {
+		if !w.trusted(at.Pack.Signer) || lost.Blob(at.Pack.ID, id.Key(), typ) {
 			continue
 		}
 		if frame, err := w.reader.frame(ctx, at); err == nil && use(blobIn(frame, at)) == nil {
@@ -196,17 +197,17 @@ func (w *Writer) affords(size int) bool {
 // sign saves the signature of a chunk.
 func (s *Saver) sign(id chunk.ID, data []byte, runs []int) error {
 	s.encoded = s.signer.Sign(data, signBlock, runs).Append(s.encoded[:0])
-	return s.blob(&s.signatures, pack.SignatureOf+pack.WholeContent, pack.Opaque, id, s.encoded)
+	return s.blob(&s.signatures, pack.SignatureOf+pack.WholeContent, pack.Opaque, id.Key(), s.encoded)
 }
 
 // recipe saves how a chunk is put together.
 func (s *Saver) recipe(whole pack.Type, id chunk.ID, r *delta.Recipe) error {
 	s.encoded = r.Append(s.encoded[:0])
-	return s.blob(&s.recipes, pack.RecipeFor+whole, metadataClass, id, s.encoded)
+	return s.blob(&s.recipes, pack.RecipeFor+whole, metadataClass, id.Key(), s.encoded)
 }
 
-// blob saves metadata under an id.
-func (s *Saver) blob(f *openFrame, typ pack.Type, class pack.Class, id chunk.ID, encoded []byte) error {
+// blob saves metadata under the key of an id.
+func (s *Saver) blob(f *openFrame, typ pack.Type, class pack.Class, key chunk.Key, encoded []byte) error {
 	s.w.Sent.Metadata.Add(uint64(len(encoded)))
-	return s.share(f, pack.Metadata, class, encoded, pack.Blob{Key: id.Key(), Type: typ, Length: len(encoded)}, metadataFrame)
+	return s.share(f, pack.Metadata, class, encoded, pack.Blob{Key: key, Type: typ, Length: len(encoded)}, metadataFrame)
 }

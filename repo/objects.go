@@ -110,6 +110,28 @@ func (rd *Reader) Locations(ctx context.Context, id chunk.ID) ([]index.Location,
 	return rd.locate(ctx, id, pack.WholeContent)
 }
 
+// LocationsOf is Locations for the half of an id that a pack knows, and any forms.
+func (rd *Reader) LocationsOf(ctx context.Context, key chunk.Key, types ...pack.Type) ([]index.Location, error) {
+	var id chunk.ID
+	copy(id[:], key[:])
+	return rd.locate(ctx, id, types...)
+}
+
+// SourcesAt returns the whole chunks on which the recipe leans that lies there.
+func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
+	r, err := rd.readRecipe(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	var ids []chunk.ID
+	for n := range len(r.Sources) + 1 {
+		if s := r.Source(n); s.Length > 0 {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids, nil
+}
+
 // Sources returns what the recipes of a chunk of content lean on: for each recipe that can be read, its whole chunks.
 func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error) {
 	locations, err := rd.locate(ctx, id, pack.RecipeFor+pack.WholeContent)
@@ -118,20 +140,13 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	}
 	var all [][]chunk.ID
 	for _, at := range locations {
-		r, err := rd.readRecipe(ctx, at)
+		ids, err := rd.SourcesAt(ctx, at)
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}
-		if err != nil {
-			continue
+		if err == nil {
+			all = append(all, ids)
 		}
-		var ids []chunk.ID
-		for n := range len(r.Sources) + 1 {
-			if s := r.Source(n); s.Length > 0 {
-				ids = append(ids, s.ID)
-			}
-		}
-		all = append(all, ids)
 	}
 	return all, nil
 }
@@ -148,6 +163,40 @@ func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 		offset += int64(f.Stored)
 	}
 	return damaged
+}
+
+// Blobs opens the frames of a stored pack that are as its index says, and hands their blobs, checked, to f. It returns the numbers of the others. Content packs need
+// the content key.
+func (rd *Reader) Blobs(object []byte, p *index.Pack, f func(b pack.Blob, data []byte) error) (damaged []int, err error) {
+	info := index.PackInfo{ID: p.ID, Kind: p.Directory.Kind, Size: p.Size, Session: p.Session, Stream: p.Stream, Data: p.Data}
+	damaged = CheckFrames(object, p)
+	offset := int64(0)
+	for i, frame := range p.Directory.Frames {
+		at := index.Location{Pack: &info, Frame: i, FrameOffset: offset, Stored: frame.Stored, Plain: frame.Plain, Hash: p.Hashes[i]}
+		offset += int64(frame.Stored)
+		if slices.Contains(damaged, i) {
+			continue
+		}
+		start, length := envelope(at).Span(at.FrameOffset, int64(at.Stored))
+		data, err := rd.decode(at, append([]byte(nil), object[start:start+length]...), nil)
+		if err == nil {
+			err = rd.r.checkBlobs(data, frame)
+		}
+		if errors.Is(err, crypto.ErrNoKey) {
+			return damaged, err
+		}
+		if err != nil {
+			damaged = append(damaged, i)
+			continue
+		}
+		for _, b := range frame.Blobs {
+			if err := f(b, data[:b.Length]); err != nil {
+				return damaged, err
+			}
+			data = data[b.Length:]
+		}
+	}
+	return damaged, nil
 }
 
 // OpenPack opens a whole pack, which it overwrites: signature, directory, and the keyed hash of every chunk that has one. It returns what an index says of the pack.
@@ -207,6 +256,10 @@ func (r *Repository) checkFrame(stored []byte, f pack.Frame) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
+	return r.checkBlobs(data, f)
+}
+
+func (r *Repository) checkBlobs(data []byte, f pack.Frame) error {
 	content, metadata := r.Namer(), chunk.NewNamer(r.config.secret, chunk.Metadata)
 	for _, b := range f.Blobs {
 		namer := metadata

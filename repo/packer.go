@@ -38,7 +38,7 @@ func (w *Writer) makePackers() error {
 	}
 	for i, recipient := range []*crypto.Key{content, metadata} {
 		kind := []pack.Kind{pack.Content, pack.Metadata}[i]
-		sealer, err := crypto.NewSealer(recipient, w.r.host, w.r.binding(kind.String()), w.r.options.Random, w.r.options.Now)
+		sealer, err := crypto.NewSealer(recipient, w.key, w.r.binding(kind.String()), w.r.options.Random, w.r.options.Now)
 		if err != nil {
 			return fmt.Errorf("seal %v packs: %w", kind, err)
 		}

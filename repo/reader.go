@@ -77,6 +77,9 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, types ...pack.Type)
 		err = ErrMissing
 	}
 	var problems []error
+	if err != nil && rd.r.Lost().Chunk(id) {
+		err = ErrLost
+	}
 	for _, at := range locations {
 		var data []byte
 		if at.Type >= pack.RecipeFor {
@@ -92,12 +95,15 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, types ...pack.Type)
 		problems = append(problems, fmt.Errorf("in %s: %w", packName(at), err))
 		err = nil
 	}
+	if err == nil && rd.r.Lost().Chunk(id) && !errors.Is(errors.Join(problems...), ErrUnavailable) {
+		problems = []error{ErrLost}
+	}
 	return nil, fmt.Errorf("read metadata %v: %w", id, errors.Join(append(problems, err)...))
 }
 
 func packName(at index.Location) string { return nameOf(at.Pack.Kind.String(), at.Pack.ID) }
 
-// locate returns where a chunk lies, in a fixed order; each lies inside its frame.
+// locate returns where a chunk lies, in a fixed order, places that repair gave up last: they may have been put back since. Each lies inside its frame.
 func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
 	all, err := rd.r.index.Lookup(id.Key(), nil)
 	if errors.Is(err, index.ErrBroken) { // only a cache: what it held is fetched again
@@ -115,7 +121,14 @@ func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) (
 			out = append(out, at)
 		}
 	}
-	sort.Slice(out, func(a, b int) bool { return string(out[a].Pack.ID[:]) < string(out[b].Pack.ID[:]) })
+	lost := rd.r.Lost()
+	sort.Slice(out, func(a, b int) bool {
+		x, y := out[a], out[b]
+		if gone := lost.Blob(x.Pack.ID, id.Key(), x.Type); gone != lost.Blob(y.Pack.ID, id.Key(), y.Type) {
+			return !gone
+		}
+		return string(x.Pack.ID[:]) < string(y.Pack.ID[:])
+	})
 	return out, nil
 }
 
@@ -208,6 +221,13 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 	whole := make([]chunk.ID, 0, len(ids))
 	places := make([]int, 0, len(ids))
 	var recipes []int
+	lost, hand := rd.r.Lost(), deliver
+	deliver = func(i int, data []byte, err error) error {
+		if err != nil && lost.Chunk(ids[i]) {
+			err = fmt.Errorf("read chunk %v: %w", ids[i], ErrLost)
+		}
+		return hand(i, data, err)
+	}
 	for i, id := range ids {
 		locations, err := rd.locate(ctx, id, pack.WholeContent, pack.RecipeFor+pack.WholeContent)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nightjar/chunk"
@@ -91,6 +92,7 @@ type Repository struct {
 		sync.Mutex
 		*index.Index
 	}
+	lost          atomic.Pointer[Lost]
 	blocks        *blocks.Cache // of metadata packs, as they are stored
 	decompressors sync.Pool
 }

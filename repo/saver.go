@@ -86,17 +86,39 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 
 // whole saves a chunk as itself, and its signature if it may be worth it. The grid of the signature restarts with each run; nil is one run.
 func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error {
-	blob := pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}
 	class := pack.ClassOf(data)
 	if runs != nil && len(data) >= signLiteral || len(data) >= signFrom && (changes || class != pack.Opaque) {
 		if err := s.sign(id, data, runs); err != nil {
 			return err
 		}
 	}
+	return s.piece(id.Key(), class, data)
+}
+
+// piece saves content as itself.
+func (s *Saver) piece(key chunk.Key, class pack.Class, data []byte) error {
+	blob := pack.Blob{Key: key, Type: pack.WholeContent, Length: len(data)}
 	if len(data) >= ownFrame {
 		return s.frame(pack.Content, class, data, []pack.Blob{blob})
 	}
 	return s.share(&s.shared[class], pack.Content, class, data, blob, sharedFrame)
+}
+
+// Blob saves a blob as it lay in another pack, unless there is one of that form. The caller has authenticated it, and what it leans on is stored.
+func (s *Saver) Blob(typ pack.Type, key chunk.Key, data []byte) error {
+	known, err := s.w.indexed(key, typ)
+	if known || err != nil {
+		return err
+	}
+	switch typ {
+	case pack.WholeContent:
+		return s.piece(key, pack.ClassOf(data), data)
+	case pack.WholeTree, pack.WholeList:
+		return s.blob(&s.trees, typ, metadataClass, key, data)
+	case pack.SignatureOf + pack.WholeContent:
+		return s.blob(&s.signatures, typ, pack.Opaque, key, data)
+	}
+	return s.blob(&s.recipes, typ, metadataClass, key, data)
 }
 
 // Tree saves a tree unless it is known.
@@ -131,7 +153,7 @@ func (s *Saver) metaLike(typ pack.Type, data []byte, others []tree.Item) (chunk.
 }
 
 func (s *Saver) wholeMeta(typ pack.Type, id chunk.ID, data []byte) error {
-	return s.blob(&s.trees, typ, metadataClass, id, data)
+	return s.blob(&s.trees, typ, metadataClass, id.Key(), data)
 }
 
 // share puts data into an open frame, which is closed first if it would become too large.

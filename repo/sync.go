@@ -9,10 +9,13 @@ import (
 	"nightjar/repo/store"
 )
 
-// SyncIndex brings the local index up to date: it fetches what is new and forgets what is gone.
+// SyncIndex brings the local index, and what is known of losses, up to date: it fetches what is new and forgets what is gone.
 func (r *Repository) SyncIndex(ctx context.Context) error {
 	r.index.Lock()
 	defer r.index.Unlock()
+	if err := r.syncLost(ctx); err != nil {
+		return err
+	}
 	if r.index.Index == nil {
 		x, err := index.Open(r.options.IndexDir, index.Options{Warn: r.options.Warn, FlushAt: indexChunks})
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
+	"nightjar/crypto"
 	"nightjar/internal/lru"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
@@ -42,7 +43,8 @@ type Sent struct {
 type Writer struct {
 	Sent    *Sent
 	r       *Repository
-	self    string // the name of this host
+	key     *crypto.Key // signs all of it
+	self    string      // the name of this host; empty: the root writes
 	ctx     context.Context
 	fail    context.CancelCauseFunc
 	trusted func(signer string) bool
@@ -77,7 +79,25 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if r.host == nil {
 		return nil, errors.New("write: no host key")
 	}
-	w := &Writer{r: r, Sent: sent}
+	return r.write(ctx, sent, r.host, f)
+}
+
+// Add runs f with a Writer and commits nothing: what was saved is indexed by the root, whom every host believes, if UnlockContent has been called, else by this host.
+func (r *Repository) Add(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) error) error {
+	key := r.root()
+	if key == nil {
+		key = r.host
+	}
+	if key == nil {
+		return errors.New("write: no host key")
+	}
+	_, err := r.write(ctx, sent, key, func(ctx context.Context, w *Writer) (*Archive, error) { return nil, f(ctx, w) })
+	return err
+}
+
+// write commits no archive if f returns none.
+func (r *Repository) write(ctx context.Context, sent *Sent, key *crypto.Key, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
+	w := &Writer{r: r, Sent: sent, key: key}
 	now, err := storeTime(ctx, r.store, r.options)
 	if err != nil {
 		return nil, fmt.Errorf("write to the repository: %w", err)
@@ -123,7 +143,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err := w.finish(true); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil || archive == nil {
 		return nil, err
 	}
 	archive.Version, archive.Host, archive.Trusted, archive.Views = FormatVersion, w.self, names, []time.Time{now.UTC()}
@@ -152,12 +172,14 @@ func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error)
 
 // trust sets whose index objects count in this run, which begins now.
 func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
-	host := w.r.host.Fingerprint()
-	if err := w.r.keys.MayWrite(host, "archive", now); err != nil {
-		return nil, err
-	}
-	if w.self, err = w.r.keys.HostName(host); err != nil {
-		return nil, err
+	if w.key == w.r.host {
+		host := w.key.Fingerprint()
+		if err := w.r.keys.MayWrite(host, "archive", now); err != nil {
+			return nil, err
+		}
+		if w.self, err = w.r.keys.HostName(host); err != nil {
+			return nil, err
+		}
 	}
 	trusted := map[string]bool{}
 	for _, s := range w.r.keys.Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
@@ -189,6 +211,9 @@ func (w *Writer) known(key chunk.Key, whole pack.Type) (bool, error) {
 	return known, nil
 }
 
+// Losses reports whether repair has given anything up: then no list can be taken for whole without reading it.
+func (w *Writer) Losses() bool { return !w.r.Lost().Empty() }
+
 // Has reports whether a chunk of content is stored, by somebody whom this run trusts.
 func (w *Writer) Has(id chunk.ID) (bool, error) { return w.has(id.Key(), pack.WholeContent) }
 
@@ -204,6 +229,14 @@ func (w *Writer) has(key chunk.Key, whole pack.Type) (bool, error) {
 // indexed asks the local index. What stood in a broken part of it is stored again: a cache may cost time, and never stops a backup.
 func (w *Writer) indexed(key chunk.Key, typ pack.Type) (bool, error) {
 	_, ok, err := w.r.index.Has(key, typ, w.trusted)
+	if lost := w.r.Lost(); ok && !lost.Empty() {
+		ok = false
+		var all []index.Location
+		all, err = w.r.index.Lookup(key, nil)
+		for _, at := range all {
+			ok = ok || at.Type == typ && w.trusted(at.Pack.Signer) && !lost.Blob(at.Pack.ID, key, typ)
+		}
+	}
 	if errors.Is(err, index.ErrBroken) {
 		w.r.options.Warn(err)
 		return false, nil
@@ -310,14 +343,14 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		return fmt.Errorf("index what was stored: %w", err)
 	}
 	object := index.Object{Time: now, Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
-	info, err := w.r.putRecord(ctx, w.r.host, "index", object.Append(nil))
+	info, err := w.r.putRecord(ctx, w.key, "index", object.Append(nil))
 	if err != nil {
 		return err
 	}
 	w.Sent.Objects.Add(1)
 	w.Sent.Bytes.Add(uint64(info.Size))
 	sum, _ := sumOf(info.Name)
-	if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
+	if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.key.Fingerprint())}, &object); err != nil {
 		return fmt.Errorf("note what was stored: %w", err)
 	}
 	w.claims.Lock()

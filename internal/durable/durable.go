@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,9 +39,15 @@ func CreateFile(path string, data []byte, perm fs.FileMode) error {
 }
 
 // CreateIn is CreateFile for a name in an open folder, and follows no symbolic
-// link. It returns what the file system says about the new file.
-func CreateIn(dir *os.File, name string, data []byte, perm fs.FileMode) (fs.FileInfo, error) {
-	return writeIn(dir, name, data, perm, renameNoReplace)
+// link. The file's mtime is at, or now for a zero time. It returns what the file
+// system says about the new file.
+func CreateIn(dir *os.File, name string, data []byte, perm fs.FileMode, at time.Time) (fs.FileInfo, error) {
+	return writeIn(dir, name, data, perm, at, renameNoReplace)
+}
+
+// ReplaceIn is CreateIn for a name that may be taken: what was there goes.
+func ReplaceIn(dir *os.File, name string, data []byte, perm fs.FileMode, at time.Time) (fs.FileInfo, error) {
+	return writeIn(dir, name, data, perm, at, rename)
 }
 
 // SyncDir makes the entries of a folder durable.

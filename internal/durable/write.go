@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,18 +33,18 @@ func writePath(path string, data []byte, perm fs.FileMode, c commit) error {
 		return fmt.Errorf("write file %s: %w", path, err)
 	}
 	defer dir.Close()
-	if _, err := writeIn(dir, name, data, perm, c); err != nil {
+	if _, err := writeIn(dir, name, data, perm, time.Time{}, c); err != nil {
 		return fmt.Errorf("write file %s: %w", path, err)
 	}
 	return nil
 }
 
-func writeIn(dir *os.File, name string, data []byte, perm fs.FileMode, c commit) (fs.FileInfo, error) {
+func writeIn(dir *os.File, name string, data []byte, perm fs.FileMode, at time.Time, c commit) (fs.FileInfo, error) {
 	f, err := CreateTemp(dir, perm)
 	if err != nil {
 		return nil, err
 	}
-	info, err := fill(f, data)
+	info, err := fill(dir, f, data, at)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr // network file systems report a full disk here
 	}
@@ -60,10 +61,15 @@ func writeIn(dir *os.File, name string, data []byte, perm fs.FileMode, c commit)
 	return info, nil
 }
 
-// fill writes data, syncs it, and checks that the file has it all.
-func fill(f *os.File, data []byte) (fs.FileInfo, error) {
+// fill writes data, dates and syncs it, and checks that the file has it all.
+func fill(dir, f *os.File, data []byte, at time.Time) (fs.FileInfo, error) {
 	if _, err := f.Write(data); err != nil {
 		return nil, err
+	}
+	if !at.IsZero() {
+		if err := setTime(dir, f.Name(), at); err != nil {
+			return nil, err
+		}
 	}
 	if err := f.Sync(); err != nil {
 		return nil, err
@@ -76,6 +82,17 @@ func fill(f *os.File, data []byte) (fs.FileInfo, error) {
 		return nil, fmt.Errorf("%d of %d bytes written: %w", info.Size(), len(data), io.ErrShortWrite)
 	}
 	return info, nil
+}
+
+func setTime(dir *os.File, name string, at time.Time) error {
+	t, err := unix.TimeToTimespec(at)
+	if err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(dir)
+	return retry(func() error {
+		return unix.UtimesNanoAt(int(dir.Fd()), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
+	})
 }
 
 func rename(dir *os.File, temp, name string) error {

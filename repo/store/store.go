@@ -4,7 +4,7 @@
 // Everything a repository consists of goes through this one narrow interface,
 // so that what holds for one kind of store holds for all. The invariant: an
 // object is created whole or not at all, is durable when Put returns, and never
-// changes afterwards; so any number of hosts may write at the same time without
+// changes afterwards (Replacer heals what a bad disk has changed); so any number of hosts may write at the same time without
 // a lock, and a killed writer leaves nothing that a reader could see.
 //
 // The package does not look into objects, does not verify them against their
@@ -82,6 +82,16 @@ type Clock interface {
 	// Now returns the time that the store would give an object stored now. It
 	// fails where the store cannot be written.
 	Now(ctx context.Context) (time.Time, error)
+}
+
+// Replacer is a Store that can put an object back whose bytes are lost: the one
+// exception to that objects never change. The caller has made sure that nobody
+// could use what is stored, and that data is what the name stands for.
+type Replacer interface {
+	// Replace is Put, and other content under the name gives way to data in one
+	// step. at is the time that the object had; zero means now. A store that
+	// cannot give times keeps its own.
+	Replace(ctx context.Context, name string, data []byte, at time.Time) (Info, error)
 }
 
 // ReadAll returns the whole content of an object, ErrTooLarge if that is more

@@ -143,8 +143,9 @@ type Store struct {
 }
 
 var (
-	_ store.Store = (*Store)(nil)
-	_ store.Clock = (*Store)(nil)
+	_ store.Store    = (*Store)(nil)
+	_ store.Clock    = (*Store)(nil)
+	_ store.Replacer = (*Store)(nil)
 )
 
 // Open opens the store at a location for which IsScheme holds: a bucket and,

@@ -63,13 +63,16 @@ func (l *Lost) Empty() bool { return l == nil || l.places.Empty() }
 // Lost returns what repair has given up, as of the last sync.
 func (r *Repository) Lost() *Lost { return r.lost.Load() }
 
-// syncLost reads the records of repair that are new. One that cannot be read says nothing: who reads may look for what is gone, and who writes then builds on it as before.
-func (r *Repository) syncLost(ctx context.Context) error {
+// SyncLost reads the records of repair that are new. One that cannot be read says nothing: who reads may look for what is gone, and who writes then builds on it as before.
+func (r *Repository) SyncLost(ctx context.Context) error {
 	known := map[index.ObjectID]record.Lost{}
 	if l := r.Lost(); l != nil {
 		known = l.records
 	}
 	seen := map[index.ObjectID]record.Lost{}
+	if own, ok := known[index.ObjectID{}]; ok {
+		seen[index.ObjectID{}] = own
+	}
 	err := r.store.List(ctx, record.LostKind+"/", func(i store.Info) error {
 		if sum, ok := sumOf(i.Name); ok && isRecordName(record.LostKind, i.Name) {
 			if l, ok := known[sum]; ok {
@@ -103,12 +106,15 @@ func (r *Repository) syncLost(ctx context.Context) error {
 
 func compareIDs(a, b index.ObjectID) int { return slices.Compare(a[:], b[:]) }
 
-// GiveUp lets a Repository know of a record before it is written: so Add stores again what it names.
+// GiveUp adds to what is known of losses, before a record says it: so that Add stores again what lay there.
 func (r *Repository) GiveUp(l record.Lost) {
-	records := map[index.ObjectID]record.Lost{{}: l}
+	records := map[index.ObjectID]record.Lost{}
 	if before := r.Lost(); before != nil {
 		maps.Copy(records, before.records)
 	}
+	own := records[index.ObjectID{}] // in no record yet
+	own.Packs, own.Blobs = slices.Concat(own.Packs, l.Packs), slices.Concat(own.Blobs, l.Blobs)
+	records[index.ObjectID{}] = own
 	r.lost.Store(newLost(records))
 }
 

@@ -95,14 +95,29 @@ func (r *Repository) Records(ctx context.Context, kind string, f func(Record) er
 // IndexObjects calls f for each index object in the repository, or for the error that it has. Only one is in memory at a time.
 func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o *index.Object, err error) error) error {
 	return r.Records(ctx, "index", func(x Record) error {
-		var object index.Object
+		object := new(index.Object)
 		if x.Err == nil {
-			if object, x.Err = index.ParseObject(x.Content); x.Err != nil {
-				x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
-			}
+			object, x.Err = parseIndex(x.Name, x.Content)
 		}
-		return f(x.Info, &object, x.Err)
+		return f(x.Info, object, x.Err)
 	})
+}
+
+// OpenIndex opens an index object that need not be in the store, and overwrites it.
+func (r *Repository) OpenIndex(info store.Info, object []byte) (*index.Object, error) {
+	content, _, err := r.openRecord("index", info, object)
+	if err != nil {
+		return nil, err
+	}
+	return parseIndex(info.Name, content)
+}
+
+func parseIndex(name string, content []byte) (*index.Object, error) {
+	object, err := index.ParseObject(content)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w: %w", name, err, crypto.ErrIntegrity)
+	}
+	return &object, nil
 }
 
 // Locations returns the packs and frames that hold a chunk of content.

@@ -258,6 +258,10 @@ func (r *Repository) record(ctx context.Context, info store.Info) (content []byt
 	if err != nil {
 		return nil, opened, fmt.Errorf("read %s: %w", info.Name, err)
 	}
+	return r.openRecord(kind, info, object)
+}
+
+func (r *Repository) openRecord(kind string, info store.Info, object []byte) (content []byte, opened crypto.Opened, err error) {
 	if objectName(kind, object) != info.Name {
 		return nil, opened, fmt.Errorf("read %s: its bytes do not have that hash: %w", info.Name, crypto.ErrIntegrity)
 	}

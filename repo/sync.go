@@ -13,7 +13,7 @@ import (
 func (r *Repository) SyncIndex(ctx context.Context) error {
 	r.index.Lock()
 	defer r.index.Unlock()
-	if err := r.syncLost(ctx); err != nil {
+	if err := r.SyncLost(ctx); err != nil {
 		return err
 	}
 	if r.index.Index == nil {

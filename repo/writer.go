@@ -162,6 +162,11 @@ func (r *Repository) write(ctx context.Context, sent *Sent, key *crypto.Key, f f
 	return archive, err
 }
 
+// StoreTime returns what time it is, by the store's clock.
+func (r *Repository) StoreTime(ctx context.Context) (time.Time, error) {
+	return storeTime(ctx, r.store, r.options)
+}
+
 // storeTime asks the store for its time; one that cannot tell is taken to agree with this host.
 func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error) {
 	if c, ok := s.(store.Clock); ok {

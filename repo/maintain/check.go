@@ -1,7 +1,8 @@
-// Package maintain looks after a repository: it checks what is there, and makes indexes again.
+// Package maintain looks after a repository: it checks what is there, repairs what can be repaired, and makes indexes again.
 //
 // A check walks from what archives promise down to the bytes that keep the promise, and says of everything that is not as it should be which files of
-// which archives it touches. Nothing here changes or removes an object that is there; what is written is new.
+// which archives it touches. A repair heals what it can, and records what stays lost. Nothing here changes or removes an object that anybody could use:
+// what is written is new, or the very bytes that its name stands for.
 //
 // Memory does not grow with the repository: packs are dealt with in passes, trees that are known to be whole are remembered up to a bound.
 package maintain
@@ -31,6 +32,7 @@ type CheckOptions struct {
 	Sample      float64 // the share of packs that is read, up to 1; 0: all
 	Connections int     // packs read at the same time; 0: 4
 	Random      *rand.Rand
+	Seen        []Seen                // archives that this host remembers
 	Found       func(Finding)         // told of each; calls may come from any goroutine
 	Progress    func(done, total int) // of packs to be read; may be nil
 }
@@ -44,6 +46,9 @@ const (
 	Damaged   What = "damaged"   // its bytes are not what they should be
 	Foreign   What = "foreign"   // nothing of this format
 	Unindexed What = "unindexed" // no index names it: left by a run that died; no fault
+	Lost      What = "lost"      // repair gave it up, and has recorded that; no fault
+	Repaired  What = "repaired"  // it was missing or damaged
+	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
 )
 
 // A Finding is one thing that is not as it should be.
@@ -53,10 +58,12 @@ type Finding struct {
 	Archive string // the archive that is touched, if it is known
 	Path    string // the file in it
 	Err     error  // the reason, if there is more to say
+
+	chunks []chunk.ID // that are gone
 }
 
-// Fault reports whether something is lost, as opposed to left over.
-func (f Finding) Fault() bool { return f.What == Missing || f.What == Damaged }
+// Fault reports whether something is wrong that nobody knew of.
+func (f Finding) Fault() bool { return f.What == Missing || f.What == Damaged || f.What == Mendable }
 
 // Summary counts what a check looked at.
 type Summary struct {
@@ -66,6 +73,7 @@ type Summary struct {
 	Opened                          bool // packs were opened with a recovery key
 	Checksums                       int  // objects whose checksum the store vouched for
 	Faults, Leftovers               int
+	Lost, Repaired                  int
 }
 
 const (
@@ -83,19 +91,42 @@ type checker struct {
 	mu  sync.Mutex
 	sum Summary
 
-	packs  map[index.ObjectID]struct{} // missing or not to be trusted as a whole
-	frames map[frame]struct{}          // damaged
-	whole  map[chunk.Key]struct{}      // trees below which nothing is wrong
-	made   map[chunk.Key]struct{}      // chunks whose recipes were looked at
+	lost  *repo.Lost
+	bad   map[index.ObjectID]*badPack
+	whole map[chunk.Key]struct{} // trees below which nothing is wrong
+	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
+
+	repairing bool // findings wait in held, and what is gone is noted
+	held      []Finding
+	gone      map[chunk.ID]*gone
 }
 
-type frame struct {
-	pack index.ObjectID
-	n    int
+// A badPack is one of which not all can be had.
+type badPack struct {
+	pack   *index.Pack
+	all    bool         // it is missing, or not to be trusted
+	frames map[int]bool // else: damaged
 }
+
+func (b *badPack) spoilt(frame int) bool { return b != nil && (b.all || b.frames[frame]) }
 
 // Check looks at everything that the store holds of the repository. The error is for what stops the check; what is wrong with the repository is told to o.Found and counted.
 func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, error) {
+	c, err := newChecker(ctx, r, o)
+	if err != nil {
+		return Summary{}, err
+	}
+	if err := c.scan(ctx); err != nil {
+		return c.sum, err
+	}
+	all, err := c.list(ctx)
+	if err != nil {
+		return c.sum, err
+	}
+	return c.sum, c.walk(ctx, all)
+}
+
+func newChecker(ctx context.Context, r *repo.Repository, o CheckOptions) (*checker, error) {
 	if o.Connections == 0 {
 		o.Connections = readAtOnce
 	}
@@ -104,28 +135,42 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 	}
 	rd, err := r.NewReader(ctx)
 	if err != nil {
-		return Summary{}, err
+		return nil, err
 	}
-	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, lost: r.Lost(), bad: map[index.ObjectID]*badPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
+	return c, nil
+}
+
+// scan looks at the objects by themselves.
+func (c *checker) scan(ctx context.Context) error {
 	total, err := c.objects(ctx)
 	if err != nil {
-		return c.sum, err
+		return err
 	}
 	for pass, passes := 0, total/packsAtOnce+1; pass < passes; pass++ {
 		if err := c.packsOf(ctx, pass, passes); err != nil {
-			return c.sum, err
+			return err
 		}
 	}
-	return c.sum, c.archives(ctx)
+	return nil
 }
 
 func (c *checker) found(f Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.Fault() {
+	if c.repairing {
+		c.held = append(c.held, f)
+		return
+	}
+	switch {
+	case f.Fault():
 		c.sum.Faults++
-	} else {
+	case f.What == Lost:
+		c.sum.Lost++
+	case f.What == Repaired:
+		c.sum.Repaired++
+	default:
 		c.sum.Leftovers++
 	}
 	if c.o.Found != nil {
@@ -157,10 +202,20 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
 			}
-			c.found(Finding{What: Damaged, Object: info.Name, Err: err})
+			c.record(info.Name, err)
 		}
 	}
 	return packs, nil
+}
+
+// record tells of a record that cannot be used.
+func (c *checker) record(name string, err error) {
+	f := Finding{What: Damaged, Object: name, Err: err}
+	var id index.ObjectID
+	if decodeID(&id, name) == nil && c.lost.Object(id) {
+		f.What = Lost
+	}
+	c.found(f)
 }
 
 // A checksummer is a store that knows its objects' checksums without sending them.
@@ -194,7 +249,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 		if pass == 0 {
 			c.sum.Indexes++
 			if err != nil {
-				c.found(Finding{What: Damaged, Object: info.Name, Err: err})
+				c.record(info.Name, err)
 			}
 		}
 		if err != nil {
@@ -211,13 +266,10 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 				seen[p.ID] = struct{}{}
 				at, ok := stored[p.ID]
 				if !ok {
-					c.lost(p, Finding{What: Missing, Object: repo.PackName(p.Directory.Kind, p.ID)})
+					c.giveUp(p, Finding{What: Missing, Object: repo.PackName(p.Directory.Kind, p.ID)})
 					continue
 				}
-				if at.Size != p.Size {
-					c.found(Finding{What: Damaged, Object: at.Name, Err: fmt.Errorf("%d bytes, not %d", at.Size, p.Size)})
-				}
-				read := c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
+				read := at.Size != p.Size || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
 				g.Go(func() error { return c.pack(gctx, at, p, read) })
 				if c.o.Progress != nil && c.o.ReadData {
 					c.o.Progress(len(seen), total)
@@ -243,11 +295,34 @@ func decodeID(id *index.ObjectID, name string) error {
 	return err
 }
 
-// lost notes that nothing of a pack can be had.
-func (c *checker) lost(p *index.Pack, f Finding) {
+// giveUp notes that nothing of a pack can be had.
+func (c *checker) giveUp(p *index.Pack, f Finding) {
 	c.mu.Lock()
-	c.packs[p.ID] = struct{}{}
+	c.bad[p.ID] = &badPack{pack: p, all: true}
 	c.mu.Unlock()
+	if c.lost.Pack(p.ID) {
+		f.What = Lost
+	}
+	c.found(f)
+}
+
+// spoilt notes that some frames of a pack cannot be had, or none but the pack as such is not what it was.
+func (c *checker) spoilt(p *index.Pack, name string, frames []int, err error) {
+	b := &badPack{pack: p, frames: map[int]bool{}}
+	known := c.lost.Pack(p.ID) || c.lost.Object(p.ID)
+	for _, n := range frames {
+		b.frames[n] = true
+		for _, blob := range p.Directory.Frames[n].Blobs {
+			known = known && c.lost.Blob(p.ID, blob.Key, blob.Type)
+		}
+	}
+	c.mu.Lock()
+	c.bad[p.ID] = b
+	c.mu.Unlock()
+	f := Finding{What: Damaged, Object: name, Err: err}
+	if known {
+		f.What = Lost
+	}
 	c.found(f)
 }
 
@@ -259,7 +334,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, store.ErrNotExist):
-			c.lost(p, Finding{What: Missing, Object: info.Name})
+			c.giveUp(p, Finding{What: Missing, Object: info.Name})
 		case err != nil:
 			return fmt.Errorf("check %s: %w", info.Name, err)
 		case ok:
@@ -280,7 +355,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		return fmt.Errorf("check %s: %w", info.Name, err)
 	}
 	if err != nil {
-		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})
+		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})
 		return nil
 	}
 	c.mu.Lock()
@@ -288,17 +363,12 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	c.sum.BytesRead += int64(len(object))
 	c.mu.Unlock()
 	damaged := repo.CheckFrames(object, p)
-	c.mu.Lock()
-	for _, n := range damaged {
-		c.frames[frame{p.ID, n}] = struct{}{}
-	}
-	c.mu.Unlock()
 	if sha256.Sum256(object) != p.ID {
-		c.found(Finding{What: Damaged, Object: info.Name, Err: fmt.Errorf("its bytes do not have that hash, and %d of %d frames are spoilt", len(damaged), len(p.Hashes))})
+		c.spoilt(p, info.Name, damaged, fmt.Errorf("its %d bytes do not have that hash, and %d of %d frames are spoilt", len(object), len(damaged), len(p.Hashes)))
 		return nil
 	}
 	if len(damaged) > 0 {
-		c.found(Finding{What: Damaged, Object: info.Name, Err: fmt.Errorf("its index says other hashes of %d of %d frames", len(damaged), len(p.Hashes))})
+		c.spoilt(p, info.Name, damaged, fmt.Errorf("its index says other hashes of %d of %d frames", len(damaged), len(p.Hashes)))
 		return nil
 	}
 	if p.Directory.Kind == pack.Content && !c.r.CanReadContent() {
@@ -309,7 +379,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
 	}
 	if err != nil {
-		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})
+		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type scanner struct {
 	o        *Options
 	reader   *repo.Reader
 	has      func(id chunk.ID) (bool, error)
+	losses   bool // repair has given something up, so lists are read, too
 	avoid    map[fileID]bool
 	stats    *Statistics
 	out      func(*batch) error
@@ -313,7 +314,7 @@ func (s *scanner) file(path string, n *tree.Node, was *tree.Node) error {
 	if s.counting {
 		s.counted(n)
 	}
-	if was != nil && !s.o.Rehash && unchanged(n, was) {
+	if was != nil && !s.o.Rehash && unchanged(n, was) && !s.doubtful(was) {
 		complete, err := s.complete(was.Contents)
 		if err != nil {
 			return err
@@ -344,7 +345,10 @@ func unchanged(n, was *tree.Node) bool {
 // complete reports whether content is still in the repository, as far as it is named here.
 func (s *scanner) complete(c tree.Contents) (bool, error) {
 	if c.Level > 0 {
-		return true, nil // its lists would have to be read: check does that
+		if !s.losses {
+			return true, nil // its lists would have to be read: check does that
+		}
+		return s.completeLists(c)
 	}
 	for _, item := range c.Items {
 		if item.Hole {
@@ -357,12 +361,38 @@ func (s *scanner) complete(c tree.Contents) (bool, error) {
 	return true, nil
 }
 
+// doubtful reports whether large attributes may be gone: they are rare, and read again then.
+func (s *scanner) doubtful(was *tree.Node) bool { return s.losses && was.XattrContents != nil }
+
+// completeLists is complete for content that lists name. Where one cannot be read the file is, again: that heals.
+func (s *scanner) completeLists(c tree.Contents) (bool, error) {
+	gone := errors.New("gone")
+	var failed error
+	err := tree.Walk(c, s.fetch, func(item tree.Item) error {
+		if item.Hole {
+			return nil
+		}
+		ok, err := s.has(item.ID)
+		if err != nil {
+			failed = err
+		}
+		if !ok || err != nil {
+			return gone
+		}
+		return nil
+	})
+	if errors.Is(err, repo.ErrUnavailable) || s.ctx.Err() != nil {
+		failed = errors.Join(err, s.ctx.Err())
+	}
+	return err == nil, failed
+}
+
 // attributes fills in the extended attributes, which cannot have changed when ctime has not.
 func (s *scanner) attributes(read func() ([]tree.Xattr, error), path string, n, was *tree.Node) error {
 	if s.counting {
 		return nil
 	}
-	if was != nil && was.Flags&tree.Unsettled == 0 && was.Ctime == n.Ctime && was.Inode == n.Inode && !s.o.Rehash {
+	if was != nil && was.Flags&tree.Unsettled == 0 && was.Ctime == n.Ctime && was.Inode == n.Inode && !s.o.Rehash && !s.doubtful(was) {
 		n.Xattrs, n.XattrContents = was.Xattrs, was.XattrContents
 		return nil
 	}

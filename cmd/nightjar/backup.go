@@ -95,6 +95,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if err != nil {
 		return err
 	}
+	s.Wrote(made)
 	if err := a.reportBackup(s, made, &sums); err != nil {
 		return err
 	}

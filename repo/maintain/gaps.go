@@ -39,7 +39,11 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 		return nil, err
 	}
 	for id, why := range gaps {
-		c.found(Finding{What: Missing, Object: archiveName(id), Err: why})
+		f := Finding{What: Missing, Object: archiveName(id), Err: why}
+		if c.lost.Object(id) {
+			f.What = Lost
+		}
+		c.found(f)
 	}
 	return all, nil
 }
@@ -54,7 +58,7 @@ func (c *checker) gaps(ctx context.Context, all []repo.Archive, present map[inde
 	}
 	gaps := map[index.ObjectID]error{}
 	expect := func(id index.ObjectID, why error) {
-		if _, ok := forgotten[id]; !ok && !present[id] && !c.lost.Object(id) {
+		if _, ok := forgotten[id]; !ok && !present[id] {
 			gaps[id] = why
 		}
 	}

@@ -271,7 +271,7 @@ func (m *mender) indexes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.rebuilt = done.Damaged == 0
+	m.rebuilt = true // what is not indexed now cannot be
 	if done.Objects > 0 {
 		m.held = slices.DeleteFunc(m.held, func(f Finding) bool { return f.What == Unindexed })
 		m.found(Finding{What: Repaired, Object: "index", Err: fmt.Errorf("made again of %d packs", done.Packs)})
@@ -318,7 +318,7 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 			f.What, f.Err = Lost, errors.New("nothing builds on what is spoilt of it any more")
 		case kind == "index" && m.rebuilt:
 			lost.Objects = append(lost.Objects, id)
-			f.What, f.Err = Repaired, errors.New("what it named is indexed anew")
+			f.What, f.Err = Repaired, errors.New("all packs that can be opened are indexed without it")
 		case kind == "archive":
 			lost.Objects = append(lost.Objects, id)
 		}

@@ -396,7 +396,7 @@ func TestGaps(t *testing.T) {
 	if sum, found := s.repair(true, maintain.RepairOptions{}); sum.Faults != 1 || !slices.Equal(found, []string{"missing " + name(0)}) {
 		t.Errorf("a repair finds %q", found)
 	}
-	find("after a repair", maintain.CheckOptions{})
+	find("after a repair", maintain.CheckOptions{}, "lost "+name(0))
 	gone, err := maintain.Vanished(context.Background(), s.open(false), func(index.ObjectID) bool { return false }, []maintain.Seen{{ID: ids[0]}, {ID: ids[1]}, {ID: index.ObjectID{9}}})
 	if err != nil || len(gone) != 1 || gone[0].ID != (index.ObjectID{9}) {
 		t.Errorf("vanished: %v, %v", gone, err)

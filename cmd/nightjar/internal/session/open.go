@@ -23,6 +23,7 @@ const (
 	ReadContent                // a recovery key
 	ReadMost                   // the host key or a recovery key, which is made use of if it is there
 	Write                      // the host key
+	Maintain                   // the host key, or a recovery key that is named and stands for the root
 )
 
 // A Session is an open repository.
@@ -32,6 +33,7 @@ type Session struct {
 	Store store.Store
 	Cache string // the folder of all caches
 	Host  string // the name under which this machine is enrolled; only for writing
+	state keyring.State
 	warn  func(error)
 }
 
@@ -125,7 +127,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	}
 	openWith, opener := repo.Open, recovery
 	switch {
-	case need == ReadContent, need == ReadMost && opener != nil:
+	case need == ReadContent, (need == ReadMost || need == Maintain) && opener != nil:
 		openWith = repo.OpenContent
 	case opener == nil || need == Write:
 		opener = keyring.Held(host)
@@ -151,8 +153,8 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
-	s := &Session{Repository: r, Place: place, Store: stored, Cache: cache, warn: set.Warn}
-	if need == Write {
+	s := &Session{Repository: r, Place: place, Store: stored, Cache: cache, state: keyring.State(state), warn: set.Warn}
+	if need == Write || need == Maintain && host != nil {
 		if err = r.SetHost(host); err == nil {
 			s.Host, err = keys.HostName(host.Fingerprint())
 		}
@@ -190,7 +192,7 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 	if err := set.unlock(ctx, host, hostRole); err != nil {
 		return nil, nil, err
 	}
-	if need == ReadContent || need == ReadMost && recovers {
+	if need == ReadContent || (need == ReadMost || need == Maintain) && recovers {
 		recovery = keyring.Held(host)
 	}
 	return host, recovery, nil

@@ -88,7 +88,7 @@ func (r *restorer) place(ctx context.Context, w *window) error {
 			err = fmt.Errorf("chunk %v has %d bytes, not %d", w.ids[i], len(data), p.length)
 		}
 		if err != nil {
-			p.file.fail(err)
+			p.file.miss(err)
 		} else {
 			p.file.write(data, p.offset)
 		}
@@ -232,6 +232,8 @@ type placedFile struct {
 	mu   sync.Mutex
 	file *os.File
 	made bool
+	some bool  // of its content was written
+	lost error // why a part cannot be had, if the rest is kept
 	err  error
 }
 
@@ -264,7 +266,48 @@ func (f *placedFile) write(data []byte, offset int64) {
 	}
 	f.r.shared.bytes.Add(uint64(len(data)))
 	f.r.o.Progress.Bytes.Add(uint64(len(data)))
+	if f.r.o.Partial {
+		f.mu.Lock()
+		f.some = true
+		f.mu.Unlock()
+	}
 	f.done()
+}
+
+// miss notes that a part cannot be had. With it, the file cannot, unless it is kept without.
+func (f *placedFile) miss(err error) {
+	if !f.r.o.Partial {
+		f.fail(err)
+		return
+	}
+	f.mu.Lock()
+	if f.lost == nil {
+		f.lost = err
+	}
+	f.mu.Unlock()
+	f.done()
+}
+
+// keep gives a file of which a part is lost a name that says so.
+func (f *placedFile) keep(file *os.File) error {
+	if !f.some {
+		return f.lost
+	}
+	if err := file.Truncate(int64(f.node.Size)); err != nil {
+		return errors.Join(f.lost, err)
+	}
+	name := f.node.Name + Incomplete
+	for n := 1; ; n++ {
+		err := f.dir.RenameNoReplace(f.name, name)
+		if err == nil {
+			f.made = false
+			return fmt.Errorf("kept as %s, with zeros for what is lost: %w", name, f.lost)
+		}
+		if !errors.Is(err, fs.ErrExist) || n > 9 {
+			return errors.Join(f.lost, err)
+		}
+		name = fmt.Sprintf("%s%s%d", f.node.Name, Incomplete, n)
+	}
 }
 
 // fail notes why the file cannot be had.
@@ -287,6 +330,9 @@ func (f *placedFile) done() {
 func (f *placedFile) finish() {
 	file, err := f.open()
 	f.r.ended(f)
+	if err == nil && f.lost != nil {
+		err = f.keep(file)
+	}
 	if err == nil {
 		if size := int64(f.node.Size); f.holes {
 			err = file.Truncate(size)

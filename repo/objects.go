@@ -132,6 +132,45 @@ func (rd *Reader) LocationsOf(ctx context.Context, key chunk.Key, types ...pack.
 	return rd.locate(ctx, id, types...)
 }
 
+// NewReaderOf is NewReader, and knows packs, too, that no index object names.
+func (r *Repository) NewReaderOf(ctx context.Context, packs []index.Pack) (*Reader, error) {
+	rd, err := r.NewReader(ctx)
+	if err != nil || len(packs) == 0 {
+		return rd, err
+	}
+	o := &index.Object{Runs: []index.Run{{Packs: packs}}}
+	// The next sync forgets it, since the store has no such object.
+	if err := r.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil))}, o); err != nil {
+		return nil, err
+	}
+	return rd, nil
+}
+
+// Tree returns a tree of which half the id is known, and all of the id.
+func (rd *Reader) Tree(ctx context.Context, key chunk.Key) (id chunk.ID, data []byte, err error) {
+	locations, err := rd.LocationsOf(ctx, key, pack.WholeTree, pack.RecipeFor+pack.WholeTree)
+	if err == nil && len(locations) == 0 {
+		err = ErrMissing
+	}
+	namer := chunk.NewNamer(rd.r.config.secret, chunk.Metadata)
+	for _, at := range locations {
+		if at.Type == pack.WholeTree {
+			if data, err = rd.frame(ctx, at); err == nil {
+				data = blobIn(data, at)
+			}
+		} else {
+			data, err = rd.rebuildMetadata(ctx, id, at)
+		}
+		if err == nil {
+			if id = namer.ID(data); id.Key() == key {
+				return id, data, nil
+			}
+			err = fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
+		}
+	}
+	return id, nil, fmt.Errorf("read tree %x: %w", key, err)
+}
+
 // SourcesAt returns the whole chunks on which the recipe leans that lies there.
 func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
 	r, err := rd.readRecipe(ctx, at)

@@ -34,18 +34,8 @@ func RebuildIndex(ctx context.Context, r *repo.Repository, o RebuildOptions) (Re
 	}
 	known := map[index.ObjectID]struct{}{}
 	if !o.All {
-		err := r.IndexObjects(ctx, func(_ store.Info, object *index.Object, err error) error {
-			if err != nil {
-				return nil // what it named is indexed again
-			}
-			for _, run := range object.Runs {
-				for i := range run.Packs {
-					known[run.Packs[i].ID] = struct{}{}
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		var err error
+		if known, err = indexed(ctx, r, nil); err != nil {
 			return done, err
 		}
 	}
@@ -69,26 +59,11 @@ func rebuildKind(ctx context.Context, r *repo.Repository, kind pack.Kind, known 
 		packs, chunks = nil, 0
 		return err
 	}
-	err := r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
-		var id index.ObjectID
-		if repo.Kind(info.Name) == "" || decodeID(&id, info.Name) != nil {
-			return nil
-		}
-		if _, ok := known[id]; ok {
-			return nil
-		}
-		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)
-		var p *index.Pack
-		if err == nil {
-			p, err = r.OpenPack(info, object)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	err := openPacks(ctx, r, kind, known, func(name string, p *index.Pack, err error) error {
 		if err != nil {
 			done.Damaged++
 			if o.Damaged != nil {
-				o.Damaged(info.Name, err)
+				o.Damaged(name, err)
 			}
 			return nil
 		}
@@ -107,4 +82,48 @@ func rebuildKind(ctx context.Context, r *repo.Repository, kind pack.Kind, known 
 		return fmt.Errorf("index %v packs: %w", kind, err)
 	}
 	return flush()
+}
+
+// indexed returns the packs that indexes name, and hands each to f, if that is not nil. What a damaged index named is not among them.
+func indexed(ctx context.Context, r *repo.Repository, f func(p *index.Pack) error) (map[index.ObjectID]struct{}, error) {
+	known := map[index.ObjectID]struct{}{}
+	err := r.IndexObjects(ctx, func(_ store.Info, object *index.Object, err error) error {
+		if err != nil {
+			return nil
+		}
+		for _, run := range object.Runs {
+			for i := range run.Packs {
+				known[run.Packs[i].ID] = struct{}{}
+				if f != nil {
+					if err := f(&run.Packs[i]); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+	return known, err
+}
+
+// openPacks opens the stored packs of a kind that are not known, and hands each to f, or why it cannot be used.
+func openPacks(ctx context.Context, r *repo.Repository, kind pack.Kind, known map[index.ObjectID]struct{}, f func(name string, p *index.Pack, err error) error) error {
+	return r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
+		var id index.ObjectID
+		if repo.Kind(info.Name) == "" || decodeID(&id, info.Name) != nil {
+			return nil
+		}
+		if _, ok := known[id]; ok {
+			return nil
+		}
+		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)
+		var p *index.Pack
+		if err == nil {
+			p, err = r.OpenPack(info, object)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return f(info.Name, p, err)
+	})
 }

@@ -17,6 +17,7 @@ import (
 	"nightjar/repo/maintain"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
+	"nightjar/repo/tree"
 )
 
 // copied returns another copy of the repository.
@@ -400,5 +401,66 @@ func TestGaps(t *testing.T) {
 	gone, err := maintain.Vanished(context.Background(), s.open(false), func(index.ObjectID) bool { return false }, []maintain.Seen{{ID: ids[0]}, {ID: ids[1]}, {ID: index.ObjectID{9}}})
 	if err != nil || len(gone) != 1 || gone[0].ID != (index.ObjectID{9}) {
 		t.Errorf("vanished: %v, %v", gone, err)
+	}
+}
+
+// TestSalvage finds what nothing names, indexed or not: an archive's root, and a folder of which the one above is gone.
+func TestSalvage(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t)
+	s.files = map[string][]byte{"alpha": random(2000)}
+	first := s.night()
+	s.files["beta"] = random(3000)
+	second := s.night()
+	r := s.open(true)
+	var folder chunk.ID
+	err := r.Add(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) error {
+		saver, err := w.NewSaver()
+		if err != nil {
+			return err
+		}
+		e := tree.NewEncoder(r.NameKey(), saver.Tree)
+		if err := e.Add(&tree.Node{Name: "empty", Mode: tree.Regular | 0o600, Links: 1}); err != nil {
+			return err
+		}
+		items, err := e.Finish()
+		folder = items[0].ID
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	salvage := func() map[chunk.ID]bool {
+		t.Helper()
+		r := s.open(true)
+		archives, err := r.Archives(ctx, func(string, error) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rd, orphans, err := maintain.Salvage(ctx, r, archives, func(name string, err error) { t.Errorf("%s: %v", name, err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := map[chunk.ID]bool{}
+		for _, o := range orphans {
+			whole[o.ID] = o.Whole
+			if data, err := rd.Metadata(ctx, o.ID); err != nil || int64(len(data)) != o.Length {
+				t.Errorf("orphan of %d bytes: %v", len(data), err)
+			}
+		}
+		return whole
+	}
+	if got, want := salvage(), map[chunk.ID]bool{folder: false}; !maps.Equal(got, want) {
+		t.Errorf("found %v, want %v", got, want)
+	}
+	for _, name := range append(s.names("index"), "archive/"+first.ID) {
+		s.put(name, nil)
+	}
+	if got, want := salvage(), map[chunk.ID]bool{folder: false, first.Root.ID: true}; !maps.Equal(got, want) {
+		t.Errorf("without indexes, found %v, want %v", got, want)
+	}
+	s.put("archive/"+second.ID, nil)
+	if got, want := salvage(), map[chunk.ID]bool{folder: false, first.Root.ID: true, second.Root.ID: true}; !maps.Equal(got, want) {
+		t.Errorf("without archives, found %v, want %v", got, want)
 	}
 }

@@ -30,7 +30,7 @@ type RestoreOptions struct {
 	Overwrite Overwrite
 	DryRun    bool // say what would be done
 	Ownership local.Ownership
-	Partial   bool                // keep files of which parts are lost, under a name that ends with Incomplete, with zeros for what is missing
+	Partial   bool                // keep files of which parts are lost, under a name that ends with DamagedSuffix, with zeros for what is missing
 	Verify    func() *chunk.Namer // makes what names chunks: what was written is read back and compared; nil: it is not
 
 	Progress *Progress
@@ -38,8 +38,8 @@ type RestoreOptions struct {
 	Report   func(path string, action Action) // told of every entry, if not nil
 }
 
-// Incomplete ends the names of files of which not all could be put back.
-const Incomplete = ".incomplete"
+// DamagedSuffix ends the names of files of which not all could be put back.
+const DamagedSuffix = ".damaged"
 
 // Overwrite says what becomes of files that are there already.
 type Overwrite int

@@ -296,7 +296,7 @@ func (f *placedFile) keep(file *os.File) error {
 	if err := file.Truncate(int64(f.node.Size)); err != nil {
 		return errors.Join(f.lost, err)
 	}
-	name := f.node.Name + Incomplete
+	name := f.node.Name + DamagedSuffix
 	for n := 1; ; n++ {
 		err := f.dir.RenameNoReplace(f.name, name)
 		if err == nil {
@@ -306,7 +306,7 @@ func (f *placedFile) keep(file *os.File) error {
 		if !errors.Is(err, fs.ErrExist) || n > 9 {
 			return errors.Join(f.lost, err)
 		}
-		name = fmt.Sprintf("%s%s%d", f.node.Name, Incomplete, n)
+		name = fmt.Sprintf("%s%s%d", f.node.Name, DamagedSuffix, n)
 	}
 }
 

@@ -34,7 +34,7 @@ func (a *app) salvageCommand() *cobra.Command {
 		Long: `Put back all that can be had, when check --repair and restore do not suffice: the newest archive of each job, or all, each in a folder of its own; and what no
 archive names, since the archive or a folder above it is lost, in numbered folders. Packs that no index names are read, too. Nothing is written to the repository.
 
-A file of which a part is lost is kept as NAME.incomplete, with zeros for what is lost; none has its own name unless it is whole.`,
+A file of which a part is lost is kept as NAME.damaged, with zeros for what is lost; none has its own name unless it is whole.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.salvage(c.Context(), &g) },
 	}

@@ -43,7 +43,7 @@ func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (Summary, 
 		return Summary{}, err
 	}
 	c.repairing, c.gone = true, map[chunk.ID]*gone{}
-	m := &mender{checker: c, o: &o, back: map[string]int{}}
+	m := &mender{checker: c, o: &o, back: map[string]int{}, late: map[string]time.Time{}}
 	if m.begin, err = r.StoreTime(ctx); err != nil {
 		return c.sum, err
 	}
@@ -74,10 +74,10 @@ func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (Summary, 
 type mender struct {
 	*checker
 	o       *RepairOptions
-	begin   time.Time      // by the store's clock
-	back    map[string]int // kinds of objects that were put back
-	late    []string       // archives that have come back with another time
-	rebuilt bool           // the damaged index objects are not needed any more
+	begin   time.Time            // by the store's clock
+	back    map[string]int       // kinds of objects that were put back
+	late    map[string]time.Time // archives that have come back with another time: what it was
+	rebuilt bool                 // the damaged index objects are not needed any more
 }
 
 // objects brings back what is missing or damaged as a whole, and returns the archives that there are then.
@@ -176,7 +176,7 @@ func (m *mender) putBack(ctx context.Context, name string, object []byte, at tim
 		delete(m.bad, id)
 	}
 	if repo.Kind(name) == "archive" && info.Time.Sub(at).Abs() > repo.MaxSkew {
-		m.late = append(m.late, id.String())
+		m.late[id.String()] = at
 	}
 	return nil
 }
@@ -279,14 +279,16 @@ func (m *mender) indexes(ctx context.Context) error {
 	return nil
 }
 
-// vouch says that archives count that have come back with a time that speaks against them, if they are whole.
+// vouch says that archives count that have come back with a time that speaks against them, if they are whole, and their time in the copy does not.
 func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
 	var v record.Verified
 	for _, a := range all {
-		touched := slices.ContainsFunc(m.held, func(f Finding) bool { return f.Archive == a.ID })
-		if id, err := index.ParseObjectID(a.ID); err == nil && !touched && slices.Contains(m.late, a.ID) {
-			v.Archives = append(v.Archives, id)
-			v.View = m.begin
+		at, put := m.late[a.ID]
+		if !put || !a.Late() || a.Time.Sub(at).Abs() > repo.MaxSkew || slices.ContainsFunc(m.held, func(f Finding) bool { return f.Archive == a.ID }) {
+			continue
+		}
+		if id, err := index.ParseObjectID(a.ID); err == nil {
+			v.Archives, v.View = append(v.Archives, id), m.begin
 		}
 	}
 	if len(v.Archives) == 0 {

@@ -10,13 +10,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/maintain"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
+	"nightjar/repo/store/storetest"
 	"nightjar/repo/tree"
 )
 
@@ -127,7 +130,7 @@ func TestRepairFromCopy(t *testing.T) {
 			for _, content := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s %s %v", kind, how, content), func(t *testing.T) {
 					s.t = t
-					time := s.stat(name).Time
+					dated := s.stat(name).Time
 					spoil()
 					o := maintain.RepairOptions{From: other, DryRun: true}
 					if kind == "archive" { // of one that is missing only a host knows that remembers it
@@ -152,7 +155,7 @@ func TestRepairFromCopy(t *testing.T) {
 					if !equal(good, s.all(s.store)) {
 						t.Error("something else is there than before")
 					}
-					if how != "missing" && how != "truncated" && !s.stat(name).Time.Equal(time) {
+					if how != "missing" && how != "truncated" && !s.stat(name).Time.Equal(dated) {
 						t.Error("it has another time")
 					}
 					s.wants("after repair")
@@ -167,6 +170,46 @@ func TestRepairFromCopy(t *testing.T) {
 }
 
 func equal(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, bytes.Equal) }
+
+// A store that gives an archive a new time makes it late: that it is whole all the same is recorded.
+func TestRepairLate(t *testing.T) {
+	ctx := context.Background()
+	s := twoNights(t)
+	name := s.names("archive")[0]
+	id, err := index.ParseObjectID(strings.TrimPrefix(name, "archive/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := store.NewMemory(func() time.Time { return time.Now().Add(time.Hour) })
+	for other, data := range s.all(s.store) {
+		if other == name {
+			continue
+		}
+		if _, err := later.Replace(ctx, other, data, s.stat(other).Time); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plain := &storetest.Faulty{Store: later} // cannot give times
+	r, err := repo.OpenContent(ctx, plain, s.keys, keyring.Held(s.key), repo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	o := maintain.RepairOptions{From: s.store, CheckOptions: maintain.CheckOptions{Seen: []maintain.Seen{{ID: id}}}}
+	if sum, err := maintain.Repair(ctx, r, o); err != nil || sum.Repaired != 1 || sum.Faults > 0 {
+		t.Fatalf("%+v, %v", sum, err)
+	}
+	var v record.Verified
+	err = r.Records(ctx, record.VerifiedKind, func(x repo.Record) error {
+		if x.Err != nil {
+			return x.Err
+		}
+		return record.Decode(x.Content, &v)
+	})
+	if err != nil || !slices.Equal(v.Archives, []index.ObjectID{id}) || v.View.IsZero() {
+		t.Errorf("recorded is %+v, %v", v, err)
+	}
+}
 
 // A copy that is damaged in the same way, or lies about what it has, does no harm.
 func TestRepairFromBadCopy(t *testing.T) {

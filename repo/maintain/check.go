@@ -12,9 +12,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"path"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -95,6 +97,8 @@ type checker struct {
 	bad   map[index.ObjectID]*badPack
 	whole map[chunk.Key]struct{} // trees below which nothing is wrong
 	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
+
+	unread error // index objects that are out of reach
 
 	repairing bool // findings wait in held, and what is gone is noted
 	held      []Finding
@@ -210,6 +214,9 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 
 // record tells of a record that cannot be used.
 func (c *checker) record(name string, err error) {
+	if repo.Kind(name) == "index" && !isGone(err) {
+		c.unread = errors.Join(c.unread, err)
+	}
 	f := Finding{What: Damaged, Object: name, Err: err}
 	var id index.ObjectID
 	if decodeID(&id, name) == nil && c.lost.Object(id) {
@@ -354,6 +361,9 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("check %s: %w", info.Name, err)
 	}
+	if c.repairing && err != nil && !isGone(err) {
+		return fmt.Errorf("check %s: %w", info.Name, err)
+	}
 	if err != nil {
 		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})
 		return nil
@@ -382,6 +392,16 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})
 	}
 	return nil
+}
+
+// isGone reports whether an error says that bytes are lost, and not only out of reach now: who may not read them, or has to wait for them, must not give them up.
+func isGone(err error) bool {
+	for _, is := range []error{crypto.ErrIntegrity, store.ErrNotExist, store.ErrTooLarge, io.ErrUnexpectedEOF, syscall.EIO} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 func sameDirectory(a, b *pack.Directory) bool { return string(a.Append(nil)) == string(b.Append(nil)) }

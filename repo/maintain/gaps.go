@@ -8,6 +8,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/record"
+	"nightjar/repo/store"
 )
 
 // Seen is an archive that this host has seen in the repository.
@@ -39,6 +40,11 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 		return nil, err
 	}
 	for id, why := range gaps {
+		if there, err := stored(ctx, c.r, id); err != nil {
+			return nil, err
+		} else if there {
+			continue
+		}
 		f := Finding{What: Missing, Object: archiveName(id), Err: why}
 		if c.lost.Object(id) {
 			f.What = Lost
@@ -46,6 +52,18 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 		c.found(f)
 	}
 	return all, nil
+}
+
+// stored asks for one archive: a listing may lag behind.
+func stored(ctx context.Context, r *repo.Repository, id index.ObjectID) (bool, error) {
+	_, err := r.Store().Stat(ctx, archiveName(id))
+	if errors.Is(err, store.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for an archive: %w", err)
+	}
+	return true, nil
 }
 
 func archiveName(id index.ObjectID) string { return "archive/" + id.String() }
@@ -98,7 +116,14 @@ func Vanished(ctx context.Context, r *repo.Repository, present func(index.Object
 				return nil, err
 			}
 		}
-		if _, ok := forgotten[s.ID]; !ok && !r.Lost().Object(s.ID) {
+		if _, ok := forgotten[s.ID]; ok || r.Lost().Object(s.ID) {
+			continue
+		}
+		there, err := stored(ctx, r, s.ID)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
 			gone = append(gone, s)
 		}
 	}

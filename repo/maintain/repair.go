@@ -94,6 +94,9 @@ func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 		return all, err
 	}
 	all, err := look()
+	if err == nil {
+		err = m.unread
+	}
 	if err == nil && m.back["index"]+m.back["archive"] > 0 { // which name others
 		all, err = look()
 	}
@@ -321,7 +324,7 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 		case kind == "index" && m.rebuilt:
 			lost.Objects = append(lost.Objects, id)
 			f.What, f.Err = Repaired, errors.New("all packs that can be opened are indexed without it")
-		case kind == "archive":
+		case kind == "archive" && (f.What == Missing || isGone(f.Err)):
 			lost.Objects = append(lost.Objects, id)
 		}
 	}

@@ -171,6 +171,33 @@ func TestRepairFromCopy(t *testing.T) {
 
 func equal(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, bytes.Equal) }
 
+// What is only out of reach is not given up: the repair stops.
+func TestRepairOutOfReach(t *testing.T) {
+	ctx := context.Background()
+	s := twoNights(t)
+	for _, kind := range []string{"content", "metadata", "index"} {
+		denied := errors.New("not allowed")
+		faulty := &storetest.Faulty{Store: s.store}
+		r, err := repo.OpenContent(ctx, faulty, s.keys, keyring.Held(s.key), repo.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+			if c.Op == storetest.Get && strings.HasPrefix(c.Name, kind+"/") {
+				return denied
+			}
+			return nil
+		}}
+		if _, err := maintain.Repair(ctx, r, maintain.RepairOptions{CheckOptions: maintain.CheckOptions{ReadData: true}}); !errors.Is(err, denied) {
+			t.Errorf("%s: got error %v", kind, err)
+		}
+	}
+	if n := len(s.names("lost")); n > 0 {
+		t.Errorf("%d records of losses", n)
+	}
+}
+
 // A store that gives an archive a new time makes it late: that it is whole all the same is recorded.
 func TestRepairLate(t *testing.T) {
 	ctx := context.Background()

@@ -72,6 +72,11 @@ func (w *walker) lose(p piece, content bool) (known bool) {
 	return w.lost.Chunk(p.id)
 }
 
+// outOfReach reports whether the walk cannot go on: an error is the store's, or a repair would take for lost what is not.
+func (w *walker) outOfReach(err error) bool {
+	return errors.Is(err, repo.ErrUnavailable) || w.repairing && err != nil && !isGone(err)
+}
+
 // damaged tells of an entry of which chunks are gone; what is known of all of them was told before.
 func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
 	what := Damaged
@@ -90,7 +95,7 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 	if w.ctx.Err() != nil {
 		return false, w.ctx.Err()
 	}
-	if errors.Is(err, repo.ErrUnavailable) {
+	if w.outOfReach(err) {
 		return false, err
 	}
 	var nodes []tree.Node
@@ -150,7 +155,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	}
 	lists := func(id chunk.ID) ([]byte, error) {
 		list, err := w.rd.Metadata(w.ctx, id)
-		if err != nil && !errors.Is(err, repo.ErrUnavailable) && w.ctx.Err() == nil {
+		if err != nil && !w.outOfReach(err) && w.ctx.Err() == nil {
 			lose(piece{id: id, path: name, offset: -1}, false)
 		}
 		return list, err
@@ -173,7 +178,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	if w.ctx.Err() != nil {
 		return false, w.ctx.Err()
 	}
-	if errors.Is(err, repo.ErrUnavailable) {
+	if len(missing) == 0 && w.outOfReach(err) {
 		return false, err
 	}
 	if err != nil || !whole && len(missing) > 0 {
@@ -234,6 +239,9 @@ func (w *walker) try() error {
 		ids[i] = p.id
 	}
 	return w.rd.Fetch(w.ctx, ids, func(i int, _ []byte, err error) error {
+		if w.outOfReach(err) {
+			return err
+		}
 		if err != nil {
 			w.damaged(pieces[i].path, w.lose(pieces[i], true), ids[i:i+1], err)
 		}

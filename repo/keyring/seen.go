@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"nightjar/internal/durable"
 )
 
 // An ArchiveSeen is what a host remembers of an archive: with it, it knows when an older state of the repository is shown.
@@ -81,15 +79,5 @@ func (s State) SaveSeen(repository string, all []ArchiveSeen) error {
 	if before, err := s.Seen(repository); err == nil && slices.EqualFunc(before, kept, same) {
 		return nil
 	}
-	b, err := json.Marshal(kept)
-	if err != nil {
-		return fmt.Errorf("encode state: %w", err)
-	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	if err := durable.WriteFile(filepath.Join(folder, seenFile), append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	return nil
+	return s.save(folder, seenFile, kept)
 }

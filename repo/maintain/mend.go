@@ -45,6 +45,11 @@ func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
 		if healed[id] || m.lost.Chunk(id) {
 			continue
 		}
+		if found, err := m.indexed(ctx, id); err != nil {
+			return lost, err
+		} else if !found && !m.rebuilt { // it may be in a pack that has no index, which takes a recovery key
+			continue
+		}
 		x := record.LostChunk{ID: id, Paths: []record.Text{}}
 		for _, p := range g.places {
 			if text := record.Text(p.path); len(x.Paths) < pathsKept && !slices.Contains(x.Paths, text) {
@@ -62,42 +67,36 @@ func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
 	return lost, nil
 }
 
+// indexed reports whether any index names a chunk, tree or list, wherever that is.
+func (m *mender) indexed(ctx context.Context, id chunk.ID) (bool, error) {
+	all, err := m.rd.LocationsOf(ctx, id.Key(), append(recipes, pack.WholeContent, pack.WholeTree, pack.WholeList)...)
+	return len(all) > 0, err
+}
+
 // places are what indexes name and nobody may build on.
 type places struct {
 	packs map[index.ObjectID]bool
-	blobs map[index.ObjectID]*record.Blobs
+	blobs map[index.ObjectID]map[blob]bool
 	known *repo.Lost // what stands in other records
 }
 
+type blob struct {
+	key chunk.Key
+	typ pack.Type
+}
+
 func (p *places) add(id index.ObjectID, key chunk.Key, typ pack.Type) {
-	if p.packs[id] || p.known.Blob(id, key, typ) {
+	if p.has(id, key, typ) || typ >= pack.SignatureOf { // a bad signature costs space only
 		return
 	}
-	b := p.blobs[id]
-	if b == nil {
-		b = &record.Blobs{Pack: id}
-		p.blobs[id] = b
+	if p.blobs[id] == nil {
+		p.blobs[id] = map[blob]bool{}
 	}
-	to := &b.Chunks
-	switch {
-	case typ >= pack.SignatureOf: // a bad one costs space only
-		return
-	case typ >= pack.RecipeFor:
-		to = &b.Recipes
-	case typ != pack.WholeContent:
-		to = &b.Trees
-	}
-	if !slices.Contains(*to, key) {
-		*to = append(*to, key)
-	}
+	p.blobs[id][blob{key, typ}] = true
 }
 
 func (p *places) has(id index.ObjectID, key chunk.Key, typ pack.Type) bool {
-	if p.packs[id] || p.known.Blob(id, key, typ) {
-		return true
-	}
-	b := p.blobs[id]
-	return b != nil && slices.Contains(slices.Concat(b.Chunks, b.Trees, b.Recipes), key)
+	return p.packs[id] || p.blobs[id][blob{key, typ}] || p.known.Blob(id, key, typ)
 }
 
 func (p *places) lost() record.Lost {
@@ -107,18 +106,29 @@ func (p *places) lost() record.Lost {
 			l.Packs = append(l.Packs, id)
 		}
 	}
-	for id, b := range p.blobs {
-		if !p.packs[id] && len(b.Chunks)+len(b.Trees)+len(b.Recipes) > 0 {
-			l.Blobs = append(l.Blobs, *b)
+	for id, blobs := range p.blobs {
+		if p.packs[id] {
+			continue
 		}
+		b := record.Blobs{Pack: id}
+		for x := range blobs {
+			switch {
+			case x.typ >= pack.RecipeFor:
+				b.Recipes = append(b.Recipes, x.key)
+			case x.typ == pack.WholeContent:
+				b.Chunks = append(b.Chunks, x.key)
+			default:
+				b.Trees = append(b.Trees, x.key)
+			}
+		}
+		l.Blobs = append(l.Blobs, b)
 	}
-	l.Chunks, l.Archives = []record.LostChunk{}, []index.ObjectID{}
 	return l
 }
 
 // places returns those of bad packs.
 func (m *mender) places() *places {
-	p := &places{packs: map[index.ObjectID]bool{}, blobs: map[index.ObjectID]*record.Blobs{}, known: m.lost}
+	p := &places{packs: map[index.ObjectID]bool{}, blobs: map[index.ObjectID]map[blob]bool{}, known: m.lost}
 	for id, b := range m.bad {
 		if b.all {
 			p.packs[id] = true

@@ -32,42 +32,41 @@ type SourceFile interface {
 }
 
 // ErrNotRecorded says that losses could not be recorded: so the next check tells of them again, and backups build on what is not there.
-var ErrNotRecorded = errors.New("what stays lost is not recorded")
+var ErrNotRecorded = errors.New("what was found is not recorded")
 
 // Repair finds what a check finds and heals what it can: objects come back from another copy, the good frames of damaged packs are packed anew (of content, with a recovery
 // key), indexes are made again (with one), and chunks are saved again from the files that they were of. What stays lost is recorded, so that no backup builds on it, and the next one
 // saves what it still has. Nothing is written but new objects, and objects under the name that is their hash.
-func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (Summary, error) {
+func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (sums Summary, err error) {
 	c, err := newChecker(ctx, r, o.CheckOptions)
 	if err != nil {
-		return Summary{}, err
+		return sums, err
 	}
 	c.repairing, c.gone = true, map[chunk.ID]*gone{}
 	m := &mender{checker: c, o: &o, back: map[string]int{}, late: map[string]time.Time{}}
+	defer func() {
+		m.tell()
+		sums = c.sum
+	}()
 	if m.begin, err = r.StoreTime(ctx); err != nil {
-		return c.sum, err
+		return sums, err
 	}
 	all, err := m.objects(ctx)
 	if err != nil {
-		return c.sum, err
+		return sums, err
 	}
 	// What has come back is seen by a new reader.
 	if c.rd, err = r.NewReader(ctx); err != nil {
-		return c.sum, err
+		return sums, err
 	}
 	if err := c.walk(ctx, all); err != nil {
-		return c.sum, err
+		return sums, err
 	}
 	lost, err := m.chunks(ctx)
 	if err != nil {
-		return c.sum, err
+		return sums, err
 	}
-	if err := m.vouch(ctx, all); err != nil {
-		return c.sum, err
-	}
-	err = m.record(ctx, lost)
-	m.tell()
-	return c.sum, err
+	return sums, errors.Join(m.vouch(ctx, all), m.record(ctx, lost))
 }
 
 // A mender is a running repair.
@@ -302,7 +301,7 @@ func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
 		_, err = m.r.PutRecord(ctx, record.VerifiedKind, content)
 	}
 	if err != nil {
-		return fmt.Errorf("say of archives that were put back that they count: %w", err)
+		return fmt.Errorf("%w: that archives which were put back count: %w", ErrNotRecorded, err)
 	}
 	return nil
 }
@@ -328,29 +327,38 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 			lost.Objects = append(lost.Objects, id)
 		}
 	}
-	if m.o.DryRun || len(lost.Packs)+len(lost.Blobs)+len(lost.Objects)+len(lost.Chunks) == 0 {
+	if m.o.DryRun {
 		return nil
 	}
-	const most = 20_000 // of anything in one record
-	for first := true; first || len(lost.Packs)+len(lost.Blobs)+len(lost.Objects)+len(lost.Chunks)+len(lost.Archives) > 0; first = false {
-		part := record.Lost{
-			Packs: cut(&lost.Packs, most), Blobs: cut(&lost.Blobs, 16), Objects: cut(&lost.Objects, most),
-			Chunks: cut(&lost.Chunks, most), Archives: cut(&lost.Archives, most),
+	return m.put(ctx, lost)
+}
+
+// put stores a record, or several that say the same if it would be too large.
+func (m *mender) put(ctx context.Context, l record.Lost) error {
+	size := func(l record.Lost) int {
+		return len(l.Packs) + len(l.Blobs) + len(l.Objects) + len(l.Chunks) + len(l.Archives)
+	}
+	if size(l) == 0 {
+		return nil
+	}
+	if _, err := record.Encode(l); err != nil {
+		var a, b record.Lost
+		a.Packs, b.Packs = halves(l.Packs)
+		a.Blobs, b.Blobs = halves(l.Blobs)
+		a.Objects, b.Objects = halves(l.Objects)
+		a.Chunks, b.Chunks = halves(l.Chunks)
+		a.Archives, b.Archives = halves(l.Archives)
+		if size(a) > 0 {
+			return errors.Join(m.put(ctx, a), m.put(ctx, b))
 		}
-		if err := m.r.PutLost(ctx, part); err != nil {
-			return fmt.Errorf("%w: %w", ErrNotRecorded, err)
-		}
+	}
+	if err := m.r.PutLost(ctx, l); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
 	}
 	return nil
 }
 
-// cut takes some off the front of a list.
-func cut[T any](list *[]T, most int) []T {
-	n := min(most, len(*list))
-	some := (*list)[:n:n]
-	*list = (*list)[n:]
-	return some
-}
+func halves[T any](all []T) (a, b []T) { return all[:len(all)/2], all[len(all)/2:] }
 
 // tell reports what was held back until it was known what becomes of it.
 func (m *mender) tell() {

@@ -408,6 +408,9 @@ func TestRepairIndex(t *testing.T) {
 	if sum, _ := s.repair(false, maintain.RepairOptions{}); sum.Faults == 0 {
 		t.Error("indexes were made without a recovery key")
 	}
+	if n := len(s.names("lost")); n > 0 {
+		t.Error("what only lacks an index is given up")
+	}
 	damaged := s.names("index")
 	if sum, found := s.repair(true, maintain.RepairOptions{}); sum.Faults > 0 || sum.Repaired < 3 {
 		t.Errorf("%+v, %q", sum, found)

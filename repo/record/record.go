@@ -84,8 +84,8 @@ type Lost struct {
 	Packs    []index.ObjectID `json:"packs,omitempty"`   // as a whole
 	Blobs    []Blobs          `json:"blobs,omitempty"`   // in other packs
 	Objects  []index.ObjectID `json:"objects,omitempty"` // archives and other records that are gone or cannot be read
-	Chunks   []LostChunk      `json:"chunks"`
-	Archives []index.ObjectID `json:"archives"` // that are touched
+	Chunks   []LostChunk      `json:"chunks,omitempty"`
+	Archives []index.ObjectID `json:"archives,omitempty"` // that are touched
 }
 
 // LostChunk is a chunk, tree or list that cannot be had any more, and some of the files that it was in.

@@ -1,6 +1,7 @@
 # make test    set up what the tests need, then check and test everything
 # make build   the static binary ./nightjar
 # make bench   measure beside restic, borg and duplicity: SCALE=0.1 BENCHDIR=/somewhere ONLY=tree,dump (full scale needs 30 GB)
+# make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
 # make fuzz    every fuzz target for FUZZTIME
 
 GO          ?= go
@@ -8,13 +9,14 @@ STATICCHECK := .bin/staticcheck-v0.8.1
 SCALE       ?= 0.1
 FUZZTIME    ?= 20s
 ONLY        ?=
+ENTRIES     ?= 10000000
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
 TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3
 
 .NOTPARALLEL:
-.PHONY: test setup packages s3servers fmt vet lint build bench fuzz
+.PHONY: test setup packages s3servers fmt vet lint build bench bench-index fuzz
 
 test: setup fmt vet lint
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
@@ -62,6 +64,9 @@ build:
 
 bench:
 	$(GO) run ./internal/bench -scale $(SCALE) -dir $(BENCHDIR) -only "$(ONLY)"
+
+bench-index:
+	$(GO) run ./internal/bench/index -entries $(ENTRIES) -dir $(BENCHDIR)
 
 fuzz:
 	@set -eu; for package in $$($(GO) list ./...); do \

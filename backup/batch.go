@@ -41,8 +41,10 @@ const (
 type event struct {
 	kind     eventKind
 	node     *tree.Node
-	path     string     // absolute, for reports; only where something is read
-	dir      *local.Dir // that the file is in; only where something is read
-	previous *tree.Node // the same in the predecessor, if it was there; only where something is read, and of directories
-	skip     bool       // it could not be read
+	path     string          // absolute, for reports; only where something is read
+	dir      *local.Dir      // that the file is in; only where something is read
+	previous *tree.Node      // the same in the predecessor, if it was there; only where something is read, and of directories
+	held     []tree.Contents // what it may have held before, the likeliest first; only where something is read
+	like     []tree.Contents // what it may resemble; only where something is read
+	skip     bool            // it could not be read
 }

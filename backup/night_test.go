@@ -101,10 +101,6 @@ func TestNights(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	type night struct {
-		archive *repo.Archive
-		facts   facts
-	}
 	var nights []night
 	was := facts{}
 	for i := range 10 {
@@ -129,12 +125,24 @@ func TestNights(t *testing.T) {
 		nights = append(nights, night{s.last, is})
 		was = is
 	}
+	s.restoreAll(nights)
+}
+
+// A night is an archive, and what was in its source.
+type night struct {
+	archive *repo.Archive
+	facts   facts
+}
+
+// restoreAll fails unless each archive restores to its own state.
+func (s *site) restoreAll(nights []night) {
+	s.t.Helper()
 	for i, n := range nights {
 		s.last = n.archive
 		target, _ := s.restore()
-		s.log.none(t)
-		if same(t, factsOf(t, target), n.facts); t.Failed() {
-			t.Fatalf("night %d", i)
+		s.log.none(s.t)
+		if same(s.t, factsOf(s.t, target), n.facts); s.t.Failed() {
+			s.t.Fatalf("night %d", i)
 		}
 	}
 }

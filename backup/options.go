@@ -70,13 +70,14 @@ type RestoreStatistics struct {
 	Kept                       uint64
 	Verified                   uint64 // files that were read back, and were as they should be
 	Problems                   uint64
+	Read                       repo.Reads
 }
 
 // Map returns the counters under the names that --json uses.
 func (s *RestoreStatistics) Map() map[string]uint64 {
 	return map[string]uint64{
 		"files": s.Files, "dirs": s.Dirs, "others": s.Others, "links": s.Links, "bytes": s.Bytes, "kept": s.Kept, "verified": s.Verified,
-		"problems": s.Problems,
+		"problems": s.Problems, "bytes_read": s.Read.Bytes, "bytes_read_again": s.Read.Again,
 	}
 }
 

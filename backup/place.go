@@ -53,6 +53,7 @@ func (r *restorer) statistics() RestoreStatistics {
 	return RestoreStatistics{
 		Files: s.files.Load(), Dirs: s.dirs.Load(), Others: s.others.Load(), Links: s.links.Load(),
 		Bytes: s.bytes.Load(), Kept: s.kept.Load(), Verified: s.verified.Load(), Problems: s.problems.Load(),
+		Read: r.rd.Reads(),
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"strings"
 	"time"
 
@@ -24,8 +23,7 @@ type scanner struct {
 	ctx      context.Context
 	o        *Options
 	reader   *repo.Reader
-	has      func(id chunk.ID) (bool, error)
-	losses   bool // repair has given something up, so lists are read, too
+	holds    func(tree.Contents) (bool, error) // whether contents of the predecessor may be named again
 	avoid    map[fileID]bool
 	stats    *Statistics
 	out      func(*batch) error
@@ -33,9 +31,11 @@ type scanner struct {
 	stack    *local.Stack
 	device   uint64 // that the walk stays on, with OneFileSystem
 	now      func() time.Time
-	counting bool       // only to know how much there is
-	lastDir  *local.Dir // Dup of stack.Top, in the current batch
-	lastDirs int        // depth and serial of what lastDir is of
+	previous *tree.Node  // the root of the predecessor
+	inodes   *inodeTable // of the predecessor, once something was moved
+	counting bool        // only to know how much there is
+	lastDir  *local.Dir  // Dup of stack.Top, in the current batch
+	lastDirs int         // depth and serial of what lastDir is of
 	serial   int
 }
 
@@ -51,11 +51,11 @@ func (s *scanner) scan(root *local.Dir, sel *selection, previous *tree.Node) err
 	if err := root.StatSelf(n); err != nil {
 		return fmt.Errorf("read /: %w", err)
 	}
-	n.Name, s.device = "root", n.Device
+	n.Name, s.device, s.previous = "root", n.Device, previous
 	if err := s.attributes(root.XattrsSelf, "/", n, previous); err != nil {
 		return err
 	}
-	if err := s.directory("", n, sel, previous); err != nil {
+	if err := s.directory("", n, sel, previous, nil); err != nil {
 		return err
 	}
 	return s.send()
@@ -104,12 +104,18 @@ func (s *scanner) handle() (*local.Dir, error) {
 	return d, nil
 }
 
-// directory walks the directory on top of the stack.
-func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous *tree.Node) error {
+// directory walks the directory on top of the stack, beside what it was. like is what it resembles, if it was not there before.
+func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous, like *tree.Node) error {
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
 	s.serial++
+	old := s.former(path, previous, true)
+	if previous == nil {
+		old = s.former(path, like, false)
+		previous = like
+	}
+	defer old.stop()
 	if err := s.emit(event{kind: enter, node: n, previous: previous}, -1); err != nil {
 		return err
 	}
@@ -120,18 +126,15 @@ func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous 
 	if s.o.Filter != nil && s.o.Filter.caches && sel.everything() && s.isCache(names) {
 		names = []string{"CACHEDIR.TAG"}
 	}
-	old, stop := s.before(path, previous)
-	defer stop()
 	for _, name := range names {
 		if s.stack.Top() == nil { // moved away while the walk was further down, and reported
 			break
 		}
-		was := old(name)
-		if err := s.entry(path+"/"+name, name, sel.child(name), was); err != nil {
+		if err := s.entry(path+"/"+name, name, sel.child(name), old); err != nil {
 			return err
 		}
 	}
-	old("")
+	old.find("")
 	s.serial++
 	return s.emit(event{kind: leave, node: n}, -1)
 }
@@ -165,47 +168,6 @@ func (s *scanner) isCache(names []string) bool {
 	return false
 }
 
-// before returns a function that, asked for names in ascending order, returns what the predecessor had under each; asked for "", it passes over the rest. What it
-// passes over was deleted.
-func (s *scanner) before(path string, previous *tree.Node) (find func(name string) *tree.Node, stop func()) {
-	if previous == nil || !previous.IsDir() {
-		return func(string) *tree.Node { return nil }, func() {}
-	}
-	next, stop := iter.Pull2(tree.Nodes(previous.Contents, s.fetch))
-	var ahead *tree.Node
-	ended := false
-	return func(name string) *tree.Node {
-		for !ended {
-			if ahead == nil {
-				n, err, ok := next()
-				if !ok {
-					ended = true
-					break
-				}
-				if err != nil {
-					// Without its predecessor a file is read again: that costs time, and heals.
-					s.o.Problem(path+"/", fmt.Errorf("compare with the archive before: %w", err))
-					ended = true
-					break
-				}
-				ahead = n
-			}
-			switch {
-			case name == "" || ahead.Name < name:
-				s.deleted(ahead)
-				ahead = nil
-			case ahead.Name == name:
-				was := ahead
-				ahead = nil
-				return was
-			default:
-				return nil
-			}
-		}
-		return nil
-	}, stop
-}
-
 func (s *scanner) fetch(id chunk.ID) ([]byte, error) { return s.reader.Metadata(s.ctx, id) }
 
 // deleted counts what is gone, with all that was in it.
@@ -223,7 +185,11 @@ func (s *scanner) deleted(n *tree.Node) {
 }
 
 // entry deals with one name in the directory on top of the stack.
-func (s *scanner) entry(path, name string, sel *selection, was *tree.Node) error {
+func (s *scanner) entry(path, name string, sel *selection, old *former) error {
+	was := old.find(name)
+	if !old.here {
+		was = nil
+	}
 	n := &tree.Node{}
 	dir := s.stack.Top()
 	if err := dir.Stat(name, n); err != nil {
@@ -249,9 +215,9 @@ func (s *scanner) entry(path, name string, sel *selection, was *tree.Node) error
 	}
 	switch {
 	case n.IsDir():
-		return s.enter(path, name, n, sel, was)
+		return s.enter(path, name, n, sel, was, old)
 	case n.IsRegular():
-		return s.file(path, n, was)
+		return s.file(path, n, was, old)
 	}
 	if n.IsSymlink() {
 		target, err := dir.Readlink(name)
@@ -269,7 +235,7 @@ func (s *scanner) entry(path, name string, sel *selection, was *tree.Node) error
 	return s.emit(event{kind: entry, node: n}, -1)
 }
 
-func (s *scanner) enter(path, name string, n *tree.Node, sel *selection, was *tree.Node) error {
+func (s *scanner) enter(path, name string, n *tree.Node, sel *selection, was *tree.Node, old *former) error {
 	if s.o.OneFileSystem && n.Device != s.device {
 		if sel == nil { // met on the way: its own content belongs to another file system
 			sel = &selection{}
@@ -279,6 +245,10 @@ func (s *scanner) enter(path, name string, n *tree.Node, sel *selection, was *tr
 			s.device = n.Device
 			defer func() { s.device = device }()
 		}
+	}
+	var like *tree.Node
+	if was == nil {
+		like = old.origin(n)
 	}
 	if err := s.stack.Push(name); err != nil {
 		s.unread(path, err)
@@ -299,7 +269,7 @@ func (s *scanner) enter(path, name string, n *tree.Node, sel *selection, was *tr
 	} else if was.Ctime != n.Ctime {
 		s.stats.ChangedDirs++
 	}
-	if err := s.directory(path, n, sel, was); err != nil {
+	if err := s.directory(path, n, sel, was, like); err != nil {
 		return err
 	}
 	s.serial++
@@ -310,16 +280,19 @@ func (s *scanner) enter(path, name string, n *tree.Node, sel *selection, was *tr
 }
 
 // file reuses what the predecessor has of an unchanged file, and has others read.
-func (s *scanner) file(path string, n *tree.Node, was *tree.Node) error {
+func (s *scanner) file(path string, n, was *tree.Node, old *former) error {
 	if s.counting {
 		s.counted(n)
 	}
-	if was != nil && !s.o.Rehash && unchanged(n, was) && !s.doubtful(was) {
-		complete, err := s.complete(was.Contents)
+	if was != nil && !s.o.Rehash && unchanged(n, was) {
+		stored, err := s.holds(was.Contents)
+		if err == nil && stored {
+			stored, err = s.holdsXattrs(was)
+		}
 		if err != nil {
 			return err
 		}
-		if complete {
+		if stored {
 			n.Contents, n.Xattrs, n.XattrContents = was.Contents, was.Xattrs, was.XattrContents
 			n.Flags = 0
 			s.stats.Unchanged++
@@ -327,7 +300,11 @@ func (s *scanner) file(path string, n *tree.Node, was *tree.Node) error {
 			return s.emit(event{kind: entry, node: n}, -1)
 		}
 	}
-	return s.emit(event{kind: entry, node: n, path: path, previous: was}, int64(n.Size))
+	e := event{kind: entry, node: n, path: path, previous: was}
+	if !s.counting {
+		e.held, e.like = old.origins(n, was)
+	}
+	return s.emit(e, int64(n.Size))
 }
 
 func (s *scanner) counted(n *tree.Node) {
@@ -337,14 +314,33 @@ func (s *scanner) counted(n *tree.Node) {
 	s.o.Progress.Bytes.Add(n.Size)
 }
 
+// unchanged reports whether a file is what it was, as far as its inode tells.
+func unchanged(n, was *tree.Node) bool {
+	return was.Flags&tree.Unsettled == 0 && n.Size == was.Size && n.Mtime == was.Mtime && n.Ctime == was.Ctime && n.Inode == was.Inode
+}
+
+// holdsXattrs reports whether the attributes of an entry of the predecessor may be named again.
+func (s *scanner) holdsXattrs(was *tree.Node) (bool, error) {
+	if was.XattrContents == nil {
+		return true, nil
+	}
+	return s.holds(*was.XattrContents)
+}
+
 // attributes fills in the extended attributes, which cannot have changed when ctime has not.
 func (s *scanner) attributes(read func() ([]tree.Xattr, error), path string, n, was *tree.Node) error {
 	if s.counting {
 		return nil
 	}
-	if was != nil && was.Flags&tree.Unsettled == 0 && was.Ctime == n.Ctime && was.Inode == n.Inode && !s.o.Rehash && !s.doubtful(was) {
-		n.Xattrs, n.XattrContents = was.Xattrs, was.XattrContents
-		return nil
+	if was != nil && was.Flags&tree.Unsettled == 0 && was.Ctime == n.Ctime && was.Inode == n.Inode && !s.o.Rehash {
+		stored, err := s.holdsXattrs(was)
+		if err != nil {
+			return err
+		}
+		if stored {
+			n.Xattrs, n.XattrContents = was.Xattrs, was.XattrContents
+			return nil
+		}
 	}
 	xattrs, err := read()
 	if err != nil {

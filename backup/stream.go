@@ -18,8 +18,8 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 	}
 	return save(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
 		var was *repo.Past
-		if n := streamBefore(ctx, p.writer.Reader(), &o, src.Name); n != nil {
-			was = p.writer.Past(n.Contents)
+		if held, like := streamBefore(ctx, p.writer.Reader(), &o, src.Name); len(held)+len(like) > 0 {
+			was = p.writer.Past(held, like)
 			defer was.Close()
 		}
 		b, err := p.newBuilder(ctx, r.NameKey())
@@ -60,23 +60,26 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 	})
 }
 
-// streamBefore returns the stream of that name in the predecessor, nil if there is none. Without it the run sends more.
-func streamBefore(ctx context.Context, rd *repo.Reader, o *Options, name string) *tree.Node {
+// streamBefore returns the stream of that name in the predecessor, or what else there is. Without it the run sends more.
+func streamBefore(ctx context.Context, rd *repo.Reader, o *Options, name string) (held, like []tree.Contents) {
 	root, err := rootOf(ctx, rd, o.Previous)
+	if err != nil {
+		o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))
+	}
 	if root == nil {
-		if err != nil {
-			o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))
-		}
-		return nil
+		return nil, nil
 	}
 	for n, err := range tree.Nodes(root.Contents, fetcher(ctx, rd)) {
-		if err != nil {
+		switch {
+		case err != nil:
 			o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))
-			return nil
-		}
-		if n.Name == name && n.IsRegular() && len(n.Contents.Items) > 0 {
-			return n
+			return nil, nil
+		case !n.IsRegular():
+		case n.Name == name:
+			return contentsOf(n), nil
+		case len(like) == 0:
+			like = contentsOf(n)
 		}
 	}
-	return nil
+	return nil, like
 }

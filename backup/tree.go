@@ -141,7 +141,7 @@ func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statisti
 		defer close(p.ordered)
 		defer close(p.batches)
 		s := scanner{
-			ctx: ctx, o: p.o, reader: reader, has: p.writer.Has, losses: p.writer.Losses(), avoid: identify(p.o.Avoid), stats: &walk, now: time.Now,
+			ctx: ctx, o: p.o, reader: reader, holds: p.writer.Holds, avoid: identify(p.o.Avoid), stats: &walk, now: time.Now,
 			out: func(b *batch) error { return p.pass(ctx, b) },
 		}
 		return s.scan(root, sel, previous)

@@ -128,8 +128,8 @@ func (w *worker) file(ctx context.Context, e *event) error {
 		w.p.o.Problem(e.path, err)
 	}
 	var was *repo.Past
-	if e.previous != nil && len(e.previous.Contents.Items) > 0 {
-		was = w.p.writer.Past(e.previous.Contents)
+	if len(e.held)+len(e.like) > 0 {
+		was = w.p.writer.Past(e.held, e.like)
 		defer was.Close()
 	}
 	switch {

@@ -13,11 +13,16 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
+	"nightjar/repo/index"
 	"nightjar/repo/record"
 )
 
-// MaxSkew is how far an archive's signed time may be from the store's time of it.
+// MaxSkew is how far the time that an archive or an index object says of itself may be from the store's.
 const MaxSkew = 10 * time.Minute
+
+func skewed(signed, stored time.Time) bool { return signed.Sub(stored).Abs() > MaxSkew }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // A Text is bytes in a JSON record, where they may be invalid UTF-8.
 type Text = record.Text
@@ -55,9 +60,14 @@ type Archive struct {
 	Complete    bool              `json:"complete"`
 	Program     string            `json:"program"`
 
-	ID     string    `json:"-"` // the hash in its name
-	Stored time.Time `json:"-"` // when, by the store's clock
-	Signer string    `json:"-"` // fingerprint
+	ID        string        `json:"-"` // the hash in its name
+	Stored    time.Time     `json:"-"` // when, by the store's clock
+	Signer    string        `json:"-"` // fingerprint
+	Grace     time.Duration `json:"-"` // in which it had to be stored after its last view
+	Verified  bool          `json:"-"` // a record says that it is complete, late or not
+	Backdated bool          `json:"-"` // it says that it is older than its job's predecessor
+
+	Forgotten time.Time `json:"-"` // when retention gave it up, for whoever looked that up; zero: it did not
 }
 
 // Root names the tree that holds the root directory.
@@ -66,18 +76,40 @@ type Root struct {
 	Length int64    `json:"length"`
 }
 
-// Late reports whether the signed time and the store's differ too much for the archive to displace others. It can still be restored by name.
-func (a *Archive) Late() bool { return a.Time.Sub(a.Stored).Abs() > MaxSkew }
+// Late reports whether the store dated the archive so long after its last view that what it refers to may be gone, or otherwise than
+// it says of itself. It can still be restored by its id.
+func (a *Archive) Late() bool { return skewed(a.Time, a.Stored) || a.Stored.Sub(a.view()) > a.Grace }
+
+// view returns the last one; zero if there was none.
+func (a *Archive) view() (last time.Time) {
+	for _, v := range a.Views {
+		if v.After(last) {
+			last = v
+		}
+	}
+	return last
+}
+
+// Counts reports whether prune keeps what the archive needs.
+func (a *Archive) Counts() bool { return a.Verified || !a.Late() }
+
+// Displaces reports whether the archive may stand before others of its job: as the latest, as the predecessor of the next, in retention.
+func (a *Archive) Displaces() bool { return a.Counts() && !a.Backdated }
 
 // Archives returns all archives, oldest first. damaged is told of each that cannot be read.
 func (r *Repository) Archives(ctx context.Context, damaged func(name string, err error)) ([]Archive, error) {
 	var all []Archive
-	err := r.Records(ctx, "archive", func(x Record) error {
-		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer)}
+	verified, err := r.verified(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = r.Records(ctx, "archive", func(x Record) error {
+		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified[x.ID]}
 		if x.Err == nil {
 			x.Err = versioned.Parse(x.Content, &a)
 		}
 		if x.Err == nil {
+			a.Grace = r.keys.Allowance(a.view())
 			x.Err = r.checkHost(&a, x.Signer)
 		}
 		switch {
@@ -102,7 +134,37 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		}
 		return all[i].ID < all[j].ID
 	})
+	times := map[string]time.Time{}
+	for i := range all {
+		times[all[i].ID] = all[i].Time
+	}
+	for i := range all {
+		all[i].Backdated = all[i].Time.Before(times[all[i].Predecessor])
+	}
 	return all, nil
+}
+
+// verified returns the archives that count, late or not.
+func (r *Repository) verified(ctx context.Context) (map[index.ObjectID]bool, error) {
+	ids := map[index.ObjectID]bool{}
+	err := r.Records(ctx, record.VerifiedKind, func(x Record) error {
+		var v record.Verified
+		if x.Err == nil {
+			x.Err = record.Decode(x.Content, &v)
+		}
+		if errors.Is(x.Err, ErrUnavailable) {
+			return x.Err
+		}
+		if x.Err != nil {
+			r.options.Warn(fmt.Errorf("pass over %s: %w", x.Name, x.Err))
+			return nil
+		}
+		for _, id := range v.Archives {
+			ids[id] = true
+		}
+		return nil
+	})
+	return ids, err
 }
 
 // checkHost refuses an archive that one host has signed in another's name.
@@ -147,12 +209,12 @@ func (a *Archive) hasTags(want []string) bool {
 	return true
 }
 
-// Find returns the archive that name stands for: "latest", the newest that is not late, or at least eight digits of an id.
+// Find returns the archive that name stands for: "latest", the newest that may displace others and was not given up, or at least eight digits of an id.
 // archives are in order of time.
 func Find(archives []Archive, name string) (*Archive, error) {
 	if name == "latest" {
 		for i := len(archives) - 1; i >= 0; i-- {
-			if !archives[i].Late() {
+			if archives[i].Displaces() && archives[i].Forgotten.IsZero() {
 				return &archives[i], nil
 			}
 		}
@@ -181,7 +243,7 @@ func Find(archives []Archive, name string) (*Archive, error) {
 	return found, nil
 }
 
-// putArchive writes the archive; nothing may be written after it.
+// putArchive writes the archive; nothing that it needs may be written after it.
 func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, err error) {
 	content, err := json.Marshal(a)
 	if err != nil {
@@ -191,9 +253,10 @@ func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, er
 	if err != nil {
 		return 0, err
 	}
-	a.ID, a.Stored, a.Signer = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint())
+	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.keys.Allowance(a.view())
 	if a.Late() {
-		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer: it does not count", a.ID, a.Stored.UTC().Format(time.RFC3339), a.Time.Sub(a.Stored).Abs())
+		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer and %s after the run's last view of the repository: it does not count",
+			a.ID, stamp(a.Stored), a.Time.Sub(a.Stored).Abs(), a.Stored.Sub(a.view()))
 	}
 	return info.Size, nil
 }

@@ -2,7 +2,9 @@ package repo
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
@@ -18,20 +20,22 @@ const (
 	signLiteral = 128      // so have literals: else what changed once is sent again with every change beside it
 	signatures  = 16 << 20 // bytes of old signatures that are held
 
-	// A chunk whose sources exceed this share of its size, or this number, is stored whole again when the night can afford it.
-	sourcesShare = 1.5
-	sourcesMost  = 64
-
 	// Trees are read every night, so they are put together of fewer; and what changes in one is small.
 	treeBlock   = 64
 	treeSources = 8
 )
 
 // A Past is what a file, or a stream, held in the archive before. It may be used by several goroutines; Close it.
-type Past = past.Content
+type Past struct {
+	*past.Choice
+	held bool // so that content which does not compress is worth a signature: it changes
+}
 
-// Past returns what is known of the contents that a file had.
-func (w *Writer) Past(c tree.Contents) *Past { return past.New(w.ctx, c, stored{w}) }
+// Past returns what is known of the contents that a file had: held before, as far as its name or inode tells, the likeliest first. like are contents of
+// other files that it may resemble.
+func (w *Writer) Past(held, like []tree.Contents) *Past {
+	return &Past{past.Choose(w.ctx, stored{w}, slices.Concat(held, like)), len(held) > 0}
+}
 
 // stored is what past may know of the repository.
 type stored struct{ *Writer }
@@ -85,15 +89,14 @@ func (w *Writer) signature(ctx context.Context, id chunk.ID) *delta.Signature {
 	return s
 }
 
-// trustedBlob hands the first blob of a type to use that it accepts.
+// trustedBlob hands the first blob of a type to use that it accepts, of those that this run may build on.
 func (w *Writer) trustedBlob(ctx context.Context, id chunk.ID, typ pack.Type, use func([]byte) error) {
 	all, err := w.reader.locate(ctx, id, typ)
 	if err != nil {
 		return
 	}
-	lost := w.r.Lost()
 	for _, at := range all {
-		if !w.trusted(at.Pack.Signer) || lost.Blob(at.Pack.ID, id.Key(), typ) {
+		if !w.trusted(at.Pack.Signer) || w.avoids(at, id.Key()) {
 			continue
 		}
 		if frame, err := w.reader.frame(ctx, at); err == nil && use(blobIn(frame, at)) == nil {
@@ -106,6 +109,17 @@ func blobIn(frame []byte, at index.Location) []byte { return frame[at.Offset : a
 
 // delta saves a chunk as a recipe, if that is worth it.
 func (s *Saver) delta(id chunk.ID, data []byte, offset int64, before *Past) (bool, error) {
+	for _, old := range before.Likely() {
+		if done, err := s.deltaOf(id, data, offset, old); done || err != nil {
+			before.Right(old)
+			return done, err
+		}
+	}
+	before.Wrong(len(data))
+	return false, nil
+}
+
+func (s *Saver) deltaOf(id chunk.ID, data []byte, offset int64, before *past.Content) (bool, error) {
 	start, expected := before.Around(s.w.ctx, offset, len(data), &s.base)
 	if s.base.Length() == 0 {
 		return false, nil
@@ -117,18 +131,18 @@ func (s *Saver) delta(id chunk.ID, data []byte, offset int64, before *Past) (boo
 		before.Agreed(offset, start+int64(m.Shift)-offset)
 	}
 	// What a recipe takes itself does not compress.
-	if cost := 64 + 35*len(r.Sources) + 6*len(r.Copies); copied < 4*cost || 4*copied < len(data) {
+	if cost := recipeSize(r); copied < 4*cost || 4*copied < len(data) || outgrown(r, cost) {
 		return false, nil
 	}
-	if sources := r.SourceBytes() - r.Literal.Length; float64(sources) > sourcesShare*float64(len(data)) || len(r.Sources) > sourcesMost {
-		if s.w.affords(len(data)) {
-			return false, nil
-		}
+	if ok, err := s.w.leans(r, pack.WholeContent); !ok || err != nil {
+		return false, err
 	}
 	if r.Literal.Length > 0 {
 		r.Literal.ID = s.content.ID(m.Literal)
 		known, err := s.w.known(r.Literal.ID.Key(), pack.WholeContent)
-		if err == nil && !known {
+		if err == nil && known {
+			err = s.mend(r.Literal.ID, m.Literal, m.Runs)
+		} else if err == nil {
 			err = s.whole(r.Literal.ID, m.Literal, m.Runs, true)
 		}
 		if err != nil {
@@ -152,8 +166,11 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 	m := s.matcher.Match(data, &s.base, 0)
 	r := &m.Recipe
 	copied := len(data) - r.Literal.Length
-	if cost := 64 + 35*len(r.Sources) + 6*len(r.Copies); copied < 3*cost || len(r.Sources) > treeSources {
+	if copied < 3*recipeSize(r) || len(r.Sources) > treeSources {
 		return false, nil
+	}
+	if ok, err := s.w.leans(r, typ); !ok || err != nil {
+		return false, err
 	}
 	if r.Literal.Length > 0 {
 		r.Literal.ID = s.metadata.ID(m.Literal)
@@ -166,6 +183,17 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 		}
 	}
 	return true, s.recipe(typ, id, r)
+}
+
+// leans reports whether all sources of a recipe are where this run may refer to them; if so, it is taken to. Since they were described a new
+// view may have come.
+func (w *Writer) leans(r *delta.Recipe, whole pack.Type) (bool, error) {
+	for _, source := range r.Sources {
+		if ok, err := w.refer(source.ID.Key(), whole); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // describeMeta adds a stored tree or list to the base. One that cannot be read costs space only.
@@ -181,33 +209,84 @@ func (s *Saver) describeMeta(typ pack.Type, item tree.Item) {
 	}
 }
 
-// affords reports whether a chunk may be stored whole though a recipe would do. A night spends as much on that as on its literals.
-func (w *Writer) affords(size int) bool {
-	for {
-		spent := w.rebased.Load()
-		if spent+uint64(size) > w.Sent.Literals.Load() {
-			return false
-		}
-		if w.rebased.CompareAndSwap(spent, spent+uint64(size)) {
-			return true
+// recipeSize is about how long a recipe is, encoded.
+func recipeSize(r *delta.Recipe) int { return 64 + 35*len(r.Sources) + 6*len(r.Copies) }
+
+// outgrown reports whether the chunk of a recipe, which has the size given, is better stored whole again. That pays when what the
+// chunk has cost since it was whole is about its length: what its sources hold, but for two (one is what it was, or its edges moved and
+// two are), and a recipe with each of them, half as long as this one in the mean.
+//
+// The chunks of a file change together. So each has a limit of its own, between half its length and one and a half, drawn from its largest source: they become whole in
+// different nights, and in each about as many bytes as that night has literals and recipes.
+func outgrown(r *delta.Recipe, size int) bool {
+	var base delta.Source
+	total, second := 0, 0
+	for _, s := range r.Sources {
+		total += s.Length
+		if s.Length > base.Length {
+			base, second = s, base.Length
+		} else {
+			second = max(second, s.Length)
 		}
 	}
+	cost := total - base.Length - second + len(r.Sources)*size/2
+	limit := 0.5 + float64(binary.BigEndian.Uint32(base.ID[:]))/(1<<32)
+	return float64(cost) > limit*float64(r.Length)
 }
 
 // sign saves the signature of a chunk.
 func (s *Saver) sign(id chunk.ID, data []byte, runs []int) error {
 	s.encoded = s.signer.Sign(data, signBlock, runs).Append(s.encoded[:0])
-	return s.blob(&s.signatures, pack.SignatureOf+pack.WholeContent, pack.Opaque, id.Key(), s.encoded)
+	return s.blob(&s.signatures, pack.SignatureOf+pack.WholeContent, pack.Opaque, id, s.encoded)
+}
+
+// signable reports whether a chunk is long enough to have a signature.
+func signable(data []byte, runs []int) bool {
+	return len(data) >= signFrom || runs != nil && len(data) >= signLiteral
+}
+
+// mend signs a known chunk whose signature was lost: a run that dies has indexed most of its content, and none of its metadata.
+func (s *Saver) mend(id chunk.ID, data []byte, runs []int) error {
+	if !signable(data, runs) {
+		return nil
+	}
+	if signed, err := s.w.indexed(id.Key(), pack.SignatureOf+pack.WholeContent); signed || err != nil {
+		return err
+	}
+	if runs == nil && pack.ClassOf(data) == pack.Opaque || !s.w.unsigned(id) {
+		return nil
+	}
+	return s.sign(id, data, runs)
+}
+
+// unsigned reports whether a whole chunk was stored by a run before, and makes its signature the caller's to save. It is asked once no signature is indexed.
+func (w *Writer) unsigned(id chunk.ID) bool {
+	all, err := w.reader.locate(w.ctx, id, pack.WholeContent)
+	before := func(at index.Location) bool {
+		_, ours := w.unindexed.signing[at.Pack.ID]
+		return !ours && w.trusted(at.Pack.Signer)
+	}
+	w.unindexed.Lock()
+	ok := err == nil && slices.ContainsFunc(all, before)
+	w.unindexed.Unlock()
+	if !ok {
+		return false
+	}
+	w.claims.Lock()
+	defer w.claims.Unlock()
+	_, claimed := w.claims.m[id.Key()]
+	w.claims.m[id.Key()] = struct{}{}
+	return !claimed
 }
 
 // recipe saves how a chunk is put together.
 func (s *Saver) recipe(whole pack.Type, id chunk.ID, r *delta.Recipe) error {
 	s.encoded = r.Append(s.encoded[:0])
-	return s.blob(&s.recipes, pack.RecipeFor+whole, metadataClass, id.Key(), s.encoded)
+	return s.blob(&s.recipes, pack.RecipeFor+whole, metadataClass, id, s.encoded)
 }
 
-// blob saves metadata under the key of an id.
-func (s *Saver) blob(f *openFrame, typ pack.Type, class pack.Class, key chunk.Key, encoded []byte) error {
+// blob saves metadata under an id.
+func (s *Saver) blob(f *openFrame, typ pack.Type, class pack.Class, id chunk.ID, encoded []byte) error {
 	s.w.Sent.Metadata.Add(uint64(len(encoded)))
-	return s.share(f, pack.Metadata, class, encoded, pack.Blob{Key: key, Type: typ, Length: len(encoded)}, metadataFrame)
+	return s.share(f, pack.Metadata, class, encoded, pack.Blob{Key: id.Key(), Type: typ, Length: len(encoded)}, metadataFrame)
 }

@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -33,7 +34,7 @@ func (n *night) save(t testing.TB, r *Repository, data []byte, size int) *night 
 		}
 		var was *Past
 		if n != nil {
-			was = w.Past(n.contents)
+			was = w.Past([]tree.Contents{n.contents}, nil)
 			defer was.Close()
 		}
 		offset := int64(0)
@@ -143,39 +144,76 @@ func TestNights(t *testing.T) {
 	}
 }
 
-// A page changed every night costs a page every night, and no more than so many sources.
+// A page changed every night costs a page every night, and now and then a chunk that is stored whole again.
 func TestSamePages(t *testing.T) {
 	p := newPlace(t)
 	data := noise(5, 2<<20)
 	r := p.open(hostKey())
 	var last *night
-	var first, most uint64
+	total := uint64(0)
 	for i := range 100 {
 		last = last.save(t, r, data, 500_000)
-		if sent := last.sent.Bytes.Load(); i == 1 {
-			first = sent
-		} else if i > 1 {
-			most = max(most, sent)
+		if i > 1 { // noise has no signatures before it changes
+			total += last.sent.Bytes.Load()
 		}
 		for at := range 4 {
 			copy(data[at*500_000+(i*7919)%490_000:], noise(1000*i+at, 200))
 		}
 	}
-	if most > 30*first || last.sent.Deltas.Load() == 0 {
-		t.Errorf("the second night sent %d bytes, one of the others %d", first, most)
+	if total > 2<<20 || last.sent.Deltas.Load() == 0 {
+		t.Errorf("98 nights sent %d bytes", total)
 	}
 	rd := p.reader()
 	last.restored(t, rd)
-	for _, item := range last.contents.Items {
+	last.bounded(t, rd)
+}
+
+// bounded fails if a recipe has cost more than one and a half times its chunk since that was whole.
+func (n *night) bounded(t testing.TB, rd *Reader) {
+	t.Helper()
+	for _, item := range n.contents.Items {
 		recipes, err := rd.Sources(t.Context(), item.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, sources := range recipes {
-			if len(sources) > 4*sourcesMost {
-				t.Errorf("a chunk of %d sources", len(sources))
+			if cost := len(sources) * (64 + 35*len(sources)) / 2; cost > int(item.Length)*3/2 {
+				t.Errorf("a chunk of %d bytes has %d sources", item.Length, len(sources))
 			}
 		}
+	}
+}
+
+// All chunks of a file change every night. They become whole again, but not in one night.
+func TestWholeAgain(t *testing.T) {
+	const chunks, size, nights = 200, 16 << 10, 45
+	p := newPlace(t)
+	r := p.open(hostKey())
+	random := rand.New(rand.NewPCG(3, 4))
+	data := noise(7, chunks*size)
+	var last *night
+	total, paid := 0, uint64(0)
+	for i := range nights {
+		last = last.save(t, r, data, size)
+		for at := range chunks {
+			copy(data[at*size+random.IntN(size-100):], noise(int(random.Uint32()), 100))
+		}
+		if i < 2 { // noise has no signatures before it changes
+			continue
+		}
+		whole := int(last.sent.ChunksNew.Load() - last.sent.Deltas.Load())
+		total += whole
+		paid += last.sent.Literals.Load() + last.sent.Metadata.Load()
+		if whole > chunks/4 {
+			t.Errorf("night %d: %d of %d chunks are whole again", i, whole, chunks)
+		}
+		if i%10 == 0 {
+			last.bounded(t, p.reader())
+		}
+	}
+	last.restored(t, p.reader())
+	if total < chunks/2 || uint64(total*size) > 2*paid {
+		t.Errorf("in %d nights %d of %d chunks became whole again, for %d bytes of literals and recipes", nights, total, chunks, paid)
 	}
 }
 
@@ -302,4 +340,111 @@ func TestLyingSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantError(t, errs[0], crypto.ErrIntegrity, "rebuild chunk")
+}
+
+// A run that dies after it has stored content, but no signatures, costs later nights nothing: the next run that reads a chunk signs it.
+func TestSignedLate(t *testing.T) {
+	p := newPlace(t)
+	text := []byte(fmt.Sprintf("%x", noise(5, 1<<20)))
+	opaque := noise(6, 1<<20)
+	data := slices.Concat(text, opaque)
+	died := errors.New("the power failed")
+	r := p.open(hostKey())
+	_, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		for piece := range slices.Chunk(data, 1<<20) {
+			if _, err := s.Content(piece); err != nil {
+				return nil, err
+			}
+		}
+		return nil, died
+	})
+	if !errors.Is(err, died) {
+		t.Fatal(err)
+	}
+	again := (*night)(nil).save(t, r, append(data, text...), 1<<20) // one chunk of it twice
+	if sent := again.sent; sent.ChunksNew.Load() != 0 || sent.Metadata.Load() < 2*24<<10 || sent.Metadata.Load() > 2*26<<10 {
+		t.Errorf("%d chunks and %d bytes of metadata", sent.ChunksNew.Load(), sent.Metadata.Load())
+	}
+	last := again.save(t, r, again.data, 1<<20)
+	if n := last.sent.Metadata.Load(); n > 1000 {
+		t.Errorf("%d bytes of metadata, though all is signed that should be", n)
+	}
+	copy(data[1000:], "changed")
+	if last = last.save(t, r, data, 1<<20); last.sent.Deltas.Load() != 1 {
+		t.Errorf("%d deltas", last.sent.Deltas.Load())
+	}
+	last.restored(t, p.reader())
+}
+
+// So it is with literals: what a run that died sent of a change is not sent again with the next one.
+func TestLiteralSignedLate(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	data := []byte(fmt.Sprintf("%x", noise(5, 1<<18)))
+	first := (*night)(nil).save(t, r, data, 1<<20)
+	copy(data[1000:], noise(7, 20_000))
+	died := errors.New("the power failed")
+	_, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		was := w.Past([]tree.Contents{first.contents}, nil)
+		defer was.Close()
+		if _, err := s.ContentAt(data, 0, was); err != nil {
+			return nil, err
+		}
+		return nil, errors.Join(w.Flush(), died)
+	})
+	if !errors.Is(err, died) {
+		t.Fatal(err)
+	}
+	second := first.save(t, r, data, 1<<20)
+	if sent := second.sent; sent.Deltas.Load() != 1 || sent.Frames.Load() != 0 {
+		t.Errorf("%d deltas, %d bytes of content", sent.Deltas.Load(), sent.Frames.Load())
+	}
+	copy(data[10_000:], "changed")
+	third := second.save(t, r, data, 1<<20)
+	if n := third.sent.Literals.Load(); n > 2048 {
+		t.Errorf("%d bytes of a change of seven", n)
+	}
+	third.restored(t, p.reader())
+}
+
+// What a run has stored itself is on its way to be signed, though its content is indexed already.
+func TestSignedOnce(t *testing.T) {
+	p := newPlace(t)
+	data := []byte(fmt.Sprintf("%x", noise(5, 1<<19)))
+	sent := new(Sent)
+	r := p.open(hostKey())
+	_, err := r.Write(t.Context(), sent, func(ctx context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		for range 3 {
+			if _, err := s.Content(data); err != nil {
+				return nil, err
+			}
+			if err := w.Flush(); err != nil {
+				return nil, err
+			}
+			if err := w.writeIndex(ctx, false); err != nil {
+				return nil, err
+			}
+		}
+		a := &Archive{Host: "db1", Job: "job"}
+		a.Root.ID, err = s.Tree([]byte("tree"))
+		return a, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := sent.Metadata.Load(); n > 26<<10 {
+		t.Errorf("%d bytes of metadata for a megabyte", n)
+	}
 }

@@ -2,85 +2,162 @@ package repo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
-// A read is one request: neighbouring frames of a pack.
-type read struct {
-	start, length int64
-	frames        []wantedFrame
+// A wholeFetch is chunks on their way that are stored as themselves.
+type wholeFetch struct {
+	rd      *Reader
+	ids     []chunk.ID
+	checked bool // against their ids; else they are what a signed index says of their frames
+	deliver func(i int, data []byte, err error) error
+
+	mu      sync.Mutex
+	failed  []int         // what could not be had where it was looked for last
+	reasons map[int]error // of what could not be had somewhere
 }
 
+func (rd *Reader) newWholeFetch(ids []chunk.ID, checked bool, deliver func(int, []byte, error) error) *wholeFetch {
+	return &wholeFetch{rd: rd, ids: ids, checked: checked, deliver: deliver, reasons: map[int]error{}}
+}
+
+// A wantedFrame is a frame with wanted chunks.
 type wantedFrame struct {
 	at    index.Location // of any of its chunks
 	start int64          // of its span in the object
 	span  int64
 	want  []wanted
+	bytes int // of want
 }
 
 type wanted struct {
-	i              int // place in the ids that Fetch was given
+	i              int // place in the ids of the fetch
 	offset, length int // in the frame
 }
 
-// plan turns wanted chunks into as few reads as the limits allow, using the round-th location of each.
-func (rd *Reader) plan(ctx context.Context, ids []chunk.ID, want []int, round int) (reads []read, missing []int, err error) {
+func (w *wantedFrame) id() frameID { return frameID{w.at.Pack.ID, w.at.Frame} }
+
+// partly reports whether the frame holds more than is wanted now: its neighbours are likely next, so it is kept.
+func (w *wantedFrame) partly() bool { return w.bytes < w.at.Plain }
+
+// A read is one request: neighbouring frames of a pack.
+type read struct {
+	start, length int64
+	frames        []*wantedFrame
+}
+
+// all delivers all chunks.
+func (f *wholeFetch) all(ctx context.Context) error {
+	frames, err := f.plan(ctx, 0)
+	if err == nil {
+		err = f.read(ctx, frames)
+	}
+	if err == nil {
+		err = f.retry(ctx)
+	}
+	return err
+}
+
+// retry tries the further locations of what could not be had at the first.
+func (f *wholeFetch) retry(ctx context.Context) error {
+	for round := 1; len(f.failed) > 0; round++ {
+		frames, err := f.plan(ctx, round)
+		if err != nil {
+			return err
+		}
+		if err := f.read(ctx, frames); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plan returns the frames in which chunks have their round-th location, as they lie: at first of all chunks, then of what failed. What has no such location
+// is delivered with the reason.
+func (f *wholeFetch) plan(ctx context.Context, round int) ([]*wantedFrame, error) {
+	want := f.failed
+	f.failed = nil
+	if round == 0 {
+		want = make([]int, len(f.ids))
+		for i := range want {
+			want[i] = i
+		}
+	}
 	frames := map[frameID]*wantedFrame{}
 	for _, i := range want {
-		locations, err := rd.locate(ctx, ids[i], pack.WholeContent)
+		locations, err := f.rd.locate(ctx, f.ids[i], pack.WholeContent)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if round >= len(locations) {
-			missing = append(missing, i)
+			reason := f.reasons[i]
+			if reason == nil {
+				reason = ErrMissing
+			}
+			if err := f.deliver(i, nil, fmt.Errorf("read chunk %v: %w", f.ids[i], reason)); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		at := locations[round]
 		key := frameID{at.Pack.ID, at.Frame}
-		f := frames[key]
-		if f == nil {
+		w := frames[key]
+		if w == nil {
 			start, span := envelope(at).Span(at.FrameOffset, int64(at.Stored))
-			f = &wantedFrame{at: at, start: start, span: span}
-			frames[key] = f
+			w = &wantedFrame{at: at, start: start, span: span}
+			frames[key] = w
 		}
-		f.want = append(f.want, wanted{i, at.Offset, at.Length})
+		w.want = append(w.want, wanted{i, at.Offset, at.Length})
+		w.bytes += at.Length
 	}
-	ordered := make([]*wantedFrame, 0, len(frames))
-	for _, f := range frames {
-		ordered = append(ordered, f)
-	}
-	sort.Slice(ordered, func(a, b int) bool {
-		if c := bytes.Compare(ordered[a].at.Pack.ID[:], ordered[b].at.Pack.ID[:]); c != 0 {
-			return c < 0
-		}
-		return ordered[a].start < ordered[b].start
-	})
-	for _, f := range ordered {
-		if n := len(reads) - 1; n >= 0 {
-			last := &reads[n]
-			if last.frames[0].at.Pack.ID == f.at.Pack.ID && f.start <= last.start+last.length+rangeGap && f.start+f.span-last.start <= rangeMax {
-				last.length = max(last.length, f.start+f.span-last.start)
-				last.frames = append(last.frames, *f)
-				continue
-			}
-		}
-		reads = append(reads, read{start: f.start, length: f.span, frames: []wantedFrame{*f}})
-	}
-	return reads, missing, nil
+	return slices.SortedFunc(maps.Values(frames), func(a, b *wantedFrame) int {
+		return cmp.Or(bytes.Compare(a.at.Pack.ID[:], b.at.Pack.ID[:]), cmp.Compare(a.start, b.start), cmp.Compare(a.at.Frame, b.at.Frame))
+	}), nil
 }
 
-// buffers are a read's memory, used again by the next.
-type buffers struct{ object, span, plain []byte }
+// read reads planned frames, several at the same time, with as few requests as the limits allow, and delivers what they hold.
+func (f *wholeFetch) read(ctx context.Context, frames []*wantedFrame) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(f.rd.r.options.Connections)
+	var next read
+	send := func() {
+		if r := next; len(r.frames) > 0 && gctx.Err() == nil {
+			g.Go(func() error { return f.request(gctx, r) })
+		}
+	}
+	for _, w := range frames {
+		if data, ok := f.rd.frames.Get(w.id()); ok {
+			g.Go(func() error { return f.arrived(w, data, nil) })
+			continue
+		}
+		if len(next.frames) == 0 || next.frames[0].at.Pack.ID != w.at.Pack.ID || w.start > next.start+next.length+rangeGap || w.start+w.span-next.start > rangeMax {
+			send()
+			next = read{start: w.start}
+		}
+		next.length = max(next.length, w.start+w.span-next.start)
+		next.frames = append(next.frames, w)
+	}
+	send()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
 
-var bufferPool = sync.Pool{New: func() any { return new(buffers) }}
+// buffers are a request's memory, used again by the next. (The collector's own pools are emptied just when memory is short.)
+type buffers struct{ object, edge, plain []byte }
 
 func grown(b []byte, n int64) []byte {
 	if int64(cap(b)) < n {
@@ -89,76 +166,72 @@ func grown(b []byte, n int64) []byte {
 	return b[:n]
 }
 
-// read does one request and delivers what it was for; failed is told of each chunk that was not as it should be.
-func (rd *Reader) read(ctx context.Context, r read, ids []chunk.ID, checked bool, deliver func(int, []byte, error) error, failed func(int, error)) error {
-	b := bufferPool.Get().(*buffers)
-	defer bufferPool.Put(b)
-	var got bool
-	var readErr error
-	for _, f := range r.frames {
-		key := frameID{f.at.Pack.ID, f.at.Frame}
-		data, cached := rd.frames.Get(key)
-		var err error
-		if !cached {
-			if !got && readErr == nil {
-				b.object = grown(b.object, r.length)
-				readErr = missing(rd.r.store.GetInto(ctx, packName(f.at), r.start, b.object))
-				got = readErr == nil
-				if errors.Is(readErr, ErrUnavailable) {
-					return readErr
-				}
+// request does one request and delivers what it was for.
+func (f *wholeFetch) request(ctx context.Context, r read) error {
+	b := <-f.rd.spare
+	defer func() { f.rd.spare <- b }()
+	b.object = grown(b.object, r.length)
+	name := packName(r.frames[0].at)
+	readErr := missing(f.rd.r.packs.GetInto(ctx, name, r.start, b.object))
+	if errors.Is(readErr, ErrUnavailable) {
+		return readErr
+	}
+	for n, w := range r.frames {
+		span := b.object[w.start-r.start:][:w.span]
+		// The spans of neighbours overlap by up to a block, and decoding overwrites.
+		b.edge = b.edge[:0]
+		if n+1 < len(r.frames) {
+			b.edge = append(b.edge, span[min(w.span, r.frames[n+1].start-w.start):]...)
+		}
+		err := readErr
+		if err != nil && len(r.frames) > 1 {
+			// A bad sector, or a missing end, need not take the neighbours with it.
+			err = missing(f.rd.r.packs.GetInto(ctx, name, w.start, span))
+		}
+		var data []byte
+		switch {
+		case err != nil:
+		case w.partly():
+			if data, err = f.rd.decode(w.at, span, nil); err == nil {
+				f.rd.frames.Put(w.id(), data, len(data))
 			}
-			span := b.object[f.start-r.start:][:f.span]
-			if err = readErr; err != nil && len(r.frames) > 1 {
-				// A bad sector, or a missing end, need not take the neighbours with it.
-				err = missing(rd.r.store.GetInto(ctx, packName(f.at), f.start, span))
-			}
-			if err == nil {
-				data, err = rd.decodeWanted(f, span, b)
+		default:
+			if data, err = f.rd.decode(w.at, span, b.plain); err == nil {
+				b.plain = data
 			}
 		}
+		copy(span[len(span)-len(b.edge):], b.edge)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, w := range f.want {
-			err := err
-			var chunk []byte
-			if err == nil {
-				chunk = data[w.offset : w.offset+w.length]
-				if checked {
-					err = rd.check(ids[w.i], chunk, pack.WholeContent)
-				}
-			}
-			if err != nil {
-				failed(w.i, fmt.Errorf("in %s: %w", packName(f.at), err))
-				continue
-			}
-			if err := deliver(w.i, chunk, nil); err != nil {
-				return err
-			}
+		if err := f.arrived(w, data, err); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// decodeWanted decodes a frame. One that holds more than is wanted now is kept: its neighbours are likely next.
-func (rd *Reader) decodeWanted(f wantedFrame, stored []byte, b *buffers) ([]byte, error) {
-	// The spans of neighbours overlap by up to a block, and decoding overwrites.
-	b.span = append(b.span[:0], stored...)
-	sum := 0
-	for _, w := range f.want {
-		sum += w.length
-	}
-	if sum >= f.at.Plain {
-		data, err := rd.decode(f.at, b.span, b.plain)
+// arrived delivers what was wanted of a frame, or notes what was wrong with it.
+func (f *wholeFetch) arrived(w *wantedFrame, data []byte, err error) error {
+	for _, x := range w.want {
+		err := err
+		var chunk []byte
 		if err == nil {
-			b.plain = data
+			chunk = data[x.offset : x.offset+x.length]
+			if f.checked {
+				err = f.rd.check(f.ids[x.i], chunk, pack.WholeContent)
+			}
 		}
-		return data, err
+		if err != nil {
+			f.mu.Lock()
+			f.failed = append(f.failed, x.i)
+			f.reasons[x.i] = errors.Join(f.reasons[x.i], fmt.Errorf("in %s: %w", packName(w.at), err))
+			f.mu.Unlock()
+			continue
+		}
+		if err := f.deliver(x.i, chunk, nil); err != nil {
+			return err
+		}
 	}
-	data, err := rd.decode(f.at, b.span, nil)
-	if err == nil {
-		rd.frames.Put(frameID{f.at.Pack.ID, f.at.Frame}, data, len(data))
-	}
-	return data, err
+	return nil
 }

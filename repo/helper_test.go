@@ -336,23 +336,30 @@ func wantError(t testing.TB, err, target error, text string) {
 	}
 }
 
+// indexObject reads an index object.
+func (p *place) indexObject(r *Repository, name string) (index.Object, store.Info) {
+	p.t.Helper()
+	info, err := p.memory.Stat(p.t.Context(), name)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	content, _, err := r.record(p.t.Context(), info)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	o, err := index.ParseObject(content)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return o, info
+}
+
 // indexedPacks returns the names of all packs that any index object names, and fails if one is not stored.
 func (p *place) indexedPacks(r *Repository) map[string]bool {
 	p.t.Helper()
 	packs := map[string]bool{}
 	for _, name := range p.names("index/") {
-		info, err := p.memory.Stat(p.t.Context(), name)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		content, _, err := r.record(p.t.Context(), info)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		o, err := index.ParseObject(content)
-		if err != nil {
-			p.t.Fatal(err)
-		}
+		o, _ := p.indexObject(r, name)
 		for _, run := range o.Runs {
 			for _, pack := range run.Packs {
 				name := nameOf(pack.Directory.Kind.String(), pack.ID)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
@@ -69,6 +70,24 @@ type Record struct {
 
 // Records calls f for each record of a kind (archive, index, forget, condemned, …), in the order in which the store lists them. Only one is in memory at a time.
 func (r *Repository) Records(ctx context.Context, kind string, f func(Record) error) error {
+	infos, err := r.listRecords(ctx, kind)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		x := r.read(ctx, info)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := f(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listRecords returns what there is of a kind.
+func (r *Repository) listRecords(ctx context.Context, kind string) ([]store.Info, error) {
 	var infos []store.Info
 	err := r.store.List(ctx, kind+"/", func(i store.Info) error {
 		if isRecordName(kind, i.Name) {
@@ -77,55 +96,96 @@ func (r *Repository) Records(ctx context.Context, kind string, f func(Record) er
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("list %s objects: %w", kind, err)
+		return nil, fmt.Errorf("list %s objects: %w", kind, err)
 	}
-	for _, info := range infos {
-		content, opened, err := r.record(ctx, info)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		sum, _ := sumOf(info.Name)
-		if err := f(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return infos, nil
 }
 
-// IndexObjects calls f for each index object in the repository, or for the error that it has. Only one is in memory at a time.
-func (r *Repository) IndexObjects(ctx context.Context, f func(info store.Info, o *index.Object, err error) error) error {
-	return r.Records(ctx, "index", func(x Record) error {
-		object := new(index.Object)
-		if x.Err == nil {
-			object, x.Err = parseIndex(x.Name, x.Content)
-		}
-		return f(x.Info, object, x.Err)
-	})
+func (r *Repository) read(ctx context.Context, info store.Info) Record {
+	content, opened, err := r.record(ctx, info)
+	sum, _ := sumOf(info.Name)
+	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
+}
+
+// An IndexRecord is one index object as it was read, or why it could not be.
+type IndexRecord struct {
+	Record
+	Object index.Object
+	Late   bool // the store dated it otherwise than it says of itself: it counts for nothing
+}
+
+// IndexObjects calls f for each index object in the repository, those that count for nothing or are replaced too. Only one is in memory at a time.
+func (r *Repository) IndexObjects(ctx context.Context, f func(IndexRecord) error) error {
+	return r.Records(ctx, "index", func(x Record) error { return f(indexRecord(x)) })
 }
 
 // OpenIndex opens an index object that need not be in the store, and overwrites it.
-func (r *Repository) OpenIndex(info store.Info, object []byte) (*index.Object, error) {
-	content, _, err := r.openRecord("index", info, object)
-	if err != nil {
-		return nil, err
+func (r *Repository) OpenIndex(info store.Info, object []byte) IndexRecord {
+	content, opened, err := r.openRecord("index", info, object)
+	sum, _ := sumOf(info.Name)
+	return indexRecord(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err})
+}
+
+func indexRecord(x Record) IndexRecord {
+	var object index.Object
+	if x.Err == nil {
+		if object, x.Err = index.ParseObject(x.Content); x.Err != nil {
+			x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+		}
 	}
-	return parseIndex(info.Name, content)
+	return IndexRecord{x, object, x.Err == nil && skewed(object.Time, x.Time)}
 }
 
-func parseIndex(name string, content []byte) (*index.Object, error) {
-	object, err := index.ParseObject(content)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w: %w", name, err, crypto.ErrIntegrity)
+// Runs are the store times of the newest index object of each run that sent packs.
+type Runs map[RunID]time.Time
+
+// RunID names a run.
+type RunID struct {
+	Signer crypto.Fingerprint
+	Begin  time.Time // store time of its first view
+}
+
+// Add notes what an index object says of runs. A merged one has kept the times of those that it stands for.
+func (n Runs) Add(x IndexRecord) {
+	if x.Err != nil || x.Late {
+		return
 	}
-	return &object, nil
+	for _, run := range x.Object.Runs {
+		at := run.Time
+		if at.IsZero() {
+			at = x.Time
+		}
+		id := RunID{x.Signer, run.Begin}
+		if at.After(n[id]) {
+			n[id] = at
+		}
+	}
 }
 
-// Locations returns the packs and frames that hold a chunk of content.
-func (rd *Reader) Locations(ctx context.Context, id chunk.ID) ([]index.Location, error) {
-	return rd.locate(ctx, id, pack.WholeContent)
+// TrySession reports why a pack's session key does not open with the keys at hand; nil if it does.
+func (r *Repository) TrySession(p *index.PackInfo) error {
+	opener := r.metadata
+	if p.Kind == pack.Content {
+		r.content.RLock()
+		opener = r.content.opener
+		r.content.RUnlock()
+	}
+	if opener == nil {
+		return fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+	}
+	_, err := opener.SessionKey(p.Session)
+	return err
 }
 
-// LocationsOf is Locations for the half of an id that a pack knows, and any forms.
+// Locations returns all places of a chunk, tree or list that are not dropped, in the forms given; without any, of content stored as itself.
+func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+	if len(types) == 0 {
+		types = []pack.Type{pack.WholeContent}
+	}
+	return rd.locate(ctx, id, types...)
+}
+
+// LocationsOf is Locations for the half of an id that a pack knows.
 func (rd *Reader) LocationsOf(ctx context.Context, key chunk.Key, types ...pack.Type) ([]index.Location, error) {
 	var id chunk.ID
 	copy(id[:], key[:])
@@ -140,7 +200,7 @@ func (r *Repository) NewReaderOf(ctx context.Context, packs []index.Pack) (*Read
 	}
 	o := &index.Object{Runs: []index.Run{{Packs: packs}}}
 	// The next sync forgets it, since the store has no such object.
-	if err := r.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil))}, o); err != nil {
+	if err := r.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil)), Signer: nobody}, o); err != nil {
 		return nil, err
 	}
 	return rd, nil
@@ -152,20 +212,16 @@ func (rd *Reader) Tree(ctx context.Context, key chunk.Key) (id chunk.ID, data []
 	if err == nil && len(locations) == 0 {
 		err = ErrMissing
 	}
-	namer := chunk.NewNamer(rd.r.config.secret, chunk.Metadata)
 	for _, at := range locations {
-		if at.Type == pack.WholeTree {
-			if data, err = rd.frame(ctx, at); err == nil {
-				data = blobIn(data, at)
-			}
-		} else {
-			data, err = rd.rebuildMetadata(ctx, id, at)
+		if at.Type != pack.WholeTree {
+			data, err = rd.rebuildMetadata(ctx, at)
+		} else if data, err = rd.frame(ctx, at); err == nil {
+			data = blobIn(data, at)
 		}
 		if err == nil {
-			if id = namer.ID(data); id.Key() == key {
-				return id, data, nil
+			if err = rd.checkHalf(key, data, pack.WholeTree); err == nil {
+				return rd.name(data, pack.WholeTree), data, nil
 			}
-			err = fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
 		}
 	}
 	return id, nil, fmt.Errorf("read tree %x: %w", key, err)
@@ -219,11 +275,10 @@ func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 	return damaged
 }
 
-// Blobs opens the frames of a stored pack that are as its index says, and hands their blobs, checked, to f. It returns the numbers of the others. Content packs need
-// the content key.
-func (rd *Reader) Blobs(object []byte, p *index.Pack, f func(b pack.Blob, data []byte) error) (damaged []int, err error) {
+// blobs opens the frames of a stored pack that are as its index says, and hands their blobs, checked, to f.
+func (rd *Reader) blobs(object []byte, p *index.Pack, f func(b pack.Blob, data []byte) error) error {
 	info := index.PackInfo{ID: p.ID, Kind: p.Directory.Kind, Size: p.Size, Session: p.Session, Stream: p.Stream, Data: p.Data}
-	damaged = CheckFrames(object, p)
+	damaged := CheckFrames(object, p)
 	offset := int64(0)
 	for i, frame := range p.Directory.Frames {
 		at := index.Location{Pack: &info, Frame: i, FrameOffset: offset, Stored: frame.Stored, Plain: frame.Plain, Hash: p.Hashes[i]}
@@ -236,30 +291,35 @@ func (rd *Reader) Blobs(object []byte, p *index.Pack, f func(b pack.Blob, data [
 		if err == nil {
 			err = rd.r.checkBlobs(data, frame)
 		}
-		if errors.Is(err, crypto.ErrNoKey) {
-			return damaged, err
+		if errors.Is(err, crypto.ErrIntegrity) {
+			continue
 		}
 		if err != nil {
-			damaged = append(damaged, i)
-			continue
+			return err
 		}
 		for _, b := range frame.Blobs {
 			if err := f(b, data[:b.Length]); err != nil {
-				return damaged, err
+				return err
 			}
 			data = data[b.Length:]
 		}
 	}
-	return damaged, nil
+	return nil
 }
 
 // OpenPack opens a whole pack, which it overwrites: signature, directory, and the keyed hash of every chunk that has one. It returns what an index says of the pack.
 // Content packs need the content key.
 func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, error) {
+	p, _, err := r.openPack(info, object)
+	return p, err
+}
+
+// openPack is OpenPack that returns the pack's plaintext, too.
+func (r *Repository) openPack(info store.Info, object []byte) (*index.Pack, []byte, error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
 	sum := sha256.Sum256(object)
 	if nameOf(kind, sum) != info.Name {
-		return nil, fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
 	}
 	opener := r.metadata
 	if kind == pack.Content.String() {
@@ -267,21 +327,21 @@ func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, erro
 		opener = r.content.opener
 		r.content.RUnlock()
 		if opener == nil {
-			return nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
+			return nil, nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
 		}
 	}
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
 	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), info.Time)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	d, err := pack.Parse(opened.Plain)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
 	if d.Kind.String() != kind {
-		return nil, fmt.Errorf("it says that it is a %v pack: %w", d.Kind, crypto.ErrIntegrity)
+		return nil, nil, fmt.Errorf("it says that it is a %v pack: %w", d.Kind, crypto.ErrIntegrity)
 	}
 	e := opened.Envelope
 	p := &index.Pack{
@@ -292,11 +352,11 @@ func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, erro
 		start, length := e.Span(offset, int64(f.Stored))
 		p.Hashes = append(p.Hashes, sha256.Sum256(sealed[start:start+length]))
 		if err := r.checkFrame(opened.Plain[offset:offset+int64(f.Stored)], f); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		offset += int64(f.Stored)
 	}
-	return p, nil
+	return p, opened.Plain, nil
 }
 
 // checkFrame decodes a frame and compares its chunks' keyed hashes.
@@ -338,9 +398,9 @@ func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info,
 	if root == nil {
 		return store.Info{}, errors.New("store index: it takes a recovery key")
 	}
-	var err error
-	if o.Time, err = storeTime(ctx, r.store, r.options); err != nil {
-		return store.Info{}, fmt.Errorf("store index: %w", err)
-	}
-	return r.putRecord(ctx, root, "index", o.Append(nil))
+	now := func() (time.Time, error) { return storeTime(ctx, r.store, r.options) }
+	return inTime(now, func(at time.Time) (store.Info, error) {
+		o.Time = at
+		return r.putRecord(ctx, root, "index", o.Append(nil))
+	})
 }

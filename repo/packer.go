@@ -27,7 +27,7 @@ type packer struct {
 	directory pack.Directory
 }
 
-func (w *Writer) makePackers() error {
+func (w *Writer) makePackers(signer *crypto.Key) error {
 	content, err := w.r.keys.ContentKey()
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (w *Writer) makePackers() error {
 	}
 	for i, recipient := range []*crypto.Key{content, metadata} {
 		kind := []pack.Kind{pack.Content, pack.Metadata}[i]
-		sealer, err := crypto.NewSealer(recipient, w.key, w.r.binding(kind.String()), w.r.options.Random, w.r.options.Now)
+		sealer, err := crypto.NewSealer(recipient, signer, w.r.binding(kind.String()), w.r.options.Random, w.r.options.Now)
 		if err != nil {
 			return fmt.Errorf("seal %v packs: %w", kind, err)
 		}
@@ -124,6 +124,7 @@ func (p *packer) upload(m *crypto.Message, d pack.Directory, full bool) error {
 		offset += int64(f.Stored)
 	}
 	name := nameOf(p.kind.String(), entry.ID)
+	p.w.view.sent.Add(entry.ID[:])
 	if _, err := p.w.r.store.Put(p.w.ctx, name, sealed.Object); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
 	}

@@ -1,39 +1,42 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/internal/lru"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 )
 
 const (
 	rangeMax   = 9 << 20   // bytes of one read: half a pack and the frame that lies across its middle
 	rangeGap   = 256 << 10 // bytes read for nothing rather than by another request
-	frameCache = 64 << 20  // bytes of decoded frames that are kept: a file of sixty nights needs one of each night around every place
+	frameCache = 48 << 20  // bytes of decoded frames that are kept: a chunk of a file of many nights is made of up to 64 sources, most of them in frames of 512 KiB
 )
 
 // ErrMissing says that no index names the chunk.
 var ErrMissing = fmt.Errorf("it is in no index: %w", crypto.ErrIntegrity)
+
+// ErrLost says that repair has given the chunk up.
+var ErrLost = fmt.Errorf("repair gave it up as lost: %w", crypto.ErrIntegrity)
 
 // A Reader delivers chunks by their ids. It is safe for concurrent use.
 type Reader struct {
 	r        *Repository
 	frames   *lru.Cache[frameID, []byte]
 	sessions *lru.Cache[index.ObjectID, crypto.SessionKey]
-	namers   [2]sync.Pool // of content, of metadata
+	namers   [2]sync.Pool  // of content, of metadata
+	spare    chan *buffers // for as many requests as there may be at the same time
 }
 
 type frameID struct {
@@ -53,7 +56,12 @@ func (r *Repository) NewReader(ctx context.Context) (*Reader, error) {
 func (w *Writer) Reader() *Reader { return w.r.newReader() }
 
 func (r *Repository) newReader() *Reader {
-	rd := &Reader{r: r, frames: lru.New[frameID, []byte](frameCache), sessions: lru.New[index.ObjectID, crypto.SessionKey](4096)}
+	rd := &Reader{
+		r: r, frames: lru.New[frameID, []byte](frameCache), sessions: lru.New[index.ObjectID, crypto.SessionKey](4096), spare: make(chan *buffers, r.options.Connections),
+	}
+	for range cap(rd.spare) {
+		rd.spare <- new(buffers)
+	}
 	for i, domain := range []chunk.Domain{chunk.Content, chunk.Metadata} {
 		rd.namers[i].New = func() any { return chunk.NewNamer(r.config.secret, domain) }
 	}
@@ -62,28 +70,37 @@ func (r *Repository) newReader() *Reader {
 
 // Metadata returns a tree's or a list's bytes, which the caller must not change.
 func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {
-	return rd.metadata(ctx, id, pack.WholeTree, pack.WholeList, pack.RecipeFor+pack.WholeTree, pack.RecipeFor+pack.WholeList)
+	locations, err := rd.locate(ctx, id, pack.WholeTree, pack.WholeList, pack.RecipeFor+pack.WholeTree, pack.RecipeFor+pack.WholeList)
+	if err != nil {
+		return nil, fmt.Errorf("read metadata %v: %w", id, err)
+	}
+	return rd.metadata(ctx, id, locations)
 }
 
-// wholeMetadata is Metadata for what a recipe leans on, which is no recipe.
+// wholeMetadata is Metadata for what a recipe leans on, which is no recipe. A tree that prune has dropped serves as long as its pack is there:
+// only its bytes are wanted.
 func (rd *Reader) wholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
-	return rd.metadata(ctx, id, whole)
+	all, err := rd.lookup(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("read metadata %v: %w", id, err)
+	}
+	dropped := rd.r.Lists()
+	return rd.metadata(ctx, id, slices.DeleteFunc(all, func(at index.Location) bool {
+		return at.Type != whole || dropped.Pack(at.Pack.ID)&lists.Dropped != 0
+	}))
 }
 
 // metadata tries all places; whichever is what it should be serves.
-func (rd *Reader) metadata(ctx context.Context, id chunk.ID, types ...pack.Type) ([]byte, error) {
-	locations, err := rd.locate(ctx, id, types...)
-	if err == nil && len(locations) == 0 {
+func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.Location) ([]byte, error) {
+	var err error
+	if len(locations) == 0 {
 		err = ErrMissing
 	}
 	var problems []error
-	if err != nil && rd.r.Lost().Chunk(id) {
-		err = ErrLost
-	}
 	for _, at := range locations {
 		var data []byte
 		if at.Type >= pack.RecipeFor {
-			data, err = rd.rebuildMetadata(ctx, id, at)
+			data, err = rd.rebuildMetadata(ctx, at)
 		} else if data, err = rd.frame(ctx, at); err == nil {
 			data = blobIn(data, at)
 		}
@@ -95,16 +112,27 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, types ...pack.Type)
 		problems = append(problems, fmt.Errorf("in %s: %w", packName(at), err))
 		err = nil
 	}
-	if err == nil && rd.r.Lost().Chunk(id) && !errors.Is(errors.Join(problems...), ErrUnavailable) {
-		problems = []error{ErrLost}
+	err = errors.Join(append(problems, err)...)
+	if rd.r.Lists().Chunk(id) && !errors.Is(err, ErrUnavailable) {
+		err = ErrLost
 	}
-	return nil, fmt.Errorf("read metadata %v: %w", id, errors.Join(append(problems, err)...))
+	return nil, fmt.Errorf("read metadata %v: %w", id, err)
 }
 
 func packName(at index.Location) string { return nameOf(at.Pack.Kind.String(), at.Pack.ID) }
 
-// locate returns where a chunk lies, in a fixed order, places that repair gave up last: they may have been put back since. Each lies inside its frame.
+// locate returns where a chunk lies, in a fixed order; each lies inside its frame. What prune has dropped is left out, and what repair gave up comes last: it may
+// have been put back.
 func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+	all, err := rd.lookup(ctx, id)
+	dropped := rd.r.Lists()
+	return slices.DeleteFunc(all, func(at index.Location) bool {
+		return !slices.Contains(types, at.Type) || dropped.Blob(at.Pack.ID, id.Key(), at.Type)&lists.Dropped != 0
+	}), err
+}
+
+// lookup is locate with what was dropped, in all forms.
+func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, error) {
 	all, err := rd.r.index.Lookup(id.Key(), nil)
 	if errors.Is(err, index.ErrBroken) { // only a cache: what it held is fetched again
 		rd.r.options.Warn(err)
@@ -115,35 +143,42 @@ func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) (
 	if err != nil {
 		return nil, fmt.Errorf("look up %v: %w", id, err)
 	}
-	out := all[:0]
-	for _, at := range all {
-		if slices.Contains(types, at.Type) && at.Offset+at.Length <= at.Plain {
-			out = append(out, at)
-		}
-	}
-	lost := rd.r.Lost()
-	sort.Slice(out, func(a, b int) bool {
-		x, y := out[a], out[b]
-		if gone := lost.Blob(x.Pack.ID, id.Key(), x.Type); gone != lost.Blob(y.Pack.ID, id.Key(), y.Type) {
-			return !gone
-		}
-		return string(x.Pack.ID[:]) < string(y.Pack.ID[:])
+	all = slices.DeleteFunc(all, func(at index.Location) bool { return at.Offset+at.Length > at.Plain })
+	named := rd.r.Lists()
+	lost := func(at index.Location) int { return int(named.Blob(at.Pack.ID, id.Key(), at.Type) & lists.Lost) }
+	slices.SortFunc(all, func(a, b index.Location) int {
+		return cmp.Or(cmp.Compare(lost(a), lost(b)), slices.Compare(a.Pack.ID[:], b.Pack.ID[:]))
 	})
-	return out, nil
+	return all, nil
 }
 
 // check reports whether data has the whole id, of which the index knows half.
 func (rd *Reader) check(id chunk.ID, data []byte, typ pack.Type) error {
+	if rd.name(data, typ) != id {
+		return errOtherHash
+	}
+	return nil
+}
+
+// checkHalf is check where only half is known.
+func (rd *Reader) checkHalf(key chunk.Key, data []byte, typ pack.Type) error {
+	if rd.name(data, typ).Key() != key {
+		return errOtherHash
+	}
+	return nil
+}
+
+var errOtherHash = fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
+
+// name returns the id of a chunk of that type.
+func (rd *Reader) name(data []byte, typ pack.Type) chunk.ID {
 	pool := &rd.namers[1]
 	if typ == pack.WholeContent || typ == pack.RecipeFor+pack.WholeContent {
 		pool = &rd.namers[0]
 	}
 	n := pool.Get().(*chunk.Namer)
 	defer pool.Put(n)
-	if n.ID(data) != id {
-		return fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
-	}
-	return nil
+	return n.ID(data)
 }
 
 // frame returns a decoded frame of a metadata pack. What is kept of the pack on this machine need not be what it was: then the store is asked.
@@ -216,14 +251,14 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 }
 
 // Fetch reads chunks of content and delivers each with its place in ids, from several goroutines, in no order. What cannot be had is delivered with an error. data is
-// valid until deliver returns. Fetch ends early, with that error, when deliver returns one or ctx ends. Memory grows with the number of ids, not with their content.
+// valid until deliver returns. Fetch ends early, with that error, when deliver returns one or ctx ends. deliver must not wait for another Fetch. Memory grows with the number of ids, not with their content.
 func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int, data []byte, err error) error) error {
 	whole := make([]chunk.ID, 0, len(ids))
 	places := make([]int, 0, len(ids))
 	var recipes []int
-	lost, hand := rd.r.Lost(), deliver
+	named, hand := rd.r.Lists(), deliver
 	deliver = func(i int, data []byte, err error) error {
-		if err != nil && lost.Chunk(ids[i]) {
+		if err != nil && named.Chunk(ids[i]) {
 			err = fmt.Errorf("read chunk %v: %w", ids[i], ErrLost)
 		}
 		return hand(i, data, err)
@@ -247,13 +282,13 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 		defer mu.Unlock()
 		recipes, reasons[i] = append(recipes, i), errors.Join(reasons[i], err)
 	}
-	err := rd.fetchWhole(ctx, whole, true, func(n int, data []byte, err error) error {
+	err := rd.newWholeFetch(whole, true, func(n int, data []byte, err error) error {
 		if err == nil {
 			return deliver(places[n], data, nil)
 		}
 		failed(places[n], err)
 		return nil
-	})
+	}).all(ctx)
 	// Each round tries another recipe of what the rounds before could not make.
 	for round := 0; err == nil && len(recipes) > 0; round++ {
 		todo := recipes
@@ -264,26 +299,16 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 			if err != nil {
 				return err
 			}
-			if round >= len(locations) {
-				reason := reasons[i]
-				if reason == nil {
-					reason = fmt.Errorf("read chunk %v: %w", ids[i], ErrMissing)
-				}
-				if err := deliver(i, nil, reason); err != nil {
-					return err
-				}
+			if round < len(locations) {
+				ready = append(ready, &rebuild{i: i, id: ids[i], at: locations[round]})
 				continue
 			}
-			r, err := rd.readRecipe(ctx, locations[round])
-			switch {
-			case errors.Is(err, ErrUnavailable):
+			reason := reasons[i]
+			if reason == nil {
+				reason = fmt.Errorf("read chunk %v: %w", ids[i], ErrMissing)
+			}
+			if err := deliver(i, nil, reason); err != nil {
 				return err
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case err != nil:
-				failed(i, fmt.Errorf("read recipe of chunk %v: %w", ids[i], err))
-			default:
-				ready = append(ready, &rebuild{i: i, id: ids[i], recipe: r})
 			}
 		}
 		err = rd.rebuildAll(ctx, ready, func(i int, data []byte, err error) error {
@@ -295,57 +320,4 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 		})
 	}
 	return err
-}
-
-// fetchWhole is Fetch for chunks that are stored as themselves. Unchecked, they are what a signed index says of their frames.
-func (rd *Reader) fetchWhole(ctx context.Context, ids []chunk.ID, checked bool, deliver func(i int, data []byte, err error) error) error {
-	wanted := make([]int, len(ids))
-	for i := range wanted {
-		wanted[i] = i
-	}
-	// Each round tries one location more of what the rounds before could not read.
-	var reasons map[int]error
-	for round := 0; len(wanted) > 0; round++ {
-		reads, missing, err := rd.plan(ctx, ids, wanted, round)
-		if err != nil {
-			return err
-		}
-		for _, i := range missing {
-			reason := reasons[i]
-			if reason == nil {
-				reason = ErrMissing
-			}
-			if err := deliver(i, nil, fmt.Errorf("read chunk %v: %w", ids[i], reason)); err != nil {
-				return err
-			}
-		}
-		var mu sync.Mutex
-		failed := map[int]error{}
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(rd.r.options.Connections)
-		for _, read := range reads {
-			if gctx.Err() != nil {
-				break
-			}
-			g.Go(func() error {
-				return rd.read(gctx, read, ids, checked, deliver, func(i int, err error) {
-					mu.Lock()
-					defer mu.Unlock()
-					failed[i] = errors.Join(reasons[i], err)
-				})
-			})
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		wanted = wanted[:0]
-		for i := range failed {
-			wanted = append(wanted, i)
-		}
-		reasons = failed
-	}
-	return nil
 }

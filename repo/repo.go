@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,11 +25,14 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -55,6 +59,7 @@ type Options struct {
 	Random      io.Reader        // nil: crypto/rand
 	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
 	Trust       []string         // names of hosts besides this one whose chunks a backup builds on
+	Temp        tempdir.Dir      // for what does not fit in memory
 }
 
 func (o *Options) fill() {
@@ -91,9 +96,11 @@ type Repository struct {
 	index struct {
 		sync.Mutex
 		*index.Index
+		mine []listedIndex // what this host has signed and is known, as of the last sync
 	}
-	lost          atomic.Pointer[Lost]
-	blocks        *blocks.Cache // of metadata packs, as they are stored
+	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
+	packs         *ledger                   // through which packs and archives are read
+	blocks        *blocks.Cache             // of metadata packs, as they are stored
 	decompressors sync.Pool
 }
 
@@ -126,7 +133,8 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 	for _, kind := range kinds {
 		r.signers[kind] = keys.Signers(kind)
 	}
-	r.blocks = blocks.New(s, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
+	r.packs = newLedger(s)
+	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
 		if err != nil {
@@ -203,7 +211,7 @@ func (r *Repository) Rule() chunk.Rule { return r.config.rule }
 // NameKey returns the key by which directories are cut.
 func (r *Repository) NameKey() []byte { return r.config.secret.Key(chunk.Names) }
 
-// Chunks returns how many places of chunks, trees and lists the local index knows. It is 0 before the first SyncIndex.
+// Chunks returns how many places of chunks, trees and lists the local index knows, those too that prune has dropped. It is 0 before the first SyncIndex.
 func (r *Repository) Chunks() int64 {
 	r.index.Lock()
 	defer r.index.Unlock()
@@ -274,10 +282,13 @@ func (r *Repository) openRecord(kind string, info store.Info, object []byte) (co
 	return content, opened, nil
 }
 
-// recordObject returns a record as it is stored. Every run reads all archives, so they are kept on this machine; an index object is read once.
+// readAlways are the kinds of which many runs read all: so they are kept on this machine.
+var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind}
+
+// recordObject returns a record as it is stored.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
 	sum, ok := sumOf(info.Name)
-	if kind == "archive" && ok && info.Size > 0 && info.Size <= blocks.Size {
+	if slices.Contains(readAlways, kind) && ok && info.Size > 0 && info.Size <= blocks.Size {
 		x := blocks.Object{Sum: sum, Name: info.Name, Size: info.Size}
 		object, err := r.blocks.Read(ctx, x, 0, x.Size, nil)
 		if err == nil && sha256.Sum256(object) == sum {
@@ -341,6 +352,14 @@ func (r *Repository) PutRecord(ctx context.Context, kind string, content []byte)
 		return store.Info{}, fmt.Errorf("sign %s: %w", kind, err)
 	}
 	return r.putRecord(ctx, signer, kind, content)
+}
+
+// MayPut reports why PutRecord would not sign a record of this kind; nil if it would.
+func (r *Repository) MayPut(ctx context.Context, kind string) error {
+	if _, err := r.signer(ctx, kind); err != nil {
+		return fmt.Errorf("sign %s: %w", kind, err)
+	}
+	return nil
 }
 
 func (r *Repository) signer(ctx context.Context, kind string) (*crypto.Key, error) {

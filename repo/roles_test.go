@@ -1,6 +1,8 @@
 package repo
 
 import (
+	"context"
+	"crypto/rand"
 	"testing"
 	"time"
 
@@ -128,4 +130,50 @@ func TestPutRecord(t *testing.T) {
 			t.Errorf("%s is signed by %s, %v", test.kind, signer, err)
 		}
 	}
+}
+
+// A root that has handed over keeps what it signed, and gets nothing more accepted: not even another config.
+func TestHandedOverRoot(t *testing.T) {
+	p := newPlace(t)
+	stolen, _, _ := p.secrets()
+	saved := mustWrite(t, p.open(hostKey()), some(1, 3))
+	before := p.forge(stolen, "forget", `{"version":0}`)
+	p.clock.move(time.Hour)
+	recovery := keyring.Held(recoveryKey())
+	e := keyring.Editor{
+		Store: p.memory, Now: p.clock.now, Random: rand.Reader,
+		Load: func(context.Context) (*keyring.Keyring, error) { return p.keys, nil },
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, recovery)
+		},
+	}
+	edits := []func(*keyring.Draft) error{(*keyring.Draft).HandOver, (*keyring.Draft).RotateMetadata, (*keyring.Draft).RotateContent}
+	for _, edit := range edits {
+		var err error
+		if p.keys, _, err = e.Change(t.Context(), edit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.clock.move(time.Hour)
+	again := mustWrite(t, p.open(hostKey()), some(1, 3), some(2, 3))
+	if again.sent.ChunksKnown.Load() != 3 {
+		t.Errorf("%d chunks known", again.sent.ChunksKnown.Load())
+	}
+	rd := p.reader()
+	wantRestored(t, rd, saved, again)
+	if _, _, err := rd.r.Record(t.Context(), before); err != nil {
+		t.Error(err)
+	}
+	_, _, err := rd.r.Record(t.Context(), p.forge(stolen, "forget", `{"version":0,"x":1}`))
+	wantError(t, err, crypto.ErrIntegrity, "does not count for the time")
+	if _, err := rd.r.PutRecord(t.Context(), "forget", []byte(`{"version":0}`)); err != nil {
+		t.Error(err)
+	}
+
+	config := p.get(configName)
+	p.putConfig(stolen, configName, p.configText(""))
+	_, err = Open(t.Context(), p.memory, p.keys, recovery, p.options())
+	wantError(t, err, crypto.ErrIntegrity, "not the config that the keys name")
+	p.put(configName, config)
+	wantRestored(t, p.reader(), saved, again)
 }

@@ -12,6 +12,7 @@ import (
 const (
 	sharedFrame   = 1 << 20   // plaintext of a frame that small chunks share
 	ownFrame      = 512 << 10 // a chunk from this size on has a frame to itself
+	literalFrame  = 512 << 10
 	metadataFrame = 128 << 10
 	metadataClass = pack.Text // of trees, lists and recipes: little, and sent every night, so worth the work
 )
@@ -72,7 +73,7 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 		if before != nil {
 			before.Known(offset, id)
 		}
-		return id, nil
+		return id, s.mend(id, data, nil)
 	}
 	s.w.Sent.ChunksNew.Add(1)
 	s.w.Sent.PlainNew.Add(uint64(len(data)))
@@ -81,44 +82,35 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 			return id, err
 		}
 	}
-	return id, s.whole(id, data, nil, before != nil)
+	return id, s.whole(id, data, nil, before != nil && before.held)
 }
 
 // whole saves a chunk as itself, and its signature if it may be worth it. The grid of the signature restarts with each run; nil is one run.
 func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error {
+	blob := pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}
 	class := pack.ClassOf(data)
-	if runs != nil && len(data) >= signLiteral || len(data) >= signFrom && (changes || class != pack.Opaque) {
+	if signable(data, runs) && (runs != nil || changes || class != pack.Opaque) {
 		if err := s.sign(id, data, runs); err != nil {
 			return err
 		}
 	}
-	return s.piece(id.Key(), class, data)
+	if runs != nil && len(data) < ownFrame {
+		return s.literal(class, data, blob)
+	}
+	return s.wholeContent(class, data, blob)
 }
 
-// piece saves content as itself.
-func (s *Saver) piece(key chunk.Key, class pack.Class, data []byte) error {
-	blob := pack.Blob{Key: key, Type: pack.WholeContent, Length: len(data)}
+// Again saves a chunk of content as itself, whatever is known of it.
+func (s *Saver) Again(data []byte) error {
+	return s.wholeContent(pack.ClassOf(data), data, pack.Blob{Key: s.content.ID(data).Key(), Type: pack.WholeContent, Length: len(data)})
+}
+
+// wholeContent puts a chunk of content into a frame of its own, or into one that small ones share.
+func (s *Saver) wholeContent(class pack.Class, data []byte, blob pack.Blob) error {
 	if len(data) >= ownFrame {
 		return s.frame(pack.Content, class, data, []pack.Blob{blob})
 	}
 	return s.share(&s.shared[class], pack.Content, class, data, blob, sharedFrame)
-}
-
-// Blob saves a blob as it lay in another pack, unless there is one of that form. The caller has authenticated it, and what it leans on is stored.
-func (s *Saver) Blob(typ pack.Type, key chunk.Key, data []byte) error {
-	known, err := s.w.indexed(key, typ)
-	if known || err != nil {
-		return err
-	}
-	switch typ {
-	case pack.WholeContent:
-		return s.piece(key, pack.ClassOf(data), data)
-	case pack.WholeTree, pack.WholeList:
-		return s.blob(&s.trees, typ, metadataClass, key, data)
-	case pack.SignatureOf + pack.WholeContent:
-		return s.blob(&s.signatures, typ, pack.Opaque, key, data)
-	}
-	return s.blob(&s.recipes, typ, metadataClass, key, data)
 }
 
 // Tree saves a tree unless it is known.
@@ -153,22 +145,44 @@ func (s *Saver) metaLike(typ pack.Type, data []byte, others []tree.Item) (chunk.
 }
 
 func (s *Saver) wholeMeta(typ pack.Type, id chunk.ID, data []byte) error {
-	return s.blob(&s.trees, typ, metadataClass, id.Key(), data)
+	return s.blob(&s.trees, typ, metadataClass, id, data)
 }
 
 // share puts data into an open frame, which is closed first if it would become too large.
 func (s *Saver) share(f *openFrame, kind pack.Kind, class pack.Class, data []byte, blob pack.Blob, limit int) error {
-	if len(f.data)+len(data) > limit || len(f.blobs) == pack.MaxBlobs {
+	if f.full(data, limit) {
 		if err := s.close(f, kind, class); err != nil {
 			return err
 		}
 	}
+	f.add(data, blob, limit)
+	return nil
+}
+
+func (f *openFrame) full(data []byte, limit int) bool {
+	return len(f.data)+len(data) > limit || len(f.blobs) == pack.MaxBlobs
+}
+
+func (f *openFrame) add(data []byte, blob pack.Blob, limit int) {
 	if f.data == nil {
 		f.data = make([]byte, 0, limit)
 	}
 	f.data = append(f.data, data...)
 	f.blobs = append(f.blobs, blob)
-	return nil
+}
+
+// literal puts data into the frame of the whole run: so literals lie in about the order of their files, however many workers there are, and a restore needs
+// few frames of each night at a time.
+func (s *Saver) literal(class pack.Class, data []byte, blob pack.Blob) error {
+	var full openFrame
+	s.w.literals.Lock()
+	f := &s.w.literals.frames[class]
+	if f.full(data, literalFrame) {
+		full, *f = *f, openFrame{}
+	}
+	f.add(data, blob, literalFrame)
+	s.w.literals.Unlock()
+	return s.close(&full, pack.Content, class)
 }
 
 func (s *Saver) close(f *openFrame, kind pack.Kind, class pack.Class) error {
@@ -192,11 +206,13 @@ func (s *Saver) frame(kind pack.Kind, class pack.Class, data []byte, blobs []pac
 	return p.add(s.out, pack.Frame{Plain: len(data), Blobs: blobs})
 }
 
-// flush closes all open frames.
+// flush closes all open frames, those of the whole run too. No other Saver may be in use.
 func (s *Saver) flush() error {
-	for class := range s.shared {
-		if err := s.close(&s.shared[class], pack.Content, pack.Class(class)); err != nil {
-			return err
+	for _, frames := range []*[pack.Classes]openFrame{&s.shared, &s.w.literals.frames} {
+		for class := range frames {
+			if err := s.close(&frames[class], pack.Content, pack.Class(class)); err != nil {
+				return err
+			}
 		}
 	}
 	for _, f := range []struct {

@@ -12,7 +12,6 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
-	"nightjar/crypto"
 	"nightjar/internal/lru"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
@@ -43,16 +42,15 @@ type Sent struct {
 type Writer struct {
 	Sent    *Sent
 	r       *Repository
-	key     *crypto.Key // signs all of it
-	self    string      // the name of this host; empty: the root writes
+	self    string // the name of this host
 	ctx     context.Context
 	fail    context.CancelCauseFunc
 	trusted func(signer string) bool
 	begin   time.Time // store time of the first view
+	root    bool      // it writes anew what is known, and index objects as the root
 
-	reader  *Reader                                 // of what was stored before
-	sums    *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
-	rebased atomic.Uint64                           // bytes stored whole where a recipe would have done
+	reader *Reader                                 // of what was stored before
+	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
 
 	packers [2]*packer
 	uploads errgroup.Group
@@ -60,57 +58,47 @@ type Writer struct {
 		sync.Mutex
 		all []*Saver
 	}
+	literals struct {
+		sync.Mutex
+		frames [pack.Classes]openFrame
+	}
 	claims struct {
 		sync.Mutex
 		m map[chunk.Key]struct{} // what is on its way and in no index object yet
 	}
 	unindexed struct {
 		sync.Mutex
-		content, metadata []index.Pack // in no index object yet
-		chunks            int          // of content
-		last              time.Time    // when the last index object was written
-		view              time.Time
+		content, metadata []index.Pack                // in no index object yet
+		signing           map[index.ObjectID]struct{} // of content, stored by this run: its signatures come with the metadata
+		chunks            int                         // of content
+		last              time.Time                   // when the last index object was written
 	}
+	view view
 }
 
-// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, view and trust are filled in here.
-// When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed.
+// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, views and trust are filled in here.
+// When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns no archive.
 func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
 	if r.host == nil {
 		return nil, errors.New("write: no host key")
 	}
-	return r.write(ctx, sent, r.host, f)
-}
-
-// Add runs f with a Writer and commits nothing: what was saved is indexed by the root, whom every host believes, if UnlockContent has been called, else by this host.
-func (r *Repository) Add(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) error) error {
-	key := r.root()
-	if key == nil {
-		key = r.host
-	}
-	if key == nil {
-		return errors.New("write: no host key")
-	}
-	_, err := r.write(ctx, sent, key, func(ctx context.Context, w *Writer) (*Archive, error) { return nil, f(ctx, w) })
-	return err
-}
-
-// write commits no archive if f returns none.
-func (r *Repository) write(ctx context.Context, sent *Sent, key *crypto.Key, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
-	w := &Writer{r: r, Sent: sent, key: key}
+	w := &Writer{r: r, Sent: sent}
 	now, err := storeTime(ctx, r.store, r.options)
 	if err != nil {
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
-	if err := r.SyncIndex(ctx); err != nil {
+	unread, err := r.sync(ctx)
+	if err = errors.Join(err, unread); err != nil { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
 	names, err := w.trust(now)
 	if err != nil {
 		return nil, err
 	}
-	w.begin, w.unindexed.view, w.unindexed.last = now, now, r.options.Now()
-	w.claims.m = map[chunk.Key]struct{}{}
+	w.begin, w.unindexed.last = now, r.options.Now()
+	w.firstView(now)
+	defer w.view.close()
+	w.claims.m, w.unindexed.signing = map[chunk.Key]struct{}{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
 	// A cancelled run still gets a moment to finish what is in flight, and to index it.
@@ -123,7 +111,7 @@ func (r *Repository) write(ctx context.Context, sent *Sent, key *crypto.Key, f f
 	})()
 	w.ctx = work
 	w.uploads.SetLimit(r.options.Connections)
-	if err := w.makePackers(); err != nil {
+	if err := w.makePackers(r.host); err != nil {
 		return nil, err
 	}
 
@@ -146,20 +134,47 @@ func (r *Repository) write(ctx context.Context, sent *Sent, key *crypto.Key, f f
 	if err := ctx.Err(); err != nil || archive == nil {
 		return nil, err
 	}
-	archive.Version, archive.Host, archive.Trusted, archive.Views = FormatVersion, w.self, names, []time.Time{now.UTC()}
-	if archive.Time, err = storeTime(ctx, r.store, r.options); err != nil {
-		return nil, err
+	for renewed := true; renewed; {
+		if now, renewed, err = w.current(ctx); err == nil && renewed {
+			err = w.putIndex(ctx, nil)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("commit: %w", err)
+		}
 	}
-	archive.Time = archive.Time.UTC()
-	if grace := r.keys.Grace(archive.Time); archive.Time.Sub(w.unindexed.view) > grace {
-		return nil, fmt.Errorf("commit: the run took more than the grace period of %s, and what it refers to may be gone", grace)
-	}
+	archive.Version, archive.Host, archive.Trusted = FormatVersion, w.self, names
+	archive.Views, archive.Time = w.view.taken, now.UTC()
 	size, err := r.putArchive(ctx, archive)
-	if err == nil {
-		sent.Objects.Add(1)
-		sent.Bytes.Add(uint64(size))
+	if err != nil {
+		return archive, err
 	}
-	return archive, err
+	sent.Objects.Add(1)
+	sent.Bytes.Add(uint64(size))
+	w.tidyIndex(ctx, archive.Stored)
+	return archive, nil
+}
+
+// Add runs f with a Writer and commits nothing: what was saved is indexed.
+func (r *Repository) Add(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) error) error {
+	_, err := r.Write(ctx, sent, func(ctx context.Context, w *Writer) (*Archive, error) { return nil, f(ctx, w) })
+	return err
+}
+
+// tidyIndex makes the next run's start cheaper. The backup is done, whatever comes of this.
+func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
+	limited, cancel := context.WithTimeout(ctx, mergeTime)
+	defer cancel()
+	info, err := w.r.mergeIndexes(limited, now, nil)
+	if err == nil && info.Size > 0 {
+		w.Sent.Objects.Add(1)
+		w.Sent.Bytes.Add(uint64(info.Size))
+	}
+	if flushed := w.r.index.Flush(); err == nil {
+		err = flushed
+	}
+	if err != nil && ctx.Err() == nil {
+		w.r.options.Warn(fmt.Errorf("merge index objects: %w", err))
+	}
 }
 
 // StoreTime returns what time it is, by the store's clock.
@@ -177,14 +192,12 @@ func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error)
 
 // trust sets whose index objects count in this run, which begins now.
 func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
-	if w.key == w.r.host {
-		host := w.key.Fingerprint()
-		if err := w.r.keys.MayWrite(host, "archive", now); err != nil {
-			return nil, err
-		}
-		if w.self, err = w.r.keys.HostName(host); err != nil {
-			return nil, err
-		}
+	host := w.r.host.Fingerprint()
+	if err := w.r.keys.MayWrite(host, "archive", now); err != nil {
+		return nil, err
+	}
+	if w.self, err = w.r.keys.HostName(host); err != nil {
+		return nil, err
 	}
 	trusted := map[string]bool{}
 	for _, s := range w.r.keys.Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
@@ -216,39 +229,6 @@ func (w *Writer) known(key chunk.Key, whole pack.Type) (bool, error) {
 	return known, nil
 }
 
-// Losses reports whether repair has given anything up: then no list can be taken for whole without reading it.
-func (w *Writer) Losses() bool { return !w.r.Lost().Empty() }
-
-// Has reports whether a chunk of content is stored, by somebody whom this run trusts.
-func (w *Writer) Has(id chunk.ID) (bool, error) { return w.has(id.Key(), pack.WholeContent) }
-
-// has reports whether a chunk is stored in either form.
-func (w *Writer) has(key chunk.Key, whole pack.Type) (bool, error) {
-	ok, err := w.indexed(key, whole)
-	if !ok && err == nil {
-		ok, err = w.indexed(key, pack.RecipeFor+whole)
-	}
-	return ok, err
-}
-
-// indexed asks the local index. What stood in a broken part of it is stored again: a cache may cost time, and never stops a backup.
-func (w *Writer) indexed(key chunk.Key, typ pack.Type) (bool, error) {
-	_, ok, err := w.r.index.Has(key, typ, w.trusted)
-	if lost := w.r.Lost(); ok && !lost.Empty() {
-		ok = false
-		var all []index.Location
-		all, err = w.r.index.Lookup(key, nil)
-		for _, at := range all {
-			ok = ok || at.Type == typ && w.trusted(at.Pack.Signer) && !lost.Blob(at.Pack.ID, key, typ)
-		}
-	}
-	if errors.Is(err, index.ErrBroken) {
-		w.r.options.Warn(err)
-		return false, nil
-	}
-	return ok, err
-}
-
 // Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
 func (w *Writer) Flush() error {
 	for _, s := range w.savers.all {
@@ -270,6 +250,7 @@ func (w *Writer) finish(whole bool) error {
 	if whole {
 		err = w.Flush()
 	} else {
+		w.view.ending.Store(true)
 		for _, p := range w.packers {
 			_ = p.close() // only why the run ends, which is known
 		}
@@ -341,22 +322,46 @@ func blobs(p index.Pack) (n int) {
 	return n
 }
 
-// putIndex stores one index object and notes what it says.
+// putIndex stores one index object, by a view that is not too old, and notes what it says.
 func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
-	now, err := storeTime(ctx, w.r.store, w.r.options)
-	if err != nil {
-		return fmt.Errorf("index what was stored: %w", err)
-	}
-	object := index.Object{Time: now, Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
-	info, err := w.r.putRecord(ctx, w.key, "index", object.Append(nil))
-	if err != nil {
+	object := index.Object{Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
+	if w.root {
+		_, err := w.r.AddIndex(ctx, &object)
 		return err
 	}
-	w.Sent.Objects.Add(1)
-	w.Sent.Bytes.Add(uint64(info.Size))
-	sum, _ := sumOf(info.Name)
-	if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.key.Fingerprint())}, &object); err != nil {
-		return fmt.Errorf("note what was stored: %w", err)
+	now := func() (time.Time, error) {
+		at, _, err := w.current(ctx)
+		if err != nil {
+			return at, fmt.Errorf("index what was stored: %w", err)
+		}
+		return at, nil
+	}
+	_, err := inTime(now, func(at time.Time) (store.Info, error) {
+		w.r.index.Lock() // a listing that began before would take it for gone
+		defer w.r.index.Unlock()
+		object.Time = at
+		info, err := w.r.putRecord(ctx, w.r.host, "index", object.Append(nil))
+		if err != nil {
+			return info, err
+		}
+		w.Sent.Objects.Add(1)
+		w.Sent.Bytes.Add(uint64(info.Size))
+		if skewed(at, info.Time) {
+			return info, nil
+		}
+		w.unindexed.Lock()
+		for _, p := range packs {
+			w.unindexed.signing[p.ID] = struct{}{}
+		}
+		w.unindexed.Unlock()
+		sum, _ := sumOf(info.Name)
+		if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
+			return info, fmt.Errorf("note what was stored: %w", err)
+		}
+		return info, nil
+	})
+	if err != nil {
+		return err
 	}
 	w.claims.Lock()
 	defer w.claims.Unlock()

@@ -48,6 +48,27 @@ func TestNames(t *testing.T) {
 	wg.Wait()
 }
 
+// The time of birth stays when all other times change, and a file is renamed. Where the file system does not know it, that is said.
+func TestBorn(t *testing.T) {
+	d, path := openTemp(t)
+	before := time.Now().Add(-time.Second) // clocks of file systems are coarse
+	must(t, os.WriteFile(filepath.Join(path, "file"), []byte("x"), 0o600))
+	born, known := d.Born("file")
+	if known && (born.Before(before) || born.After(time.Now())) {
+		t.Errorf("born %v", born)
+	}
+	must(t, os.Chtimes(filepath.Join(path, "file"), time.Unix(1, 0), time.Unix(1, 0)))
+	must(t, os.Rename(filepath.Join(path, "file"), filepath.Join(path, "renamed")))
+	if again, ok := d.Born("renamed"); ok != known || !again.Equal(born) {
+		t.Errorf("born %v, and then %v", born, again)
+	}
+	for _, name := range []string{"file", "../x", ""} {
+		if _, ok := d.Born(name); ok {
+			t.Errorf("%q was born", name)
+		}
+	}
+}
+
 func TestLeavesAccessTimeAlone(t *testing.T) {
 	d, path := openTemp(t)
 	must(t, os.Mkdir(filepath.Join(path, "dir"), 0o700))

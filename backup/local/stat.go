@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +48,21 @@ func (d *Dir) StatFile(f *os.File, n *tree.Node) (sparse bool, err error) {
 	n.Name = f.Name()
 	fill(n, &st, d.owners)
 	return n.Size > 0 && uint64(st.Blocks)*512 < n.Size, nil
+}
+
+// Born returns when an entry of the directory was made, if the file system knows.
+func (d *Dir) Born(name string) (time.Time, bool) {
+	if checkName(name) != nil {
+		return time.Time{}, false
+	}
+	var st unix.Statx_t
+	err := retry(func() error {
+		return unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_DONT_SYNC, unix.STATX_BTIME, &st)
+	})
+	if err != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)), true
 }
 
 func fstat(fd int, st *unix.Stat_t) error {

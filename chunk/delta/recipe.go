@@ -32,15 +32,6 @@ func (r *Recipe) Source(n int) Source {
 	return r.Sources[n-1]
 }
 
-// SourceBytes returns how many bytes have to be read to apply the recipe: the lengths of its sources and its literal.
-func (r *Recipe) SourceBytes() int {
-	total := r.Literal.Length
-	for _, s := range r.Sources {
-		total += s.Length
-	}
-	return total
-}
-
 // Validate reports a recipe that is out of the format's bounds, or that no sources of the lengths it says could satisfy.
 func (r *Recipe) Validate() error {
 	if r.Length < 0 || r.Length > chunk.MaxSize || len(r.Sources) > MaxSources || len(r.Copies) > MaxCopies {

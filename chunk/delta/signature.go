@@ -56,6 +56,16 @@ func (s *Signature) Length() int {
 	return s.runs[len(s.runs)-1].end
 }
 
+// Runs returns the lengths of the stretches that have a grid of their own, as Sign takes them.
+func (s *Signature) Runs() []int {
+	lengths := make([]int, len(s.runs))
+	start := 0
+	for i, r := range s.runs {
+		lengths[i], start = r.end-start, r.end
+	}
+	return lengths
+}
+
 // Append appends the signature's encoding to b.
 func (s *Signature) Append(b []byte) []byte {
 	b = append(b, version)

@@ -47,7 +47,7 @@ func confine(t *testing.T, repository string, more ...string) {
 			t.Fatal(err)
 		}
 	}
-	initialize := []string{"init"}
+	initialize := []string{"init", "--host", "db1"}
 	if repository == "" {
 		repository = at("repo")
 	} else {
@@ -82,7 +82,19 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"check"}},
 		{flag, []string{"check", "--repair", "--read-data", "--key", fingerprint, "--source", at("src")}},
 		{flag, []string{"salvage", "--all", "--key", fingerprint, "--target", at("target/salvaged")}},
+		{flag, []string{"remove-older-than", "1Y", "--force"}},
+		{flag, []string{"remove-all-but-n-full", "1"}},
+		{flag, []string{"forget", "--keep-last", "1"}},
+		{flag, []string{"prune", "--repack", "--key", fingerprint}},
 		{flag, []string{"index", "rebuild", "--all", "--key", fingerprint}},
+		{flag, []string{"key", "list"}},
+		{flag, []string{"key", "check", "--key", fingerprint}},
+		{flag, []string{"key", "enroll", "--renew", "--certificate", at("state/new.crt")}},
+		{flag, []string{"key", "rotate", "host", "db1", "--certificate", at("state/new.crt"), "--key", fingerprint}},
+		{flag, []string{"key", "add-host", "db2", "--new-key", at("state/db2.asc"), "--key", fingerprint}},
+		{flag, []string{"key", "root", "--key", fingerprint, "--kit-file", at("state/kit.txt")}},
+		{byVariable, []string{"key", "rotate", "metadata", "--key", fingerprint, "--kit-file", at("state/kit.txt")}},
+		{flag, []string{"backup", at("src")}},
 		{flag, []string{"cache"}},
 		{flag, []string{"cache", "clean", "--all"}},
 		{flag, []string{"--state-dir", at("state2"), "--repo=", "backup", "--embedded", at("src")}},

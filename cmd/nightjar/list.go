@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/repo"
+	"nightjar/repo/maintain/retain"
 )
 
 // choice narrows down which archives are meant.
@@ -47,6 +48,10 @@ func (a *app) archives(ctx context.Context, s *session.Session, c *choice) (chos
 		damaged[strings.TrimPrefix(name, "archive/")] = err
 		a.Warn(fmt.Errorf("pass over %s: %w", name, err))
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	err = retain.Mark(ctx, s.Repository, all, func(name string, err error) { a.Warn(fmt.Errorf("pass over %s: %w", name, err)) })
 	if err != nil {
 		return nil, nil, err
 	}

@@ -32,7 +32,9 @@ func TestS3(t *testing.T) {
 				env.Setenv("MINIO", minio.Endpoint)
 				return setUp(env)
 			},
-			Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "json": validJSON, "setenv": setEnvFromOutput},
+			Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+				"exits": exits, "json": validJSON, "setenv": setEnvFromOutput, "makekey": makeKey,
+			},
 		})
 	})
 }

@@ -104,7 +104,9 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	}
 	for i, orphan := range orphans {
 		one := salvaged{Folder: fmt.Sprintf("tree-%04d", i+1), What: "a folder that nothing names"}
-		restore := func(o backup.RestoreOptions) (backup.RestoreStatistics, error) { return backup.RestoreTree(ctx, rd, orphan.Root, o) }
+		restore := func(o backup.RestoreOptions) (backup.RestoreStatistics, error) {
+			return backup.RestoreTree(ctx, rd, orphan.Root, o)
+		}
 		if orphan.Whole {
 			one.What = "an archive that is lost"
 			restore = func(o backup.RestoreOptions) (backup.RestoreStatistics, error) {

@@ -76,6 +76,7 @@ func TestScript(t *testing.T) {
 			"until":   until,
 			"setenv":  setEnvFromOutput,
 			"resign":  resign,
+			"forge":   forge,
 		},
 	})
 }

@@ -3,6 +3,7 @@ package recover_test
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -27,6 +28,7 @@ type fixture struct {
 	store    store.Store
 	keys     *keyring.Keyring
 	repo     *repo.Repository
+	host     *crypto.Key
 	recovery *crypto.Key
 	last     *repo.Archive
 }
@@ -51,21 +53,43 @@ func newFixtureIn(t *testing.T, s store.Store, dir string, embedded bool) *fixtu
 	if embedded {
 		recovery = host
 	}
-	f := &fixture{dir: dir, src: filepath.Join(t.TempDir(), "src"), store: s, recovery: recovery}
+	f := &fixture{dir: dir, src: filepath.Join(t.TempDir(), "src"), store: s, host: host, recovery: recovery}
 	var err error
 	f.keys, err = repo.Init(ctx, f.store, repo.InitOptions{HostName: "web1", Host: host, Recovery: []*crypto.Key{recovery}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	warn := func(err error) { t.Errorf("warning: %v", err) }
-	if f.repo, err = repo.Open(ctx, f.store, f.keys, keyring.Held(host), repo.Options{IndexDir: t.TempDir(), Warn: warn}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.repo.Close() })
-	if err := f.repo.SetHost(host); err != nil {
-		t.Fatal(err)
-	}
+	f.open(t)
 	return f
+}
+
+// open opens the repository as its host, with the newest keys.
+func (f *fixture) open(t *testing.T) {
+	t.Helper()
+	o := repo.Options{IndexDir: t.TempDir(), Warn: func(err error) { t.Errorf("warning: %v", err) }}
+	r, err := repo.Open(context.Background(), f.store, f.keys, keyring.Held(f.host), o)
+	must(t, err)
+	t.Cleanup(func() { r.Close() })
+	must(t, r.SetHost(f.host))
+	f.repo = r
+}
+
+// rekey makes new keys of every kind, one number after another.
+func (f *fixture) rekey(t *testing.T) {
+	t.Helper()
+	e := keyring.Editor{
+		Store: f.store, Now: time.Now, Random: crand.Reader,
+		Load: func(context.Context) (*keyring.Keyring, error) { return f.keys, nil },
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, keyring.Held(f.recovery))
+		},
+	}
+	for _, edit := range []func(*keyring.Draft) error{(*keyring.Draft).HandOver, (*keyring.Draft).RotateMetadata, (*keyring.Draft).RotateContent} {
+		next, _, err := e.Change(context.Background(), edit)
+		must(t, err)
+		f.keys = next
+	}
+	f.open(t)
 }
 
 func generate(t *testing.T, name string) *crypto.Key {

@@ -58,6 +58,27 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// Keys of the past open what was sealed to them, and a root of the past keeps its config.
+func TestChangedKeys(t *testing.T) {
+	f := newFixture(t, false)
+	write(t, filepath.Join(f.src, "etc/passwd"), []byte("root:x:0:0\n"))
+	f.backup(t)
+	f.rekey(t)
+	write(t, filepath.Join(f.src, "etc/new"), []byte("new\n"))
+	f.backup(t)
+	s := newShell(t, f.dir, f.kit(t, ""))
+	s.openKeys("keys/000004 is genuine", "secret keys imported: 5")
+	if err := s.restore(s.page.steps[6], f.src); err != nil || strings.Contains(s.said, "PROBLEM") {
+		t.Fatalf("%v\n%s", err, s.said)
+	}
+	compare(t, look(t, f.src), look(t, s.path("target")))
+	config := filepath.Join(f.dir, "config")
+	flip(t, config)
+	if err := s.run(s.environment(), s.page.steps[4]); err == nil || strings.Contains(s.said, "config is genuine") {
+		t.Errorf("another config passes: %v\n%s", err, s.said)
+	}
+}
+
 // enterPassphrase does what the page says for those who cannot type.
 func (s *shell) enterPassphrase(passphrase string) {
 	s.t.Helper()

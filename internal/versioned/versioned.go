@@ -13,7 +13,7 @@ const Version = 0
 // ErrNewer says that a record needs a newer program.
 var ErrNewer = errors.New("the repository's format is newer than this program")
 
-// Parse decodes a record into v and checks its version.
+// Parse parses a record into v and checks its version.
 func Parse(content []byte, v any) error {
 	var head struct {
 		Version *int `json:"version"`

@@ -19,6 +19,7 @@ type entry struct {
 	offset, length uint32
 	frame          uint16
 	typ            pack.Type
+	number         int64 // in its segment, by its place there
 }
 
 const (

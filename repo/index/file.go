@@ -13,14 +13,14 @@ import (
 	"nightjar/chunk"
 )
 
-// A file, version 0:
+// A file, version 1:
 //
 //	header                 one page
 //	records                of the packs, in order of their numbers
 //	pages                  of entries, by key; each page but the last is full, and ends with its number 4 and CRC-32C 4
 //	offsets                of each record and of the end of the last, 8 each
 //	firsts                 of each page the first 8 bytes of its first key, 8 each
-//	sources                object 32, bare 1, signer str, entries uvarint, replaces uvarint and 32 each
+//	sources                object 32, bare 1, signer str, entries uvarint, replaces uvarint and 32 each, runs uvarint and begin and time varint each
 //
 // Header: magic 4, number of packs 4, of entries 8, of sources 8, then where pages, offsets, firsts, sources and the file end, 8 each,
 // the CRC-32C of firsts 4, of sources 4, and of the header so far 4. Firsts and sources are in memory, all else is read when it is
@@ -28,10 +28,10 @@ import (
 const (
 	pageSize   = 2048
 	perPage    = (pageSize - 8) / entrySize
-	fileMagic  = "NJX0"
+	fileMagic  = "NJX1"
 	fileSuffix = ".njx"
 	headerSize = 4 + 4 + 7*8 + 3*4
-	minSource  = 32 + 1 + 1 + 1 + 1
+	minSource  = 32 + 1 + 1 + 1 + 1 + 1
 )
 
 var (
@@ -157,6 +157,10 @@ func appendSources(b []byte, sources []source) []byte {
 		for _, id := range s.replaces {
 			b = append(b, id[:]...)
 		}
+		b = binary.AppendUvarint(b, uint64(len(s.runs)))
+		for _, run := range s.runs {
+			b = appendTime(appendTime(b, run.Begin), run.Time)
+		}
 	}
 	return b
 }
@@ -174,6 +178,10 @@ func parseSources(b []byte, n int) ([]source, error) {
 		s.replaces = make([]ObjectID, r.count(len(r.b), len(ObjectID{})))
 		for j := range s.replaces {
 			s.replaces[j] = ObjectID(r.bytes(32))
+		}
+		s.runs = make([]RunTimes, r.count(maxRuns, 2))
+		for j := range s.runs {
+			s.runs[j] = RunTimes{r.time(), r.time()}
 		}
 	}
 	if r.failed || len(r.b) > 0 {
@@ -250,7 +258,9 @@ func (f *file) find(s *scratch) error {
 			}
 		}
 		for ; low < len(b)/entrySize && chunk.Key(b[low*entrySize:][:16]) == s.key; low++ {
-			s.found = append(s.found, parseEntry(b[low*entrySize:]))
+			e := parseEntry(b[low*entrySize:])
+			e.number = int64(p)*perPage + int64(low)
+			s.found = append(s.found, e)
 		}
 	}
 	return nil
@@ -274,11 +284,12 @@ func (f *file) record(number uint32) ([]byte, error) {
 func (f *file) walk() func() (*entry, bool, error) {
 	in := bufio.NewReaderSize(io.NewSectionReader(f.r, int64(f.pagesAt), int64(f.offsetsAt-f.pagesAt)), bufferSize)
 	var (
-		page [pageSize]byte
-		rest []byte
-		next int
-		e    entry
-		last chunk.Key
+		page   [pageSize]byte
+		rest   []byte
+		next   int
+		number int64
+		e      entry
+		last   chunk.Key
 	)
 	return func() (*entry, bool, error) {
 		if len(rest) == 0 {
@@ -295,6 +306,8 @@ func (f *file) walk() func() (*entry, bool, error) {
 			next++
 		}
 		e, rest = parseEntry(rest), rest[entrySize:]
+		e.number = number
+		number++
 		if compareKeys(&e.key, &last) < 0 {
 			return nil, false, &brokenError{f.name, errors.New("entries are out of order")}
 		}

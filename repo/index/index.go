@@ -123,9 +123,24 @@ func (x *Index) Sources() []Source {
 	return all
 }
 
+// Replaced returns those of the Sources that do not count, since others stand for them.
+func (x *Index) Replaced() []Source {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var all []Source
+	for _, g := range x.segments {
+		for i := range g.sources {
+			if g.sources[i].state == replaced {
+				all = append(all, g.sources[i].Source)
+			}
+		}
+	}
+	return all
+}
+
 // Retain forgets the sources for which keep says no: they have vanished from the repository. What they had
 // replaced counts again, or, if it was given up already, is no longer among Sources. keep must not call the Index.
-func (x *Index) Retain(keep func(ObjectID) bool) error {
+func (x *Index) Retain(keep func(Source) bool) error {
 	x.change.Lock()
 	defer x.change.Unlock()
 	x.mu.Lock()
@@ -135,11 +150,11 @@ func (x *Index) Retain(keep func(ObjectID) bool) error {
 	}
 	for _, g := range x.segments {
 		for i := range g.sources {
-			id := g.sources[i].Object
-			if keep(id) {
-				delete(x.gone, id)
+			src := g.sources[i].Source
+			if keep(src) {
+				delete(x.gone, src.Object)
 			} else {
-				x.gone[id] = true
+				x.gone[src.Object] = true
 			}
 		}
 	}
@@ -212,18 +227,31 @@ func (x *Index) absorb(src Source, obj *Object, entries int) error {
 	if entries > math.MaxInt32-len(m.entries) || len(g.sources) == maxSources {
 		return errors.New("the index in memory is full")
 	}
-	m.add(uint32(len(g.sources)), obj)
-	g.packs = len(m.packs)
-	s := source{Source: src, replaces: append([]ObjectID(nil), obj.Replaces...), entries: int64(entries), state: live}
+	s := source{Source: src, replaces: append([]ObjectID(nil), obj.Replaces...), runs: obj.runTimes(), state: live}
 	if x.replaced[src] {
-		s.state = replaced
+		s.state, s.bare = replaced, true
+	} else {
+		m.add(uint32(len(g.sources)), obj)
+		g.packs, s.entries = len(m.packs), int64(entries)
 	}
 	g.sources = append(g.sources, s)
 	x.known[src.Object] = true
-	if len(obj.Replaces) > 0 {
+	x.stand(src, obj.Replaces)
+	return nil
+}
+
+// stand notes that src stands for others; x.mu is held. Whoever adds the newest first is spared most of the work.
+func (x *Index) stand(src Source, others []ObjectID) {
+	known := false
+	for _, id := range others {
+		known = known || x.known[id]
+		if id != src.Object {
+			x.replaced[Source{id, src.Signer}] = true
+		}
+	}
+	if known {
 		x.resolve()
 	}
-	return nil
 }
 
 // memory returns the table of what is not in files; x.mu is held.

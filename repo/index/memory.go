@@ -24,7 +24,7 @@ func (m *memory) add(number uint32, obj *Object) {
 		packs := obj.Runs[i].Packs
 		for j := range packs {
 			p := &packs[j]
-			record := appendRecord(nil, p)
+			record := appendRecord(nil, i, p)
 			renumber(record, uint32(len(m.packs)), number)
 			for k, f := range p.Directory.Frames {
 				offset := 0
@@ -45,6 +45,7 @@ func (m *memory) insert(e entry) {
 		earlier = -1
 	}
 	m.heads[e.key] = int32(len(m.entries))
+	e.number = int64(len(m.entries))
 	m.next = append(m.next, earlier)
 	m.entries = append(m.entries, e)
 }

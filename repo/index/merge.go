@@ -116,6 +116,11 @@ func (w *writer) write(b []byte) error {
 // records writes the packs that stay, and returns the new number of each pack of each input.
 func (w *writer) records(inputs []input) ([][]uint32, error) {
 	numbers := make([][]uint32, len(inputs))
+	total := 0
+	for _, in := range inputs {
+		total += in.packs
+	}
+	w.offsets = make([]uint64, 0, total+1) // with millions of packs, growing would take as much again
 	for i, in := range inputs {
 		numbers[i] = make([]uint32, in.packs)
 		for n := range numbers[i] {

@@ -2,9 +2,11 @@ package index
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/repo/pack"
@@ -42,7 +44,7 @@ func (m *model) catchUp(t *testing.T, x *Index) {
 	for n := range m.objects {
 		there[objectID(n)] = !m.gone[n]
 	}
-	if err := x.Retain(func(id ObjectID) bool { return there[id] }); err != nil {
+	if err := x.Retain(func(s Source) bool { return there[s.Object] }); err != nil {
 		t.Fatal(err)
 	}
 	known := map[ObjectID]bool{}
@@ -102,7 +104,10 @@ func TestModel(t *testing.T) {
 			m := &model{map[int]*Object{}, map[int]string{}, map[int]bool{}}
 			x, other := openIn(t, dir), openIn(t, dir)
 			for step := range 120 {
-				switch op := r.IntN(20); {
+				switch op := r.IntN(24); {
+				case op >= 20:
+					m.merge(t, r)
+					m.catchUp(t, x)
 				case op < 9:
 					m.store(r, chunks)
 					m.catchUp(t, x)
@@ -155,4 +160,57 @@ func (m *model) store(r *rand.Rand, chunks int) {
 	if slices.Contains(obj.Replaces, objectID(n)) {
 		obj.Replaces = nil
 	}
+}
+
+// merge has one or two processes of a host join some of its objects. What the repository says must not change, nor when what they
+// stand for is gone.
+func (m *model) merge(t *testing.T, r *rand.Rand) {
+	t.Helper()
+	signer := []string{"A", "B"}[r.IntN(2)]
+	var parts []Stored
+	for _, n := range m.live() {
+		if m.signers[n] == signer && r.IntN(4) > 0 {
+			parts = append(parts, Stored{ID: objectID(n), Time: time.Unix(int64(n/3), 0), Object: *m.objects[n]})
+		}
+	}
+	if len(parts) == 0 {
+		return
+	}
+	before := m.says()
+	for range 1 + r.IntN(2) {
+		n := len(m.objects)
+		joined := Join(parts, nil)
+		m.objects[n], m.signers[n] = &joined, signer
+	}
+	if !maps.Equal(before, m.says()) {
+		t.Fatalf("joining %d objects changed what they say", len(parts))
+	}
+	if r.IntN(2) == 0 {
+		return
+	}
+	for _, p := range parts {
+		for n := range m.objects {
+			if objectID(n) == p.ID {
+				m.gone[n] = true
+			}
+		}
+	}
+	if !maps.Equal(before, m.says()) {
+		t.Fatalf("%d objects went, and what was joined of them does not say the same", len(parts))
+	}
+}
+
+// says returns all that the objects that count say, each once.
+func (m *model) says() map[flat]bool {
+	all := map[chunk.Key][]Location{}
+	for _, n := range m.live() {
+		locate(all, m.objects[n], m.signers[n])
+	}
+	said := map[flat]bool{}
+	for _, locations := range all {
+		for _, l := range locations {
+			said[flatten(l)] = true
+		}
+	}
+	return said
 }

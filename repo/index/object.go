@@ -61,11 +61,29 @@ type Run struct {
 	Packs []Pack
 }
 
+// RunTimes say when a run was at work.
+type RunTimes struct {
+	Begin time.Time // as in Run
+	Time  time.Time // as in Run, or the object's
+}
+
 // An Object is the content of an index object.
 type Object struct {
 	Time     time.Time  // the store's, from its last answer before the object was sealed
 	Replaces []ObjectID // index objects of the same signer that this one stands for
 	Runs     []Run      // 1 to 65,536
+}
+
+// runTimes returns the times of the object's runs.
+func (o *Object) runTimes() []RunTimes {
+	times := make([]RunTimes, len(o.Runs))
+	for i, run := range o.Runs {
+		times[i] = RunTimes{run.Begin, run.Time}
+		if run.Time.IsZero() {
+			times[i].Time = o.Time
+		}
+	}
+	return times
 }
 
 // Append appends the object's encoding to b.

@@ -12,12 +12,13 @@ import (
 //
 //	number 4, source 4            of this record; of the index object in the table of sources
 //	id 32, kind 1
+//	run uvarint                   of the index object
 //	size, stream, data uvarint
 //	session str
 //	frames uvarint, then for each: stored, plain uvarint, hash 32
 //	CRC-32C 4                     of all before; the number in it catches a wrong offset too
 const (
-	minRecord = 4 + 4 + 32 + 1 + 5 + 4
+	minRecord = 4 + 4 + 32 + 1 + 6 + 4
 	maxRecord = 4 << 20 // 65,535 frames and more
 )
 
@@ -35,11 +36,12 @@ type frame struct {
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// appendRecord appends the record of p, without number, source and checksum: renumber sets them.
-func appendRecord(b []byte, p *Pack) []byte {
+// appendRecord appends the record of a pack of a run, without number, source and checksum: renumber sets them.
+func appendRecord(b []byte, run int, p *Pack) []byte {
 	b = append(b, make([]byte, 8)...)
 	b = append(b, p.ID[:]...)
 	b = append(b, byte(p.Directory.Kind))
+	b = binary.AppendUvarint(b, uint64(run))
 	b = binary.AppendUvarint(b, uint64(p.Size))
 	b = binary.AppendUvarint(b, uint64(p.Stream))
 	b = binary.AppendUvarint(b, uint64(p.Data))
@@ -72,10 +74,21 @@ func sourceOf(record []byte, number uint32) (source uint32, ok bool) {
 	return binary.LittleEndian.Uint32(record[4:]), true
 }
 
+// parseHead decodes the beginning of a record that sourceOf found intact.
+func parseHead(record []byte) (p FrozenPack, run int, ok bool) {
+	r := reader{b: record[8 : len(record)-4]}
+	p = FrozenPack{ID: ObjectID(r.bytes(32)), Kind: pack.Kind(r.bytes(1)[0])}
+	run = r.count(maxRuns, 0)
+	p.Size = int32(r.count(MaxSize, 0))
+	return p, run, !r.failed
+}
+
 // parseRecord decodes a record that sourceOf found intact.
 func parseRecord(record []byte, signer string) (*packTable, bool) {
 	r := reader{b: record[8 : len(record)-4]}
-	t := &packTable{info: PackInfo{ID: ObjectID(r.bytes(32)), Kind: pack.Kind(r.bytes(1)[0]), Size: int64(r.count(MaxSize, 0)), Signer: signer}}
+	t := &packTable{info: PackInfo{ID: ObjectID(r.bytes(32)), Kind: pack.Kind(r.bytes(1)[0]), Signer: signer}}
+	r.count(maxRuns, 0) // the run's number
+	t.info.Size = int64(r.count(MaxSize, 0))
 	t.info.Stream = r.count(MaxSize, 0)
 	t.info.Data = r.count(MaxSize, 0)
 	t.info.Session = append([]byte(nil), r.string(MaxSession)...)

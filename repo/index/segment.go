@@ -35,6 +35,7 @@ type scratch struct {
 type source struct {
 	Source
 	replaces []ObjectID
+	runs     []RunTimes
 	entries  int64
 	bare     bool // its packs were left out, since another source replaced it
 	state    state

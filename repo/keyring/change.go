@@ -36,16 +36,16 @@ func (e Editor) Change(ctx context.Context, edit func(*Draft) error) (next *Keyr
 }
 
 func (e Editor) change(ctx context.Context, edit func(*Draft) error) (*Keyring, []crypto.Fingerprint, error) {
+	// Numbers that are taken by what Load passes over are left out. Listed before it, none is among them that it has not seen.
+	found, err := list(ctx, e.Store)
+	if err != nil {
+		return nil, nil, err
+	}
 	k, err := e.Load(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	secrets, err := e.Open(ctx, k)
-	if err != nil {
-		return nil, nil, err
-	}
-	// A number is taken by whatever lies under it. What somebody forged under a higher one is passed over, now and by readers.
-	found, err := list(ctx, e.Store)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,6 +66,7 @@ func (e Editor) change(ctx context.Context, edit func(*Draft) error) (*Keyring, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("change keys: %w", err)
 	}
+	d.config = func() ([]byte, error) { return store.ReadAll(ctx, e.Store, configName, configMax) }
 	if err := edit(d); err != nil {
 		return nil, nil, err
 	}

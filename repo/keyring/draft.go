@@ -27,7 +27,8 @@ type Draft struct {
 	at       time.Time     // the store's: when what changes begins and ends to count
 	now      time.Time     // this machine's: keys that are given must be good by then
 	random   io.Reader
-	unsealed []crypto.Fingerprint // keys that are listed, and that nothing can be sealed to
+	config   func() ([]byte, error) // the repository's, as it is stored
+	unsealed []crypto.Fingerprint   // keys that are listed, and that nothing can be sealed to
 }
 
 // draft begins with what the keyring says. secrets are what OpenSecrets returns.
@@ -74,6 +75,11 @@ func (d *Draft) AddHost(name string, key *crypto.Key, roles ...Role) error {
 		return fmt.Errorf("host %q is enrolled already", name)
 	}
 	h.Certificates = append(h.Certificates, Certificate{Key: certificate{key.Public()}, Span: Span{From: d.at}})
+	return d.setRoles(name, roles...)
+}
+
+// setRoles leaves a host with exactly these roles.
+func (d *Draft) setRoles(name string, roles ...Role) error {
 	for _, r := range []Role{Backup, Prune} {
 		if err := d.SetRole(name, r, slices.Contains(roles, r)); err != nil && !errors.Is(err, ErrUnchanged) {
 			return err
@@ -95,8 +101,13 @@ func (d *Draft) RotateHost(name string, key *crypto.Key) error {
 	return nil
 }
 
-// RemoveHost ends a host. What it has signed counts on.
-func (d *Draft) RemoveHost(name string) error { return d.endHost(name, d.at) }
+// RemoveHost ends a host and its roles. What it has signed counts on.
+func (d *Draft) RemoveHost(name string) error {
+	if err := d.endHost(name, d.at); err != nil {
+		return err
+	}
+	return d.setRoles(name)
+}
 
 func (d *Draft) checkHost(name string, key *crypto.Key) error {
 	if name == "" || len(name) > 255 || !utf8.ValidString(name) {
@@ -229,7 +240,7 @@ func (d *Draft) RotateContent() (err error) {
 	return err
 }
 
-func (d *Draft) rotate(what string, keys []sealKey) ([]sealKey, error) {
+func (d *Draft) rotate(what string, keys []SealKey) ([]SealKey, error) {
 	key, err := d.generate(what)
 	if err != nil {
 		return nil, err
@@ -239,7 +250,7 @@ func (d *Draft) rotate(what string, keys []sealKey) ([]sealKey, error) {
 			keys[i].Retired = d.at
 		}
 	}
-	return slices.Insert(keys, 0, sealKey{Certificate: certificate{key.Public()}}), nil
+	return slices.Insert(keys, 0, SealKey{Key: certificate{key.Public()}}), nil
 }
 
 // generate makes one of the repository's own keys.
@@ -252,8 +263,16 @@ func (d *Draft) generate(what string) (*crypto.Key, error) {
 	return key, nil
 }
 
-// HandOver makes a new root key, which the old one names as its successor. config is the repository's, as it is stored: the new root vouches for it.
-func (d *Draft) HandOver(config []byte) error {
+// HandOver makes a new root key, which the old one names as its successor. It vouches for the repository's config, which the old one has signed.
+func (d *Draft) HandOver() error {
+	config, err := d.config()
+	if err != nil {
+		return fmt.Errorf("read config: %w", err)
+	}
+	signers := (&Keyring{contents: d.contents}).Signers(configName)
+	if _, err := crypto.NewOpener(d.secrets...).Open(slices.Clone(config), signers, d.contents.binding(configName), time.Time{}); err != nil {
+		return fmt.Errorf("open config: %w", err)
+	}
 	if len(d.contents.Former) == formerMax {
 		return fmt.Errorf("hand over the root: that was done %d times already", formerMax)
 	}
@@ -271,28 +290,25 @@ func (d *Draft) HandOver(config []byte) error {
 	}
 	sum := sha256.Sum256(config)
 	d.contents.Config = hex.EncodeToString(sum[:])
-	d.contents.Former = append(d.contents.Former, formerRoot{Certificate: d.contents.Root, Until: d.at, Successor: named})
+	d.contents.Former = append(d.contents.Former, FormerRoot{Key: d.contents.Root, Until: d.at, Successor: named})
 	d.contents.Root = certificate{root.Public()}
 	return nil
 }
 
-// SetGrace sets the grace period. A shorter one counts when the longer has passed.
+// SetGrace sets the grace period. For what a longer one promised, that goes on to count.
 func (d *Draft) SetGrace(grace time.Duration) error {
 	if grace < time.Second || grace > graceMax || grace%time.Second != 0 {
 		return fmt.Errorf("a grace of %s is out of bounds", grace)
 	}
-	old := time.Duration(d.contents.Grace) * time.Second
-	if grace == old {
+	c := &d.contents
+	if grace == time.Duration(c.Grace)*time.Second {
 		return fmt.Errorf("the grace is %s: %w", grace, ErrUnchanged)
 	}
-	d.contents.Graces = slices.DeleteFunc(d.contents.Graces, func(e earlierGrace) bool { return d.at.After(e.Until) })
-	if grace < old {
-		if len(d.contents.Graces) == gracesMax {
-			return errors.New("the grace was shortened too often lately")
-		}
-		d.contents.Graces = append(d.contents.Graces, earlierGrace{Grace: d.contents.Grace, Until: d.at.Add(old)})
+	if len(c.Graces) == gracesMax {
+		return errors.New("the grace was changed too often")
 	}
-	d.contents.Grace = int64(grace / time.Second)
+	c.Graces = append(c.Graces, earlierGrace{Grace: c.Grace, Until: d.at})
+	c.Grace = int64(grace / time.Second)
 	return nil
 }
 

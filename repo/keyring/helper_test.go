@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	pgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"nightjar/crypto"
 	"nightjar/repo/store"
@@ -40,7 +45,8 @@ type place struct {
 	t      testing.TB
 	memory *store.Memory
 	keys   *Keyring
-	root   *crypto.Key
+	root   *crypto.Key // the first
+	now    time.Time   // of the store
 }
 
 type founded struct {
@@ -64,7 +70,8 @@ func otherPlace(t testing.TB) *place { return found().place(t) }
 
 func (f founded) place(t testing.TB) *place {
 	t.Helper()
-	p := &place{t: t, memory: store.NewMemory(func() time.Time { return noon }), keys: f.keys, root: f.root}
+	p := &place{t: t, keys: f.keys, root: f.root, now: noon}
+	p.memory = store.NewMemory(func() time.Time { return p.now })
 	p.put(f.keys.Object())
 	p.put(configName, []byte("a sealed config"))
 	return p
@@ -109,6 +116,22 @@ func (p *place) delete(name string) {
 	if err := p.memory.Delete(p.t.Context(), name); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// expiringKey makes a key that was made an hour before noon.
+func expiringKey(t testing.TB, lifetime time.Duration) *crypto.Key {
+	t.Helper()
+	off := false
+	e, err := pgp.NewEntity("expiring", "", "", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, KeyLifetimeSecs: uint32(lifetime / time.Second),
+		Time: func() time.Time { return noon.Add(-time.Hour) }, NonDeterministicSignaturesViaNotation: &off})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if err := e.SerializePrivateWithoutSigning(&buf, nil); err != nil {
+		t.Fatal(err)
+	}
+	return must(crypto.ReadKey(buf.Bytes()))
 }
 
 // everything is all that is stored.

@@ -180,7 +180,7 @@ func Read(object []byte, pin func(repository string) (Pin, error)) (*Keyring, er
 	k := &Keyring{object: object}
 	if pinned.Root != "" && root.Fingerprint() != pinned.Root {
 		var chain struct {
-			Former [formerMax]formerRoot `json:"former_roots"` // more are passed over
+			Former [formerMax]FormerRoot `json:"former_roots"` // more are passed over
 		}
 		if err := json.Unmarshal(head.text, &chain); err != nil {
 			return nil, fmt.Errorf("parse former roots: %w: %w", err, crypto.ErrIntegrity)
@@ -210,8 +210,14 @@ func (c *contents) check() error {
 		return fmt.Errorf("required feature %q: %w", c.Features[0], versioned.ErrNewer)
 	case len(c.Hosts) > hostsMax, len(c.Recovery) > recoveryMax, len(c.Content) == 0, len(c.Metadata) == 0, len(c.Former) > formerMax, len(c.Graces) > gracesMax:
 		return errors.New("counts are out of bounds")
-	case c.Grace < 0 || c.Grace > int64(graceMax/time.Second):
-		return fmt.Errorf("grace of %d seconds is out of bounds", c.Grace)
+	}
+	for i, e := range append(slices.Clone(c.Graces), earlierGrace{Grace: c.Grace}) {
+		if e.Grace < 0 || e.Grace > int64(graceMax/time.Second) {
+			return fmt.Errorf("grace of %d seconds is out of bounds", e.Grace)
+		}
+		if i > 0 && i < len(c.Graces) && e.Until.Before(c.Graces[i-1].Until) {
+			return errors.New("earlier graces are not in order")
+		}
 	}
 	keys := slices.Concat(c.Recovery, certificates(c.Content), certificates(c.Metadata))
 	for _, h := range c.Hosts {
@@ -220,7 +226,7 @@ func (c *contents) check() error {
 		}
 	}
 	for _, f := range c.Former {
-		keys = append(keys, f.Certificate)
+		keys = append(keys, f.Key)
 	}
 	for _, k := range keys {
 		if k.Key == nil {
@@ -243,10 +249,10 @@ func (k *Keyring) Follows(root crypto.Fingerprint) bool {
 	c := &k.contents
 	named := root
 	for _, f := range c.Former {
-		if f.Certificate.Key == nil || f.Certificate.Fingerprint() != named {
+		if f.Key.Key == nil || f.Key.Fingerprint() != named {
 			continue
 		}
-		opened, err := crypto.Verify(f.Successor, []crypto.Signer{{Key: f.Certificate.Key}}, c.binding(successorKind), time.Time{})
+		opened, err := crypto.Verify(f.Successor, []crypto.Signer{{Key: f.Key.Key}}, c.binding(successorKind), time.Time{})
 		if err != nil {
 			return false
 		}
@@ -261,15 +267,27 @@ func (k *Keyring) ID() string { return k.contents.Repository }
 // Root returns the root's certificate.
 func (k *Keyring) Root() *crypto.Key { return k.contents.Root.Key }
 
-// Grace returns how long what prune condemned at a time is kept at least.
+// Grace returns how long what prune condemned at a time is kept at least: as long as the grace then in force, and as one before it while that is not over.
 func (k *Keyring) Grace(at time.Time) time.Duration {
-	seconds := k.contents.Grace
+	longest := k.Allowance(at)
+	start := time.Time{}
 	for _, e := range k.contents.Graces {
-		if !at.After(e.Until) {
-			seconds = max(seconds, e.Grace)
+		if grace := e.duration(); !at.Before(start) && at.Before(e.Until.Add(grace)) {
+			longest = max(longest, grace)
+		}
+		start = e.Until
+	}
+	return longest
+}
+
+// Allowance returns how long after a view an archive may be stored: the grace that was in force at the view.
+func (k *Keyring) Allowance(view time.Time) time.Duration {
+	for _, e := range k.contents.Graces {
+		if view.Before(e.Until) {
+			return e.duration()
 		}
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(k.contents.Grace) * time.Second
 }
 
 // Object returns the keyring as it is stored.
@@ -283,10 +301,28 @@ func (k *Keyring) Pin() Pin {
 // Hosts returns all hosts, those of the past too.
 func (k *Keyring) Hosts() []Host { return k.contents.Hosts }
 
+// RecoveryKeys returns the certificates of the recovery keys.
+func (k *Keyring) RecoveryKeys() []*crypto.Key {
+	var out []*crypto.Key
+	for _, c := range k.contents.Recovery {
+		out = append(out, c.Key)
+	}
+	return out
+}
+
+// FormerRoots returns the roots of the past, oldest first.
+func (k *Keyring) FormerRoots() []FormerRoot { return k.contents.Former }
+
+// ContentKeys returns all content keys, those of the past too.
+func (k *Keyring) ContentKeys() []SealKey { return k.contents.Content }
+
+// MetadataKeys returns all metadata keys, those of the past too.
+func (k *Keyring) MetadataKeys() []SealKey { return k.contents.Metadata }
+
 // Recovery returns the fingerprints of the recovery keys.
 func (k *Keyring) Recovery() []crypto.Fingerprint {
 	var out []crypto.Fingerprint
-	for _, c := range k.contents.Recovery {
+	for _, c := range k.RecoveryKeys() {
 		out = append(out, c.Fingerprint())
 	}
 	return out
@@ -299,18 +335,18 @@ func (k *Keyring) MetadataKey() (*crypto.Key, error) { return current("metadata"
 func (k *Keyring) ContentKey() (*crypto.Key, error) { return current("content", k.contents.Content) }
 
 // current returns the first key that is not retired.
-func current(what string, keys []sealKey) (*crypto.Key, error) {
+func current(what string, keys []SealKey) (*crypto.Key, error) {
 	for _, k := range keys {
 		if k.Retired.IsZero() {
-			return k.Certificate.Key, nil
+			return k.Key.Key, nil
 		}
 	}
 	return nil, fmt.Errorf("no %s key is in force: %w", what, crypto.ErrNoKey)
 }
 
-func certificates(keys []sealKey) (all []certificate) {
+func certificates(keys []SealKey) (all []certificate) {
 	for _, k := range keys {
-		all = append(all, k.Certificate)
+		all = append(all, k.Key)
 	}
 	return all
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -68,20 +69,36 @@ func (k *Kit) Text() ([]byte, error) {
 
 // KitRoot returns the repository's id and root fingerprint that a recovery kit names. ok is false if text is none.
 func KitRoot(text []byte) (repository string, root crypto.Fingerprint, ok bool) {
+	root, err := crypto.ParseFingerprint(kitLine(text, "root fingerprint"))
+	repository = kitLine(text, "repository id")
+	if err != nil || repository == "" {
+		return "", "", false
+	}
+	return repository, root, true
+}
+
+// KitURL returns how a recovery kit says that the repository is reached, "" if it does not.
+func KitURL(text []byte) string { return kitLine(text, "repository") }
+
+// kitLine returns the value of the last line "name: value", "" if there is none.
+func kitLine(text []byte, name string) (value string) {
 	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		switch name {
-		case "repository id":
-			repository = strings.TrimSpace(value)
-		case "root fingerprint":
-			f, err := crypto.ParseFingerprint(value)
-			if err != nil {
-				return "", "", false
-			}
-			root = f
+		if n, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && n == name {
+			value = strings.TrimSpace(v)
 		}
 	}
-	return repository, root, repository != "" && root != ""
+	return value
+}
+
+// KitSecret returns the recovery key that a recovery kit holds, armored as it stands there; nil if it holds none.
+func KitSecret(text []byte) []byte {
+	const begin, end = "-----BEGIN PGP PRIVATE KEY BLOCK-----", "-----END PGP PRIVATE KEY BLOCK-----"
+	_, rest, ok := bytes.Cut(text, []byte(begin))
+	body, _, ended := bytes.Cut(rest, []byte(end))
+	if !ok || !ended {
+		return nil
+	}
+	return slices.Concat([]byte(begin), body, []byte(end))
 }
 
 // KitObject returns an object that a recovery kit holds: "config" or "keys/NNNNNN".

@@ -39,6 +39,9 @@ func TestKit(t *testing.T) {
 			if !ok || id != p.keys.ID() || root != p.keys.Pin().Root {
 				t.Errorf("%q, %q, %t", id, root, ok)
 			}
+			if url := KitURL(text); url != "/srv/backup" {
+				t.Errorf("it is reached at %q", url)
+			}
 			for _, object := range []string{"config", "keys/000001"} {
 				got, err := KitObject(text, object)
 				if err != nil || !bytes.Equal(got, p.get(object)) {
@@ -54,6 +57,12 @@ func TestKit(t *testing.T) {
 				t.Error("text is not filled in")
 			}
 		})
+	}
+	if got := KitSecret(text); !bytes.Equal(got, bytes.TrimSpace(secret)) {
+		t.Errorf("its key is %d bytes", len(got))
+	}
+	if got := KitSecret(kitPage(t, p, nil)); got != nil {
+		t.Errorf("a kit without a key holds one of %d bytes", len(got))
 	}
 	// The kit alone opens the repository's secrets, when its own keys are lost.
 	keys, err := crypto.ReadKeys(text)
@@ -103,6 +112,9 @@ func FuzzKit(f *testing.F) {
 		id, root, ok := KitRoot(text)
 		if _, err := crypto.ParseFingerprint(string(root)); ok && (err != nil || id == "") {
 			t.Errorf("%q, %q", id, root)
+		}
+		if s := KitSecret(text); len(s) > len(text) {
+			t.Errorf("a key of %d bytes", len(s))
 		}
 		if b, err := KitObject(text, name); (err == nil) != (len(b) > 0) || len(b) > len(text) {
 			t.Errorf("%d bytes, %v", len(b), err)

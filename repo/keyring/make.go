@@ -57,7 +57,7 @@ func New(o Owners, random io.Reader, now time.Time) (k *Keyring, root, metadata 
 	if _, err := crypto.NewOpener(o.Host).Decrypt([]byte(k.contents.MetadataSecret)); err != nil {
 		return nil, nil, nil, fmt.Errorf("use host key %s: %w", o.Host.Fingerprint(), err)
 	}
-	metadata, err = d.secret(k.contents.Metadata[0].Certificate.Fingerprint())
+	metadata, err = d.secret(k.contents.Metadata[0].Key.Fingerprint())
 	return k, root, metadata, err
 }
 

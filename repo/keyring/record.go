@@ -16,7 +16,7 @@ const (
 	hostsMax    = 10_000
 	recoveryMax = 64
 	formerMax   = 64
-	gracesMax   = 64
+	gracesMax   = 1024
 	graceMax    = 10 * 365 * 24 * time.Hour
 	prefix      = "keys/"
 	nameWidth   = 6
@@ -40,10 +40,10 @@ type contents struct {
 	Repository     string         `json:"repository"`
 	Features       []string       `json:"features"`
 	Root           certificate    `json:"root"`
-	Former         []formerRoot   `json:"former_roots,omitempty"`
+	Former         []FormerRoot   `json:"former_roots,omitempty"`
 	Config         string         `json:"config,omitempty"`
-	Content        []sealKey      `json:"content"`
-	Metadata       []sealKey      `json:"metadata"`
+	Content        []SealKey      `json:"content"`
+	Metadata       []SealKey      `json:"metadata"`
 	Recovery       []certificate  `json:"recovery"`
 	Hosts          []Host         `json:"hosts"`
 	Grace          int64          `json:"grace"`
@@ -109,24 +109,26 @@ type Certificate struct {
 	Compromised bool `json:"compromised,omitempty"` // what it signed counts no more, whenever that was
 }
 
-// A sealKey is one to which objects are sealed, or were until it was retired.
-type sealKey struct {
-	Certificate certificate `json:"certificate"`
-	Retired     time.Time   `json:"retired,omitzero"`
+// A SealKey is one to which objects are sealed, or were until it was retired.
+type SealKey struct {
+	Key     certificate `json:"certificate"`
+	Retired time.Time   `json:"retired,omitzero"`
 }
 
-// A formerRoot signed until it named its successor.
-type formerRoot struct {
-	Certificate certificate `json:"certificate"`
-	Until       time.Time   `json:"until"`
-	Successor   []byte      `json:"successor"` // a signed message with the successor's fingerprint
+// A FormerRoot signed until it named its successor.
+type FormerRoot struct {
+	Key       certificate `json:"certificate"`
+	Until     time.Time   `json:"until"`
+	Successor []byte      `json:"successor"` // a signed message with the successor's fingerprint
 }
 
-// An earlierGrace was longer, and counts until it has passed.
+// An earlierGrace was in force from the end of the one before it.
 type earlierGrace struct {
 	Grace int64     `json:"grace"`
 	Until time.Time `json:"until"`
 }
+
+func (e earlierGrace) duration() time.Duration { return time.Duration(e.Grace) * time.Second }
 
 // sign makes the object.
 func (c *contents) sign(root *crypto.Key, now time.Time) ([]byte, error) {

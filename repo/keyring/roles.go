@@ -41,7 +41,7 @@ func (k *Keyring) Signers(kind string, names ...string) []crypto.Signer {
 	if w.root {
 		all = append(all, crypto.Signer{Key: k.Root()})
 		for _, f := range k.contents.Former {
-			all = append(all, crypto.Signer{Key: f.Certificate.Key, NotAfter: f.Until})
+			all = append(all, crypto.Signer{Key: f.Key.Key, NotAfter: f.Until})
 		}
 	}
 	for _, h := range k.contents.Hosts {
@@ -83,6 +83,21 @@ func (k *Keyring) HostName(f crypto.Fingerprint) (string, error) {
 		return "", err
 	}
 	return h.Name, nil
+}
+
+// Live returns the name of the host for which the key is to be used from now on; ok is false if there is none.
+func (k *Keyring) Live(f crypto.Fingerprint) (host string, ok bool) {
+	h, c, err := k.member(f)
+	if err != nil || !c.live() {
+		return "", false
+	}
+	return h.Name, true
+}
+
+// Names reports whether a key is or was a host's.
+func (k *Keyring) Names(f crypto.Fingerprint) bool {
+	h, _ := k.contents.member(f)
+	return h != nil
 }
 
 func (k *Keyring) member(f crypto.Fingerprint) (*Host, *Certificate, error) {

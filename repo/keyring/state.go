@@ -34,31 +34,36 @@ func (s State) Pin(repository, url string) (Pin, error) {
 	if _, err := s.folder(repository); err != nil {
 		return Pin{}, err
 	}
+	record, err := s.readPin(repository)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return record.Pin, err
+	}
+	other, err := s.At(url)
+	if other != "" {
+		err = fmt.Errorf("repository %s was here before, now it is %s: %w", other, repository, ErrRollback)
+	}
+	return Pin{}, err
+}
+
+// At returns which repository was seen at url last, "" if none was.
+func (s State) At(url string) (repository string, err error) {
 	entries, err := os.ReadDir(string(s))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Pin{}, fmt.Errorf("read state: %w", err)
+		return "", fmt.Errorf("read state: %w", err)
 	}
-	var found Pin
-	other := ""
 	for _, e := range entries {
 		if checkID(e.Name()) != nil || !e.IsDir() {
 			continue
 		}
-		record, err := s.readPin(e.Name())
-		switch {
+		switch record, err := s.readPin(e.Name()); {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			return Pin{}, err
-		case e.Name() == repository:
-			found = record.Pin
+			return "", err
 		case record.URL == url:
-			other = e.Name()
+			return e.Name(), nil
 		}
 	}
-	if other != "" && found.Root == "" {
-		return Pin{}, fmt.Errorf("repository %s was here before, now it is %s: %w", other, repository, ErrRollback)
-	}
-	return found, nil
+	return "", nil
 }
 
 func (s State) readPin(repository string) (pinRecord, error) {
@@ -107,13 +112,80 @@ func (s State) save(folder, name string, v any) error {
 	return nil
 }
 
+// The files of host keys.
+const (
+	hostKeyFile = "host.asc"
+	nextKeyFile = "host-next.asc"
+)
+
 // HostKey returns this host's key for a repository, still locked if it has a passphrase. Without one, the error is crypto.ErrNoKey.
 func (s State) HostKey(repository string) (*crypto.Key, error) {
+	return s.readKey(repository, hostKeyFile)
+}
+
+// ArmoredHostKey returns this host's key as it is kept: armored, under its passphrase.
+func (s State) ArmoredHostKey(repository string) ([]byte, error) {
+	return s.readArmored(repository, hostKeyFile)
+}
+
+// NextHostKey returns the key that takes the place of this host's as soon as it is enrolled. Without one, the error is crypto.ErrNoKey.
+func (s State) NextHostKey(repository string) (*crypto.Key, error) {
+	return s.readKey(repository, nextKeyFile)
+}
+
+// SaveHostKey keeps a host's armored secret key.
+func (s State) SaveHostKey(repository string, armored []byte) error {
+	return s.saveKey(repository, hostKeyFile, armored)
+}
+
+// SaveNextHostKey keeps the armored secret key that is to follow.
+func (s State) SaveNextHostKey(repository string, armored []byte) error {
+	return s.saveKey(repository, nextKeyFile, armored)
+}
+
+// AdoptHostKey puts the next host key in the place of the present one, which is kept as host-FINGERPRINT.asc: it may be a recovery key, too.
+func (s State) AdoptHostKey(repository string) error {
+	folder, err := s.folder(repository)
+	if err != nil {
+		return fmt.Errorf("adopt host key: %w", err)
+	}
+	present, err := s.HostKey(repository)
+	switch {
+	case err == nil:
+		err = os.Rename(filepath.Join(folder, hostKeyFile), filepath.Join(folder, "host-"+string(present.Fingerprint())+".asc"))
+	case errors.Is(err, crypto.ErrNoKey): // an adoption that was stopped
+		err = nil
+	}
+	if err == nil {
+		err = os.Rename(filepath.Join(folder, nextKeyFile), filepath.Join(folder, hostKeyFile))
+	}
+	if err == nil {
+		err = durable.SyncDir(folder)
+	}
+	if err != nil {
+		return fmt.Errorf("adopt host key: %w", err)
+	}
+	return nil
+}
+
+func (s State) readKey(repository, name string) (*crypto.Key, error) {
+	b, err := s.readArmored(repository, name)
+	if err != nil {
+		return nil, err
+	}
+	key, err := crypto.ReadKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("read host key %s: %w", filepath.Join(string(s), repository, name), err)
+	}
+	return key, nil
+}
+
+func (s State) readArmored(repository, name string) ([]byte, error) {
 	folder, err := s.folder(repository)
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(folder, "host.asc")
+	path := filepath.Join(folder, name)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read host key %s: %w", path, crypto.ErrNoKey)
@@ -121,15 +193,10 @@ func (s State) HostKey(repository string) (*crypto.Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read host key: %w", err)
 	}
-	key, err := crypto.ReadKey(b)
-	if err != nil {
-		return nil, fmt.Errorf("read host key %s: %w", path, err)
-	}
-	return key, nil
+	return b, nil
 }
 
-// SaveHostKey keeps a host's armored secret key.
-func (s State) SaveHostKey(repository string, armored []byte) error {
+func (s State) saveKey(repository, name string, armored []byte) error {
 	folder, err := s.folder(repository)
 	if err != nil {
 		return err
@@ -137,7 +204,7 @@ func (s State) SaveHostKey(repository string, armored []byte) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("write host key: %w", err)
 	}
-	if err := durable.WriteFile(filepath.Join(folder, "host.asc"), armored, 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(folder, name), armored, 0o600); err != nil {
 		return fmt.Errorf("write host key: %w", err)
 	}
 	return nil

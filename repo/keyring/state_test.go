@@ -141,3 +141,57 @@ func TestStateHostKey(t *testing.T) {
 	_, err = s.HostKey(repoA)
 	wantError(t, err, nil, path)
 }
+
+// A key that is to follow waits beside the present one until it is adopted.
+func TestStateNextHostKey(t *testing.T) {
+	s := State(t.TempDir())
+	present, next := must(hostKey().ArmorSecret(nil)), must(secondKey().ArmorSecret(nil))
+	wantError(t, s.AdoptHostKey(repoA), nil, "adopt host key")
+	wantError(t, s.AdoptHostKey("../x"), crypto.ErrIntegrity, "adopt host key")
+	if err := s.SaveHostKey(repoA, present); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.NextHostKey(repoA)
+	wantError(t, err, crypto.ErrNoKey, "host-next.asc")
+	if err := s.SaveNextHostKey(repoA, next); err != nil {
+		t.Fatal(err)
+	}
+	want := func(read func(string) (*crypto.Key, error), want *crypto.Key) {
+		t.Helper()
+		if got, err := read(repoA); err != nil || got.Fingerprint() != want.Fingerprint() || !got.HasSecret() {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	want(s.HostKey, hostKey())
+	want(s.NextHostKey, secondKey())
+	if err := s.AdoptHostKey(repoA); err != nil {
+		t.Fatal(err)
+	}
+	want(s.HostKey, secondKey())
+	_, err = s.NextHostKey(repoA)
+	wantError(t, err, crypto.ErrNoKey, "")
+	if kept, err := os.ReadFile(filepath.Join(string(s), repoA, "host-"+string(hostKey().Fingerprint())+".asc")); err != nil || !bytes.Equal(kept, present) {
+		t.Errorf("the old key is %d bytes, %v", len(kept), err)
+	}
+	if armored, err := s.ArmoredHostKey(repoA); err != nil || !bytes.Equal(armored, next) {
+		t.Errorf("%d bytes, %v", len(armored), err)
+	}
+}
+
+func TestStateAt(t *testing.T) {
+	s := State(filepath.Join(t.TempDir(), "not there"))
+	for url, want := range map[string]string{"url": "", "": ""} {
+		if got, err := s.At(url); got != want || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if err := s.Remember(repoA, "url", rootA); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.At("url"); got != repoA || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := s.At("elsewhere"); got != "" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
@@ -34,31 +35,43 @@ type List struct {
 	Fate  Fate
 	Packs []index.ObjectID
 	Blobs []record.Blobs
+
+	Chunks  []chunk.ID       // chunks, trees and lists that could be had from nowhere
+	Objects []index.ObjectID // archives and other records that are gone or cannot be read
 }
 
-// Parse parses a record of the kind condemned, dropped or lost.
-func Parse(kind string, content []byte) (List, error) {
+// Parse parses a record of the kind condemned, dropped or lost, as it was stored at that time in a repository with that grace. One that does not count names nothing.
+func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (List, error) {
 	switch kind {
 	case record.CondemnedKind:
 		var r record.Condemned
 		err := record.Decode(content, &r)
-		return List{Condemned, r.Packs, r.Blobs}, err
+		return List{Fate: Condemned, Packs: r.Packs, Blobs: r.Blobs}, err
 	case record.DroppedKind:
 		var r record.Dropped
 		err := record.Decode(content, &r)
-		return List{Dropped, r.Packs, r.Blobs}, err
+		if err == nil && r.Void(stored, grace) {
+			return List{Fate: Dropped}, nil
+		}
+		return List{Fate: Dropped, Packs: r.Packs, Blobs: r.Blobs}, err
 	case record.LostKind:
 		var r record.Lost
 		err := record.Decode(content, &r)
-		return List{Lost, r.Packs, r.Blobs}, err
+		l := List{Fate: Lost, Packs: r.Packs, Blobs: r.Blobs, Objects: r.Objects}
+		for _, c := range r.Chunks {
+			l.Chunks = append(l.Chunks, c.ID)
+		}
+		return l, err
 	}
 	return List{}, fmt.Errorf("parse record: %s is no list", kind)
 }
 
 // A Set is what a number of lists say together. The nil Set names nothing. It is safe for concurrent use.
 type Set struct {
-	lists map[index.ObjectID]List
-	packs map[index.ObjectID]*parts
+	lists   map[index.ObjectID]List
+	packs   map[index.ObjectID]*parts
+	chunks  map[chunk.ID]bool
+	objects map[index.ObjectID]bool
 }
 
 // parts are what is said of one pack.
@@ -75,7 +88,7 @@ type blob struct {
 
 // New returns the Set of these lists, by the hashes in their names. It keeps the map.
 func New(lists map[index.ObjectID]List) *Set {
-	s := &Set{lists: lists, packs: map[index.ObjectID]*parts{}}
+	s := &Set{lists: lists, packs: map[index.ObjectID]*parts{}, chunks: map[chunk.ID]bool{}, objects: map[index.ObjectID]bool{}}
 	of := func(id index.ObjectID) *parts {
 		p := s.packs[id]
 		if p == nil {
@@ -85,6 +98,12 @@ func New(lists map[index.ObjectID]List) *Set {
 		return p
 	}
 	for _, l := range lists {
+		for _, id := range l.Chunks {
+			s.chunks[id] = true
+		}
+		for _, id := range l.Objects {
+			s.objects[id] = true
+		}
 		for _, id := range l.Packs {
 			of(id).all |= l.Fate
 		}
@@ -125,6 +144,12 @@ func (s *Set) And(other *Set) *Set {
 	}
 	return New(all)
 }
+
+// Chunk reports whether repair has given up a chunk, tree or list. It may have been stored again since.
+func (s *Set) Chunk(id chunk.ID) bool { return s != nil && s.chunks[id] }
+
+// Object reports whether repair has given up an archive or another record.
+func (s *Set) Object(id index.ObjectID) bool { return s != nil && s.objects[id] }
 
 // Empty reports whether no list names anything.
 func (s *Set) Empty() bool { return s == nil || len(s.packs) == 0 }

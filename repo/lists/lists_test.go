@@ -3,6 +3,7 @@ package lists
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
@@ -17,10 +18,10 @@ const (
 
 func TestSet(t *testing.T) {
 	whole, part, other := index.ObjectID{1}, index.ObjectID{2}, index.ObjectID{3}
-	condemned := New(map[index.ObjectID]List{{8}: {Condemned, []index.ObjectID{whole}, []record.Blobs{
+	condemned := New(map[index.ObjectID]List{{8}: {Fate: Condemned, Packs: []index.ObjectID{whole}, Blobs: []record.Blobs{
 		{Pack: part, Recipes: record.Keys{{9}, {5}, {5}}, Trees: record.Keys{{7}, {5}}},
 	}}})
-	dropped := New(map[index.ObjectID]List{{9}: {Dropped, []index.ObjectID{whole}, []record.Blobs{{Pack: part, Recipes: record.Keys{{5}}}}}})
+	dropped := New(map[index.ObjectID]List{{9}: {Fate: Dropped, Packs: []index.ObjectID{whole}, Blobs: []record.Blobs{{Pack: part, Recipes: record.Keys{{5}}}}}})
 	both := condemned.And(dropped)
 	for _, c := range []struct {
 		pack index.ObjectID
@@ -59,7 +60,7 @@ func FuzzParse(f *testing.F) {
 	for _, v := range []any{
 		&record.Condemned{Packs: []index.ObjectID{{1}}, Blobs: []record.Blobs{{Pack: index.ObjectID{2}, Recipes: record.Keys{{1}}, Trees: record.Keys{{1}}}}},
 		&record.Dropped{Packs: []index.ObjectID{{1}, {1}}, Condemned: index.ObjectID{4}},
-		&record.Lost{Packs: []index.ObjectID{{1}}, Blobs: []record.Blobs{{Pack: index.ObjectID{2}, Chunks: record.Keys{{1}}}}},
+		&record.Lost{Packs: []index.ObjectID{{1}}, Blobs: []record.Blobs{{Pack: index.ObjectID{2}, Chunks: record.Keys{{1}}}}, Chunks: []record.LostChunk{{ID: chunk.ID{1}}}, Objects: []index.ObjectID{{7}}},
 	} {
 		b, err := record.Encode(v)
 		if err != nil {
@@ -69,7 +70,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for kind, fate := range map[string]Fate{record.CondemnedKind: Condemned, record.DroppedKind: Dropped, record.LostKind: Lost} {
-			l, err := Parse(kind, b)
+			l, err := Parse(kind, b, time.Time{}, 0)
 			if err != nil {
 				continue
 			}
@@ -85,6 +86,16 @@ func FuzzParse(f *testing.F) {
 						t.Fatalf("recipe %x is not found", key)
 					}
 				}
+				for _, id := range l.Chunks {
+					if !s.Chunk(id) {
+						t.Fatalf("chunk %v is not found", id)
+					}
+				}
+				for _, id := range l.Objects {
+					if !s.Object(id) {
+						t.Fatalf("object %v is not found", id)
+					}
+				}
 				for _, key := range slices.Concat(p.Trees, p.Chunks) {
 					if s.Blob(p.Pack, key, treeType) != fate {
 						t.Fatalf("tree %x is not found", key)
@@ -92,7 +103,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		if _, err := Parse(record.TimesKind, b); err == nil {
+		if _, err := Parse(record.TimesKind, b, time.Time{}, 0); err == nil {
 			t.Fatal("another record is a list")
 		}
 	})

@@ -7,6 +7,8 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
+	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
 
@@ -24,7 +26,7 @@ func (c *checker) giveUp(p *index.Pack, f Finding) {
 	c.mu.Lock()
 	c.bad[p.ID] = &badPack{pack: p, all: true}
 	c.mu.Unlock()
-	if c.lost.Pack(p.ID) {
+	if c.lost.Pack(p.ID)&lists.Lost != 0 {
 		f.What = Lost
 	}
 	c.found(f)
@@ -33,11 +35,11 @@ func (c *checker) giveUp(p *index.Pack, f Finding) {
 // spoilt notes that some frames of a pack cannot be had, or none but the pack as such is not what it was.
 func (c *checker) spoilt(p *index.Pack, name string, frames []int, err error) {
 	b := &badPack{pack: p, frames: map[int]bool{}}
-	known := c.lost.Pack(p.ID) || c.lost.Object(p.ID)
+	known := c.lost.Pack(p.ID)&lists.Lost != 0 || c.lost.Object(p.ID)
 	for _, n := range frames {
 		b.frames[n] = true
 		for _, blob := range p.Directory.Frames[n].Blobs {
-			known = known && c.lost.Blob(p.ID, blob.Key, blob.Type)
+			known = known && (blob.Type >= pack.SignatureOf || c.lost.Blob(p.ID, blob.Key, blob.Type)&lists.Lost != 0)
 		}
 	}
 	c.mu.Lock()

@@ -22,6 +22,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -45,7 +46,7 @@ const (
 	Missing   What = "missing"   // an index or an archive names it
 	Damaged   What = "damaged"   // its bytes are not what they should be
 	Foreign   What = "foreign"   // nothing of this format
-	Unindexed What = "unindexed" // no index names it: left by a run that died; no fault
+	Unindexed What = "unindexed" // no index names it, or prune has dropped it: left by a run that died; no fault
 	Lost      What = "lost"      // repair gave it up, and has recorded that; no fault
 	Repaired  What = "repaired"  // it was missing or damaged
 	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
@@ -91,7 +92,7 @@ type checker struct {
 	mu  sync.Mutex
 	sum Summary
 
-	lost  *repo.Lost
+	lost  *lists.Set // what repair gave up, besides prune's
 	bad   map[index.ObjectID]*badPack
 	whole map[chunk.Key]struct{} // trees below which nothing is wrong
 	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
@@ -101,6 +102,7 @@ type checker struct {
 	repairing bool // findings wait in held, and what is gone is noted
 	held      []Finding
 	gone      map[chunk.ID]*gone
+	broken    map[chunk.ID]bool // lists of what is gone
 }
 
 // Check looks at everything that the store holds of the repository. The error is for what stops the check; what is wrong with the repository is told to o.Found and counted.
@@ -130,7 +132,7 @@ func newChecker(ctx context.Context, r *repo.Repository, o CheckOptions) (*check
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{r: r, rd: rd, o: o, lost: r.Lost(), bad: map[index.ObjectID]*badPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*badPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	return c, nil
 }
@@ -241,26 +243,31 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	c.sum.Packs += len(stored)
 	total := len(stored)
 	seen := map[index.ObjectID]struct{}{}
-	err := c.r.IndexObjects(ctx, func(info store.Info, o *index.Object, err error) error {
+	replaced := c.r.ReplacedIndexes() // which may name what is gone
+	dropped := c.r.Lists()
+	err := c.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
 		if pass == 0 {
 			c.sum.Indexes++
-			if err != nil {
-				c.record(info.Name, err)
+			if x.Err != nil {
+				c.record(x.Name, x.Err)
 			}
 		}
-		if err != nil {
+		if x.Err != nil || replaced[x.ID] {
 			return nil
 		}
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(c.o.Connections)
-		for _, run := range o.Runs {
+		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
 				p := &run.Packs[i]
 				if _, again := seen[p.ID]; again || !mine(p.ID) {
 					continue
 				}
-				seen[p.ID] = struct{}{}
 				at, ok := stored[p.ID]
+				if !ok && x.Late || dropped.Pack(p.ID)&lists.Dropped != 0 {
+					continue
+				}
+				seen[p.ID] = struct{}{}
 				if !ok {
 					c.giveUp(p, Finding{What: Missing, Object: repo.PackName(p.Directory.Kind, p.ID)})
 					continue

@@ -40,7 +40,7 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 		return nil, err
 	}
 	for id, why := range gaps {
-		if there, err := stored(ctx, c.r, id); err != nil {
+		if there, err := isStored(ctx, c.r, id); err != nil {
 			return nil, err
 		} else if there {
 			continue
@@ -54,8 +54,8 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 	return all, nil
 }
 
-// stored asks for one archive: a listing may lag behind.
-func stored(ctx context.Context, r *repo.Repository, id index.ObjectID) (bool, error) {
+// isStored asks for one archive: a listing may lag behind.
+func isStored(ctx context.Context, r *repo.Repository, id index.ObjectID) (bool, error) {
 	_, err := r.Store().Stat(ctx, archiveName(id))
 	if errors.Is(err, store.ErrNotExist) {
 		return false, nil
@@ -112,14 +112,14 @@ func Vanished(ctx context.Context, r *repo.Repository, present func(index.Object
 			if forgotten, err = Forgotten(ctx, r); err != nil {
 				return nil, err
 			}
-			if err := r.SyncLost(ctx); err != nil {
+			if err := r.SyncLists(ctx); err != nil {
 				return nil, err
 			}
 		}
-		if _, ok := forgotten[s.ID]; ok || r.Lost().Object(s.ID) {
+		if _, ok := forgotten[s.ID]; ok || r.Lists().Object(s.ID) {
 			continue
 		}
-		there, err := stored(ctx, r, s.ID)
+		there, err := isStored(ctx, r, s.ID)
 		if err != nil {
 			return nil, err
 		}

@@ -5,15 +5,20 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain"
+	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -25,18 +30,24 @@ type site struct {
 	keys  *keyring.Keyring
 	key   *crypto.Key
 	files map[string][]byte
+	now   func() time.Time         // nil: time.Now
+	past  map[string]tree.Contents // what files held in the last night, if deltas are made
+	trees map[string][]tree.Item   // what folders did
+	sent  *repo.Sent               // of the last night
 
 	predecessor string // of the next archive
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { return newSiteAt(t, nil) }
+
+func newSiteAt(t *testing.T, now func() time.Time) *site {
 	t.Helper()
-	s := &site{t: t, store: store.NewMemory(nil), files: map[string][]byte{}}
+	s := &site{t: t, store: store.NewMemory(now), files: map[string][]byte{}, now: now}
 	var err error
 	if s.key, err = crypto.Generate("host", time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if s.keys, err = repo.Init(context.Background(), s.store, repo.InitOptions{HostName: "host", Host: s.key, Recovery: []*crypto.Key{s.key}}); err != nil {
+	if s.keys, err = repo.Init(context.Background(), s.store, repo.InitOptions{HostName: "host", Host: s.key, Recovery: []*crypto.Key{s.key}, Now: now}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -45,11 +56,16 @@ func newSite(t *testing.T) *site {
 // open opens the repository with an empty cache; content says with the recovery key.
 func (s *site) open(content bool) *repo.Repository {
 	s.t.Helper()
+	return s.openAt(s.store, content)
+}
+
+func (s *site) openAt(at store.Store, content bool) *repo.Repository {
+	s.t.Helper()
 	with := repo.Open
 	if content {
 		with = repo.OpenContent
 	}
-	r, err := with(context.Background(), s.store, s.keys, keyring.Held(s.key), repo.Options{Warn: func(err error) { s.t.Logf("warning: %v", err) }})
+	r, err := with(context.Background(), at, s.keys, keyring.Held(s.key), repo.Options{Now: s.now, Warn: func(err error) { s.t.Logf("warning: %v", err) }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -63,23 +79,44 @@ func (s *site) open(content bool) *repo.Repository {
 // night saves the files, each one chunk, in folders of the root by the first letter of their names.
 func (s *site) night() *repo.Archive {
 	s.t.Helper()
+	a, err := s.run(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+// run is night with something that happens after the run has taken its view.
+func (s *site) run(meanwhile func()) (*repo.Archive, error) {
+	s.sent = new(repo.Sent)
 	r := s.open(false)
-	a, err := r.Write(context.Background(), new(repo.Sent), func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+	return r.Write(context.Background(), s.sent, func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+		if meanwhile != nil {
+			meanwhile()
+		}
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err
 		}
 		folders := map[string][]*tree.Node{}
 		for name, data := range s.files {
-			id, err := saver.Content(data)
+			var before *repo.Past
+			if c, ok := s.past[name]; ok {
+				before = w.Past([]tree.Contents{c}, nil)
+				defer before.Close()
+			}
+			id, err := saver.ContentAt(data, 0, before)
 			if err != nil {
 				return nil, err
 			}
 			n := &tree.Node{Name: name, Mode: tree.Regular | 0o600, Links: 1, Size: uint64(len(data)), Contents: tree.Contents{Items: []tree.Item{{ID: id, Length: int64(len(data))}}}}
+			if s.past != nil {
+				s.past[name] = n.Contents
+			}
 			folders[name[:1]] = append(folders[name[:1]], n)
 		}
 		directory := func(name string, nodes []*tree.Node) (*tree.Node, error) {
-			e := tree.NewEncoder(r.NameKey(), saver.Tree)
+			e := tree.NewEncoder(r.NameKey(), func(encoded []byte) (chunk.ID, error) { return saver.TreeLike(encoded, s.trees[name]) })
 			slices.SortFunc(nodes, func(a, b *tree.Node) int { return strings.Compare(a.Name, b.Name) })
 			for _, n := range nodes {
 				if err := e.Add(n); err != nil {
@@ -87,6 +124,9 @@ func (s *site) night() *repo.Archive {
 				}
 			}
 			items, err := e.Finish()
+			if s.trees != nil {
+				s.trees[name] = items
+			}
 			return &tree.Node{Name: name, Mode: tree.Directory | 0o700, Contents: tree.Contents{Items: items}}, err
 		}
 		var top []*tree.Node
@@ -106,10 +146,6 @@ func (s *site) night() *repo.Archive {
 		}
 		return &repo.Archive{Host: "host", Job: "job", Predecessor: s.predecessor, Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
 	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return a
 }
 
 func random(n int) []byte {
@@ -311,5 +347,95 @@ func TestRebuildIndex(t *testing.T) {
 	s.night()
 	if after := len(s.names("content")); after != before {
 		t.Errorf("a backup sent %d packs again", after-before)
+	}
+}
+
+// What merged index objects stand for is no fault, whatever it names; what it alone names is left over.
+func TestCheckMerged(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t)
+	s.files = map[string][]byte{"alpha": random(2000)}
+	given := s.night()
+	dropped := s.names("content")[0]
+	s.files = map[string][]byte{"beta": random(3000)}
+	s.night()
+	s.put("archive/"+given.ID, nil)
+	for _, n := range s.names("index") {
+		s.put(n, nil)
+	}
+	r := s.open(true)
+	if _, err := maintain.RebuildIndex(ctx, r, maintain.RebuildOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	old := s.names("index")
+	var parts []index.Stored
+	err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		parts = append(parts, index.Stored{ID: x.ID, Time: x.Time, Object: x.Object})
+		return x.Err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined := index.Join(parts, func(id index.ObjectID) bool { return repo.PackName(pack.Content, id) == dropped })
+	if _, err := r.AddIndex(ctx, &joined); err != nil {
+		t.Fatal(err)
+	}
+	want := func(when string, want ...string) {
+		t.Helper()
+		if sum, found := s.check(true, maintain.CheckOptions{ReadData: true}); !slices.Equal(found, want) || sum.Faults > 0 {
+			t.Errorf("%s: %q, want %q", when, found, want)
+		}
+		if done, err := maintain.RebuildIndex(ctx, s.open(true), maintain.RebuildOptions{}); err != nil || done.Packs > 0 {
+			t.Errorf("%s: rebuilt %+v, %v", when, done, err)
+		}
+	}
+	want("merged", "unindexed "+dropped)
+	s.put(dropped, nil)
+	want("pack is deleted")
+	for _, n := range old {
+		s.put(n, nil)
+	}
+	want("replaced objects are deleted")
+}
+
+// What prune has dropped is neither missing nor indexed again; what it dropped and did not come to delete is left over.
+func TestDropped(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t)
+	s.files = map[string][]byte{"alpha": random(2000)}
+	s.night()
+	old := s.names("content")
+	archive := s.names("archive")[0]
+	s.files = map[string][]byte{"beta": random(3000)}
+	s.night()
+	for _, name := range s.names("content") {
+		if !slices.Contains(old, name) {
+			old = append(old, name)
+		}
+	}
+	id, err := index.ParseObjectID(path.Base(old[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := record.Encode(&record.Dropped{Packs: []index.ObjectID{id}, View: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.open(false).PutRecord(ctx, record.DroppedKind, list); err != nil {
+		t.Fatal(err)
+	}
+	s.put(archive, nil)
+	if _, found := s.check(true, maintain.CheckOptions{ReadData: true}); !slices.Equal(found, []string{"unindexed " + old[0]}) {
+		t.Errorf("not deleted yet: %q", found)
+	}
+	for _, all := range []bool{false, true} {
+		done, err := maintain.RebuildIndex(ctx, s.open(true), maintain.RebuildOptions{All: all})
+		if want := map[bool]int{false: 0, true: 3}[all]; err != nil || done.Packs != want {
+			t.Errorf("indexed again: %+v, %v", done, err)
+		}
+	}
+	s.put(old[0], nil)
+	if sum, found := s.check(true, maintain.CheckOptions{ReadData: true}); len(found) != 0 || sum.Archives != 1 {
+		t.Errorf("deleted: %q, %+v", found, sum)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
@@ -25,7 +26,7 @@ var recipes = []pack.Type{pack.RecipeFor + pack.WholeContent, pack.RecipeFor + p
 // chunks saves again what can be had of bad packs and of the files that chunks were of, and returns what nobody may build on.
 func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
 	places := m.places()
-	if err := m.uselessRecipes(ctx, places); err != nil {
+	if err := m.useless(ctx, places); err != nil {
 		return lost, err
 	}
 	healed := map[chunk.ID]bool{}
@@ -77,7 +78,7 @@ func (m *mender) indexed(ctx context.Context, id chunk.ID) (bool, error) {
 type places struct {
 	packs map[index.ObjectID]bool
 	blobs map[index.ObjectID]map[blob]bool
-	known *repo.Lost // what stands in other records
+	known *lists.Set // what stands in other records
 }
 
 type blob struct {
@@ -96,13 +97,13 @@ func (p *places) add(id index.ObjectID, key chunk.Key, typ pack.Type) {
 }
 
 func (p *places) has(id index.ObjectID, key chunk.Key, typ pack.Type) bool {
-	return p.packs[id] || p.blobs[id][blob{key, typ}] || p.known.Blob(id, key, typ)
+	return p.packs[id] || p.blobs[id][blob{key, typ}] || p.known.Blob(id, key, typ)&lists.Lost != 0
 }
 
 func (p *places) lost() record.Lost {
 	var l record.Lost
 	for id := range p.packs {
-		if !p.known.Pack(id) {
+		if p.known.Pack(id)&lists.Lost == 0 {
 			l.Packs = append(l.Packs, id)
 		}
 	}
@@ -143,10 +144,19 @@ func (m *mender) places() *places {
 	return p
 }
 
-// uselessRecipes adds the recipes of what is gone: none of them made it.
-func (m *mender) uselessRecipes(ctx context.Context, p *places) error {
+// useless adds the recipes of what is gone, none of which made it, and the lists that name it.
+func (m *mender) useless(ctx context.Context, p *places) error {
 	for id := range m.gone {
 		all, err := m.rd.LocationsOf(ctx, id.Key(), recipes...)
+		if err != nil {
+			return err
+		}
+		for _, at := range all {
+			p.add(at.Pack.ID, id.Key(), at.Type)
+		}
+	}
+	for id := range m.broken {
+		all, err := m.rd.LocationsOf(ctx, id.Key(), pack.WholeList, pack.RecipeFor+pack.WholeList)
 		if err != nil {
 			return err
 		}
@@ -157,23 +167,27 @@ func (m *mender) uselessRecipes(ctx context.Context, p *places) error {
 	return nil
 }
 
-// save stores anew what good frames of bad packs hold, and what source files still have; a dry run only looks.
+// save stores anew what good frames of bad packs hold, with a recovery key, and what source files still have; a dry run only looks.
 func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) error {
-	if m.o.DryRun {
+	switch {
+	case m.o.DryRun:
 		return m.fromSource(nil, healed)
+	case !m.r.CanReadContent():
+		return m.r.Add(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) error {
+			saver, err := w.NewSaver()
+			if err != nil {
+				return err
+			}
+			return m.fromSource(saver.Again, healed)
+		})
 	}
-	return m.r.Add(ctx, new(repo.Sent), func(ctx context.Context, w *repo.Writer) error {
-		m.r.GiveUp(p.lost())
-		saver, err := w.NewSaver()
-		if err != nil {
-			return err
-		}
-		for _, kind := range []pack.Kind{pack.Content, pack.Metadata} { // which leans on content
+	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} { // which leans on content
+		err := m.r.Repack(ctx, m.begin, new(repo.Sent), func(to *repo.Repacker) error {
 			for id, b := range m.bad {
-				if b.pack.Directory.Kind != kind || b.all || kind == pack.Content && !m.r.CanReadContent() {
+				if b.pack.Directory.Kind != kind || b.all {
 					continue
 				}
-				done, err := m.repack(ctx, saver, b)
+				done, err := m.repack(ctx, p, to, b)
 				if err != nil {
 					return err
 				}
@@ -182,13 +196,23 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 					delete(p.blobs, id)
 				}
 			}
+			if kind == pack.Metadata {
+				return nil
+			}
+			return m.fromSource(to.Again, healed)
+		})
+		if err != nil {
+			return err
 		}
-		return m.fromSource(saver, healed)
-	})
+		if m.rd, err = m.r.NewReader(ctx); err != nil { // which knows what was saved
+			return err
+		}
+	}
+	return nil
 }
 
-// repack stores anew what the good frames of a pack hold, and reports whether it is needed no more.
-func (m *mender) repack(ctx context.Context, saver *repo.Saver, b *badPack) (done bool, err error) {
+// repack stores anew what the good frames of a pack hold, unless it can be had elsewhere, and reports whether the pack is needed no more.
+func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *badPack) (done bool, err error) {
 	name := repo.PackName(b.pack.Directory.Kind, b.pack.ID)
 	object, err := store.ReadAll(ctx, m.r.Store(), name, store.MaxObject)
 	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
@@ -197,8 +221,12 @@ func (m *mender) repack(ctx context.Context, saver *repo.Saver, b *badPack) (don
 	if err != nil {
 		return false, nil
 	}
-	m.r.GiveUp(record.Lost{Packs: []index.ObjectID{b.pack.ID}})
-	if _, err := m.rd.Blobs(object, b.pack, func(x pack.Blob, data []byte) error { return saver.Blob(x.Type, x.Key, data) }); err != nil {
+	p.packs[b.pack.ID] = true
+	err = to.Frames(object, b.pack, func(x pack.Blob) (bool, error) {
+		elsewhere, err := m.lives(ctx, p, x.Key, x.Type)
+		return !elsewhere, err
+	})
+	if err != nil {
 		return false, fmt.Errorf("repair %s: %w", name, err)
 	}
 	for i := range m.held {
@@ -209,8 +237,8 @@ func (m *mender) repack(ctx context.Context, saver *repo.Saver, b *badPack) (don
 	return true, nil
 }
 
-// fromSource looks for chunks that are gone where they were in their files, and saves those that are still there. With no saver it only looks.
-func (m *mender) fromSource(saver *repo.Saver, healed map[chunk.ID]bool) error {
+// fromSource looks for chunks that are gone where they were in their files, and saves those that are still there. Without save it only looks.
+func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bool) error {
 	if m.o.Source == nil {
 		return nil
 	}
@@ -238,8 +266,8 @@ func (m *mender) fromSource(saver *repo.Saver, healed map[chunk.ID]bool) error {
 			if n, err := f.ReadAt(data, p.offset); n < len(data) && err != nil || namer.ID(data) != p.id {
 				continue
 			}
-			if saver != nil {
-				if err := saver.Blob(pack.WholeContent, p.id.Key(), data); err != nil {
+			if save != nil {
+				if err := save(data); err != nil {
 					f.Close()
 					return fmt.Errorf("save %s again: %w", path, err)
 				}
@@ -273,11 +301,11 @@ func (m *mender) leaning(ctx context.Context, p *places) error {
 	if len(p.packs)+len(p.blobs) == 0 || m.o.DryRun {
 		return nil
 	}
-	return m.r.IndexObjects(ctx, func(_ store.Info, o *index.Object, err error) error {
-		if err != nil {
+	return m.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		if x.Err != nil {
 			return nil
 		}
-		for _, run := range o.Runs {
+		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
 				if err := m.leaningIn(ctx, p, &run.Packs[i]); err != nil {
 					return err

@@ -46,11 +46,11 @@ func TestPutSplits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range l.Chunks {
-		if !r.Lost().Chunk(c.ID) {
+		if !r.Lists().Chunk(c.ID) {
 			t.Fatalf("chunk %d is not recorded", i)
 		}
 	}
-	if !r.Lost().Pack(index.ObjectID{1}) || r.Lost().Pack(index.ObjectID{2}) {
+	if r.Lists().Pack(index.ObjectID{1}) == 0 || r.Lists().Pack(index.ObjectID{2}) != 0 {
 		t.Error("packs are not recorded")
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -26,11 +27,15 @@ type Rebuilt struct {
 const chunksAnIndex = 250_000
 
 // RebuildIndex reads the packs that no index names, and writes indexes of them, signed by the root: so it takes a recovery key. Content comes before
-// metadata, and what leans on something else comes after it.
+// metadata, and what leans on something else comes after it. What prune has dropped of a pack that stays is named again, and stays dropped: readers
+// and writers go by the lists first.
 func RebuildIndex(ctx context.Context, r *repo.Repository, o RebuildOptions) (Rebuilt, error) {
 	var done Rebuilt
 	if !r.CanReadContent() {
 		return done, errors.New("rebuild index: it takes a recovery key")
+	}
+	if err := r.SyncIndex(ctx); err != nil {
+		return done, err
 	}
 	known := map[index.ObjectID]struct{}{}
 	if !o.All {
@@ -84,20 +89,21 @@ func rebuildKind(ctx context.Context, r *repo.Repository, kind pack.Kind, known 
 	return flush()
 }
 
-// indexed returns the packs that indexes name, and hands each to f, if that is not nil. What a damaged index named is not among them.
+// indexed returns the packs that indexes name, and hands each to f, if that is not nil. What a damaged or late index named is not among them.
 func indexed(ctx context.Context, r *repo.Repository, f func(p *index.Pack) error) (map[index.ObjectID]struct{}, error) {
 	known := map[index.ObjectID]struct{}{}
-	err := r.IndexObjects(ctx, func(_ store.Info, object *index.Object, err error) error {
-		if err != nil {
+	err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		if x.Err != nil || x.Late {
 			return nil
 		}
-		for _, run := range object.Runs {
+		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
 				known[run.Packs[i].ID] = struct{}{}
-				if f != nil {
-					if err := f(&run.Packs[i]); err != nil {
-						return err
-					}
+				if f == nil {
+					continue
+				}
+				if err := f(&run.Packs[i]); err != nil {
+					return err
 				}
 			}
 		}
@@ -106,14 +112,15 @@ func indexed(ctx context.Context, r *repo.Repository, f func(p *index.Pack) erro
 	return known, err
 }
 
-// openPacks opens the stored packs of a kind that are not known, and hands each to f, or why it cannot be used.
+// openPacks opens the stored packs of a kind that are not known, and hands each to f, or why it cannot be used. What prune is about to delete is passed over.
 func openPacks(ctx context.Context, r *repo.Repository, kind pack.Kind, known map[index.ObjectID]struct{}, f func(name string, p *index.Pack, err error) error) error {
+	dropped := r.Lists()
 	return r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
 		var id index.ObjectID
 		if repo.Kind(info.Name) == "" || decodeID(&id, info.Name) != nil {
 			return nil
 		}
-		if _, ok := known[id]; ok {
+		if _, ok := known[id]; ok || dropped.Pack(id)&lists.Dropped != 0 {
 			return nil
 		}
 		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)

@@ -42,7 +42,7 @@ func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (sums Summ
 	if err != nil {
 		return sums, err
 	}
-	c.repairing, c.gone = true, map[chunk.ID]*gone{}
+	c.repairing, c.gone, c.broken = true, map[chunk.ID]*gone{}, map[chunk.ID]bool{}
 	m := &mender{checker: c, o: &o, back: map[string]int{}, late: map[string]time.Time{}}
 	defer func() {
 		m.tell()
@@ -210,14 +210,14 @@ func (m *mender) indexesFromCopy(ctx context.Context) error {
 			continue
 		}
 		object, _, err := readGood(ctx, m.o.From, info.Name)
-		var x *index.Object
-		if err == nil {
-			x, err = m.r.OpenIndex(info, bytes.Clone(object))
-		}
 		if err != nil {
 			continue
 		}
-		helps, err := m.helps(ctx, x, bare)
+		x := m.r.OpenIndex(info, bytes.Clone(object))
+		if x.Err != nil {
+			continue
+		}
+		helps, err := m.helps(ctx, &x.Object, bare)
 		if err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (m *mender) indexesFromCopy(ctx context.Context) error {
 			f.What, f.Err = Repaired, errors.New("put back from the other copy")
 		}
 		m.found(f)
-		for _, run := range x.Runs {
+		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
 				delete(bare, run.Packs[i].ID)
 			}
@@ -341,7 +341,8 @@ func (m *mender) put(ctx context.Context, l record.Lost) error {
 	if size(l) == 0 {
 		return nil
 	}
-	if _, err := record.Encode(l); err != nil {
+	content, err := record.Encode(l)
+	if err != nil {
 		var a, b record.Lost
 		a.Packs, b.Packs = halves(l.Packs)
 		a.Blobs, b.Blobs = halves(l.Blobs)
@@ -352,7 +353,10 @@ func (m *mender) put(ctx context.Context, l record.Lost) error {
 			return errors.Join(m.put(ctx, a), m.put(ctx, b))
 		}
 	}
-	if err := m.r.PutLost(ctx, l); err != nil {
+	if err == nil {
+		_, err = m.r.PutRecord(ctx, record.LostKind, content)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
 	}
 	return nil

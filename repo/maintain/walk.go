@@ -77,6 +77,17 @@ func (w *walker) outOfReach(err error) bool {
 	return errors.Is(err, repo.ErrUnavailable) || w.repairing && err != nil && !isGone(err)
 }
 
+// useless notes lists that name what is gone: who refers to a list takes it for whole.
+func (w *walker) useless(lists []chunk.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range lists {
+		if w.repairing {
+			w.broken[id] = true
+		}
+	}
+}
+
 // damaged tells of an entry of which chunks are gone; what is known of all of them was told before.
 func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
 	what := Damaged
@@ -127,7 +138,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	if at == "" {
 		name = "/"
 	}
-	var missing []chunk.ID
+	var missing, named []chunk.ID // named: its lists
 	whole, known := true, true
 	lose := func(p piece, content bool) {
 		missing = append(missing, p.id)
@@ -154,6 +165,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		return err
 	}
 	lists := func(id chunk.ID) ([]byte, error) {
+		named = append(named, id)
 		list, err := w.rd.Metadata(w.ctx, id)
 		if err != nil && !w.outOfReach(err) && w.ctx.Err() == nil {
 			lose(piece{id: id, path: name, offset: -1}, false)
@@ -183,6 +195,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	}
 	if err != nil || !whole && len(missing) > 0 {
 		w.damaged(name, known && len(missing) > 0, missing, err)
+		w.useless(named)
 		whole = false
 	}
 	return whole, nil

@@ -126,12 +126,15 @@ func NewDecompressor() (*Decompressor, error) {
 	return &Decompressor{frames: decoders[0], records: decoders[1]}, nil
 }
 
-// Frame decompresses one frame to exactly plain bytes, using buf's memory when it is large enough.
+// Frame decompresses one frame to exactly plain bytes, using buf's memory when it is large enough. Without a buf it takes no more than that.
 func (d *Decompressor) Frame(buf, frame []byte, plain int) ([]byte, error) {
 	if plain < 0 || plain > chunk.MaxSize {
 		return nil, fmt.Errorf("decompress frame: %d bytes are out of bounds", plain)
 	}
-	if cap(buf) < plain || cap(buf) == 0 {
+	switch {
+	case buf == nil:
+		buf = make([]byte, 0, max(plain, 1))
+	case cap(buf) < plain || cap(buf) == 0:
 		// A power of two, so that buffers which are used again fit the next frame too.
 		buf = make([]byte, 0, 1<<bits.Len(uint(plain)))
 	}

@@ -1,6 +1,7 @@
 // Package past says what stood around a place of a file, or of a stream, in the archive before: the base that a new chunk may
 // copy from.
 //
+// What a file held before is mostly known by its name, and sometimes guessed: a Choice has several contents, and is told which was right.
 // New content mostly stands where the old one stood, or is shifted by what was put in or taken out before it. So a Content
 // follows what was found: the window that it holds of the old chunks moves with the last place where new and old agreed, and a
 // file of any size needs no more memory than a small one.
@@ -132,33 +133,34 @@ func (c *Content) agree(offset, shift int64) {
 	c.learned, c.agreed, c.shift = offset, offset+shift, shift
 }
 
-// Known says that a chunk at offset of the new content is one that is stored. If the old content had it near, the two agree there.
-func (c *Content) Known(offset int64, id chunk.ID) {
+// Known says that a chunk at offset of the new content is one that is stored. It reports whether the old content had it near: there the two agree.
+func (c *Content) Known(offset int64, id chunk.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.items) > 0 && offset >= c.learned {
 		for _, p := range c.items {
 			if p.at == offset+c.shift && p.ID == id && !p.Hole {
 				c.agree(offset, c.shift)
-				return
+				return true
 			}
 		}
 	}
 	for _, p := range c.items {
 		if p.ID == id && !p.Hole {
 			c.agree(offset, p.at-offset)
-			return
+			return true
 		}
 	}
 	for len(c.items) == 0 || c.items[len(c.items)-1].at < offset+c.shift+ahead {
 		if !c.more() {
-			return
+			return false
 		}
 		if p := c.items[len(c.items)-1]; p.ID == id && !p.Hole {
 			c.agree(offset, p.at-offset)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // read moves the window on until it holds the place, if it can.

@@ -68,6 +68,12 @@ type Dropped struct {
 	Packs     []index.ObjectID `json:"packs"`
 	Blobs     []Blobs          `json:"blobs,omitempty"`
 	Condemned index.ObjectID   `json:"condemned"` // the list that it ends
+	View      time.Time        `json:"view"`      // store time before what was looked at was listed
+}
+
+// Void reports whether a list was stored too late after its view to count: other lists may have said otherwise meanwhile.
+func (d *Dropped) Void(stored time.Time, grace time.Duration) bool {
+	return stored.Sub(d.View) > grace/2
 }
 
 // Verified says of archives that were late, or whose signer lost its trust later, that they were found complete.

@@ -20,7 +20,7 @@ func examples() []any {
 	return []any{
 		&Forget{Archives: []Forgotten{{Archive: index.ObjectID{1}, Host: "web1", Job: "web1:/srv/\xff", Time: at, Predecessor: "ab", Reason: "keep-daily 7"}}},
 		&Condemned{Packs: []index.ObjectID{{1}, {2}}, Blobs: blobs, View: at},
-		&Dropped{Packs: []index.ObjectID{{1}}, Blobs: blobs, Condemned: index.ObjectID{9}},
+		&Dropped{Packs: []index.ObjectID{{1}}, Blobs: blobs, Condemned: index.ObjectID{9}, View: at},
 		&Verified{Archives: []index.ObjectID{{1}}, Objects: []index.ObjectID{{2}}, View: at},
 		&Lost{Packs: []index.ObjectID{{5}}, Blobs: []Blobs{{Pack: index.ObjectID{2}, Chunks: Keys{{7}}}}, Objects: []index.ObjectID{{6}}, Chunks: []LostChunk{{ID: chunk.ID{1}, Paths: []Text{"/a\n\xfe"}}}, Archives: []index.ObjectID{{4}}},
 		&Times{Objects: []ObjectTime{{Name: "archive/00", Time: at}}},

@@ -204,7 +204,7 @@ func (p *path) chunks(sample []byte) ([]piece, error) {
 
 // packed compresses chunks and joins their frames to packs of at most size bytes, unless one is longer.
 func packed(chunks []piece, size int) ([]piece, error) {
-	c, err := pack.NewCompressor()
+	c, err := pack.NewCompressor(pack.Default)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +270,7 @@ func (p *path) sign() (worker, error) {
 }
 
 func compress() (worker, error) {
-	c, err := pack.NewCompressor()
+	c, err := pack.NewCompressor(pack.Default)
 	if err != nil {
 		return nil, err
 	}

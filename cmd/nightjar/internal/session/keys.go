@@ -71,8 +71,8 @@ func readSmallFile(path string) ([]byte, error) {
 	return b, err
 }
 
-// certificate returns the public half of what an --encrypt-key names.
-func (set *Settings) certificate(ctx context.Context, key string) (*crypto.Key, error) {
+// Certificate returns the public half of what a KEY names: a file, or a fingerprint in the user's GnuPG keyring.
+func (set *Settings) Certificate(ctx context.Context, key string) (*crypto.Key, error) {
 	content, fingerprint, isFile, err := readKeyFile(key)
 	if err != nil {
 		return nil, err
@@ -90,6 +90,19 @@ func (set *Settings) certificate(ctx context.Context, key string) (*crypto.Key, 
 	}
 	k, err := g.ExportPublic(ctx, fingerprint)
 	return k, gnupgError(ctx, err)
+}
+
+// ReadCertificate reads the public half of the one key that r holds.
+func ReadCertificate(r io.Reader) (*crypto.Key, error) {
+	content, err := io.ReadAll(io.LimitReader(r, keyFileMax))
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	k, err := crypto.ReadKey(content)
+	if err != nil {
+		return nil, err
+	}
+	return k.Public(), nil
 }
 
 // signingKey returns what a --sign-key names, unlocked.

@@ -145,7 +145,7 @@ type initKeys struct {
 
 func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, err error) {
 	for _, name := range o.EncryptKeys {
-		key, err := set.certificate(ctx, name)
+		key, err := set.Certificate(ctx, name)
 		if err != nil {
 			return k, err
 		}

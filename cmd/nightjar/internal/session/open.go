@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"nightjar/crypto"
+	"nightjar/internal/tempdir"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
@@ -66,7 +67,7 @@ func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, e
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		p := &all[i]
-		if p.Host == s.Host && p.Job == job && !p.Late() {
+		if p.Host == s.Host && p.Job == job && p.Displaces() {
 			return p, nil
 		}
 	}
@@ -81,21 +82,26 @@ func (set *Settings) Embedded() (store.Location, error) {
 
 // Open opens the configured repository, or the embedded one if there is one.
 func (set *Settings) Open(ctx context.Context, need Access) (*Session, error) {
-	if set.Repo != "" {
-		place, err := ParsePlace(set.Repo)
-		if err != nil {
-			return nil, err
-		}
-		return set.OpenAt(ctx, place, need)
-	}
-	place, err := set.Embedded()
+	place, err := set.place()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(place.Path); err != nil {
-		return nil, ErrNotConfigured
-	}
 	return set.OpenAt(ctx, place, need)
+}
+
+// place returns where the configured repository is, or else the embedded one.
+func (set *Settings) place() (store.Location, error) {
+	if set.Repo != "" {
+		return ParsePlace(set.Repo)
+	}
+	place, err := set.Embedded()
+	if err != nil {
+		return place, err
+	}
+	if _, err := os.Stat(place.Path); err != nil {
+		return place, ErrNotConfigured
+	}
+	return place, nil
 }
 
 // OpenAt opens the repository at a place.
@@ -141,6 +147,10 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	}
 	set.tagCache(cache)
 	set.touchCache(filepath.Join(cache, keys.ID()))
+	var temp tempdir.Dir
+	if need == Write {
+		temp = set.temp()
+	}
 	r, err := openWith(ctx, stored, keys, opener, repo.Options{
 		IndexDir:    filepath.Join(cache, keys.ID(), indexFolder),
 		BlockDir:    filepath.Join(cache, keys.ID(), blocksFolder),
@@ -149,6 +159,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		Compression: set.Compression,
 		Now:         set.Now,
 		Warn:        set.Warn,
+		Temp:        temp,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
@@ -175,11 +186,11 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 		}
 	}
 	known := keys.Recovery()
-	host, err = state.HostKey(keys.ID())
+	host, err = hostKey(keys, state)
 	if errors.Is(err, crypto.ErrNoKey) {
 		err = Hinted{fmt.Errorf("this machine has no key of repository %s: %w", keys.ID(), err), needsRecovery(known)}
 		if need == Write {
-			err = Hinted{err, "is --state-dir that of the user who made the repository?"}
+			err = Hinted{err, "is --state-dir that of the user who made the repository? A new host begins with nightjar key enroll --root FINGERPRINT"}
 		}
 	}
 	if err != nil {
@@ -188,6 +199,17 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 	recovers := slices.Contains(known, host.Fingerprint())
 	if need == ReadContent && !recovers {
 		return nil, nil, Hinted{fmt.Errorf("read content: the host key cannot open it: %w", crypto.ErrNoKey), needsRecovery(known)}
+	}
+	if need == Write || !recovers {
+		if _, err := keys.HostName(host.Fingerprint()); err != nil {
+			return nil, nil, err
+		}
+		if _, live := keys.Live(host.Fingerprint()); !live {
+			return nil, nil, Hinted{
+				fmt.Errorf("the time of host key %s is over: %w", host.Fingerprint(), crypto.ErrNoKey),
+				"nightjar key enroll makes a new one; where a recovery key is, nightjar key add-host enrolls it",
+			}
+		}
 	}
 	if err := set.unlock(ctx, host, hostRole); err != nil {
 		return nil, nil, err
@@ -198,14 +220,26 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 	return host, recovery, nil
 }
 
+// hostKey returns this machine's key, the next one as soon as it is enrolled.
+func hostKey(keys *keyring.Keyring, state keyring.State) (*crypto.Key, error) {
+	next, err := state.NextHostKey(keys.ID())
+	if err == nil {
+		if _, live := keys.Live(next.Fingerprint()); live {
+			return next, nil
+		}
+	} else if !errors.Is(err, crypto.ErrNoKey) {
+		return nil, err
+	}
+	return state.HostKey(keys.ID())
+}
+
 // loadKeyring reads the repository's keys, believing what is pinned: by --root, the kit, or what this machine remembers.
 func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store.Location, state keyring.State, need Access) (*keyring.Keyring, error) {
 	repository, root, err := set.namedRoot()
 	if err != nil {
 		return nil, err
 	}
-	var first bool
-	keys, err := keyring.Load(ctx, s, func(claimed string) (keyring.Pin, error) {
+	remembered := func(claimed string) (keyring.Pin, error) {
 		if repository != "" && claimed != repository {
 			return keyring.Pin{}, fmt.Errorf("it is repository %s, the recovery kit is of %s: %w", claimed, repository, crypto.ErrIntegrity)
 		}
@@ -213,20 +247,21 @@ func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store
 		if errors.Is(err, keyring.ErrRollback) && root != "" {
 			pin, err = keyring.Pin{}, nil // the user says which one is meant
 		}
-		if err != nil {
-			return pin, err
-		}
-		if root != "" && pin.Root != "" && pin.Root != root {
-			return pin, fmt.Errorf("its root key was %s before, not %s: %w", pin.Root, root, crypto.ErrIntegrity)
-		}
-		pin.Root = cmp.Or(root, pin.Root)
-		first = pin.Root == ""
-		return pin, nil
-	}, set.Warn)
+		pin.Root = cmp.Or(pin.Root, root)
+		return pin, err
+	}
+	keys, err := keyring.Load(ctx, s, remembered, set.Warn)
 	if err != nil {
 		return nil, err
 	}
-	if first {
+	if root != "" && !keys.Follows(root) { // which a root of the past that is named in an old kit does
+		return nil, fmt.Errorf("its root key is %s, not %s: %w", keys.Pin().Root, root, crypto.ErrIntegrity)
+	}
+	pin, err := remembered(keys.ID())
+	if err != nil {
+		return nil, err
+	}
+	if pin.Root == "" {
 		set.Warn(fmt.Errorf("repository %s is new to this machine and is believed: compare its root key with your recovery kit: %s", keys.ID(), keys.Pin().Root))
 	}
 	if err := state.Remember(keys.ID(), set.seenAt(place), keys.Pin()); err != nil {

@@ -41,7 +41,10 @@ func (s *Session) Archives(ctx context.Context, damaged func(name string, err er
 	for _, g := range gone {
 		s.warn(fmt.Errorf("archive %.8s of job %s, which this machine has seen, is gone and nobody forgot it: it was deleted, or an older state of the repository is shown", g.ID, g.Job))
 	}
-	s.remember(seen, all, gone)
+	for _, g := range gone {
+		present[g.ID] = true // it should be
+	}
+	s.remember(seen, all, present)
 	return all, nil
 }
 
@@ -72,18 +75,14 @@ func expected(seen []keyring.ArchiveSeen) []maintain.Seen {
 	return all
 }
 
-// remember keeps what there is and what is missed; what was forgotten is forgotten here, too.
-func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, gone []maintain.Seen) {
-	missed := map[string]bool{}
-	for _, g := range gone {
-		missed[g.ID.String()] = true
-	}
+// remember keeps what there is or should be, though it may be damaged; what was forgotten is forgotten here, too.
+func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, keep map[index.ObjectID]bool) {
 	var now []keyring.ArchiveSeen
 	for i := range all {
 		now = append(now, archiveSeen(&all[i]))
 	}
 	for _, a := range before {
-		if missed[a.ID] {
+		if id, err := index.ParseObjectID(a.ID); err == nil && keep[id] {
 			now = append(now, a)
 		}
 	}

@@ -6,6 +6,7 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -81,6 +82,15 @@ func (set *Settings) folders() (state, cache string, err error) {
 	}
 	cache, err = filepath.Abs(set.CacheDir)
 	return state, cache, err
+}
+
+// temp returns the folder for our own scratch files. Few runs need any, so one that cannot be used is a warning, if it was chosen.
+func (set *Settings) temp() tempdir.Dir {
+	dir, err := tempdir.New(cmp.Or(set.TempDir, "/tmp"))
+	if err != nil && set.TempDir != "" {
+		set.Warn(err)
+	}
+	return dir
 }
 
 // Environ returns the environment of a program that is started, with the temp directory if one was chosen.

@@ -92,6 +92,10 @@ func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s 
 	if dryRun {
 		verb = "would restore"
 	}
+	again := ExactSize(s.Read.Again)
+	if s.Read.Bytes > 0 {
+		again += fmt.Sprintf(", %.1f%%", 100*float64(s.Read.Again)/float64(s.Read.Bytes))
+	}
 	fmt.Fprintf(w, "%s archive %s of %s, %s, to %s\n", verb, ShortID(archive), quote.Display(archive.Host), LocalTime(archive.Time), quote.Display(target))
 	Block(w, withRequests([][2]string{
 		{"elapsed", Elapsed(took)},
@@ -103,6 +107,8 @@ func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s 
 		{"files read back", count(s.Verified)},
 		{"kept as they were", count(s.Kept)},
 		{"problems", count(s.Problems)},
+		{"bytes read", ExactSize(s.Read.Bytes)},
+		{"read again", again},
 	}, requests))
 }
 
@@ -151,8 +157,11 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if !x.Complete {
 			what += " (incomplete)"
 		}
-		if x.Late() {
+		if !x.Counts() {
 			what += " (late)"
+		}
+		if !x.Forgotten.IsZero() {
+			what += " (forgotten)"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", ShortID(x), LocalTime(x.Time), quote.Display(x.Host),
 			x.Statistics["files"], Size(x.Statistics["bytes"]), Size(x.Statistics["bytes_stored"]), strings.Join(tags, ","), what)

@@ -82,6 +82,15 @@ func ParseTime(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("time %q: write it like 2006-01-02, \"2006-01-02 15:04\", 2006-01-02T15:04:05Z, or as an age like 3D or 1h30m", s)
 }
 
+// ParseAge reads an age like 3D or 1h30m.
+func ParseAge(s string) (time.Duration, error) {
+	age, ok := parseAge(s)
+	if !ok {
+		return 0, fmt.Errorf("age %q: write it like 60D, 12h or 1Y6M", s)
+	}
+	return age, nil
+}
+
 // parseAge reads duplicity's intervals: s m h D W M (30 days) Y (365 days), one after another.
 func parseAge(s string) (time.Duration, bool) {
 	const day = 24 * time.Hour

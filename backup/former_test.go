@@ -1,0 +1,362 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nightjar/repo"
+)
+
+// text is n bytes of lines like those of a dump: they compress, and so are signed at first sight.
+func text(n int) []byte {
+	var b bytes.Buffer
+	for b.Len() < n {
+		fmt.Fprintf(&b, "INSERT INTO orders VALUES (%d, '%x', 'paid');\n", b.Len(), random(16))
+	}
+	return b.Bytes()[:n]
+}
+
+// retouch changes a few places of content, as an editor, a database or another night's dump would.
+func retouch(data []byte) []byte {
+	data = bytes.Clone(data)
+	copy(data[len(data)/3:], "some other words")
+	data = slices.Insert(data, len(data)/2, text(100)...)
+	return append(data, text(200)...)
+}
+
+// TestOrigins moves, renames and replaces files that change as well. What is stored is about what changed.
+func TestOrigins(t *testing.T) {
+	const size = 3 << 20
+	for name, tt := range map[string]struct {
+		first func(s *site)
+		then  func(s *site)
+	}{
+		"rotated": {
+			func(s *site) { s.put("log", text(size)); s.put("log.1", text(size)); s.put("log.10", text(size)) },
+			func(s *site) {
+				s.move("log.10", "log.11")
+				s.move("log.1", "log.2")
+				s.move("log", "log.1")
+				s.put("log", text(2000))
+				s.change("log.1", func(b []byte) []byte { return append(b, text(3000)...) })
+			},
+		},
+		"rotated by a copy": {
+			func(s *site) { s.put("log", text(size)); s.put("log.1", text(size)) },
+			func(s *site) {
+				s.move("log.1", "log.2")
+				s.put("log.1", append(s.get("log"), text(3000)...))
+				s.overwrite("log", text(2000))
+			},
+		},
+		"rotated, with a date": {
+			func(s *site) { s.put("log", text(size)) },
+			func(s *site) {
+				s.move("log", "log-20261124")
+				s.put("log", text(2000))
+				s.change("log-20261124", retouch)
+			},
+		},
+		"a dump a day": {
+			func(s *site) {
+				for _, db := range []string{"blog", "crm", "shop"} {
+					s.put("2026-11-23-"+db+".sql", text(size))
+					s.put("2026-11-24-"+db+".sql", text(size))
+				}
+			},
+			func(s *site) {
+				for _, db := range []string{"blog", "crm", "shop"} {
+					s.put("2026-11-25-"+db+".sql", retouch(s.get("2026-11-24-"+db+".sql")))
+					must(s.t, os.Remove(s.path("2026-11-23-"+db+".sql")))
+				}
+			},
+		},
+		"a dump in place of another": {
+			func(s *site) { s.put("shop-2026-11-24.sql", text(size)) },
+			func(s *site) {
+				s.put("shop-2026-11-25.sql", retouch(s.get("shop-2026-11-24.sql")))
+				must(s.t, os.Remove(s.path("shop-2026-11-24.sql")))
+			},
+		},
+		"a folder a day": {
+			func(s *site) {
+				s.put("dumps/2026-11-24/shop.sql", text(size))
+				s.put("dumps/2026-11-24/0001", text(size))
+			},
+			func(s *site) {
+				s.put("dumps/2026-11-25/shop.sql", retouch(s.get("dumps/2026-11-24/shop.sql")))
+				s.put("dumps/2026-11-25/0001", retouch(s.get("dumps/2026-11-24/0001")))
+			},
+		},
+		"written anew under its name": {
+			func(s *site) { s.put("document", text(size)) },
+			func(s *site) {
+				s.put("document~", retouch(s.get("document")))
+				s.move("document~", "document")
+			},
+		},
+		"another name among many": {
+			func(s *site) {
+				s.put("a", text(size))
+				for i := range 300 {
+					s.put(fmt.Sprint("file ", i), []byte{byte(i)})
+				}
+			},
+			func(s *site) { s.move("a", "z"); s.change("z", retouch) },
+		},
+		"moved further on":  {func(s *site) { s.put("a/x", text(size)) }, func(s *site) { s.move("a/x", "b/y"); s.change("b/y", retouch) }},
+		"moved further up":  {func(s *site) { s.put("b/x", text(size)) }, func(s *site) { s.move("b/x", "a/y"); s.change("a/y", retouch) }},
+		"a folder moved":    {func(s *site) { s.put("b/old/x", text(size)); s.small("b/old/") }, moveFolder("b/old", "a/new")},
+		"a folder moved on": {func(s *site) { s.put("a/old/x", text(size)); s.small("a/old/") }, moveFolder("a/old", "b/new/deep")},
+		"swapped": {
+			func(s *site) { s.put("a", text(size)); s.put("b", text(size)) },
+			func(s *site) {
+				s.move("a", "c")
+				s.move("b", "a")
+				s.move("c", "b")
+				s.change("a", retouch)
+				s.change("b", retouch)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			tt.first(s)
+			s.save()
+			tt.then(s)
+			is := factsOf(t, s.src)
+			st := s.save()
+			s.log.none(t)
+			if st.BytesStored > 30_000 {
+				t.Errorf("%d bytes stored: %+v", st.BytesStored, st)
+			}
+			target, _ := s.restore()
+			same(t, factsOf(t, target), is)
+		})
+	}
+}
+
+func moveFolder(from, to string) func(s *site) {
+	return func(s *site) {
+		s.move(from, to)
+		s.change(to+"/x", retouch)
+		for i := range 20 { // as an editor does: in the folder, under another inode
+			name := fmt.Sprintf("%s/small %d", to, i)
+			s.put(name+"~", retouch(s.get(name)))
+			s.move(name+"~", name)
+		}
+	}
+}
+
+func (s *site) small(dir string) {
+	for i := range 20 {
+		s.put(fmt.Sprintf("%ssmall %d", dir, i), text(20_000))
+	}
+}
+
+func (s *site) put(name string, data []byte) { s.write(name, string(data)) }
+
+func (s *site) get(name string) []byte { return []byte(content(s.t, s.path(name))) }
+
+func (s *site) move(from, to string) {
+	s.t.Helper()
+	must(s.t, os.MkdirAll(filepath.Dir(s.path(to)), 0o755))
+	must(s.t, os.Rename(s.path(from), s.path(to)))
+}
+
+// overwrite gives a file other content under the same inode.
+func (s *site) overwrite(name string, data []byte) {
+	s.t.Helper()
+	f, err := os.OpenFile(s.path(name), os.O_WRONLY|os.O_TRUNC, 0)
+	must(s.t, err)
+	_, err = f.Write(data)
+	must(s.t, err)
+	must(s.t, f.Close())
+}
+
+func (s *site) change(name string, f func([]byte) []byte) { s.overwrite(name, f(s.get(name))) }
+
+// TestKindsOfChange holds what each kind of change in a file, and in a stream, costs: bytes stored, with all that every night stores.
+func TestKindsOfChange(t *testing.T) {
+	const size = 6 << 20
+	r := rand.New(rand.NewPCG(1, 1))
+	for name, tt := range map[string]struct {
+		edit func([]byte) []byte
+		most uint64
+	}{
+		"nothing":             {func(b []byte) []byte { return b }, 6_000},
+		"a line appended":     {func(b []byte) []byte { return append(b, text(100)...) }, 8_000},
+		"much appended":       {func(b []byte) []byte { return append(b, text(200_000)...) }, 110_000},
+		"a line in front":     {func(b []byte) []byte { return append(text(100), b...) }, 8_000},
+		"the front taken off": {func(b []byte) []byte { return b[100_000:] }, 8_000},
+		"the end taken off":   {func(b []byte) []byte { return b[:len(b)-100_000] }, 8_000},
+		"100 pages written": {func(b []byte) []byte {
+			for range 100 {
+				copy(b[r.IntN(size/4096)*4096+r.IntN(3000):], text(200))
+			}
+			return b
+		}, 90_000},
+		"100 lines put in": {func(b []byte) []byte {
+			for range 100 {
+				b = slices.Insert(b, r.IntN(len(b)), text(80)...)
+			}
+			return b
+		}, 90_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, in := newSite(t), newSite(t)
+			data := text(size)
+			s.put("file", data)
+			s.save()
+			stream := func(data []byte) Statistics {
+				a, st, err := Stream(context.Background(), in.r, &repo.Archive{Host: "host", Job: "job"}, Source{"dump", bytes.NewReader(data)}, Options{Previous: in.last})
+				must(t, err)
+				in.last = a
+				return st
+			}
+			stream(data)
+			data = tt.edit(data)
+			s.overwrite("file", data)
+			for where, st := range map[string]Statistics{"file": s.save(), "stream": stream(data)} {
+				if st.BytesStored > tt.most {
+					t.Errorf("%s: %d bytes stored: %+v", where, st.BytesStored, st)
+				}
+			}
+			var b bytes.Buffer
+			must(t, Cat(context.Background(), in.reader(), in.last, "dump", &b))
+			if !bytes.Equal(b.Bytes(), data) {
+				t.Error("other content came back")
+			}
+			target, _ := s.restore()
+			same(t, factsOf(t, target), factsOf(t, s.src))
+		})
+	}
+}
+
+// TestImage changes a sparse disk image night after night: pages written in place, data where holes were, holes where data was.
+func TestImage(t *testing.T) {
+	s := newSite(t)
+	f, err := os.Create(s.path("image"))
+	must(t, err)
+	defer f.Close()
+	must(t, f.Truncate(1<<30))
+	write := func(at int64, data []byte) {
+		_, err := f.WriteAt(data, at)
+		must(t, err)
+	}
+	for i := range int64(6) {
+		write(i*150<<20, text(1<<20))
+	}
+	s.save()
+	r := rand.New(rand.NewPCG(2, 2))
+	for night := range 8 {
+		fresh := uint64(0)
+		for range 10 {
+			write(r.Int64N(6)*150<<20+r.Int64N(250)*4096, text(500))
+			fresh += 500
+		}
+		if night%3 == 2 {
+			write(r.Int64N(200)*5<<20, text(40_000))
+			fresh += 40_000
+		}
+		st := s.save()
+		s.log.none(t)
+		if st.BytesStored > 15_000+fresh {
+			t.Errorf("night %d: %d bytes stored for %d: %+v", night, st.BytesStored, fresh, st)
+		}
+	}
+	target, _ := s.restore()
+	same(t, factsOf(t, target), factsOf(t, s.src))
+}
+
+func TestAlike(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"log", "log.1", true}, {"log.1", "log-20261124", true}, {"shop-2026-11-24.sql", "shop-2026-11-25.sql", true}, {"2026-11-24", "2026-11-25", true},
+		{"report.doc", "report (2).doc", true}, {"ä1", "ä2", true}, {"0001", "0002", true},
+		{"log.1", "log.2.gz", false}, {"2026-11-24", "2026-11-2", false}, {"2026-11-24", "20261124xx", false}, {"12-3", "1-23", false}, {"a", "", false},
+		{"shop.sql", "crm.sql", false}, {"1", "a", false}, {"a1", "ab", false},
+	} {
+		if alike(tt.a, tt.b) != tt.want || alike(tt.b, tt.a) != tt.want {
+			t.Errorf("%q and %q: not %v", tt.a, tt.b, tt.want)
+		}
+	}
+}
+
+// TestNightsOfMoves renames, moves, copies and changes files at random for some nights. Each archive restores to its own state.
+func TestNightsOfMoves(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	name := func() string { return fmt.Sprintf("%c/%c%d", 'a'+r.IntN(3), 'x'+r.IntN(2), r.IntN(4)) }
+	for range 12 {
+		s.put(name(), text(1+r.IntN(200_000)))
+	}
+	var nights []night
+	deltas := uint64(0)
+	for range 12 {
+		is := factsOf(t, s.src)
+		st := s.save()
+		s.log.none(t)
+		deltas += st.ChunksDelta
+		nights = append(nights, night{s.last, is})
+		for range 6 {
+			files := slices.DeleteFunc(treeOf(t, s.src), func(name string) bool { return strings.HasSuffix(name, "/") })
+			from, to := files[r.IntN(len(files))], name()
+			switch r.IntN(6) {
+			case 0:
+				s.move(from, to)
+			case 1:
+				s.put(to, retouch(s.get(from)))
+			case 2:
+				s.move(from, from+"~")
+				s.put(from, retouch(s.get(from+"~")))
+				must(t, os.Remove(s.path(from+"~")))
+			case 3:
+				if dir := filepath.Dir(from); len(dir) == 1 {
+					s.move(dir, fmt.Sprintf("%c/%d", 'a'+(dir[0]-'a'+1)%3, r.Uint32()))
+				}
+			default:
+				s.change(from, retouch)
+			}
+		}
+	}
+	if deltas < 5 {
+		t.Errorf("only %d chunks were stored as what changed", deltas)
+	}
+	s.restoreAll(nights)
+}
+
+// What is known by its inode is bounded; the largest are kept.
+func TestInodesBounded(t *testing.T) {
+	var x inodeTable
+	for i := range uint64(maxInodes * 3 / 2) {
+		x.add(inodeEntry{inode: i, size: int64(10_000 + i%3*100_000)})
+		if len(x.entries) > maxInodes {
+			t.Fatalf("%d entries", len(x.entries))
+		}
+	}
+	large := 0
+	for _, e := range x.entries {
+		if e.size > 200_000 {
+			large++
+		}
+	}
+	if large != maxInodes/2 {
+		t.Errorf("%d of the %d largest are left", large, maxInodes/2)
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/repo"
+	"nightjar/repo/maintain/retain"
+)
+
+type forgetFlags struct {
+	choice
+	retain.Policy
+	within string
+	dryRun bool
+}
+
+func (a *app) forgetCommand() *cobra.Command {
+	var o forgetFlags
+	c := &cobra.Command{
+		Use:   "forget [ARCHIVE...]",
+		Short: "Give up archives by rules, or by name",
+		Long: `Give up the archives that no rule keeps, or those that are named. Each job of each host is judged by itself, by the times that the store gave its
+archives. The last complete archive of a job stays, unless it is named.
+
+What is given up stays, and can be restored by its name, until prune takes it away, a grace period later.`,
+		RunE: func(c *cobra.Command, names []string) error { return a.forget(c.Context(), &o, names) },
+	}
+	o.flags(c)
+	f := c.Flags()
+	f.IntVar(&o.Last, "keep-last", 0, "keep the newest N")
+	f.IntVar(&o.Hourly, "keep-hourly", 0, "keep the newest of each of the last N hours that have one")
+	f.IntVar(&o.Daily, "keep-daily", 0, "of each of the last N days")
+	f.IntVar(&o.Weekly, "keep-weekly", 0, "of each of the last N weeks")
+	f.IntVar(&o.Monthly, "keep-monthly", 0, "of each of the last N months")
+	f.IntVar(&o.Yearly, "keep-yearly", 0, "of each of the last N years")
+	f.StringVar(&o.within, "keep-within", "", "keep all that are younger than an age like 30D")
+	f.StringArrayVar(&o.Policy.Tags, "keep-tag", nil, "keep all with this tag; may be repeated")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only say what would be given up, and why")
+	return c
+}
+
+// duplicity's words. Like there, they only say what they would do unless --force is given.
+func (a *app) removeOlderCommand() *cobra.Command {
+	return a.removeCommand("remove-older-than AGE", "Give up archives older than an age, as duplicity's command of that name", func(o *forgetFlags, arg string) error {
+		o.within = arg
+		return nil
+	})
+}
+
+func (a *app) removeAllButCommand() *cobra.Command {
+	return a.removeCommand("remove-all-but-n-full N", "Give up all but the newest N archives of each job, as duplicity's command of that name", func(o *forgetFlags, arg string) (err error) {
+		if o.Last, err = strconv.Atoi(arg); err != nil || o.Last < 1 {
+			return session.Usagef("%q is no number of archives", arg)
+		}
+		return nil
+	})
+}
+
+func (a *app) removeCommand(use, short string, set func(*forgetFlags, string) error) *cobra.Command {
+	var o forgetFlags
+	var force bool
+	c := &cobra.Command{
+		Use: use, Short: short,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return session.Usagef("give one argument: %s", use)
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := set(&o, args[0]); err != nil {
+				return err
+			}
+			o.dryRun = !force
+			return a.forget(c.Context(), &o, nil)
+		},
+	}
+	o.flags(c)
+	c.Flags().BoolVar(&force, "force", false, "do it, and not only say what would be done")
+	return c
+}
+
+func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error {
+	if err := o.check(a.Now()); err != nil {
+		return err
+	}
+	if o.within != "" {
+		var err error
+		if o.Within, err = show.ParseAge(o.within); err != nil {
+			return session.UsageError{Err: err}
+		}
+	}
+	if err := o.Validate(); err != nil && len(names) == 0 {
+		return session.Usagef("%w: name rules (--keep-daily 7 …) or archives", err)
+	} else if err == nil && len(names) > 0 {
+		return session.Usagef("archives and rules exclude each other")
+	}
+	s, err := a.Open(ctx, session.Maintain)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	archives, _, err := a.archives(ctx, s, &o.choice)
+	if err != nil {
+		return err
+	}
+	archives = slices.DeleteFunc(archives, func(x repo.Archive) bool { return !x.Forgotten.IsZero() })
+	var decisions []retain.Decision
+	if len(names) == 0 {
+		now, err := s.StoreTime(ctx)
+		if err != nil {
+			return err
+		}
+		decisions = o.Decide(archives, now, time.Local)
+	} else if decisions, err = byName(archives, names); err != nil {
+		return err
+	}
+	if !o.dryRun {
+		if err := retain.Forget(ctx, s.Repository, decisions); err != nil {
+			return err
+		}
+	}
+	return a.printDecisions(decisions, o.dryRun)
+}
+
+// byName gives up what was asked for by name, and keeps the rest.
+func byName(archives []repo.Archive, names []string) ([]retain.Decision, error) {
+	asked := map[string]bool{}
+	for _, name := range names {
+		found, err := repo.Find(archives, name)
+		if err != nil {
+			return nil, err
+		}
+		asked[found.ID] = true
+	}
+	var all []retain.Decision
+	for i := range archives {
+		if asked[archives[i].ID] {
+			all = append(all, retain.Decision{Archive: &archives[i], Reasons: []string{"named"}})
+		}
+	}
+	return all, nil
+}
+
+func (a *app) printDecisions(decisions []retain.Decision, dryRun bool) error {
+	if a.json {
+		return a.printJSON(show.DecisionsJSON(decisions, dryRun))
+	}
+	if !dryRun && !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) { show.Decisions(w, decisions, dryRun) })
+}

@@ -1,0 +1,200 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"nightjar/crypto"
+	"nightjar/internal/durable"
+	"nightjar/repo/keyring"
+	"nightjar/repo/store"
+)
+
+// A site is the configured repository before its keys are known.
+type site struct {
+	place  store.Location
+	store  store.Store
+	folder string // of the state
+	state  keyring.State
+}
+
+func (set *Settings) site(ctx context.Context) (s site, err error) {
+	if s.folder, _, err = set.folders(); err != nil {
+		return s, err
+	}
+	s.state = keyring.State(s.folder)
+	if s.place, err = set.place(); err != nil {
+		return s, err
+	}
+	if s.store, err = set.openStore(ctx, s.place); err != nil {
+		return s, fmt.Errorf("open repository: %w", err)
+	}
+	return s, nil
+}
+
+// keys returns the keys in force at a site.
+func (set *Settings) keys(ctx context.Context, s site, need Access) (*keyring.Keyring, error) {
+	keys, err := set.loadKeyring(ctx, s.store, s.place, s.state, need)
+	if err != nil {
+		return nil, fmt.Errorf("open repository %s: %w", Shown(s.place), err)
+	}
+	return keys, nil
+}
+
+// Keys returns the configured repository's keys, for which it takes no secret.
+func (set *Settings) Keys(ctx context.Context) (*keyring.Keyring, error) {
+	s, err := set.site(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeStore(s.store)
+	return set.keys(ctx, s, ReadMetadata)
+}
+
+// Changed tells of a change of keys.
+type Changed struct {
+	Keys   *keyring.Keyring
+	Kit    string // where the recovery kit was written
+	HasKey bool   // the kit holds a recovery key
+}
+
+// ChangeKeys has edit make the configured repository's next keys, which takes a recovery key, and writes the recovery kit again: into kitFile, or else into the kit that the command line
+// names, or else into the state directory. A recovery key that the kit held stays in it, while it is one.
+func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*keyring.Draft) error) (*Changed, error) {
+	set = set.warningOnce() // the keys are read again and again
+	s, err := set.site(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeStore(s.store)
+	load := func(ctx context.Context) (*keyring.Keyring, error) { return set.keys(ctx, s, Write) }
+	keys, err := load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	host, recovery, err := set.sessionKeys(ctx, keys, s.state, ReadContent)
+	if err != nil {
+		return nil, err
+	}
+	kit, err := set.findKit(kitFile, keys.ID(), kitPath(s.folder, keys.ID()))
+	if err != nil {
+		return nil, err
+	}
+	editor := keyring.Editor{
+		Store: s.store, Load: load, Now: set.Now, Random: rand.Reader,
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, recovery)
+		},
+	}
+	next, unsealed, err := editor.Change(ctx, edit)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range unsealed {
+		set.Warn(fmt.Errorf("key %s has expired: what is sealed from now on does not open with it", f))
+	}
+	if err := s.state.Remember(next.ID(), set.seenAt(s.place), next.Pin()); err != nil {
+		set.Warn(err)
+	}
+	name, _ := next.Object()
+	if kit.secret == nil && host != nil { // the one key that is host and recovery key
+		if kit.secret, err = s.state.ArmoredHostKey(keys.ID()); err != nil {
+			return nil, err
+		}
+	}
+	hasKey, err := set.writeKit(ctx, s, next, kit)
+	if err != nil {
+		err = Hinted{
+			fmt.Errorf("%s is stored and counts, but its recovery kit is not written: %w", name, err),
+			"nightjar key reseal --kit-file FILE writes one",
+		}
+	}
+	return &Changed{Keys: next, Kit: kit.path, HasKey: hasKey}, err
+}
+
+// warningOnce returns the same settings that say each warning once.
+func (set *Settings) warningOnce() *Settings {
+	once, said := *set, map[string]bool{}
+	once.Warn = func(err error) {
+		if !said[err.Error()] {
+			said[err.Error()] = true
+			set.Warn(err)
+		}
+	}
+	return &once
+}
+
+// A kitFile is a recovery kit that is to be written again.
+type kitFile struct {
+	path   string
+	url    string // how the old one said that the repository is reached
+	secret []byte // the recovery key that the old one held
+}
+
+// findKit finds the kit that was there, and tries whether it can be replaced.
+func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
+	k := kitFile{path: named}
+	for _, path := range []string{named, set.Kit, set.Key, usual} {
+		if path == "" {
+			continue
+		}
+		content, err := readSmallFile(path)
+		id, _, isKit := keyring.KitRoot(content)
+		isKit = isKit && id == repository
+		switch {
+		case path == set.Key && !isKit:
+			continue // it is no more than a key
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return k, fmt.Errorf("read recovery kit: %w", err)
+		case !isKit:
+			return k, fmt.Errorf("write recovery kit %s: it is something else: %w", path, fs.ErrExist)
+		}
+		k.path = cmp.Or(k.path, path)
+		k.url = cmp.Or(k.url, keyring.KitURL(content))
+		if k.secret == nil {
+			k.secret = keyring.KitSecret(content)
+		}
+	}
+	var err error
+	if k.path, err = filepath.Abs(k.path); err != nil {
+		return k, err
+	}
+	if err := probe(filepath.Dir(k.path)); err != nil {
+		return k, fmt.Errorf("write recovery kit: %w", err)
+	}
+	return k, nil
+}
+
+// writeKit puts the kit of new keys in the place of the old one.
+func (set *Settings) writeKit(ctx context.Context, s site, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
+	protected := false
+	if k.secret != nil {
+		key, err := crypto.ReadKey(k.secret)
+		if err != nil || !slices.Contains(keys.Recovery(), key.Fingerprint()) {
+			k.secret = nil
+		} else {
+			protected = key.Locked()
+		}
+	}
+	url := set.address(s.place)
+	if url == set.seenAt(s.place) && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
+		url = k.url
+	}
+	kit, err := keys.Kit(ctx, s.store, url, k.secret, protected)
+	if err != nil {
+		return false, err
+	}
+	page, err := kit.Text()
+	if err != nil {
+		return false, err
+	}
+	return k.secret != nil, durable.WriteFile(k.path, page, 0o600)
+}

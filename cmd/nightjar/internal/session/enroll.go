@@ -1,0 +1,147 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nightjar/crypto"
+	"nightjar/internal/durable"
+	"nightjar/repo/keyring"
+)
+
+// EnrollOptions say which key this machine gets.
+type EnrollOptions struct {
+	SignKey string // as the command line names one; empty: it is made
+	Renew   bool   // another one, though it has one that is enrolled
+}
+
+// Enrolled is this machine's part of an enrolment.
+type Enrolled struct {
+	Repository  string             `json:"repository"`
+	Root        crypto.Fingerprint `json:"root"`
+	Key         crypto.Fingerprint `json:"host_key"`
+	Certificate string             `json:"certificate"`
+	Host        string             `json:"host,omitempty"` // the name, if the key is enrolled already
+}
+
+// Enroll makes or takes this machine's key for a repository that exists, and remembers whom to believe. Whoever holds a recovery key then adds the certificate to the keys.
+func (set *Settings) Enroll(ctx context.Context, o EnrollOptions) (*Enrolled, error) {
+	keys, state, err := set.enrollAt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id := keys.ID()
+	key, save, err := set.waitingKey(keys, state)
+	if err != nil {
+		return nil, err
+	}
+	name, live := "", false
+	if key != nil {
+		name, live = keys.Live(key.Fingerprint())
+	}
+	if key == nil || o.SignKey != "" || o.Renew && live {
+		if key, err = set.makeHostKey(ctx, o.SignKey, func(armored []byte) error { return save(id, armored) }); err != nil {
+			return nil, err
+		}
+		name, _ = keys.Live(key.Fingerprint()) // one that was made elsewhere may be enrolled already
+	}
+	certificate, err := key.ArmorPublic()
+	if err != nil {
+		return nil, err
+	}
+	return &Enrolled{Repository: id, Root: keys.Pin().Root, Key: key.Fingerprint(), Certificate: string(certificate), Host: name}, nil
+}
+
+// waitingKey returns the key of this machine that is enrolled or is to be enrolled, nil if there is none, and what saves the one that follows.
+func (set *Settings) waitingKey(keys *keyring.Keyring, state keyring.State) (key *crypto.Key, save func(string, []byte) error, err error) {
+	id := keys.ID()
+	next, err := state.NextHostKey(id)
+	if err == nil {
+		if _, live := keys.Live(next.Fingerprint()); live {
+			next, err = nil, state.AdoptHostKey(id)
+		}
+	}
+	if err != nil && !errors.Is(err, crypto.ErrNoKey) {
+		return nil, nil, err
+	}
+	present, err := state.HostKey(id)
+	if errors.Is(err, crypto.ErrNoKey) {
+		return nil, state.SaveHostKey, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, k := range []*crypto.Key{next, present} {
+		if k == nil {
+			continue
+		}
+		// One whose time is over is not enrolled again.
+		if _, live := keys.Live(k.Fingerprint()); live || !keys.Names(k.Fingerprint()) {
+			return k, state.SaveNextHostKey, nil
+		}
+	}
+	return nil, state.SaveNextHostKey, nil
+}
+
+// enrollAt reads the keys of the configured repository, which this machine must be able to tell from another.
+func (set *Settings) enrollAt(ctx context.Context) (*keyring.Keyring, keyring.State, error) {
+	s, err := set.site(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer closeStore(s.store)
+	_, root, err := set.namedRoot()
+	if err != nil {
+		return nil, "", err
+	}
+	known, err := s.state.At(set.seenAt(s.place))
+	if err != nil {
+		return nil, "", err
+	}
+	if root == "" && known == "" {
+		return nil, "", Usagef("name the root key that this machine is to believe: --root FINGERPRINT; the recovery kit and nightjar key list say it")
+	}
+	if err := durable.MkdirAll(s.folder, 0o700); err != nil {
+		return nil, "", fmt.Errorf("make state directory: %w", err)
+	}
+	keys, err := set.keys(ctx, s, Write)
+	return keys, s.state, err
+}
+
+// NewHostKey makes a key for a host and writes it to a new file, under its passphrase.
+func (set *Settings) NewHostKey(ctx context.Context, host, file string) (*crypto.Key, error) {
+	key, err := crypto.Generate("nightjar host "+host, set.Now(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return key, set.saveHostKey(ctx, key, func(armored []byte) error { return durable.CreateFile(file, armored, 0o600) })
+}
+
+// makeHostKey takes the key that is named, or makes one, and has it saved under its passphrase.
+func (set *Settings) makeHostKey(ctx context.Context, named string, save func(armored []byte) error) (key *crypto.Key, err error) {
+	if named != "" {
+		key, err = set.signingKey(ctx, named)
+	} else {
+		key, err = crypto.Generate("nightjar host "+set.HostName, set.Now(), nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := key.Signs(set.Now()); err != nil {
+		return nil, fmt.Errorf("use host key: %w", err)
+	}
+	return key, set.saveHostKey(ctx, key, save)
+}
+
+func (set *Settings) saveHostKey(ctx context.Context, key *crypto.Key, save func(armored []byte) error) error {
+	passphrase, err := set.newPassphrase(ctx, hostRole, "Passphrase for the host key")
+	if err != nil {
+		return err
+	}
+	armored, err := key.ArmorSecret(passphrase)
+	if err != nil {
+		return err
+	}
+	return save(armored)
+}

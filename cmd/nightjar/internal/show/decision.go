@@ -1,0 +1,56 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"nightjar/internal/quote"
+	"nightjar/repo"
+	"nightjar/repo/maintain/retain"
+)
+
+// Decisions prints what becomes of each archive, and why.
+func Decisions(w io.Writer, decisions []retain.Decision, dryRun bool) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\tID\tTIME\tHOST\tSOURCE\tWHY")
+	gone := 0
+	for _, d := range decisions {
+		what := "keep"
+		if !d.Keep {
+			what = "forget"
+			gone++
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", what, ShortID(d.Archive), LocalTime(d.Stored), quote.Display(d.Host), Source(d.Archive), quote.Display(strings.Join(d.Reasons, "; ")))
+	}
+	_ = t.Flush() // w keeps its error
+	if dryRun {
+		fmt.Fprintf(w, "%d archives would be forgotten, %d kept\n", gone, len(decisions)-gone)
+		return
+	}
+	fmt.Fprintf(w, "%d archives forgotten, %d kept\n", gone, len(decisions)-gone)
+}
+
+// DecisionJSON is what --json tells of one.
+type DecisionJSON struct {
+	ID      string    `json:"id"`
+	Host    string    `json:"host"`
+	Job     repo.Text `json:"job"`
+	Time    time.Time `json:"time"`
+	Keep    bool      `json:"keep"`
+	Reasons []string  `json:"reasons"`
+}
+
+// DecisionsJSON is what --json tells of all.
+func DecisionsJSON(decisions []retain.Decision, dryRun bool) any {
+	list := []DecisionJSON{}
+	for _, d := range decisions {
+		list = append(list, DecisionJSON{d.ID, d.Host, d.Job, d.Stored.UTC(), d.Keep, d.Reasons})
+	}
+	return struct {
+		DryRun   bool           `json:"dry_run"`
+		Archives []DecisionJSON `json:"archives"`
+	}{dryRun, list}
+}

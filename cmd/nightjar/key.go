@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/internal/durable"
+	"nightjar/internal/quote"
+	"nightjar/repo/maintain"
+)
+
+func (a *app) keyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "key",
+		Short: "Say and change who may do what: hosts, roles, recovery keys, the repository's own keys",
+		Long: `Say and change who may do what. Who may change anything is who holds a recovery key: --key names it. Each change is a new
+object keys/NNNNNN, which every host believes by the root key that it remembers, and writes the recovery kit again.
+
+A second host takes two commands. On the new host:   nightjar key enroll --root FINGERPRINT > web2.crt
+On the machine with a recovery key:                  nightjar key add-host web2 --certificate web2.crt --key KEY`,
+		Args: noSubcommand,
+		RunE: func(*cobra.Command, []string) error { return session.Usagef("say key list, or another of key --help") },
+	}
+	c.AddCommand(a.keyList(), a.keyCheck(), a.keyEnroll(), a.keyAddHost(), a.keyRemoveHost(), a.keyCompromised(), a.keyRole(),
+		a.keyAddRecovery(), a.keyRemoveRecovery(), a.keyRotate(), a.keyRoot(), a.keyReseal(), a.keyGrace())
+	return c
+}
+
+func (a *app) keyList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List hosts, roles, recovery keys and the repository's own keys; needs no secret",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			keys, err := a.Keys(c.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(show.KeysJSON(keys, a.Now()))
+			}
+			return a.print(func(w io.Writer) { show.Keys(w, keys, a.Now()) })
+		},
+	}
+}
+
+func (a *app) keyEnroll() *cobra.Command {
+	var o session.EnrollOptions
+	var file string
+	c := &cobra.Command{
+		Use:   "enroll",
+		Short: "On a new host: make its key, and print the certificate that key add-host takes",
+		Long: `Make this machine's key for a repository that exists, and print its certificate. The machine with a recovery key adds it:
+nightjar key add-host NAME --certificate FILE. --root says which repository to believe; the recovery kit and key list name the root key.
+
+Said again, it prints the same certificate again. --renew makes another key, which is used as soon as key rotate host has added it.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			done, err := a.Enroll(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			if file != "" {
+				if err := durable.WriteFile(file, []byte(done.Certificate), 0o644); err != nil {
+					return fmt.Errorf("write certificate: %w", err)
+				}
+			}
+			if a.json {
+				done.Host = quote.Text(done.Host)
+				return a.printJSON(done)
+			}
+			if done.Host != "" {
+				a.note("key %s is enrolled as host %s: backups can begin", done.Key, done.Host)
+			} else {
+				a.note("where a recovery key is: nightjar key add-host NAME --certificate FILE. It should name key %s", done.Key)
+			}
+			if file != "" {
+				return nil
+			}
+			return a.print(func(w io.Writer) { fmt.Fprint(w, done.Certificate) })
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&file, "certificate", "", "where to write the certificate (default: standard output)")
+	f.StringVar(&o.SignKey, "sign-key", "", "the key to use: a file, or a fingerprint in your GnuPG keyring (default: one is made)")
+	f.BoolVar(&o.Renew, "renew", false, "make another key, though this host has one that is enrolled")
+	return c
+}
+
+func (a *app) keyCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Prove that a recovery key would open the newest archive; reads no contents",
+		Long: `Prove that the recovery key that --key names (a file, the recovery kit, or a fingerprint in your GnuPG keyring, smartcards too) opens the
+repository's secrets, the newest archive, its folders, and every pack that its files need. Contents are neither read nor opened.
+Exit code 11 if it is the wrong key, 12 if something is damaged.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.Open(c.Context(), session.ReadContent)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			proof, err := maintain.ProveKey(c.Context(), s.Repository, func(name string, err error) { a.warn(fmt.Errorf("pass over %s: %w", name, err)) })
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(show.ProofJSON(&proof))
+			}
+			if a.quiet {
+				return nil
+			}
+			return a.print(func(w io.Writer) { show.Proof(w, &proof) })
+		},
+	}
+}

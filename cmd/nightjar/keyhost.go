@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/crypto"
+	"nightjar/repo/keyring"
+)
+
+// hostKeyFlags say which key a host gets.
+type hostKeyFlags struct{ certificate, newKey string }
+
+func (k *hostKeyFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&k.certificate, "certificate", "", "file with the host's certificate; - for standard input")
+	f.StringVar(&k.newKey, "new-key", "", "make a key for the host, and write it to this file")
+}
+
+func (k *hostKeyFlags) read(ctx context.Context, a *app, host string) (*crypto.Key, error) {
+	switch {
+	case (k.certificate == "") == (k.newKey == ""):
+		return nil, session.Usagef("name the certificate that key enroll printed on the host, --certificate FILE; or have a key made, --new-key FILE")
+	case k.newKey != "":
+		return a.NewHostKey(ctx, host, k.newKey)
+	case k.certificate == "-":
+		return session.ReadCertificate(a.stdin)
+	}
+	return a.Certificate(ctx, k.certificate)
+}
+
+func (a *app) keyAddHost() *cobra.Command {
+	var k hostKeyFlags
+	var has []string
+	c := &cobra.Command{
+		Use:   "add-host NAME",
+		Short: "Enroll a host, by the certificate that key enroll printed there",
+		Long: `Enroll a host, by the certificate that nightjar key enroll printed there (--certificate FILE), or by a key that is made here (--new-key FILE) and
+that the host takes with nightjar key enroll --sign-key FILE. A host that was removed is enrolled again in the same way, with a new key.`,
+	}
+	k.add(c.Flags())
+	c.Flags().StringSliceVar(&has, "role", []string{string(keyring.Backup)}, "what it may do: backup, prune")
+	return a.changesKeys(c, 1, func(ctx context.Context, args []string) (keyChange, error) {
+		var roles []keyring.Role
+		for _, name := range has {
+			role, ok := parseRole(name)
+			if !ok {
+				return keyChange{}, session.Usagef("role %q: there are backup and prune", name)
+			}
+			roles = append(roles, role)
+		}
+		key, err := k.read(ctx, a, args[0])
+		if err != nil {
+			return keyChange{}, err
+		}
+		return keyChange{
+			edit: func(d *keyring.Draft) error { return d.AddHost(args[0], key, roles...) },
+			said: fmt.Sprintf("host %s is enrolled with key %s, roles: %s", args[0], key.Fingerprint(), strings.Join(has, ", ")),
+		}, nil
+	})
+}
+
+func (a *app) keyRotateHost() *cobra.Command {
+	var k hostKeyFlags
+	c := &cobra.Command{
+		Use:   "host NAME",
+		Short: "Give a host the key whose certificate key enroll --renew printed there",
+		Long: `Give a host another key: that whose certificate nightjar key enroll --renew printed there. It uses it from its next run on. What the old key signs
+counts for another day, so that a run comes to its end.`,
+	}
+	k.add(c.Flags())
+	return a.changesKeys(c, 1, func(ctx context.Context, args []string) (keyChange, error) {
+		key, err := k.read(ctx, a, args[0])
+		if err != nil {
+			return keyChange{}, err
+		}
+		return keyChange{
+			edit: func(d *keyring.Draft) error { return d.RotateHost(args[0], key) },
+			said: fmt.Sprintf("host %s has key %s", args[0], key.Fingerprint()),
+		}, nil
+	})
+}
+
+func (a *app) keyRemoveHost() *cobra.Command {
+	c := &cobra.Command{Use: "remove-host NAME", Short: "End a host: what it writes from now on counts no more; its archives stay"}
+	return a.changesKeys(c, 1, func(_ context.Context, args []string) (keyChange, error) {
+		return keyChange{
+			edit:   func(d *keyring.Draft) error { return d.RemoveHost(args[0]) },
+			said:   fmt.Sprintf("host %s is out; its archives stay", args[0]),
+			advice: hadMetadata,
+		}, nil
+	})
+}
+
+func (a *app) keyCompromised() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "compromised NAME|FINGERPRINT",
+		Short: "Mark a host's keys, or one of them, as stolen: nothing that it signed counts any more",
+	}
+	return a.changesKeys(c, 1, func(_ context.Context, args []string) (keyChange, error) {
+		return keyChange{
+			edit:   func(d *keyring.Draft) error { return d.MarkCompromised(args[0]) },
+			said:   fmt.Sprintf("%s is marked compromised: nothing that it signed counts any more, its archives among it", args[0]),
+			advice: hadMetadata,
+		}, nil
+	})
+}
+
+func (a *app) keyRole() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "role NAME +ROLE|-ROLE",
+		Short: "Give a host a role, backup or prune, or take it away; what it has written counts on",
+	}
+	a.changesKeys(c, 2, func(_ context.Context, args []string) (keyChange, error) {
+		role, ok := parseRole(strings.TrimLeft(args[1], "+-"))
+		gives := strings.HasPrefix(args[1], "+")
+		if !ok || !gives && !strings.HasPrefix(args[1], "-") {
+			return keyChange{}, session.Usagef("%q: say +backup, -backup, +prune or -prune", args[1])
+		}
+		said := fmt.Sprintf("host %s has the role %s", args[0], role)
+		if !gives {
+			said += " no more; what it has written counts on"
+		}
+		return keyChange{edit: func(d *keyring.Draft) error { return d.SetRole(args[0], role, gives) }, said: said}, nil
+	})
+	takesDashedArguments(c, "-backup", "-prune")
+	return c
+}
+
+// takesDashedArguments has a command take some words as arguments that look like flags.
+func takesDashedArguments(c *cobra.Command, words ...string) {
+	check, run := c.Args, c.RunE
+	c.DisableFlagParsing, c.Args = true, nil
+	c.RunE = func(c *cobra.Command, raw []string) error {
+		var dashed, flags []string
+		for _, arg := range raw {
+			if slices.Contains(words, arg) {
+				dashed = append(dashed, arg)
+			} else {
+				flags = append(flags, arg)
+			}
+		}
+		c.InheritedFlags() // joins those of the commands above to this one's
+		if err := c.Flags().Parse(flags); err != nil {
+			return session.UsageError{Err: err}
+		}
+		if help, err := c.Flags().GetBool("help"); help || err != nil {
+			return c.Help()
+		}
+		args := append(c.Flags().Args(), dashed...)
+		if err := check(c, args); err != nil {
+			return err
+		}
+		return run(c, args)
+	}
+}
+
+func parseRole(name string) (keyring.Role, bool) {
+	r := keyring.Role(name)
+	return r, r == keyring.Backup || r == keyring.Prune
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/repo/maintain"
+)
+
+func (a *app) pruneCommand() *cobra.Command {
+	var o maintain.PruneOptions
+	c := &cobra.Command{
+		Use:   "prune",
+		Short: "Give up what no archive needs any more",
+		Long: `Remove archives that were forgotten a grace period ago, then what no archive needs: in two steps, since backups, restores and other prunes
+may run at the same time. What is not needed is condemned; a grace period later it is deleted, if still nobody needs it. So run it every few days:
+each run does what is due, and says when there is more to do. It may be interrupted at any time.
+
+Whole packs go with the host key of a host that may prune. What is needed of packs that are mostly not is written anew with --repack: that
+reads and sends content, and takes a recovery key, which --key names.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.prune(c.Context(), o) },
+	}
+	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "say what would be done, and change nothing")
+	c.Flags().BoolVar(&o.Repack, "repack", false, "write anew what is needed of packs that are mostly not; needs a recovery key")
+	return c
+}
+
+func (a *app) prune(ctx context.Context, o maintain.PruneOptions) error {
+	need := session.Maintain
+	if o.Repack {
+		need = session.ReadContent
+	}
+	s, err := a.Open(ctx, need)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	o.Problem = a.warn
+	var done, total atomic.Int64
+	o.Progress = func(n, of int) {
+		done.Store(int64(n))
+		total.Store(int64(of))
+	}
+	stop := a.follow(progress.Meter{
+		Text:    func() string { return fmt.Sprintf("%d of %d archives", done.Load(), total.Load()) },
+		Current: done.Load, Total: total.Load,
+	})
+	start := a.Now()
+	sums, err := maintain.Prune(ctx, s.Repository, o)
+	stop()
+	took := a.Now().Sub(start)
+	if err != nil {
+		var incomplete *maintain.IncompleteError
+		if errors.As(err, &incomplete) && ctx.Err() == nil {
+			return session.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check, and forget the archive or bring back what it lacks"}
+		}
+		return err
+	}
+	switch {
+	case a.json:
+		return a.printJSON(show.PrunedJSON(&sums, o.DryRun, took))
+	case a.chatty(), o.DryRun:
+		return a.print(func(w io.Writer) { show.Pruned(w, &sums, o.DryRun, took) })
+	}
+	return nil
+}

@@ -1,0 +1,347 @@
+package maintain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/tree"
+)
+
+// errMissing says that no pack that is stored holds a chunk.
+var errMissing = fmt.Errorf("it is in no pack that is there: %w", crypto.ErrIntegrity)
+
+// A need is what types of blobs serve.
+type need struct {
+	types []pack.Type
+	bytes bool // what lies there will do, even if nothing that it leans on does
+}
+
+var (
+	anyContent = need{types: []pack.Type{pack.WholeContent, pack.RecipeFor + pack.WholeContent}}
+	anyTree    = need{types: []pack.Type{pack.WholeTree, pack.RecipeFor + pack.WholeTree}}
+	anyList    = need{types: []pack.Type{pack.WholeList, pack.RecipeFor + pack.WholeList}}
+	anything   = need{types: slices.Concat(anyContent.types, anyTree.types, anyList.types)}
+)
+
+func (n need) served(by *index.Place) bool { return slices.Contains(n.types, by.Type) }
+
+// A marker marks what has to stay.
+type marker struct {
+	*pruner
+	ctx     context.Context
+	trusted []bool                               // of each signer; nil: nobody knows who was trusted, so every signer's word counts by itself
+	fresh   func(key chunk.Key, at *index.Place) // told of each recipe, tree and list that is marked; nil: what recipes lean on is kept at once
+}
+
+// places returns the places of a key that can be had.
+func (p *pruner) places(key chunk.Key, dst []index.Place) ([]index.Place, error) {
+	all, err := p.f.Places(key, dst)
+	return slices.DeleteFunc(all, func(at index.Place) bool { return !p.there(&at) || p.gone.Has(at.Entry) }), err
+}
+
+// there reports whether the bytes of a place can be had.
+func (p *pruner) there(at *index.Place) bool {
+	return at.Signer != p.late && p.packs[at.Pack]&(stored|dropped) == stored
+}
+
+// firm reports whether no list has condemned a place.
+func (p *pruner) firm(at *index.Place) bool {
+	return p.packs[at.Pack]&condemned == 0 && !p.held.Has(at.Entry)
+}
+
+// ranks: a place serves only where there is none of a lower rank.
+const (
+	firstChoice = iota
+	trustedCondemned
+	untrusted
+	untrustedCondemned
+	ranks
+)
+
+// rank says how well one of all places serves a need.
+func (m *marker) rank(at *index.Place, all []index.Place, n need) int {
+	firm := func(at *index.Place) bool {
+		return m.firm(at) || n.bytes && m.packs[at.Pack]&condemned == 0
+	}
+	switch {
+	case m.trusted != nil:
+		rank := firstChoice
+		if !m.trusted[at.Signer] && !m.without.noTrust {
+			rank = untrusted
+		}
+		if !firm(at) {
+			rank++
+		}
+		return rank
+	case firm(at):
+		return firstChoice
+	}
+	for i := range all {
+		if other := &all[i]; n.served(other) && firm(other) && (other.Signer == at.Signer || m.isRoot(other.Signer)) {
+			return untrustedCondemned
+		}
+	}
+	return firstChoice
+}
+
+func (p *pruner) isRoot(signer int) bool {
+	return p.f.Signers()[signer] == string(p.r.Keys().Root().Fingerprint())
+}
+
+// keep marks the places that serve a need best, all of them, and reports whether one of them is good.
+func (m *marker) keep(key chunk.Key, all []index.Place, n need) (bool, error) {
+	for rank := range ranks {
+		found := false
+		for i := range all {
+			at := &all[i]
+			if !n.served(at) || m.rank(at, all, n) != rank {
+				continue
+			}
+			good, err := m.use(key, at, all, n)
+			if err != nil {
+				return false, err
+			}
+			found = found || good
+			if found && m.without.noTrust {
+				return true, nil
+			}
+		}
+		if found {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// use marks a place, and reports whether it is good.
+func (m *marker) use(key chunk.Key, at *index.Place, all []index.Place, n need) (bool, error) {
+	if n.bytes {
+		m.packs[at.Pack] |= needed
+		m.bases.Set(at.Entry)
+		return true, nil
+	}
+	m.mark(key, at, all)
+	if isRecipe(at.Type) && m.fresh == nil {
+		return m.keepSources(at)
+	}
+	return true, nil
+}
+
+// mark marks a place, and what other index objects say of the same blob.
+func (m *marker) mark(key chunk.Key, at *index.Place, all []index.Place) {
+	m.packs[at.Pack] |= needed
+	for i := range all {
+		twin := &all[i]
+		if twin.Pack == at.Pack && twin.Type == at.Type && m.needs.Set(twin.Entry) && twin.Entry == at.Entry && leans(at.Type) && m.fresh != nil {
+			m.fresh(key, at)
+		}
+	}
+}
+
+// keepSignatures keeps what lets the next backup of a chunk be a delta: unless it is condemned, for that backup can do without.
+func (m *marker) keepSignatures(key chunk.Key, all []index.Place) {
+	for i := range all {
+		if at := &all[i]; at.Type == pack.SignatureOf+pack.WholeContent && m.firm(at) && (m.trusted == nil || m.trusted[at.Signer]) {
+			m.mark(key, at, all)
+		}
+	}
+}
+
+// keepSources keeps what a recipe leans on, and reports whether all of it can be had. A recipe that cannot be read is of no use.
+func (m *marker) keepSources(at *index.Place) (bool, error) {
+	location, err := m.f.Location(at)
+	if err != nil {
+		return false, err
+	}
+	r, err := m.rd.RecipeAt(m.ctx, location)
+	if err != nil {
+		return false, m.passing(err)
+	}
+	whole := true
+	for n := range len(r.Sources) + 1 {
+		if s := r.Source(n); s.Length > 0 {
+			ok, err := m.keepSource(s.ID.Key(), at.Type-pack.RecipeFor)
+			if err != nil {
+				return false, err
+			}
+			whole = whole && ok
+		}
+	}
+	return whole, nil
+}
+
+// keepSource keeps a whole chunk that a recipe names, and reports whether there is one. Of trees and lists the bytes suffice: they may be dropped as
+// what they are, while their pack stays.
+func (m *marker) keepSource(key chunk.Key, typ pack.Type) (bool, error) {
+	n := need{[]pack.Type{typ}, typ != pack.WholeContent}
+	all, err := m.f.Places(key, m.inner[:0])
+	all = slices.DeleteFunc(all, func(at index.Place) bool { return !m.there(&at) })
+	m.inner = all
+	if err != nil {
+		return false, err
+	}
+	if !n.bytes {
+		m.keepSignatures(key, all)
+	}
+	return m.keep(key, all, n)
+}
+
+// passing returns err if it says nothing about what was read, but that all must stop.
+func (m *marker) passing(err error) error {
+	if m.ctx.Err() != nil {
+		return m.ctx.Err()
+	}
+	if errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
+		return err
+	}
+	return nil
+}
+
+// walkArchives marks what archives need: those that trusted the same signers together.
+func (p *pruner) walkArchives(ctx context.Context) error {
+	m := &marker{pruner: p, ctx: ctx}
+	groups := map[string][]*repo.Archive{}
+	for i := range p.archives {
+		a := &p.archives[i]
+		trusted := slices.Clone(a.Trusted)
+		slices.Sort(trusted)
+		name := strings.Join(trusted, " ")
+		groups[name] = append(groups[name], a)
+	}
+	done := 0
+	for _, group := range groups {
+		clear(p.walked)
+		m.trusted = make([]bool, len(p.f.Signers()))
+		for i, signer := range p.f.Signers() {
+			m.trusted[i] = slices.Contains(group[0].Trusted, signer) || p.isRoot(i)
+		}
+		for _, a := range group {
+			if err := m.tree(a.Root.ID); err != nil {
+				if ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
+					return err
+				}
+				if e, ok := err.(*pathError); ok {
+					err = &pathError{strings.TrimPrefix(e.path, "root"), e.err} // which stands for "/"
+				}
+				return &IncompleteError{a.ID, err}
+			}
+			done++
+			if p.o.Progress != nil {
+				p.o.Progress(done, len(p.archives))
+			}
+		}
+	}
+	return nil
+}
+
+// begin keeps what serves a need, and reports whether this is the first time that archives of the group ask for it.
+func (m *marker) begin(id chunk.ID, n need) (bool, error) {
+	all, err := m.places(id.Key(), m.outer[:0])
+	m.outer = all
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(all, func(at index.Place) bool { return n.served(&at) })
+	if i >= 0 && !m.walked.Set(all[i].Entry) {
+		return false, nil
+	}
+	ok, err := m.keep(id.Key(), all, n)
+	if err == nil {
+		m.keepSignatures(id.Key(), all)
+	}
+	if ok || err != nil || m.lost[id] {
+		return ok, err
+	}
+	return false, fmt.Errorf("%v: %w", id, errMissing)
+}
+
+// tree marks a tree and all below.
+func (m *marker) tree(id chunk.ID) error {
+	data, err := m.metadata(id, anyTree)
+	if data == nil || err != nil {
+		return err
+	}
+	nodes, err := tree.Decode(data)
+	if err != nil {
+		return fmt.Errorf("tree %v: %w", id, err)
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		err := m.items(n.Contents.Level, n.Contents.Items, n.IsDir())
+		if err == nil && n.XattrContents != nil {
+			err = m.items(n.XattrContents.Level, n.XattrContents.Items, false)
+		}
+		if err != nil {
+			return below(n.Name, err)
+		}
+	}
+	return nil
+}
+
+// A pathError is about what lies at a path below a tree.
+type pathError struct {
+	path string
+	err  error
+}
+
+func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
+
+func (e *pathError) Unwrap() error { return e.err }
+
+func below(name string, err error) error {
+	if e, ok := err.(*pathError); ok {
+		return &pathError{name + "/" + e.path, e.err}
+	}
+	return &pathError{name, err}
+}
+
+// metadata reads what it marks; nil if that was done before.
+func (m *marker) metadata(id chunk.ID, n need) ([]byte, error) {
+	if err := m.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if fresh, err := m.begin(id, n); !fresh || err != nil {
+		return nil, err
+	}
+	return m.rd.Metadata(m.ctx, id)
+}
+
+func (m *marker) items(level int, items []tree.Item, directory bool) error {
+	for i := range items {
+		item := &items[i]
+		var err error
+		switch {
+		case item.Hole:
+		case level > 0:
+			err = m.list(item.ID, level-1, directory)
+		case directory:
+			err = m.tree(item.ID)
+		default:
+			_, err = m.begin(item.ID, anyContent)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *marker) list(id chunk.ID, level int, directory bool) error {
+	data, err := m.metadata(id, anyList)
+	if data == nil || err != nil {
+		return err
+	}
+	items, err := tree.DecodeList(data)
+	if err != nil {
+		return fmt.Errorf("list %v: %w", id, err)
+	}
+	return m.items(level, items, directory)
+}

@@ -1,0 +1,163 @@
+package retain
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nightjar/repo"
+)
+
+var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+const day = 24 * time.Hour
+
+// made returns an archive that the store dated so long before noon, and that says so.
+func made(id string, ago time.Duration) repo.Archive {
+	t := noon.Add(-ago)
+	return repo.Archive{ID: id, Host: "web1", Job: "web1:/srv", Time: t, Stored: t, Views: []time.Time{t}, Grace: day, Complete: true}
+}
+
+// nights returns n archives, one a night, the oldest first.
+func nights(n int) (all []repo.Archive) {
+	for i := n - 1; i >= 0; i-- {
+		all = append(all, made(fmt.Sprint("n", i), time.Duration(i)*day))
+	}
+	return all
+}
+
+func kept(p Policy, archives ...repo.Archive) string {
+	slices.SortStableFunc(archives, func(a, b repo.Archive) int { return a.Time.Compare(b.Time) })
+	var ids []string
+	for _, d := range p.Decide(archives, noon, time.UTC) {
+		if d.Keep {
+			ids = append(ids, d.ID)
+		}
+		if len(d.Reasons) == 0 {
+			panic("no reason for " + d.ID)
+		}
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
+}
+
+func TestDecide(t *testing.T) {
+	tagged, partial := made("tagged", 50*day), made("partial", time.Hour)
+	tagged.Tags = []repo.Text{"release"}
+	partial.Complete = false
+	other := made("other", 300*day)
+	other.Job = "web1:/etc"
+	elsewhere := made("elsewhere", 300*day)
+	elsewhere.Host = "web2"
+	for name, c := range map[string]struct {
+		policy   Policy
+		archives []repo.Archive
+		want     string
+	}{
+		"last":                    {Policy{Last: 2}, nights(5), "n0 n1"},
+		"daily":                   {Policy{Daily: 2}, append(nights(4), made("early", 4*time.Hour)), "n0 n1"},
+		"hourly":                  {Policy{Hourly: 2}, append(nights(2), made("same", 5*time.Minute), made("x", 3*time.Hour)), "n0 same"}, // 12:00 and 11:55
+		"weekly":                  {Policy{Weekly: 2}, nights(15), "n0 n3"},                                                               // Wednesday, and the Sunday before
+		"monthly":                 {Policy{Monthly: 3}, nights(70), "n0 n25 n56"},
+		"yearly":                  {Policy{Yearly: 2}, nights(400), "n0 n329"},
+		"within":                  {Policy{Within: 2 * day}, nights(5), "n0 n1 n2"},
+		"tag":                     {Policy{Last: 1, Tags: []string{"release"}}, append(nights(3), tagged), "n0 tagged"},
+		"one slot for each rule":  {Policy{Last: 1, Daily: 1, Weekly: 1}, nights(9), "n0"},
+		"the last complete stays": {Policy{Within: time.Hour}, append(nights(9)[:5], partial), "n4 partial"},
+		"partial is no daily":     {Policy{Daily: 2}, append(nights(9)[:8], partial), "n1 partial"},
+		"partial gives way":       {Policy{Daily: 1}, append(nights(1), partial), "n0"},
+		"only partial":            {Policy{Tags: []string{"x"}}, []repo.Archive{partial}, "partial"},
+		"every job":               {Policy{Last: 1}, append(nights(3), other, elsewhere), "elsewhere n0 other"},
+		"more than there are":     {Policy{Last: 9, Yearly: 9}, nights(2), "n0 n1"},
+	} {
+		if got := kept(c.policy, c.archives...); got != c.want {
+			t.Errorf("%s: kept %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// Whoever stole a host's key writes archives that pretend to be of other times, to have the good ones forgotten (restic's issue 22057).
+func TestForgedTimes(t *testing.T) {
+	good := nights(40)
+	policies := []Policy{{Last: 3}, {Daily: 7, Weekly: 4, Monthly: 6}, {Within: 10 * day}, {Hourly: 5, Yearly: 2}}
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, p := range policies {
+		want := kept(p, good...)
+		for range 200 {
+			all := slices.Clone(good)
+			for i := range 1 + r.IntN(30) {
+				forged := made(fmt.Sprint("forged", i), 0)
+				forged.Time = noon.Add(time.Duration(r.Int64N(int64(4000*day))) - 2000*day)
+				if forged.Time.Sub(noon).Abs() <= repo.MaxSkew {
+					continue
+				}
+				all = append(all, forged)
+			}
+			slices.SortStableFunc(all, func(a, b repo.Archive) int { return a.Time.Compare(b.Time) })
+			var ids []string
+			for _, d := range p.Decide(all, noon, time.UTC) {
+				if d.Keep && !strings.HasPrefix(d.ID, "forged") {
+					ids = append(ids, d.ID)
+				}
+			}
+			slices.Sort(ids)
+			if got := strings.Join(ids, " "); got != want {
+				t.Fatalf("%+v keeps %q of the good ones, want %q", p, got, want)
+			}
+		}
+	}
+	// A copy of yesterday's archive, put back under today's, or the other way round.
+	replay := made("replay", 5*day)
+	replay.Predecessor = "n1"
+	if got := kept(Policy{Daily: 9}, append(nights(5), replay)...); strings.Contains(got, "replay") {
+		t.Errorf("an archive older than its predecessor is kept: %q", got)
+	}
+}
+
+// Floods of true archives cannot take more than the newest places.
+func TestFlood(t *testing.T) {
+	all := nights(10)
+	for i := range 500 {
+		all = append(all, made(fmt.Sprint("flood", i), time.Duration(i+1)*time.Second))
+	}
+	got := kept(Policy{Daily: 7}, all...)
+	if got != "n0 n1 n2 n3 n4 n5 n6" {
+		t.Errorf("kept %q", got)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := (&Policy{}).Validate(); !errors.Is(err, ErrEmpty) {
+		t.Errorf("an empty policy: %v", err)
+	}
+	for _, p := range []Policy{{Last: -1}, {Daily: 3, Weekly: -2}, {Within: -time.Hour}} {
+		if err := p.Validate(); err == nil || errors.Is(err, ErrEmpty) {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+	for _, p := range []Policy{{Last: 1}, {Within: time.Hour}, {Tags: []string{"x"}}} {
+		if err := p.Validate(); err != nil {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+}
+
+// Days begin where people live.
+func TestZone(t *testing.T) {
+	zone := time.FixedZone("", 13*3600)
+	archives := []repo.Archive{made("yesterday", 2*time.Hour), made("today", 30*time.Minute)} // 23:00 and 00:30 there
+	p := Policy{Daily: 2}
+	n := 0
+	for _, d := range p.Decide(archives, noon, zone) {
+		if d.Keep {
+			n++
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d days", n)
+	}
+}

@@ -1,0 +1,200 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"nightjar/chunk"
+	"nightjar/chunk/delta"
+	"nightjar/crypto"
+	"nightjar/internal/lru"
+	"nightjar/repo/pack"
+	"nightjar/repo/tree"
+)
+
+// pages are noise that compresses somewhat, so that it is signed the first night.
+func pages(seed, n int) []byte {
+	data := noise(seed, n)
+	for i := range data {
+		data[i] &= 0x3f
+	}
+	return data
+}
+
+// Restoring a file of many nights reads what it is made of once, and hardly more than the file of the first night; and it keeps little of each night at a time.
+func TestReadsOfManyNights(t *testing.T) {
+	p := newPlace(t)
+	const page, size, nights = 16 << 10, 32 << 20, 20
+	random := rand.New(rand.NewPCG(7, 8))
+	data := pages(5, size)
+	r := p.open(hostKey())
+	first := (*night)(nil).save(t, r, data, 1<<20)
+	last := first
+	changed := uint64(0)
+	for range nights - 1 {
+		for range size / page / 32 {
+			at := random.IntN(size/page) * page
+			copy(data[at:], noise(int(random.Uint32()), 60))
+			copy(data[at+random.IntN(page-1000):], noise(int(random.Uint32()), 1000))
+		}
+		last = last.save(t, r, data, 1<<20)
+		changed += last.sent.Literals.Load()
+	}
+	reads := func(n *night) Reads {
+		rd := p.reader()
+		rd.frames = lru.New[frameID, []byte](nights * literalFrame / 2)
+		n.restored(t, rd)
+		return rd.Reads()
+	}
+	one, all := reads(first), reads(last)
+	if all.Again > changed/20 {
+		t.Errorf("of %d bytes %d were read again, and %d changed", all.Bytes, all.Again, changed)
+	}
+	if all.Bytes > one.Bytes+changed*5/4 {
+		t.Errorf("%d bytes were read for the last night, %d for the first, and %d changed between", all.Bytes, one.Bytes, changed)
+	}
+}
+
+// However many workers save a file, the literals of a night lie in its order.
+func TestLiteralsOfSeveralSavers(t *testing.T) {
+	p := newPlace(t)
+	data := pages(5, 8<<20)
+	r := p.open(hostKey())
+	first := (*night)(nil).save(t, r, data, 1<<18)
+	for at := 0; at < len(data); at += 8 << 10 {
+		copy(data[at:], noise(at, 2000))
+	}
+	second := &night{data: data, sent: new(Sent)}
+	_, err := r.Write(t.Context(), second.sent, func(_ context.Context, w *Writer) (*Archive, error) {
+		a := &Archive{Host: "db1", Job: "job"}
+		was := w.Past([]tree.Contents{first.contents}, nil)
+		defer was.Close()
+		var savers []*Saver
+		for range 4 {
+			savers = append(savers, must(w.NewSaver()))
+		}
+		for i, piece := range slices.Collect(slices.Chunk(data, 1<<18)) {
+			id, err := savers[i%len(savers)].ContentAt(piece, int64(i)<<18, was)
+			if err != nil {
+				return nil, err
+			}
+			second.contents.Items = append(second.contents.Items, tree.Item{ID: id, Length: int64(len(piece))})
+		}
+		var err error
+		a.Root.ID, err = savers[0].Tree([]byte("tree of the second night"))
+		return a, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rd := p.reader()
+	second.restored(t, rd)
+	var frames []frameID // in the order of the file, each once
+	for _, item := range second.contents.Items {
+		at, err := rd.locate(t.Context(), item.ID, pack.RecipeFor+pack.WholeContent)
+		if err != nil || len(at) != 1 {
+			t.Fatalf("chunk has %d recipes: %v", len(at), err)
+		}
+		recipe, err := rd.readRecipe(t.Context(), at[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, err = rd.locate(t.Context(), recipe.Literal.ID, pack.WholeContent); err != nil || len(at) != 1 {
+			t.Fatalf("literal is in %d places: %v", len(at), err)
+		}
+		if f := (frameID{at[0].Pack.ID, at[0].Frame}); len(frames) == 0 || frames[len(frames)-1] != f {
+			frames = append(frames, f)
+		}
+	}
+	if most := int(second.sent.Literals.Load())/(literalFrame*3/4) + 1; len(frames) > most {
+		t.Errorf("%d bytes of literals: going through the file, one goes from frame to frame %d times", second.sent.Literals.Load(), len(frames))
+	}
+}
+
+// Recipes of all sizes are made side by side, and one that lies spoils nothing but what it makes.
+func TestRecipesOfAllSizes(t *testing.T) {
+	p := newPlace(t)
+	source := noise(1, 1<<20)
+	var ids []chunk.ID
+	want := map[chunk.ID][]byte{}
+	_, err := p.open(hostKey()).Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+		s, err := w.NewSaver()
+		if err != nil {
+			return nil, err
+		}
+		whole, err := s.Content(source)
+		if err != nil {
+			return nil, err
+		}
+		for i, length := range []int{1, 1 << 20, 1 << 20, 1 << 20, 8 << 20, 8 << 20, 100, 8 << 20, 8 << 20, 1 << 20, 0, 3 << 20, 5 << 20, 8 << 20, 1} {
+			r := &delta.Recipe{Length: length, Sources: []delta.Source{{ID: whole, Length: len(source)}}}
+			data := []byte{}
+			for len(data) < length {
+				n := min(length-len(data), len(source)-1000-i)
+				r.Copies = append(r.Copies, delta.Copy{Source: 1, Offset: 1000 + i, Length: n})
+				data = append(data, source[1000+i:][:n]...)
+			}
+			id := s.content.ID(data)
+			if want[id] = data; i%4 == 2 && length > 0 {
+				r.Sources[0].Length += 1 << 20 // it lies
+				want[id] = nil
+			}
+			ids = append(ids, id)
+			if err := s.recipe(pack.WholeContent, id, r); err != nil {
+				return nil, err
+			}
+		}
+		a := &Archive{Host: "db1", Job: "job"}
+		a.Root.ID, err = s.Tree([]byte("tree"))
+		return a, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids = append(ids, ids...)
+	data, errs, err := fetch(t.Context(), p.reader(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range ids {
+		if want := want[id]; want == nil {
+			wantError(t, errs[i], crypto.ErrIntegrity, "rebuild chunk")
+		} else if errs[i] != nil || !bytes.Equal(data[i], want) {
+			t.Errorf("chunk %d: %d bytes of %d, %v", i, len(data[i]), len(want), errs[i])
+		}
+	}
+}
+
+// A group ends where chunks share no source, if there is such a place.
+func TestCut(t *testing.T) {
+	for _, tt := range []struct {
+		sources string // of each chunk
+		want    int
+	}{
+		{"a b", 1},
+		{"a a", 1},
+		{"a b c d", 3},
+		{"a b c c", 3}, // 2 is but half of it
+		{"a b c d d", 3},
+		{"a b c d de", 3},
+		{"a b c d e ef df", 6},
+		{"a b c d e ef gf", 4},
+		{"a b c d e f ga", 6},
+	} {
+		var some []*rebuild
+		for _, names := range strings.Fields(tt.sources) {
+			r := &delta.Recipe{}
+			for _, name := range names {
+				r.Sources = append(r.Sources, delta.Source{ID: chunk.ID{byte(name)}, Length: 1})
+			}
+			some = append(some, &rebuild{recipe: r})
+		}
+		if got := cut(some); got != tt.want {
+			t.Errorf("%q is cut at %d, not at %d", tt.sources, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nightjar/chunk"
+	"nightjar/chunk/delta"
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/store"
+)
+
+// A Repacker writes blobs of packs into new packs, as the root. Every host takes the root's word: so it tries what it copies. It is for one goroutine.
+type Repacker struct {
+	w  *Writer
+	s  *Saver
+	rd *Reader
+}
+
+// Repack runs f with a Repacker. When it returns, the new packs are stored and indexed, as those of a run that began at a store time. It takes
+// UnlockContent. After an error what was sent may or may not be indexed.
+func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f func(*Repacker) error) error {
+	root := r.root()
+	if root == nil {
+		return errors.New("repack: it takes a recovery key")
+	}
+	w := &Writer{r: r, Sent: sent, begin: begin, root: true, reader: r.newReader()}
+	w.ctx, w.fail = context.WithCancelCause(ctx)
+	defer w.fail(nil)
+	w.unindexed.last = r.options.Now()
+	w.firstView(begin)
+	defer w.view.close()
+	w.uploads.SetLimit(r.options.Connections)
+	if err := w.makePackers(root); err != nil {
+		return err
+	}
+	s, err := w.NewSaver()
+	if err != nil {
+		return err
+	}
+	if err := f(&Repacker{w, s, w.reader}); err != nil {
+		w.fail(err)
+		_ = w.uploads.Wait() // for the same reason
+		return err
+	}
+	return w.finish(true)
+}
+
+// Pack writes what keep accepts of a stored pack. A recipe of a tree or list becomes what it makes. ErrIntegrity says that something in the pack is not what
+// it should be: then some of it may have been written.
+func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
+	if err := p.w.ctx.Err(); err != nil {
+		return context.Cause(p.w.ctx)
+	}
+	object, err := store.ReadAll(p.w.ctx, p.w.r.store, info.Name, store.MaxObject)
+	if err != nil {
+		return fmt.Errorf("repack %s: %w", info.Name, err)
+	}
+	entry, plain, err := p.w.r.openPack(info, object)
+	if err != nil {
+		return fmt.Errorf("repack %s: %w", info.Name, err)
+	}
+	for _, f := range entry.Directory.Frames {
+		if err := p.frame(entry.Directory.Kind, plain[:f.Stored], f, keep); err != nil {
+			return fmt.Errorf("repack %s: %w", info.Name, err)
+		}
+		plain = plain[f.Stored:]
+	}
+	return nil
+}
+
+// Frames writes what keep accepts of those frames of a stored pack that are as its index says, though the pack is not. What cannot be made of it any more is left out.
+func (p *Repacker) Frames(object []byte, x *index.Pack, keep func(pack.Blob) (bool, error)) error {
+	return p.rd.blobs(object, x, func(b pack.Blob, data []byte) error {
+		ok, err := keep(b)
+		if ok && err == nil {
+			err = p.blob(b, data)
+		}
+		if errors.Is(err, crypto.ErrIntegrity) && !errors.Is(err, ErrUnavailable) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Again writes a chunk of content.
+func (p *Repacker) Again(data []byte) error { return p.s.Again(data) }
+
+func (p *Repacker) frame(kind pack.Kind, stored []byte, f pack.Frame, keep func(pack.Blob) bool) error {
+	kept := make([]bool, len(f.Blobs))
+	n := 0
+	for i, b := range f.Blobs {
+		if kept[i] = keep(b); kept[i] {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return nil
+	case n == len(f.Blobs) && kind == pack.Content:
+		return p.w.packers[0].add(stored, f)
+	}
+	d, err := p.w.r.decompressor()
+	if err != nil {
+		return err
+	}
+	defer p.w.r.decompressors.Put(d)
+	data, err := d.Frame(nil, stored, f.Plain)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+	}
+	for i, b := range f.Blobs {
+		if kept[i] {
+			if err := p.blob(b, data[:b.Length]); err != nil {
+				return fmt.Errorf("chunk %x: %w", b.Key, err)
+			}
+		}
+		data = data[b.Length:]
+	}
+	return nil
+}
+
+// blob writes one blob. Wholes were compared with their keyed hashes when the pack was opened; what else there is gets tried.
+func (p *Repacker) blob(b pack.Blob, data []byte) error {
+	to, class := &p.s.trees, metadataClass
+	switch b.Type {
+	case pack.WholeContent:
+		return p.s.wholeContent(pack.ClassOf(data), data, b)
+	case pack.RecipeFor + pack.WholeContent:
+		if err := p.try(b.Key, data); err != nil {
+			return err
+		}
+		to = &p.s.recipes
+	case pack.RecipeFor + pack.WholeTree, pack.RecipeFor + pack.WholeList:
+		b.Type -= pack.RecipeFor
+		r, err := delta.DecodeRecipe(data)
+		if err == nil {
+			data, err = r.Apply(nil, func(n int) ([]byte, error) { return p.rd.wholeMetadata(p.w.ctx, r.Source(n).ID, b.Type) })
+		}
+		if err == nil {
+			err = p.rd.checkHalf(b.Key, data, b.Type)
+		}
+		if err != nil {
+			return err
+		}
+		b.Length = len(data)
+	case pack.SignatureOf + pack.WholeContent:
+		if ok, err := p.signs(b.Key, data); !ok || err != nil {
+			return err
+		}
+		to, class = &p.s.signatures, pack.Opaque
+	}
+	return p.s.share(to, pack.Metadata, class, data, b, metadataFrame)
+}
+
+// try makes a chunk of content by a recipe.
+func (p *Repacker) try(key chunk.Key, encoded []byte) error {
+	r, err := delta.DecodeRecipe(encoded)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+	}
+	g := p.rd.newGroup([]*rebuild{{recipe: r, half: &key}}, true, func(_ int, _ []byte, err error) error { return err })
+	memory := make([]byte, r.Length)
+	if err := g.begin(p.w.ctx, memory); err != nil {
+		return err
+	}
+	return g.finish(p.w.ctx, memory)
+}
+
+// signs reports whether a block signature is that of the chunk. A wrong one is left out: that costs space only.
+func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
+	old, err := delta.DecodeSignature(encoded)
+	if err != nil {
+		return false, nil
+	}
+	var id chunk.ID // of which the index looks at no more
+	copy(id[:], key[:])
+	same := false
+	err = p.rd.newWholeFetch([]chunk.ID{id}, false, func(_ int, data []byte, err error) error {
+		if err == nil && p.s.content.ID(data).Key() == key && old.Length() == len(data) {
+			same = bytes.Equal(p.s.signer.Sign(data, old.Block(), old.Runs()).Append(nil), encoded)
+		}
+		if errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		return nil
+	}).all(p.w.ctx)
+	return same, err
+}

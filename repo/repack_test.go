@@ -1,0 +1,107 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"nightjar/chunk"
+	"nightjar/chunk/delta"
+	"nightjar/crypto"
+	"nightjar/repo/pack"
+)
+
+// The root vouches for nothing that it has not tried: a host's lies stay that host's.
+func TestRepackTriesWhatItCopies(t *testing.T) {
+	content := bytes.Repeat([]byte("what is told of it may be wrong\n"), 1000)
+	for name, c := range map[string]struct {
+		lie   func(s *Saver, id chunk.ID) error
+		left  []pack.Type // of the chunk's key, in new packs
+		fails bool
+	}{
+		"nothing": {func(s *Saver, id chunk.ID) error { return nil }, []pack.Type{pack.WholeContent, pack.SignatureOf + pack.WholeContent}, false},
+		"signature": {func(s *Saver, id chunk.ID) error {
+			s.signatures = openFrame{}
+			return s.sign(id, bytes.Repeat([]byte("a lie"), len(content)/5), nil)
+		}, []pack.Type{pack.WholeContent}, false},
+		"recipe": {func(s *Saver, id chunk.ID) error {
+			return s.recipe(pack.WholeContent, s.content.ID([]byte("another")), &delta.Recipe{Length: 5,
+				Sources: []delta.Source{{ID: id, Length: len(content)}}, Copies: []delta.Copy{{Source: 1, Offset: 0, Length: 5}}})
+		}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			r := p.open(hostKey())
+			var id chunk.ID
+			if _, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+				s, err := w.NewSaver()
+				if err != nil {
+					return nil, err
+				}
+				if id, err = s.Content(content); err != nil {
+					return nil, err
+				}
+				root, err := s.Tree([]byte("no tree, but saved as one"))
+				if err != nil {
+					return nil, err
+				}
+				return &Archive{Host: "db1", Job: "job", Root: Root{ID: root, Length: 25}}, c.lie(s, id)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			old := append(p.names("content/"), p.names("metadata/")...)
+			if err := r.Repack(t.Context(), p.clock.now(), new(Sent), func(*Repacker) error { return nil }); err == nil {
+				t.Error("it took no recovery key")
+			}
+			rd := p.reader()
+			err := rd.r.Repack(t.Context(), p.clock.now(), new(Sent), func(to *Repacker) error {
+				for _, name := range old {
+					if err := to.Pack(must(p.memory.Stat(t.Context(), name)), func(pack.Blob) bool { return true }); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if c.fails {
+				wantError(t, err, crypto.ErrIntegrity, "keyed hash")
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range old {
+				p.delete(name)
+			}
+			if err := r.SyncIndex(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			root := string(r.keys.Root().Fingerprint())
+			all, err := r.index.Lookup(id.Key(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left := map[pack.Type]int{}
+			for _, at := range all {
+				if at.Pack.Signer == root {
+					left[at.Type]++
+				}
+			}
+			if len(left) != len(c.left) {
+				t.Errorf("of types %v are %v left", c.left, left)
+			}
+			for _, typ := range c.left {
+				if left[typ] != 1 {
+					t.Errorf("%d of type %x", left[typ], typ)
+				}
+			}
+			if err := p.reader().Fetch(t.Context(), []chunk.ID{id}, func(_ int, data []byte, err error) error {
+				if err != nil || !bytes.Equal(data, content) {
+					t.Errorf("got %d bytes, %v", len(data), err)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

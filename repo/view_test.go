@@ -1,0 +1,739 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nightjar/chunk"
+	"nightjar/internal/tempdir"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/record"
+	"nightjar/repo/store/storetest"
+	"nightjar/repo/tree"
+)
+
+// packIDs returns the packs of a kind that are stored.
+func (p *place) packIDs(kind pack.Kind) (ids []index.ObjectID) {
+	p.t.Helper()
+	for _, name := range p.names(kind.String() + "/") {
+		sum, ok := sumOf(name)
+		if !ok {
+			p.t.Fatal(name)
+		}
+		ids = append(ids, sum)
+	}
+	return ids
+}
+
+// list stores a list of prune and returns its name.
+func (p *place) list(r *Repository, kind string, packs []index.ObjectID, blobs ...record.Blobs) string {
+	p.t.Helper()
+	var v any = &record.Condemned{Packs: packs, Blobs: blobs, View: p.clock.now()}
+	if kind == record.DroppedKind {
+		v = &record.Dropped{Packs: packs, Blobs: blobs, View: p.clock.now()}
+	}
+	info, err := r.PutRecord(p.t.Context(), kind, must(record.Encode(v)))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return info.Name
+}
+
+// warnings collects what is warned of.
+func warnings(into *[]error) func(*Options) {
+	return func(o *Options) { o.Warn = func(err error) { *into = append(*into, err) } }
+}
+
+// What is condemned or dropped is not known to a backup, whole packs or parts of them; what is stored again in its place is.
+func TestCondemnedIsStoredAnew(t *testing.T) {
+	for _, kind := range []string{record.CondemnedKind, record.DroppedKind} {
+		p := newPlace(t)
+		r := p.open(hostKey())
+		first := mustWrite(t, r, some(1, 6))
+		mustWrite(t, r, some(2, 6))
+		var of1 []index.ObjectID
+		for id := range first.content {
+			for _, at := range must(r.newReader().Locations(t.Context(), id)) {
+				of1 = append(of1, at.Pack.ID)
+			}
+		}
+		name := p.list(r, kind, of1[:1])
+		again := mustWrite(t, r, some(1, 6), some(2, 6))
+		if n, k := again.sent.ChunksNew.Load(), again.sent.ChunksKnown.Load(); n != 6 || k != 6 {
+			t.Errorf("%s: %d chunks new, %d known", kind, n, k)
+		}
+		// Another process, with an empty cache, and then one for which the list has ended.
+		third := mustWrite(t, p.open(hostKey()), some(1, 6), some(2, 6))
+		p.delete(name)
+		fourth := mustWrite(t, p.open(hostKey()), some(1, 6), some(2, 6))
+		if n := third.sent.ChunksNew.Load() + fourth.sent.ChunksNew.Load(); n != 0 {
+			t.Errorf("%s: %d chunks are stored once more", kind, n)
+		}
+		wantRestored(t, p.reader(), again, third)
+
+		// Trees by their keys, in a pack that stays.
+		root := again.archive.Root.ID
+		at := must(r.newReader().Locations(t.Context(), root, pack.WholeTree))
+		if len(at) == 0 {
+			t.Fatal("the root is not found")
+		}
+		for _, l := range at {
+			p.list(r, kind, nil, record.Blobs{Pack: l.Pack.ID, Recipes: record.Keys{root.Key()}}) // of other blobs
+		}
+		if n := mustWrite(t, r, some(1, 6), some(2, 6)).sent.Metadata.Load(); n != 0 {
+			t.Errorf("%s: %d bytes of metadata are stored anew for a list of recipes", kind, n)
+		}
+		for _, l := range at {
+			p.list(r, kind, nil, record.Blobs{Pack: l.Pack.ID, Trees: record.Keys{root.Key()}})
+		}
+		if n := mustWrite(t, r, some(1, 6), some(2, 6)).sent.Metadata.Load(); n == 0 {
+			t.Errorf("%s: a tree that is named is reused", kind)
+		}
+	}
+}
+
+// Nothing is copied from what is condemned, and no recipe that is condemned is continued.
+func TestDeltaAvoidsCondemned(t *testing.T) {
+	data := fmt.Appendf(nil, "%x", noise(5, 1<<19))
+	for what, condemn := range map[string]func(p *place, r *Repository, old, second []index.ObjectID, key chunk.Key){
+		"nothing": func(*place, *Repository, []index.ObjectID, []index.ObjectID, chunk.Key) {},
+		"the base": func(p *place, r *Repository, old, _ []index.ObjectID, _ chunk.Key) {
+			p.list(r, record.CondemnedKind, old)
+		},
+		"all signatures": func(p *place, r *Repository, _, second []index.ObjectID, _ chunk.Key) {
+			p.list(r, record.CondemnedKind, p.packIDs(pack.Metadata))
+		},
+		"the recipe": func(p *place, r *Repository, _, _ []index.ObjectID, key chunk.Key) {
+			for _, id := range p.packIDs(pack.Metadata) {
+				p.list(r, record.CondemnedKind, nil, record.Blobs{Pack: id, Recipes: record.Keys{key}})
+			}
+		},
+	} {
+		p := newPlace(t)
+		r := p.open(hostKey())
+		first := (*night)(nil).save(t, r, data, 1<<20)
+		old := p.packIDs(pack.Content)
+		changed := bytes.Clone(data)
+		copy(changed[1000:], "changed")
+		second := first.save(t, r, changed, 1<<20)
+		if second.sent.Deltas.Load() != 1 {
+			t.Fatalf("%d deltas", second.sent.Deltas.Load())
+		}
+		condemn(p, r, old, p.packIDs(pack.Content), second.contents.Items[0].ID.Key())
+		copy(changed[300_000:], "changed as well")
+		third := second.save(t, p.open(hostKey()), changed, 1<<20)
+		if deltas := third.sent.Deltas.Load(); deltas != 0 != (what == "nothing") {
+			t.Errorf("%s condemned: %d deltas", what, deltas)
+		}
+		rd := p.reader()
+		third.restored(t, rd)
+		sources, err := rd.Sources(t.Context(), third.contents.Items[0].ID)
+		if err != nil || (len(sources) > 0) != (what == "nothing") {
+			t.Errorf("%s condemned: sources %v, %v", what, sources, err)
+		}
+	}
+}
+
+// A tree that resembles a condemned one is not made of it.
+func TestTreesAvoidCondemned(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	encoded := noise(1, 60_000)
+	save := func(like []tree.Item) (chunk.ID, uint64) {
+		var sent Sent
+		a, err := r.Write(t.Context(), &sent, func(_ context.Context, w *Writer) (*Archive, error) {
+			s, err := w.NewSaver()
+			if err != nil {
+				return nil, err
+			}
+			a := &Archive{Host: "db1", Job: "job"}
+			a.Root.ID, err = s.TreeLike(encoded, like)
+			return a, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Root.ID, sent.Metadata.Load()
+	}
+	id, _ := save(nil)
+	like := []tree.Item{{ID: id, Length: int64(len(encoded))}}
+	encoded[30_000] ^= 1
+	if _, n := save(like); n > 1000 {
+		t.Fatalf("%d bytes for a change of one", n)
+	}
+	p.list(r, record.CondemnedKind, p.packIDs(pack.Metadata))
+	encoded[40_000] ^= 1
+	if _, n := save(like); n < 60_000 {
+		t.Errorf("%d bytes: the rest is of a condemned tree", n)
+	}
+}
+
+// What is dropped is not tried, and is missing by name if nobody else has it.
+func TestReaderSubtractsDropped(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	saved := mustWrite(t, r, some(1, 6))
+	dropped := p.packIDs(pack.Content)
+	copied := p.open(hostKey())
+	p.list(r, record.CondemnedKind, dropped)
+	wantRestored(t, p.reader(), saved) // condemned is not gone
+	again := mustWrite(t, copied, some(1, 6))
+	p.list(r, record.DroppedKind, dropped)
+	for _, name := range p.names("content/") {
+		if sum, _ := sumOf(name); slices.Contains(dropped, index.ObjectID(sum)) {
+			p.delete(name)
+		}
+	}
+	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+		if sum, ok := sumOf(c.Name); ok && slices.Contains(dropped, index.ObjectID(sum)) {
+			t.Errorf("%v of %s, which is dropped", c.Op, c.Name)
+		}
+		return nil
+	}}
+	rd := p.reader()
+	wantRestored(t, rd, again)
+	if at, err := rd.Locations(t.Context(), again.archive.Root.ID, pack.WholeTree, pack.RecipeFor+pack.WholeTree); err != nil || len(at) != 1 {
+		t.Errorf("the root is at %d places, %v", len(at), err)
+	}
+	var last []index.ObjectID
+	for id := range again.content {
+		last = append(last, must(rd.Locations(t.Context(), id))[0].Pack.ID)
+	}
+	p.list(r, record.DroppedKind, last)
+	rd = p.reader()
+	for id := range again.content {
+		if at, err := rd.Locations(t.Context(), id); err != nil || len(at) != 0 {
+			t.Errorf("chunk %v is at %d places, %v", id, len(at), err)
+		}
+		_, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, errs[0], ErrMissing, id.String())
+	}
+}
+
+// hostileLists are what a list must not be.
+func hostileLists(p *place, r *Repository) map[string]func() {
+	put := func(content string) func() {
+		return func() { must(r.PutRecord(p.t.Context(), record.CondemnedKind, []byte(content))) }
+	}
+	return map[string]func(){
+		"nothing":          put(""),
+		"no JSON":          put("\x00\x01"),
+		"of a later kind":  put(`{"version":1}`),
+		"half a key":       put(`{"version":0,"blobs":[{"pack":"` + strings.Repeat("00", 32) + `","recipes":"AAAA"}]}`),
+		"without end":      put(`{"version":0,"packs":[` + strings.Repeat(`"`+strings.Repeat("00", 32)+`",`, record.MaxSize/67) + `"` + strings.Repeat("00", 32) + `"]}`),
+		"a million spaces": put(`{"version":0}` + strings.Repeat(" ", record.MaxSize)),
+		"no message": func() {
+			sum := sha256.Sum256([]byte("garbage"))
+			p.put(nameOf("condemned", sum), []byte("garbage"))
+		},
+		"rotten": func() {
+			name := p.list(r, record.CondemnedKind, nil)
+			p.put(name, flipped(p.get(name), 300))
+		},
+	}
+}
+
+// A list that cannot be read stops a backup, which might refer to what it names. Who reads is warned.
+func TestUnreadableList(t *testing.T) {
+	for what := range hostileLists(newPlace(t), nil) {
+		t.Run(what, func(t *testing.T) {
+			p := newPlace(t)
+			var warned []error
+			r := p.open(hostKey(), warnings(&warned))
+			saved := mustWrite(t, r, some(1, 3))
+			hostileLists(p, r)[what]()
+			before := everything(t, p.memory)
+			_, err := write(t.Context(), r, [][][]byte{some(2, 3)}, nil)
+			wantError(t, err, nil, p.names("condemned/")[0])
+			wantSame(t, p.memory, before)
+			if len(warned) != 0 {
+				t.Errorf("warned of %v", warned)
+			}
+			rd := p.reader(warnings(&warned))
+			if len(warned) != 1 {
+				t.Fatalf("warned of %v", warned)
+			}
+			wantError(t, warned[0], nil, p.names("condemned/")[0])
+			wantRestored(t, rd, saved)
+			p.delete(p.names("condemned/")[0])
+			mustWrite(t, r, some(2, 3))
+		})
+	}
+}
+
+// Lists are read once, condemned before dropped, both before the index.
+func TestListsAreReadInOrder(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	mustWrite(t, r, some(1, 3))
+	p.list(r, record.CondemnedKind, []index.ObjectID{{1}})
+	p.list(r, record.DroppedKind, []index.ObjectID{{2}})
+	var calls []string
+	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+		if c.Op == storetest.List || c.Op == storetest.Get {
+			calls = append(calls, fmt.Sprint(c.Op, " ", strings.SplitAfter(c.Name, "/")[0]))
+		}
+		return nil
+	}}
+	for _, want := range [][]string{
+		{"list condemned/", "get condemned/", "list dropped/", "get dropped/", "list lost/", "list index/"},
+		{"list condemned/", "list dropped/", "list lost/", "list index/"},
+	} {
+		calls = nil
+		if err := r.SyncIndex(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(calls, want) {
+			t.Errorf("calls %q, want %q", calls, want)
+		}
+	}
+	p.faulty.Before = nil
+	p.delete(p.names("condemned/")[0])
+	if err := r.SyncIndex(t.Context()); err != nil || r.Lists().Touches(index.ObjectID{1}) || !r.Lists().Touches(index.ObjectID{2}) {
+		t.Errorf("a list that has ended is not forgotten, or another is: %v", err)
+	}
+}
+
+// step runs the functions, one after each group.
+func step(all ...func(w *Writer) error) func(*Writer) error {
+	return func(w *Writer) error {
+		f := all[0]
+		all = all[1:]
+		return f(w)
+	}
+}
+
+func nothing(*Writer) error { return nil }
+
+// A run that pauses for more than half of the grace takes a new view, says that it lives, and has the grace from then on.
+func TestNewView(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	known := mustWrite(t, r, some(1, 6))
+	begun := p.clock.now()
+	grace := r.keys.Grace(noon)
+	pause := func(w *Writer) error { p.clock.move(grace*3/5 + time.Minute); return nil }
+	indexes := len(p.names("index/"))
+	saved, err := write(t.Context(), r, threeGroups(), step(pause, func(w *Writer) error {
+		if n := len(p.names("index/")) - indexes; n != 1 {
+			t.Errorf("%d signs of life after the first pause", n)
+		}
+		return errors.Join(w.Flush(), pause(w))
+	}, pause))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if views := saved.archive.Views; len(views) != 4 || !views[0].Equal(begun) || !saved.archive.Counts() {
+		t.Errorf("views %v", views)
+	}
+	runs := Runs{}
+	packs := 0
+	err = r.IndexObjects(t.Context(), func(x IndexRecord) error {
+		for _, run := range x.Object.Runs {
+			packs += len(run.Packs)
+		}
+		runs.Add(x)
+		return x.Err
+	})
+	newest := runs[RunID{hostKey().Fingerprint(), begun}]
+	if err != nil || len(runs) != 1 && len(runs) != 2 || !newest.Equal(p.clock.now()) {
+		t.Errorf("runs %v, %v", runs, err)
+	}
+	if all := len(p.packIDs(pack.Content)) + len(p.packIDs(pack.Metadata)); packs != all {
+		t.Errorf("%d packs are indexed, %d stored", packs, all)
+	}
+	wantRestored(t, p.reader(), known, saved)
+}
+
+// What the run refers to is condemned meanwhile: its view stays the last, so it has to be done within the grace of that.
+func TestReferenceIsCondemned(t *testing.T) {
+	for what, condemn := range map[string]func(p *place, before, sent []index.ObjectID){
+		"a known chunk": func(p *place, before, _ []index.ObjectID) { p.list(p.open(hostKey()), record.CondemnedKind, before) },
+		"what was sent": func(p *place, _, sent []index.ObjectID) { p.list(p.open(hostKey()), record.CondemnedKind, sent) },
+		"dropped":       func(p *place, before, _ []index.ObjectID) { p.list(p.open(hostKey()), record.DroppedKind, before) },
+		"its index is gone": func(p *place, _, _ []index.ObjectID) {
+			p.delete(p.names("index/")[0])
+		},
+	} {
+		for _, late := range []bool{false, true} {
+			p := newPlace(t)
+			var warned []error
+			r := p.open(hostKey(), warnings(&warned))
+			grace := r.keys.Grace(noon)
+			mustWrite(t, r, some(1, 6))
+			before := p.packIDs(pack.Content)
+			saved, err := write(t.Context(), r, threeGroups(), step(nothing, func(w *Writer) error {
+				if err := w.Flush(); err != nil {
+					return err
+				}
+				sent := slices.DeleteFunc(p.packIDs(pack.Content), func(id index.ObjectID) bool { return slices.Contains(before, id) })
+				p.clock.move(grace/2 + time.Hour)
+				condemn(p, before, sent)
+				return nil
+			}, func(w *Writer) error {
+				if late {
+					p.clock.move(grace / 2)
+				}
+				return nil
+			}))
+			if len(warned) == 0 || !errors.Is(warned[0], errNamed) {
+				t.Errorf("%s: warned of %v", what, warned)
+			}
+			if late {
+				wantError(t, err, nil, "grace")
+				if n := len(p.names("archive/")); n != 1 {
+					t.Errorf("%s: %d archives", what, n)
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			} else if len(saved.archive.Views) != 1 || !saved.archive.Counts() {
+				t.Errorf("%s: views %v", what, saved.archive.Views)
+			}
+		}
+	}
+}
+
+// What a recipe of the run copies from counts as referred to.
+func TestBaseIsCondemnedLater(t *testing.T) {
+	for _, condemned := range []bool{false, true} {
+		p := newPlace(t)
+		var warned []error
+		r := p.open(hostKey(), warnings(&warned))
+		data := fmt.Appendf(nil, "%x", noise(5, 1<<19))
+		first := (*night)(nil).save(t, r, data, 1<<20)
+		base := p.packIDs(pack.Content)
+		var sent Sent
+		a, err := r.Write(t.Context(), &sent, func(_ context.Context, w *Writer) (*Archive, error) {
+			s, err := w.NewSaver()
+			if err != nil {
+				return nil, err
+			}
+			was := w.Past([]tree.Contents{first.contents}, nil)
+			defer was.Close()
+			copy(data[1000:], "changed")
+			if _, err := s.ContentAt(data, 0, was); err != nil {
+				return nil, err
+			}
+			if condemned {
+				p.list(r, record.CondemnedKind, base)
+			}
+			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
+			a := &Archive{Host: "db1"}
+			a.Root.ID, err = s.Tree([]byte("tree"))
+			return a, err
+		})
+		if err != nil || sent.Deltas.Load() != 1 {
+			t.Fatalf("%d deltas, %v", sent.Deltas.Load(), err)
+		}
+		if (len(a.Views) == 1) != condemned || len(warned) == 0 == condemned {
+			t.Errorf("views %v, warned of %v", a.Views, warned)
+		}
+	}
+}
+
+// What is condemned in a new view is not referred to from then on, whether that view counts or not.
+func TestLaterLookupsAvoid(t *testing.T) {
+	for what, n := range map[string]int{"the view counts": 2, "it does not": 1} {
+		p := newPlace(t)
+		var warned []error
+		r := p.open(hostKey(), warnings(&warned))
+		mustWrite(t, r, some(1, 6))
+		one := p.packIDs(pack.Content)
+		mustWrite(t, r, some(2, 6))
+		groups := [][][]byte{some(3, 6), some(2, 6)}
+		condemned := slices.DeleteFunc(p.packIDs(pack.Content), func(id index.ObjectID) bool { return slices.Contains(one, id) })
+		if n == 1 {
+			groups[0] = some(1, 6)
+			condemned = append(condemned, one...)
+		}
+		saved, err := write(t.Context(), r, groups, step(func(w *Writer) error {
+			p.list(r, record.CondemnedKind, condemned)
+			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
+			return nil
+		}, nothing))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known := saved.sent.ChunksKnown.Load(); int(known) != 6*(2-n) || len(saved.archive.Views) != n {
+			t.Errorf("%s: %d chunks known, views %v, warned of %v", what, known, saved.archive.Views, warned)
+		}
+	}
+}
+
+// An unreadable list in a later view does not end a run that was well: its first view stays the last.
+func TestUnreadableListLater(t *testing.T) {
+	p := newPlace(t)
+	var warned []error
+	r := p.open(hostKey(), warnings(&warned))
+	saved, err := write(t.Context(), r, threeGroups(), step(func(w *Writer) error {
+		hostileLists(p, r)["no message"]()
+		p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
+		return nil
+	}, nothing, nothing))
+	if err != nil || len(saved.archive.Views) != 1 || len(warned) != 1 {
+		t.Fatalf("%v, warned of %v", err, warned)
+	}
+	wantError(t, warned[0], nil, p.names("condemned/")[0])
+	wantRestored(t, p.reader(), saved)
+}
+
+// With more than fits in memory, what a run refers to lies in the temp directory, and is verified from there. Without one, a run has the
+// grace of its first view.
+func TestReferencesSpill(t *testing.T) {
+	temp, err := tempdir.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []tempdir.Dir{temp, {}} {
+		elsewhere := t.TempDir()
+		t.Setenv("TMPDIR", elsewhere)
+		p := newPlace(t)
+		var warned []error
+		r := p.open(hostKey(), warnings(&warned), func(o *Options) { o.Temp = dir })
+		known := mustWrite(t, r, some(1, 6))
+		views := 0
+		_, err := r.Write(t.Context(), new(Sent), func(ctx context.Context, w *Writer) (*Archive, error) {
+			s, err := w.NewSaver()
+			if err != nil {
+				return nil, err
+			}
+			for range 12_000 {
+				for id := range known.content {
+					if ok, err := w.Has(id); !ok || err != nil {
+						return nil, fmt.Errorf("%v is unknown: %w", id, err)
+					}
+				}
+			}
+			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
+			a := &Archive{Host: "db1"}
+			a.Root.ID, err = s.Tree([]byte("tree"))
+			views = len(w.view.taken)
+			return a, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dir != (tempdir.Dir{}) && (views != 2 || len(warned) != 0) || dir == (tempdir.Dir{}) && (views != 1 || len(warned) != 1) {
+			t.Errorf("in %q: %d views, warned of %v", dir.Path(), views, warned)
+		}
+		for _, path := range []string{elsewhere, temp.Path()} {
+			if entries, err := os.ReadDir(path); err != nil || len(entries) > 0 {
+				t.Errorf("%s holds %v, %v", path, entries, err)
+			}
+		}
+	}
+}
+
+// An index object that the store dates late is written again; the late one counts for nobody who writes, and one warning tells of it.
+func TestLateIndex(t *testing.T) {
+	p := newPlace(t)
+	skews := 1
+	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+		if c.Op == storetest.Put && strings.HasPrefix(c.Name, "index/") && skews > 0 {
+			skews--
+			p.clock.move(MaxSkew + time.Second)
+		}
+		return nil
+	}}
+	saved := mustWrite(t, p.open(hostKey()), some(1, 6))
+	var late, timely []string
+	err := p.open(hostKey()).IndexObjects(t.Context(), func(x IndexRecord) error {
+		if x.Late {
+			late = append(late, x.Name)
+		} else {
+			timely = append(timely, x.Name)
+		}
+		return x.Err
+	})
+	if err != nil || len(late) != 1 || len(timely) != 1 {
+		t.Fatalf("late %q, timely %q: %v", late, timely, err)
+	}
+	p.delete(timely[0])
+	var warned []error
+	cache := t.TempDir()
+	r := p.open(hostKey(), warnings(&warned), func(o *Options) { o.IndexDir = cache })
+	wantRestored(t, must(r.NewReader(t.Context())).withContent(t), saved)
+	if err := r.SyncIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := mustWrite(t, r, some(1, 6))
+	if n := again.sent.ChunksNew.Load(); n != 6 {
+		t.Errorf("a backup builds on a late index object: %d chunks new", n)
+	}
+	if len(warned) != 1 {
+		t.Errorf("warned of %v", warned)
+	}
+
+	// A store that never agrees fails the run.
+	skews = 99
+	_, err = write(t.Context(), r, [][][]byte{some(2, 6)}, nil)
+	wantError(t, err, nil, "again and again")
+	skews = 0
+	if n := mustWrite(t, r, some(2, 6)).sent.ChunksNew.Load(); n != 6 {
+		t.Errorf("a backup builds on its own late index object: %d chunks new", n)
+	}
+}
+
+// withContent lets the reader read content too.
+func (rd *Reader) withContent(t *testing.T) *Reader {
+	t.Helper()
+	_, secrets := madeOnce()
+	rd.r.unlock(secrets)
+	return rd
+}
+
+// An archive that the store dates more than the grace after the last view does not count, until somebody verifies it.
+func TestArchiveAfterGrace(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	first := mustWrite(t, r, some(1, 3))
+	grace := r.keys.Grace(noon)
+	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+		if c.Op == storetest.Put && strings.HasPrefix(c.Name, "archive/") {
+			p.clock.move(2 * time.Minute)
+		}
+		return nil
+	}}
+	_, err := write(t.Context(), r, [][][]byte{some(2, 3)}, func(w *Writer) error {
+		w.view.retry = p.clock.now().Add(2 * grace) // as after a view that did not count
+		p.clock.move(grace - time.Minute)
+		return nil
+	})
+	wantError(t, err, nil, "does not count")
+	p.faulty.Before = nil
+	all := archives(t, r)
+	if len(all) != 2 || !all[1].Late() || all[1].Counts() || all[1].Displaces() {
+		t.Fatalf("archives %+v", all)
+	}
+	if a, err := Find(all, "latest"); err != nil || a.ID != first.archive.ID {
+		t.Errorf("latest is %v, %v", a, err)
+	}
+	if a, err := Find(all, all[1].ID); err != nil || a.ID != all[1].ID {
+		t.Errorf("it is not found by its id: %v", err)
+	}
+	id := must(index.ParseObjectID(all[1].ID))
+	must(r.PutRecord(t.Context(), record.VerifiedKind, must(record.Encode(&record.Verified{Archives: []index.ObjectID{id}}))))
+	all = archives(t, r)
+	if !all[1].Late() || !all[1].Counts() || !all[1].Displaces() || all[0].Verified {
+		t.Errorf("archives %+v", all)
+	}
+	if a, err := Find(all, "latest"); err != nil || a.ID != all[1].ID {
+		t.Errorf("latest is %v, %v", a, err)
+	}
+}
+
+// An archive that says that it is older than its predecessor displaces nothing, whichever of them is asked for.
+func TestBackdatedArchive(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	first := mustWrite(t, r, some(1, 3))
+	p.clock.move(time.Hour)
+	second := mustWrite(t, r, some(2, 3))
+	p.clock.move(-30 * time.Minute) // a store whose clock was put right
+	_, err := r.Write(t.Context(), new(Sent), func(context.Context, *Writer) (*Archive, error) {
+		return &Archive{Host: "db1", Job: "job", Root: first.archive.Root, Predecessor: second.archive.ID}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := archives(t, r)
+	if len(all) != 3 || !all[1].Counts() || all[1].Displaces() || !all[2].Displaces() {
+		t.Fatalf("archives %+v", all)
+	}
+	if a, err := Find(Selection{At: second.archive.Time.Add(-time.Minute)}.Select(all), "latest"); err != nil || a.ID != first.archive.ID {
+		t.Errorf("latest is %v, %v", a, err)
+	}
+}
+
+// All that contents name counts as referred to: holes do not, and of long ones the lists.
+func TestHolds(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	saved := mustWrite(t, r, some(1, 3))
+	_, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+		c := tree.Contents{Items: []tree.Item{{Length: 5, Hole: true}}}
+		for id := range saved.content {
+			c.Items = append(c.Items, tree.Item{ID: id, Length: 1})
+		}
+		if ok, err := w.Holds(c); !ok || err != nil {
+			t.Errorf("what is stored is not held: %v", err)
+		}
+		n := 0
+		if err := w.view.refs.Each(func([]byte) error { n++; return nil }); err != nil || n != len(saved.content) {
+			t.Errorf("%d references are noted, %v", n, err)
+		}
+		c.Level = 1
+		if ok, err := w.Holds(c); ok || err != nil {
+			t.Errorf("chunks count as lists: %v", err)
+		}
+		return nil, errFault
+	})
+	wantError(t, err, errFault, "")
+}
+
+// A tree that was dropped while its pack stays is no tree any more, but serves as what another is put together of.
+func TestDroppedTreeIsASource(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	var first, second chunk.ID
+	text := func(n int) []byte {
+		var b []byte
+		for i := range 400 {
+			b = fmt.Appendf(b, "entry %d of a folder, as it was written in night %d\n", i, n*(i/390))
+		}
+		return b
+	}
+	night := func(save func(*Saver) (chunk.ID, error)) {
+		t.Helper()
+		if _, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+			s, err := w.NewSaver()
+			if err != nil {
+				return nil, err
+			}
+			id, err := save(s)
+			return &Archive{Host: "db1", Job: "job", Root: Root{ID: id, Length: 1}}, err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	night(func(s *Saver) (id chunk.ID, err error) {
+		first, err = s.Tree(text(1))
+		return first, err
+	})
+	night(func(s *Saver) (id chunk.ID, err error) {
+		second, err = s.TreeLike(text(2), []tree.Item{{ID: first, Length: int64(len(text(1)))}})
+		return second, err
+	})
+	all, err := r.index.Lookup(second.Key(), nil)
+	if err != nil || len(all) != 1 || all[0].Type != pack.RecipeFor+pack.WholeTree {
+		t.Fatalf("the second tree is stored as %+v, %v", all, err)
+	}
+	if all, err = r.index.Lookup(first.Key(), nil); err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	p.list(r, record.DroppedKind, nil, record.Blobs{Pack: all[0].Pack.ID, Trees: record.Keys{first.Key()}})
+	rd, err := r.NewReader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rd.Metadata(t.Context(), first); !errors.Is(err, ErrMissing) {
+		t.Errorf("the dropped tree: %v", err)
+	}
+	if b, err := rd.Metadata(t.Context(), second); err != nil || !bytes.Equal(b, text(2)) {
+		t.Errorf("the tree that is made of it: %v", err)
+	}
+}

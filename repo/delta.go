@@ -139,7 +139,7 @@ func (s *Saver) deltaOf(id chunk.ID, data []byte, offset int64, before *past.Con
 	}
 	if r.Literal.Length > 0 {
 		r.Literal.ID = s.content.ID(m.Literal)
-		known, err := s.w.known(r.Literal.ID.Key(), pack.WholeContent)
+		known, err := s.w.knownWhole(r.Literal.ID.Key(), pack.WholeContent)
 		if err == nil && known {
 			err = s.mend(r.Literal.ID, m.Literal, m.Runs)
 		} else if err == nil {
@@ -174,7 +174,7 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 	}
 	if r.Literal.Length > 0 {
 		r.Literal.ID = s.metadata.ID(m.Literal)
-		known, err := s.w.known(r.Literal.ID.Key(), typ)
+		known, err := s.w.knownWhole(r.Literal.ID.Key(), typ)
 		if err == nil && !known {
 			err = s.wholeMeta(typ, r.Literal.ID, m.Literal)
 		}
@@ -275,7 +275,9 @@ func (w *Writer) unsigned(id chunk.ID) bool {
 	w.claims.Lock()
 	defer w.claims.Unlock()
 	_, claimed := w.claims.m[id.Key()]
-	w.claims.m[id.Key()] = struct{}{}
+	if !claimed {
+		w.claims.m[id.Key()] = false
+	}
 	return !claimed
 }
 

@@ -343,7 +343,7 @@ func (p *place) indexObject(r *Repository, name string) (index.Object, store.Inf
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	content, _, err := r.record(p.t.Context(), info)
+	content, _, err := r.record(p.t.Context(), &info)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]inde
 		if bytes > mergeMost || runs > mergeRuns {
 			break
 		}
-		parts = append(parts, index.Stored{ID: l.id, Time: l.time, Object: x.Object})
+		parts = append(parts, index.Stored{ID: l.id, Time: x.Time, Object: x.Object})
 	}
 	return parts, nil
 }

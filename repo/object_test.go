@@ -149,7 +149,7 @@ func TestRottenObjects(t *testing.T) {
 		whole := p.get(name)
 		for _, rotten := range [][]byte{nil, whole[:len(whole)/2], append(bytes.Clone(whole), 0), flipped(whole, 0), flipped(whole, len(whole)/2), flipped(whole, len(whole)-1)} {
 			p.put(name, rotten)
-			_, _, err := r.record(t.Context(), store.Info{Name: name, Size: int64(len(p.get(name))), Time: noon})
+			_, _, err := r.record(t.Context(), &store.Info{Name: name, Size: int64(len(p.get(name))), Time: noon})
 			wantError(t, err, crypto.ErrIntegrity, name)
 		}
 		p.put(name, whole)

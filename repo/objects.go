@@ -20,7 +20,7 @@ import (
 // What maintenance needs of a repository: its objects as they are stored, one by one.
 
 // kinds are the folders of objects that are named by their hash.
-var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped", "times"}
+var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped"}
 
 // Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
 func Kind(name string) string {
@@ -55,11 +55,11 @@ func (r *Repository) CanReadContent() bool {
 
 // Record reads, verifies and returns the content of any record, and who signed it.
 func (r *Repository) Record(ctx context.Context, info store.Info) (content []byte, signer crypto.Fingerprint, err error) {
-	content, opened, err := r.record(ctx, info)
+	content, opened, err := r.record(ctx, &info)
 	return content, opened.Signer, err
 }
 
-// A Record is one record as it was read, or why it could not be.
+// A Record is one record as it was read, or why it could not be. Its time is the home's.
 type Record struct {
 	store.Info
 	ID      index.ObjectID
@@ -102,7 +102,7 @@ func (r *Repository) listRecords(ctx context.Context, kind string) ([]store.Info
 }
 
 func (r *Repository) read(ctx context.Context, info store.Info) Record {
-	content, opened, err := r.record(ctx, info)
+	content, opened, err := r.record(ctx, &info)
 	sum, _ := sumOf(info.Name)
 	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
 }
@@ -261,6 +261,70 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	return all, nil
 }
 
+// Places returns the packs, of those that are there, from which a chunk of content, or a tree or list, can be read: those that hold it, and those of recipes for it
+// with all that they lean on. It is an ErrMissing if they do not suffice.
+func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there func(index.ObjectID) bool) ([]index.ObjectID, error) {
+	types := []pack.Type{pack.WholeTree, pack.WholeList}
+	if kind == pack.Content {
+		types = []pack.Type{pack.WholeContent}
+	}
+	var packs []index.ObjectID
+	whole := func(id chunk.ID, t pack.Type) ([]index.ObjectID, error) {
+		locations, err := rd.locate(ctx, id, t)
+		var packs []index.ObjectID
+		for _, at := range locations {
+			if there(at.Pack.ID) {
+				packs = append(packs, at.Pack.ID)
+			}
+		}
+		return packs, err
+	}
+	for _, t := range types {
+		found, err := whole(id, t)
+		if err != nil {
+			return nil, err
+		}
+		packs = append(packs, found...)
+		recipes, err := rd.locate(ctx, id, pack.RecipeFor+t)
+		if err != nil {
+			return nil, err
+		}
+	recipes:
+		for _, at := range recipes {
+			if !there(at.Pack.ID) {
+				continue
+			}
+			r, err := rd.readRecipe(ctx, at)
+			if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+				return nil, errors.Join(err, ctx.Err())
+			}
+			if err != nil {
+				continue
+			}
+			all := []index.ObjectID{at.Pack.ID}
+			for n := range len(r.Sources) + 1 {
+				s := r.Source(n)
+				if s.Length == 0 {
+					continue
+				}
+				found, err := whole(s.ID, t)
+				if err != nil {
+					return nil, err
+				}
+				if len(found) == 0 {
+					continue recipes
+				}
+				all = append(all, found...)
+			}
+			packs = append(packs, all...)
+		}
+	}
+	if len(packs) == 0 {
+		return nil, fmt.Errorf("find %v: %w", id, ErrMissing)
+	}
+	return packs, nil
+}
+
 // CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.
 func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 	e := crypto.Envelope{Session: p.Session, Stream: p.Stream, Data: p.Data}
@@ -309,13 +373,13 @@ func (rd *Reader) blobs(object []byte, p *index.Pack, f func(b pack.Blob, data [
 
 // OpenPack opens a whole pack, which it overwrites: signature, directory, and the keyed hash of every chunk that has one. It returns what an index says of the pack.
 // Content packs need the content key.
-func (r *Repository) OpenPack(info store.Info, object []byte) (*index.Pack, error) {
-	p, _, err := r.openPack(info, object)
+func (r *Repository) OpenPack(ctx context.Context, info store.Info, object []byte) (*index.Pack, error) {
+	p, _, err := r.openPack(ctx, info, object)
 	return p, err
 }
 
 // openPack is OpenPack that returns the pack's plaintext, too.
-func (r *Repository) openPack(info store.Info, object []byte) (*index.Pack, []byte, error) {
+func (r *Repository) openPack(ctx context.Context, info store.Info, object []byte) (*index.Pack, []byte, error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
 	sum := sha256.Sum256(object)
 	if nameOf(kind, sum) != info.Name {
@@ -330,9 +394,13 @@ func (r *Repository) openPack(info store.Info, object []byte) (*index.Pack, []by
 			return nil, nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
 		}
 	}
+	at, err := store.HomeTime(ctx, r.store, info)
+	if err != nil {
+		return nil, nil, err
+	}
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
-	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), info.Time)
+	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), at)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -403,4 +471,10 @@ func (r *Repository) AddIndex(ctx context.Context, o *index.Object) (store.Info,
 		o.Time = at
 		return r.putRecord(ctx, root, "index", o.Append(nil))
 	})
+}
+
+// AddReadersIndex stores an index object without a time, so that it is late: readers find by it what they look for, and no backup builds on it.
+func (r *Repository) AddReadersIndex(ctx context.Context, o *index.Object) (store.Info, error) {
+	o.Time = time.Time{}
+	return r.PutRecord(ctx, "index", o.Append(nil))
 }

@@ -61,7 +61,7 @@ func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 	if err != nil {
 		return fmt.Errorf("repack %s: %w", info.Name, err)
 	}
-	entry, plain, err := p.w.r.openPack(info, object)
+	entry, plain, err := p.w.r.openPack(p.w.ctx, info, object)
 	if err != nil {
 		return fmt.Errorf("repack %s: %w", info.Name, err)
 	}

@@ -133,7 +133,39 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 	for _, kind := range kinds {
 		r.signers[kind] = keys.Signers(kind)
 	}
-	r.packs = newLedger(s)
+	if err := r.load(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// ClaimCopy returns what says of a place that it is a copy of the repository. It needs UnlockContent, as the root signs that.
+func (r *Repository) ClaimCopy(place string) ([]byte, error) {
+	root := r.root()
+	if root == nil {
+		return nil, errors.New("claim that a place is a copy: it takes a recovery key")
+	}
+	return r.keys.ClaimCopy(place, root, r.options.Now())
+}
+
+// In returns the same repository as it is in another store, with the same keys and without a cache.
+func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error) {
+	o := r.options
+	o.IndexDir, o.BlockDir = "", ""
+	other := &Repository{store: s, keys: r.keys, options: o, host: r.host, metadata: r.metadata, signers: r.signers}
+	r.content.RLock()
+	other.content.opener, other.content.root = r.content.opener, r.content.root
+	r.content.RUnlock()
+	if err := other.load(ctx); err != nil {
+		return nil, err
+	}
+	return other, nil
+}
+
+// load reads the config and makes what every use takes.
+func (r *Repository) load(ctx context.Context) error {
+	o := r.options
+	r.packs = newLedger(r.store)
 	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
@@ -142,14 +174,11 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 		}
 		return d
 	}
-	object, err := store.ReadAll(ctx, s, configName, configMax)
+	object, err := store.ReadAll(ctx, r.store, configName, configMax)
 	if err != nil {
-		return nil, fmt.Errorf("read config: %w", missing(err))
+		return fmt.Errorf("read config: %w", missing(err))
 	}
-	if err := r.openConfig(object); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return r.openConfig(object)
 }
 
 // missing makes an object that should be there and is not, or not all of it, a question of integrity.
@@ -259,14 +288,17 @@ func sumOf(name string) (sum [32]byte, ok bool) {
 	return sum, err == nil
 }
 
-// record reads and opens one record: a small sealed object named by its hash.
-func (r *Repository) record(ctx context.Context, info store.Info) (content []byte, opened crypto.Opened, err error) {
+// record reads and opens one record: a small sealed object named by its hash. The time in info becomes the home's.
+func (r *Repository) record(ctx context.Context, info *store.Info) (content []byte, opened crypto.Opened, err error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
-	object, err := r.recordObject(ctx, kind, info)
+	object, err := r.recordObject(ctx, kind, *info)
+	if err == nil {
+		info.Time, err = store.HomeTime(ctx, r.store, *info)
+	}
 	if err != nil {
 		return nil, opened, fmt.Errorf("read %s: %w", info.Name, err)
 	}
-	return r.openRecord(kind, info, object)
+	return r.openRecord(kind, *info, object)
 }
 
 func (r *Repository) openRecord(kind string, info store.Info, object []byte) (content []byte, opened crypto.Opened, err error) {
@@ -283,7 +315,7 @@ func (r *Repository) openRecord(kind string, info store.Info, object []byte) (co
 }
 
 // readAlways are the kinds of which many runs read all: so they are kept on this machine.
-var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind}
+var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind, record.LostKind}
 
 // recordObject returns a record as it is stored.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
@@ -296,7 +328,11 @@ func (r *Repository) recordObject(ctx context.Context, kind string, info store.I
 		}
 		r.blocks.Forget(x, 0, x.Size)
 	}
-	return store.ReadAll(ctx, r.store, info.Name, store.MaxObject)
+	if info.Size > store.MaxObject {
+		return nil, fmt.Errorf("%d bytes: %w", info.Size, store.ErrTooLarge)
+	}
+	object := make([]byte, info.Size)
+	return object, r.store.GetInto(ctx, info.Name, 0, object)
 }
 
 // openSealed opens what must be sealed to this repository's metadata key.

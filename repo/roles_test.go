@@ -39,7 +39,6 @@ func TestRolesOfSigners(t *testing.T) {
 		"lost":      {secondKey(): {false, true, false}, pruner: {true, true, true}, root: {true, true, true}},
 		"condemned": {secondKey(): {false, true, false}, pruner: {true, true, true}, root: {true, true, true}},
 		"dropped":   {secondKey(): {false, true, false}, pruner: {true, true, true}, root: {true, true, true}},
-		"times":     {secondKey(): {false, true, false}, pruner: {true, true, true}, root: {true, true, true}},
 	} {
 		for signer, want := range allowed {
 			for i, at := range []time.Duration{soon, during, after} {

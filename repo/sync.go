@@ -196,12 +196,15 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 			}
 			from := index.Source{Object: l.id, Signer: string(x.Signer)}
 			if x.Late {
-				r.options.Warn(fmt.Errorf("no backup builds on %s: the store dated it %s, it says %s", x.Name, stamp(x.Time), stamp(x.Object.Time)))
+				if !x.Object.Time.IsZero() { // not one that was made for readers
+					r.options.Warn(fmt.Errorf("no backup builds on %s: the store dated it %s, it says %s", x.Name, stamp(x.Time), stamp(x.Object.Time)))
+				}
 				from.Signer = nobody
 			}
 			if err := r.index.Add(from, &x.Object); err != nil {
 				return fmt.Errorf("update local index: %w", err)
 			}
+			l.time = x.Time
 			r.noteMine(from, l)
 			return nil
 		})

@@ -64,7 +64,7 @@ type Writer struct {
 	}
 	claims struct {
 		sync.Mutex
-		m map[chunk.Key]struct{} // what is on its way and in no index object yet
+		m map[chunk.Key]bool // what is on its way and in no index object yet; true: as itself
 	}
 	unindexed struct {
 		sync.Mutex
@@ -98,7 +98,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	w.begin, w.unindexed.last = now, r.options.Now()
 	w.firstView(now)
 	defer w.view.close()
-	w.claims.m, w.unindexed.signing = map[chunk.Key]struct{}{}, map[index.ObjectID]struct{}{}
+	w.claims.m, w.unindexed.signing = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
 	// A cancelled run still gets a moment to finish what is in flight, and to index it.
@@ -224,8 +224,27 @@ func (w *Writer) known(key chunk.Key, whole pack.Type) (bool, error) {
 	w.claims.Lock()
 	defer w.claims.Unlock()
 	if _, known = w.claims.m[key]; !known {
-		w.claims.m[key] = struct{}{}
+		w.claims.m[key] = false
 	}
+	return known, nil
+}
+
+// claimWhole notes that what was claimed is going to be stored as itself.
+func (w *Writer) claimWhole(key chunk.Key) {
+	w.claims.Lock()
+	defer w.claims.Unlock()
+	w.claims.m[key] = true
+}
+
+// knownWhole is known for what recipes lean on: a recipe of it will not do.
+func (w *Writer) knownWhole(key chunk.Key, whole pack.Type) (bool, error) {
+	if ok, err := w.indexed(key, whole); ok || err != nil {
+		return ok, err
+	}
+	w.claims.Lock()
+	defer w.claims.Unlock()
+	known := w.claims.m[key]
+	w.claims.m[key] = true
 	return known, nil
 }
 

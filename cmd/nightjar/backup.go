@@ -33,6 +33,7 @@ type backupFlags struct {
 	tags, labels          []string
 	job, stdin            string
 	embedded              bool
+	copy                  copyFlags
 	paths, program        []string
 }
 
@@ -64,6 +65,8 @@ func (a *app) backupCommand() *cobra.Command {
 	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the paths)")
 	f.StringVar(&b.stdin, "stdin", "", "save standard input, or what the command after -- prints, as a file of this name")
 	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	f.StringVar(&b.copy.to, "copy-to", "", "copy the repository there afterwards, as nightjar copy --to does")
+	b.copy.bucket.CopyFlags(c)
 	f.BoolVar(&b.embedded, "embedded", false, "keep the backups in a repository on this machine, made when it is missing")
 	return c
 }
@@ -72,6 +75,11 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	template, o, err := a.planBackup(b)
 	if err != nil {
 		return err
+	}
+	if b.copy.to != "" {
+		if _, err := session.ParsePlace(b.copy.to); err != nil {
+			return err
+		}
 	}
 	s, err := a.openForBackup(ctx, b.embedded)
 	if err != nil {
@@ -96,8 +104,25 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		return err
 	}
 	s.Wrote(made)
-	if err := a.reportBackup(s, made, &sums); err != nil {
+	// The archive stands, whatever becomes of the copy.
+	requests := s.Requests()
+	var copied *show.Copied
+	var failed error
+	if b.copy.to != "" {
+		copied, failed = a.mirror(ctx, s, &b.copy)
+	}
+	if err := a.reportBackup(made, &sums, requests, copied); err != nil {
 		return err
+	}
+	if failed != nil {
+		if ctx.Err() != nil {
+			a.note("archive %s was made, but is not copied yet", show.ShortID(made))
+			return failed
+		}
+		return session.Hinted{
+			Err:  outcome.Problems{What: fmt.Sprintf("archive %s was made, but its copy failed: %v", show.ShortID(made), failed), Damaged: outcome.Code(ctx, failed) == outcome.Integrity || a.damaged.Load()},
+			Hint: outcome.Hint(failed),
+		}
 	}
 	if n := a.problems.Load(); n > 0 {
 		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
@@ -255,13 +280,18 @@ func (a *app) saveStream(ctx context.Context, s *session.Session, template *repo
 	return backup.Stream(ctx, s.Repository, template, backup.Source{Name: b.stdin, Reader: output}, o)
 }
 
-// reportBackup prints the statistics of a run.
-func (a *app) reportBackup(s *session.Session, made *repo.Archive, sums *backup.Statistics) error {
+// reportBackup prints the statistics of a run, and of the copy that was made after it, if one was.
+func (a *app) reportBackup(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64, copied *show.Copied) error {
 	if a.json {
-		return a.printJSON(show.BackupJSON(made, sums, a.problems.Load(), s.Requests()))
+		return a.printJSON(show.BackupJSON(made, sums, a.problems.Load(), requests, copied))
 	}
 	if !a.chatty() {
 		return nil
 	}
-	return a.print(func(w io.Writer) { show.Backup(w, made, sums, a.problems.Load(), s.Requests()) })
+	return a.print(func(w io.Writer) {
+		show.Backup(w, made, sums, a.problems.Load(), requests)
+		if copied != nil {
+			copied.Show(w)
+		}
+	})
 }

@@ -23,6 +23,7 @@ import (
 type checkFlags struct {
 	readData, repair, dryRun bool
 	sample, from, source     string
+	bucket                   session.Bucket // of the other copy
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -47,6 +48,7 @@ whose bytes are not what their name says. --dry-run says what would be done.`,
 	f.StringVar(&k.sample, "sample", "", "read that share of the packs, chosen at random, like 5%")
 	f.BoolVar(&k.repair, "repair", false, "heal what can be healed, and record what stays lost")
 	f.StringVar(&k.from, "from", "", "with --repair: another copy of the repository, which is only read")
+	k.bucket.FromFlags(c)
 	f.StringVar(&k.source, "source", "", "with --repair: the folder below which files still lie as they were saved, / on the machine itself")
 	f.BoolVarP(&k.dryRun, "dry-run", "n", false, "with --repair: say what could be healed, and write nothing")
 	return c
@@ -97,10 +99,12 @@ func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *maintain.Repai
 		s, err = a.Open(ctx, need)
 		return s, done, err
 	}
+	var copy *session.Destination
 	if k.from != "" {
-		if o.From, done, err = a.OpenCopy(ctx, k.from); err != nil {
-			return nil, func() {}, err
+		if copy, err = a.OpenCopy(ctx, k.from, k.bucket, false); err != nil {
+			return nil, done, err
 		}
+		o.From, done = copy.Store, copy.Close
 	}
 	mended, err := a.MendKeys(ctx, o.From, k.dryRun)
 	for _, name := range mended {
@@ -112,6 +116,9 @@ func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *maintain.Repai
 	}
 	if err == nil {
 		s, err = a.Open(ctx, session.Maintain)
+	}
+	if err == nil && copy != nil {
+		err = a.TrustTimes(ctx, s, copy)
 	}
 	return s, done, err
 }

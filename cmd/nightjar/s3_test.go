@@ -18,7 +18,7 @@ func TestS3(t *testing.T) {
 	}
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t) // MinIO has the same
-	minio := s3test.MinIO(t)
+	minio, far := s3test.MinIO(t), s3test.Versity(t, "us-west-2")
 	t.Run("scripts", func(t *testing.T) { // whose end, not the start of those in parallel, stops the server
 		testscript.Run(t, testscript.Params{
 			Dir: "testdata/s3", RequireExplicitExec: true, RequireUniqueNames: true,
@@ -29,7 +29,9 @@ func TestS3(t *testing.T) {
 					}
 				}
 				env.Setenv("ENDPOINT", server.Endpoint)
+				env.Setenv("DATA", server.Data)
 				env.Setenv("MINIO", minio.Endpoint)
+				env.Setenv("FAR", far.Endpoint)
 				return setUp(env)
 			},
 			Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -87,6 +87,11 @@ func setUp(env *testscript.Env) error {
 	} {
 		env.Setenv(v.name, filepath.Join(env.WorkDir, v.dir))
 	}
+	frozen, err := filepath.Abs("../../testdata")
+	if err != nil {
+		return err
+	}
+	env.Setenv("FROZEN", frozen)
 	env.Setenv("TZ", "UTC")
 	env.Setenv("GORACE", noRaceSleep)
 	home := filepath.Join(env.WorkDir, "gnupg")

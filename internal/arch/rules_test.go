@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"repo/keyring":         {"crypto", "repo/store"},
 	"repo/maintain":        append([]string{"repo"}, underRepo...),
 	"repo/maintain/retain": append([]string{"repo"}, underRepo...),
+	"repo/mirror":          append([]string{"repo"}, underRepo...),
 	"repo/store":           {},
 	"repo/store/s3":        {"repo/store"},
 	"repo/store/storetest": {"repo/store"},
@@ -37,7 +38,7 @@ var arrows = map[string][]string{
 	"backup/local":         {"chunk", "repo/tree"},
 	"mysqldump":            {},
 	"snapshot":             {},
-	"job":                  {"backup", "repo", "repo/maintain", "mysqldump", "snapshot"},
+	"job":                  {"backup", "repo", "repo/maintain", "repo/mirror", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"internal/recover":     {"backup", "repo", "repo/store/s3"}, // tests alone, which nobody may import

@@ -31,7 +31,6 @@ var writers = map[string]struct {
 	"lost":      {Prune, true},
 	"condemned": {Prune, true},
 	"dropped":   {Prune, true},
-	"times":     {Prune, true},
 }
 
 // Signers returns whose signatures count on an object of the kind, and from when until when: of hosts with the role for it, and of the root. With names, only those hosts'.

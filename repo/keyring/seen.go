@@ -14,6 +14,7 @@ import (
 // An ArchiveSeen is what a host remembers of an archive: with it, it knows when an older state of the repository is shown.
 type ArchiveSeen struct {
 	ID   string    `json:"id"`
+	URL  string    `json:"url"` // where: a copy of the repository need not have it
 	Host string    `json:"host"`
 	Job  string    `json:"job"`
 	Time time.Time `json:"time"`
@@ -27,7 +28,7 @@ const (
 	seenFields = 4096 // bytes of a host's or a job's name
 )
 
-// Seen returns the newest archives of each job that this host remembers of a repository.
+// Seen returns the newest archives of each job that this host remembers of a repository, in all its places.
 func (s State) Seen(repository string) ([]ArchiveSeen, error) {
 	folder, err := s.folder(repository)
 	if err != nil {
@@ -63,19 +64,20 @@ func (s State) SaveSeen(repository string, all []ArchiveSeen) error {
 	}
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b ArchiveSeen) int { return b.Time.Compare(a.Time) })
-	type job struct{ host, name string }
-	count, known := map[job]int{}, map[string]bool{}
+	type job struct{ url, host, name string }
+	type place struct{ url, id string }
+	count, known := map[job]int{}, map[place]bool{}
 	var kept []ArchiveSeen
 	for _, a := range all {
-		of := job{a.Host, a.Job}
-		if known[a.ID] || count[of] == seenEach || len(kept) == seenMax || len(a.Host) > seenFields || len(a.Job) > seenFields {
+		of, at := job{a.URL, a.Host, a.Job}, place{a.URL, a.ID}
+		if known[at] || count[of] == seenEach || len(kept) == seenMax || len(a.Host) > seenFields || len(a.Job) > seenFields {
 			continue
 		}
-		known[a.ID] = true
+		known[at] = true
 		count[of]++
 		kept = append(kept, a)
 	}
-	same := func(a, b ArchiveSeen) bool { return a.ID == b.ID }
+	same := func(a, b ArchiveSeen) bool { return a.ID == b.ID && a.URL == b.URL }
 	if before, err := s.Seen(repository); err == nil && slices.EqualFunc(before, kept, same) {
 		return nil
 	}

@@ -35,6 +35,15 @@ func TestSeen(t *testing.T) {
 		}
 	}
 	path := filepath.Join(string(s), id, seenFile)
+	if err := s.SaveSeen(id, append(slices.Clone(got), ArchiveSeen{ID: got[0].ID, URL: "/elsewhere", Host: "web1", Job: "one"})); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.Seen(id); err != nil || len(all) != len(got)+1 {
+		t.Errorf("with another place, %d are remembered, %v", len(all), err)
+	}
+	if err := s.SaveSeen(id, got); err != nil {
+		t.Fatal(err)
+	}
 	before, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		if _, err := Parse(record.TimesKind, b, time.Time{}, 0); err == nil {
+		if _, err := Parse(record.ForgetKind, b, time.Time{}, 0); err == nil {
 			t.Fatal("another record is a list")
 		}
 	})

@@ -97,6 +97,7 @@ type checker struct {
 	whole map[chunk.Key]struct{} // trees below which nothing is wrong
 	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
 
+	chosen bool  // it is a copy of some archives: an index was made for readers alone
 	unread error // index objects that are out of reach
 
 	repairing bool // findings wait in held, and what is gone is noted
@@ -216,11 +217,6 @@ func (c *checker) record(name string, err error) {
 	c.found(f)
 }
 
-// A checksummer is a store that knows its objects' checksums without sending them.
-type checksummer interface {
-	Checksum(ctx context.Context, name string) (sum [32]byte, ok bool, err error)
-}
-
 // packsOf compares the packs of one pass with what the indexes say of them.
 func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	mine := func(id index.ObjectID) bool { return (int(id[0])<<8|int(id[1]))%passes == pass }
@@ -248,6 +244,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	err := c.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
 		if pass == 0 {
 			c.sum.Indexes++
+			c.chosen = c.chosen || x.Err == nil && x.Object.Time.IsZero()
 			if x.Err != nil {
 				c.record(x.Name, x.Err)
 			}
@@ -300,7 +297,7 @@ func decodeID(id *index.ObjectID, name string) error {
 
 // pack checks one stored pack.
 func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read bool) error {
-	if vouch, ok := c.r.Store().(checksummer); ok && !read {
+	if vouch, ok := c.r.Store().(store.Checksummer); ok && !read {
 		sum, ok, err := vouch.Checksum(ctx, info.Name)
 		switch {
 		case ctx.Err() != nil:
@@ -349,7 +346,10 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if p.Directory.Kind == pack.Content && !c.r.CanReadContent() {
 		return nil
 	}
-	opened, err := c.r.OpenPack(info, object)
+	opened, err := c.r.OpenPack(ctx, info, object)
+	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
 	if err == nil && !sameDirectory(&opened.Directory, &p.Directory) {
 		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
 	}

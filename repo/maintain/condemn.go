@@ -14,7 +14,12 @@ import (
 // choose says what is condemned: packs that nobody needs and, if there are any, what leans on something in packs that stay, and nobody needs either.
 func (p *pruner) choose(ctx context.Context) error {
 	found := false
+	const waits = stored | condemned
 	for n := range p.packs {
+		if p.packs[n]&(waits|ripe|dropped|needed) == waits {
+			p.sum.PacksWaiting++
+			p.sum.BytesWaiting += int64(p.f.Packs()[n].Size)
+		}
 		if p.packs[n]&(stored|needed|running|condemned|dropped) == stored {
 			p.packs[n] |= going
 		}
@@ -25,6 +30,10 @@ func (p *pruner) choose(ctx context.Context) error {
 		}
 	}
 	for id, o := range p.orphans {
+		if o.state&(waits|ripe|dropped) == waits {
+			p.sum.PacksWaiting++
+			p.sum.BytesWaiting += o.size
+		}
 		if o.state&(stored|condemned|dropped) == stored && o.time.Before(p.young) {
 			o.state |= going
 			p.orphans[id] = o
@@ -252,18 +261,6 @@ func (p *pruner) resume(ctx context.Context) error {
 			}
 		default:
 			p.dueAt(stays)
-		}
-	}
-	for n := range p.packs {
-		if p.packs[n]&(stored|condemned|ripe|dropped) == stored|condemned {
-			p.sum.PacksWaiting++
-			p.sum.BytesWaiting += int64(p.f.Packs()[n].Size)
-		}
-	}
-	for _, o := range p.orphans {
-		if o.state&(stored|condemned|ripe|dropped) == stored|condemned {
-			p.sum.PacksWaiting++
-			p.sum.BytesWaiting += o.size
 		}
 	}
 	return nil

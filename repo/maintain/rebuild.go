@@ -126,7 +126,7 @@ func openPacks(ctx context.Context, r *repo.Repository, kind pack.Kind, known ma
 		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)
 		var p *index.Pack
 		if err == nil {
-			p, err = r.OpenPack(info, object)
+			p, err = r.OpenPack(ctx, info, object)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()

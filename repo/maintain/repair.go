@@ -143,6 +143,9 @@ func readGood(ctx context.Context, from store.Store, name string) ([]byte, store
 	if err != nil {
 		return nil, info, err
 	}
+	if info.Time, err = store.HomeTime(ctx, from, info); err != nil {
+		return nil, info, err
+	}
 	object, err := store.ReadAll(ctx, from, name, store.MaxObject)
 	if err != nil {
 		return nil, info, err
@@ -156,17 +159,23 @@ func readGood(ctx context.Context, from store.Store, name string) ([]byte, store
 
 // putBack stores an object under the name that is its hash. It keeps the time that it has here, else the one of the copy, where the store can.
 func (m *mender) putBack(ctx context.Context, name string, object []byte, at time.Time) error {
-	if here, err := m.r.Store().Stat(ctx, name); err == nil {
-		at = here.Time
+	here, err := m.r.Store().Stat(ctx, name)
+	if err == nil {
+		at, err = store.HomeTime(ctx, m.r.Store(), here)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotExist) {
+		return fmt.Errorf("put back %s: %w", name, err)
 	}
 	var info store.Info
-	var err error
 	if s, ok := m.r.Store().(store.Replacer); ok {
 		info, err = s.Replace(ctx, name, object, at)
 	} else {
 		info, err = m.r.Store().Put(ctx, name, object)
 	}
 	if err != nil {
+		return fmt.Errorf("put back %s: %w", name, err)
+	}
+	if info.Time, err = store.HomeTime(ctx, m.r.Store(), info); err != nil {
 		return fmt.Errorf("put back %s: %w", name, err)
 	}
 	m.back[repo.Kind(name)]++

@@ -27,7 +27,6 @@ const (
 	DroppedKind   = "dropped"
 	VerifiedKind  = "verified"
 	LostKind      = "lost"
-	TimesKind     = "times"
 )
 
 // Forget says that retention gave archives up. They go when the record's store time is a grace period ago.
@@ -98,18 +97,6 @@ type Lost struct {
 type LostChunk struct {
 	ID    chunk.ID `json:"id"`
 	Paths []Text   `json:"paths"`
-}
-
-// Times are, in a copy, the store times that objects have at home.
-type Times struct {
-	Version int          `json:"version"`
-	Objects []ObjectTime `json:"objects"`
-}
-
-// ObjectTime is one of them.
-type ObjectTime struct {
-	Name string    `json:"name"`
-	Time time.Time `json:"time"`
 }
 
 // Keys are halves of chunk ids; encoded, one string.

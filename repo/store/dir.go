@@ -32,7 +32,7 @@ type Dir struct {
 }
 
 var (
-	_ Store    = (*Dir)(nil)
+	_ Carrier  = (*Dir)(nil)
 	_ Clock    = (*Dir)(nil)
 	_ Replacer = (*Dir)(nil)
 )
@@ -73,6 +73,11 @@ func (d *Dir) Close() error { return d.root.Close() }
 
 // Put implements Store.
 func (d *Dir) Put(ctx context.Context, name string, data []byte) (Info, error) {
+	return d.PutAt(ctx, name, data, time.Time{})
+}
+
+// PutAt implements Carrier: the home time becomes the mtime.
+func (d *Dir) PutAt(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
 	if err := checkPut(ctx, name, len(data)); err != nil {
 		return Info{}, err
 	}
@@ -84,7 +89,7 @@ func (d *Dir) Put(ctx context.Context, name string, data []byte) (Info, error) {
 	defer dir.Close()
 	info, err := sameObject(dir, base, data)
 	if errors.Is(err, fs.ErrNotExist) {
-		info, err = durable.CreateIn(dir, base, data, 0o600, time.Time{})
+		info, err = durable.CreateIn(dir, base, data, 0o600, at)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		info, err = sameObject(dir, base, data) // another writer was faster

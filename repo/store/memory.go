@@ -18,7 +18,7 @@ type Memory struct {
 }
 
 var (
-	_ Store    = (*Memory)(nil)
+	_ Carrier  = (*Memory)(nil)
 	_ Clock    = (*Memory)(nil)
 	_ Replacer = (*Memory)(nil)
 )
@@ -38,6 +38,11 @@ func NewMemory(now func() time.Time) *Memory {
 
 // Put implements Store.
 func (m *Memory) Put(ctx context.Context, name string, data []byte) (Info, error) {
+	return m.PutAt(ctx, name, data, time.Time{})
+}
+
+// PutAt implements Carrier.
+func (m *Memory) PutAt(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
 	if err := checkPut(ctx, name, len(data)); err != nil {
 		return Info{}, err
 	}
@@ -48,7 +53,10 @@ func (m *Memory) Put(ctx context.Context, name string, data []byte) (Info, error
 		return Info{}, fmt.Errorf("store object %s: %w", name, ErrExists)
 	}
 	if !ok {
-		o = object{data: bytes.Clone(data), time: m.now()}
+		if at.IsZero() {
+			at = m.now()
+		}
+		o = object{data: bytes.Clone(data), time: at}
 		m.objects[name] = o
 	}
 	return o.info(name), nil

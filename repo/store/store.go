@@ -89,9 +89,62 @@ type Clock interface {
 // could use what is stored, and that data is what the name stands for.
 type Replacer interface {
 	// Replace is Put, and other content under the name gives way to data in one
-	// step. at is the time that the object had; zero means now. A store that
-	// cannot give times keeps its own.
+	// step. at becomes its home time, as with PutAt.
 	Replace(ctx context.Context, name string, data []byte, at time.Time) (Info, error)
+}
+
+// Carrier is a Store that can hold copies of another's objects, each with its
+// home time: the time that it has there. In a directory that is the time that
+// Info tells, too; HomeTime has the answer everywhere.
+type Carrier interface {
+	Store
+	// PutAt is Put for an object that was stored at home at that time; a zero
+	// time means now. The home time of one that exists stays as it is.
+	PutAt(ctx context.Context, name string, data []byte, at time.Time) (Info, error)
+}
+
+// Fetcher is a Carrier whose server can take an object from another store
+// itself, so that its bytes do not pass through this machine.
+type Fetcher interface {
+	// Fetch is PutAt for an object of another store that is named by the SHA-256
+	// of its content. It verifies that hash, and leaves nothing that does not
+	// have it. When the two stores have no way to each other, the error is
+	// errors.ErrUnsupported.
+	Fetch(ctx context.Context, from Store, name string, at time.Time) error
+}
+
+// Dated is a Store whose listings and Stat do not tell home times.
+type Dated interface {
+	// HomeTime returns the time that the object had where it was copied from, and
+	// info.Time if it was stored here first. It may have to ask.
+	HomeTime(ctx context.Context, info Info) (time.Time, error)
+}
+
+// Claimer is a Dated Store where everybody who can write can give objects any
+// home time. So home times count only after TrustTimes, which is for whoever has
+// seen that the claim to be a copy is true.
+type Claimer interface {
+	// Place names the store; no other of its kind has that name.
+	Place() string
+	// SetClaim stores what says that this is a copy. Claim returns it, nil if
+	// there is none.
+	SetClaim(ctx context.Context, claim []byte) error
+	Claim(ctx context.Context) ([]byte, error)
+	TrustTimes()
+}
+
+// HomeTime returns the home time of an object that s listed.
+func HomeTime(ctx context.Context, s Store, info Info) (time.Time, error) {
+	if d, ok := s.(Dated); ok {
+		return d.HomeTime(ctx, info)
+	}
+	return info.Time, nil
+}
+
+// Checksummer is a Store that knows the SHA-256 of its objects without sending
+// them; ok is false for one of which it does not.
+type Checksummer interface {
+	Checksum(ctx context.Context, name string) (sum [32]byte, ok bool, err error)
 }
 
 // ReadAll returns the whole content of an object, ErrTooLarge if that is more

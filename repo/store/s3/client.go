@@ -24,7 +24,11 @@ import (
 // configure reads the SDK's configuration, which decides what o leaves open, and makes sure that there are
 // credentials before anything is asked with them.
 func configure(ctx context.Context, o *Options) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(httpClient(*o)), config.WithLogger(logging.Nop{}))
+	options := []func(*config.LoadOptions) error{config.WithHTTPClient(httpClient(*o)), config.WithLogger(logging.Nop{})}
+	if o.Profile != "" {
+		options = append(options, config.WithSharedConfigProfile(o.Profile))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("%w: %s", ErrCredentials, clean(err.Error()))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"time"
 )
 
 // probeName is no object's name; the object stays, so that asking again takes
@@ -31,7 +32,7 @@ func (s *Store) honorsConditions(ctx context.Context, guess bool) (bool, error) 
 		return s.conditions != ignored, nil
 	}
 	for try := 0; s.conditions == unknown; try++ {
-		_, err := s.create(ctx, probeName, []byte(probeText), sha256.Sum256([]byte(probeText)), true)
+		_, err := s.create(ctx, probeName, []byte(probeText), sha256.Sum256([]byte(probeText)), time.Time{}, true)
 		switch {
 		case preconditionFailed(err):
 			s.conditions = honored

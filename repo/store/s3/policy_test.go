@@ -1,6 +1,7 @@
 package s3_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"regexp"
@@ -100,6 +101,46 @@ func policies(t *testing.T, server *s3test.Server) {
 			wantError(t, err, s3.ErrDenied, "s3:ListBucket on s3://"+elsewhere.Path)
 		})
 	}
+	t.Run("copy", func(t *testing.T) {
+		away := freshPlace()
+		awayBucket, awayPrefix, _ := strings.Cut(away.Path, "/")
+		data := []byte("copied content")
+		put(t, s, hashName(data), data)
+		assume(t, server, strings.NewReplacer("COPY-BUCKET", awayBucket, "COPY-PREFIX", awayPrefix, "BUCKET", bucket, "PREFIX", prefix).Replace(documented["copy"]))
+		var warned warnings
+		o := options(t, server)
+		o.Warn = warned.warn
+		open := func(l store.Location) *s3.Store {
+			t.Helper()
+			s, err := s3.Open(t.Context(), l, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		from, to := open(l), trusting(open(away))
+		if err := to.Fetch(t.Context(), from, hashName(data), home); err != nil {
+			t.Error(err)
+		}
+		wantContent(t, to, hashName(data), data)
+		wantHome(t, to, hashName(data), home)
+		if _, err := to.PutAt(t.Context(), "config", []byte("config"), home); err != nil {
+			t.Error(err)
+		}
+		if err := list(from); err != nil {
+			t.Error(err)
+		}
+		wantError(t, write(from), s3.ErrDenied, "s3:PutObject on s3://"+l.Path)
+		wantError(t, to.Delete(t.Context(), "config"), s3.ErrDenied, "s3:DeleteObject")
+
+		// Who may not read the repository cannot have it copied, and is told.
+		assume(t, server, strings.NewReplacer("BUCKET", awayBucket, "PREFIX", awayPrefix).Replace(documented["backup"]))
+		blind := open(away)
+		wantError(t, blind.Fetch(t.Context(), from, hashName(data), home), errors.ErrUnsupported)
+		if warned.count(s3.ErrNoDirectCopy) != 1 {
+			t.Error("nobody was told")
+		}
+	})
 	t.Run("create", func(t *testing.T) {
 		l := store.Location{Scheme: "s3", Path: "made-by-policy/x"}
 		replace := strings.NewReplacer("BUCKET", "made-by-policy", "PREFIX", "x")

@@ -38,6 +38,9 @@ import (
 // Options say how a bucket is reached and what objects are stored with. The
 // zero value is Amazon S3 with what the SDK's configuration says.
 type Options struct {
+	// Profile names a profile of the SDK's configuration, whose credentials and
+	// settings then go before the environment's.
+	Profile string
 	// Region is where the bucket is; "" means what the SDK's configuration
 	// says, else us-east-1. A bucket that is elsewhere is found all the same.
 	Region string
@@ -130,7 +133,8 @@ func checkEndpoint(endpoint string) error {
 	return nil
 }
 
-// Store is a store.Store and store.Clock in a bucket. Times are whole seconds.
+// Store is a store.Store and store.Clock in a bucket. Times are whole seconds, but
+// for home times.
 type Store struct {
 	place  place
 	o      Options
@@ -140,12 +144,23 @@ type Store struct {
 	probing      sync.Mutex
 	conditions   support
 	warnChecksum sync.Once
+
+	copy struct {
+		sync.Mutex
+		claimed bool // something says that this is a copy
+		trusted bool // and home times count
+		refused bool // the server takes nothing from another store
+	}
 }
 
 var (
-	_ store.Store    = (*Store)(nil)
-	_ store.Clock    = (*Store)(nil)
-	_ store.Replacer = (*Store)(nil)
+	_ store.Fetcher     = (*Store)(nil)
+	_ store.Carrier     = (*Store)(nil)
+	_ store.Dated       = (*Store)(nil)
+	_ store.Claimer     = (*Store)(nil)
+	_ store.Checksummer = (*Store)(nil)
+	_ store.Clock       = (*Store)(nil)
+	_ store.Replacer    = (*Store)(nil)
 )
 
 // Open opens the store at a location for which IsScheme holds: a bucket and,
@@ -195,17 +210,19 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 	}
 	s := &Store{place: p, o: o}
 	s.client = s.newClient(cfg)
-	_, err = s.glance(ctx, "")
+	// Whether it claims to be a copy is asked in the same breath as whether it can be asked.
+	first, err := s.glance(ctx, claimName)
 	if region := regionOf(err); region != "" && region != cfg.Region {
 		cfg.Region = region
 		s.client = s.newClient(cfg)
-		if _, err = s.glance(ctx, ""); err == nil && configured != "" {
+		if first, err = s.glance(ctx, claimName); err == nil && configured != "" {
 			o.Warn(fmt.Errorf("bucket %s is in region %s, not in %s", p.bucket, region, configured))
 		}
 	}
 	if err != nil {
 		return nil, s.explain(ctx, "s3:ListBucket", "", err)
 	}
+	s.copy.claimed = len(first.Contents) > 0 && aws.ToString(first.Contents[0].Key) == s.place.key(claimName)
 	return s, nil
 }
 

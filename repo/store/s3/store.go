@@ -26,20 +26,24 @@ import (
 // Put implements store.Store. The time it returns for a new object is that of
 // the server's answer: what listings give may be a little earlier.
 func (s *Store) Put(ctx context.Context, name string, data []byte) (store.Info, error) {
+	return s.putAt(ctx, name, data, time.Time{})
+}
+
+func (s *Store) putAt(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
 	if err := check(ctx, "store", name); err != nil {
 		return store.Info{}, err
 	}
 	if len(data) > store.MaxObject {
 		return store.Info{}, fmt.Errorf("store object %s: %d bytes, at most %d: %w", name, len(data), store.MaxObject, store.ErrTooLarge)
 	}
-	info, err := s.put(ctx, name, data)
+	info, err := s.put(ctx, name, data, at)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("store object %s: %w", name, err)
 	}
 	return info, nil
 }
 
-func (s *Store) put(ctx context.Context, name string, data []byte) (store.Info, error) {
+func (s *Store) put(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
 	sum := sha256.Sum256(data)
 	// Under its hash an object can only be replaced by itself, so it takes no
 	// request to find out whether the server honors conditions.
@@ -54,11 +58,11 @@ func (s *Store) put(ctx context.Context, name string, data []byte) (store.Info, 
 			return info, err
 		}
 	}
-	info, err := s.create(ctx, name, data, sum, conditional)
+	info, err := s.create(ctx, name, data, sum, at, conditional)
 	switch {
 	case notImplemented(err) && conditional:
 		s.ignoresConditions()
-		info, err = s.create(ctx, name, data, sum, false)
+		info, err = s.create(ctx, name, data, sum, at, false)
 	case preconditionFailed(err):
 		// It was there before, or an earlier attempt's answer was lost.
 		return s.same(ctx, name, data, sum)
@@ -75,15 +79,16 @@ func (s *Store) put(ctx context.Context, name string, data []byte) (store.Info, 
 	return info, nil
 }
 
-// Replace implements store.Replacer: the object has a new time. A versioned bucket keeps what was there as an older version.
-func (s *Store) Replace(ctx context.Context, name string, data []byte, _ time.Time) (store.Info, error) {
+// Replace implements store.Replacer: the object has a new time of its own, and at as that at home. A versioned bucket keeps what was there as an
+// older version.
+func (s *Store) Replace(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
 	if err := check(ctx, "replace", name); err != nil {
 		return store.Info{}, err
 	}
 	if len(data) > store.MaxObject {
 		return store.Info{}, fmt.Errorf("replace object %s: %d bytes, at most %d: %w", name, len(data), store.MaxObject, store.ErrTooLarge)
 	}
-	info, err := s.create(ctx, name, data, sha256.Sum256(data), false)
+	info, err := s.create(ctx, name, data, sha256.Sum256(data), at, false)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("replace object %s: %w", name, s.explain(ctx, "s3:PutObject", name, err))
 	}
@@ -91,25 +96,18 @@ func (s *Store) Replace(ctx context.Context, name string, data []byte, _ time.Ti
 }
 
 // create returns the SDK's own error.
-func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha256.Size]byte, conditional bool) (store.Info, error) {
+func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha256.Size]byte, at time.Time, conditional bool) (store.Info, error) {
 	in := &s3.PutObjectInput{
 		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)),
 		Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
 		RequestPayer:   s.payer(),
+		Metadata:       dated(at),
 	}
 	if conditional {
 		in.IfNoneMatch = aws.String("*")
 	}
-	if s.o.StorageClass != nil {
-		in.StorageClass = types.StorageClass(s.o.StorageClass(name))
-	}
-	if s.o.SSE != "" {
-		in.ServerSideEncryption = types.ServerSideEncryption(s.o.SSE)
-	}
-	if s.o.KMSKeyID != "" {
-		in.SSEKMSKeyId = &s.o.KMSKeyID
-	}
+	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = s.storedWith(name)
 	out, err := s.client.PutObject(ctx, in)
 	if err != nil {
 		return store.Info{}, err
@@ -117,8 +115,19 @@ func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha25
 	if out.ChecksumSHA256 == nil {
 		s.warnChecksum.Do(func() { s.o.Warn(ErrNoChecksums) })
 	}
-	at, err := answered(out.ResultMetadata)
-	return store.Info{Name: name, Size: int64(len(data)), Time: at}, err
+	now, err := answered(out.ResultMetadata)
+	return store.Info{Name: name, Size: int64(len(data)), Time: now}, err
+}
+
+// storedWith returns what the options say of a new object.
+func (s *Store) storedWith(name string) (class types.StorageClass, sse types.ServerSideEncryption, key *string) {
+	if s.o.StorageClass != nil {
+		class = types.StorageClass(s.o.StorageClass(name))
+	}
+	if s.o.KMSKeyID != "" {
+		key = &s.o.KMSKeyID
+	}
+	return class, types.ServerSideEncryption(s.o.SSE), key
 }
 
 // same compares what is stored with data: by the server's checksum of it, or

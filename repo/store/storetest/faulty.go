@@ -16,7 +16,8 @@ import (
 type Op string
 
 const (
-	Put    Op = "put"
+	Put    Op = "put" // PutAt too
+	Fetch  Op = "fetch"
 	Stat   Op = "stat"
 	Get    Op = "get"
 	List   Op = "list"
@@ -51,8 +52,10 @@ type Faulty struct {
 }
 
 var (
-	_ store.Store = (*Faulty)(nil)
-	_ store.Clock = (*Faulty)(nil)
+	_ store.Fetcher = (*Faulty)(nil)
+	_ store.Carrier = (*Faulty)(nil)
+	_ store.Dated   = (*Faulty)(nil)
+	_ store.Clock   = (*Faulty)(nil)
 )
 
 // Put implements store.Store.
@@ -62,6 +65,35 @@ func (s *Faulty) Put(ctx context.Context, name string, data []byte) (info store.
 		return err
 	})
 	return info, err
+}
+
+// PutAt implements store.Carrier; it fails if Store is none.
+func (s *Faulty) PutAt(ctx context.Context, name string, data []byte, at time.Time) (info store.Info, err error) {
+	err = s.call(Call{Op: Put, Name: name, Data: data}, func() error {
+		carrier, ok := s.Store.(store.Carrier)
+		if !ok {
+			return fmt.Errorf("store object %s: %w", name, errors.ErrUnsupported)
+		}
+		info, err = carrier.PutAt(ctx, name, data, at)
+		return err
+	})
+	return info, err
+}
+
+// Fetch implements store.Fetcher, as far as Store does.
+func (s *Faulty) Fetch(ctx context.Context, from store.Store, name string, at time.Time) error {
+	return s.call(Call{Op: Fetch, Name: name}, func() error {
+		fetcher, ok := s.Store.(store.Fetcher)
+		if !ok {
+			return fmt.Errorf("copy object %s: %w", name, errors.ErrUnsupported)
+		}
+		return fetcher.Fetch(ctx, from, name, at)
+	})
+}
+
+// HomeTime implements store.Dated.
+func (s *Faulty) HomeTime(ctx context.Context, info store.Info) (time.Time, error) {
+	return store.HomeTime(ctx, s.Store, info)
 }
 
 // Stat implements store.Store.

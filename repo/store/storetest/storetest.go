@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Cancelled", cancelled},
 		{"Times", times},
 		{"Replaced", replaced},
+		{"HomeTimes", homeTimes},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -432,6 +433,47 @@ func replaced(t *testing.T, s store.Store) {
 	}
 	for _, name := range Hostile[:5] {
 		if _, err := r.Replace(t.Context(), name, nil, home); !errors.Is(err, store.ErrName) {
+			t.Errorf("name %q: got error %v, want %q", name, err, store.ErrName)
+		}
+	}
+}
+
+// homeTimes checks that objects keep the time that they had elsewhere, and others their own.
+func homeTimes(t *testing.T, s store.Store) {
+	carrier, ok := s.(store.Carrier)
+	if !ok {
+		return
+	}
+	first := put(t, s, "here", []byte("x"))
+	home := time.Date(2015, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
+	for _, at := range []time.Time{home, home.Add(time.Hour)} { // the second changes nothing
+		if _, err := carrier.PutAt(t.Context(), "there", []byte("y"), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantContent(t, s, "there", []byte("y"))
+	_, err := carrier.PutAt(t.Context(), "there", []byte("z"), home)
+	wantError(t, err, store.ErrExists, "there")
+	if _, err := carrier.PutAt(t.Context(), "now", []byte("n"), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	err = s.List(t.Context(), "", func(info store.Info) error {
+		seen++
+		at, err := store.HomeTime(t.Context(), s, info)
+		switch {
+		case err != nil:
+			return err
+		case info.Name == "there" && !at.Equal(home), info.Name != "there" && at.Sub(first.Time).Abs() > time.Minute:
+			t.Errorf("home time of %s is %v", info.Name, at)
+		}
+		return nil
+	})
+	if err != nil || seen != 3 {
+		t.Errorf("%d objects, %v", seen, err)
+	}
+	for _, name := range Hostile[:5] {
+		if _, err := carrier.PutAt(t.Context(), name, nil, home); !errors.Is(err, store.ErrName) {
 			t.Errorf("name %q: got error %v, want %q", name, err, store.ErrName)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain"
+	"nightjar/repo/mirror"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
 )
@@ -55,7 +56,7 @@ func Code(ctx context.Context, err error) int {
 		return Integrity
 	case errors.As(err, &problems):
 		return WithProblems
-	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore):
+	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore), errors.Is(err, mirror.ErrNoCopy):
 		return NoRepository
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
@@ -74,6 +75,9 @@ var hints = []struct {
 	{session.ErrNotConfigured, "set --repo or NIGHTJAR_REPO; or say backup --embedded to keep the backups on this machine"},
 	{store.ErrNoStore, "is the disk mounted, and the path right? A new repository is made by nightjar init --repo PATH"},
 	{repo.ErrNoRepository, "is the path right? A new repository is made by nightjar init --repo PATH"},
+	{mirror.ErrNoCopy, "is the disk mounted, and the URL right? nightjar copy --create begins a copy in an empty place"},
+	{mirror.ErrNoClaim, "nightjar copy --create --key KEY has a recovery key sign that; it changes nothing that is there"},
+	{mirror.ErrOther, "nothing was changed; name an empty place, or that of this repository's copy"},
 	{repo.ErrExists, "nothing was changed; name another place, or go on using the repository that is there"},
 	{session.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},

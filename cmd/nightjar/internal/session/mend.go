@@ -17,28 +17,9 @@ import (
 
 const configName = "config"
 
-// ErrSameCopy says that a repository cannot be repaired from itself.
-var ErrSameCopy = errors.New("it is the repository itself")
-
-// OpenCopy opens another copy of the configured repository, to read. Close it with the function that it returns.
-func (set *Settings) OpenCopy(ctx context.Context, url string) (_ store.Store, done func(), err error) {
-	place, err := ParsePlace(url)
-	if err != nil {
-		return nil, nil, err
-	}
-	if here, err := ParsePlace(set.Repo); err == nil && here == place {
-		return nil, nil, UsageError{fmt.Errorf("--from %s: %w", Shown(place), ErrSameCopy)}
-	}
-	var s store.Store
-	if place.Scheme == store.SchemeFile { // options for buckets are meant for the repository
-		s, err = store.OpenDir(place.Path)
-	} else {
-		s, err = set.openStore(ctx, place)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("open the other copy: %w", err)
-	}
-	return s, func() { closeStore(s) }, nil
+// TrustTimes has another copy of an open repository tell the times of the original, if the root has said that it is a copy.
+func (set *Settings) TrustTimes(ctx context.Context, s *Session, d *Destination) error {
+	return set.trustTimes(ctx, d.Store, s.Keyring)
 }
 
 // MendKeys puts back the objects without which nothing can be opened, keys and config, from the recovery kit and from another copy (nil: none), and returns their names.

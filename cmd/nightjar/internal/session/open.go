@@ -20,7 +20,8 @@ import (
 type Access int
 
 const (
-	ReadMetadata Access = iota // the host key or a recovery key
+	ReadNothing  Access = iota // no key: there is no Repository in the Session
+	ReadMetadata               // the host key or a recovery key
 	ReadContent                // a recovery key
 	ReadMost                   // the host key or a recovery key, which is made use of if it is there
 	Write                      // the host key
@@ -30,25 +31,26 @@ const (
 // A Session is an open repository.
 type Session struct {
 	*repo.Repository
-	Place store.Location
-	Store store.Store
-	Cache string // the folder of all caches
-	Host  string // the name under which this machine is enrolled; only for writing
-	state keyring.State
-	warn  func(error)
+	Place   store.Location
+	Store   store.Store
+	Keyring *keyring.Keyring
+	Cache   string // the folder of all caches
+	Host    string // the name under which this machine is enrolled; only for writing
+	state   keyring.State
+	seenAt  string // what this machine calls the place
+	warn    func(error)
 }
 
 func (s *Session) Close() {
-	_ = s.Repository.Close() // the local index is a cache, and all that matters has been written
+	if s.Repository != nil {
+		_ = s.Repository.Close() // the local index is a cache, and all that matters has been written
+	}
 	closeStore(s.Store)
 }
 
 // Requests returns how many requests of each kind were sent to the store; nil if it is none that is asked by requests.
 func (s *Session) Requests() map[string]uint64 {
-	if c, ok := s.Store.(interface{ Requests() map[string]uint64 }); ok {
-		return c.Requests()
-	}
-	return nil
+	return requests(s.Store)
 }
 
 // Folders returns those of this machine that a backup must not save: the repository and the caches.
@@ -127,6 +129,12 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
+	if err := set.trustTimes(ctx, stored, keys); err != nil {
+		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+	}
+	if need == ReadNothing {
+		return &Session{Place: place, Store: stored, Keyring: keys, Cache: cache, state: keyring.State(state), seenAt: set.seenAt(place), warn: set.Warn}, nil
+	}
 	host, recovery, err := set.sessionKeys(ctx, keys, keyring.State(state), need)
 	if err != nil {
 		return nil, err
@@ -164,7 +172,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
-	s := &Session{Repository: r, Place: place, Store: stored, Cache: cache, state: keyring.State(state), warn: set.Warn}
+	s := &Session{Repository: r, Place: place, Store: stored, Keyring: keys, Cache: cache, state: keyring.State(state), seenAt: set.seenAt(place), warn: set.Warn}
 	if need == Write || need == Maintain && host != nil {
 		if err = r.SetHost(host); err == nil {
 			s.Host, err = keys.HostName(host.Fingerprint())

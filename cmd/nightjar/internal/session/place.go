@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/repo"
@@ -20,6 +21,7 @@ import (
 
 // Bucket says how a repository in a bucket is reached, and what its objects are stored with. Empty fields were not given.
 type Bucket struct {
+	Profile                    string // of the AWS configuration; empty: the environment's
 	Region, Endpoint           string
 	PathStyle                  bool
 	StorageClasses             []string // KIND=CLASS
@@ -32,16 +34,36 @@ type Bucket struct {
 // Flags gives a command and all below it the options for buckets.
 func (b *Bucket) Flags(c *cobra.Command) {
 	f := c.PersistentFlags()
-	f.StringVar(&b.Region, "region", "", "region of the bucket (default: the AWS configuration's)")
-	f.StringVar(&b.Endpoint, "endpoint", "", "URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
-	f.BoolVar(&b.PathStyle, "path-style", false, "put the bucket into the path of URLs (default: with --endpoint only)")
-	f.StringArrayVar(&b.StorageClasses, "storage-class", nil, "storage class KIND=CLASS of new objects; KIND is content, metadata, index, archive or other; may be repeated")
-	f.StringVar(&b.SSE, "sse", "", "encryption by the server: AES256, aws:kms or aws:kms:dsse (default: the bucket's)")
-	f.StringVar(&b.KMSKey, "sse-kms-key", "", "id of the KMS key for --sse aws:kms")
-	f.BoolVar(&b.RequesterPays, "requester-pays", false, "accept the charges of a bucket whose users pay")
+	b.flags(f, "", "")
 	f.StringVar(&b.CacheLimit, "cache-limit", cmp.Or(b.CacheLimit, defaultCacheLimit), "metadata kept in the cache of each repository in a bucket; 0: none (NIGHTJAR_CACHE_LIMIT)")
-	f.StringVar(&b.LimitUpload, "limit-upload", "", "bytes a second sent to a bucket, like 5M")
 	f.StringVar(&b.LimitDownload, "limit-download", "", "bytes a second read from a bucket")
+}
+
+// CopyFlags gives a command the options for the bucket of a copy.
+func (b *Bucket) CopyFlags(c *cobra.Command) {
+	c.Flags().StringVar(&b.Profile, "to-profile", "", "the copy: profile of the AWS configuration (default: as for the repository)")
+	b.flags(c.Flags(), "to-", "the copy: ")
+}
+
+// FromFlags gives a command the options for the bucket of a copy that is only read.
+func (b *Bucket) FromFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&b.Profile, "from-profile", "", "the other copy: profile of the AWS configuration (default: as for the repository)")
+	f.StringVar(&b.Region, "from-region", "", "the other copy: region of the bucket (default: the AWS configuration's)")
+	f.StringVar(&b.Endpoint, "from-endpoint", "", "the other copy: URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
+	f.BoolVar(&b.PathStyle, "from-path-style", false, "the other copy: put the bucket into the path of URLs (default: with an endpoint only)")
+	f.BoolVar(&b.RequesterPays, "from-requester-pays", false, "the other copy: accept the charges of a bucket whose users pay")
+}
+
+func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
+	f.StringVar(&b.Region, prefix+"region", "", of+"region of the bucket (default: the AWS configuration's)")
+	f.StringVar(&b.Endpoint, prefix+"endpoint", "", of+"URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
+	f.BoolVar(&b.PathStyle, prefix+"path-style", false, of+"put the bucket into the path of URLs (default: with an endpoint only)")
+	f.StringArrayVar(&b.StorageClasses, prefix+"storage-class", nil, of+"storage class KIND=CLASS of new objects; KIND is content, metadata, index, archive or other; may be repeated")
+	f.StringVar(&b.SSE, prefix+"sse", "", of+"encryption by the server: AES256, aws:kms or aws:kms:dsse (default: the bucket's)")
+	f.StringVar(&b.KMSKey, prefix+"sse-kms-key", "", of+"id of the KMS key for aws:kms")
+	f.BoolVar(&b.RequesterPays, prefix+"requester-pays", false, of+"accept the charges of a bucket whose users pay")
+	f.StringVar(&b.LimitUpload, prefix+"limit-upload", "", of+"bytes a second sent to a bucket, like 5M")
 }
 
 // Shown returns the repository's place as people write it.
@@ -153,14 +175,14 @@ func (b *Bucket) cacheLimit() (int64, error) {
 }
 
 func (b *Bucket) given() bool {
-	return b.Region != "" || b.Endpoint != "" || b.PathStyle || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
+	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
 		b.LimitUpload != "" || b.LimitDownload != ""
 }
 
 func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
 	b := &set.Bucket
 	o := s3.Options{
-		Region: b.Region, Endpoint: cmp.Or(b.Endpoint, set.Endpoint), SSE: b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays, Warn: set.Warn,
+		Profile: b.Profile, Region: b.Region, Endpoint: cmp.Or(b.Endpoint, set.Endpoint), SSE: b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays, Warn: set.Warn,
 	}
 	if b.PathStyle {
 		o.PathStyle = &b.PathStyle

@@ -34,7 +34,7 @@ func (s *Session) Archives(ctx context.Context, damaged func(name string, err er
 	if err != nil {
 		s.warn(err)
 	}
-	gone, err := maintain.Vanished(ctx, s.Repository, func(id index.ObjectID) bool { return present[id] }, expected(seen))
+	gone, err := maintain.Vanished(ctx, s.Repository, func(id index.ObjectID) bool { return present[id] }, s.expected(seen))
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (s *Session) Wrote(a *repo.Archive) {
 	if err != nil {
 		return // which Archives has told
 	}
-	if err := s.state.SaveSeen(s.ID(), append(seen, archiveSeen(a))); err != nil {
+	if err := s.state.SaveSeen(s.ID(), append(seen, s.archiveSeen(a))); err != nil {
 		s.warn(err)
 	}
 }
@@ -62,13 +62,14 @@ func (s *Session) Wrote(a *repo.Archive) {
 // Seen returns the archives that this machine remembers.
 func (s *Session) Seen() ([]maintain.Seen, error) {
 	seen, err := s.state.Seen(s.ID())
-	return expected(seen), err
+	return s.expected(seen), err
 }
 
-func expected(seen []keyring.ArchiveSeen) []maintain.Seen {
+// expected returns what of that was seen in this place.
+func (s *Session) expected(seen []keyring.ArchiveSeen) []maintain.Seen {
 	var all []maintain.Seen
 	for _, a := range seen {
-		if id, err := index.ParseObjectID(a.ID); err == nil {
+		if id, err := index.ParseObjectID(a.ID); err == nil && a.URL == s.seenAt {
 			all = append(all, maintain.Seen{ID: id, Job: a.Job})
 		}
 	}
@@ -79,10 +80,10 @@ func expected(seen []keyring.ArchiveSeen) []maintain.Seen {
 func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, keep map[index.ObjectID]bool) {
 	var now []keyring.ArchiveSeen
 	for i := range all {
-		now = append(now, archiveSeen(&all[i]))
+		now = append(now, s.archiveSeen(&all[i]))
 	}
 	for _, a := range before {
-		if id, err := index.ParseObjectID(a.ID); err == nil && keep[id] {
+		if id, err := index.ParseObjectID(a.ID); a.URL != s.seenAt || err == nil && keep[id] {
 			now = append(now, a)
 		}
 	}
@@ -91,6 +92,6 @@ func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, kee
 	}
 }
 
-func archiveSeen(a *repo.Archive) keyring.ArchiveSeen {
-	return keyring.ArchiveSeen{ID: a.ID, Host: quote.Text(a.Host), Job: quote.Text(string(a.Job)), Time: a.Time}
+func (s *Session) archiveSeen(a *repo.Archive) keyring.ArchiveSeen {
+	return keyring.ArchiveSeen{ID: a.ID, URL: s.seenAt, Host: quote.Text(a.Host), Job: quote.Text(string(a.Job)), Time: a.Time}
 }

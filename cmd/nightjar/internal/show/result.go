@@ -64,14 +64,15 @@ func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint
 }
 
 // BackupJSON returns what --json tells of how a backup went.
-func BackupJSON(made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64) any {
+func BackupJSON(made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64, copied *Copied) any {
 	return struct {
 		Archive    *ArchiveJSON      `json:"archive"`
 		Elapsed    float64           `json:"elapsed_seconds"`
 		Problems   uint64            `json:"problems"`
 		Statistics map[string]uint64 `json:"statistics"`
 		Requests   map[string]uint64 `json:"requests,omitempty"`
-	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests}
+		Copy       *Copied           `json:"copy,omitempty"`
+	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, copied}
 }
 
 // RestoredJSON returns what --json tells of how a restore went.

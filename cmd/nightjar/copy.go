@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/crypto"
+	"nightjar/repo"
+	"nightjar/repo/mirror"
+	"nightjar/repo/store"
+)
+
+type copyFlags struct {
+	to                             string
+	bucket                         session.Bucket
+	create, remove, verify, dryRun bool
+	archives                       []string
+	choice                         choice
+}
+
+func (a *app) copyCommand() *cobra.Command {
+	var f copyFlags
+	c := &cobra.Command{
+		Use:   "copy --to URL",
+		Short: "Copy the repository to another region, account, bucket or directory",
+		Long: `Copy what the place at URL does not have yet: a run that was cut off goes on where it stopped. Between buckets of one server or of Amazon, the server copies, if
+the credentials for the copy may read the repository; otherwise what is copied passes through this machine. No key is needed, but to begin a copy in a bucket: a recovery key signs that it is one. All that is copied is compared with its
+hash. The copy is a repository at every moment: restore --repo URL works there, whatever became of the original.
+
+--delete removes from the copy what was forgotten and pruned, after the same grace period; what is gone without a signed record stays, and is told. It takes the
+host key or a recovery key. With --archive, --host, --job, --tag or --at only those archives are copied, to restore from: a backup into such a copy sends everything again. The host key or a recovery key signs its index.
+
+Exit code 3 or 12 if something could not be copied.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.copy(c.Context(), &f) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.to, "to", "", "the copy: /path, file:///path or s3://bucket/prefix")
+	flags.BoolVar(&f.create, "create", false, "begin a copy in a place that is empty, or missing")
+	flags.BoolVar(&f.remove, "delete", false, "remove from the copy what was forgotten and pruned")
+	flags.BoolVar(&f.verify, "verify", false, "compare what is there already with its hash too, and replace what is damaged")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "say what would be done")
+	flags.StringArrayVar(&f.archives, "archive", nil, "copy this archive: latest, or at least 8 digits of an id; may be repeated")
+	f.choice.flags(c)
+	f.bucket.CopyFlags(c)
+	return c
+}
+
+func (a *app) copy(ctx context.Context, f *copyFlags) error {
+	if f.to == "" {
+		return session.Usagef("no place for the copy: say --to URL")
+	}
+	if err := f.choice.check(a.Now()); err != nil {
+		return err
+	}
+	need := session.ReadNothing
+	switch {
+	case f.remove && f.some():
+		return session.Usagef("--delete goes with a copy of all archives")
+	case f.create && !f.dryRun && session.NeedsClaim(f.to):
+		need = session.ReadContent
+	case f.remove:
+		need = session.ReadMetadata
+	case f.some() && a.Key != "":
+		need = session.ReadContent
+	case f.some():
+		need = session.Write
+	}
+	s, err := a.Open(ctx, need)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	copied, err := a.mirror(ctx, s, f)
+	if copied != nil {
+		err = errors.Join(err, a.reportCopy(copied))
+	}
+	return err
+}
+
+// some says whether not all archives are meant.
+func (f *copyFlags) some() bool {
+	c := &f.choice
+	return len(f.archives) > 0 || c.Host != "" || c.Job != "" || len(c.Tags) > 0 || c.at != ""
+}
+
+// mirror copies an open repository. What it returns is nil if nothing was begun.
+func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*show.Copied, error) {
+	to, err := a.OpenCopy(ctx, f.to, f.bucket, f.create && !f.dryRun)
+	if err != nil {
+		return nil, err
+	}
+	defer to.Close()
+	var claim []byte
+	if c, ok := to.Store.(store.Claimer); ok && f.create && !f.dryRun {
+		if claim, err = s.ClaimCopy(c.Place()); err != nil {
+			return nil, err
+		}
+	}
+	damaged := false
+	start, before := a.Now(), s.Requests()
+	m := mirror.New(s.Store, to.Store, s.Keyring, mirror.Options{
+		Connections: a.Connections, Create: f.create, Claim: claim, DryRun: f.dryRun, Verify: f.verify, Now: a.Now,
+		Found: func(x mirror.Finding) {
+			damaged = damaged || errors.Is(x.Err, crypto.ErrIntegrity)
+			where := "in the repository"
+			if x.Copy {
+				where = "in the copy"
+			}
+			a.warn(fmt.Errorf("%s %s: %w", x.Object, where, x.Err))
+		},
+	})
+	stop := a.follow(progress.Meter{
+		Text: func() string {
+			sum := m.Summary()
+			return fmt.Sprintf("%d objects copied, %d there", sum.Direct.Objects+sum.Streamed.Objects, sum.Present.Objects)
+		},
+		Current: func() int64 { sum := m.Summary(); return sum.Direct.Bytes + sum.Streamed.Bytes },
+		Total:   func() int64 { return 0 },
+		Bytes:   true,
+	})
+	switch {
+	case f.some():
+		var which []repo.Archive
+		if which, err = a.chosen(ctx, s, f); err == nil {
+			err = m.Archives(ctx, s.Repository, which)
+		}
+	default:
+		if err = m.All(ctx); err == nil && f.remove {
+			err = m.Prune(ctx, s.Repository)
+		}
+	}
+	stop()
+	place := session.Shown(to.Place)
+	copied := &show.Copied{
+		Place: place, DryRun: f.dryRun, Elapsed: a.Now().Sub(start).Seconds(), Summary: m.Summary(),
+		Requests: since(before, s.Requests()), CopyRequests: to.Requests(),
+	}
+	if err != nil {
+		return copied, fmt.Errorf("copy to %s: %w", place, err)
+	}
+	if f.create && !f.dryRun {
+		a.note("write on your recovery kit where the copy is: %s", to.Address)
+	}
+	if copied.Findings > 0 {
+		err = outcome.Problems{What: fmt.Sprintf("copied to %s, but objects are not as they should be: %d", place, copied.Findings), Damaged: damaged}
+	}
+	return copied, err
+}
+
+// since returns how many requests came after those before.
+func since(before, all map[string]uint64) map[string]uint64 {
+	for kind, n := range before {
+		if all[kind] -= n; all[kind] == 0 {
+			delete(all, kind)
+		}
+	}
+	return all
+}
+
+// chosen returns the archives that are meant.
+func (a *app) chosen(ctx context.Context, s *session.Session, f *copyFlags) ([]repo.Archive, error) {
+	all, _, err := a.archives(ctx, s, &f.choice)
+	if err != nil || len(f.archives) == 0 {
+		if err == nil && len(all) == 0 {
+			err = fmt.Errorf("none matches: %w", repo.ErrNoArchive)
+		}
+		return all, err
+	}
+	var which []repo.Archive
+	for _, name := range f.archives {
+		archive, err := repo.Find(all, name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(which, func(x repo.Archive) bool { return x.ID == archive.ID }) {
+			which = append(which, *archive)
+		}
+	}
+	return which, nil
+}
+
+func (a *app) reportCopy(c *show.Copied) error {
+	if a.json {
+		return a.printJSON(c)
+	}
+	if !a.chatty() && !c.DryRun {
+		return nil
+	}
+	return a.print(func(w io.Writer) { c.Show(w) })
+}

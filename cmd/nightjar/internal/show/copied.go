@@ -1,0 +1,49 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"nightjar/internal/quote"
+	"nightjar/repo/mirror"
+)
+
+// Copied says how a copy went.
+type Copied struct {
+	Place   string  `json:"to"`
+	DryRun  bool    `json:"dry_run"`
+	Elapsed float64 `json:"elapsed_seconds"`
+	mirror.Summary
+	Requests     map[string]uint64 `json:"requests,omitempty"`      // to the repository's store; nil where they are not counted
+	CopyRequests map[string]uint64 `json:"copy_requests,omitempty"` // to the copy's
+}
+
+// Show prints it.
+func (c *Copied) Show(w io.Writer) {
+	verb := "copied"
+	if c.DryRun {
+		verb = "would copy"
+	}
+	fmt.Fprintf(w, "%s to %s\n", verb, quote.Display(c.Place))
+	rows := [][2]string{
+		{"elapsed", Elapsed(time.Duration(c.Elapsed * float64(time.Second)))},
+		{"copied by the server", objects(c.Direct)},
+		{"through this machine", objects(c.Streamed)},
+		{"there already", objects(c.Present)},
+	}
+	if c.Verified.Objects > 0 {
+		rows = append(rows, [2]string{"of these verified", objects(c.Verified)})
+	}
+	rows = append(rows, [2]string{"archives only in the copy", count(c.Kept.Objects)}, [2]string{"deleted from the copy", objects(c.Deleted)},
+		[2]string{"problems", count(c.Findings)})
+	rows = withRequests(rows, c.Requests)
+	if parts := withRequests(nil, c.CopyRequests); parts != nil {
+		rows = append(rows, [2]string{"requests to the copy", parts[0][1]})
+	}
+	Block(w, rows)
+}
+
+func objects(c mirror.Count) string {
+	return fmt.Sprintf("%d objects, %s", c.Objects, ExactSize(uint64(c.Bytes)))
+}

@@ -1,0 +1,131 @@
+package mirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/store"
+)
+
+// object copies one object, if there is need.
+func (m *Mirror) object(ctx context.Context, id index.ObjectID, info store.Info, there bool, size int64) error {
+	if there && size == info.Size {
+		good, err := m.verify(ctx, id, info)
+		if err != nil || good {
+			return err
+		}
+	}
+	if m.o.DryRun {
+		m.count(func(s *Summary) { s.Streamed.add(info.Size) })
+		return nil
+	}
+	at, err := store.HomeTime(ctx, m.from, info)
+	var direct error
+	if err == nil && !there {
+		if f, ok := m.to.(store.Fetcher); ok {
+			if direct = f.Fetch(ctx, m.from, info.Name, at); direct == nil {
+				m.count(func(s *Summary) { s.Direct.add(info.Size) })
+				return nil
+			}
+		}
+	}
+	if err == nil {
+		err = m.stream(ctx, id, info, at, there)
+	}
+	var unreadable *readError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, store.ErrNotExist):
+		m.count(func(s *Summary) { s.Vanished++ })
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrNoStore):
+		return fmt.Errorf("copy %s: %w", info.Name, err)
+	case errors.As(err, &unreadable):
+		if direct != nil && !errors.Is(direct, errors.ErrUnsupported) {
+			err = errors.Join(err, direct)
+		}
+		m.found(Finding{Object: info.Name, Err: err})
+	case err != nil:
+		return fmt.Errorf("copy %s: %w", info.Name, err)
+	}
+	return nil
+}
+
+// readError says that home does not give an object as it should be.
+type readError struct{ err error }
+
+func (e *readError) Error() string { return e.err.Error() }
+func (e *readError) Unwrap() error { return e.err }
+
+// stream copies an object through this machine. What has its name in the copy and is not this object, it replaces.
+func (m *Mirror) stream(ctx context.Context, id index.ObjectID, info store.Info, at time.Time, junk bool) error {
+	if info.Size > store.MaxObject {
+		return &readError{fmt.Errorf("%d bytes: %w", info.Size, store.ErrTooLarge)}
+	}
+	buffer, _ := m.buffers.Get().(*[]byte)
+	defer m.buffers.Put(buffer)
+	if int64(cap(*buffer)) < info.Size {
+		*buffer = make([]byte, info.Size)
+	}
+	object := (*buffer)[:info.Size]
+	if err := m.from.GetInto(ctx, info.Name, 0, object); err != nil {
+		return &readError{err}
+	}
+	if sha256.Sum256(object) != id {
+		return &readError{errHash}
+	}
+	if !junk {
+		_, err := m.to.PutAt(ctx, info.Name, object, at)
+		if err == nil {
+			m.count(func(s *Summary) { s.Streamed.add(info.Size) })
+		}
+		if !errors.Is(err, store.ErrExists) {
+			return err
+		}
+	}
+	m.found(Finding{Object: info.Name, Copy: true, Err: fmt.Errorf("replaced: %w", errHash)})
+	if err := m.to.Delete(ctx, info.Name); err != nil && !errors.Is(err, store.ErrNotExist) {
+		return err
+	}
+	if _, err := m.to.PutAt(ctx, info.Name, object, at); err != nil {
+		return err
+	}
+	m.count(func(s *Summary) { s.Streamed.add(info.Size) })
+	return nil
+}
+
+var errHash = fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
+
+// verify reports whether an object in the copy has the hash in its name.
+func (m *Mirror) verify(ctx context.Context, id index.ObjectID, info store.Info) (good bool, err error) {
+	var sum [sha256.Size]byte
+	known := false
+	if c, ok := m.to.(store.Checksummer); ok {
+		if sum, known, err = c.Checksum(ctx, info.Name); err != nil {
+			return false, fmt.Errorf("verify %s: %w", info.Name, err)
+		}
+	}
+	if !known {
+		object, err := store.ReadAll(ctx, m.to, info.Name, store.MaxObject)
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return false, errors.Join(fmt.Errorf("verify %s: %w", info.Name, err), ctx.Err())
+		}
+		if err != nil {
+			return false, nil // it is replaced if home has it
+		}
+		sum = sha256.Sum256(object)
+	}
+	if sum != id {
+		return false, nil
+	}
+	m.count(func(s *Summary) {
+		s.Present.add(info.Size)
+		s.Verified.add(info.Size)
+	})
+	return true, nil
+}

@@ -189,15 +189,12 @@ func (f *wholeFetch) request(ctx context.Context, r read) error {
 			err = missing(f.rd.r.packs.GetInto(ctx, name, w.start, span))
 		}
 		var data []byte
-		switch {
-		case err != nil:
-		case w.partly():
-			if data, err = f.rd.decode(w.at, span, nil); err == nil {
-				f.rd.frames.Put(w.id(), data, len(data))
-			}
-		default:
-			if data, err = f.rd.decode(w.at, span, b.plain); err == nil {
-				b.plain = data
+		if err == nil {
+			data, err = f.decode(w, span, b)
+		}
+		if f.rd.r.recovered(ctx, name, err) {
+			if err = missing(f.rd.r.packs.GetInto(ctx, name, w.start, span)); err == nil {
+				data, err = f.decode(w, span, b)
 			}
 		}
 		copy(span[len(span)-len(b.edge):], b.edge)
@@ -209,6 +206,20 @@ func (f *wholeFetch) request(ctx context.Context, r read) error {
 		}
 	}
 	return nil
+}
+
+// decode decodes a frame, and keeps what is likely wanted again. It overwrites span; data is valid until the next one is decoded.
+func (f *wholeFetch) decode(w *wantedFrame, span []byte, b *buffers) (data []byte, err error) {
+	if w.partly() {
+		if data, err = f.rd.decode(w.at, span, nil); err == nil {
+			f.rd.frames.Put(w.id(), data, len(data))
+		}
+		return data, err
+	}
+	if data, err = f.rd.decode(w.at, span, b.plain); err == nil {
+		b.plain = data
+	}
+	return data, err
 }
 
 // arrived delivers what was wanted of a frame, or notes what was wrong with it.

@@ -119,7 +119,7 @@ func (r *Repository) IndexObjects(ctx context.Context, f func(IndexRecord) error
 	return r.Records(ctx, "index", func(x Record) error { return f(indexRecord(x)) })
 }
 
-// OpenIndex opens an index object that need not be in the store, and overwrites it.
+// OpenIndex opens an index object that has the hash in its name, and need not be in the store. It overwrites it.
 func (r *Repository) OpenIndex(info store.Info, object []byte) IndexRecord {
 	content, opened, err := r.openRecord("index", info, object)
 	sum, _ := sumOf(info.Name)

@@ -181,7 +181,7 @@ func (rd *Reader) name(data []byte, typ pack.Type) chunk.ID {
 	return n.ID(data)
 }
 
-// frame returns a decoded frame of a metadata pack. What is kept of the pack on this machine need not be what it was: then the store is asked.
+// frame returns a decoded frame of a metadata pack. What is kept of the pack on this machine need not be what it was: then the store is asked, and then for an older version.
 func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) {
 	key := frameID{at.Pack.ID, at.Frame}
 	if data, ok := rd.frames.Get(key); ok {
@@ -190,16 +190,14 @@ func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) 
 	x := blocks.Object{Sum: at.Pack.ID, Name: packName(at), Size: at.Pack.Size}
 	start, length := envelope(at).Span(at.FrameOffset, int64(at.Stored))
 	var data []byte
-	for again := true; ; again = false {
+	for try := 0; ; try++ {
 		span, err := rd.r.blocks.Read(ctx, x, start, length, nil)
-		if err != nil {
-			return nil, missing(err)
+		if err = missing(err); err == nil {
+			if data, err = rd.decode(at, span, nil); err == nil {
+				break
+			}
 		}
-		data, err = rd.decode(at, span, nil)
-		if err == nil {
-			break
-		}
-		if !again || !errors.Is(err, crypto.ErrIntegrity) {
+		if try > 1 || !errors.Is(err, crypto.ErrIntegrity) || try == 1 && !rd.r.recovered(ctx, x.Name, err) {
 			return nil, err
 		}
 		rd.r.blocks.Forget(x, start, length)

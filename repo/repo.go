@@ -102,6 +102,7 @@ type Repository struct {
 	packs         *ledger                   // through which packs and archives are read
 	blocks        *blocks.Cache             // of metadata packs, as they are stored
 	decompressors sync.Pool
+	unrecovered   sync.Once // told that older versions cannot be looked for
 }
 
 // Open opens the repository that keys were read from, for its metadata. opener holds the host key or a recovery key.
@@ -176,9 +177,16 @@ func (r *Repository) load(ctx context.Context) error {
 	}
 	object, err := store.ReadAll(ctx, r.store, configName, configMax)
 	if err != nil {
-		return fmt.Errorf("read config: %w", missing(err))
+		err = fmt.Errorf("read config: %w", missing(err))
+	} else {
+		err = r.openConfig(object)
 	}
-	return r.openConfig(object)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		if _, ok := r.recover(ctx, configName, func(object []byte) bool { return r.openConfig(object) == nil }); ok {
+			return nil
+		}
+	}
+	return err
 }
 
 // missing makes an object that should be there and is not, or not all of it, a question of integrity.
@@ -280,18 +288,19 @@ func nameOf(kind string, sum [32]byte) string {
 
 // sumOf returns the hash that a name ends with.
 func sumOf(name string) (sum [32]byte, ok bool) {
-	h := name[strings.LastIndexByte(name, '/')+1:]
-	if len(h) != 2*len(sum) {
-		return sum, false
-	}
-	_, err := hex.Decode(sum[:], []byte(h))
-	return sum, err == nil
+	return store.SumOf(name)
 }
 
-// record reads and opens one record: a small sealed object named by its hash. The time in info becomes the home's.
+// record reads and opens one record: a small sealed object named by its hash. If it takes an older version, info becomes that one's; its time becomes the home's.
 func (r *Repository) record(ctx context.Context, info *store.Info) (content []byte, opened crypto.Opened, err error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
 	object, err := r.recordObject(ctx, kind, *info)
+	if errors.Is(err, crypto.ErrIntegrity) {
+		if older, ok := r.Recover(ctx, info.Name); ok {
+			*info = older
+			object, err = r.recordObject(ctx, kind, older)
+		}
+	}
 	if err == nil {
 		info.Time, err = store.HomeTime(ctx, r.store, *info)
 	}
@@ -301,10 +310,8 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 	return r.openRecord(kind, *info, object)
 }
 
+// openRecord is record for an object that has the hash in its name.
 func (r *Repository) openRecord(kind string, info store.Info, object []byte) (content []byte, opened crypto.Opened, err error) {
-	if objectName(kind, object) != info.Name {
-		return nil, opened, fmt.Errorf("read %s: its bytes do not have that hash: %w", info.Name, crypto.ErrIntegrity)
-	}
 	if opened, err = r.openSealed(object, r.signers[kind], kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
@@ -317,7 +324,7 @@ func (r *Repository) openRecord(kind string, info store.Info, object []byte) (co
 // readAlways are the kinds of which many runs read all: so they are kept on this machine.
 var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind, record.LostKind}
 
-// recordObject returns a record as it is stored.
+// recordObject returns a record as it is stored, with the right hash.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
 	sum, ok := sumOf(info.Name)
 	if slices.Contains(readAlways, kind) && ok && info.Size > 0 && info.Size <= blocks.Size {
@@ -329,10 +336,17 @@ func (r *Repository) recordObject(ctx context.Context, kind string, info store.I
 		r.blocks.Forget(x, 0, x.Size)
 	}
 	if info.Size > store.MaxObject {
-		return nil, fmt.Errorf("%d bytes: %w", info.Size, store.ErrTooLarge)
+		return nil, fmt.Errorf("%d bytes: %w: %w", info.Size, store.ErrTooLarge, crypto.ErrIntegrity)
 	}
 	object := make([]byte, info.Size)
-	return object, r.store.GetInto(ctx, info.Name, 0, object)
+	err := r.store.GetInto(ctx, info.Name, 0, object)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, missing(err) // it has become another since it was listed
+	}
+	if err == nil && objectName(kind, object) != info.Name {
+		err = fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
+	}
+	return object, err
 }
 
 // openSealed opens what must be sealed to this repository's metadata key.

@@ -12,12 +12,16 @@ import (
 
 func (a *app) catCommand() *cobra.Command {
 	var choice choice
+	var thaw thawFlags
 	c := &cobra.Command{
 		Use:   "cat ARCHIVE:PATH",
 		Short: "Print a file of an archive; of an archive made with --stdin, PATH may be left out",
 		Args:  oneArgument("ARCHIVE:PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := choice.check(a.Now()); err != nil {
+				return err
+			}
+			if err := thaw.check(); err != nil {
 				return err
 			}
 			s, err := a.Open(c.Context(), session.ReadContent)
@@ -39,6 +43,12 @@ func (a *app) catCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			need := func(add func(string, int64)) error {
+				return backup.Needs(c.Context(), rd, archive, backup.RestoreOptions{Path: path}, add)
+			}
+			if err := a.thaw(c.Context(), s, &thaw, need); err != nil {
+				return err
+			}
 			w := bufio.NewWriterSize(a.stdout, 1<<20)
 			if err := backup.Cat(c.Context(), rd, archive, path, w); err != nil {
 				_ = w.Flush() // the error says that what was printed is not all
@@ -48,5 +58,6 @@ func (a *app) catCommand() *cobra.Command {
 		},
 	}
 	choice.flags(c)
+	thaw.flags(c)
 	return c
 }

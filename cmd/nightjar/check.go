@@ -18,12 +18,14 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/repo/maintain"
+	"nightjar/repo/store"
 )
 
 type checkFlags struct {
 	readData, repair, dryRun bool
 	sample, from, source     string
 	bucket                   session.Bucket // of the other copy
+	thaw                     thawFlags
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -51,6 +53,7 @@ whose bytes are not what their name says. --dry-run says what would be done.`,
 	k.bucket.FromFlags(c)
 	f.StringVar(&k.source, "source", "", "with --repair: the folder below which files still lie as they were saved, / on the machine itself")
 	f.BoolVarP(&k.dryRun, "dry-run", "n", false, "with --repair: say what could be healed, and write nothing")
+	k.thaw.flags(c)
 	return c
 }
 
@@ -61,6 +64,12 @@ func (k *checkFlags) options() (maintain.RepairOptions, error) {
 		if o.Sample, err = show.ParseShare(k.sample); err != nil {
 			return o, session.UsageError{Err: fmt.Errorf("--sample: %w", err)}
 		}
+	}
+	if err := k.thaw.check(); err != nil {
+		return o, err
+	}
+	if k.thaw.tier != "" && (!o.ReadData || k.sample != "") {
+		return o, session.Usagef("--thaw-tier goes with --read-data, without --sample")
 	}
 	if !k.repair && (k.from != "" || k.source != "" || k.dryRun) {
 		return o, session.Usagef("--from, --source and --dry-run go with --repair")
@@ -139,6 +148,12 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		a.Warn(err)
 	}
 	o.Connections = a.Connections
+	err = a.thaw(ctx, s, &k.thaw, func(add func(string, int64)) error {
+		return s.Store.List(ctx, "content/", func(i store.Info) error { add(i.Name, i.Size); return nil })
+	})
+	if err != nil {
+		return err
+	}
 	w := bufio.NewWriter(a.stdout)
 	list := show.JSONArray{W: w}
 	if a.json {
@@ -200,7 +215,7 @@ func (a *app) checked(s *session.Session, k *checkFlags, sums *maintain.Summary)
 		return nil
 	}
 	what := fmt.Sprintf("repository %s is damaged: faults: %d", s.ID(), sums.Faults)
-	hint := "files that are not named can be restored. nightjar check --repair heals what another copy (--from), the files themselves (--source) or a recovery key (--key) can heal"
+	hint := "what was replaced is read as it was, and what is hidden shows with --as-of. Files that are not named can be restored. nightjar check --repair heals what another copy (--from), the files themselves (--source) or a recovery key (--key) can heal"
 	if k.repair && !k.dryRun {
 		what = fmt.Sprintf("repository %s was repaired, but not all: faults: %d", s.ID(), sums.Faults)
 		hint = "what stays lost is recorded, and all other files can be restored. Another copy (--from), the files themselves (--source) or a recovery key (--key) may have more"

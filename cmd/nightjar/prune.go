@@ -24,6 +24,8 @@ func (a *app) pruneCommand() *cobra.Command {
 may run at the same time. What is not needed is condemned; a grace period later it is deleted, if still nobody needs it. So run it every few days:
 each run does what is due, and says when there is more to do. It may be interrupted at any time.
 
+In a bucket with object lock, --object-lock says for how long what is needed stays locked: the locks are extended when less than half of that is left.
+
 Whole packs go with the host key of a host that may prune. What is needed of packs that are mostly not is written anew with --repack: that
 reads and sends content, and takes a recovery key, which --key names.`,
 		Args: noArgs,

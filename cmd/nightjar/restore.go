@@ -22,6 +22,7 @@ import (
 
 type restoreFlags struct {
 	choice             choice
+	thaw               thawFlags
 	target, overwrite  string
 	include, exclude   []string
 	dryRun, numericIDs bool
@@ -47,6 +48,7 @@ func (a *app) restoreCommand() *cobra.Command {
 	f.BoolVar(&r.numericIDs, "numeric-ids", false, "give back owners by number, not by name")
 	f.BoolVar(&r.verify, "verify", false, "read back what was written, and compare it")
 	r.choice.flags(c)
+	r.thaw.flags(c)
 	return c
 }
 
@@ -69,6 +71,9 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if err := r.choice.check(a.Now()); err != nil {
 		return err
 	}
+	if err := r.thaw.check(); err != nil {
+		return err
+	}
 	s, err := a.Open(ctx, session.ReadContent)
 	if err != nil {
 		return err
@@ -85,6 +90,12 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	o := backup.RestoreOptions{
 		Path: path, Target: r.target, Filter: filter, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
 		Progress: new(backup.Progress), Problem: a.problem,
+	}
+	if !r.dryRun {
+		need := func(add func(string, int64)) error { return backup.Needs(ctx, rd, archive, o, add) }
+		if err := a.thaw(ctx, s, &r.thaw, need); err != nil {
+			return err
+		}
 	}
 	if r.verify {
 		o.Verify = s.Namer

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -19,6 +20,11 @@ func TestS3(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t) // MinIO has the same
 	minio, far := s3test.MinIO(t), s3test.Versity(t, "us-west-2")
+	glacier := s3test.NewGlacier(t, minio)
+	commands := glacierCommands(glacier)
+	maps.Copy(commands, map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"exits": exits, "json": validJSON, "setenv": setEnvFromOutput, "makekey": makeKey, "until": until, "bucket": bucketCommand,
+	})
 	t.Run("scripts", func(t *testing.T) { // whose end, not the start of those in parallel, stops the server
 		testscript.Run(t, testscript.Params{
 			Dir: "testdata/s3", RequireExplicitExec: true, RequireUniqueNames: true,
@@ -32,11 +38,10 @@ func TestS3(t *testing.T) {
 				env.Setenv("DATA", server.Data)
 				env.Setenv("MINIO", minio.Endpoint)
 				env.Setenv("FAR", far.Endpoint)
+				env.Setenv("GLACIER", glacier.Endpoint)
 				return setUp(env)
 			},
-			Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-				"exits": exits, "json": validJSON, "setenv": setEnvFromOutput, "makekey": makeKey,
-			},
+			Cmds: commands,
 		})
 	})
 }

@@ -140,7 +140,7 @@ func (w *Weather) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		}
 		f.Strip = []string{} // signed anew, for the real time
 	}
-	answer, err := w.pass(in, body, f.Strip)
+	answer, err := w.server.pass(in, body, f.Strip)
 	if err != nil {
 		reset(out) // as the server did with us
 		return
@@ -209,8 +209,9 @@ func (f *Fate) shift(answer *http.Response) error {
 	return nil
 }
 
-func (w *Weather) pass(in *http.Request, body []byte, strip []string) (*http.Response, error) {
-	out, err := http.NewRequestWithContext(in.Context(), in.Method, w.server.Endpoint+in.URL.RequestURI(), bytes.NewReader(body))
+// pass hands a request on, without some of its headers; if strip is not nil, it is signed anew by the owner.
+func (s *Server) pass(in *http.Request, body []byte, strip []string) (*http.Response, error) {
+	out, err := http.NewRequestWithContext(in.Context(), in.Method, s.Endpoint+in.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -220,8 +221,8 @@ func (w *Weather) pass(in *http.Request, body []byte, strip []string) (*http.Res
 	}
 	if strip != nil { // the signature covers the headers
 		err := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }).SignHTTP(in.Context(),
-			aws.Credentials{AccessKeyID: w.server.AccessKey, SecretAccessKey: w.server.SecretKey},
-			out, out.Header.Get("X-Amz-Content-Sha256"), "s3", w.server.Region, time.Now())
+			aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: s.SecretKey},
+			out, out.Header.Get("X-Amz-Content-Sha256"), "s3", s.Region, time.Now())
 		if err != nil {
 			return nil, err
 		}

@@ -77,8 +77,8 @@ func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, 
 			object, err = store.ReadAll(ctx, s, found[i].name, objectMax)
 		}
 		var k *Keyring
-		if err == nil {
-			k, err = Read(object, func(repository string) (Pin, error) {
+		read := func(object []byte) (*Keyring, error) {
+			k, err := Read(object, func(repository string) (Pin, error) {
 				if inForce != nil && repository == inForce.ID() {
 					return inForce.Pin(), nil
 				}
@@ -89,9 +89,25 @@ func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, 
 				}
 				return p, err
 			})
+			if err == nil && k.contents.Number != found[i].number {
+				err = fmt.Errorf("it says that it is number %d: %w", k.contents.Number, crypto.ErrIntegrity)
+			}
+			return k, err
 		}
-		if err == nil && k.contents.Number != found[i].number {
-			err = fmt.Errorf("it says that it is number %d: %w", k.contents.Number, crypto.ErrIntegrity)
+		if err == nil {
+			k, err = read(object)
+		}
+		if versions, ok := s.(store.Versioned); ok && err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, versioned.ErrNewer) {
+			_, failed := versions.Recover(ctx, found[i].name, func(object []byte) bool {
+				older, err := read(object)
+				if err == nil {
+					k = older
+				}
+				return err == nil
+			})
+			if failed == nil {
+				err = nil
+			}
 		}
 		if err == nil {
 			inForce, problems = k, nil

@@ -24,6 +24,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -45,6 +46,8 @@ type What string
 const (
 	Missing   What = "missing"   // an index or an archive names it
 	Damaged   What = "damaged"   // its bytes are not what they should be
+	Replaced  What = "replaced"  // somebody has replaced or deleted it: an older version is as it should be
+	Hidden    What = "hidden"    // somebody has deleted it, but not its older versions
 	Foreign   What = "foreign"   // nothing of this format
 	Unindexed What = "unindexed" // no index names it, or prune has dropped it: left by a run that died; no fault
 	Lost      What = "lost"      // repair gave it up, and has recorded that; no fault
@@ -63,8 +66,10 @@ type Finding struct {
 	chunks []chunk.ID // that are gone
 }
 
-// Fault reports whether something is wrong that nobody knew of.
-func (f Finding) Fault() bool { return f.What == Missing || f.What == Damaged || f.What == Mendable }
+// Fault reports whether something is wrong that nobody knew of, or somebody tried that.
+func (f Finding) Fault() bool {
+	return f.What != Foreign && f.What != Unindexed && f.What != Lost && f.What != Repaired
+}
 
 // Summary counts what a check looked at.
 type Summary struct {
@@ -97,7 +102,9 @@ type checker struct {
 	whole map[chunk.Key]struct{} // trees below which nothing is wrong
 	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
 
-	chosen bool  // it is a copy of some archives: an index was made for readers alone
+	chosen    bool                        // it is a copy of some archives: an index was made for readers alone
+	forgotten map[index.ObjectID]struct{} // archives
+
 	unread error // index objects that are out of reach
 
 	repairing bool // findings wait in held, and what is gone is noted
@@ -119,7 +126,10 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 	if err != nil {
 		return c.sum, err
 	}
-	return c.sum, c.walk(ctx, all)
+	if err := c.walk(ctx, all); err != nil {
+		return c.sum, err
+	}
+	return c.sum, c.versions(ctx)
 }
 
 func newChecker(ctx context.Context, r *repo.Repository, o CheckOptions) (*checker, error) {
@@ -133,7 +143,7 @@ func newChecker(ctx context.Context, r *repo.Repository, o CheckOptions) (*check
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*badPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*badPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	return c, nil
 }
@@ -194,7 +204,11 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 		return 0, fmt.Errorf("list objects: %w", err)
 	}
 	for _, info := range records {
-		if _, _, err := c.r.Record(ctx, info); err != nil {
+		content, _, err := c.r.Record(ctx, info)
+		if err == nil && repo.Kind(info.Name) == record.ForgetKind {
+			err = c.forgets(content)
+		}
+		if err != nil {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
 			}
@@ -265,8 +279,14 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 					continue
 				}
 				seen[p.ID] = struct{}{}
+				name := repo.PackName(p.Directory.Kind, p.ID)
+				if !ok || at.Size != p.Size {
+					if older, has := c.r.Recover(ctx, name); has {
+						at, ok = older, true
+					}
+				}
 				if !ok {
-					c.giveUp(p, Finding{What: Missing, Object: repo.PackName(p.Directory.Kind, p.ID)})
+					c.giveUp(p, Finding{What: Missing, Object: name})
 					continue
 				}
 				read := at.Size != p.Size || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
@@ -310,13 +330,24 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 			c.mu.Lock()
 			c.sum.Checksums++
 			c.mu.Unlock()
-			read = sum != p.ID // look which part of it is damaged
+			if sum != p.ID {
+				_, whole := c.r.Recover(ctx, info.Name)
+				read = !whole // look which part of it is damaged
+			}
+		default: // either the store keeps none, or that is not what we stored
+			c.r.Recover(ctx, info.Name)
 		}
 	}
 	if !read {
 		return nil
 	}
 	object, err := store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+	if !errors.Is(err, store.ErrUnavailable) && (err != nil || sha256.Sum256(object) != p.ID) {
+		if older, ok := c.r.Recover(ctx, info.Name); ok {
+			info = older
+			object, err = store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+		}
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -46,6 +46,7 @@ type Pruned struct {
 	BytesWritten    int64
 	IndexesRemoved  int       // that others stand for, or that name nothing any more
 	ListsRemoved    int       // that have served
+	LocksExtended   int       // of objects that are needed, where the store locks objects
 	Due             time.Time // when there is something to do again; zero: when archives are forgotten
 }
 
@@ -205,6 +206,9 @@ func (p *pruner) run(ctx context.Context) error {
 	if err := p.lean(ctx, p.mayRun); err != nil {
 		return err
 	}
+	if err := p.extendLocks(ctx); err != nil {
+		return err
+	}
 	if p.o.Repack {
 		if err := p.repack(ctx); err != nil {
 			return err
@@ -276,6 +280,8 @@ func (p *pruner) listPacks(ctx context.Context) error {
 			}
 			if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
 				if known := p.f.Packs()[n]; known.Kind == kind && int64(known.Size) == i.Size {
+					p.packs[n] |= stored
+				} else if older, ok := p.r.Recover(ctx, i.Name); ok && known.Kind == kind && int64(known.Size) == older.Size {
 					p.packs[n] |= stored
 				} else {
 					p.o.Problem(fmt.Errorf("%s is not what its index says, and does not count", i.Name))

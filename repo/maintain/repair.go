@@ -88,6 +88,12 @@ func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 			return nil, err
 		}
 		if all, err = m.list(ctx); err == nil {
+			err = m.versions(ctx)
+		}
+		if err == nil {
+			err = m.fromVersions(ctx)
+		}
+		if err == nil {
 			err = m.fromCopy(ctx)
 		}
 		return all, err
@@ -103,6 +109,33 @@ func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 		err = m.indexes(ctx)
 	}
 	return all, err
+}
+
+// fromVersions puts in front again what somebody replaced or deleted in a store that keeps versions.
+func (m *mender) fromVersions(ctx context.Context) error {
+	for i := range m.held {
+		f := &m.held[i]
+		if f.What != Replaced && f.What != Hidden {
+			continue
+		}
+		m.r.Recover(ctx, f.Object)
+		object, info, err := readGood(ctx, m.r.Store(), f.Object)
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return fmt.Errorf("read an older version: %w", errors.Join(err, ctx.Err()))
+		}
+		if err != nil {
+			continue
+		}
+		if m.o.DryRun {
+			f.What, f.Err = Mendable, errors.New("an older version is as it should be")
+			continue
+		}
+		if err := m.putBack(ctx, f.Object, object, info.Time); err != nil {
+			return err
+		}
+		f.What, f.Err = Repaired, errors.New("the older version was stored again")
+	}
+	return nil
 }
 
 // fromCopy puts back what the other copy has of the objects that were found wanting.

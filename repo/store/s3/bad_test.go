@@ -123,7 +123,7 @@ func badWeather(t *testing.T, server *s3test.Server) {
 		}, want: s3.ErrDenied, text: "s3:DeleteObject on s3://night/"},
 		{name: "archived", op: "get", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 403, Code: "InvalidObjectState"})
-		}, want: errAny, text: "archive storage class"},
+		}, want: store.ErrArchived, text: "archive storage class"},
 	} {
 		for op, do := range ops {
 			if c.op != "" && c.op != op {

@@ -48,6 +48,9 @@ func (s *Store) Place() string { return s.place.String() }
 
 // SetClaim implements store.Claimer.
 func (s *Store) SetClaim(ctx context.Context, claim []byte) error {
+	if !s.o.AsOf.IsZero() {
+		return fmt.Errorf("store the claim that %s is a copy: %w", s.place, ErrAsOf)
+	}
 	if _, err := s.create(ctx, claimName, claim, sha256.Sum256(claim), time.Time{}, false); err != nil {
 		return fmt.Errorf("store the claim that %s is a copy: %w", s.place, s.explain(ctx, "s3:PutObject", claimName, err))
 	}
@@ -66,15 +69,15 @@ func (s *Store) Claim(ctx context.Context) ([]byte, error) {
 	if !claimed {
 		return nil, nil
 	}
-	out, err := s.head(ctx, claimName)
+	out, err := s.head(ctx, claimName, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read the claim that %s is a copy: %w", s.place, s.explainRead(ctx, claimName, err))
+		return nil, fmt.Errorf("read the claim that %s is a copy: %w", s.place, s.explainRead(ctx, claimName, nil, err))
 	}
 	claim := make([]byte, max(0, min(aws.ToInt64(out.ContentLength), claimMax)))
 	if len(claim) == 0 { // of which there is no range
 		return claim, nil
 	}
-	if err := s.read(ctx, claimName, 0, claim); err != nil {
+	if err := s.readVersion(ctx, claimName, nil, 0, claim); err != nil {
 		return nil, fmt.Errorf("read the claim that %s is a copy: %w", s.place, err)
 	}
 	return claim, nil
@@ -99,9 +102,9 @@ func (s *Store) HomeTime(ctx context.Context, info store.Info) (time.Time, error
 	if err := check(ctx, "look up", info.Name); err != nil {
 		return time.Time{}, err
 	}
-	out, err := s.head(ctx, info.Name)
+	out, err := s.lookUp(ctx, info.Name)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look up object %s: %w", info.Name, s.explainRead(ctx, info.Name, err))
+		return time.Time{}, err
 	}
 	if at, err := time.Parse(time.RFC3339Nano, out.Metadata[homeTime]); err == nil {
 		return at.UTC(), nil
@@ -114,7 +117,7 @@ func (s *Store) HomeTime(ctx context.Context, info store.Info) (time.Time, error
 // reading there. There is no condition that nothing has the name: under its hash
 // an object is only replaced by itself.
 func (s *Store) Fetch(ctx context.Context, from store.Store, name string, at time.Time) error {
-	if err := check(ctx, "copy", name); err != nil {
+	if err := s.checkWrite(ctx, "copy", name); err != nil {
 		return err
 	}
 	source, ok := from.(*Store)
@@ -153,6 +156,14 @@ func (s *Store) fetch(ctx context.Context, source *Store, name string, at time.T
 		in.RequestPayer = types.RequestPayerRequester
 	}
 	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = s.storedWith(name)
+	in.ObjectLockMode, in.ObjectLockRetainUntilDate = s.lockedWith(name)
+	id, err := source.versionOf(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if id != nil {
+		in.CopySource = aws.String(*in.CopySource + "?versionId=" + url.QueryEscape(*id))
+	}
 	out, err := s.client.CopyObject(ctx, in)
 	if err != nil {
 		explained := s.explain(ctx, "s3:PutObject", name, err)

@@ -34,6 +34,13 @@ var (
 	// ErrUnreachable says that no answer came from the server.
 	ErrUnreachable error = unavailable("server cannot be reached")
 
+	// ErrNoLock says that objects cannot be locked in the bucket.
+	ErrNoLock = errors.New("the bucket has no object lock")
+	// ErrAsOf says that nothing can be written to a store that is shown as it stood once.
+	ErrAsOf = errors.New("the repository is shown as it stood once: it cannot be written")
+
+	// ErrReplaced is a warning: an older version is read.
+	ErrReplaced = errors.New("somebody has replaced or deleted it, and maybe others: older versions are read")
 	// ErrNoConditions is a warning: see doc/s3.md, "Weaker servers".
 	ErrNoConditions = errors.New("the server ignores If-None-Match: of two hosts that create config or keys/N at once, the later one would win")
 	// ErrNoChecksums is a warning: see doc/s3.md, "Weaker servers".
@@ -58,6 +65,8 @@ var kinds = map[string]error{
 	"InvalidClientTokenId": ErrCredentials, "UnrecognizedClientException": ErrCredentials,
 
 	"ExpiredToken": ErrExpired, "ExpiredTokenException": ErrExpired, "TokenRefreshRequired": ErrExpired,
+
+	"InvalidObjectState": store.ErrArchived,
 
 	"RequestTimeTooSkewed": ErrClock, "RequestExpired": ErrClock,
 
@@ -89,9 +98,13 @@ func (s *Store) explain(ctx context.Context, action, name string, err error) err
 // no body, and so does not say whether it is the object that is missing or the
 // bucket, nor what is wrong with the credentials; and where ListBucket is
 // granted for a prefix only, Amazon's denies access to what does not exist.
-func (s *Store) explainRead(ctx context.Context, name string, err error) error {
+func (s *Store) explainRead(ctx context.Context, name string, id *string, err error) error {
 	const action = "s3:GetObject"
-	denied := status(err) == http.StatusForbidden
+	if id != nil {
+		return s.explain(ctx, "s3:GetObjectVersion", name, err)
+	}
+	_, kind := classify(err)
+	denied := status(err) == http.StatusForbidden && kind != store.ErrArchived
 	if denied || status(err) == http.StatusNotFound || status(err) == http.StatusBadRequest {
 		out, listErr := s.glance(ctx, name)
 		_, kind := classify(listErr)
@@ -122,10 +135,11 @@ func classify(err error) (text string, kind error) {
 		case kind != nil:
 		case code == http.StatusNotFound && api.ErrorCode() == "NotFound":
 			kind = store.ErrNotExist
-		case code == http.StatusForbidden && api.ErrorCode() == "InvalidObjectState":
-			return "the object is in an archive storage class: restore it there first", nil
 		case code == http.StatusMovedPermanently, code == http.StatusTemporaryRedirect:
 			kind = ErrRegion
+		}
+		if noLock(err) {
+			kind = ErrNoLock
 		}
 		text = clean(strings.TrimRight(api.ErrorCode()+": "+api.ErrorMessage(), ": ."))
 		if code := status(err); code != 0 {

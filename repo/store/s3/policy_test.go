@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -17,10 +18,11 @@ import (
 	"nightjar/repo/store/s3"
 )
 
-var policyBlock = regexp.MustCompile("(?s)```json (\\w+)\n(.*?)```")
+var policyBlock = regexp.MustCompile("(?s)```json ([a-z-]+)\n(.*?)```")
 
-// policies runs with just what doc/s3.md says that suffices.
-func policies(t *testing.T, server *s3test.Server) {
+// documentedPolicies returns those of doc/s3.md by their names.
+func documentedPolicies(t *testing.T) map[string]string {
+	t.Helper()
 	page, err := os.ReadFile("../../../doc/s3.md")
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +31,12 @@ func policies(t *testing.T, server *s3test.Server) {
 	for _, m := range policyBlock.FindAllStringSubmatch(string(page), -1) {
 		documented[m[1]] = m[2]
 	}
+	return documented
+}
+
+// policies runs with just what doc/s3.md says that suffices.
+func policies(t *testing.T, server *s3test.Server) {
+	documented := documentedPolicies(t)
 	l := freshPlace()
 	bucket, prefix, _ := strings.Cut(l.Path, "/")
 	elsewhere := freshPlace()
@@ -162,6 +170,27 @@ func policies(t *testing.T, server *s3test.Server) {
 		}
 		if err := write(s); err != nil {
 			t.Error(err)
+		}
+		locking := options(t, server)
+		locking.Lock.For = 24 * time.Hour
+		l = store.Location{Scheme: "s3", Path: "made-with-lock/x"}
+		policy := strings.ReplaceAll(host+","+more, "made-by-policy", "made-with-lock")
+		assume(t, server, policy)
+		_, err = s3.Create(t.Context(), l, locking)
+		wantError(t, err, s3.ErrDenied, "s3:CreateBucket on s3://made-with-lock")
+		page, err := os.ReadFile("../../../doc/s3.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, action := range []string{"s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"} {
+			if !strings.Contains(string(page), "`"+action+"`") {
+				t.Errorf("doc/s3.md does not name %s", action)
+			}
+			policy = strings.Replace(policy, `"s3:CreateBucket"`, `"s3:CreateBucket", "`+action+`"`, 1)
+		}
+		assume(t, server, policy)
+		if _, err = s3.Create(t.Context(), l, locking); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

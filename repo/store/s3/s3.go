@@ -16,8 +16,8 @@
 // below cmd that reads the environment.
 //
 // The package does not use multipart uploads, does not look into objects or
-// verify them against their names, and does not read older versions in
-// versioned buckets.
+// verify them against their names, and reads older versions in versioned buckets
+// only when it is asked to.
 package s3
 
 import (
@@ -57,6 +57,12 @@ type Options struct {
 	// "aws:kms:dsse"; "" means the bucket's default. KMSKeyID names the key of
 	// the latter two; "" means the account's own.
 	SSE, KMSKeyID string
+	// Lock is what new objects are locked with.
+	Lock Lock
+	// AsOf shows a versioned bucket as it stood then, and refuses to write; the
+	// zero time means as it stands. It takes s3:ListBucketVersions and
+	// s3:GetObjectVersion.
+	AsOf time.Time
 	// RequesterPays accepts the charges of a bucket that wants that.
 	RequesterPays bool
 
@@ -91,7 +97,7 @@ const (
 )
 
 func (o *Options) setDefaults() error {
-	if o.Connections < 0 || o.LimitUpload < 0 || o.LimitDownload < 0 || o.MaxAttempts < 0 || o.MaxBackoff < 0 || o.Timeout < 0 {
+	if o.Lock.For < 0 || o.Connections < 0 || o.LimitUpload < 0 || o.LimitDownload < 0 || o.MaxAttempts < 0 || o.MaxBackoff < 0 || o.Timeout < 0 {
 		return errors.New("a negative number of connections, bytes a second, attempts or seconds")
 	}
 	if o.Connections == 0 {
@@ -141,9 +147,13 @@ type Store struct {
 	client *s3.Client
 	sent   requests
 
+	ahead time.Duration // of the server's clock, before this machine's
+	pins  pins
+
 	probing      sync.Mutex
 	conditions   support
 	warnChecksum sync.Once
+	warnReplaced sync.Once
 
 	copy struct {
 		sync.Mutex
@@ -161,6 +171,9 @@ var (
 	_ store.Checksummer = (*Store)(nil)
 	_ store.Clock       = (*Store)(nil)
 	_ store.Replacer    = (*Store)(nil)
+	_ store.Versioned   = (*Store)(nil)
+	_ store.Retainer    = (*Store)(nil)
+	_ store.Thawer      = (*Store)(nil)
 )
 
 // Open opens the store at a location for which IsScheme holds: a bucket and,
@@ -179,8 +192,9 @@ func Open(ctx context.Context, l store.Location, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Create is Open for a bucket that is made, in Options.Region and with public
-// access blocked, if it is missing. One that exists stays as it is.
+// Create is Open for a bucket that is made, in Options.Region, with public access
+// blocked, and with object lock if there is a Lock, if it is missing. One that
+// exists stays as it is.
 func Create(ctx context.Context, l store.Location, o Options) (*Store, error) {
 	s, err := Open(ctx, l, o)
 	if !errors.Is(err, store.ErrNoStore) {
@@ -222,6 +236,9 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 	if err != nil {
 		return nil, s.explain(ctx, "s3:ListBucket", "", err)
 	}
+	if at, err := answered(first.ResultMetadata); err == nil {
+		s.ahead = time.Until(at)
+	}
 	s.copy.claimed = len(first.Contents) > 0 && aws.ToString(first.Contents[0].Key) == s.place.key(claimName)
 	return s, nil
 }
@@ -243,6 +260,9 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 	s := &Store{place: p, o: o}
 	s.client = s.newClient(cfg)
 	in := &s3.CreateBucketInput{Bucket: &p.bucket}
+	if o.Lock.For > 0 {
+		in.ObjectLockEnabledForBucket = aws.Bool(true)
+	}
 	if cfg.Region != defaultRegion { // which S3 refuses to be told
 		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
 			LocationConstraint: types.BucketLocationConstraint(cfg.Region),

@@ -153,6 +153,9 @@ func TestVersity(t *testing.T) {
 	t.Run("Checksums", func(t *testing.T) { checksums(t, server) })
 	t.Run("Copies", func(t *testing.T) { copies(t, server) })
 	t.Run("Requests", func(t *testing.T) { requests(t, server) })
+	t.Run("Versions", func(t *testing.T) { versions(t, server, false) })
+	t.Run("Thaw", func(t *testing.T) { thaw(t, server) })
+	t.Run("ObjectLock", func(t *testing.T) { objectLock(t, server) })
 }
 
 func TestMinIO(t *testing.T) {
@@ -162,8 +165,12 @@ func TestMinIO(t *testing.T) {
 	t.Run("LargeAgain", func(t *testing.T) { largeAgain(t, server) })
 	t.Run("Foreign", func(t *testing.T) { foreignKeys(t, server) })
 	t.Run("Checksums", func(t *testing.T) { checksums(t, server) })
+	t.Run("Thaw", func(t *testing.T) { thaw(t, server) })
 	t.Run("Copies", func(t *testing.T) { copies(t, server) })
 	t.Run("StoredWith", func(t *testing.T) { storedWith(t, server) })
+	t.Run("Versions", func(t *testing.T) { versions(t, server, true) })
+	t.Run("ObjectLock", func(t *testing.T) { objectLock(t, server) })
+	t.Run("AddOnly", func(t *testing.T) { addOnly(t, server) })
 	t.Run("Policies", func(t *testing.T) { policies(t, server) })
 }
 

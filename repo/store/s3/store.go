@@ -30,7 +30,7 @@ func (s *Store) Put(ctx context.Context, name string, data []byte) (store.Info, 
 }
 
 func (s *Store) putAt(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
-	if err := check(ctx, "store", name); err != nil {
+	if err := s.checkWrite(ctx, "store", name); err != nil {
 		return store.Info{}, err
 	}
 	if len(data) > store.MaxObject {
@@ -108,6 +108,7 @@ func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha25
 		in.IfNoneMatch = aws.String("*")
 	}
 	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = s.storedWith(name)
+	in.ObjectLockMode, in.ObjectLockRetainUntilDate = s.lockedWith(name)
 	out, err := s.client.PutObject(ctx, in)
 	if err != nil {
 		return store.Info{}, err
@@ -133,12 +134,12 @@ func (s *Store) storedWith(name string) (class types.StorageClass, sse types.Ser
 // same compares what is stored with data: by the server's checksum of it, or
 // byte by byte if the server has none of the whole.
 func (s *Store) same(ctx context.Context, name string, data []byte, sum [sha256.Size]byte) (store.Info, error) {
-	out, err := s.head(ctx, name)
+	out, err := s.head(ctx, name, nil)
 	if status(err) == http.StatusNotFound {
 		return store.Info{}, store.ErrNotExist
 	}
 	if err != nil {
-		return store.Info{}, s.explainRead(ctx, name, err)
+		return store.Info{}, s.explainRead(ctx, name, nil, err)
 	}
 	info := infoOf(name, out.ContentLength, out.LastModified)
 	if info.Size != int64(len(data)) {
@@ -153,7 +154,7 @@ func (s *Store) same(ctx context.Context, name string, data []byte, sum [sha256.
 	buf := make([]byte, min(len(data), 4<<20))
 	for at := 0; at < len(data); at += len(buf) {
 		buf = buf[:min(len(buf), len(data)-at)]
-		if err := s.read(ctx, name, int64(at), buf); err != nil {
+		if err := s.readVersion(ctx, name, nil, int64(at), buf); err != nil {
 			return store.Info{}, err
 		}
 		if !bytes.Equal(buf, data[at:at+len(buf)]) {
@@ -177,18 +178,31 @@ func (s *Store) Checksum(ctx context.Context, name string) (sum [sha256.Size]byt
 	if err := check(ctx, "look up", name); err != nil {
 		return sum, false, err
 	}
-	out, err := s.head(ctx, name)
+	out, err := s.lookUp(ctx, name)
 	if err != nil {
-		return sum, false, fmt.Errorf("look up object %s: %w", name, s.explainRead(ctx, name, err))
+		return sum, false, err
 	}
 	sum, ok = checksum(out)
 	return sum, ok, nil
 }
 
-// head returns the SDK's own error.
-func (s *Store) head(ctx context.Context, name string) (*s3.HeadObjectOutput, error) {
+// lookUp is head of the version to read, with an error for callers.
+func (s *Store) lookUp(ctx context.Context, name string) (*s3.HeadObjectOutput, error) {
+	id, err := s.versionOf(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("look up object %s: %w", name, err)
+	}
+	out, err := s.head(ctx, name, id)
+	if err != nil {
+		return nil, fmt.Errorf("look up object %s: %w", name, s.explainRead(ctx, name, id, err))
+	}
+	return out, nil
+}
+
+// head returns the SDK's own error. Without an id it is about the latest version.
+func (s *Store) head(ctx context.Context, name string, id *string) (*s3.HeadObjectOutput, error) {
 	return s.client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)),
+		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)), VersionId: id,
 		ChecksumMode: types.ChecksumModeEnabled, RequestPayer: s.payer(),
 	})
 }
@@ -198,9 +212,9 @@ func (s *Store) Stat(ctx context.Context, name string) (store.Info, error) {
 	if err := check(ctx, "look up", name); err != nil {
 		return store.Info{}, err
 	}
-	out, err := s.head(ctx, name)
+	out, err := s.lookUp(ctx, name)
 	if err != nil {
-		return store.Info{}, fmt.Errorf("look up object %s: %w", name, s.explainRead(ctx, name, err))
+		return store.Info{}, err
 	}
 	return infoOf(name, out.ContentLength, out.LastModified), nil
 }
@@ -221,17 +235,21 @@ func (s *Store) GetInto(ctx context.Context, name string, offset int64, buf []by
 		}
 		return err
 	}
-	if err := s.read(ctx, name, offset, buf); err != nil {
+	id, err := s.versionOf(ctx, name)
+	if err == nil {
+		err = s.readVersion(ctx, name, id, offset, buf)
+	}
+	if err != nil {
 		return fmt.Errorf("read object %s: %w", name, err)
 	}
 	return nil
 }
 
-// read goes on where an answer broke off.
-func (s *Store) read(ctx context.Context, name string, offset int64, buf []byte) error {
+// readVersion goes on where an answer broke off. Without an id it reads the latest version.
+func (s *Store) readVersion(ctx context.Context, name string, id *string, offset int64, buf []byte) error {
 	done := 0
 	for attempt := 1; ; attempt++ {
-		n, err := s.readOnce(ctx, name, offset+int64(done), buf[done:])
+		n, err := s.readOnce(ctx, name, id, offset+int64(done), buf[done:])
 		done += n
 		var cut *cutError
 		if !errors.As(err, &cut) || attempt >= s.o.MaxAttempts {
@@ -250,9 +268,9 @@ type cutError struct{ text string }
 
 func (e *cutError) Error() string { return e.text }
 
-func (s *Store) readOnce(ctx context.Context, name string, offset int64, buf []byte) (int, error) {
+func (s *Store) readOnce(ctx context.Context, name string, id *string, offset int64, buf []byte) (int, error) {
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
-		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)),
+		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)), VersionId: id,
 		Range:        aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+int64(len(buf))-1)),
 		RequestPayer: s.payer(),
 	})
@@ -260,7 +278,7 @@ func (s *Store) readOnce(ctx context.Context, name string, offset int64, buf []b
 		return 0, fmt.Errorf("object ends before %d: %w", offset, io.ErrUnexpectedEOF)
 	}
 	if err != nil {
-		return 0, s.explainRead(ctx, name, err)
+		return 0, s.explainRead(ctx, name, id, err)
 	}
 	defer out.Body.Close()
 	if err := checkRange(out, offset, len(buf)); err != nil {
@@ -300,6 +318,9 @@ func (s *Store) List(ctx context.Context, prefix string, f func(store.Info) erro
 	if err := store.CheckPrefix(prefix); err != nil {
 		return fmt.Errorf("list objects: %w", err)
 	}
+	if !s.o.AsOf.IsZero() {
+		return s.listAsOf(ctx, prefix, f)
+	}
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
 		Bucket: &s.place.bucket, Prefix: aws.String(s.place.key(prefix)), RequestPayer: s.payer(),
 		EncodingType: types.EncodingTypeUrl, // foreign keys may hold what XML cannot
@@ -333,11 +354,11 @@ func (s *Store) List(ctx context.Context, prefix string, f func(store.Info) erro
 // so it looks first; of two that delete at once, both may succeed. In a
 // versioned bucket the object stays as an older version.
 func (s *Store) Delete(ctx context.Context, name string) error {
-	if err := check(ctx, "delete", name); err != nil {
+	if err := s.checkWrite(ctx, "delete", name); err != nil {
 		return err
 	}
-	if _, err := s.head(ctx, name); err != nil {
-		return fmt.Errorf("delete object %s: %w", name, s.explainRead(ctx, name, err))
+	if _, err := s.head(ctx, name, nil); err != nil {
+		return fmt.Errorf("delete object %s: %w", name, s.explainRead(ctx, name, nil, err))
 	}
 	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{
 		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)), RequestPayer: s.payer(),
@@ -368,6 +389,17 @@ func check(ctx context.Context, verb, name string) error {
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s object %s: %w", verb, name, err)
+	}
+	return nil
+}
+
+// checkWrite is check for what changes the store.
+func (s *Store) checkWrite(ctx context.Context, verb, name string) error {
+	if err := check(ctx, verb, name); err != nil {
+		return err
+	}
+	if !s.o.AsOf.IsZero() {
+		return fmt.Errorf("%s object %s: %w", verb, name, ErrAsOf)
 	}
 	return nil
 }

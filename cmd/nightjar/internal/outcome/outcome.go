@@ -26,6 +26,7 @@ const (
 	Failed       = 1
 	Usage        = 2
 	WithProblems = 3
+	Archived     = 4
 	NoRepository = 10
 	Key          = 11
 	Integrity    = 12
@@ -56,6 +57,8 @@ func Code(ctx context.Context, err error) int {
 		return Integrity
 	case errors.As(err, &problems):
 		return WithProblems
+	case errors.Is(err, store.ErrArchived):
+		return Archived
 	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore), errors.Is(err, mirror.ErrNoCopy):
 		return NoRepository
 	case errors.Is(err, crypto.ErrIntegrity):
@@ -92,6 +95,9 @@ var hints = []struct {
 	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used"},
 	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
 	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},
+	{store.ErrArchived, "say --thaw-tier bulk, standard or expedited to ask for what is needed, which the storage bills; for restore into the same target, --overwrite if-changed too"},
+	{s3.ErrNoLock, "object lock is switched on when a bucket is made, as init --create-bucket --object-lock does, or later in its settings: doc/s3.md says how. Or leave out --object-lock"},
+	{s3.ErrAsOf, "leave out --as-of"},
 	{s3.ErrDenied, "the credentials are good, but their policy does not allow that: doc/s3.md has policies that suffice"},
 	{s3.ErrCredentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this machine a role"},
 	{s3.ErrExpired, "renew the credentials and run the same command again: what was stored is used"},

@@ -25,6 +25,8 @@ type Bucket struct {
 	Region, Endpoint           string
 	PathStyle                  bool
 	StorageClasses             []string // KIND=CLASS
+	ObjectLock, LockMode       string   // how long, as show.ParseAge reads it; governance or compliance
+	AsOf                       string   // a time, as show.ParseTime reads it
 	SSE, KMSKey                string
 	RequesterPays              bool
 	LimitUpload, LimitDownload string // bytes a second, as show.ParseSize reads them
@@ -35,6 +37,7 @@ type Bucket struct {
 func (b *Bucket) Flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	b.flags(f, "", "")
+	f.StringVar(&b.AsOf, "as-of", "", "show a bucket that keeps versions as it stood then, for reading: 2006-01-02, \"2006-01-02 15:04\", or an age like 3D")
 	f.StringVar(&b.CacheLimit, "cache-limit", cmp.Or(b.CacheLimit, defaultCacheLimit), "metadata kept in the cache of each repository in a bucket; 0: none (NIGHTJAR_CACHE_LIMIT)")
 	f.StringVar(&b.LimitDownload, "limit-download", "", "bytes a second read from a bucket")
 }
@@ -60,6 +63,8 @@ func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
 	f.StringVar(&b.Endpoint, prefix+"endpoint", "", of+"URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
 	f.BoolVar(&b.PathStyle, prefix+"path-style", false, of+"put the bucket into the path of URLs (default: with an endpoint only)")
 	f.StringArrayVar(&b.StorageClasses, prefix+"storage-class", nil, of+"storage class KIND=CLASS of new objects; KIND is content, metadata, index, archive or other; may be repeated")
+	f.StringVar(&b.ObjectLock, prefix+"object-lock", "", of+"lock new objects for that long, like 30D: nobody can delete them before")
+	f.StringVar(&b.LockMode, prefix+"object-lock-mode", "governance", of+"how: governance, or compliance, which not even the bucket's owner can undo")
 	f.StringVar(&b.SSE, prefix+"sse", "", of+"encryption by the server: AES256, aws:kms or aws:kms:dsse (default: the bucket's)")
 	f.StringVar(&b.KMSKey, prefix+"sse-kms-key", "", of+"id of the KMS key for aws:kms")
 	f.BoolVar(&b.RequesterPays, prefix+"requester-pays", false, of+"accept the charges of a bucket whose users pay")
@@ -176,7 +181,7 @@ func (b *Bucket) cacheLimit() (int64, error) {
 
 func (b *Bucket) given() bool {
 	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
-		b.LimitUpload != "" || b.LimitDownload != ""
+		b.LimitUpload != "" || b.LimitDownload != "" || b.ObjectLock != "" || b.AsOf != ""
 }
 
 func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
@@ -194,6 +199,14 @@ func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
 	if o.StorageClass, err = parseClasses(b.StorageClasses); err != nil {
 		return o, err
 	}
+	if o.Lock, err = b.lock(); err != nil {
+		return o, err
+	}
+	if b.AsOf != "" {
+		if o.AsOf, err = show.ParseTime(b.AsOf, set.Now()); err != nil {
+			return o, Usagef("--as-of: %w", err)
+		}
+	}
 	for _, limit := range []struct {
 		text string
 		to   *int64
@@ -206,6 +219,27 @@ func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
 		}
 	}
 	return o, nil
+}
+
+func (b *Bucket) lock() (l s3.Lock, err error) {
+	switch b.LockMode {
+	case "", "governance":
+	case "compliance":
+		l.Compliance = true
+	default:
+		return l, Usagef("--object-lock-mode %q: it is governance or compliance", b.LockMode)
+	}
+	if b.ObjectLock == "" {
+		return l, nil
+	}
+	l.For, err = show.ParseAge(b.ObjectLock)
+	if err == nil && l.For < 24*time.Hour {
+		err = errors.New("a day at least")
+	}
+	if err != nil {
+		return l, Usagef("--object-lock %q: %w", b.ObjectLock, err)
+	}
+	return l, nil
 }
 
 // otherKinds is what a storage class is given for that is meant for all objects that no other is meant for.

@@ -14,6 +14,9 @@ import (
 // Archives returns all archives, oldest first, as Repository.Archives does. It remembers the newest of each job, and warns of those that it remembers and that are gone though nobody
 // forgot them.
 func (s *Session) Archives(ctx context.Context, damaged func(name string, err error)) ([]repo.Archive, error) {
+	if s.past {
+		return s.Repository.Archives(ctx, damaged)
+	}
 	present := map[index.ObjectID]bool{}
 	note := func(id string) {
 		if id, err := index.ParseObjectID(id); err == nil {
@@ -59,8 +62,11 @@ func (s *Session) Wrote(a *repo.Archive) {
 	}
 }
 
-// Seen returns the archives that this machine remembers.
+// Seen returns the archives that this machine remembers, and should find.
 func (s *Session) Seen() ([]maintain.Seen, error) {
+	if s.past {
+		return nil, nil
+	}
 	seen, err := s.state.Seen(s.ID())
 	return s.expected(seen), err
 }

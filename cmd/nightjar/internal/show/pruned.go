@@ -30,6 +30,7 @@ func Pruned(w io.Writer, p *maintain.Pruned, dry bool, took time.Duration) {
 		{"packs condemned", packs(p.PacksCondemned, p.BytesCondemned)},
 		{"packs condemned before", packs(p.PacksWaiting, p.BytesWaiting)},
 		{"indexes and lists removed", count(p.IndexesRemoved + p.ListsRemoved)},
+		{"locks extended", count(p.LocksExtended)},
 		{"more to do", due},
 	})
 }
@@ -51,7 +52,7 @@ func PrunedJSON(p *maintain.Pruned, dry bool, took time.Duration) any {
 		"packs_condemned": p.PacksCondemned, "bytes_condemned": p.BytesCondemned, "blobs_condemned": p.BlobsCondemned,
 		"packs_waiting": p.PacksWaiting, "bytes_waiting": p.BytesWaiting,
 		"packs_repacked": p.PacksRepacked, "bytes_repacked": p.BytesRepacked, "packs_written": p.PacksWritten, "bytes_written": p.BytesWritten,
-		"indexes_removed": p.IndexesRemoved, "lists_removed": p.ListsRemoved,
+		"indexes_removed": p.IndexesRemoved, "lists_removed": p.ListsRemoved, "locks_extended": p.LocksExtended,
 	}
 	if !p.Due.IsZero() {
 		all["due"] = p.Due.UTC().Format(time.RFC3339)

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/repo/maintain"
+	"nightjar/repo/store"
+)
+
+// thawFlags say whether, and how, what lies in an archive storage class is brought back before it is read.
+type thawFlags struct {
+	tier string
+	days int
+	wait bool
+}
+
+func (t *thawFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&t.tier, "thaw-tier", "", "first ask for all packs that lie in an archive storage class: bulk (hours, cheapest), standard or expedited")
+	f.IntVar(&t.days, "thaw-days", 7, "how many days they stay readable")
+	f.BoolVar(&t.wait, "thaw-wait", false, "wait until they can be read; otherwise run the same command again later")
+}
+
+func (t *thawFlags) check() error {
+	tiers := []string{"bulk", "standard", "expedited"}
+	switch {
+	case t.tier == "" && t.wait:
+		return session.Usagef("--thaw-wait goes with --thaw-tier")
+	case t.days < 1 || t.days > 30_000:
+		return session.Usagef("--thaw-days %d: at least 1", t.days)
+	case t.tier == "":
+		return nil
+	}
+	if !slices.Contains(tiers, t.tier) {
+		return session.Usagef("--thaw-tier %q: it is %s", t.tier, strings.Join(tiers, ", "))
+	}
+	return nil
+}
+
+// thaw brings back what need names, if --thaw-tier was said. Unless it waits, it fails with store.ErrArchived as long as anything is on its way.
+func (a *app) thaw(ctx context.Context, s *session.Session, t *thawFlags, need func(add func(name string, size int64)) error) error {
+	thawer, ok := s.Store.(store.Thawer)
+	if t.tier == "" || !ok {
+		return nil
+	}
+	packs := map[string]int64{}
+	if err := need(func(name string, size int64) { packs[name] = size }); err != nil {
+		return err
+	}
+	tier := strings.ToUpper(t.tier[:1]) + t.tier[1:]
+	done, err := maintain.Thaw(ctx, thawer, packs, store.ThawOptions{Tier: tier, Days: t.days}, a.Connections)
+	if err != nil {
+		return err
+	}
+	if len(done.Pending) == 0 {
+		return nil
+	}
+	a.note("%d of %d packs, %s, lie in an archive storage class: %d were asked for now, the others before", len(done.Pending), len(packs), show.Size(uint64(done.Bytes)), done.Asked)
+	if !t.wait {
+		return session.Hinted{
+			Err:  fmt.Errorf("packs that cannot be read yet: %d: %w", len(done.Pending), store.ErrArchived),
+			Hint: "they are on their way: run the same command again in some hours, or with --thaw-wait. Nothing is asked for twice",
+		}
+	}
+	come, total := new(atomic.Int64), int64(len(done.Pending))
+	stop := a.follow(progress.Meter{
+		Text:    func() string { return fmt.Sprintf("waiting for %d of %d packs", total-come.Load(), total) },
+		Current: come.Load, Total: func() int64 { return total },
+	})
+	defer stop()
+	return maintain.AwaitThawed(ctx, thawer, done.Pending, func(left int) { come.Store(total - int64(left)) })
+}

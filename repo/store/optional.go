@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"path"
+	"time"
+)
+
+// What some stores can do besides: who needs it asserts the interface.
+
+// ErrArchived says that an object has to be thawed before it can be read, see
+// Thawer. It is an ErrUnavailable, since what lies beside it mostly is archived
+// as well.
+var ErrArchived error = archived{}
+
+type archived struct{}
+
+func (archived) Error() string        { return "object is in an archive storage class" }
+func (archived) Is(target error) bool { return target == ErrUnavailable }
+
+// Versioned is a Store that may still have what somebody replaced or deleted.
+type Versioned interface {
+	// Recover looks for the version of an object that is the right one, the
+	// oldest first. If the name ends with a SHA-256, that is the one that has it;
+	// else, since the object was written once, the oldest for which right holds,
+	// which may be called with anything. From then on the Store reads that version
+	// under the name. ErrNotExist says that there is none but what was read anyway.
+	Recover(ctx context.Context, name string, right func(data []byte) bool) (Info, error)
+
+	// Recovered returns what Recover has found by now.
+	Recovered() []Info
+
+	// Hidden calls f for every object whose name begins with prefix that was
+	// deleted, yet is still there: with the Info of its newest version, and when it
+	// was deleted. An error of f ends that and is returned as it is.
+	Hidden(ctx context.Context, prefix string, f func(i Info, deleted time.Time) error) error
+}
+
+// Retainer is a Store that can keep objects from being deleted for a while.
+type Retainer interface {
+	// Retention is for how long new objects are kept; 0: they are not.
+	Retention() time.Duration
+	// Retain keeps an object as long as a new one, unless more than half of that
+	// time is left anyway, and says whether it had to do anything. It never
+	// shortens the time.
+	Retain(ctx context.Context, name string) (extended bool, err error)
+}
+
+// A ThawState says whether an object can be read.
+type ThawState int
+
+// The states.
+const (
+	Readable ThawState = iota // at once
+	Thawing                   // later, without anybody doing anything
+	Frozen                    // after Thaw
+)
+
+// ThawOptions say how objects are brought back.
+type ThawOptions struct {
+	Tier string // how fast, in the store's own words; "" means its default
+	Days int    // how long they stay readable, at least 1
+}
+
+// Thawer is a Store that may keep objects where they have to be brought back
+// before they can be read.
+type Thawer interface {
+	ThawState(ctx context.Context, name string) (ThawState, error)
+	// Thaw asks for an object that is Frozen. One that is on its way already is
+	// no error.
+	Thaw(ctx context.Context, name string, o ThawOptions) error
+}
+
+// SumOf returns the SHA-256 that a name ends with, if it ends with one.
+func SumOf(name string) (sum [32]byte, ok bool) {
+	h := path.Base(name)
+	if len(h) != hex.EncodedLen(len(sum)) {
+		return sum, false
+	}
+	_, err := hex.Decode(sum[:], []byte(h))
+	return sum, err == nil
+}

@@ -71,7 +71,7 @@ func (m *machine) newestIsNow() { m.restore(m.newest()) }
 // The same command then succeeds, without a word, and nothing that was committed is lost.
 func TestKill(t *testing.T) {
 	need(t, "strace")
-	r := random(t, 1)
+	r := random(1)
 	m := newMachine(t, r, "")
 	m.want(0, "", "init", "--quiet")
 	m.backup()
@@ -127,6 +127,7 @@ func TestKill(t *testing.T) {
 		if round%100 == 99 {
 			m.whole()
 			m.restoreAll()
+			t.Logf("so far: %v", killed)
 		}
 	}
 	m.whole()

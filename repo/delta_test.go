@@ -151,7 +151,7 @@ func TestSamePages(t *testing.T) {
 	r := p.open(hostKey())
 	var last *night
 	total := uint64(0)
-	for i := range 100 {
+	for i := range 90 { // not so many that a chunk becomes whole again
 		last = last.save(t, r, data, 500_000)
 		if i > 1 { // noise has no signatures before it changes
 			total += last.sent.Bytes.Load()
@@ -160,8 +160,8 @@ func TestSamePages(t *testing.T) {
 			copy(data[at*500_000+(i*7919)%490_000:], noise(1000*i+at, 200))
 		}
 	}
-	if total > 2<<20 || last.sent.Deltas.Load() == 0 {
-		t.Errorf("98 nights sent %d bytes", total)
+	if total > 7<<18 || last.sent.Deltas.Load() == 0 {
+		t.Errorf("88 nights sent %d bytes", total)
 	}
 	rd := p.reader()
 	last.restored(t, rd)

@@ -275,10 +275,13 @@ func (w *Writer) finish(whole bool) error {
 		err = cause
 	}
 	whole = whole && err == nil
+	if whole {
+		return w.writeIndex(w.ctx, true)
+	}
 	// Even beside a failure, what was stored serves the next run.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), dyingTime)
 	defer cancel()
-	return errors.Join(err, w.writeIndex(ctx, whole))
+	return errors.Join(err, w.writeIndex(ctx, false))
 }
 
 // storedPack notes a pack that is in the store, and indexes when it is time.

@@ -12,6 +12,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
 
@@ -227,6 +228,9 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 			if err := m.tree(a.Root.ID); err != nil {
 				if ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
 					return err
+				}
+				if _, gone := p.r.Store().Stat(ctx, "archive/"+a.ID); errors.Is(gone, store.ErrNotExist) {
+					return fmt.Errorf("walk archive %s, which was removed meanwhile: %w", a.ID, errAgain)
 				}
 				if e, ok := err.(*pathError); ok {
 					err = &pathError{strings.TrimPrefix(e.path, "root"), e.err} // which stands for "/"

@@ -296,9 +296,15 @@ func (p *pruner) sweepIndexes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list index objects: %w", err)
 	}
+	late := map[int]bool{}
+	for n, s := range p.f.Sources() {
+		late[n] = s.By == p.late
+	}
 	used := map[int]bool{}
 	for at := range p.f.Sightings() {
-		if p.note(p.f.Packs()[at.Pack].ID, 0)&dropped == 0 {
+		pack := p.note(p.f.Packs()[at.Pack].ID, 0)
+		// What a late one names may have been dropped so long ago that no list says so.
+		if pack&dropped == 0 && (pack&stored != 0 || !late[at.Source]) {
 			used[at.Source] = true
 		}
 	}

@@ -45,7 +45,7 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 	merged.Replaces = slices.DeleteFunc(merged.Replaces, func(id index.ObjectID) bool { return !there[id] })
 	at := func() (time.Time, error) {
 		at, err := storeTime(ctx, r.store, r.options)
-		if age := at.Sub(now); err == nil && age > r.keys.Allowance(now)/2 {
+		if age := at.Sub(now); err == nil && age > r.keys.Allowance(now)/2 && !r.options.Without.MergeSoon {
 			err = fmt.Errorf("what they are was listed %s ago, and prune may have done away with the list that says what is dropped of it", age)
 		}
 		return at, err

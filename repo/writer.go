@@ -88,7 +88,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
 	unread, err := r.sync(ctx)
-	if err = errors.Join(err, unread); err != nil { // what cannot be read may condemn what the run would refer to
+	if err = errors.Join(err, unread); err != nil && (unread == nil || !r.options.Without.Unread) { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
 	names, err := w.trust(now)
@@ -363,6 +363,9 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
 		if skewed(at, info.Time) {
+			if w.r.options.Without.Rewrite {
+				info.Time = at
+			}
 			return info, nil
 		}
 		w.unindexed.Lock()

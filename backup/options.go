@@ -30,12 +30,16 @@ type RestoreOptions struct {
 	Overwrite Overwrite
 	DryRun    bool // say what would be done
 	Ownership local.Ownership
+	Partial   bool                // keep files of which parts are lost, under a name that ends with DamagedSuffix, with zeros for what is missing
 	Verify    func() *chunk.Namer // makes what names chunks: what was written is read back and compared; nil: it is not
 
 	Progress *Progress
 	Problem  func(path string, err error)     // told of what could not be put back as it was
 	Report   func(path string, action Action) // told of every entry, if not nil
 }
+
+// DamagedSuffix ends the names of files of which not all could be put back.
+const DamagedSuffix = ".damaged"
 
 // Overwrite says what becomes of files that are there already.
 type Overwrite int

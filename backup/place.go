@@ -89,7 +89,7 @@ func (r *restorer) place(ctx context.Context, w *window) error {
 			err = fmt.Errorf("chunk %v has %d bytes, not %d", w.ids[i], len(data), p.length)
 		}
 		if err != nil {
-			p.file.fail(err)
+			p.file.miss(err)
 		} else {
 			p.file.write(data, p.offset)
 		}
@@ -233,6 +233,8 @@ type placedFile struct {
 	mu   sync.Mutex
 	file *os.File
 	made bool
+	some bool  // of its content was written
+	lost error // why a part cannot be had, if the rest is kept
 	err  error
 }
 
@@ -265,6 +267,11 @@ func (f *placedFile) write(data []byte, offset int64) {
 	}
 	f.r.shared.bytes.Add(uint64(len(data)))
 	f.r.o.Progress.Bytes.Add(uint64(len(data)))
+	if f.r.o.Partial {
+		f.mu.Lock()
+		f.some = true
+		f.mu.Unlock()
+	}
 	f.done()
 }
 
@@ -288,6 +295,9 @@ func (f *placedFile) done() {
 func (f *placedFile) finish() {
 	file, err := f.open()
 	f.r.ended(f)
+	if err == nil && f.lost != nil {
+		err = f.keep(file)
+	}
 	if err == nil {
 		if size := int64(f.node.Size); f.holes {
 			err = file.Truncate(size)

@@ -83,7 +83,7 @@ func (p *planner) top() *planLevel { return p.levels[len(p.levels)-1] }
 // children walks the deepest directory; included says that a directory above was asked for.
 func (p *planner) children(included bool) error {
 	level := p.top()
-	for n, err := range tree.Nodes(level.node.Contents, fetcher(p.ctx, p.rd)) {
+	for n, err := range tree.NodesLeft(level.node.Contents, fetcher(p.ctx, p.rd)) {
 		if err := p.ctx.Err(); err != nil {
 			return context.Cause(p.ctx)
 		}
@@ -91,8 +91,8 @@ func (p *planner) children(included bool) error {
 			return fmt.Errorf("read directory %q: %w", level.path, err)
 		}
 		if err != nil {
-			p.problem(level.path, fmt.Errorf("read directory: %w", err))
-			return nil
+			p.problem(level.path, fmt.Errorf("read directory: %w", err)) // what else is in it is put back
+			continue
 		}
 		if err := p.entry(n, included); err != nil {
 			return err
@@ -284,7 +284,7 @@ func (p *planner) file(n *tree.Node, at string, action Action) error {
 	case errors.Is(err, repo.ErrUnavailable):
 		return fmt.Errorf("read list of chunks of %q: %w", at, err)
 	default:
-		f.fail(fmt.Errorf("read list of chunks: %w", err))
+		f.miss(fmt.Errorf("read list of chunks: %w", err))
 	}
 	return p.due()
 }

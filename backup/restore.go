@@ -25,15 +25,27 @@ var (
 // Restore puts back what an archive holds. It goes on past whatever cannot be put back, which o.Problem is told of; the error is for what stops it.
 // What was there before is replaced whole, or not at all.
 func Restore(ctx context.Context, rd *repo.Reader, a *repo.Archive, o RestoreOptions) (RestoreStatistics, error) {
-	if o.Progress == nil {
-		o.Progress = new(Progress)
-	}
-	r := &restorer{rd: rd, o: &o, archive: a.ID, owners: local.NewOwners(), links: map[linkID]*firstLinkTo{}, mounts: map[uint64]*local.Dir{}}
-	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true}
 	from, _, err := lookUp(ctx, rd, a, o.Path)
 	if err != nil {
 		return RestoreStatistics{}, err
 	}
+	return restore(ctx, rd, a.ID, from, o)
+}
+
+// RestoreTree is Restore for a tree of a directory, of which nothing else is known: o.Path has no meaning.
+func RestoreTree(ctx context.Context, rd *repo.Reader, root repo.Root, o RestoreOptions) (RestoreStatistics, error) {
+	o.Path = ""
+	items := []tree.Item{{ID: root.ID, Length: root.Length}}
+	return restore(ctx, rd, root.ID.String(), &tree.Node{Mode: tree.Directory | 0o700, Contents: tree.Contents{Items: items}}, o)
+}
+
+// restore puts back what is in a node; name is that of the whole.
+func restore(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o RestoreOptions) (RestoreStatistics, error) {
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLinkTo{}, mounts: map[uint64]*local.Dir{}}
+	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true}
 	if err := r.openTarget(); err != nil {
 		return RestoreStatistics{}, err
 	}
@@ -65,7 +77,7 @@ func Restore(ctx context.Context, rd *repo.Reader, a *repo.Archive, o RestoreOpt
 		}
 		return nil
 	})
-	err = g.Wait()
+	err := g.Wait()
 	r.abandon()
 	if err == nil && r.target != nil && !o.DryRun {
 		err = r.sync()
@@ -170,10 +182,12 @@ func lookUp(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string) 
 			return nil, "", fmt.Errorf("%q: it leads through %q, a symbolic link to %q: %w", name, at, n.Target, ErrNotFound)
 		}
 		var found *tree.Node
+		var damaged error // of which the entry may have been
 		if n.IsDir() {
-			for child, err := range tree.Nodes(n.Contents, fetcher(ctx, rd)) {
+			for child, err := range tree.NodesLeft(n.Contents, fetcher(ctx, rd)) {
 				if err != nil {
-					return nil, "", fmt.Errorf("read %q: %w", at, err)
+					damaged = errors.Join(damaged, err)
+					continue
 				}
 				if child.Name >= part {
 					if child.Name == part {
@@ -182,6 +196,9 @@ func lookUp(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string) 
 					break
 				}
 			}
+		}
+		if found == nil && damaged != nil {
+			return nil, "", fmt.Errorf("read %q: %w", at, damaged)
 		}
 		if found == nil {
 			return nil, "", fmt.Errorf("%q: %w", name, ErrNotFound)

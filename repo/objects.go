@@ -119,6 +119,13 @@ func (r *Repository) IndexObjects(ctx context.Context, f func(IndexRecord) error
 	return r.Records(ctx, "index", func(x Record) error { return f(indexRecord(x)) })
 }
 
+// OpenIndex opens an index object that has the hash in its name, and need not be in the store. It overwrites it.
+func (r *Repository) OpenIndex(info store.Info, object []byte) IndexRecord {
+	content, opened, err := r.openRecord("index", info, object)
+	sum, _ := sumOf(info.Name)
+	return indexRecord(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err})
+}
+
 func indexRecord(x Record) IndexRecord {
 	var object index.Object
 	if x.Err == nil {
@@ -178,6 +185,63 @@ func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type
 	return rd.locate(ctx, id, types...)
 }
 
+// LocationsOf is Locations for the half of an id that a pack knows.
+func (rd *Reader) LocationsOf(ctx context.Context, key chunk.Key, types ...pack.Type) ([]index.Location, error) {
+	var id chunk.ID
+	copy(id[:], key[:])
+	return rd.locate(ctx, id, types...)
+}
+
+// NewReaderOf is NewReader, and knows packs, too, that no index object names.
+func (r *Repository) NewReaderOf(ctx context.Context, packs []index.Pack) (*Reader, error) {
+	rd, err := r.NewReader(ctx)
+	if err != nil || len(packs) == 0 {
+		return rd, err
+	}
+	o := &index.Object{Runs: []index.Run{{Packs: packs}}}
+	// The next sync forgets it, since the store has no such object.
+	if err := r.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil)), Signer: nobody}, o); err != nil {
+		return nil, err
+	}
+	return rd, nil
+}
+
+// Tree returns a tree of which half the id is known, and all of the id.
+func (rd *Reader) Tree(ctx context.Context, key chunk.Key) (id chunk.ID, data []byte, err error) {
+	locations, err := rd.LocationsOf(ctx, key, pack.WholeTree, pack.RecipeFor+pack.WholeTree)
+	if err == nil && len(locations) == 0 {
+		err = ErrMissing
+	}
+	for _, at := range locations {
+		if at.Type != pack.WholeTree {
+			data, err = rd.rebuildMetadata(ctx, at)
+		} else if data, err = rd.frame(ctx, at); err == nil {
+			data = blobIn(data, at)
+		}
+		if err == nil {
+			if err = rd.checkHalf(key, data, pack.WholeTree); err == nil {
+				return rd.name(data, pack.WholeTree), data, nil
+			}
+		}
+	}
+	return id, nil, fmt.Errorf("read tree %x: %w", key, err)
+}
+
+// SourcesAt returns the whole chunks on which the recipe leans that lies there.
+func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
+	r, err := rd.readRecipe(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	var ids []chunk.ID
+	for n := range len(r.Sources) + 1 {
+		if s := r.Source(n); s.Length > 0 {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids, nil
+}
+
 // Sources returns what the recipes of a chunk of content lean on: for each recipe that can be read, its whole chunks.
 func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error) {
 	locations, err := rd.locate(ctx, id, pack.RecipeFor+pack.WholeContent)
@@ -186,20 +250,13 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	}
 	var all [][]chunk.ID
 	for _, at := range locations {
-		r, err := rd.readRecipe(ctx, at)
+		ids, err := rd.SourcesAt(ctx, at)
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}
-		if err != nil {
-			continue
+		if err == nil {
+			all = append(all, ids)
 		}
-		var ids []chunk.ID
-		for n := range len(r.Sources) + 1 {
-			if s := r.Source(n); s.Length > 0 {
-				ids = append(ids, s.ID)
-			}
-		}
-		all = append(all, ids)
 	}
 	return all, nil
 }
@@ -282,6 +339,38 @@ func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 	return damaged
 }
 
+// blobs opens the frames of a stored pack that are as its index says, and hands their blobs, checked, to f.
+func (rd *Reader) blobs(object []byte, p *index.Pack, f func(b pack.Blob, data []byte) error) error {
+	info := index.PackInfo{ID: p.ID, Kind: p.Directory.Kind, Size: p.Size, Session: p.Session, Stream: p.Stream, Data: p.Data}
+	damaged := CheckFrames(object, p)
+	offset := int64(0)
+	for i, frame := range p.Directory.Frames {
+		at := index.Location{Pack: &info, Frame: i, FrameOffset: offset, Stored: frame.Stored, Plain: frame.Plain, Hash: p.Hashes[i]}
+		offset += int64(frame.Stored)
+		if slices.Contains(damaged, i) {
+			continue
+		}
+		start, length := envelope(at).Span(at.FrameOffset, int64(at.Stored))
+		data, err := rd.decode(at, append([]byte(nil), object[start:start+length]...), nil)
+		if err == nil {
+			err = rd.r.checkBlobs(data, frame)
+		}
+		if errors.Is(err, crypto.ErrIntegrity) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, b := range frame.Blobs {
+			if err := f(b, data[:b.Length]); err != nil {
+				return err
+			}
+			data = data[b.Length:]
+		}
+	}
+	return nil
+}
+
 // OpenPack opens a whole pack, which it overwrites: signature, directory, and the keyed hash of every chunk that has one. It returns what an index says of the pack.
 // Content packs need the content key.
 func (r *Repository) OpenPack(ctx context.Context, info store.Info, object []byte) (*index.Pack, error) {
@@ -349,6 +438,10 @@ func (r *Repository) checkFrame(stored []byte, f pack.Frame) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
+	return r.checkBlobs(data, f)
+}
+
+func (r *Repository) checkBlobs(data []byte, f pack.Frame) error {
 	content, metadata := r.Namer(), chunk.NewNamer(r.config.secret, chunk.Metadata)
 	for _, b := range f.Blobs {
 		namer := metadata

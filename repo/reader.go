@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -25,6 +26,9 @@ const (
 
 // ErrMissing says that no index names the chunk.
 var ErrMissing = fmt.Errorf("it is in no index: %w", crypto.ErrIntegrity)
+
+// ErrLost says that repair has given the chunk up.
+var ErrLost = fmt.Errorf("repair gave it up as lost: %w", crypto.ErrIntegrity)
 
 // A Reader delivers chunks by their ids. It is safe for concurrent use.
 type Reader struct {
@@ -108,12 +112,17 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.L
 		problems = append(problems, fmt.Errorf("in %s: %w", packName(at), err))
 		err = nil
 	}
-	return nil, fmt.Errorf("read metadata %v: %w", id, errors.Join(append(problems, err)...))
+	err = errors.Join(append(problems, err)...)
+	if rd.r.Lists().Chunk(id) && !errors.Is(err, ErrUnavailable) {
+		err = ErrLost
+	}
+	return nil, fmt.Errorf("read metadata %v: %w", id, err)
 }
 
 func packName(at index.Location) string { return nameOf(at.Pack.Kind.String(), at.Pack.ID) }
 
-// locate returns where a chunk lies, in a fixed order; each lies inside its frame. What prune has dropped is left out.
+// locate returns where a chunk lies, in a fixed order; each lies inside its frame. What prune has dropped is left out, and what repair gave up comes last: it may
+// have been put back.
 func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
 	all, err := rd.lookup(ctx, id)
 	dropped := rd.r.Lists()
@@ -135,7 +144,11 @@ func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, er
 		return nil, fmt.Errorf("look up %v: %w", id, err)
 	}
 	all = slices.DeleteFunc(all, func(at index.Location) bool { return at.Offset+at.Length > at.Plain })
-	slices.SortFunc(all, func(a, b index.Location) int { return slices.Compare(a.Pack.ID[:], b.Pack.ID[:]) })
+	named := rd.r.Lists()
+	lost := func(at index.Location) int { return int(named.Blob(at.Pack.ID, id.Key(), at.Type) & lists.Lost) }
+	slices.SortFunc(all, func(a, b index.Location) int {
+		return cmp.Or(cmp.Compare(lost(a), lost(b)), slices.Compare(a.Pack.ID[:], b.Pack.ID[:]))
+	})
 	return all, nil
 }
 
@@ -241,6 +254,13 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 	whole := make([]chunk.ID, 0, len(ids))
 	places := make([]int, 0, len(ids))
 	var recipes []int
+	named, hand := rd.r.Lists(), deliver
+	deliver = func(i int, data []byte, err error) error {
+		if err != nil && named.Chunk(ids[i]) {
+			err = fmt.Errorf("read chunk %v: %w", ids[i], ErrLost)
+		}
+		return hand(i, data, err)
+	}
 	for i, id := range ids {
 		locations, err := rd.locate(ctx, id, pack.WholeContent, pack.RecipeFor+pack.WholeContent)
 		if err != nil {

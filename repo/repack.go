@@ -10,6 +10,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -72,6 +73,23 @@ func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 	}
 	return nil
 }
+
+// Frames writes what keep accepts of those frames of a stored pack that are as its index says, though the pack is not. What cannot be made of it any more is left out.
+func (p *Repacker) Frames(object []byte, x *index.Pack, keep func(pack.Blob) (bool, error)) error {
+	return p.rd.blobs(object, x, func(b pack.Blob, data []byte) error {
+		ok, err := keep(b)
+		if ok && err == nil {
+			err = p.blob(b, data)
+		}
+		if errors.Is(err, crypto.ErrIntegrity) && !errors.Is(err, ErrUnavailable) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Again writes a chunk of content.
+func (p *Repacker) Again(data []byte) error { return p.s.Again(data) }
 
 func (p *Repacker) frame(kind pack.Kind, stored []byte, f pack.Frame, keep func(pack.Blob) bool) error {
 	kept := make([]bool, len(f.Blobs))

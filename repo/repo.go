@@ -312,6 +312,11 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 	if err != nil {
 		return nil, opened, fmt.Errorf("read %s: %w", info.Name, err)
 	}
+	return r.openRecord(kind, *info, object)
+}
+
+// openRecord is record for an object that has the hash in its name.
+func (r *Repository) openRecord(kind string, info store.Info, object []byte) (content []byte, opened crypto.Opened, err error) {
 	if opened, err = r.openSealed(object, r.signers[kind], kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
@@ -322,7 +327,7 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 }
 
 // readAlways are the kinds of which many runs read all: so they are kept on this machine.
-var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind}
+var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind, record.LostKind}
 
 // recordObject returns a record as it is stored, with the right hash.
 func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {

@@ -101,6 +101,11 @@ func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error 
 	return s.wholeContent(class, data, blob)
 }
 
+// Again saves a chunk of content as itself, whatever is known of it.
+func (s *Saver) Again(data []byte) error {
+	return s.wholeContent(pack.ClassOf(data), data, pack.Blob{Key: s.content.ID(data).Key(), Type: pack.WholeContent, Length: len(data)})
+}
+
 // wholeContent puts a chunk of content into a frame of its own, or into one that small ones share.
 func (s *Saver) wholeContent(class pack.Class, data []byte, blob pack.Blob) error {
 	if len(data) >= ownFrame {

@@ -34,7 +34,7 @@ func (l *listedIndex) info() store.Info {
 	return store.Info{Name: nameOf("index", l.id), Size: l.size, Time: l.time}
 }
 
-// SyncIndex brings the local index, and what is known of prune's lists, up to date: it fetches what is new and forgets what is gone.
+// SyncIndex brings the local index, and what is known of prune's and repair's lists, up to date: it fetches what is new and forgets what is gone.
 // What a list says that cannot be read is a warning: who only reads may look for what is gone, and says so.
 func (r *Repository) SyncIndex(ctx context.Context) error {
 	unread, err := r.sync(ctx)
@@ -44,8 +44,19 @@ func (r *Repository) SyncIndex(ctx context.Context) error {
 	return err
 }
 
-// Lists returns what prune has condemned and dropped, as of the last sync.
+// Lists returns what prune has condemned and dropped, and repair has given up, as of the last sync.
 func (r *Repository) Lists() *lists.Set { return r.lists.Load() }
+
+// SyncLists brings up to date what Lists returns, and nothing else.
+func (r *Repository) SyncLists(ctx context.Context) error {
+	r.index.Lock()
+	defer r.index.Unlock()
+	unread, err := r.syncLists(ctx)
+	if unread != nil {
+		r.options.Warn(unread)
+	}
+	return err
+}
 
 // sync takes a view: the lists, and then the index objects. What prune takes from a list lies in a later one, or in no index object any more, before
 // it is gone: so in this order nothing is missed. unread says which lists could not be read; all else is done all the same.
@@ -69,7 +80,7 @@ func (r *Repository) sync(ctx context.Context) (unread, err error) {
 func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 	known := r.Lists().Lists()
 	seen := map[index.ObjectID]lists.List{}
-	kinds := []string{record.CondemnedKind, record.DroppedKind}
+	kinds := []string{record.CondemnedKind, record.DroppedKind, record.LostKind}
 	if r.options.Without.CondemnedFirst {
 		slices.Reverse(kinds)
 	}
@@ -99,6 +110,8 @@ func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 			case errors.Is(x.Err, ErrUnavailable):
 				return nil, x.Err
 			case errors.Is(x.Err, store.ErrNotExist): // it has just ended, and what followed it is read next
+			case kind == record.LostKind: // what is gone is found missing again
+				r.options.Warn(fmt.Errorf("what repair gave up is not known: %w", x.Err))
 			default:
 				unread = errors.Join(unread, fmt.Errorf("a list of prune cannot be read: %w", x.Err))
 			}

@@ -288,8 +288,8 @@ func TestListsAreReadInOrder(t *testing.T) {
 		return nil
 	}}
 	for _, want := range [][]string{
-		{"list condemned/", "get condemned/", "list dropped/", "get dropped/", "list index/"},
-		{"list condemned/", "list dropped/", "list index/"},
+		{"list condemned/", "get condemned/", "list dropped/", "get dropped/", "list lost/", "list index/"},
+		{"list condemned/", "list dropped/", "list lost/", "list index/"},
 	} {
 		calls = nil
 		if err := r.SyncIndex(t.Context()); err != nil {

@@ -77,7 +77,7 @@ type Writer struct {
 }
 
 // Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, views and trust are filled in here.
-// When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed.
+// When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns no archive.
 func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
 	if r.host == nil {
 		return nil, errors.New("write: no host key")
@@ -131,7 +131,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err := w.finish(true); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil || archive == nil {
 		return nil, err
 	}
 	for renewed := true; renewed; {
@@ -152,6 +152,12 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	sent.Bytes.Add(uint64(size))
 	w.tidyIndex(ctx, archive.Stored)
 	return archive, nil
+}
+
+// Add runs f with a Writer and commits nothing: what was saved is indexed.
+func (r *Repository) Add(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) error) error {
+	_, err := r.Write(ctx, sent, func(ctx context.Context, w *Writer) (*Archive, error) { return nil, f(ctx, w) })
+	return err
 }
 
 // tidyIndex makes the next run's start cheaper. The backup is done, whatever comes of this.

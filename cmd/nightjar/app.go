@@ -97,7 +97,7 @@ func (a *app) command() *cobra.Command {
 	f.IntVar(&a.Connections, "connections", 0, "objects sent or read at the same time (default: 4)")
 	a.Bucket.Flags(root)
 	root.AddCommand(a.initCommand(), a.backupCommand(), a.restoreCommand(), a.listCommand(), a.lsCommand(), a.catCommand(),
-		a.findCommand(), a.statsCommand(), a.checkCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
+		a.findCommand(), a.statsCommand(), a.checkCommand(), a.salvageCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
 		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.versionCommand())
 	return root
 }

@@ -103,6 +103,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if err != nil {
 		return err
 	}
+	s.Wrote(made)
 	// The archive stands, whatever becomes of the copy.
 	requests := s.Requests()
 	var copied *show.Copied

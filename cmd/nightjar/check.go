@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
@@ -18,54 +21,134 @@ import (
 	"nightjar/repo/store"
 )
 
+type checkFlags struct {
+	readData, repair, dryRun bool
+	sample, from, source     string
+	bucket                   session.Bucket // of the other copy
+	thaw                     thawFlags
+}
+
 func (a *app) checkCommand() *cobra.Command {
-	var readData bool
-	var sample string
-	var thaw thawFlags
+	var k checkFlags
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Look whether all that the archives need is there and whole",
+		Short: "Look whether all that the archives need is there and whole; repair it",
 		Long: `Look at keys, archives, trees, indexes, and at names and sizes of packs (in a bucket that knows them, checksums too).
 --read-data reads packs as well; with a recovery key, which --key names, it also opens them, down to the last chunk.
 
-Each fault is one line; with --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault.`,
+Each fault is one line; with --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault.
+
+--repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
+(--source); with a recovery key, indexes are made again, and what is good of damaged packs is packed anew. What stays lost is recorded: later checks do not call
+it a fault, the next backup saves what it still has of it, and all other files can be restored. It writes to the repository only, new objects and those
+whose bytes are not what their name says. --dry-run says what would be done.`,
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			o := maintain.CheckOptions{ReadData: readData || sample != ""}
-			if sample != "" {
-				var err error
-				if o.Sample, err = show.ParseShare(sample); err != nil {
-					return session.UsageError{Err: fmt.Errorf("--sample: %w", err)}
-				}
-			}
-			if err := thaw.check(); err != nil {
-				return err
-			}
-			if thaw.tier != "" && (!o.ReadData || sample != "") {
-				return session.Usagef("--thaw-tier goes with --read-data, without --sample")
-			}
-			return a.check(c.Context(), o, &thaw)
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return a.check(c.Context(), &k) },
 	}
-	c.Flags().BoolVar(&readData, "read-data", false, "read all packs, too")
-	c.Flags().StringVar(&sample, "sample", "", "read that share of the packs, chosen at random, like 5%")
-	thaw.flags(c)
+	f := c.Flags()
+	f.BoolVar(&k.readData, "read-data", false, "read all packs, too")
+	f.StringVar(&k.sample, "sample", "", "read that share of the packs, chosen at random, like 5%")
+	f.BoolVar(&k.repair, "repair", false, "heal what can be healed, and record what stays lost")
+	f.StringVar(&k.from, "from", "", "with --repair: another copy of the repository, which is only read")
+	k.bucket.FromFlags(c)
+	f.StringVar(&k.source, "source", "", "with --repair: the folder below which files still lie as they were saved, / on the machine itself")
+	f.BoolVarP(&k.dryRun, "dry-run", "n", false, "with --repair: say what could be healed, and write nothing")
+	k.thaw.flags(c)
 	return c
 }
 
-func (a *app) check(ctx context.Context, o maintain.CheckOptions, t *thawFlags) error {
-	need := session.ReadMetadata
-	if o.ReadData {
-		need = session.ReadMost
+func (k *checkFlags) options() (maintain.RepairOptions, error) {
+	o := maintain.RepairOptions{CheckOptions: maintain.CheckOptions{ReadData: k.readData || k.sample != ""}, DryRun: k.dryRun}
+	if k.sample != "" {
+		var err error
+		if o.Sample, err = show.ParseShare(k.sample); err != nil {
+			return o, session.UsageError{Err: fmt.Errorf("--sample: %w", err)}
+		}
+	}
+	if err := k.thaw.check(); err != nil {
+		return o, err
+	}
+	if k.thaw.tier != "" && (!o.ReadData || k.sample != "") {
+		return o, session.Usagef("--thaw-tier goes with --read-data, without --sample")
+	}
+	if !k.repair && (k.from != "" || k.source != "" || k.dryRun) {
+		return o, session.Usagef("--from, --source and --dry-run go with --repair")
+	}
+	if k.source != "" {
+		root, err := os.OpenRoot(k.source)
+		if err != nil {
+			return o, session.UsageError{Err: fmt.Errorf("--source: %w", err)}
+		}
+		o.Source = func(path string) (maintain.SourceFile, error) { return openSource(root, path) }
+	}
+	return o, nil
+}
+
+// openSource opens a regular file below a folder, whatever else lies there.
+func openSource(root *os.Root, path string) (*os.File, error) {
+	f, err := root.OpenFile(strings.TrimPrefix(path, "/"), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	return f, nil
+}
+
+// openForCheck opens the repository, and before that puts back what it takes to open it.
+func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *maintain.RepairOptions) (s *session.Session, done func(), err error) {
+	done = func() {}
+	if !k.repair {
+		need := session.ReadMetadata
+		if o.ReadData {
+			need = session.ReadMost
+		}
+		s, err = a.Open(ctx, need)
+		return s, done, err
+	}
+	var copy *session.Destination
+	if k.from != "" {
+		if copy, err = a.OpenCopy(ctx, k.from, k.bucket, false); err != nil {
+			return nil, done, err
+		}
+		o.From, done = copy.Store, copy.Close
+	}
+	mended, err := a.MendKeys(ctx, o.From, k.dryRun)
+	for _, name := range mended {
+		what := "put back"
+		if k.dryRun {
+			what = "would be put back"
+		}
+		a.note("%s was missing or damaged, and %s", name, what)
+	}
+	if err == nil {
+		s, err = a.Open(ctx, session.Maintain)
+	}
+	if err == nil && copy != nil {
+		err = a.TrustTimes(ctx, s, copy)
+	}
+	return s, done, err
+}
+
+func (a *app) check(ctx context.Context, k *checkFlags) error {
+	o, err := k.options()
+	if err != nil {
+		return err
 	}
 	a.Bucket.CacheLimit = "0" // what is stored is meant, not what this machine keeps of it
-	s, err := a.Open(ctx, need)
+	s, done, err := a.openForCheck(ctx, k, &o)
+	defer done()
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if o.Seen, err = s.Seen(); err != nil {
+		a.Warn(err)
+	}
 	o.Connections = a.Connections
-	err = a.thaw(ctx, s, t, func(add func(string, int64)) error {
+	err = a.thaw(ctx, s, &k.thaw, func(add func(string, int64)) error {
 		return s.Store.List(ctx, "content/", func(i store.Info) error { add(i.Name, i.Size); return nil })
 	})
 	if err != nil {
@@ -79,27 +162,32 @@ func (a *app) check(ctx context.Context, o maintain.CheckOptions, t *thawFlags) 
 	var failed error // of what is printed; calls of Found come one at a time
 	o.Found = func(f maintain.Finding) {
 		switch {
-		case failed != nil, !f.Fault() && !a.verbose && !a.json:
+		case failed != nil, !f.Fault() && f.What != maintain.Repaired && !a.verbose && !a.json:
 		case a.json:
 			failed = list.Add(show.NewFindingJSON(f))
 		default:
 			failed = a.result(show.Finding(f))
 		}
 	}
-	var done, total atomic.Int64
+	var read, total atomic.Int64
 	o.Progress = func(n, of int) {
-		done.Store(int64(n))
+		read.Store(int64(n))
 		total.Store(int64(of))
 	}
 	stop := func() {}
 	if o.ReadData {
 		stop = a.follow(progress.Meter{
-			Text:    func() string { return fmt.Sprintf("%d of %d packs", done.Load(), total.Load()) },
-			Current: done.Load, Total: total.Load,
+			Text:    func() string { return fmt.Sprintf("%d of %d packs", read.Load(), total.Load()) },
+			Current: read.Load, Total: total.Load,
 		})
 	}
 	start := a.Now()
-	sums, err := maintain.Check(ctx, s.Repository, o)
+	var sums maintain.Summary
+	if k.repair {
+		sums, err = maintain.Repair(ctx, s.Repository, o)
+	} else {
+		sums, err = maintain.Check(ctx, s.Repository, o.CheckOptions)
+	}
 	stop()
 	took := a.Now().Sub(start)
 	if err != nil {
@@ -115,13 +203,24 @@ func (a *app) check(ctx context.Context, o maintain.CheckOptions, t *thawFlags) 
 	if failed != nil {
 		return failed
 	}
-	if sums.Faults > 0 {
-		return session.Hinted{
-			Err:  outcome.Problems{What: fmt.Sprintf("repository %s is damaged: faults: %d", s.ID(), sums.Faults), Damaged: true},
-			Hint: "what was replaced is read as it was, and what is hidden shows with --as-of. Files that are not named can be restored. What lacks an index gets one by nightjar index rebuild --key KEY",
-		}
+	if sums.Lost > 0 && !k.repair {
+		a.note("given up by a repair before, and no new damage: %d; --verbose names them", sums.Lost)
 	}
-	return nil
+	return a.checked(s, k, &sums)
+}
+
+// checked says what is wrong, and what to do about it.
+func (a *app) checked(s *session.Session, k *checkFlags, sums *maintain.Summary) error {
+	if sums.Faults == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("repository %s is damaged: faults: %d", s.ID(), sums.Faults)
+	hint := "what was replaced is read as it was, and what is hidden shows with --as-of. Files that are not named can be restored. nightjar check --repair heals what another copy (--from), the files themselves (--source) or a recovery key (--key) can heal"
+	if k.repair && !k.dryRun {
+		what = fmt.Sprintf("repository %s was repaired, but not all: faults: %d", s.ID(), sums.Faults)
+		hint = "what stays lost is recorded, and all other files can be restored. Another copy (--from), the files themselves (--source) or a recovery key (--key) may have more"
+	}
+	return session.Hinted{Err: outcome.Problems{What: what, Damaged: true}, Hint: hint}
 }
 
 // endJSON ends the list of findings and the object that it is in.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ import (
 )
 
 // TestDamage spoils one object after another on a real server. A check names it, a restore writes no wrong byte and says what is
-// wrong, and when the object is back all is as it was.
+// wrong, a repair puts it back from another copy, and when the object is back all is as it was.
 func TestDamage(t *testing.T) {
 	need(t, "diff")
 	server := s3test.Versity(t, "eu-west-1")
@@ -24,6 +25,10 @@ func TestDamage(t *testing.T) {
 	s.write(1 << 20)
 	s.wants(0, "", "backup", s.src)
 	at := filepath.Join(server.Data, "damaged", "web1")
+	good := s.path("copy")
+	if out, err := exec.Command("cp", "-a", at, good).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	all := map[string][]string{} // by kind
 	for key := range keysIn(server, "damaged/web1") {
 		name := strings.TrimPrefix(key, "web1/")
@@ -64,6 +69,10 @@ func TestDamage(t *testing.T) {
 					t.Cleanup(func() { overwrite(t, path, was) })
 				}
 				s.damaged(kind, how, name)
+				s.repairs(good, name, was)
+				if got := readFile(t, path); !bytes.Equal(got, was) {
+					t.Errorf("put back: %d bytes that are not those that were there", len(got))
+				}
 			})
 		}
 	}
@@ -77,10 +86,6 @@ func (s *site) damaged(kind, how, name string) {
 	s.t.Helper()
 	code, stdout, stderr := s.run("check", "--read-data", "--cache-dir", s.t.TempDir())
 	switch {
-	case kind == "archive" && how == "deleted": // which only a host that remembers can know
-		if code != 0 {
-			s.t.Errorf("check: exit code %d\n%s%s", code, stdout, stderr)
-		}
 	case kind == "keys" && how == "deleted":
 		if code != 10 {
 			s.t.Errorf("check: exit code %d\n%s%s", code, stdout, stderr)
@@ -110,7 +115,19 @@ func (s *site) damaged(kind, how, name string) {
 	}
 }
 
-func readFile(t *testing.T, path string) []byte {
+// repairs puts an object back from another copy.
+func (s *site) repairs(good, name string, was []byte) {
+	s.t.Helper()
+	if code, stdout, stderr := s.run("check", "--repair", "--read-data", "--from", good, "--cache-dir", s.t.TempDir()); code != 0 || !strings.Contains(stdout+stderr, name) {
+		s.t.Errorf("repair: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	s.wants(0, "", "check", "--read-data", "--cache-dir", s.t.TempDir())
+	if got := readFile(s.t, filepath.Join(good, name)); !bytes.Equal(got, was) {
+		s.t.Error("the other copy is not what it was")
+	}
+}
+
+func readFile(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -45,6 +45,11 @@ func CreateIn(dir *os.File, name string, data []byte, perm fs.FileMode, at time.
 	return writeIn(dir, name, data, perm, at, renameNoReplace)
 }
 
+// ReplaceIn is CreateIn for a name that may be taken: what was there goes.
+func ReplaceIn(dir *os.File, name string, data []byte, perm fs.FileMode, at time.Time) (fs.FileInfo, error) {
+	return writeIn(dir, name, data, perm, at, rename)
+}
+
 // SyncDir makes the entries of a folder durable.
 func SyncDir(path string) error {
 	dir, err := openDir(path)

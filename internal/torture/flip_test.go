@@ -34,7 +34,7 @@ func TestFlips(t *testing.T) {
 		}
 		return j
 	})
-	r := random(t, 2)
+	r := random(2)
 	harmless := map[string]int{}
 	full := rounds(10_000, 40)
 	var most uint64
@@ -81,7 +81,7 @@ func damaged(r *rand.Rand, object []byte) (data []byte, how string) {
 // TestFlippedFiles is TestFlips for the program, on files of a repository in a directory.
 func TestFlippedFiles(t *testing.T) {
 	need(t, "sh")
-	r := random(t, 1000)
+	r := random(1000)
 	m := newMachine(t, r, "")
 	m.want(0, "", "init", "--quiet")
 	for range 3 {

@@ -65,7 +65,7 @@ func TestFull(t *testing.T) {
 		{"temp", (*machine).night, backupSource, "0 1", (*machine).newestIsNow},
 		{"temp", (*machine).empty, restoreNewest, "0 1", (*machine).targetIsNewest},
 	} {
-		r := random(t, 500+uint64(i))
+		r := random(500 + uint64(i))
 		m := newMachine(t, r, "")
 		d := newDisk(t, m.path(c.place))
 		m.want(0, "", "init", "--quiet")

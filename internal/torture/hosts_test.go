@@ -82,7 +82,7 @@ func TestHosts(t *testing.T) {
 func enrolled(t *testing.T, n int, repository string, env ...string) (hosts []*machine) {
 	t.Helper()
 	for i := range n {
-		m := newMachine(t, random(t, 800+uint64(i)), repository, env...)
+		m := newMachine(t, random(800+uint64(i)), repository, env...)
 		m.host = fmt.Sprintf("web%d", i)
 		hosts = append(hosts, m)
 		if i == 0 {

@@ -71,7 +71,7 @@ func (m *machine) newestIsNow() { m.restore(m.newest()) }
 // The same command then succeeds, without a word, and nothing that was committed is lost.
 func TestKill(t *testing.T) {
 	need(t, "strace")
-	r := random(t, 1)
+	r := random(1)
 	m := newMachine(t, r, "")
 	m.want(0, "", "init", "--quiet")
 	m.backup()
@@ -103,7 +103,7 @@ func TestKill(t *testing.T) {
 			how = fmt.Sprintf("after %v", after)
 			dead = m.killAfter(after, args...)
 		} else {
-			nth := 1 + r.IntN(20)
+			nth := 1 + int(2*r.ExpFloat64()) // most threads make few
 			how = fmt.Sprintf("at change %d of a thread", nth)
 			dead = m.start(killAt(nth), args...).code == -1
 		}
@@ -113,7 +113,9 @@ func TestKill(t *testing.T) {
 		}
 		// A run that was killed may have committed, and said nothing; what it committed counts.
 		m.learn()
+		begin := time.Now()
 		again := m.run(args...)
+		usual[s.name] = (usual[s.name] + time.Since(begin)) / 2
 		if again.code != 0 || again.stderr != "" {
 			t.Fatalf("%s after one that was killed %s: exit code %d\n%s", s.name, how, again.code, again.stderr)
 		}
@@ -127,6 +129,7 @@ func TestKill(t *testing.T) {
 		if round%100 == 99 {
 			m.whole()
 			m.restoreAll()
+			t.Logf("so far: %v", killed)
 		}
 	}
 	m.whole()

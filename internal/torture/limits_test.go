@@ -33,7 +33,7 @@ func TestLimits(t *testing.T) {
 		{"a slow disk", slow, nil, min(mebibytes, 64)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := newMachine(t, random(t, 900), "", c.env...)
+			m := newMachine(t, random(900), "", c.env...)
 			m.want(0, "", "init", "--quiet")
 			m.fillLarge("large", c.size)
 			n := 0

@@ -24,7 +24,7 @@ func (v *vault) noticed(what, name string, j verdict) {
 func TestGone(t *testing.T) {
 	v := newVault(t, 200)
 	names, _ := v.objects()
-	chosen := some(random(t, 4), 2*len(names), rounds(2*len(names), len(names)))
+	chosen := some(random(4), 2*len(names), rounds(2*len(names), len(names)))
 	for _, n := range chosen {
 		name, late := names[n/2], n%2 == 1
 		what := name + " is gone"
@@ -53,7 +53,7 @@ func TestGone(t *testing.T) {
 func TestSwapped(t *testing.T) {
 	v := newVault(t, 300)
 	names, objects := v.objects()
-	r := random(t, 3)
+	r := random(3)
 	n := rounds(len(names)*(len(names)-1), len(names))
 	for round := range n {
 		name := names[round%len(names)]

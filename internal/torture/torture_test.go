@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	fmt.Printf("seed %d, share %g of all rounds\n", *seed, *share)
 	dir, err := os.MkdirTemp("", "nightjar-torture-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -69,11 +70,8 @@ func some(r *rand.Rand, n, many int) []int {
 	return chosen
 }
 
-// random is the source of a test's random choices.
-func random(t testing.TB, stream uint64) *rand.Rand {
-	t.Logf("seed %d", *seed)
-	return rand.New(rand.NewPCG(*seed, stream))
-}
+// random is one of the sources of random choices.
+func random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(*seed, stream)) }
 
 // survived says what a test did to nightjar, once nothing was lost: a loss ends the test.
 func survived(t *testing.T, faults int, what string) {

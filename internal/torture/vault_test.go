@@ -59,7 +59,7 @@ func newVault(t *testing.T, stream uint64) *vault {
 		must(t, err)
 		defer r.Close()
 		must(t, r.SetHost(host))
-		m := &machine{t: t, src: filepath.Join(t.TempDir(), "src"), random: random(t, stream+uint64(i))}
+		m := &machine{t: t, src: filepath.Join(t.TempDir(), "src"), random: random(stream + uint64(i))}
 		m.fill()
 		var last *repo.Archive
 		for range 3 {

@@ -67,7 +67,7 @@ func TestStorm(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	r := random(t, 600)
+	r := random(600)
 	m := newMachine(t, r, "s3://storm/web1", "AWS_ENDPOINT_URL="+w.Endpoint, "AWS_REGION=eu-west-1")
 	m.want(0, "public access|^$", "init", "--create-bucket", "--quiet")
 	for range kept + 1 {
@@ -134,7 +134,7 @@ func TestDrought(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	m := newMachine(t, random(t, 700), "s3://drought/web1", "AWS_ENDPOINT_URL="+w.Endpoint, "AWS_REGION=eu-west-1", fmt.Sprint("AWS_MAX_ATTEMPTS=", attempts))
+	m := newMachine(t, random(700), "s3://drought/web1", "AWS_ENDPOINT_URL="+w.Endpoint, "AWS_REGION=eu-west-1", fmt.Sprint("AWS_MAX_ATTEMPTS=", attempts))
 	m.want(0, "public access|^$", "init", "--create-bucket", "--quiet")
 	m.another()
 	for _, f := range []s3test.Fate{{Status: 503, Code: "SlowDown"}, {Status: 500, Code: "InternalError"}, {Reset: true}, {Lost: true}} {

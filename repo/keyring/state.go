@@ -15,6 +15,8 @@ import (
 // State is the folder with all that a host must not lose: for each repository its host key and what it remembers. Everything else on a host is a cache.
 type State string
 
+const pinFile = "pin.json"
+
 type pinRecord struct {
 	Pin
 	URL string `json:"url"` // where the repository was seen last
@@ -66,7 +68,7 @@ func (s State) At(url string) (repository string, err error) {
 
 func (s State) readPin(repository string) (pinRecord, error) {
 	var p pinRecord
-	path := filepath.Join(string(s), repository, "pin.json")
+	path := filepath.Join(string(s), repository, pinFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return p, fmt.Errorf("read state: %w", err)
@@ -92,14 +94,19 @@ func (s State) Remember(repository, url string, p Pin) error {
 			return nil
 		}
 	}
-	b, err := json.Marshal(record)
+	return s.save(folder, pinFile, record)
+}
+
+// save writes a file of a repository's folder, which is made when it is missing.
+func (s State) save(folder, name string, v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
-	if err := durable.WriteFile(filepath.Join(folder, "pin.json"), append(b, '\n'), 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(folder, name), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
 	return nil

@@ -1,5 +1,5 @@
-// Package lists is what prune has condemned and what it has dropped: which places of chunks a writer must avoid, and which a reader
-// subtracts from the indexes.
+// Package lists is what prune has condemned, what it has dropped, and what repair has given up: which places of chunks a writer must
+// avoid, and which a reader subtracts from the indexes or tries last.
 //
 // A place is a pack, or a blob in a pack. A Set is made of all lists that were seen and does not change; asking it costs a look-up of the
 // pack, and in a pack that is named for parts of it a binary search. Memory grows with what the lists name: about a hundred bytes for a
@@ -27,37 +27,51 @@ type Fate byte
 const (
 	Condemned Fate = 1 << iota // it will go, unless an archive turns out to need it
 	Dropped                    // it is gone
+	Lost                       // it cannot be had any more: nobody builds on it, and who reads tries it last
 )
 
-// A List is one record of either kind.
+// A List is one record of these kinds.
 type List struct {
 	Fate  Fate
 	Packs []index.ObjectID
 	Blobs []record.Blobs
+
+	Chunks  []chunk.ID       // chunks, trees and lists that could be had from nowhere
+	Objects []index.ObjectID // archives and other records that are gone or cannot be read
 }
 
-// Parse parses a record of the kind condemned or dropped, as it was stored at that time in a repository with that grace. One that does not count names nothing.
+// Parse parses a record of the kind condemned, dropped or lost, as it was stored at that time in a repository with that grace. One that does not count names nothing.
 func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (List, error) {
 	switch kind {
 	case record.CondemnedKind:
 		var r record.Condemned
 		err := record.Decode(content, &r)
-		return List{Condemned, r.Packs, r.Blobs}, err
+		return List{Fate: Condemned, Packs: r.Packs, Blobs: r.Blobs}, err
 	case record.DroppedKind:
 		var r record.Dropped
 		err := record.Decode(content, &r)
 		if err == nil && r.Void(stored, grace) {
 			return List{Fate: Dropped}, nil
 		}
-		return List{Dropped, r.Packs, r.Blobs}, err
+		return List{Fate: Dropped, Packs: r.Packs, Blobs: r.Blobs}, err
+	case record.LostKind:
+		var r record.Lost
+		err := record.Decode(content, &r)
+		l := List{Fate: Lost, Packs: r.Packs, Blobs: r.Blobs, Objects: r.Objects}
+		for _, c := range r.Chunks {
+			l.Chunks = append(l.Chunks, c.ID)
+		}
+		return l, err
 	}
 	return List{}, fmt.Errorf("parse record: %s is no list", kind)
 }
 
 // A Set is what a number of lists say together. The nil Set names nothing. It is safe for concurrent use.
 type Set struct {
-	lists map[index.ObjectID]List
-	packs map[index.ObjectID]*parts
+	lists   map[index.ObjectID]List
+	packs   map[index.ObjectID]*parts
+	chunks  map[chunk.ID]bool
+	objects map[index.ObjectID]bool
 }
 
 // parts are what is said of one pack.
@@ -74,7 +88,7 @@ type blob struct {
 
 // New returns the Set of these lists, by the hashes in their names. It keeps the map.
 func New(lists map[index.ObjectID]List) *Set {
-	s := &Set{lists: lists, packs: map[index.ObjectID]*parts{}}
+	s := &Set{lists: lists, packs: map[index.ObjectID]*parts{}, chunks: map[chunk.ID]bool{}, objects: map[index.ObjectID]bool{}}
 	of := func(id index.ObjectID) *parts {
 		p := s.packs[id]
 		if p == nil {
@@ -84,6 +98,12 @@ func New(lists map[index.ObjectID]List) *Set {
 		return p
 	}
 	for _, l := range lists {
+		for _, id := range l.Chunks {
+			s.chunks[id] = true
+		}
+		for _, id := range l.Objects {
+			s.objects[id] = true
+		}
 		for _, id := range l.Packs {
 			of(id).all |= l.Fate
 		}
@@ -92,8 +112,10 @@ func New(lists map[index.ObjectID]List) *Set {
 			for _, key := range b.Recipes {
 				p.blobs = append(p.blobs, blob{key, true, l.Fate})
 			}
-			for _, key := range b.Trees {
-				p.blobs = append(p.blobs, blob{key, false, l.Fate})
+			for _, keys := range []record.Keys{b.Trees, b.Chunks} { // two domains: no key is in both
+				for _, key := range keys {
+					p.blobs = append(p.blobs, blob{key, false, l.Fate})
+				}
 			}
 		}
 	}
@@ -122,6 +144,12 @@ func (s *Set) And(other *Set) *Set {
 	}
 	return New(all)
 }
+
+// Chunk reports whether repair has given up a chunk, tree or list. It may have been stored again since.
+func (s *Set) Chunk(id chunk.ID) bool { return s != nil && s.chunks[id] }
+
+// Object reports whether repair has given up an archive or another record.
+func (s *Set) Object(id index.ObjectID) bool { return s != nil && s.objects[id] }
 
 // Empty reports whether no list names anything.
 func (s *Set) Empty() bool { return s == nil || len(s.packs) == 0 }

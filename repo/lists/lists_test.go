@@ -1,6 +1,7 @@
 package lists
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -17,10 +18,10 @@ const (
 
 func TestSet(t *testing.T) {
 	whole, part, other := index.ObjectID{1}, index.ObjectID{2}, index.ObjectID{3}
-	condemned := New(map[index.ObjectID]List{{8}: {Condemned, []index.ObjectID{whole}, []record.Blobs{
+	condemned := New(map[index.ObjectID]List{{8}: {Fate: Condemned, Packs: []index.ObjectID{whole}, Blobs: []record.Blobs{
 		{Pack: part, Recipes: record.Keys{{9}, {5}, {5}}, Trees: record.Keys{{7}, {5}}},
 	}}})
-	dropped := New(map[index.ObjectID]List{{9}: {Dropped, []index.ObjectID{whole}, []record.Blobs{{Pack: part, Recipes: record.Keys{{5}}}}}})
+	dropped := New(map[index.ObjectID]List{{9}: {Fate: Dropped, Packs: []index.ObjectID{whole}, Blobs: []record.Blobs{{Pack: part, Recipes: record.Keys{{5}}}}}})
 	both := condemned.And(dropped)
 	for _, c := range []struct {
 		pack index.ObjectID
@@ -59,6 +60,7 @@ func FuzzParse(f *testing.F) {
 	for _, v := range []any{
 		&record.Condemned{Packs: []index.ObjectID{{1}}, Blobs: []record.Blobs{{Pack: index.ObjectID{2}, Recipes: record.Keys{{1}}, Trees: record.Keys{{1}}}}},
 		&record.Dropped{Packs: []index.ObjectID{{1}, {1}}, Condemned: index.ObjectID{4}},
+		&record.Lost{Packs: []index.ObjectID{{1}}, Blobs: []record.Blobs{{Pack: index.ObjectID{2}, Chunks: record.Keys{{1}}}}, Chunks: []record.LostChunk{{ID: chunk.ID{1}}}, Objects: []index.ObjectID{{7}}},
 	} {
 		b, err := record.Encode(v)
 		if err != nil {
@@ -67,7 +69,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for kind, fate := range map[string]Fate{record.CondemnedKind: Condemned, record.DroppedKind: Dropped} {
+		for kind, fate := range map[string]Fate{record.CondemnedKind: Condemned, record.DroppedKind: Dropped, record.LostKind: Lost} {
 			l, err := Parse(kind, b, time.Time{}, 0)
 			if err != nil {
 				continue
@@ -84,14 +86,24 @@ func FuzzParse(f *testing.F) {
 						t.Fatalf("recipe %x is not found", key)
 					}
 				}
-				for _, key := range p.Trees {
+				for _, id := range l.Chunks {
+					if !s.Chunk(id) {
+						t.Fatalf("chunk %v is not found", id)
+					}
+				}
+				for _, id := range l.Objects {
+					if !s.Object(id) {
+						t.Fatalf("object %v is not found", id)
+					}
+				}
+				for _, key := range slices.Concat(p.Trees, p.Chunks) {
 					if s.Blob(p.Pack, key, treeType) != fate {
 						t.Fatalf("tree %x is not found", key)
 					}
 				}
 			}
 		}
-		if _, err := Parse(record.LostKind, b, time.Time{}, 0); err == nil {
+		if _, err := Parse(record.ForgetKind, b, time.Time{}, 0); err == nil {
 			t.Fatal("another record is a list")
 		}
 	})

@@ -1,7 +1,8 @@
-// Package maintain looks after a repository: it checks what is there, and makes indexes again.
+// Package maintain looks after a repository: it checks what is there, repairs what can be repaired, and makes indexes again.
 //
 // A check walks from what archives promise down to the bytes that keep the promise, and says of everything that is not as it should be which files of
-// which archives it touches. Nothing here changes or removes an object that is there; what is written is new.
+// which archives it touches. A repair heals what it can, and records what stays lost. Nothing here changes or removes an object that anybody could use:
+// what is written is new, or the very bytes that its name stands for.
 //
 // Memory does not grow with the repository: packs are dealt with in passes, trees that are known to be whole are remembered up to a bound.
 package maintain
@@ -33,6 +34,7 @@ type CheckOptions struct {
 	Sample      float64 // the share of packs that is read, up to 1; 0: all
 	Connections int     // packs read at the same time; 0: 4
 	Random      *rand.Rand
+	Seen        []Seen                // archives that this host remembers
 	Found       func(Finding)         // told of each; calls may come from any goroutine
 	Progress    func(done, total int) // of packs to be read; may be nil
 }
@@ -48,6 +50,9 @@ const (
 	Hidden    What = "hidden"    // somebody has deleted it, but not its older versions
 	Foreign   What = "foreign"   // nothing of this format
 	Unindexed What = "unindexed" // no index names it, or prune has dropped it: left by a run that died; no fault
+	Lost      What = "lost"      // repair gave it up, and has recorded that; no fault
+	Repaired  What = "repaired"  // it was missing or damaged
+	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
 )
 
 // A Finding is one thing that is not as it should be.
@@ -57,10 +62,14 @@ type Finding struct {
 	Archive string // the archive that is touched, if it is known
 	Path    string // the file in it
 	Err     error  // the reason, if there is more to say
+
+	chunks []chunk.ID // that are gone
 }
 
-// Fault reports whether something is lost, or somebody tried that, as opposed to left over.
-func (f Finding) Fault() bool { return f.What != Foreign && f.What != Unindexed }
+// Fault reports whether something is wrong that nobody knew of, or somebody tried that.
+func (f Finding) Fault() bool {
+	return f.What != Foreign && f.What != Unindexed && f.What != Lost && f.What != Repaired
+}
 
 // Summary counts what a check looked at.
 type Summary struct {
@@ -70,6 +79,7 @@ type Summary struct {
 	Opened                          bool // packs were opened with a recovery key
 	Checksums                       int  // objects whose checksum the store vouched for
 	Faults, Leftovers               int
+	Lost, Repaired                  int
 }
 
 const (
@@ -87,21 +97,42 @@ type checker struct {
 	mu  sync.Mutex
 	sum Summary
 
-	packs  map[index.ObjectID]struct{} // missing or not to be trusted as a whole
-	frames map[frame]struct{}          // damaged
-	whole  map[chunk.Key]struct{}      // trees below which nothing is wrong
-	made   map[chunk.Key]struct{}      // chunks whose recipes were looked at
+	lost  *lists.Set // what repair gave up, besides prune's
+	bad   map[index.ObjectID]*badPack
+	whole map[chunk.Key]struct{} // trees below which nothing is wrong
+	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
 
+	chosen    bool                        // it is a copy of some archives: an index was made for readers alone
 	forgotten map[index.ObjectID]struct{} // archives
-}
 
-type frame struct {
-	pack index.ObjectID
-	n    int
+	unread error // index objects that are out of reach
+
+	repairing bool // findings wait in held, and what is gone is noted
+	held      []Finding
+	gone      map[chunk.ID]*gone
+	broken    map[chunk.ID]bool // lists of what is gone
 }
 
 // Check looks at everything that the store holds of the repository. The error is for what stops the check; what is wrong with the repository is told to o.Found and counted.
 func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, error) {
+	c, err := newChecker(ctx, r, o)
+	if err != nil {
+		return Summary{}, err
+	}
+	if err := c.scan(ctx); err != nil {
+		return c.sum, err
+	}
+	all, err := c.list(ctx)
+	if err != nil {
+		return c.sum, err
+	}
+	if err := c.walk(ctx, all); err != nil {
+		return c.sum, err
+	}
+	return c.sum, c.versions(ctx)
+}
+
+func newChecker(ctx context.Context, r *repo.Repository, o CheckOptions) (*checker, error) {
 	if o.Connections == 0 {
 		o.Connections = readAtOnce
 	}
@@ -110,31 +141,42 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 	}
 	rd, err := r.NewReader(ctx)
 	if err != nil {
-		return Summary{}, err
+		return nil, err
 	}
-	c := &checker{r: r, rd: rd, o: o, packs: map[index.ObjectID]struct{}{}, frames: map[frame]struct{}{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*badPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
+	return c, nil
+}
+
+// scan looks at the objects by themselves.
+func (c *checker) scan(ctx context.Context) error {
 	total, err := c.objects(ctx)
 	if err != nil {
-		return c.sum, err
+		return err
 	}
 	for pass, passes := 0, total/packsAtOnce+1; pass < passes; pass++ {
 		if err := c.packsOf(ctx, pass, passes); err != nil {
-			return c.sum, err
+			return err
 		}
 	}
-	if err := c.archives(ctx); err != nil {
-		return c.sum, err
-	}
-	return c.sum, c.versions(ctx)
+	return nil
 }
 
 func (c *checker) found(f Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.Fault() {
+	if c.repairing {
+		c.held = append(c.held, f)
+		return
+	}
+	switch {
+	case f.Fault():
 		c.sum.Faults++
-	} else {
+	case f.What == Lost:
+		c.sum.Lost++
+	case f.What == Repaired:
+		c.sum.Repaired++
+	default:
 		c.sum.Leftovers++
 	}
 	if c.o.Found != nil {
@@ -170,10 +212,23 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
 			}
-			c.found(Finding{What: Damaged, Object: info.Name, Err: err})
+			c.record(info.Name, err)
 		}
 	}
 	return packs, nil
+}
+
+// record tells of a record that cannot be used.
+func (c *checker) record(name string, err error) {
+	if repo.Kind(name) == "index" && !isGone(err) {
+		c.unread = errors.Join(c.unread, err)
+	}
+	f := Finding{What: Damaged, Object: name, Err: err}
+	var id index.ObjectID
+	if decodeID(&id, name) == nil && c.lost.Object(id) {
+		f.What = Lost
+	}
+	c.found(f)
 }
 
 // packsOf compares the packs of one pass with what the indexes say of them.
@@ -203,8 +258,9 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	err := c.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
 		if pass == 0 {
 			c.sum.Indexes++
+			c.chosen = c.chosen || x.Err == nil && x.Object.Time.IsZero()
 			if x.Err != nil {
-				c.found(Finding{What: Damaged, Object: x.Name, Err: x.Err})
+				c.record(x.Name, x.Err)
 			}
 		}
 		if x.Err != nil || replaced[x.ID] {
@@ -230,13 +286,10 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 					}
 				}
 				if !ok {
-					c.lost(p, Finding{What: Missing, Object: name})
+					c.giveUp(p, Finding{What: Missing, Object: name})
 					continue
 				}
-				if at.Size != p.Size {
-					c.found(Finding{What: Damaged, Object: at.Name, Err: fmt.Errorf("%d bytes, not %d", at.Size, p.Size)})
-				}
-				read := c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
+				read := at.Size != p.Size || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
 				g.Go(func() error { return c.pack(gctx, at, p, read) })
 				if c.o.Progress != nil && c.o.ReadData {
 					c.o.Progress(len(seen), total)
@@ -262,14 +315,6 @@ func decodeID(id *index.ObjectID, name string) error {
 	return err
 }
 
-// lost notes that nothing of a pack can be had.
-func (c *checker) lost(p *index.Pack, f Finding) {
-	c.mu.Lock()
-	c.packs[p.ID] = struct{}{}
-	c.mu.Unlock()
-	c.found(f)
-}
-
 // pack checks one stored pack.
 func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read bool) error {
 	if vouch, ok := c.r.Store().(store.Checksummer); ok && !read {
@@ -278,7 +323,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, store.ErrNotExist):
-			c.lost(p, Finding{What: Missing, Object: info.Name})
+			c.giveUp(p, Finding{What: Missing, Object: info.Name})
 		case err != nil:
 			return fmt.Errorf("check %s: %w", info.Name, err)
 		case ok:
@@ -309,8 +354,11 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("check %s: %w", info.Name, err)
 	}
+	if c.repairing && err != nil && !isGone(err) {
+		return fmt.Errorf("check %s: %w", info.Name, err)
+	}
 	if err != nil {
-		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})
+		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})
 		return nil
 	}
 	c.mu.Lock()
@@ -318,17 +366,12 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	c.sum.BytesRead += int64(len(object))
 	c.mu.Unlock()
 	damaged := repo.CheckFrames(object, p)
-	c.mu.Lock()
-	for _, n := range damaged {
-		c.frames[frame{p.ID, n}] = struct{}{}
-	}
-	c.mu.Unlock()
 	if sha256.Sum256(object) != p.ID {
-		c.found(Finding{What: Damaged, Object: info.Name, Err: fmt.Errorf("its bytes do not have that hash, and %d of %d frames are spoilt", len(damaged), len(p.Hashes))})
+		c.spoilt(p, info.Name, damaged, fmt.Errorf("its %d bytes do not have that hash, and %d of %d frames are spoilt", len(object), len(damaged), len(p.Hashes)))
 		return nil
 	}
 	if len(damaged) > 0 {
-		c.found(Finding{What: Damaged, Object: info.Name, Err: fmt.Errorf("its index says other hashes of %d of %d frames", len(damaged), len(p.Hashes))})
+		c.spoilt(p, info.Name, damaged, fmt.Errorf("its index says other hashes of %d of %d frames", len(damaged), len(p.Hashes)))
 		return nil
 	}
 	if p.Directory.Kind == pack.Content && !c.r.CanReadContent() {
@@ -342,7 +385,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
 	}
 	if err != nil {
-		c.lost(p, Finding{What: Damaged, Object: info.Name, Err: err})
+		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})
 	}
 	return nil
 }

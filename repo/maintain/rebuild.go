@@ -39,18 +39,8 @@ func RebuildIndex(ctx context.Context, r *repo.Repository, o RebuildOptions) (Re
 	}
 	known := map[index.ObjectID]struct{}{}
 	if !o.All {
-		err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
-			if x.Err != nil || x.Late {
-				return nil // what it named is indexed again
-			}
-			for _, run := range x.Object.Runs {
-				for i := range run.Packs {
-					known[run.Packs[i].ID] = struct{}{}
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		var err error
+		if known, err = indexed(ctx, r, nil); err != nil {
 			return done, err
 		}
 	}
@@ -74,27 +64,11 @@ func rebuildKind(ctx context.Context, r *repo.Repository, kind pack.Kind, known 
 		packs, chunks = nil, 0
 		return err
 	}
-	dropped := r.Lists()
-	err := r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
-		var id index.ObjectID
-		if repo.Kind(info.Name) == "" || decodeID(&id, info.Name) != nil {
-			return nil
-		}
-		if _, ok := known[id]; ok || dropped.Pack(id)&lists.Dropped != 0 { // prune is about to delete what it has dropped
-			return nil
-		}
-		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)
-		var p *index.Pack
-		if err == nil {
-			p, err = r.OpenPack(ctx, info, object)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	err := openPacks(ctx, r, kind, known, func(name string, p *index.Pack, err error) error {
 		if err != nil {
 			done.Damaged++
 			if o.Damaged != nil {
-				o.Damaged(info.Name, err)
+				o.Damaged(name, err)
 			}
 			return nil
 		}
@@ -113,4 +87,50 @@ func rebuildKind(ctx context.Context, r *repo.Repository, kind pack.Kind, known 
 		return fmt.Errorf("index %v packs: %w", kind, err)
 	}
 	return flush()
+}
+
+// indexed returns the packs that indexes name, and hands each to f, if that is not nil. What a damaged or late index named is not among them.
+func indexed(ctx context.Context, r *repo.Repository, f func(p *index.Pack) error) (map[index.ObjectID]struct{}, error) {
+	known := map[index.ObjectID]struct{}{}
+	err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		if x.Err != nil || x.Late {
+			return nil
+		}
+		for _, run := range x.Object.Runs {
+			for i := range run.Packs {
+				known[run.Packs[i].ID] = struct{}{}
+				if f == nil {
+					continue
+				}
+				if err := f(&run.Packs[i]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return known, err
+}
+
+// openPacks opens the stored packs of a kind that are not known, and hands each to f, or why it cannot be used. What prune is about to delete is passed over.
+func openPacks(ctx context.Context, r *repo.Repository, kind pack.Kind, known map[index.ObjectID]struct{}, f func(name string, p *index.Pack, err error) error) error {
+	dropped := r.Lists()
+	return r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
+		var id index.ObjectID
+		if repo.Kind(info.Name) == "" || decodeID(&id, info.Name) != nil {
+			return nil
+		}
+		if _, ok := known[id]; ok || dropped.Pack(id)&lists.Dropped != 0 {
+			return nil
+		}
+		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)
+		var p *index.Pack
+		if err == nil {
+			p, err = r.OpenPack(ctx, info, object)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return f(info.Name, p, err)
+	})
 }

@@ -10,12 +10,8 @@ import (
 	"nightjar/repo/tree"
 )
 
-// archives walks all archives.
-func (c *checker) archives(ctx context.Context) error {
-	all, err := c.r.Archives(ctx, func(name string, err error) { c.found(Finding{What: Damaged, Object: name, Err: err}) })
-	if err != nil {
-		return err
-	}
+// walk goes through archives, down to the chunks of all files.
+func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 	for i := range all {
 		a := &all[i]
 		c.sum.Archives++
@@ -35,11 +31,71 @@ type walker struct {
 	*checker
 	ctx     context.Context
 	archive string
-	untried []chunk.ID // recipes that are to be made
-	files   []string   // one for each, which needs it
+	untried []piece // with recipes that are to be made
 }
 
-const triedAtOnce = 1024
+// A piece is a chunk in a file.
+type piece struct {
+	id     chunk.ID
+	path   string
+	offset int64 // in the file; -1: it is no content of a file
+	length int64
+}
+
+// gone is a chunk, tree or list that cannot be had.
+type gone struct {
+	content  bool
+	places   []piece
+	archives map[string]bool
+}
+
+const (
+	triedAtOnce = 1024
+	placesKept  = 64 // of each chunk that is gone
+)
+
+// lose notes that a piece is gone, and reports whether that is known.
+func (w *walker) lose(p piece, content bool) (known bool) {
+	if w.repairing {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		g := w.gone[p.id]
+		if g == nil {
+			g = &gone{content: content, archives: map[string]bool{}}
+			w.gone[p.id] = g
+		}
+		if len(g.places) < placesKept {
+			g.places = append(g.places, p)
+		}
+		g.archives[w.archive] = true
+	}
+	return w.lost.Chunk(p.id)
+}
+
+// outOfReach reports whether the walk cannot go on: an error is the store's, or a repair would take for lost what is not.
+func (w *walker) outOfReach(err error) bool {
+	return errors.Is(err, repo.ErrUnavailable) || w.repairing && err != nil && !isGone(err)
+}
+
+// useless notes lists that name what is gone: who refers to a list takes it for whole.
+func (w *walker) useless(lists []chunk.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range lists {
+		if w.repairing {
+			w.broken[id] = true
+		}
+	}
+}
+
+// damaged tells of an entry of which chunks are gone; what is known of all of them was told before.
+func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
+	what := Damaged
+	if known {
+		what = Lost
+	}
+	w.found(Finding{What: what, Archive: w.archive, Path: at, Err: err, chunks: chunks})
+}
 
 // tree checks a tree of the directory at a path, and what is below, and reports whether all is whole. The tree at "" holds the root alone.
 func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
@@ -50,7 +106,7 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 	if w.ctx.Err() != nil {
 		return false, w.ctx.Err()
 	}
-	if errors.Is(err, repo.ErrUnavailable) {
+	if w.outOfReach(err) {
 		return false, err
 	}
 	var nodes []tree.Node
@@ -58,7 +114,8 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 		nodes, err = tree.Decode(encoded)
 	}
 	if err != nil {
-		w.found(Finding{What: Damaged, Archive: w.archive, Path: path.Join("/", at), Err: err})
+		name := path.Join("/", at)
+		w.damaged(name, w.lose(piece{id: id, path: name, offset: -1}, false), []chunk.ID{id}, err)
 		return false, nil
 	}
 	w.sum.Trees++
@@ -81,27 +138,49 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	if at == "" {
 		name = "/"
 	}
-	whole = true
+	var missing, named []chunk.ID // named: its lists
+	whole, known := true, true
+	lose := func(p piece, content bool) {
+		missing = append(missing, p.id)
+		known = w.lose(p, content) && known
+	}
+	offset := int64(0)
 	check := func(item tree.Item) error {
+		start := offset
+		offset += item.Length
 		if item.Hole {
 			return nil
 		}
-		var ok bool
-		var err error
 		if n.IsDir() {
-			ok, err = w.tree(item.ID, name)
-		} else {
-			ok, err = w.chunk(item.ID, name)
+			ok, err := w.tree(item.ID, name)
+			whole = whole && ok
+			return err
 		}
-		whole = whole && ok
+		p := piece{item.ID, name, start, item.Length}
+		ok, err := w.chunk(p)
+		if !ok && err == nil {
+			whole = false
+			lose(p, true)
+		}
 		return err
 	}
-	lists := func(id chunk.ID) ([]byte, error) { return w.rd.Metadata(w.ctx, id) }
+	lists := func(id chunk.ID) ([]byte, error) {
+		named = append(named, id)
+		list, err := w.rd.Metadata(w.ctx, id)
+		if err != nil && !w.outOfReach(err) && w.ctx.Err() == nil {
+			lose(piece{id: id, path: name, offset: -1}, false)
+		}
+		return list, err
+	}
 	err = tree.Walk(n.Contents, lists, check)
 	if err == nil && n.XattrContents != nil {
 		err = tree.Walk(*n.XattrContents, lists, func(item tree.Item) error {
-			ok, err := w.chunk(item.ID, name)
-			whole = whole && ok
+			p := piece{item.ID, name, -1, item.Length}
+			ok, err := w.chunk(p)
+			if !ok && err == nil {
+				whole = false
+				lose(p, true)
+			}
 			return err
 		})
 	}
@@ -111,23 +190,27 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	if w.ctx.Err() != nil {
 		return false, w.ctx.Err()
 	}
-	if err != nil || !whole && !n.IsDir() {
-		w.found(Finding{What: Damaged, Archive: w.archive, Path: name, Err: err})
+	if len(missing) == 0 && w.outOfReach(err) {
+		return false, err
+	}
+	if err != nil || !whole && len(missing) > 0 {
+		w.damaged(name, known && len(missing) > 0, missing, err)
+		w.useless(named)
 		whole = false
 	}
 	return whole, nil
 }
 
 // chunk reports whether a chunk can be had from anywhere, as itself or by a recipe.
-func (w *walker) chunk(id chunk.ID, of string) (bool, error) {
-	ok, err := w.wholeChunk(id)
+func (w *walker) chunk(p piece) (bool, error) {
+	ok, err := w.wholeChunk(p.id)
 	if ok || err != nil {
 		return ok, err
 	}
-	if _, ok := w.made[id.Key()]; ok {
+	if _, ok := w.made[p.id.Key()]; ok {
 		return true, nil
 	}
-	recipes, err := w.rd.Sources(w.ctx, id)
+	recipes, err := w.rd.Sources(w.ctx, p.id)
 	if err != nil {
 		return false, err
 	}
@@ -139,21 +222,21 @@ func (w *walker) chunk(id chunk.ID, of string) (bool, error) {
 			}
 		}
 		if ok {
-			return true, w.make(id, of)
+			return true, w.make(p)
 		}
 	}
 	return false, nil
 }
 
 // make notes that a recipe is there with all its sources. If content can be opened, it is tried.
-func (w *walker) make(id chunk.ID, of string) error {
+func (w *walker) make(p piece) error {
 	if len(w.made) < chunksKept {
-		w.made[id.Key()] = struct{}{}
+		w.made[p.id.Key()] = struct{}{}
 	}
 	if !w.sum.Opened {
 		return nil
 	}
-	w.untried, w.files = append(w.untried, id), append(w.files, of)
+	w.untried = append(w.untried, p)
 	if len(w.untried) < triedAtOnce {
 		return nil
 	}
@@ -162,11 +245,18 @@ func (w *walker) make(id chunk.ID, of string) error {
 
 // try puts chunks together and compares them with their keyed hashes.
 func (w *walker) try() error {
-	ids, files := w.untried, w.files
-	w.untried, w.files = nil, nil
+	pieces := w.untried
+	w.untried = nil
+	ids := make([]chunk.ID, len(pieces))
+	for i, p := range pieces {
+		ids[i] = p.id
+	}
 	return w.rd.Fetch(w.ctx, ids, func(i int, _ []byte, err error) error {
+		if w.outOfReach(err) {
+			return err
+		}
 		if err != nil {
-			w.found(Finding{What: Damaged, Archive: w.archive, Path: files[i], Err: err})
+			w.damaged(pieces[i].path, w.lose(pieces[i], true), ids[i:i+1], err)
 		}
 		return nil
 	})
@@ -179,9 +269,7 @@ func (w *walker) wholeChunk(id chunk.ID) (bool, error) {
 		return false, err
 	}
 	for _, at := range locations {
-		_, lost := w.packs[at.Pack.ID]
-		_, damaged := w.frames[frame{at.Pack.ID, at.Frame}]
-		if !lost && !damaged {
+		if !w.bad[at.Pack.ID].spoilt(at.Frame) {
 			return true, nil
 		}
 	}

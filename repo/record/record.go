@@ -57,7 +57,8 @@ type Condemned struct {
 type Blobs struct {
 	Pack    index.ObjectID `json:"pack"`
 	Recipes Keys           `json:"recipes,omitempty"`
-	Trees   Keys           `json:"trees,omitempty"` // and lists
+	Trees   Keys           `json:"trees,omitempty"`  // and lists
+	Chunks  Keys           `json:"chunks,omitempty"` // of content, stored as themselves; only what is lost
 }
 
 // Dropped names what is gone: the indexes count without it.
@@ -82,14 +83,17 @@ type Verified struct {
 	View     time.Time        `json:"view"`
 }
 
-// Lost says what repair gave up.
+// Lost says what repair gave up: places that nobody may build on any more, though indexes name them, and what could not be had from anywhere else.
 type Lost struct {
 	Version  int              `json:"version"`
-	Chunks   []LostChunk      `json:"chunks"`
-	Archives []index.ObjectID `json:"archives"` // that are touched
+	Packs    []index.ObjectID `json:"packs,omitempty"`   // as a whole
+	Blobs    []Blobs          `json:"blobs,omitempty"`   // in other packs
+	Objects  []index.ObjectID `json:"objects,omitempty"` // archives and other records that are gone or cannot be read
+	Chunks   []LostChunk      `json:"chunks,omitempty"`
+	Archives []index.ObjectID `json:"archives,omitempty"` // that are touched
 }
 
-// LostChunk is a chunk that cannot be had any more, and some of the files that it was in.
+// LostChunk is a chunk, tree or list that cannot be had any more, and some of the files that it was in.
 type LostChunk struct {
 	ID    chunk.ID `json:"id"`
 	Paths []Text   `json:"paths"`

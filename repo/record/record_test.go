@@ -22,7 +22,7 @@ func examples() []any {
 		&Condemned{Packs: []index.ObjectID{{1}, {2}}, Blobs: blobs, View: at},
 		&Dropped{Packs: []index.ObjectID{{1}}, Blobs: blobs, Condemned: index.ObjectID{9}, View: at},
 		&Verified{Archives: []index.ObjectID{{1}}, Objects: []index.ObjectID{{2}}, View: at},
-		&Lost{Chunks: []LostChunk{{ID: chunk.ID{1}, Paths: []Text{"/a\n\xfe"}}}, Archives: []index.ObjectID{{4}}},
+		&Lost{Packs: []index.ObjectID{{5}}, Blobs: []Blobs{{Pack: index.ObjectID{2}, Chunks: Keys{{7}}}}, Objects: []index.ObjectID{{6}}, Chunks: []LostChunk{{ID: chunk.ID{1}, Paths: []Text{"/a\n\xfe"}}}, Archives: []index.ObjectID{{4}}},
 	}
 }
 

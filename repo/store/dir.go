@@ -32,8 +32,9 @@ type Dir struct {
 }
 
 var (
-	_ Carrier = (*Dir)(nil)
-	_ Clock   = (*Dir)(nil)
+	_ Carrier  = (*Dir)(nil)
+	_ Clock    = (*Dir)(nil)
+	_ Replacer = (*Dir)(nil)
 )
 
 var errNotRegular = errors.New("not a regular file")
@@ -95,6 +96,27 @@ func (d *Dir) PutAt(ctx context.Context, name string, data []byte, at time.Time)
 	}
 	if err != nil {
 		return Info{}, d.fail("store", name, err)
+	}
+	return Info{Name: name, Size: info.Size(), Time: info.ModTime()}, nil
+}
+
+// Replace implements Replacer.
+func (d *Dir) Replace(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
+	if err := checkPut(ctx, name, len(data)); err != nil {
+		return Info{}, err
+	}
+	folder, base := split(name)
+	dir, err := d.makeFolder(folder)
+	if err != nil {
+		return Info{}, d.fail("replace", name, err)
+	}
+	defer dir.Close()
+	info, err := sameObject(dir, base, data)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrExists) || errors.Is(err, unix.EIO) { // EIO: of a bad disk
+		info, err = durable.ReplaceIn(dir, base, data, 0o600, at)
+	}
+	if err != nil {
+		return Info{}, d.fail("replace", name, err)
 	}
 	return Info{Name: name, Size: info.Size(), Time: info.ModTime()}, nil
 }

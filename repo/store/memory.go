@@ -18,8 +18,9 @@ type Memory struct {
 }
 
 var (
-	_ Carrier = (*Memory)(nil)
-	_ Clock   = (*Memory)(nil)
+	_ Carrier  = (*Memory)(nil)
+	_ Clock    = (*Memory)(nil)
+	_ Replacer = (*Memory)(nil)
 )
 
 type object struct {
@@ -52,6 +53,24 @@ func (m *Memory) PutAt(ctx context.Context, name string, data []byte, at time.Ti
 		return Info{}, fmt.Errorf("store object %s: %w", name, ErrExists)
 	}
 	if !ok {
+		if at.IsZero() {
+			at = m.now()
+		}
+		o = object{data: bytes.Clone(data), time: at}
+		m.objects[name] = o
+	}
+	return o.info(name), nil
+}
+
+// Replace implements Replacer.
+func (m *Memory) Replace(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
+	if err := checkPut(ctx, name, len(data)); err != nil {
+		return Info{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o, ok := m.objects[name]
+	if !ok || !bytes.Equal(o.data, data) {
 		if at.IsZero() {
 			at = m.now()
 		}

@@ -4,7 +4,7 @@
 // Everything a repository consists of goes through this one narrow interface,
 // so that what holds for one kind of store holds for all. The invariant: an
 // object is created whole or not at all, is durable when Put returns, and never
-// changes afterwards; so any number of hosts may write at the same time without
+// changes afterwards (Replacer heals what a bad disk has changed); so any number of hosts may write at the same time without
 // a lock, and a killed writer leaves nothing that a reader could see.
 //
 // The package does not look into objects, does not verify them against their
@@ -82,6 +82,15 @@ type Clock interface {
 	// Now returns the time that the store would give an object stored now. It
 	// fails where the store cannot be written.
 	Now(ctx context.Context) (time.Time, error)
+}
+
+// Replacer is a Store that can put an object back whose bytes are lost: the one
+// exception to that objects never change. The caller has made sure that nobody
+// could use what is stored, and that data is what the name stands for.
+type Replacer interface {
+	// Replace is Put, and other content under the name gives way to data in one
+	// step. at becomes its home time, as with PutAt.
+	Replace(ctx context.Context, name string, data []byte, at time.Time) (Info, error)
 }
 
 // Carrier is a Store that can hold copies of another's objects, each with its

@@ -57,30 +57,53 @@ func getList(level int, item Item, get func(id chunk.ID) ([]byte, error)) ([]Ite
 	return list, nil
 }
 
-// errStop ends a walk that nobody wants the rest of.
-var errStop = errors.New("stop")
-
 // Nodes iterates over a directory's entries in order of names, fetching trees and lists through get as it goes. An error is
 // the last that it yields. The nodes are the caller's to keep.
 func Nodes(c Contents, get func(id chunk.ID) ([]byte, error)) iter.Seq2[*Node, error] {
 	return func(yield func(*Node, error) bool) {
-		last := ""
-		err := Walk(c, get, func(item Item) error {
-			nodes, err := getTree(item, last, get)
-			if err != nil {
-				return fmt.Errorf("tree %v: %w", item.ID, err)
+		for n, err := range NodesLeft(c, get) {
+			if !yield(n, err) || err != nil {
+				return
 			}
-			for i := range nodes {
-				if !yield(&nodes[i], nil) {
-					return errStop
-				}
-			}
-			last = nodes[len(nodes)-1].Name
-			return nil
-		})
-		if err != nil && err != errStop {
-			yield(nil, err)
 		}
+	}
+}
+
+// NodesLeft is Nodes, and goes on past trees and lists that cannot be had: it yields an error for each.
+func NodesLeft(c Contents, get func(id chunk.ID) ([]byte, error)) iter.Seq2[*Node, error] {
+	return func(yield func(*Node, error) bool) {
+		if _, err := c.check(); err != nil {
+			yield(nil, fmt.Errorf("walk contents: %w", err))
+			return
+		}
+		last := ""
+		var visit func(level int, items []Item) bool
+		visit = func(level int, items []Item) bool {
+			for _, item := range items {
+				if level > 0 {
+					list, err := getList(level-1, item, get)
+					if err != nil && !yield(nil, fmt.Errorf("list %v: %w", item.ID, err)) || err == nil && !visit(level-1, list) {
+						return false
+					}
+					continue
+				}
+				nodes, err := getTree(item, last, get)
+				if err != nil {
+					if !yield(nil, fmt.Errorf("tree %v: %w", item.ID, err)) {
+						return false
+					}
+					continue
+				}
+				for i := range nodes {
+					if !yield(&nodes[i], nil) {
+						return false
+					}
+				}
+				last = nodes[len(nodes)-1].Name
+			}
+			return true
+		}
+		visit(c.Level, c.Items)
 	}
 }
 

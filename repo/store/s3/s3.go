@@ -170,6 +170,7 @@ var (
 	_ store.Claimer     = (*Store)(nil)
 	_ store.Checksummer = (*Store)(nil)
 	_ store.Clock       = (*Store)(nil)
+	_ store.Replacer    = (*Store)(nil)
 	_ store.Versioned   = (*Store)(nil)
 	_ store.Retainer    = (*Store)(nil)
 	_ store.Thawer      = (*Store)(nil)

@@ -79,6 +79,22 @@ func (s *Store) put(ctx context.Context, name string, data []byte, at time.Time)
 	return info, nil
 }
 
+// Replace implements store.Replacer: the object has a new time of its own, and at as that at home. A versioned bucket keeps what was there as an
+// older version.
+func (s *Store) Replace(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
+	if err := check(ctx, "replace", name); err != nil {
+		return store.Info{}, err
+	}
+	if len(data) > store.MaxObject {
+		return store.Info{}, fmt.Errorf("replace object %s: %d bytes, at most %d: %w", name, len(data), store.MaxObject, store.ErrTooLarge)
+	}
+	info, err := s.create(ctx, name, data, sha256.Sum256(data), at, false)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("replace object %s: %w", name, s.explain(ctx, "s3:PutObject", name, err))
+	}
+	return info, nil
+}
+
 // create returns the SDK's own error.
 func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha256.Size]byte, at time.Time, conditional bool) (store.Info, error) {
 	in := &s3.PutObjectInput{

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"HostileNames", hostileNames},
 		{"Cancelled", cancelled},
 		{"Times", times},
+		{"Replaced", replaced},
 		{"HomeTimes", homeTimes},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
@@ -406,6 +407,34 @@ func times(t *testing.T, s store.Store) {
 	}
 	if got := names(t, s, ""); !slices.Equal(got, []string{"a"}) {
 		t.Fatalf("asking for the time left %q", got)
+	}
+}
+
+// replaced checks that an object can be put back, be it missing or of other bytes.
+func replaced(t *testing.T, s store.Store) {
+	r, ok := s.(store.Replacer)
+	if !ok {
+		return
+	}
+	put(t, s, "bad", []byte("other bytes"))
+	home := time.Date(2015, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, name := range []string{"bad", "missing", "bad"} { // the last is as it should be
+		info, err := r.Replace(t.Context(), name, []byte("good"), home)
+		if err != nil || info.Name != name || info.Size != 4 {
+			t.Fatalf("%s: %+v, %v", name, info, err)
+		}
+		wantContent(t, s, name, []byte("good"))
+		if now, err := s.Stat(t.Context(), name); err != nil || now.Time.Sub(info.Time).Abs() > 2*time.Second {
+			t.Errorf("%s is of %v, not %v: %v", name, now.Time, info.Time, err)
+		}
+	}
+	if got := names(t, s, ""); !slices.Equal(got, []string{"bad", "missing"}) {
+		t.Errorf("left %q", got)
+	}
+	for _, name := range Hostile[:5] {
+		if _, err := r.Replace(t.Context(), name, nil, home); !errors.Is(err, store.ErrName) {
+			t.Errorf("name %q: got error %v, want %q", name, err, store.ErrName)
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ type Session struct {
 	Keyring *keyring.Keyring
 	Cache   string // the folder of all caches
 	Host    string // the name under which this machine is enrolled; only for writing
+	state   keyring.State
+	seenAt  string // what this machine calls the place
+	past    bool   // an earlier state was asked for
 	warn    func(error)
 }
 
@@ -131,7 +134,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
 	if need == ReadNothing {
-		return &Session{Place: place, Store: stored, Keyring: keys, Cache: cache, warn: set.Warn}, nil
+		return &Session{Place: place, Store: stored, Keyring: keys, Cache: cache, state: keyring.State(state), seenAt: set.seenAt(place), past: set.Bucket.AsOf != "", warn: set.Warn}, nil
 	}
 	host, recovery, err := set.sessionKeys(ctx, keys, keyring.State(state), need)
 	if err != nil {
@@ -170,7 +173,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
-	s := &Session{Repository: r, Place: place, Store: stored, Keyring: keys, Cache: cache, warn: set.Warn}
+	s := &Session{Repository: r, Place: place, Store: stored, Keyring: keys, Cache: cache, state: keyring.State(state), seenAt: set.seenAt(place), past: set.Bucket.AsOf != "", warn: set.Warn}
 	if need == Write || need == Maintain && host != nil {
 		if err = r.SetHost(host); err == nil {
 			s.Host, err = keys.HostName(host.Fingerprint())
@@ -220,7 +223,7 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 	if err := set.unlock(ctx, host, hostRole); err != nil {
 		return nil, nil, err
 	}
-	if need == ReadContent || need == ReadMost && recovers {
+	if need == ReadContent || (need == ReadMost || need == Maintain) && recovers {
 		recovery = keyring.Held(host)
 	}
 	return host, recovery, nil

@@ -48,6 +48,16 @@ func (b *Bucket) CopyFlags(c *cobra.Command) {
 	b.flags(c.Flags(), "to-", "the copy: ")
 }
 
+// FromFlags gives a command the options for the bucket of a copy that is only read.
+func (b *Bucket) FromFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&b.Profile, "from-profile", "", "the other copy: profile of the AWS configuration (default: as for the repository)")
+	f.StringVar(&b.Region, "from-region", "", "the other copy: region of the bucket (default: the AWS configuration's)")
+	f.StringVar(&b.Endpoint, "from-endpoint", "", "the other copy: URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
+	f.BoolVar(&b.PathStyle, "from-path-style", false, "the other copy: put the bucket into the path of URLs (default: with an endpoint only)")
+	f.BoolVar(&b.RequesterPays, "from-requester-pays", false, "the other copy: accept the charges of a bucket whose users pay")
+}
+
 func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
 	f.StringVar(&b.Region, prefix+"region", "", of+"region of the bucket (default: the AWS configuration's)")
 	f.StringVar(&b.Endpoint, prefix+"endpoint", "", of+"URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")

@@ -224,6 +224,8 @@ func Checked(w io.Writer, s *maintain.Summary, took time.Duration) {
 		{"bytes read", ExactSize(uint64(s.BytesRead))},
 		{"content opened", opened},
 		{"faults", count(s.Faults)},
+		{"repaired", count(s.Repaired)},
+		{"lost before", count(s.Lost)},
 		{"left over", count(s.Leftovers)},
 	})
 }
@@ -233,6 +235,6 @@ func CheckedJSON(s *maintain.Summary, took time.Duration) any {
 	return map[string]any{
 		"elapsed_seconds": took.Seconds(), "archives": s.Archives, "trees": s.Trees, "files": s.Files, "indexes": s.Indexes, "packs": s.Packs,
 		"bytes_stored": s.Bytes, "checksums": s.Checksums, "packs_read": s.PacksRead, "bytes_read": s.BytesRead, "content_opened": s.Opened,
-		"faults": s.Faults, "leftovers": s.Leftovers,
+		"faults": s.Faults, "leftovers": s.Leftovers, "repaired": s.Repaired, "lost": s.Lost,
 	}
 }

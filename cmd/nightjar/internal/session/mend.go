@@ -1,0 +1,235 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"nightjar/crypto"
+	"nightjar/repo"
+	"nightjar/repo/keyring"
+	"nightjar/repo/store"
+)
+
+const configName = "config"
+
+// TrustTimes has another copy of an open repository tell the times of the original, if the root has said that it is a copy.
+func (set *Settings) TrustTimes(ctx context.Context, s *Session, d *Destination) error {
+	return set.trustTimes(ctx, d.Store, s.Keyring)
+}
+
+// MendKeys puts back the objects without which nothing can be opened, keys and config, from the recovery kit and from another copy (nil: none), and returns their names.
+// It believes what this machine remembers, or the kit or --root say. Nothing is written in a dry run.
+func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool) (mended []string, err error) {
+	place, err := ParsePlace(set.Repo)
+	if set.Repo == "" {
+		place, err = set.Embedded()
+	}
+	if err != nil {
+		return nil, err
+	}
+	stateDir, _, err := set.folders()
+	if err != nil {
+		return nil, err
+	}
+	stored, err := set.openStore(ctx, place)
+	if err != nil {
+		return nil, fmt.Errorf("open repository: %w", err)
+	}
+	defer closeStore(stored)
+	offers, err := set.offers(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	repository, root, err := set.namedRoot()
+	if err != nil {
+		return nil, err
+	}
+	state := keyring.State(stateDir)
+	pin := func(claimed string) (keyring.Pin, error) {
+		p, err := state.Pin(claimed, set.seenAt(place))
+		if err != nil || p.Root != "" {
+			return p, err
+		}
+		if root == "" || repository != "" && repository != claimed {
+			return p, fmt.Errorf("nothing says that its root key is to be believed: %w", crypto.ErrIntegrity)
+		}
+		return keyring.Pin{Root: root}, nil
+	}
+	m := keyMender{set: set, stored: stored, dryRun: dryRun}
+	for _, o := range offers {
+		if _, ok := keyring.Number(o.name); !ok {
+			continue
+		}
+		if k, err := keyring.Read(o.object, pin); err != nil || !named(k, o.name) {
+			continue
+		}
+		ours, err := store.ReadAll(ctx, stored, o.name, store.MaxObject)
+		if errors.Is(err, store.ErrUnavailable) {
+			return nil, err
+		}
+		if err == nil {
+			if k, err := keyring.Read(ours, pin); err == nil && named(k, o.name) {
+				continue
+			}
+		}
+		if err := m.put(ctx, o); err != nil {
+			return m.mended, err
+		}
+	}
+	return m.mended, m.config(ctx, place, state, offers)
+}
+
+// named reports whether a keyring is the object of that name.
+func named(k *keyring.Keyring, name string) bool {
+	own, _ := k.Object()
+	return own == name
+}
+
+// An offer is an object that a kit or another copy has.
+type offer struct {
+	name   string
+	object []byte
+}
+
+func (set *Settings) offers(ctx context.Context, from store.Store) (all []offer, err error) {
+	for _, file := range []string{set.Kit, set.Key} {
+		if file == "" {
+			continue
+		}
+		content, _, isFile, err := readKeyFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if !isFile {
+			continue
+		}
+		for line := range strings.Lines(string(content)) {
+			name, begins := strings.CutPrefix(strings.TrimSpace(line), "-----BEGIN ")
+			name, ends := strings.CutSuffix(name, "-----")
+			if _, isKeys := keyring.Number(name); !begins || !ends || !isKeys && name != configName {
+				continue
+			}
+			object, err := keyring.KitObject(content, name)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, offer{name, object})
+		}
+	}
+	if from == nil {
+		return all, nil
+	}
+	names := []string{configName}
+	err = from.List(ctx, "keys/", func(i store.Info) error {
+		if _, ok := keyring.Number(i.Name); ok {
+			names = append(names, i.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the other copy: %w", err)
+	}
+	for _, name := range names {
+		object, err := store.ReadAll(ctx, from, name, 16<<20)
+		if errors.Is(err, store.ErrUnavailable) {
+			return nil, fmt.Errorf("read the other copy: %w", err)
+		}
+		if err == nil {
+			all = append(all, offer{name, object})
+		}
+	}
+	return all, nil
+}
+
+// A keyMender puts objects back.
+type keyMender struct {
+	set    *Settings
+	stored store.Store
+	dryRun bool
+	mended []string
+}
+
+func (m *keyMender) put(ctx context.Context, o offer) error {
+	if slices.Contains(m.mended, o.name) {
+		return nil
+	}
+	m.mended = append(m.mended, o.name)
+	if m.dryRun {
+		return nil
+	}
+	s, ok := m.stored.(store.Replacer)
+	if !ok {
+		return fmt.Errorf("put back %s: the store cannot replace it", o.name)
+	}
+	at := time.Time{}
+	if info, err := m.stored.Stat(ctx, o.name); err == nil {
+		at = info.Time
+	}
+	_, err := s.Replace(ctx, o.name, o.object, at)
+	return err
+}
+
+// config puts config back if the repository opens with one that is offered and not with its own. Without keys nothing can be tried, and opening says why.
+func (m *keyMender) config(ctx context.Context, place store.Location, state keyring.State, offers []offer) error {
+	ours, err := store.ReadAll(ctx, m.stored, configName, store.MaxObject)
+	if errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	differs := func(o offer) bool { return o.name == configName && !bytes.Equal(o.object, ours) }
+	if !slices.ContainsFunc(offers, differs) || m.dryRun && len(m.mended) > 0 {
+		return nil
+	}
+	keys, err := m.set.loadKeyring(ctx, m.stored, place, state, ReadMost)
+	if err != nil {
+		return nil // opening the repository says why
+	}
+	host, recovery, err := m.set.sessionKeys(ctx, keys, state, ReadMost)
+	if err != nil {
+		return err
+	}
+	if recovery == nil {
+		recovery = keyring.Held(host)
+	}
+	opens := func(s store.Store) bool {
+		r, err := repo.Open(ctx, s, keys, recovery, repo.Options{Now: m.set.Now})
+		if err == nil {
+			r.Close()
+		}
+		return err == nil
+	}
+	if opens(m.stored) {
+		return nil
+	}
+	for _, o := range offers {
+		if differs(o) && opens(withObject{m.stored, o}) {
+			return m.put(ctx, o)
+		}
+	}
+	return nil
+}
+
+// withObject is a store in which one object is another.
+type withObject struct {
+	store.Store
+	offer
+}
+
+func (w withObject) Stat(ctx context.Context, name string) (store.Info, error) {
+	if name == w.name {
+		return store.Info{Name: name, Size: int64(len(w.object))}, ctx.Err()
+	}
+	return w.Store.Stat(ctx, name)
+}
+
+func (w withObject) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
+	if name == w.name {
+		copy(buf, w.object[offset:])
+		return ctx.Err()
+	}
+	return w.Store.GetInto(ctx, name, offset, buf)
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/internal/quote"
+	"nightjar/repo"
+	"nightjar/repo/maintain"
+)
+
+type salvageFlags struct {
+	target     string
+	all        bool
+	numericIDs bool
+}
+
+func (a *app) salvageCommand() *cobra.Command {
+	var g salvageFlags
+	c := &cobra.Command{
+		Use:   "salvage --target DIR",
+		Short: "Put back all that can be had of a damaged repository; needs a recovery key",
+		Long: `Put back all that can be had, when check --repair and restore do not suffice: the newest archive of each job, or all, each in a folder of its own; and what no
+archive names, since the archive or a folder above it is lost, in numbered folders. Packs that no index names are read, too. Nothing is written to the repository.
+
+A file of which a part is lost is kept as NAME.damaged, with zeros for what is lost; none has its own name unless it is whole.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.salvage(c.Context(), &g) },
+	}
+	c.Flags().StringVar(&g.target, "target", "", "where to put it: a new or an empty folder")
+	c.Flags().BoolVar(&g.all, "all", false, "all archives, not the newest of each job only")
+	c.Flags().BoolVar(&g.numericIDs, "numeric-ids", false, "give back owners by number, not by name")
+	return c
+}
+
+// A salvaged is one folder that is put back.
+type salvaged struct {
+	Folder  string `json:"folder"`
+	Archive string `json:"archive,omitempty"`
+	What    string `json:"what"`
+	Files   uint64 `json:"files"`
+	Bytes   uint64 `json:"bytes"`
+	Lost    uint64 `json:"problems"`
+}
+
+func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
+	if g.target == "" {
+		return session.Usagef("no target: say --target DIR")
+	}
+	entries, err := os.ReadDir(g.target)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("salvage to %q: %w", g.target, backup.ErrNotEmpty)
+	}
+	s, err := a.Open(ctx, session.ReadContent)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	archives, err := s.Archives(ctx, func(name string, err error) { a.problem(name, err) })
+	if err != nil {
+		return err
+	}
+	rd, orphans, err := maintain.Salvage(ctx, s.Repository, archives, func(name string, err error) { a.problem(name, err) })
+	if err != nil {
+		return err
+	}
+	var done []salvaged
+	put := func(one salvaged, restore func(o backup.RestoreOptions) (backup.RestoreStatistics, error)) error {
+		o := backup.RestoreOptions{
+			Target: filepath.Join(g.target, one.Folder), Partial: true, Ownership: a.ownership(g.numericIDs),
+			Problem: func(path string, err error) { a.problem(one.Folder+":"+path, err) },
+		}
+		sums, err := restore(o)
+		if err != nil && (ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable)) {
+			return err
+		}
+		if err != nil { // its root is gone: what is below it is among the orphans
+			a.problem(one.Folder, err)
+			return nil
+		}
+		one.Files, one.Bytes, one.Lost = sums.Files, sums.Bytes, sums.Problems
+		done = append(done, one)
+		return nil
+	}
+	for _, x := range chosenForSalvage(archives, g.all) {
+		one := salvaged{Folder: "archive-" + show.ShortID(x), Archive: x.ID, What: fmt.Sprintf("%s of %s, %s", show.Source(x), quote.Display(x.Host), show.LocalTime(x.Time))}
+		if err := put(one, func(o backup.RestoreOptions) (backup.RestoreStatistics, error) { return backup.Restore(ctx, rd, x, o) }); err != nil {
+			return err
+		}
+	}
+	for i, orphan := range orphans {
+		one := salvaged{Folder: fmt.Sprintf("tree-%04d", i+1), What: "a folder that nothing names"}
+		restore := func(o backup.RestoreOptions) (backup.RestoreStatistics, error) {
+			return backup.RestoreTree(ctx, rd, orphan.Root, o)
+		}
+		if orphan.Whole {
+			one.What = "an archive that is lost"
+			restore = func(o backup.RestoreOptions) (backup.RestoreStatistics, error) {
+				return backup.Restore(ctx, rd, &repo.Archive{ID: orphan.ID.String(), Root: orphan.Root}, o)
+			}
+		}
+		if err := put(one, restore); err != nil {
+			return err
+		}
+	}
+	return a.reportSalvage(done)
+}
+
+// chosenForSalvage returns the archives that are put back: the newest of each job, or all.
+func chosenForSalvage(archives []repo.Archive, all bool) []*repo.Archive {
+	type job struct {
+		host string
+		name repo.Text
+	}
+	seen := map[job]bool{}
+	var chosen []*repo.Archive
+	for i := len(archives) - 1; i >= 0; i-- {
+		x := &archives[i]
+		if of := (job{x.Host, x.Job}); all || !seen[of] {
+			seen[of] = true
+			chosen = append(chosen, x)
+		}
+	}
+	return chosen
+}
+
+func (a *app) reportSalvage(done []salvaged) error {
+	var err error
+	if a.json {
+		err = a.printJSON(map[string]any{"folders": done})
+	} else if !a.quiet {
+		err = a.print(func(w io.Writer) {
+			for _, one := range done {
+				fmt.Fprintf(w, "%s: %s: files: %d, bytes: %d, problems: %d\n", one.Folder, one.What, one.Files, one.Bytes, one.Lost)
+			}
+		})
+	}
+	if n := a.problems.Load(); err == nil && n > 0 {
+		return outcome.Problems{What: fmt.Sprintf("salvaged, but not all: problems: %d", n), Damaged: a.damaged.Load()}
+	}
+	return err
+}

@@ -1,0 +1,85 @@
+package keyring
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// An ArchiveSeen is what a host remembers of an archive: with it, it knows when an older state of the repository is shown.
+type ArchiveSeen struct {
+	ID   string    `json:"id"`
+	URL  string    `json:"url"` // where: a copy of the repository need not have it
+	Host string    `json:"host"`
+	Job  string    `json:"job"`
+	Time time.Time `json:"time"`
+}
+
+const (
+	seenFile   = "archives.json"
+	seenEach   = 8      // archives of each job that are remembered
+	seenMax    = 10_000 // in all
+	seenBytes  = 16 << 20
+	seenFields = 4096 // bytes of a host's or a job's name
+)
+
+// Seen returns the newest archives of each job that this host remembers of a repository, in all its places.
+func (s State) Seen(repository string) ([]ArchiveSeen, error) {
+	folder, err := s.folder(repository)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(folder, seenFile)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil && info.Size() > seenBytes {
+		err = errors.New("it is too large")
+	}
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(path)
+	}
+	var all []ArchiveSeen
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read state %s: %w", path, err)
+	}
+	return all, nil
+}
+
+// SaveSeen remembers the newest of some archives of each job, if that is anything new.
+func (s State) SaveSeen(repository string, all []ArchiveSeen) error {
+	folder, err := s.folder(repository)
+	if err != nil {
+		return err
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b ArchiveSeen) int { return b.Time.Compare(a.Time) })
+	type job struct{ url, host, name string }
+	type place struct{ url, id string }
+	count, known := map[job]int{}, map[place]bool{}
+	var kept []ArchiveSeen
+	for _, a := range all {
+		of, at := job{a.URL, a.Host, a.Job}, place{a.URL, a.ID}
+		if known[at] || count[of] == seenEach || len(kept) == seenMax || len(a.Host) > seenFields || len(a.Job) > seenFields {
+			continue
+		}
+		known[at] = true
+		count[of]++
+		kept = append(kept, a)
+	}
+	same := func(a, b ArchiveSeen) bool { return a.ID == b.ID && a.URL == b.URL }
+	if before, err := s.Seen(repository); err == nil && slices.EqualFunc(before, kept, same) {
+		return nil
+	}
+	return s.save(folder, seenFile, kept)
+}

@@ -1,0 +1,361 @@
+package maintain
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/lists"
+	"nightjar/repo/pack"
+	"nightjar/repo/record"
+	"nightjar/repo/store"
+)
+
+const pathsKept = 8 // of each chunk in a record of losses
+
+// recipes are the forms in which something is stored as what it is made of.
+var recipes = []pack.Type{pack.RecipeFor + pack.WholeContent, pack.RecipeFor + pack.WholeTree, pack.RecipeFor + pack.WholeList}
+
+// chunks saves again what can be had of bad packs and of the files that chunks were of, and returns what nobody may build on.
+func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
+	places := m.places()
+	if err := m.useless(ctx, places); err != nil {
+		return lost, err
+	}
+	healed := map[chunk.ID]bool{}
+	if len(m.bad)+len(m.gone) > 0 {
+		if err := m.save(ctx, places, healed); err != nil {
+			return lost, err
+		}
+	}
+	m.judge(healed)
+	if err := m.leaning(ctx, places); err != nil {
+		return lost, err
+	}
+	lost = places.lost()
+	archives := map[string]bool{}
+	for _, id := range slices.SortedFunc(maps.Keys(m.gone), func(a, b chunk.ID) int { return bytes.Compare(a[:], b[:]) }) {
+		g := m.gone[id]
+		if healed[id] || m.lost.Chunk(id) {
+			continue
+		}
+		if found, err := m.indexed(ctx, id); err != nil {
+			return lost, err
+		} else if !found && !m.rebuilt { // it may be in a pack that has no index, which takes a recovery key
+			continue
+		}
+		x := record.LostChunk{ID: id, Paths: []record.Text{}}
+		for _, p := range g.places {
+			if text := record.Text(p.path); len(x.Paths) < pathsKept && !slices.Contains(x.Paths, text) {
+				x.Paths = append(x.Paths, text)
+			}
+		}
+		lost.Chunks = append(lost.Chunks, x)
+		maps.Copy(archives, g.archives)
+	}
+	for _, a := range slices.Sorted(maps.Keys(archives)) {
+		if id, err := index.ParseObjectID(a); err == nil {
+			lost.Archives = append(lost.Archives, id)
+		}
+	}
+	return lost, nil
+}
+
+// indexed reports whether any index names a chunk, tree or list, wherever that is.
+func (m *mender) indexed(ctx context.Context, id chunk.ID) (bool, error) {
+	all, err := m.rd.LocationsOf(ctx, id.Key(), append(recipes, pack.WholeContent, pack.WholeTree, pack.WholeList)...)
+	return len(all) > 0, err
+}
+
+// places are what indexes name and nobody may build on.
+type places struct {
+	packs map[index.ObjectID]bool
+	blobs map[index.ObjectID]map[blob]bool
+	known *lists.Set // what stands in other records
+}
+
+type blob struct {
+	key chunk.Key
+	typ pack.Type
+}
+
+func (p *places) add(id index.ObjectID, key chunk.Key, typ pack.Type) {
+	if p.has(id, key, typ) || typ >= pack.SignatureOf { // a bad signature costs space only
+		return
+	}
+	if p.blobs[id] == nil {
+		p.blobs[id] = map[blob]bool{}
+	}
+	p.blobs[id][blob{key, typ}] = true
+}
+
+func (p *places) has(id index.ObjectID, key chunk.Key, typ pack.Type) bool {
+	return p.packs[id] || p.blobs[id][blob{key, typ}] || p.known.Blob(id, key, typ)&lists.Lost != 0
+}
+
+func (p *places) lost() record.Lost {
+	var l record.Lost
+	for id := range p.packs {
+		if p.known.Pack(id)&lists.Lost == 0 {
+			l.Packs = append(l.Packs, id)
+		}
+	}
+	for id, blobs := range p.blobs {
+		if p.packs[id] {
+			continue
+		}
+		b := record.Blobs{Pack: id}
+		for x := range blobs {
+			switch {
+			case x.typ >= pack.RecipeFor:
+				b.Recipes = append(b.Recipes, x.key)
+			case x.typ == pack.WholeContent:
+				b.Chunks = append(b.Chunks, x.key)
+			default:
+				b.Trees = append(b.Trees, x.key)
+			}
+		}
+		l.Blobs = append(l.Blobs, b)
+	}
+	return l
+}
+
+// places returns those of bad packs.
+func (m *mender) places() *places {
+	p := &places{packs: map[index.ObjectID]bool{}, blobs: map[index.ObjectID]map[blob]bool{}, known: m.lost}
+	for id, b := range m.bad {
+		if b.all {
+			p.packs[id] = true
+			continue
+		}
+		for n := range b.frames {
+			for _, blob := range b.pack.Directory.Frames[n].Blobs {
+				p.add(id, blob.Key, blob.Type)
+			}
+		}
+	}
+	return p
+}
+
+// useless adds the recipes of what is gone, none of which made it, and the lists that name it.
+func (m *mender) useless(ctx context.Context, p *places) error {
+	for id := range m.gone {
+		all, err := m.rd.LocationsOf(ctx, id.Key(), recipes...)
+		if err != nil {
+			return err
+		}
+		for _, at := range all {
+			p.add(at.Pack.ID, id.Key(), at.Type)
+		}
+	}
+	for id := range m.broken {
+		all, err := m.rd.LocationsOf(ctx, id.Key(), pack.WholeList, pack.RecipeFor+pack.WholeList)
+		if err != nil {
+			return err
+		}
+		for _, at := range all {
+			p.add(at.Pack.ID, id.Key(), at.Type)
+		}
+	}
+	return nil
+}
+
+// save stores anew what good frames of bad packs hold, with a recovery key, and what source files still have; a dry run only looks.
+func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) error {
+	switch {
+	case m.o.DryRun:
+		return m.fromSource(nil, healed)
+	case !m.r.CanReadContent():
+		return m.r.Add(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) error {
+			saver, err := w.NewSaver()
+			if err != nil {
+				return err
+			}
+			return m.fromSource(saver.Again, healed)
+		})
+	}
+	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} { // which leans on content
+		err := m.r.Repack(ctx, m.begin, new(repo.Sent), func(to *repo.Repacker) error {
+			for id, b := range m.bad {
+				if b.pack.Directory.Kind != kind || b.all {
+					continue
+				}
+				done, err := m.repack(ctx, p, to, b)
+				if err != nil {
+					return err
+				}
+				if done {
+					p.packs[id] = true
+					delete(p.blobs, id)
+				}
+			}
+			if kind == pack.Metadata {
+				return nil
+			}
+			return m.fromSource(to.Again, healed)
+		})
+		if err != nil {
+			return err
+		}
+		if m.rd, err = m.r.NewReader(ctx); err != nil { // which knows what was saved
+			return err
+		}
+	}
+	return nil
+}
+
+// repack stores anew what the good frames of a pack hold, unless it can be had elsewhere, and reports whether the pack is needed no more.
+func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *badPack) (done bool, err error) {
+	name := repo.PackName(b.pack.Directory.Kind, b.pack.ID)
+	object, err := store.ReadAll(ctx, m.r.Store(), name, store.MaxObject)
+	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+		return false, fmt.Errorf("repair %s: %w", name, errors.Join(err, ctx.Err()))
+	}
+	if err != nil {
+		return false, nil
+	}
+	p.packs[b.pack.ID] = true
+	err = to.Frames(object, b.pack, func(x pack.Blob) (bool, error) {
+		elsewhere, err := m.lives(ctx, p, x.Key, x.Type)
+		return !elsewhere, err
+	})
+	if err != nil {
+		return false, fmt.Errorf("repair %s: %w", name, err)
+	}
+	for i := range m.held {
+		if f := &m.held[i]; f.Object == name && f.What == Damaged {
+			f.What, f.Err = Repaired, fmt.Errorf("%d of its %d frames were packed anew", len(b.pack.Hashes)-len(b.frames), len(b.pack.Hashes))
+		}
+	}
+	return true, nil
+}
+
+// fromSource looks for chunks that are gone where they were in their files, and saves those that are still there. Without save it only looks.
+func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bool) error {
+	if m.o.Source == nil {
+		return nil
+	}
+	files := map[string][]piece{}
+	for _, g := range m.gone {
+		for _, p := range g.places {
+			if g.content && p.offset >= 0 {
+				files[p.path] = append(files[p.path], p)
+			}
+		}
+	}
+	namer := m.r.Namer()
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		f, err := m.o.Source(path)
+		if err != nil {
+			continue // it is not there any more, or something else is
+		}
+		pieces := files[path]
+		slices.SortFunc(pieces, func(a, b piece) int { return cmp.Compare(a.offset, b.offset) })
+		for _, p := range pieces {
+			if healed[p.id] || p.length > chunk.MaxSize {
+				continue
+			}
+			data := make([]byte, p.length)
+			if n, err := f.ReadAt(data, p.offset); n < len(data) && err != nil || namer.ID(data) != p.id {
+				continue
+			}
+			if save != nil {
+				if err := save(data); err != nil {
+					f.Close()
+					return fmt.Errorf("save %s again: %w", path, err)
+				}
+			}
+			healed[p.id] = true
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// judge says of the files that were hit what has become of them.
+func (m *mender) judge(healed map[chunk.ID]bool) {
+	for i := range m.held {
+		f := &m.held[i]
+		if f.Archive == "" || len(f.chunks) == 0 || f.What != Damaged && f.What != Lost {
+			continue
+		}
+		if slices.ContainsFunc(f.chunks, func(id chunk.ID) bool { return !healed[id] }) {
+			continue
+		}
+		f.What, f.Err = Repaired, errors.New("saved again from the file itself")
+		if m.o.DryRun {
+			f.What, f.Err = Mendable, errors.New("the file itself still has it")
+		}
+	}
+}
+
+// leaning adds the recipes, wherever they lie, that lean on chunks which can be had nowhere as themselves.
+func (m *mender) leaning(ctx context.Context, p *places) error {
+	if len(p.packs)+len(p.blobs) == 0 || m.o.DryRun {
+		return nil
+	}
+	return m.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		if x.Err != nil {
+			return nil
+		}
+		for _, run := range x.Object.Runs {
+			for i := range run.Packs {
+				if err := m.leaningIn(ctx, p, &run.Packs[i]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (m *mender) leaningIn(ctx context.Context, p *places, of *index.Pack) error {
+	if of.Directory.Kind != pack.Metadata || p.packs[of.ID] {
+		return nil
+	}
+	for _, f := range of.Directory.Frames {
+		for _, b := range f.Blobs {
+			if !slices.Contains(recipes, b.Type) {
+				continue
+			}
+			all, err := m.rd.LocationsOf(ctx, b.Key, b.Type)
+			if err != nil {
+				return err
+			}
+			for _, at := range all {
+				if at.Pack.ID != of.ID || p.has(of.ID, b.Key, b.Type) {
+					continue
+				}
+				sources, err := m.rd.SourcesAt(ctx, at)
+				if errors.Is(err, repo.ErrUnavailable) || ctx.Err() != nil {
+					return errors.Join(err, ctx.Err())
+				}
+				dead := err != nil
+				for _, s := range sources {
+					live, err := m.lives(ctx, p, s.Key(), b.Type-pack.RecipeFor)
+					if err != nil {
+						return err
+					}
+					dead = dead || !live
+				}
+				if dead {
+					p.add(of.ID, b.Key, b.Type)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// lives reports whether something is stored as itself in a place that was not given up.
+func (m *mender) lives(ctx context.Context, p *places, key chunk.Key, whole pack.Type) (bool, error) {
+	all, err := m.rd.LocationsOf(ctx, key, whole)
+	return slices.ContainsFunc(all, func(at index.Location) bool { return !p.has(at.Pack.ID, key, whole) }), err
+}

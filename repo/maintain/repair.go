@@ -1,0 +1,415 @@
+package maintain
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/record"
+	"nightjar/repo/store"
+)
+
+// RepairOptions say what a repair may use. It finds what a check with the same options finds.
+type RepairOptions struct {
+	CheckOptions
+	From   store.Store                           // another copy of the repository, which is only read; nil: none
+	Source func(path string) (SourceFile, error) // opens what lies under a path of an archive now; nil: nothing does
+	DryRun bool                                  // write nothing, and say what could be repaired
+}
+
+// A SourceFile is a file that may still have what was saved of it.
+type SourceFile interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// ErrNotRecorded says that losses could not be recorded: so the next check tells of them again, and backups build on what is not there.
+var ErrNotRecorded = errors.New("what was found is not recorded")
+
+// Repair finds what a check finds and heals what it can: objects come back from another copy, the good frames of damaged packs are packed anew (of content, with a recovery
+// key), indexes are made again (with one), and chunks are saved again from the files that they were of. What stays lost is recorded, so that no backup builds on it, and the next one
+// saves what it still has. Nothing is written but new objects, and objects under the name that is their hash.
+func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (sums Summary, err error) {
+	c, err := newChecker(ctx, r, o.CheckOptions)
+	if err != nil {
+		return sums, err
+	}
+	c.repairing, c.gone, c.broken = true, map[chunk.ID]*gone{}, map[chunk.ID]bool{}
+	m := &mender{checker: c, o: &o, back: map[string]int{}, late: map[string]time.Time{}}
+	defer func() {
+		m.tell()
+		sums = c.sum
+	}()
+	if m.begin, err = r.StoreTime(ctx); err != nil {
+		return sums, err
+	}
+	all, err := m.objects(ctx)
+	if err != nil {
+		return sums, err
+	}
+	// What has come back is seen by a new reader.
+	if c.rd, err = r.NewReader(ctx); err != nil {
+		return sums, err
+	}
+	if err := c.walk(ctx, all); err != nil {
+		return sums, err
+	}
+	lost, err := m.chunks(ctx)
+	if err != nil {
+		return sums, err
+	}
+	return sums, errors.Join(m.vouch(ctx, all), m.record(ctx, lost))
+}
+
+// A mender is a running repair.
+type mender struct {
+	*checker
+	o       *RepairOptions
+	begin   time.Time            // by the store's clock
+	back    map[string]int       // kinds of objects that were put back
+	late    map[string]time.Time // archives that have come back with another time: what it was
+	rebuilt bool                 // the damaged index objects are not needed any more
+}
+
+// objects brings back what is missing or damaged as a whole, and returns the archives that there are then.
+func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
+	look := func() (all []repo.Archive, err error) {
+		m.held = slices.DeleteFunc(m.held, func(f Finding) bool { return f.What != Repaired })
+		m.sum, m.bad = Summary{Opened: m.sum.Opened}, map[index.ObjectID]*badPack{}
+		if err := m.scan(ctx); err != nil {
+			return nil, err
+		}
+		if all, err = m.list(ctx); err == nil {
+			err = m.versions(ctx)
+		}
+		if err == nil {
+			err = m.fromVersions(ctx)
+		}
+		if err == nil {
+			err = m.fromCopy(ctx)
+		}
+		return all, err
+	}
+	all, err := look()
+	if err == nil {
+		err = m.unread
+	}
+	if err == nil && m.back["index"]+m.back["archive"] > 0 { // which name others
+		all, err = look()
+	}
+	if err == nil {
+		err = m.indexes(ctx)
+	}
+	return all, err
+}
+
+// fromVersions puts in front again what somebody replaced or deleted in a store that keeps versions.
+func (m *mender) fromVersions(ctx context.Context) error {
+	for i := range m.held {
+		f := &m.held[i]
+		if f.What != Replaced && f.What != Hidden {
+			continue
+		}
+		m.r.Recover(ctx, f.Object)
+		object, info, err := readGood(ctx, m.r.Store(), f.Object)
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return fmt.Errorf("read an older version: %w", errors.Join(err, ctx.Err()))
+		}
+		if err != nil {
+			continue
+		}
+		if m.o.DryRun {
+			f.What, f.Err = Mendable, errors.New("an older version is as it should be")
+			continue
+		}
+		if err := m.putBack(ctx, f.Object, object, info.Time); err != nil {
+			return err
+		}
+		f.What, f.Err = Repaired, errors.New("the older version was stored again")
+	}
+	return nil
+}
+
+// fromCopy puts back what the other copy has of the objects that were found wanting.
+func (m *mender) fromCopy(ctx context.Context) error {
+	if m.o.From == nil {
+		return nil
+	}
+	for i := range m.held {
+		f := &m.held[i]
+		if f.Object == "" || f.What != Missing && f.What != Damaged && f.What != Lost {
+			continue
+		}
+		object, info, err := readGood(ctx, m.o.From, f.Object)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, store.ErrUnavailable) {
+			return fmt.Errorf("read the other copy: %w", err)
+		}
+		if err != nil {
+			continue // it has none that is good, either
+		}
+		if m.o.DryRun {
+			f.What, f.Err = Mendable, errors.New("the other copy has it")
+			continue
+		}
+		if err := m.putBack(ctx, f.Object, object, info.Time); err != nil {
+			return err
+		}
+		f.What, f.Err = Repaired, errors.New("put back from the other copy")
+	}
+	return m.indexesFromCopy(ctx)
+}
+
+// readGood returns an object of another copy if its bytes are what its name says.
+func readGood(ctx context.Context, from store.Store, name string) ([]byte, store.Info, error) {
+	info, err := from.Stat(ctx, name)
+	if err != nil {
+		return nil, info, err
+	}
+	if info.Time, err = store.HomeTime(ctx, from, info); err != nil {
+		return nil, info, err
+	}
+	object, err := store.ReadAll(ctx, from, name, store.MaxObject)
+	if err != nil {
+		return nil, info, err
+	}
+	var id index.ObjectID
+	if err := decodeID(&id, name); err != nil || sha256.Sum256(object) != id {
+		return nil, info, fmt.Errorf("object %s of the other copy does not have that hash", name)
+	}
+	return object, info, nil
+}
+
+// putBack stores an object under the name that is its hash. It keeps the time that it has here, else the one of the copy, where the store can.
+func (m *mender) putBack(ctx context.Context, name string, object []byte, at time.Time) error {
+	here, err := m.r.Store().Stat(ctx, name)
+	if err == nil {
+		at, err = store.HomeTime(ctx, m.r.Store(), here)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotExist) {
+		return fmt.Errorf("put back %s: %w", name, err)
+	}
+	var info store.Info
+	if s, ok := m.r.Store().(store.Replacer); ok {
+		info, err = s.Replace(ctx, name, object, at)
+	} else {
+		info, err = m.r.Store().Put(ctx, name, object)
+	}
+	if err != nil {
+		return fmt.Errorf("put back %s: %w", name, err)
+	}
+	if info.Time, err = store.HomeTime(ctx, m.r.Store(), info); err != nil {
+		return fmt.Errorf("put back %s: %w", name, err)
+	}
+	m.back[repo.Kind(name)]++
+	var id index.ObjectID
+	if err := decodeID(&id, name); err != nil {
+		return err
+	}
+	if b := m.bad[id]; b != nil && len(repo.CheckFrames(object, b.pack)) == 0 {
+		delete(m.bad, id)
+	}
+	if repo.Kind(name) == "archive" && info.Time.Sub(at).Abs() > repo.MaxSkew {
+		m.late[id.String()] = at
+	}
+	return nil
+}
+
+// indexesFromCopy puts back index objects that were deleted here, if all the packs that they name are stored and some have no index: so nothing new is found missing.
+func (m *mender) indexesFromCopy(ctx context.Context) error {
+	bare := map[index.ObjectID]bool{}
+	for _, f := range m.held {
+		var id index.ObjectID
+		if f.What == Unindexed && decodeID(&id, f.Object) == nil {
+			bare[id] = true
+		}
+	}
+	if len(bare) == 0 {
+		return nil
+	}
+	var infos []store.Info
+	err := m.o.From.List(ctx, "index/", func(i store.Info) error {
+		if repo.Kind(i.Name) == "index" {
+			infos = append(infos, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list the index objects of the other copy: %w", err)
+	}
+	for _, info := range infos {
+		if _, err := m.r.Store().Stat(ctx, info.Name); !errors.Is(err, store.ErrNotExist) {
+			continue
+		}
+		object, _, err := readGood(ctx, m.o.From, info.Name)
+		if err != nil {
+			continue
+		}
+		x := m.r.OpenIndex(info, bytes.Clone(object))
+		if x.Err != nil {
+			continue
+		}
+		helps, err := m.helps(ctx, &x.Object, bare)
+		if err != nil {
+			return err
+		}
+		if !helps {
+			continue
+		}
+		f := Finding{What: Mendable, Object: info.Name, Err: errors.New("the other copy has it")}
+		if !m.o.DryRun {
+			if err := m.putBack(ctx, info.Name, object, info.Time); err != nil {
+				return err
+			}
+			f.What, f.Err = Repaired, errors.New("put back from the other copy")
+		}
+		m.found(f)
+		for _, run := range x.Object.Runs {
+			for i := range run.Packs {
+				delete(bare, run.Packs[i].ID)
+			}
+		}
+	}
+	return nil
+}
+
+// helps reports whether an index object names a pack that has no index, and none that is not stored.
+func (m *mender) helps(ctx context.Context, x *index.Object, bare map[index.ObjectID]bool) (bool, error) {
+	some := false
+	for _, run := range x.Runs {
+		for i := range run.Packs {
+			p := &run.Packs[i]
+			if bare[p.ID] {
+				some = true
+				continue
+			}
+			_, err := m.r.Store().Stat(ctx, repo.PackName(p.Directory.Kind, p.ID))
+			if errors.Is(err, store.ErrNotExist) {
+				return false, nil
+			}
+			if err != nil {
+				return false, fmt.Errorf("look for the packs of an index: %w", err)
+			}
+		}
+	}
+	return some, nil
+}
+
+// indexes makes indexes of packs that have none.
+func (m *mender) indexes(ctx context.Context) error {
+	m.rebuilt = !slices.ContainsFunc(m.held, func(f Finding) bool { return f.What == Unindexed })
+	if m.rebuilt || !m.r.CanReadContent() || m.o.DryRun {
+		return nil
+	}
+	done, err := RebuildIndex(ctx, m.r, RebuildOptions{})
+	if err != nil {
+		return err
+	}
+	m.rebuilt = true // what is not indexed now cannot be
+	if done.Objects > 0 {
+		m.held = slices.DeleteFunc(m.held, func(f Finding) bool { return f.What == Unindexed })
+		m.found(Finding{What: Repaired, Object: "index", Err: fmt.Errorf("made again of %d packs", done.Packs)})
+	}
+	return nil
+}
+
+// vouch says that archives count that have come back with a time that speaks against them, if they are whole, and their time in the copy does not.
+func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
+	var v record.Verified
+	for _, a := range all {
+		at, put := m.late[a.ID]
+		if !put || !a.Late() || a.Time.Sub(at).Abs() > repo.MaxSkew || slices.ContainsFunc(m.held, func(f Finding) bool { return f.Archive == a.ID }) {
+			continue
+		}
+		if id, err := index.ParseObjectID(a.ID); err == nil {
+			v.Archives, v.View = append(v.Archives, id), m.begin
+		}
+	}
+	if len(v.Archives) == 0 {
+		return nil
+	}
+	content, err := record.Encode(v)
+	if err == nil {
+		_, err = m.r.PutRecord(ctx, record.VerifiedKind, content)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: that archives which were put back count: %w", ErrNotRecorded, err)
+	}
+	return nil
+}
+
+// record writes down what stays lost.
+func (m *mender) record(ctx context.Context, lost record.Lost) error {
+	for i := range m.held {
+		f := &m.held[i]
+		var id index.ObjectID
+		if m.o.DryRun || f.What != Missing && f.What != Damaged || decodeID(&id, f.Object) != nil {
+			continue
+		}
+		switch kind := repo.Kind(f.Object); {
+		case kind == "content", kind == "metadata": // what it takes along is told by itself
+			if !slices.Contains(lost.Packs, id) {
+				lost.Objects = append(lost.Objects, id)
+			}
+			f.What, f.Err = Lost, errors.New("nothing builds on what is spoilt of it any more")
+		case kind == "index" && m.rebuilt:
+			lost.Objects = append(lost.Objects, id)
+			f.What, f.Err = Repaired, errors.New("all packs that can be opened are indexed without it")
+		case kind == "archive" && (f.What == Missing || isGone(f.Err)):
+			lost.Objects = append(lost.Objects, id)
+		}
+	}
+	if m.o.DryRun {
+		return nil
+	}
+	return m.put(ctx, lost)
+}
+
+// put stores a record, or several that say the same if it would be too large.
+func (m *mender) put(ctx context.Context, l record.Lost) error {
+	size := func(l record.Lost) int {
+		return len(l.Packs) + len(l.Blobs) + len(l.Objects) + len(l.Chunks) + len(l.Archives)
+	}
+	if size(l) == 0 {
+		return nil
+	}
+	content, err := record.Encode(l)
+	if err != nil {
+		var a, b record.Lost
+		a.Packs, b.Packs = halves(l.Packs)
+		a.Blobs, b.Blobs = halves(l.Blobs)
+		a.Objects, b.Objects = halves(l.Objects)
+		a.Chunks, b.Chunks = halves(l.Chunks)
+		a.Archives, b.Archives = halves(l.Archives)
+		if size(a) > 0 {
+			return errors.Join(m.put(ctx, a), m.put(ctx, b))
+		}
+	}
+	if err == nil {
+		_, err = m.r.PutRecord(ctx, record.LostKind, content)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
+	}
+	return nil
+}
+
+func halves[T any](all []T) (a, b []T) { return all[:len(all)/2], all[len(all)/2:] }
+
+// tell reports what was held back until it was known what becomes of it.
+func (m *mender) tell() {
+	m.repairing = false
+	for _, f := range m.held {
+		m.found(f)
+	}
+}

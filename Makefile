@@ -1,5 +1,6 @@
 # make test    set up what the tests need, then check and test everything
-# make torture  every fault that must be survived, as often as can be waited for: SHARE=0.1 is a tenth of that, SEED= repeats a run
+# make torture  every fault that must be survived, as often as can be waited for: SHARE=0.1 is a tenth of that, SEED= repeats a run;
+#              then SCHEDULES of backups beside prunes
 # make build   the static binary ./nightjar
 # make bench   measure beside restic, borg and duplicity: SCALE=0.1 BENCHDIR=/somewhere ONLY=tree,dump (full scale needs 30 GB)
 # make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
@@ -9,6 +10,7 @@ GO          ?= go
 STATICCHECK := .bin/staticcheck-v0.8.1
 SCALE       ?= 0.1
 FUZZTIME    ?= 20s
+SCHEDULES   ?= 10000
 ONLY        ?=
 SHARE       ?= 1
 SEED        ?= $(shell date +%s)
@@ -23,6 +25,7 @@ TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:pyt
 
 test: setup fmt vet lint
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	$(GO) test ./internal/simulate # which does more without -race
 
 setup: packages s3servers
 
@@ -64,6 +67,7 @@ $(STATICCHECK):
 
 torture: packages s3servers
 	$(GO) test -count 1 -v -timeout 12h ./internal/torture -share $(SHARE) -seed $(SEED)
+	$(GO) test -count 1 -v -timeout 12h -run TestSchedules ./internal/simulate -schedules $(SCHEDULES)
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o nightjar ./cmd/nightjar

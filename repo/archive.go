@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 	"time"
@@ -78,7 +79,20 @@ type Root struct {
 
 // Late reports whether the store dated the archive so long after its last view that what it refers to may be gone, or otherwise than
 // it says of itself. It can still be restored by its id.
-func (a *Archive) Late() bool { return skewed(a.Time, a.Stored) || a.Stored.Sub(a.view()) > a.Grace }
+func (a *Archive) Late() bool {
+	return a.Grace < forever && (skewed(a.Time, a.Stored) || a.Stored.Sub(a.view()) > a.Grace)
+}
+
+// forever is the Grace of an archive that cannot be late, which is so in the simulation only.
+const forever = math.MaxInt64
+
+// allowance returns how long after its last view an archive may be stored.
+func (r *Repository) allowance(view time.Time) time.Duration {
+	if r.options.Without.Late {
+		return forever
+	}
+	return r.keys.Allowance(view)
+}
 
 // view returns the last one; zero if there was none.
 func (a *Archive) view() (last time.Time) {
@@ -109,7 +123,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 			x.Err = versioned.Parse(x.Content, &a)
 		}
 		if x.Err == nil {
-			a.Grace = r.keys.Allowance(a.view())
+			a.Grace = r.allowance(a.view())
 			x.Err = r.checkHost(&a, x.Signer)
 		}
 		switch {
@@ -253,7 +267,7 @@ func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, er
 	if err != nil {
 		return 0, err
 	}
-	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.keys.Allowance(a.view())
+	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.allowance(a.view())
 	if a.Late() {
 		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer and %s after the run's last view of the repository: it does not count",
 			a.ID, stamp(a.Stored), a.Time.Sub(a.Stored).Abs(), a.Stored.Sub(a.view()))

@@ -43,7 +43,13 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 	// What prune has deleted need not be named for ever.
 	there := r.ownIndexes()
 	merged.Replaces = slices.DeleteFunc(merged.Replaces, func(id index.ObjectID) bool { return !there[id] })
-	at := func() (time.Time, error) { return storeTime(ctx, r.store, r.options) }
+	at := func() (time.Time, error) {
+		at, err := storeTime(ctx, r.store, r.options)
+		if age := at.Sub(now); err == nil && age > r.keys.Allowance(now)/2 && !r.options.Without.MergeSoon {
+			err = fmt.Errorf("what they are was listed %s ago, and prune may have done away with the list that says what is dropped of it", age)
+		}
+		return at, err
+	}
 	return inTime(at, func(at time.Time) (store.Info, error) {
 		merged.Time = at
 		content := merged.Append(nil)

@@ -25,6 +25,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/internal/rules"
 	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
@@ -60,6 +61,7 @@ type Options struct {
 	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
 	Trust       []string         // names of hosts besides this one whose chunks a backup builds on
 	Temp        tempdir.Dir      // for what does not fit in memory
+	Without     rules.Without    // zero but in the simulation
 }
 
 func (o *Options) fill() {
@@ -199,6 +201,9 @@ func missing(err error) error {
 
 // ID returns the repository's id, 32 hex digits.
 func (r *Repository) ID() string { return r.keys.ID() }
+
+// Without says which rules of prune and backups beside it are left out; none but in the simulation.
+func (r *Repository) Without() rules.Without { return r.options.Without }
 
 // Keys returns the keyring that the repository was opened with.
 func (r *Repository) Keys() *keyring.Keyring { return r.keys }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -62,8 +63,16 @@ func (r *Repository) SyncLists(ctx context.Context) error {
 func (r *Repository) sync(ctx context.Context) (unread, err error) {
 	r.index.Lock()
 	defer r.index.Unlock()
+	if r.options.Without.ListsFirst {
+		if err := r.syncObjects(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if unread, err = r.syncLists(ctx); err != nil {
 		return unread, fmt.Errorf("read what prune has condemned and dropped: %w", err)
+	}
+	if r.options.Without.ListsFirst {
+		return unread, nil
 	}
 	return unread, r.syncObjects(ctx)
 }
@@ -71,7 +80,11 @@ func (r *Repository) sync(ctx context.Context) (unread, err error) {
 func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 	known := r.Lists().Lists()
 	seen := map[index.ObjectID]lists.List{}
-	for _, kind := range []string{record.CondemnedKind, record.DroppedKind, record.LostKind} {
+	kinds := []string{record.CondemnedKind, record.DroppedKind, record.LostKind}
+	if r.options.Without.CondemnedFirst {
+		slices.Reverse(kinds)
+	}
+	for _, kind := range kinds {
 		infos, err := r.listRecords(ctx, kind)
 		if err != nil {
 			return nil, err
@@ -85,7 +98,7 @@ func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 			x := r.read(ctx, info)
 			if x.Err == nil {
 				var l lists.List
-				if l, x.Err = lists.Parse(kind, x.Content, x.Time, r.keys.Grace(x.Time)); x.Err == nil {
+				if l, x.Err = lists.Parse(kind, x.Content, x.Time, r.voidAfter(x.Time)); x.Err == nil {
 					seen[id] = l
 					continue
 				}
@@ -108,6 +121,14 @@ func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 		r.lists.Store(lists.New(seen))
 	}
 	return unread, nil
+}
+
+// voidAfter returns the grace that tells whether a dropped list came too late.
+func (r *Repository) voidAfter(stored time.Time) time.Duration {
+	if r.options.Without.Void {
+		return math.MaxInt64
+	}
+	return r.keys.Grace(stored)
 }
 
 // nobody is the signer of a late index object in the local index: no writer trusts it, and what it says it replaces counts on. Who
@@ -195,7 +216,7 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 				return nil
 			}
 			from := index.Source{Object: l.id, Signer: string(x.Signer)}
-			if x.Late {
+			if x.Late && !r.options.Without.LateIndex {
 				if !x.Object.Time.IsZero() { // not one that was made for readers
 					r.options.Warn(fmt.Errorf("no backup builds on %s: the store dated it %s, it says %s", x.Name, stamp(x.Time), stamp(x.Object.Time)))
 				}

@@ -44,7 +44,10 @@ const refSize = len(chunk.Key{}) + 1
 
 func (w *Writer) firstView(at time.Time) {
 	v := &w.view
-	v.avoid, v.taken = w.r.Lists(), []time.Time{at.UTC()}
+	v.taken = []time.Time{at.UTC()}
+	if !w.r.options.Without.Avoid {
+		v.avoid = w.r.Lists()
+	}
 	v.refs, v.sent = spool.New(w.r.options.Temp, refSize), spool.New(w.r.options.Temp, len(index.ObjectID{}))
 	v.asked.Store(w.r.options.Now().UnixNano())
 }
@@ -150,7 +153,7 @@ func (w *Writer) tick() error {
 // current returns the store's time, and takes a new view if the last is half a grace period old. It fails when that is older than it may be: what the
 // run refers to, or has sent, may be gone. After a new view an index object is due, whatever it names: a sign of life.
 func (w *Writer) current(ctx context.Context) (now time.Time, renewed bool, err error) {
-	v := &w.view
+	v, without := &w.view, &w.r.options.Without
 	v.renewing.Lock()
 	defer v.renewing.Unlock()
 	for {
@@ -161,9 +164,9 @@ func (w *Writer) current(ctx context.Context) (now time.Time, renewed bool, err 
 		grace := w.r.keys.Allowance(last)
 		age := now.Sub(last)
 		switch {
-		case age > grace:
+		case age > grace && !without.Expiry:
 			return now, renewed, fmt.Errorf("the run's last view of the repository is of %s, longer ago than the grace period of %s: what it refers to may be gone", stamp(last), grace)
-		case age < grace/2 || now.Before(v.retry) || v.ending.Load():
+		case age < grace/2 || now.Before(v.retry) || v.ending.Load() || without.Renewal:
 			return now, renewed, nil
 		}
 		against, err := w.renew(ctx)
@@ -171,7 +174,7 @@ func (w *Writer) current(ctx context.Context) (now time.Time, renewed bool, err 
 			return now, renewed, err
 		}
 		if against == nil {
-			v.taken, renewed = append(v.taken, now.UTC()), true
+			v.taken, renewed = append(v.taken, now.UTC()), !without.SignOfLife
 			continue // that took its time
 		}
 		v.retry = now.Add(grace / 8)
@@ -186,11 +189,13 @@ func (w *Writer) renew(ctx context.Context) (against, err error) {
 		return nil, err
 	}
 	fresh := w.r.Lists()
-	avoid := w.view.avoid.And(fresh)
-	w.view.Lock()
-	w.view.avoid = avoid
-	w.view.Unlock()
-	if unread != nil {
+	if without := &w.r.options.Without; !without.Avoid && !without.AvoidLater {
+		avoid := w.view.avoid.And(fresh)
+		w.view.Lock()
+		w.view.avoid = avoid
+		w.view.Unlock()
+	}
+	if unread != nil && !w.r.options.Without.UnreadLater {
 		return unread, nil
 	}
 	// What is referred to from now on is chosen by these lists.
@@ -211,7 +216,7 @@ func (w *Writer) verify(ctx context.Context, by *lists.Set) error {
 		return ctx.Err()
 	}
 	err := w.view.sent.Each(func(id []byte) error {
-		if by.Touches(index.ObjectID(id)) {
+		if by.Touches(index.ObjectID(id)) && !w.r.options.Without.VerifySent {
 			return fmt.Errorf("pack %s: %w", index.ObjectID(id), errNamed)
 		}
 		return stop()
@@ -225,7 +230,7 @@ func (w *Writer) verify(ctx context.Context, by *lists.Set) error {
 		if !ok && err == nil && typ >= pack.RecipeFor {
 			ok, err = w.usable(key, typ-pack.RecipeFor, by)
 		}
-		if !ok && err == nil {
+		if !ok && err == nil && !w.r.options.Without.VerifyReferences {
 			err = fmt.Errorf("chunk %x: %w", key, errNamed)
 		}
 		if err != nil {

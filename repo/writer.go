@@ -88,7 +88,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
 	unread, err := r.sync(ctx)
-	if err = errors.Join(err, unread); err != nil { // what cannot be read may condemn what the run would refer to
+	if err = errors.Join(err, unread); err != nil && (unread == nil || !r.options.Without.Unread) { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
 	names, err := w.trust(now)
@@ -281,10 +281,13 @@ func (w *Writer) finish(whole bool) error {
 		err = cause
 	}
 	whole = whole && err == nil
+	if whole {
+		return w.writeIndex(w.ctx, true)
+	}
 	// Even beside a failure, what was stored serves the next run.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), dyingTime)
 	defer cancel()
-	return errors.Join(err, w.writeIndex(ctx, whole))
+	return errors.Join(err, w.writeIndex(ctx, false))
 }
 
 // storedPack notes a pack that is in the store, and indexes when it is time.
@@ -366,6 +369,9 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
 		if skewed(at, info.Time) {
+			if w.r.options.Without.Rewrite {
+				info.Time = at
+			}
 			return info, nil
 		}
 		w.unindexed.Lock()

@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"internal/recover":     {"backup", "repo", "repo/store/s3"},                         // tests alone, which nobody may import
 	"internal/torture":     {"backup", "repo", "repo/maintain", "repo/maintain/retain"}, // likewise
+	"internal/simulate":    {"repo/maintain", "repo/maintain/retain"},                   // likewise
 
 	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one
 }

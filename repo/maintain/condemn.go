@@ -43,7 +43,7 @@ func (p *pruner) choose(ctx context.Context) error {
 		}
 	}
 	clear(p.walked)
-	if !found || p.without.noBlobs {
+	if !found || p.without.Leaners {
 		return nil
 	}
 	return p.each(ctx, func(_ chunk.Key, at *index.Place) error {
@@ -63,27 +63,15 @@ func (p *pruner) condemn(ctx context.Context) error {
 		}
 		return err
 	}}
-	steps := []func() error{
-		func() error {
-			return p.batches(ctx, func(at *index.Place) bool { return p.walked.Has(at.Entry) }, func(pack int, b record.Blobs) error {
-				p.sum.BlobsCondemned += len(b.Recipes) + len(b.Trees)
-				return w.blob(b)
-			})
-		},
-		func() error { return p.packsIn(going, w.pack) },
+	err := p.batches(ctx, func(at *index.Place) bool { return p.walked.Has(at.Entry) }, func(pack int, b record.Blobs) error {
+		p.sum.BlobsCondemned += len(b.Recipes) + len(b.Trees)
+		return w.blob(b)
+	})
+	if err == nil {
+		err = p.packsIn(going, w.pack)
 	}
-	if p.without.packsFirst {
-		slices.Reverse(steps)
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-		if p.without.packsFirst {
-			if err := w.flush(); err != nil {
-				return err
-			}
-		}
+	if err != nil {
+		return err
 	}
 	return w.flush()
 }
@@ -112,7 +100,7 @@ func (p *pruner) drop(ctx context.Context) error {
 	if !slices.ContainsFunc(p.condemned, func(l *list) bool { return l.due }) {
 		return nil
 	}
-	if !p.without.noUsable {
+	if !p.without.Bases {
 		if err := p.lean(ctx, p.usable); err != nil {
 			return err
 		}
@@ -120,7 +108,7 @@ func (p *pruner) drop(ctx context.Context) error {
 	// Of a pack that stays after all, what nobody needs does not come back: what it leans on may be gone.
 	left := map[index.ObjectID][]record.Blobs{}
 	err := p.batches(ctx, func(at *index.Place) bool {
-		return p.packs[at.Pack]&(ripe|needed|dropped) == ripe|needed && p.there(at) && !p.needs.Has(at.Entry) && !p.gone.Has(at.Entry)
+		return p.packs[at.Pack]&(ripe|needed|dropped) == ripe|needed && p.there(at) && !p.needs.Has(at.Entry) && !p.gone.Has(at.Entry) && !p.without.Left
 	}, func(n int, b record.Blobs) error {
 		left[b.Pack] = append(left[b.Pack], b)
 		return nil
@@ -144,11 +132,16 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 	if ok, err := p.read(ctx, l.Info, &c); !ok {
 		return err
 	}
+	if p.without.CondemnedEnd {
+		if err := p.removeList(ctx, l); err != nil {
+			return err
+		}
+	}
 	keep := false // something of the list
 	var goes []index.ObjectID
 	w := &listWriter{}
 	w.put = func(packs []index.ObjectID, blobs []record.Blobs) error {
-		if p.without.deleteFirst {
+		if p.without.DroppedFirst {
 			if err := p.removePacks(ctx, packs); err != nil {
 				return err
 			}
@@ -158,7 +151,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 		if err != nil {
 			return err
 		}
-		if l.ended = info.Time; d.Void(info.Time, p.grace(info.Time)) {
+		if l.ended = info.Time; d.Void(info.Time, p.grace(info.Time)) && !p.without.Void {
 			return fmt.Errorf("store %s: the prune took too long: %w", info.Name, errAgain)
 		}
 		return nil
@@ -174,7 +167,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 				if err := p.inPack(b.Pack, key, part.recipe, func(at *index.Place) { stays = stays || p.needs.Has(at.Entry) }); err != nil {
 					return err
 				}
-				if stays && !p.without.noReprieve {
+				if stays && !p.without.Reprieve {
 					keep = true
 					p.sum.BlobsReprieved++
 					continue
@@ -190,7 +183,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 		}
 	}
 	for _, id := range c.Packs {
-		if p.note(id, 0)&needed == 0 || p.without.noReprieve {
+		if p.note(id, 0)&needed == 0 || p.without.Reprieve {
 			goes = append(goes, id)
 			continue
 		}
@@ -223,7 +216,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 	if err := p.removePacks(ctx, goes); err != nil {
 		return err
 	}
-	if l.whole = !keep; l.whole || p.without.noStay {
+	if l.whole = !keep; l.whole || p.without.Stay {
 		return p.removeList(ctx, l)
 	}
 	p.dueAt(l.ended.Add(p.grace(l.ended)))
@@ -254,7 +247,7 @@ func (p *pruner) resume(ctx context.Context) error {
 		case l.due:
 		case l.ended.IsZero():
 			p.dueAt(p.ripens(l))
-		case l.whole || p.now.After(stays) || p.without.noStay:
+		case l.whole || p.now.After(stays) || p.without.Stay:
 			// Before that, another prune might drop what this list was relieved of: until then nobody shall use it.
 			if err := p.removeList(ctx, l); err != nil {
 				return err
@@ -273,8 +266,8 @@ func (p *pruner) sweep(ctx context.Context) error {
 		there[l.id] = !l.gone
 	}
 	for _, l := range p.dropped {
-		old := p.now.Sub(l.Time) > p.grace(l.Time)
-		if l.void || old && !l.names && !there[l.ends] && l.read {
+		old := p.now.Sub(l.Time) > p.grace(l.Time) || p.without.KeepDroppedGrace
+		if l.void || old && (!l.names || p.without.KeepDropped) && !there[l.ends] && l.read {
 			if err := p.removeList(ctx, l); err != nil {
 				return err
 			}
@@ -288,7 +281,7 @@ func (p *pruner) sweepIndexes(ctx context.Context) error {
 	old := map[index.ObjectID]bool{} // stored a grace period ago
 	err := p.r.Store().List(ctx, "index/", func(i store.Info) error {
 		var id index.ObjectID
-		if decodeID(&id, i.Name) == nil && p.now.Sub(i.Time) > p.grace(i.Time) {
+		if decodeID(&id, i.Name) == nil && (p.now.Sub(i.Time) > p.grace(i.Time) || p.without.KeepIndex) {
 			old[id] = true
 		}
 		return nil
@@ -296,9 +289,15 @@ func (p *pruner) sweepIndexes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list index objects: %w", err)
 	}
+	late := map[int]bool{}
+	for n, s := range p.f.Sources() {
+		late[n] = s.By == p.late
+	}
 	used := map[int]bool{}
 	for at := range p.f.Sightings() {
-		if p.note(p.f.Packs()[at.Pack].ID, 0)&dropped == 0 {
+		pack := p.note(p.f.Packs()[at.Pack].ID, 0)
+		// What a late one names may have been dropped so long ago that no list says so.
+		if pack&dropped == 0 && (pack&stored != 0 || !late[at.Source]) {
 			used[at.Source] = true
 		}
 	}

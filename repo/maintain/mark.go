@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
 
@@ -54,7 +56,7 @@ func (p *pruner) there(at *index.Place) bool {
 
 // firm reports whether no list has condemned a place.
 func (p *pruner) firm(at *index.Place) bool {
-	return p.packs[at.Pack]&condemned == 0 && !p.held.Has(at.Entry)
+	return p.packs[at.Pack]&condemned == 0 && !p.held.Has(at.Entry) || p.without.Elsewhere
 }
 
 // ranks: a place serves only where there is none of a lower rank.
@@ -74,7 +76,7 @@ func (m *marker) rank(at *index.Place, all []index.Place, n need) int {
 	switch {
 	case m.trusted != nil:
 		rank := firstChoice
-		if !m.trusted[at.Signer] && !m.without.noTrust {
+		if !m.trusted[at.Signer] && !m.without.Trust {
 			rank = untrusted
 		}
 		if !firm(at) {
@@ -110,7 +112,7 @@ func (m *marker) keep(key chunk.Key, all []index.Place, n need) (bool, error) {
 				return false, err
 			}
 			found = found || good
-			if found && m.without.noTrust {
+			if found && m.without.Trust {
 				return true, nil
 			}
 		}
@@ -217,7 +219,8 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 		groups[name] = append(groups[name], a)
 	}
 	done := 0
-	for _, group := range groups {
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		group := groups[name]
 		clear(p.walked)
 		m.trusted = make([]bool, len(p.f.Signers()))
 		for i, signer := range p.f.Signers() {
@@ -227,6 +230,9 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 			if err := m.tree(a.Root.ID); err != nil {
 				if ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
 					return err
+				}
+				if _, gone := p.r.Store().Stat(ctx, "archive/"+a.ID); errors.Is(gone, store.ErrNotExist) {
+					return fmt.Errorf("walk archive %s, which was removed meanwhile: %w", a.ID, errAgain)
 				}
 				if e, ok := err.(*pathError); ok {
 					err = &pathError{strings.TrimPrefix(e.path, "root"), e.err} // which stands for "/"

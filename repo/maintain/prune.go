@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/chunk"
+	"nightjar/internal/rules"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
@@ -67,28 +68,6 @@ func (e *IncompleteError) Unwrap() error { return e.Err }
 //
 // Memory: a bit for each entry of the index in each of six sets of marks, some fifty bytes for each pack, and one list.
 func Prune(ctx context.Context, r *repo.Repository, o PruneOptions) (Pruned, error) {
-	return prune(ctx, r, o, rules{})
-}
-
-// rules says which rules are left out. Each is there because without it something is lost: the simulation shows it.
-type rules struct {
-	noGrace     bool // 6: what was condemned is dropped by the next prune, however young the list
-	noReprieve  bool // 6: what is needed now is dropped all the same
-	noForget    bool // forgotten archives go, and protect nothing, at once
-	noRuns      bool // 5: packs of runs that have not ended are condemned
-	noOrphans   bool // 5: packs without an index object are condemned whatever their age
-	noBlobs     bool // recipes and trees that lean on condemned packs are not condemned with them
-	noUsable    bool // 6: what recipes and trees lean on that were not condemned is dropped
-	noTrust     bool // 4: any signer's copy of a chunk will do
-	packsFirst  bool // packs are condemned before what leans on them
-	deleteFirst bool // 7: packs are deleted before a list says so
-	noStay      bool // 7: a condemned list goes at once, though something was taken off
-}
-
-// errAgain says that another prune has changed what this one looks at.
-var errAgain = errors.New("another prune was at work")
-
-func prune(ctx context.Context, r *repo.Repository, o PruneOptions, without rules) (Pruned, error) {
 	if o.Threshold == 0 {
 		o.Threshold = 0.5
 	}
@@ -104,7 +83,7 @@ func prune(ctx context.Context, r *repo.Repository, o PruneOptions, without rule
 		}
 	}
 	for tries := 1; ; tries++ {
-		p := &pruner{r: r, o: o, without: without}
+		p := &pruner{r: r, o: o, without: r.Without()}
 		err := p.run(ctx)
 		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, index.ErrBroken)) {
 			continue
@@ -115,6 +94,9 @@ func prune(ctx context.Context, r *repo.Repository, o PruneOptions, without rule
 		return p.sum, err
 	}
 }
+
+// errAgain says that another prune has changed what this one looks at.
+var errAgain = errors.New("another prune was at work")
 
 // A state says what is known of a pack.
 type state uint8
@@ -136,7 +118,7 @@ type pruner struct {
 	rd      *repo.Reader
 	f       *index.Frozen
 	o       PruneOptions
-	without rules
+	without rules.Without
 	sum     Pruned
 
 	now time.Time // the store's, before anything was listed
@@ -246,7 +228,7 @@ func (p *pruner) findRuns() {
 	for n, s := range p.f.Sources() {
 		sources[n] = s
 		for _, t := range s.Runs {
-			if s.By != p.late && t.Time.After(recent) && !t.Begin.IsZero() && !p.without.noRuns {
+			if s.By != p.late && t.Time.After(recent) && !t.Begin.IsZero() && !p.without.Runs {
 				alive[run{s.By, t.Begin}] = true
 				if t.Begin.Before(p.young) {
 					p.young = t.Begin
@@ -254,7 +236,7 @@ func (p *pruner) findRuns() {
 			}
 		}
 	}
-	if p.without.noOrphans {
+	if p.without.Orphans {
 		p.young = p.now
 	}
 	for at := range p.f.Sightings() {

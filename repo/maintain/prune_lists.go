@@ -91,7 +91,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if l.void = d.Void(l.Time, p.grace(l.Time)); l.void {
+		if l.void = d.Void(l.Time, p.grace(l.Time)) && !p.without.Void; l.void {
 			continue
 		}
 		l.ends, l.read = d.Condemned, true
@@ -118,7 +118,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 			continue
 		}
 		l.ended = ended[l.id]
-		l.due = l.ended.IsZero() && (p.now.After(p.ripens(l)) || p.without.noGrace)
+		l.due = l.ended.IsZero() && (p.now.After(p.ripens(l)) || p.without.Grace)
 		s, marks := condemned, []index.Marks{p.held}
 		if l.due {
 			s, marks = s|ripe, append(marks, p.due)
@@ -141,7 +141,13 @@ func (p *pruner) readLists(ctx context.Context) error {
 }
 
 // ripens returns when a condemned list is due: nobody who does not know it can store anything that counts after that.
-func (p *pruner) ripens(l *list) time.Time { return l.Time.Add(p.grace(l.Time) + repo.MaxSkew) }
+func (p *pruner) ripens(l *list) time.Time {
+	ripe := l.Time.Add(p.grace(l.Time))
+	if !p.without.Slack {
+		ripe = ripe.Add(repo.MaxSkew)
+	}
+	return ripe
+}
 
 // blobs calls f for each place that a list names in packs that stay.
 func (p *pruner) blobs(blobs []record.Blobs, f func(*index.Place)) error {
@@ -191,7 +197,7 @@ func (p *pruner) readArchives(ctx context.Context) error {
 			return err
 		}
 		for _, a := range f.Archives {
-			if p.now.After(x.Time.Add(p.grace(x.Time))) || p.without.noForget {
+			if p.now.After(x.Time.Add(p.grace(x.Time))) || p.without.Forget {
 				old[a.Archive.String()] = true
 			}
 		}

@@ -1,0 +1,6 @@
+//go:build race
+
+package simulate
+
+// few schedules take some half a minute.
+const few = 20

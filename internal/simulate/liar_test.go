@@ -1,0 +1,54 @@
+package simulate
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"nightjar/repo"
+	"nightjar/repo/index"
+)
+
+// lie lets a host that nobody trusts say that it has all that others have. It has nothing.
+func (w *world) lie(seed uint64) error {
+	liar := w.actor("liar", w.liar, seed)
+	r, err := liar.boot()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var lies []index.Pack
+	err = r.IndexObjects(w.ctx, func(x repo.IndexRecord) error {
+		if x.Signer == w.liar.Fingerprint() {
+			return nil
+		}
+		for _, run := range x.Object.Runs {
+			for _, p := range run.Packs {
+				junk := make([]byte, p.Size)
+				_, _ = random{liar.rng}.Read(junk)
+				p.ID = sha256.Sum256(junk)
+				if _, err := w.store.Put(w.ctx, repo.PackName(p.Directory.Kind, p.ID), junk); err != nil {
+					return err
+				}
+				lies = append(lies, p)
+			}
+		}
+		return x.Err
+	})
+	if err != nil || len(lies) == 0 {
+		return err
+	}
+	now := w.now()
+	object := index.Object{Time: now, Runs: []index.Run{{Begin: now, Packs: lies}}}
+	_, err = r.PutRecord(w.ctx, "index", object.Append(nil))
+	return err
+}
+
+// lies is a liar's life.
+func (w *world) lies(seed uint64, times int) {
+	for i := range times {
+		time.Sleep(9 * day)
+		if err := w.lie(seed + uint64(i)); err != nil {
+			w.fail(err)
+		}
+	}
+}

@@ -188,7 +188,7 @@ func (s *site) change(name string, f func([]byte) []byte) { s.overwrite(name, f(
 // TestKindsOfChange holds what each kind of change in a file, and in a stream, costs: bytes stored, with all that every night stores.
 func TestKindsOfChange(t *testing.T) {
 	const size = 6 << 20
-	r := rand.New(rand.NewPCG(1, 1))
+	source := func() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) } // the kinds are tried side by side
 	for name, tt := range map[string]struct {
 		edit func([]byte) []byte
 		most uint64
@@ -200,12 +200,14 @@ func TestKindsOfChange(t *testing.T) {
 		"the front taken off": {func(b []byte) []byte { return b[100_000:] }, 8_000},
 		"the end taken off":   {func(b []byte) []byte { return b[:len(b)-100_000] }, 8_000},
 		"100 pages written": {func(b []byte) []byte {
+			r := source()
 			for range 100 {
 				copy(b[r.IntN(size/4096)*4096+r.IntN(3000):], text(200))
 			}
 			return b
 		}, 90_000},
 		"100 lines put in": {func(b []byte) []byte {
+			r := source()
 			for range 100 {
 				b = slices.Insert(b, r.IntN(len(b)), text(80)...)
 			}

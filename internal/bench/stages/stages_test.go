@@ -57,7 +57,7 @@ func TestMeasureRefusesUsedFolder(t *testing.T) {
 
 // What one stage hands to the next stands for the whole sample.
 func TestPiecesCoverSample(t *testing.T) {
-	s := sample(t, 5<<20)
+	s := sample(t, 12<<20)
 	p, err := newPath(filepath.Join(t.TempDir(), "stages"))
 	if err != nil {
 		t.Fatal(err)

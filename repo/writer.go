@@ -238,7 +238,7 @@ func (w *Writer) claimWhole(key chunk.Key) {
 
 // knownWhole is known for what recipes lean on: a recipe of it will not do.
 func (w *Writer) knownWhole(key chunk.Key, whole pack.Type) (bool, error) {
-	if ok, err := w.indexed(key, whole); ok || err != nil {
+	if ok, err := w.refer(key, whole); ok || err != nil {
 		return ok, err
 	}
 	w.claims.Lock()

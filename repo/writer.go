@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -250,6 +251,11 @@ func (w *Writer) knownWhole(key chunk.Key, whole pack.Type) (bool, error) {
 
 // Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
 func (w *Writer) Flush() error {
+	err := w.close()
+	return cmp.Or(err, w.uploads.Wait()) // nothing outlives a run, whether it fails or not
+}
+
+func (w *Writer) close() error {
 	for _, s := range w.savers.all {
 		if err := s.flush(); err != nil {
 			return err
@@ -260,7 +266,7 @@ func (w *Writer) Flush() error {
 			return err
 		}
 	}
-	return w.uploads.Wait()
+	return nil
 }
 
 // finish stores all that is open. With whole, everything that was saved; else only packs that are full of finished frames.

@@ -406,3 +406,25 @@ func TestWriterHas(t *testing.T) {
 	})
 	wantError(t, err, errFault, "")
 }
+
+// A run that fails while something is on its way ends when that has arrived.
+func TestNothingOutlivesRun(t *testing.T) {
+	p := newPlace(t)
+	arrived := false
+	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+		switch {
+		case c.Op == storetest.Put && strings.HasPrefix(c.Name, "content/"):
+			return errFault
+		case c.Op == storetest.Put && strings.HasPrefix(c.Name, "metadata/"):
+			time.Sleep(50 * time.Millisecond)
+			arrived = true
+		}
+		return nil
+	}}
+	_, err := write(t.Context(), p.open(hostKey(), func(o *Options) { o.Connections = 1 }), [][][]byte{some(1, 6)}, nil)
+	ended := arrived
+	wantError(t, err, errFault, "store content/")
+	if time.Sleep(100 * time.Millisecond); ended != arrived {
+		t.Error("a pack arrived after the run had ended")
+	}
+}

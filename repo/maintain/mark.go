@@ -1,6 +1,7 @@
 package maintain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -231,8 +233,8 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 				if ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
 					return err
 				}
-				if _, gone := p.r.Store().Stat(ctx, "archive/"+a.ID); errors.Is(gone, store.ErrNotExist) {
-					return fmt.Errorf("walk archive %s, which was removed meanwhile: %w", a.ID, errAgain)
+				if overtaken, failed := p.overtaken(ctx, a); overtaken || failed != nil {
+					return cmp.Or(failed, fmt.Errorf("walk archive %s: %w", a.ID, errAgain))
 				}
 				if e, ok := err.(*pathError); ok {
 					err = &pathError{strings.TrimPrefix(e.path, "root"), e.err} // which stands for "/"
@@ -246,6 +248,26 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// overtaken reports whether another prune has removed an archive since this one began, or dropped what it may have taken to be the only copy of something.
+func (p *pruner) overtaken(ctx context.Context, a *repo.Archive) (bool, error) {
+	if _, err := p.r.Store().Stat(ctx, "archive/"+a.ID); err != nil {
+		if errors.Is(err, store.ErrNotExist) {
+			return true, nil
+		}
+		return false, err
+	}
+	known := map[string]bool{}
+	for _, l := range p.dropped {
+		known[l.Name] = true
+	}
+	fresh := false
+	err := p.r.Store().List(ctx, record.DroppedKind+"/", func(i store.Info) error {
+		fresh = fresh || !known[i.Name] && repo.Kind(i.Name) != ""
+		return nil
+	})
+	return fresh, err
 }
 
 // begin keeps what serves a need, and reports whether this is the first time that archives of the group ask for it.

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,6 +34,38 @@ var found = map[string]func(s *stage){
 			s.prune(s.p)
 		})
 		s.prune(s.q)
+	},
+	// Two hosts have text 0, and the copy that was condemned goes, while a prune stands still that knows of that only.
+	"copy dropped": func(s *stage) {
+		s.unneeded(files{"old/1": text(0)}, files{"new/1": text(1)})
+		must(s.backUp(s.a, files{"old/1": text(0)}, func(string) { s.prune(s.p) }))
+		s.at(hour)
+		s.q.line.before = once("list", "content/", 1, func() {
+			s.save(s.b, files{"old/1": text(0)})
+			s.at(ripe)
+			if s.prune(s.p).PacksRemoved == 0 {
+				s.fail(errors.New("nothing was dropped"))
+			}
+		})
+		s.prune(s.q)
+	},
+	// What is new in a file is a chunk that is there already, and is condemned before the run takes its next view.
+	"literal": func(s *stage) {
+		old, more := text(0)[:8<<10], text(1)[:size-8<<10]
+		s.unneeded(files{"more/1": more}, files{"file/1": old})
+		s.backUp(s.a, files{"file/1": slices.Concat(old, more), "z/1": text(2)}, func(folder string) {
+			if folder == "file" {
+				s.at(grace/2 - hour)
+				s.prune(s.p)
+				s.at(grace / 2)
+				return
+			}
+			s.at(grace/2 - hour + ripe)
+			s.prune(s.p)
+		})
+		if s.count.Deltas == 0 {
+			s.fail(errors.New("no recipe was made"))
+		}
 	},
 	// A run that is done may take more than half a minute for its last view.
 	"last view": func(s *stage) {

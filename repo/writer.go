@@ -305,7 +305,7 @@ func (w *Writer) storedPack(p index.Pack) error {
 	} else {
 		w.unindexed.metadata = append(w.unindexed.metadata, p)
 	}
-	due := w.unindexed.chunks >= indexChunks || w.r.options.Now().Sub(w.unindexed.last) >= indexEvery
+	due := len(w.unindexed.content) > 0 && (w.unindexed.chunks >= indexChunks || w.r.options.Now().Sub(w.unindexed.last) >= indexEvery)
 	w.unindexed.Unlock()
 	if !due {
 		return nil

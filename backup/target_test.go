@@ -544,8 +544,8 @@ func TestFull(t *testing.T) {
 	must(t, unix.Mount("none", target, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
 	must(t, os.WriteFile(target+"/large", []byte("old"), 0o600))
-	if _, _, err := s.tryRestore(overwrite(target, Always)); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "large") {
-		t.Errorf("the large file: %v", err)
+	if _, _, err := s.tryRestore(overwrite(target, Always)); !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
 	}
 	s.log.none(t) // nobody reads thousands of the same
 	for name, is := range factsOf(t, s.src) {

@@ -150,7 +150,7 @@ func (a *app) stoppedRestore(ctx context.Context, err error) error {
 	case errors.Is(err, backup.ErrNotEmpty), errors.Is(err, backup.ErrNotFound):
 		return err
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return session.Hinted{Err: err, Hint: "the target is full: make room there. Then " + goOn}
+		return session.Hinted{Err: err, Hint: "the disk is full: make room in the target. Then " + goOn}
 	case ctx.Err() != nil:
 		a.note("%s", goOn)
 	}

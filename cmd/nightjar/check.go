@@ -241,7 +241,7 @@ func (a *app) checked(s *session.Session, k *checkFlags, sums *maintain.Summary)
 	if k.readData {
 		repair += " --read-data"
 	}
-	hint := "what was replaced is read as it was, and what is hidden shows with --as-of. Files that are not named can be restored. nightjar " + repair + " heals what another copy (--from), the files themselves (--source /) or a recovery key (--key) can heal"
+	hint := "what was replaced is read as it was; what is hidden shows with --as-of, with which nightjar copy takes it to a new place. Files that are not named can be restored. nightjar " + repair + " heals what another copy (--from), the files themselves (--source /) or a recovery key (--key) can heal"
 	if k.repair && !k.dryRun {
 		what = fmt.Sprintf("repository %s was repaired, but not all: faults: %d", s.ID(), sums.Faults)
 		hint = "what stays lost is recorded, and all other files can be restored. Another copy (--from), the files themselves (--source /) or a recovery key (--key) may have more"

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,9 @@ func Kind(name string) string {
 	}
 	return ""
 }
+
+// ObjectID returns the hash in an object's name.
+func ObjectID(name string) (index.ObjectID, error) { return index.ParseObjectID(path.Base(name)) }
 
 // PackName returns where a pack lies.
 func PackName(kind pack.Kind, id index.ObjectID) string { return nameOf(kind.String(), id) }

@@ -17,7 +17,8 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
 )
 
@@ -57,18 +58,18 @@ whose bytes are not what their name says. --dry-run says what would be done.`,
 	return c
 }
 
-func (k *checkFlags) options() (maintain.RepairOptions, error) {
-	o := maintain.RepairOptions{CheckOptions: maintain.CheckOptions{ReadData: k.readData || k.sample != ""}, DryRun: k.dryRun}
+func (k *checkFlags) options() (repair.Options, error) {
+	o := repair.Options{Check: check.Options{ReadData: k.readData || k.sample != ""}, DryRun: k.dryRun}
 	if k.sample != "" {
 		var err error
-		if o.Sample, err = show.ParseShare(k.sample); err != nil {
+		if o.Check.Sample, err = show.ParseShare(k.sample); err != nil {
 			return o, session.UsageError{Err: fmt.Errorf("--sample: %w", err)}
 		}
 	}
 	if err := k.thaw.check(); err != nil {
 		return o, err
 	}
-	if k.thaw.tier != "" && (!o.ReadData || k.sample != "") {
+	if k.thaw.tier != "" && (!o.Check.ReadData || k.sample != "") {
 		return o, session.Usagef("--thaw-tier goes with --read-data, without --sample")
 	}
 	if !k.repair && (k.from != "" || k.source != "" || k.dryRun) {
@@ -79,7 +80,7 @@ func (k *checkFlags) options() (maintain.RepairOptions, error) {
 		if err != nil {
 			return o, session.UsageError{Err: fmt.Errorf("--source: %w", err)}
 		}
-		o.Source = func(path string) (maintain.SourceFile, error) { return openSource(root, path) }
+		o.Source = func(path string) (repair.SourceFile, error) { return openSource(root, path) }
 	}
 	return o, nil
 }
@@ -98,11 +99,11 @@ func openSource(root *os.Root, path string) (*os.File, error) {
 }
 
 // openForCheck opens the repository, and before that puts back what it takes to open it.
-func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *maintain.RepairOptions) (s *session.Session, done func(), err error) {
+func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *repair.Options) (s *session.Session, done func(), err error) {
 	done = func() {}
 	if !k.repair {
 		need := session.ReadMetadata
-		if o.ReadData {
+		if o.Check.ReadData {
 			need = session.ReadMost
 		}
 		s, err = a.Open(ctx, need)
@@ -144,10 +145,10 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		return err
 	}
 	defer s.Close()
-	if o.Seen, err = s.Seen(); err != nil {
+	if o.Check.Seen, err = s.Seen(); err != nil {
 		a.Warn(err)
 	}
-	o.Connections = a.Connections
+	o.Check.Connections = a.Connections
 	err = a.thaw(ctx, s, &k.thaw, func(add func(string, int64)) error {
 		return s.Store.List(ctx, "content/", func(i store.Info) error { add(i.Name, i.Size); return nil })
 	})
@@ -160,9 +161,9 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		fmt.Fprint(w, `{"findings": `)
 	}
 	var failed error // of what is printed; calls of Found come one at a time
-	o.Found = func(f maintain.Finding) {
+	o.Check.Found = func(f check.Finding) {
 		switch {
-		case failed != nil, !f.Fault() && f.What != maintain.Repaired && !a.verbose && !a.json:
+		case failed != nil, !f.Fault() && f.What != check.Repaired && !a.verbose && !a.json:
 		case a.json:
 			failed = list.Add(show.NewFindingJSON(f))
 		default:
@@ -170,23 +171,23 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		}
 	}
 	var read, total atomic.Int64
-	o.Progress = func(n, of int) {
+	o.Check.Progress = func(n, of int) {
 		read.Store(int64(n))
 		total.Store(int64(of))
 	}
 	stop := func() {}
-	if o.ReadData {
+	if o.Check.ReadData {
 		stop = a.follow(progress.Meter{
 			Text:    func() string { return fmt.Sprintf("%d of %d packs", read.Load(), total.Load()) },
 			Current: read.Load, Total: total.Load,
 		})
 	}
 	start := a.Now()
-	var sums maintain.Summary
+	var sums check.Summary
 	if k.repair {
-		sums, err = maintain.Repair(ctx, s.Repository, o)
+		sums, err = repair.Run(ctx, s.Repository, o)
 	} else {
-		sums, err = maintain.Check(ctx, s.Repository, o.CheckOptions)
+		sums, err = check.Run(ctx, s.Repository, o.Check)
 	}
 	stop()
 	took := a.Now().Sub(start)
@@ -210,7 +211,7 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 }
 
 // checked says what is wrong, and what to do about it.
-func (a *app) checked(s *session.Session, k *checkFlags, sums *maintain.Summary) error {
+func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) error {
 	if sums.Faults == 0 {
 		return nil
 	}

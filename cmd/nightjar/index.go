@@ -8,7 +8,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/repair"
 )
 
 func (a *app) indexCommand() *cobra.Command {
@@ -18,7 +18,7 @@ func (a *app) indexCommand() *cobra.Command {
 		Args:  noSubcommand,
 		RunE:  func(*cobra.Command, []string) error { return session.Usagef("say index rebuild") },
 	}
-	var o maintain.RebuildOptions
+	var o repair.RebuildOptions
 	rebuild := &cobra.Command{
 		Use:   "rebuild",
 		Short: "Make indexes of the packs that have none; needs a recovery key",
@@ -30,7 +30,7 @@ func (a *app) indexCommand() *cobra.Command {
 			}
 			defer s.Close()
 			o.Damaged = a.problem
-			done, err := maintain.RebuildIndex(c.Context(), s.Repository, o)
+			done, err := repair.RebuildIndex(c.Context(), s.Repository, o)
 			if err != nil {
 				return err
 			}
@@ -48,7 +48,7 @@ func (a *app) indexCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) reportRebuilt(done maintain.Rebuilt) error {
+func (a *app) reportRebuilt(done repair.Rebuilt) error {
 	if a.json {
 		return a.printJSON(map[string]int{"packs": done.Packs, "chunks": done.Chunks, "damaged": done.Damaged, "indexes": done.Objects})
 	}

@@ -16,7 +16,8 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/prune"
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/store"
 )
@@ -75,7 +76,7 @@ func newVault(t *testing.T, stream uint64) *vault {
 		}
 		if i == 0 { // what is forgotten and condemned stays until the grace period is over
 			must(t, retain.Forget(ctx, r, []retain.Decision{{Archive: v.archives[0]}}))
-			_, err = maintain.Prune(ctx, r, maintain.PruneOptions{})
+			_, err = prune.Run(ctx, r, prune.Options{})
 			must(t, err)
 		}
 	}
@@ -129,7 +130,7 @@ func (v *vault) judge(ctx context.Context, s store.Store, pin keyring.Pin, what 
 	}
 	defer os.RemoveAll(dir) // there are thousands of rounds
 	defer r.Close()
-	_, err = maintain.Check(ctx, r, maintain.CheckOptions{ReadData: true, Found: func(f maintain.Finding) {
+	_, err = check.Run(ctx, r, check.Options{ReadData: true, Found: func(f check.Finding) {
 		if f.Fault() {
 			fault("%s %s %s %v", f.What, f.Object, f.Path, f.Err)
 		}

@@ -1,4 +1,4 @@
-package maintain
+package check
 
 import (
 	"context"
@@ -21,8 +21,7 @@ type Seen struct {
 func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 	present := map[index.ObjectID]bool{}
 	all, err := c.r.Archives(ctx, func(name string, err error) {
-		var id index.ObjectID
-		if decodeID(&id, name) == nil {
+		if id, err := repo.ObjectID(name); err == nil {
 			present[id] = true
 		}
 		c.record(name, err)
@@ -70,7 +69,7 @@ func archiveName(id index.ObjectID) string { return "archive/" + id.String() }
 
 // gaps returns the archives that should be there and are not, with who says so.
 func (c *checker) gaps(ctx context.Context, all []repo.Archive, present map[index.ObjectID]bool) (map[index.ObjectID]error, error) {
-	forgotten, err := Forgotten(ctx, c.r)
+	forgotten, err := allForgotten(ctx, c.r)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +111,7 @@ func Vanished(ctx context.Context, r *repo.Repository, present func(index.Object
 		}
 		if forgotten == nil {
 			var err error
-			if forgotten, err = Forgotten(ctx, r); err != nil {
+			if forgotten, err = allForgotten(ctx, r); err != nil {
 				return nil, err
 			}
 			if err := r.SyncLists(ctx); err != nil {
@@ -133,8 +132,8 @@ func Vanished(ctx context.Context, r *repo.Repository, present func(index.Object
 	return gone, nil
 }
 
-// Forgotten returns the archives that retention gave up. A record that cannot be read is passed over: a check tells of it.
-func Forgotten(ctx context.Context, r *repo.Repository) (map[index.ObjectID]record.Forgotten, error) {
+// allForgotten returns the archives that retention gave up. A record that cannot be read is passed over: a check tells of it.
+func allForgotten(ctx context.Context, r *repo.Repository) (map[index.ObjectID]record.Forgotten, error) {
 	all := map[index.ObjectID]record.Forgotten{}
 	err := r.Records(ctx, record.ForgetKind, func(x repo.Record) error {
 		var f record.Forget

@@ -1,4 +1,8 @@
-package maintain
+// Package prune gives up what no archive needs any more, beside backups, restores and other prunes.
+//
+// It goes in two phases, a grace period apart: what is not needed is condemned, and what is still not needed then is dropped. doc/format.md, section 9.1,
+// has the rules, and internal/simulate shows of each what it is there for.
+package prune
 
 import (
 	"context"
@@ -12,13 +16,14 @@ import (
 	"nightjar/internal/rules"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/maintain/locks"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
-// PruneOptions say what a prune does. The zero value prunes whole packs.
-type PruneOptions struct {
+// Options say what a prune does. The zero value prunes whole packs.
+type Options struct {
 	DryRun    bool                  // say what would be done, and change nothing
 	Repack    bool                  // also write anew what is needed of packs that are mostly not; needs UnlockContent
 	Threshold float64               // packs of which less than this share is needed are repacked; 0: 0.5
@@ -26,8 +31,8 @@ type PruneOptions struct {
 	Progress  func(done, total int) // of archives whose trees are walked; may be nil
 }
 
-// Pruned counts what a prune did, or would do.
-type Pruned struct {
+// Summary counts what a prune did, or would do.
+type Summary struct {
 	Archives        int   // that count and are kept
 	ArchivesLate    int   // that are kept and do not count: what they need may go
 	ArchivesRemoved int   // that were forgotten a grace period ago
@@ -63,11 +68,11 @@ func (e *IncompleteError) Error() string {
 
 func (e *IncompleteError) Unwrap() error { return e.Err }
 
-// Prune gives up what no archive needs, beside backups, restores and other prunes: it deletes what was condemned a grace period ago and is still not needed, then condemns
-// what is not needed now. doc/format.md, section 9.1, has the rules. It may end anywhere: what it has done is good, and the next prune goes on from there.
+// Run deletes what was condemned a grace period ago and is still not needed, then condemns what is not needed now. It may end anywhere: what it has done
+// is good, and the next prune goes on from there.
 //
 // Memory: a bit for each entry of the index in each of six sets of marks, some fifty bytes for each pack, and one list.
-func Prune(ctx context.Context, r *repo.Repository, o PruneOptions) (Pruned, error) {
+func Run(ctx context.Context, r *repo.Repository, o Options) (Summary, error) {
 	if o.Threshold == 0 {
 		o.Threshold = 0.5
 	}
@@ -75,11 +80,11 @@ func Prune(ctx context.Context, r *repo.Repository, o PruneOptions) (Pruned, err
 		o.Problem = func(error) {}
 	}
 	if o.Repack && !r.CanReadContent() {
-		return Pruned{}, errors.New("repack: it takes a recovery key")
+		return Summary{}, errors.New("repack: it takes a recovery key")
 	}
 	if !o.DryRun {
 		if err := r.MayPut(ctx, record.DroppedKind); err != nil {
-			return Pruned{}, fmt.Errorf("prune: %w", err)
+			return Summary{}, fmt.Errorf("prune: %w", err)
 		}
 	}
 	for tries := 1; ; tries++ {
@@ -117,9 +122,9 @@ type pruner struct {
 	r       *repo.Repository
 	rd      *repo.Reader
 	f       *index.Frozen
-	o       PruneOptions
+	o       Options
 	without rules.Without
-	sum     Pruned
+	sum     Summary
 
 	now time.Time // the store's, before anything was listed
 
@@ -208,6 +213,23 @@ func (p *pruner) run(ctx context.Context) error {
 	return p.sweep(ctx)
 }
 
+// extendLocks keeps what archives need from being deleted by somebody else.
+func (p *pruner) extendLocks(ctx context.Context) error {
+	if p.o.DryRun {
+		return nil
+	}
+	packs := func(yield func(name string) bool) {
+		for n, known := range p.f.Packs() {
+			if p.packs[n]&(stored|needed) == stored|needed && !yield(repo.PackName(known.Kind, known.ID)) {
+				return
+			}
+		}
+	}
+	done, err := locks.Extend(ctx, p.r.Store(), packs, removedAtOnce)
+	p.sum.LocksExtended = done.Extended
+	return err
+}
+
 // findRuns notes the packs of runs that may not have ended.
 func (p *pruner) findRuns() {
 	p.late = -1
@@ -256,8 +278,8 @@ func (p *pruner) findRuns() {
 func (p *pruner) listPacks(ctx context.Context) error {
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
 		err := p.r.Store().List(ctx, kind.String()+"/", func(i store.Info) error {
-			var id index.ObjectID
-			if repo.Kind(i.Name) == "" || decodeID(&id, i.Name) != nil {
+			id, err := repo.ObjectID(i.Name)
+			if repo.Kind(i.Name) == "" || err != nil {
 				return nil
 			}
 			if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {

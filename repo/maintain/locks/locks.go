@@ -1,4 +1,5 @@
-package maintain
+// Package locks keeps what a repository needs from being deleted, in a store that locks objects for a time.
+package locks
 
 import (
 	"cmp"
@@ -14,36 +15,21 @@ import (
 	"nightjar/repo/store"
 )
 
-// Extended counts what ExtendLocks looked at.
+// Extended counts what Extend looked at.
 type Extended struct{ Objects, Extended int }
 
-// extendLocks keeps what archives need from being deleted by somebody else.
-func (p *pruner) extendLocks(ctx context.Context) error {
-	if p.o.DryRun {
-		return nil
-	}
-	packs := func(yield func(name string) bool) {
-		for n, known := range p.f.Packs() {
-			if p.packs[n]&(stored|needed) == stored|needed && !yield(repo.PackName(known.Kind, known.ID)) {
-				return
-			}
-		}
-	}
-	done, err := ExtendLocks(ctx, p.r.Store(), packs, removedAtOnce)
-	p.sum.LocksExtended = done.Extended
-	return err
-}
+const lockedAtOnce = 4
 
-// ExtendLocks sees to it that nobody can delete what is needed for as long as the store keeps new objects: the packs that are named, and everything that is no
+// Extend sees to it that nobody can delete what is needed for as long as the store keeps new objects: the packs that are named, and everything that is no
 // pack. What is not there is passed over. It does nothing where new objects are not locked. connections are requests at the same time; 0: 4.
-func ExtendLocks(ctx context.Context, s store.Store, packs iter.Seq[string], connections int) (Extended, error) {
+func Extend(ctx context.Context, s store.Store, packs iter.Seq[string], connections int) (Extended, error) {
 	r, ok := s.(store.Retainer)
 	if !ok || r.Retention() == 0 {
 		return Extended{}, nil
 	}
 	var objects, extended atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(cmp.Or(connections, readAtOnce))
+	g.SetLimit(cmp.Or(connections, lockedAtOnce))
 	extend := func(name string) {
 		g.Go(func() error {
 			did, err := r.Retain(gctx, name)

@@ -1,4 +1,4 @@
-package maintain_test
+package repair_test
 
 import (
 	"bytes"
@@ -16,36 +16,45 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/maintaintest"
+	"nightjar/repo/maintain/repair"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 	"nightjar/repo/tree"
 )
 
+type site struct{ *maintaintest.Site }
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	return &site{maintaintest.New(t)}
+}
+
 // copied returns another copy of the repository.
 func (s *site) copied() *store.Memory {
-	s.t.Helper()
+	s.T.Helper()
 	to := store.NewMemory(nil)
-	for name, data := range s.all(s.store) {
+	for name, data := range s.all(s.Store) {
 		if _, err := to.Replace(context.Background(), name, data, s.stat(name).Time); err != nil {
-			s.t.Fatal(err)
+			s.T.Fatal(err)
 		}
 	}
 	return to
 }
 
 func (s *site) stat(name string) store.Info {
-	s.t.Helper()
-	info, err := s.store.Stat(context.Background(), name)
+	s.T.Helper()
+	info, err := s.Store.Stat(context.Background(), name)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return info
 }
 
 func (s *site) all(of store.Store) map[string][]byte {
-	s.t.Helper()
+	s.T.Helper()
 	all := map[string][]byte{}
 	err := of.List(context.Background(), "", func(i store.Info) error {
 		b, err := store.ReadAll(context.Background(), of, i.Name, 0)
@@ -53,29 +62,29 @@ func (s *site) all(of store.Store) map[string][]byte {
 		return err
 	})
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return all
 }
 
-func (s *site) repair(content bool, o maintain.RepairOptions) (maintain.Summary, []string) {
-	s.t.Helper()
-	o.ReadData = true
+func (s *site) repair(content bool, o repair.Options) (check.Summary, []string) {
+	s.T.Helper()
+	o.Check.ReadData = true
 	var found []string
-	o.Found = func(f maintain.Finding) {
+	o.Check.Found = func(f check.Finding) {
 		found = append(found, strings.TrimSpace(fmt.Sprintf("%s %s %s", f.What, f.Object, f.Path)))
 	}
-	sum, err := maintain.Repair(context.Background(), s.open(content), o)
+	sum, err := repair.Run(context.Background(), s.Open(content), o)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	slices.Sort(found)
 	return sum, found
 }
 
 // source is a folder that has what the files have now.
-func (s *site) source(path string) (maintain.SourceFile, error) {
-	data, ok := s.files[path[strings.LastIndexByte(path, '/')+1:]]
+func (s *site) source(path string) (repair.SourceFile, error) {
+	data, ok := s.Files[path[strings.LastIndexByte(path, '/')+1:]]
 	if !ok {
 		return nil, errors.New("no such file")
 	}
@@ -86,35 +95,35 @@ func (s *site) source(path string) (maintain.SourceFile, error) {
 }
 
 func (s *site) spoil(name string, at int) {
-	s.t.Helper()
-	b, info := bytes.Clone(s.read(name)), s.stat(name)
+	s.T.Helper()
+	b, info := bytes.Clone(s.Read(name)), s.stat(name)
 	b[at] ^= 1
-	if _, err := s.store.Replace(context.Background(), name, b, info.Time); err != nil {
-		s.t.Fatal(err)
+	if _, err := s.Store.Replace(context.Background(), name, b, info.Time); err != nil {
+		s.T.Fatal(err)
 	}
 }
 
 // wants fails unless a check that reads everything finds just that.
 func (s *site) wants(when string, want ...string) {
-	s.t.Helper()
-	if _, found := s.check(true, maintain.CheckOptions{ReadData: true}); !slices.Equal(found, want) {
-		s.t.Errorf("%s: found %q, want %q", when, found, want)
+	s.T.Helper()
+	if _, found := s.Check(true, check.Options{ReadData: true}); !slices.Equal(found, want) {
+		s.T.Errorf("%s: found %q, want %q", when, found, want)
 	}
 }
 
 func twoNights(t *testing.T) *site {
 	s := newSite(t)
-	s.files = map[string][]byte{"alpha": random(2000), "beta": random(700_000)}
-	s.night()
-	s.files["gamma"] = random(3000)
-	s.night()
+	s.Files = map[string][]byte{"alpha": maintaintest.Random(2000), "beta": maintaintest.Random(700_000)}
+	s.Night()
+	s.Files["gamma"] = maintaintest.Random(3000)
+	s.Night()
 	return s
 }
 
 // TestRepairFromCopy takes away or spoils one object after another, and puts it back from another copy, which nobody touches.
 func TestRepairFromCopy(t *testing.T) {
 	s := twoNights(t)
-	good := s.all(s.store)
+	good := s.all(s.Store)
 	other := s.copied()
 	for name := range good {
 		kind, _, _ := strings.Cut(name, "/")
@@ -122,29 +131,29 @@ func TestRepairFromCopy(t *testing.T) {
 			continue
 		}
 		for how, spoil := range map[string]func(){
-			"missing":   func() { s.put(name, nil) },
+			"missing":   func() { s.Put(name, nil) },
 			"a bit":     func() { s.spoil(name, len(good[name])/2) },
 			"last bit":  func() { s.spoil(name, len(good[name])-1) },
-			"truncated": func() { s.put(name, good[name][:len(good[name])/2]) },
+			"truncated": func() { s.Put(name, good[name][:len(good[name])/2]) },
 		} {
 			for _, content := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s %s %v", kind, how, content), func(t *testing.T) {
-					s.t = t
+					s.T = t
 					dated := s.stat(name).Time
 					spoil()
-					o := maintain.RepairOptions{From: other, DryRun: true}
+					o := repair.Options{From: other, DryRun: true}
 					if kind == "archive" { // of one that is missing only a host knows that remembers it
 						id, err := index.ParseObjectID(strings.TrimPrefix(name, "archive/"))
 						if err != nil {
 							t.Fatal(err)
 						}
-						o.Seen = []maintain.Seen{{ID: id}}
+						o.Check.Seen = []check.Seen{{ID: id}}
 					}
-					dry := s.all(s.store)
+					dry := s.all(s.Store)
 					if sum, found := s.repair(content, o); sum.Faults == 0 || !slices.Contains(found, "mendable "+name) {
 						t.Errorf("a dry run finds %q", found)
 					}
-					if !equal(dry, s.all(s.store)) {
+					if !equal(dry, s.all(s.Store)) {
 						t.Error("a dry run writes")
 					}
 					o.DryRun = false
@@ -152,7 +161,7 @@ func TestRepairFromCopy(t *testing.T) {
 					if sum.Faults > 0 || sum.Repaired == 0 || !slices.Contains(found, "repaired "+name) {
 						t.Errorf("%+v, %q", sum, found)
 					}
-					if !equal(good, s.all(s.store)) {
+					if !equal(good, s.all(s.Store)) {
 						t.Error("something else is there than before")
 					}
 					if how != "missing" && how != "truncated" && !s.stat(name).Time.Equal(dated) {
@@ -163,7 +172,7 @@ func TestRepairFromCopy(t *testing.T) {
 			}
 		}
 	}
-	s.t = t
+	s.T = t
 	if !equal(good, s.all(other)) {
 		t.Error("the other copy is not what it was")
 	}
@@ -177,8 +186,8 @@ func TestRepairOutOfReach(t *testing.T) {
 	s := twoNights(t)
 	for _, kind := range []string{"content", "metadata", "index"} {
 		denied := errors.New("not allowed")
-		faulty := &storetest.Faulty{Store: s.store}
-		r, err := repo.OpenContent(ctx, faulty, s.keys, keyring.Held(s.key), repo.Options{})
+		faulty := &storetest.Faulty{Store: s.Store}
+		r, err := repo.OpenContent(ctx, faulty, s.Keys, keyring.Held(s.Key), repo.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,11 +198,11 @@ func TestRepairOutOfReach(t *testing.T) {
 			}
 			return nil
 		}}
-		if _, err := maintain.Repair(ctx, r, maintain.RepairOptions{CheckOptions: maintain.CheckOptions{ReadData: true}}); !errors.Is(err, denied) {
+		if _, err := repair.Run(ctx, r, repair.Options{Check: check.Options{ReadData: true}}); !errors.Is(err, denied) {
 			t.Errorf("%s: got error %v", kind, err)
 		}
 	}
-	if n := len(s.names("lost")); n > 0 {
+	if n := len(s.Names("lost")); n > 0 {
 		t.Errorf("%d records of losses", n)
 	}
 }
@@ -202,13 +211,13 @@ func TestRepairOutOfReach(t *testing.T) {
 func TestRepairLate(t *testing.T) {
 	ctx := context.Background()
 	s := twoNights(t)
-	name := s.names("archive")[0]
+	name := s.Names("archive")[0]
 	id, err := index.ParseObjectID(strings.TrimPrefix(name, "archive/"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	later := store.NewMemory(func() time.Time { return time.Now().Add(time.Hour) })
-	for other, data := range s.all(s.store) {
+	for other, data := range s.all(s.Store) {
 		if other == name {
 			continue
 		}
@@ -217,13 +226,13 @@ func TestRepairLate(t *testing.T) {
 		}
 	}
 	plain := &storetest.Faulty{Store: later} // cannot give times
-	r, err := repo.OpenContent(ctx, plain, s.keys, keyring.Held(s.key), repo.Options{})
+	r, err := repo.OpenContent(ctx, plain, s.Keys, keyring.Held(s.Key), repo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	o := maintain.RepairOptions{From: s.store, CheckOptions: maintain.CheckOptions{Seen: []maintain.Seen{{ID: id}}}}
-	if sum, err := maintain.Repair(ctx, r, o); err != nil || sum.Repaired != 1 || sum.Faults > 0 {
+	o := repair.Options{From: s.Store, Check: check.Options{Seen: []check.Seen{{ID: id}}}}
+	if sum, err := repair.Run(ctx, r, o); err != nil || sum.Repaired != 1 || sum.Faults > 0 {
 		t.Fatalf("%+v, %v", sum, err)
 	}
 	var v record.Verified
@@ -241,16 +250,16 @@ func TestRepairLate(t *testing.T) {
 // A copy that is damaged in the same way, or lies about what it has, does no harm.
 func TestRepairFromBadCopy(t *testing.T) {
 	s := twoNights(t)
-	name := s.names("content")[0]
+	name := s.Names("content")[0]
 	other := s.copied()
 	if _, err := other.Replace(context.Background(), name, []byte("not it"), s.stat(name).Time); err != nil {
 		t.Fatal(err)
 	}
 	s.spoil(name, 300)
-	was := s.read(name)
-	sum, _ := s.repair(false, maintain.RepairOptions{From: other})
-	if sum.Faults == 0 || !bytes.Equal(was, s.read(name)) {
-		t.Errorf("%+v, and the object is %d bytes", sum, len(s.read(name)))
+	was := s.Read(name)
+	sum, _ := s.repair(false, repair.Options{From: other})
+	if sum.Faults == 0 || !bytes.Equal(was, s.Read(name)) {
+		t.Errorf("%+v, and the object is %d bytes", sum, len(s.Read(name)))
 	}
 }
 
@@ -260,33 +269,33 @@ func TestRepairFromSource(t *testing.T) {
 		t.Run(fmt.Sprint(content), func(t *testing.T) {
 			s := twoNights(t)
 			first := s.packWith("beta")
-			alpha := s.files["alpha"]
-			s.put(first, nil)
-			s.files["alpha"] = random(2000) // so it is lost
-			sum, found := s.repair(content, maintain.RepairOptions{Source: s.source})
+			alpha := s.Files["alpha"]
+			s.Put(first, nil)
+			s.Files["alpha"] = maintaintest.Random(2000) // so it is lost
+			sum, found := s.repair(content, repair.Options{Source: s.source})
 			want := []string{"damaged  /a/alpha", "damaged  /a/alpha", "lost " + first, "repaired  /b/beta", "repaired  /b/beta"}
 			if !slices.Equal(found, want) || sum.Faults != 2 {
 				t.Fatalf("%+v, %q, want %q", sum, found, want)
 			}
-			if len(s.names("lost")) != 1 {
+			if len(s.Names("lost")) != 1 {
 				t.Fatal("nothing is recorded")
 			}
 			s.wants("after repair", "lost  /a/alpha", "lost  /a/alpha", "lost "+first)
 			s.fetch(repo.ErrLost, alpha)
-			if again, _ := s.repair(content, maintain.RepairOptions{}); again.Faults > 0 || len(s.names("lost")) != 1 {
+			if again, _ := s.repair(content, repair.Options{}); again.Faults > 0 || len(s.Names("lost")) != 1 {
 				t.Errorf("a second repair finds %+v", again)
 			}
-			s.files["alpha"] = alpha
-			before := len(s.names("content"))
-			s.night()
-			if len(s.names("content")) != before+1 {
-				t.Errorf("the backup sent %d packs", len(s.names("content"))-before)
+			s.Files["alpha"] = alpha
+			before := len(s.Names("content"))
+			s.Night()
+			if len(s.Names("content")) != before+1 {
+				t.Errorf("the backup sent %d packs", len(s.Names("content"))-before)
 			}
 			s.wants("after the next backup", "lost "+first)
 			s.fetch(nil, alpha)
-			before = len(s.names("content"))
-			s.night()
-			if len(s.names("content")) != before {
+			before = len(s.Names("content"))
+			s.Night()
+			if len(s.Names("content")) != before {
 				t.Error("the backup after that sends it again")
 			}
 		})
@@ -295,35 +304,35 @@ func TestRepairFromSource(t *testing.T) {
 
 // packWith returns the pack that holds a file's chunk.
 func (s *site) packWith(file string) string {
-	s.t.Helper()
-	r := s.open(true)
+	s.T.Helper()
+	r := s.Open(true)
 	rd, err := r.NewReader(context.Background())
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	all, err := rd.Locations(context.Background(), r.Namer().ID(s.files[file]))
+	all, err := rd.Locations(context.Background(), r.Namer().ID(s.Files[file]))
 	if err != nil || len(all) != 1 {
-		s.t.Fatalf("%d places, %v", len(all), err)
+		s.T.Fatalf("%d places, %v", len(all), err)
 	}
 	return repo.PackName(all[0].Pack.Kind, all[0].Pack.ID)
 }
 
 // fetch reads a chunk, with that outcome.
 func (s *site) fetch(want error, data []byte) {
-	s.t.Helper()
-	r := s.open(true)
+	s.T.Helper()
+	r := s.Open(true)
 	rd, err := r.NewReader(context.Background())
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	err = rd.Fetch(context.Background(), []chunk.ID{r.Namer().ID(data)}, func(_ int, got []byte, err error) error {
 		if err == nil && !bytes.Equal(got, data) {
-			s.t.Error("other bytes")
+			s.T.Error("other bytes")
 		}
 		return err
 	})
 	if !errors.Is(err, want) {
-		s.t.Errorf("got error %v, want %v", err, want)
+		s.T.Errorf("got error %v, want %v", err, want)
 	}
 }
 
@@ -333,17 +342,17 @@ func TestRepairRepacks(t *testing.T) {
 		for _, content := range []bool{false, true} {
 			t.Run(fmt.Sprint(kind, content), func(t *testing.T) {
 				s := newSite(t)
-				s.files = map[string][]byte{"alpha": random(2000), "beta": random(700_000)}
-				s.night()
-				name := s.names(kind)[0]
-				s.spoil(name, len(s.read(name))-1)
-				sum, found := s.repair(content, maintain.RepairOptions{})
+				s.Files = map[string][]byte{"alpha": maintaintest.Random(2000), "beta": maintaintest.Random(700_000)}
+				s.Night()
+				name := s.Names(kind)[0]
+				s.spoil(name, len(s.Read(name))-1)
+				sum, found := s.repair(content, repair.Options{})
 				if content && sum.Repaired != 1 || !content && sum.Lost != 1 || sum.Faults > 0 {
 					t.Errorf("%+v, %q", sum, found)
 				}
 				s.wants("after repair", "lost "+name)
 				if content {
-					s.put(name, nil)
+					s.Put(name, nil)
 					s.wants("without it", "lost "+name)
 				}
 			})
@@ -354,20 +363,20 @@ func TestRepairRepacks(t *testing.T) {
 // Of a pack with a spoilt frame all others are kept.
 func TestRepairKeepsGoodFrames(t *testing.T) {
 	s := newSite(t)
-	s.files = map[string][]byte{"alpha": random(2000), "beta": random(700_000), "gamma": random(600_000)}
-	s.night()
+	s.Files = map[string][]byte{"alpha": maintaintest.Random(2000), "beta": maintaintest.Random(700_000), "gamma": maintaintest.Random(600_000)}
+	s.Night()
 	name := s.packWith("beta")
 	s.spoil(name, 400_000)
-	sum, found := s.repair(true, maintain.RepairOptions{})
+	sum, found := s.repair(true, repair.Options{})
 	if sum.Faults != 1 || !slices.Contains(found, "repaired "+name) {
 		t.Fatalf("%+v, %q", sum, found)
 	}
-	s.put(name, nil)
-	if sum, found := s.check(true, maintain.CheckOptions{ReadData: true}); sum.Faults != 0 || len(found) != 2 {
+	s.Put(name, nil)
+	if sum, found := s.Check(true, check.Options{ReadData: true}); sum.Faults != 0 || len(found) != 2 {
 		t.Errorf("without the pack: %+v, %q", sum, found)
 	}
 	kept := 0
-	for file, data := range s.files {
+	for file, data := range s.Files {
 		if slices.ContainsFunc(found, func(f string) bool { return strings.HasSuffix(f, file) }) {
 			continue
 		}
@@ -382,19 +391,19 @@ func TestRepairKeepsGoodFrames(t *testing.T) {
 // A tree that is gone is lost with what is below, and comes back with the next backup.
 func TestRepairTree(t *testing.T) {
 	s := newSite(t)
-	s.files = map[string][]byte{"alpha": random(2000), "beta": random(100)}
-	s.night()
-	name := s.names("metadata")[0]
-	s.put(name, nil)
-	sum, found := s.repair(true, maintain.RepairOptions{Source: s.source})
+	s.Files = map[string][]byte{"alpha": maintaintest.Random(2000), "beta": maintaintest.Random(100)}
+	s.Night()
+	name := s.Names("metadata")[0]
+	s.Put(name, nil)
+	sum, found := s.repair(true, repair.Options{Source: s.source})
 	if want := []string{"damaged  /", "lost " + name}; !slices.Equal(found, want) || sum.Faults != 1 {
 		t.Fatalf("%+v, %q, want %q", sum, found, want)
 	}
 	s.wants("after repair", "lost  /", "lost "+name)
-	content := len(s.names("content"))
-	s.night()
+	content := len(s.Names("content"))
+	s.Night()
 	s.wants("after the next backup", "lost "+name) // the first archive has the same trees
-	if len(s.names("content")) != content {
+	if len(s.Names("content")) != content {
 		t.Error("content was sent again")
 	}
 }
@@ -402,17 +411,17 @@ func TestRepairTree(t *testing.T) {
 // Indexes that are damaged are made again, and the damaged ones given up.
 func TestRepairIndex(t *testing.T) {
 	s := twoNights(t)
-	for _, n := range s.names("index") {
+	for _, n := range s.Names("index") {
 		s.spoil(n, 300)
 	}
-	if sum, _ := s.repair(false, maintain.RepairOptions{}); sum.Faults == 0 {
+	if sum, _ := s.repair(false, repair.Options{}); sum.Faults == 0 {
 		t.Error("indexes were made without a recovery key")
 	}
-	if n := len(s.names("lost")); n > 0 {
+	if n := len(s.Names("lost")); n > 0 {
 		t.Error("what only lacks an index is given up")
 	}
-	damaged := s.names("index")
-	if sum, found := s.repair(true, maintain.RepairOptions{}); sum.Faults > 0 || sum.Repaired < 3 {
+	damaged := s.Names("index")
+	if sum, found := s.repair(true, repair.Options{}); sum.Faults > 0 || sum.Repaired < 3 {
 		t.Errorf("%+v, %q", sum, found)
 	}
 	s.wants("after repair", "lost "+damaged[0], "lost "+damaged[1])
@@ -421,15 +430,15 @@ func TestRepairIndex(t *testing.T) {
 // TestGaps hides archives: one that another names as its predecessor, or that the host remembers.
 func TestGaps(t *testing.T) {
 	s := newSite(t)
-	s.files = map[string][]byte{"alpha": random(100)}
+	s.Files = map[string][]byte{"alpha": maintaintest.Random(100)}
 	var archives []*repo.Archive
 	for range 3 {
 		var before string
 		if n := len(archives); n > 0 {
 			before = archives[n-1].ID
 		}
-		s.predecessor = before
-		archives = append(archives, s.night())
+		s.Predecessor = before
+		archives = append(archives, s.Night())
 	}
 	ids := make([]index.ObjectID, len(archives))
 	for i, a := range archives {
@@ -439,7 +448,7 @@ func TestGaps(t *testing.T) {
 		}
 	}
 	forget := func(i int) {
-		r := s.open(true)
+		r := s.Open(true)
 		b, err := record.Encode(record.Forget{Archives: []record.Forgotten{{Archive: ids[i], Host: "host", Job: "job", Predecessor: archives[i].Predecessor, Reason: "test"}}})
 		if err != nil {
 			t.Fatal(err)
@@ -449,29 +458,29 @@ func TestGaps(t *testing.T) {
 		}
 	}
 	name := func(i int) string { return "archive/" + ids[i].String() }
-	find := func(when string, o maintain.CheckOptions, want ...string) {
+	find := func(when string, o check.Options, want ...string) {
 		t.Helper()
-		if _, found := s.check(false, o); !slices.Equal(found, want) {
+		if _, found := s.Check(false, o); !slices.Equal(found, want) {
 			t.Errorf("%s: found %q, want %q", when, found, want)
 		}
 	}
-	find("whole", maintain.CheckOptions{Seen: []maintain.Seen{{ID: ids[0]}, {ID: ids[2]}}})
-	s.put(name(2), nil)
-	find("the newest is hidden, and nobody remembers", maintain.CheckOptions{})
-	find("the newest is hidden", maintain.CheckOptions{Seen: []maintain.Seen{{ID: ids[2]}}}, "missing "+name(2))
+	find("whole", check.Options{Seen: []check.Seen{{ID: ids[0]}, {ID: ids[2]}}})
+	s.Put(name(2), nil)
+	find("the newest is hidden, and nobody remembers", check.Options{})
+	find("the newest is hidden", check.Options{Seen: []check.Seen{{ID: ids[2]}}}, "missing "+name(2))
 	forget(2)
-	find("it was forgotten", maintain.CheckOptions{Seen: []maintain.Seen{{ID: ids[2]}}})
-	s.put(name(1), nil)
-	find("a forgotten one names one that is hidden", maintain.CheckOptions{}, "missing "+name(1))
+	find("it was forgotten", check.Options{Seen: []check.Seen{{ID: ids[2]}}})
+	s.Put(name(1), nil)
+	find("a forgotten one names one that is hidden", check.Options{}, "missing "+name(1))
 	forget(1)
-	find("that was forgotten, too", maintain.CheckOptions{})
-	s.put(name(0), nil)
-	find("the first is hidden", maintain.CheckOptions{}, "missing "+name(0))
-	if sum, found := s.repair(true, maintain.RepairOptions{}); sum.Faults != 1 || !slices.Equal(found, []string{"missing " + name(0)}) {
+	find("that was forgotten, too", check.Options{})
+	s.Put(name(0), nil)
+	find("the first is hidden", check.Options{}, "missing "+name(0))
+	if sum, found := s.repair(true, repair.Options{}); sum.Faults != 1 || !slices.Equal(found, []string{"missing " + name(0)}) {
 		t.Errorf("a repair finds %q", found)
 	}
-	find("after a repair", maintain.CheckOptions{}, "lost "+name(0))
-	gone, err := maintain.Vanished(context.Background(), s.open(false), func(index.ObjectID) bool { return false }, []maintain.Seen{{ID: ids[0]}, {ID: ids[1]}, {ID: index.ObjectID{9}}})
+	find("after a repair", check.Options{}, "lost "+name(0))
+	gone, err := check.Vanished(context.Background(), s.Open(false), func(index.ObjectID) bool { return false }, []check.Seen{{ID: ids[0]}, {ID: ids[1]}, {ID: index.ObjectID{9}}})
 	if err != nil || len(gone) != 1 || gone[0].ID != (index.ObjectID{9}) {
 		t.Errorf("vanished: %v, %v", gone, err)
 	}
@@ -481,11 +490,11 @@ func TestGaps(t *testing.T) {
 func TestSalvage(t *testing.T) {
 	ctx := context.Background()
 	s := newSite(t)
-	s.files = map[string][]byte{"alpha": random(2000)}
-	first := s.night()
-	s.files["beta"] = random(3000)
-	second := s.night()
-	r := s.open(true)
+	s.Files = map[string][]byte{"alpha": maintaintest.Random(2000)}
+	first := s.Night()
+	s.Files["beta"] = maintaintest.Random(3000)
+	second := s.Night()
+	r := s.Open(true)
 	var folder chunk.ID
 	err := r.Add(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) error {
 		saver, err := w.NewSaver()
@@ -505,12 +514,12 @@ func TestSalvage(t *testing.T) {
 	}
 	salvage := func() map[chunk.ID]bool {
 		t.Helper()
-		r := s.open(true)
+		r := s.Open(true)
 		archives, err := r.Archives(ctx, func(string, error) {})
 		if err != nil {
 			t.Fatal(err)
 		}
-		rd, orphans, err := maintain.Salvage(ctx, r, archives, func(name string, err error) { t.Errorf("%s: %v", name, err) })
+		rd, orphans, err := repair.Salvage(ctx, r, archives, func(name string, err error) { t.Errorf("%s: %v", name, err) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -526,13 +535,13 @@ func TestSalvage(t *testing.T) {
 	if got, want := salvage(), map[chunk.ID]bool{folder: false}; !maps.Equal(got, want) {
 		t.Errorf("found %v, want %v", got, want)
 	}
-	for _, name := range append(s.names("index"), "archive/"+first.ID) {
-		s.put(name, nil)
+	for _, name := range append(s.Names("index"), "archive/"+first.ID) {
+		s.Put(name, nil)
 	}
 	if got, want := salvage(), map[chunk.ID]bool{folder: false, first.Root.ID: true}; !maps.Equal(got, want) {
 		t.Errorf("without indexes, found %v, want %v", got, want)
 	}
-	s.put("archive/"+second.ID, nil)
+	s.Put("archive/"+second.ID, nil)
 	if got, want := salvage(), map[chunk.ID]bool{folder: false, first.Root.ID: true, second.Root.ID: true}; !maps.Equal(got, want) {
 		t.Errorf("without archives, found %v, want %v", got, want)
 	}

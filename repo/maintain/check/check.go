@@ -1,11 +1,10 @@
-// Package maintain looks after a repository: it checks what is there, repairs what can be repaired, and makes indexes again.
+// Package check looks whether all that a repository should hold is there and whole.
 //
 // A check walks from what archives promise down to the bytes that keep the promise, and says of everything that is not as it should be which files of
-// which archives it touches. A repair heals what it can, and records what stays lost. Nothing here changes or removes an object that anybody could use:
-// what is written is new, or the very bytes that its name stands for.
+// which archives it touches. It changes nothing: a repair takes a Survey, and goes on from there.
 //
 // Memory does not grow with the repository: packs are dealt with in passes, trees that are known to be whole are remembered up to a bound.
-package maintain
+package check
 
 import (
 	"context"
@@ -13,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -28,8 +26,8 @@ import (
 	"nightjar/repo/store"
 )
 
-// CheckOptions say how deep a check goes.
-type CheckOptions struct {
+// Options say how deep a check goes.
+type Options struct {
 	ReadData    bool    // read packs too, and with a recovery key open them
 	Sample      float64 // the share of packs that is read, up to 1; 0: all
 	Connections int     // packs read at the same time; 0: 4
@@ -63,7 +61,7 @@ type Finding struct {
 	Path    string // the file in it
 	Err     error  // the reason, if there is more to say
 
-	chunks []chunk.ID // that are gone
+	Chunks []chunk.ID // that are gone, of a file, folder or list
 }
 
 // Fault reports whether something is wrong that nobody knew of, or somebody tried that.
@@ -93,28 +91,23 @@ const (
 type checker struct {
 	r   *repo.Repository
 	rd  *repo.Reader
-	o   CheckOptions
+	o   Options
 	mu  sync.Mutex
 	sum Summary
 
 	lost  *lists.Set // what repair gave up, besides prune's
-	bad   map[index.ObjectID]*badPack
+	bad   map[index.ObjectID]*BadPack
 	whole map[chunk.Key]struct{} // trees below which nothing is wrong
 	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
 
 	chosen    bool                        // it is a copy of some archives: an index was made for readers alone
 	forgotten map[index.ObjectID]struct{} // archives
 
-	unread error // index objects that are out of reach
-
-	repairing bool // findings wait in held, and what is gone is noted
-	held      []Finding
-	gone      map[chunk.ID]*gone
-	broken    map[chunk.ID]bool // lists of what is gone
+	survey *Survey // takes notes for a repair; nil: findings are told at once
 }
 
-// Check looks at everything that the store holds of the repository. The error is for what stops the check; what is wrong with the repository is told to o.Found and counted.
-func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, error) {
+// Run looks at everything that the store holds of the repository. The error is for what stops the check; what is wrong with the repository is told to o.Found and counted.
+func Run(ctx context.Context, r *repo.Repository, o Options) (Summary, error) {
 	c, err := newChecker(ctx, r, o)
 	if err != nil {
 		return Summary{}, err
@@ -132,7 +125,7 @@ func Check(ctx context.Context, r *repo.Repository, o CheckOptions) (Summary, er
 	return c.sum, c.versions(ctx)
 }
 
-func newChecker(ctx context.Context, r *repo.Repository, o CheckOptions) (*checker, error) {
+func newChecker(ctx context.Context, r *repo.Repository, o Options) (*checker, error) {
 	if o.Connections == 0 {
 		o.Connections = readAtOnce
 	}
@@ -143,7 +136,7 @@ func newChecker(ctx context.Context, r *repo.Repository, o CheckOptions) (*check
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*badPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*BadPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	return c, nil
 }
@@ -165,8 +158,8 @@ func (c *checker) scan(ctx context.Context) error {
 func (c *checker) found(f Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.repairing {
-		c.held = append(c.held, f)
+	if c.survey != nil {
+		c.survey.Findings = append(c.survey.Findings, f)
 		return
 	}
 	switch {
@@ -220,12 +213,11 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 
 // record tells of a record that cannot be used.
 func (c *checker) record(name string, err error) {
-	if repo.Kind(name) == "index" && !isGone(err) {
-		c.unread = errors.Join(c.unread, err)
+	if c.survey != nil && repo.Kind(name) == "index" && !IsGone(err) {
+		c.survey.Unread = errors.Join(c.survey.Unread, err)
 	}
 	f := Finding{What: Damaged, Object: name, Err: err}
-	var id index.ObjectID
-	if decodeID(&id, name) == nil && c.lost.Object(id) {
+	if id, err := repo.ObjectID(name); err == nil && c.lost.Object(id) {
 		f.What = Lost
 	}
 	c.found(f)
@@ -237,11 +229,10 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	stored := map[index.ObjectID]store.Info{}
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
 		err := c.r.Store().List(ctx, kind.String()+"/", func(i store.Info) error {
-			var id index.ObjectID
 			if repo.Kind(i.Name) == "" {
 				return nil
 			}
-			if err := decodeID(&id, i.Name); err == nil && mine(id) {
+			if id, err := repo.ObjectID(i.Name); err == nil && mine(id) {
 				stored[id] = i
 			}
 			return nil
@@ -309,12 +300,6 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	return nil
 }
 
-func decodeID(id *index.ObjectID, name string) error {
-	parsed, err := chunk.ParseID(path.Base(name))
-	*id = index.ObjectID(parsed)
-	return err
-}
-
 // pack checks one stored pack.
 func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read bool) error {
 	if vouch, ok := c.r.Store().(store.Checksummer); ok && !read {
@@ -354,7 +339,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("check %s: %w", info.Name, err)
 	}
-	if c.repairing && err != nil && !isGone(err) {
+	if c.survey != nil && err != nil && !IsGone(err) {
 		return fmt.Errorf("check %s: %w", info.Name, err)
 	}
 	if err != nil {

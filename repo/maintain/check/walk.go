@@ -1,4 +1,4 @@
-package maintain
+package check
 
 import (
 	"context"
@@ -31,60 +31,61 @@ type walker struct {
 	*checker
 	ctx     context.Context
 	archive string
-	untried []piece // with recipes that are to be made
+	untried []Piece // with recipes that are to be made
 }
 
-// A piece is a chunk in a file.
-type piece struct {
-	id     chunk.ID
-	path   string
-	offset int64 // in the file; -1: it is no content of a file
-	length int64
+// A Piece is a chunk in a file.
+type Piece struct {
+	ID     chunk.ID
+	Path   string
+	Offset int64 // in the file; -1: it is no content of a file
+	Length int64
 }
 
-// gone is a chunk, tree or list that cannot be had.
-type gone struct {
-	content  bool
-	places   []piece
-	archives map[string]bool
+// Gone is a chunk, tree or list that cannot be had.
+type Gone struct {
+	Content  bool    // it is a chunk
+	Pieces   []Piece // where it is needed: the first that were found
+	Archives map[string]bool
 }
 
 const (
 	triedAtOnce = 1024
-	placesKept  = 64 // of each chunk that is gone
+	piecesKept  = 64 // of each chunk that is gone
 )
 
 // lose notes that a piece is gone, and reports whether that is known.
-func (w *walker) lose(p piece, content bool) (known bool) {
-	if w.repairing {
+func (w *walker) lose(p Piece, content bool) (known bool) {
+	if w.survey != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		g := w.gone[p.id]
+		g := w.survey.Gone[p.ID]
 		if g == nil {
-			g = &gone{content: content, archives: map[string]bool{}}
-			w.gone[p.id] = g
+			g = &Gone{Content: content, Archives: map[string]bool{}}
+			w.survey.Gone[p.ID] = g
 		}
-		if len(g.places) < placesKept {
-			g.places = append(g.places, p)
+		if len(g.Pieces) < piecesKept {
+			g.Pieces = append(g.Pieces, p)
 		}
-		g.archives[w.archive] = true
+		g.Archives[w.archive] = true
 	}
-	return w.lost.Chunk(p.id)
+	return w.lost.Chunk(p.ID)
 }
 
 // outOfReach reports whether the walk cannot go on: an error is the store's, or a repair would take for lost what is not.
 func (w *walker) outOfReach(err error) bool {
-	return errors.Is(err, repo.ErrUnavailable) || w.repairing && err != nil && !isGone(err)
+	return errors.Is(err, repo.ErrUnavailable) || w.survey != nil && err != nil && !IsGone(err)
 }
 
 // useless notes lists that name what is gone: who refers to a list takes it for whole.
 func (w *walker) useless(lists []chunk.ID) {
+	if w.survey == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range lists {
-		if w.repairing {
-			w.broken[id] = true
-		}
+		w.survey.Broken[id] = true
 	}
 }
 
@@ -94,7 +95,7 @@ func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
 	if known {
 		what = Lost
 	}
-	w.found(Finding{What: what, Archive: w.archive, Path: at, Err: err, chunks: chunks})
+	w.found(Finding{What: what, Archive: w.archive, Path: at, Err: err, Chunks: chunks})
 }
 
 // tree checks a tree of the directory at a path, and what is below, and reports whether all is whole. The tree at "" holds the root alone.
@@ -115,7 +116,7 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 	}
 	if err != nil {
 		name := path.Join("/", at)
-		w.damaged(name, w.lose(piece{id: id, path: name, offset: -1}, false), []chunk.ID{id}, err)
+		w.damaged(name, w.lose(Piece{ID: id, Path: name, Offset: -1}, false), []chunk.ID{id}, err)
 		return false, nil
 	}
 	w.sum.Trees++
@@ -140,8 +141,8 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	}
 	var missing, named []chunk.ID // named: its lists
 	whole, known := true, true
-	lose := func(p piece, content bool) {
-		missing = append(missing, p.id)
+	lose := func(p Piece, content bool) {
+		missing = append(missing, p.ID)
 		known = w.lose(p, content) && known
 	}
 	offset := int64(0)
@@ -156,7 +157,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 			whole = whole && ok
 			return err
 		}
-		p := piece{item.ID, name, start, item.Length}
+		p := Piece{item.ID, name, start, item.Length}
 		ok, err := w.chunk(p)
 		if !ok && err == nil {
 			whole = false
@@ -168,14 +169,14 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		named = append(named, id)
 		list, err := w.rd.Metadata(w.ctx, id)
 		if err != nil && !w.outOfReach(err) && w.ctx.Err() == nil {
-			lose(piece{id: id, path: name, offset: -1}, false)
+			lose(Piece{ID: id, Path: name, Offset: -1}, false)
 		}
 		return list, err
 	}
 	err = tree.Walk(n.Contents, lists, check)
 	if err == nil && n.XattrContents != nil {
 		err = tree.Walk(*n.XattrContents, lists, func(item tree.Item) error {
-			p := piece{item.ID, name, -1, item.Length}
+			p := Piece{item.ID, name, -1, item.Length}
 			ok, err := w.chunk(p)
 			if !ok && err == nil {
 				whole = false
@@ -202,15 +203,15 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 }
 
 // chunk reports whether a chunk can be had from anywhere, as itself or by a recipe.
-func (w *walker) chunk(p piece) (bool, error) {
-	ok, err := w.wholeChunk(p.id)
+func (w *walker) chunk(p Piece) (bool, error) {
+	ok, err := w.wholeChunk(p.ID)
 	if ok || err != nil {
 		return ok, err
 	}
-	if _, ok := w.made[p.id.Key()]; ok {
+	if _, ok := w.made[p.ID.Key()]; ok {
 		return true, nil
 	}
-	recipes, err := w.rd.Sources(w.ctx, p.id)
+	recipes, err := w.rd.Sources(w.ctx, p.ID)
 	if err != nil {
 		return false, err
 	}
@@ -229,9 +230,9 @@ func (w *walker) chunk(p piece) (bool, error) {
 }
 
 // make notes that a recipe is there with all its sources. If content can be opened, it is tried.
-func (w *walker) make(p piece) error {
+func (w *walker) make(p Piece) error {
 	if len(w.made) < chunksKept {
-		w.made[p.id.Key()] = struct{}{}
+		w.made[p.ID.Key()] = struct{}{}
 	}
 	if !w.sum.Opened {
 		return nil
@@ -249,14 +250,14 @@ func (w *walker) try() error {
 	w.untried = nil
 	ids := make([]chunk.ID, len(pieces))
 	for i, p := range pieces {
-		ids[i] = p.id
+		ids[i] = p.ID
 	}
 	return w.rd.Fetch(w.ctx, ids, func(i int, _ []byte, err error) error {
 		if w.outOfReach(err) {
 			return err
 		}
 		if err != nil {
-			w.damaged(pieces[i].path, w.lose(pieces[i], true), ids[i:i+1], err)
+			w.damaged(pieces[i].Path, w.lose(pieces[i], true), ids[i:i+1], err)
 		}
 		return nil
 	})

@@ -1,4 +1,4 @@
-package maintain
+package repair
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func TestPutSplits(t *testing.T) {
 	for i := range chunks {
 		l.Chunks = append(l.Chunks, record.LostChunk{ID: chunk.ID{byte(i), byte(i >> 8)}, Paths: []record.Text{path}})
 	}
-	m := &mender{checker: &checker{r: r}}
+	m := &mender{r: r}
 	if err := m.put(ctx, l); err != nil {
 		t.Fatal(err)
 	}

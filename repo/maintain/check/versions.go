@@ -1,4 +1,4 @@
-package maintain
+package check
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"nightjar/repo/index"
+	"nightjar/repo"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
@@ -37,8 +37,7 @@ func (c *checker) versions(ctx context.Context) error {
 	}
 	for _, prefix := range []string{"archive/", "keys/"} { // which nobody deletes, but prune what was forgotten
 		err := s.Hidden(ctx, prefix, func(i store.Info, deleted time.Time) error {
-			var id index.ObjectID
-			if decodeID(&id, i.Name) == nil {
+			if id, err := repo.ObjectID(i.Name); err == nil {
 				if _, ok := c.forgotten[id]; ok {
 					return nil
 				}

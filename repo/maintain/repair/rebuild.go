@@ -1,4 +1,4 @@
-package maintain
+package repair
 
 import (
 	"context"
@@ -116,8 +116,8 @@ func indexed(ctx context.Context, r *repo.Repository, f func(p *index.Pack) erro
 func openPacks(ctx context.Context, r *repo.Repository, kind pack.Kind, known map[index.ObjectID]struct{}, f func(name string, p *index.Pack, err error) error) error {
 	dropped := r.Lists()
 	return r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
-		var id index.ObjectID
-		if repo.Kind(info.Name) == "" || decodeID(&id, info.Name) != nil {
+		id, err := repo.ObjectID(info.Name)
+		if repo.Kind(info.Name) == "" || err != nil {
 			return nil
 		}
 		if _, ok := known[id]; ok || dropped.Pack(id)&lists.Dropped != 0 {

@@ -1,4 +1,7 @@
-package maintain
+// Package repair heals a repository: it brings back what is missing or damaged, makes indexes again, and records what stays lost.
+//
+// Nothing here changes or removes an object that anybody could use: what is written is new, or the very bytes that its name stands for.
+package repair
 
 import (
 	"bytes"
@@ -10,16 +13,17 @@ import (
 	"slices"
 	"time"
 
-	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
+	"nightjar/repo/maintain/check"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
-// RepairOptions say what a repair may use. It finds what a check with the same options finds.
-type RepairOptions struct {
-	CheckOptions
+// Options say what a repair may use.
+type Options struct {
+	Check  check.Options                         // it finds what a check with these options finds
 	From   store.Store                           // another copy of the repository, which is only read; nil: none
 	Source func(path string) (SourceFile, error) // opens what lies under a path of an archive now; nil: nothing does
 	DryRun bool                                  // write nothing, and say what could be repaired
@@ -34,20 +38,16 @@ type SourceFile interface {
 // ErrNotRecorded says that losses could not be recorded: so the next check tells of them again, and backups build on what is not there.
 var ErrNotRecorded = errors.New("what was found is not recorded")
 
-// Repair finds what a check finds and heals what it can: objects come back from another copy, the good frames of damaged packs are packed anew (of content, with a recovery
+// Run finds what a check finds and heals what it can: objects come back from another copy, the good frames of damaged packs are packed anew (of content, with a recovery
 // key), indexes are made again (with one), and chunks are saved again from the files that they were of. What stays lost is recorded, so that no backup builds on it, and the next one
 // saves what it still has. Nothing is written but new objects, and objects under the name that is their hash.
-func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (sums Summary, err error) {
-	c, err := newChecker(ctx, r, o.CheckOptions)
+func Run(ctx context.Context, r *repo.Repository, o Options) (sums check.Summary, err error) {
+	s, err := check.NewSurvey(ctx, r, o.Check)
 	if err != nil {
 		return sums, err
 	}
-	c.repairing, c.gone, c.broken = true, map[chunk.ID]*gone{}, map[chunk.ID]bool{}
-	m := &mender{checker: c, o: &o, back: map[string]int{}, late: map[string]time.Time{}}
-	defer func() {
-		m.tell()
-		sums = c.sum
-	}()
+	m := &mender{Survey: s, r: r, o: &o, lost: r.Lists(), back: map[string]int{}, late: map[string]time.Time{}}
+	defer func() { sums = s.Tell() }()
 	if m.begin, err = r.StoreTime(ctx); err != nil {
 		return sums, err
 	}
@@ -56,10 +56,10 @@ func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (sums Summ
 		return sums, err
 	}
 	// What has come back is seen by a new reader.
-	if c.rd, err = r.NewReader(ctx); err != nil {
+	if m.rd, err = r.NewReader(ctx); err != nil {
 		return sums, err
 	}
-	if err := c.walk(ctx, all); err != nil {
+	if err := s.Walk(ctx, m.rd, all); err != nil {
 		return sums, err
 	}
 	lost, err := m.chunks(ctx)
@@ -71,8 +71,11 @@ func Repair(ctx context.Context, r *repo.Repository, o RepairOptions) (sums Summ
 
 // A mender is a running repair.
 type mender struct {
-	*checker
-	o       *RepairOptions
+	*check.Survey
+	r       *repo.Repository
+	rd      *repo.Reader
+	o       *Options
+	lost    *lists.Set           // what repair gave up before, besides prune's
 	begin   time.Time            // by the store's clock
 	back    map[string]int       // kinds of objects that were put back
 	late    map[string]time.Time // archives that have come back with another time: what it was
@@ -82,15 +85,7 @@ type mender struct {
 // objects brings back what is missing or damaged as a whole, and returns the archives that there are then.
 func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 	look := func() (all []repo.Archive, err error) {
-		m.held = slices.DeleteFunc(m.held, func(f Finding) bool { return f.What != Repaired })
-		m.sum, m.bad = Summary{Opened: m.sum.Opened}, map[index.ObjectID]*badPack{}
-		if err := m.scan(ctx); err != nil {
-			return nil, err
-		}
-		if all, err = m.list(ctx); err == nil {
-			err = m.versions(ctx)
-		}
-		if err == nil {
+		if all, err = m.Objects(ctx); err == nil {
 			err = m.fromVersions(ctx)
 		}
 		if err == nil {
@@ -100,7 +95,7 @@ func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 	}
 	all, err := look()
 	if err == nil {
-		err = m.unread
+		err = m.Unread
 	}
 	if err == nil && m.back["index"]+m.back["archive"] > 0 { // which name others
 		all, err = look()
@@ -113,9 +108,9 @@ func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 
 // fromVersions puts in front again what somebody replaced or deleted in a store that keeps versions.
 func (m *mender) fromVersions(ctx context.Context) error {
-	for i := range m.held {
-		f := &m.held[i]
-		if f.What != Replaced && f.What != Hidden {
+	for i := range m.Findings {
+		f := &m.Findings[i]
+		if f.What != check.Replaced && f.What != check.Hidden {
 			continue
 		}
 		m.r.Recover(ctx, f.Object)
@@ -127,13 +122,13 @@ func (m *mender) fromVersions(ctx context.Context) error {
 			continue
 		}
 		if m.o.DryRun {
-			f.What, f.Err = Mendable, errors.New("an older version is as it should be")
+			f.What, f.Err = check.Mendable, errors.New("an older version is as it should be")
 			continue
 		}
 		if err := m.putBack(ctx, f.Object, object, info.Time); err != nil {
 			return err
 		}
-		f.What, f.Err = Repaired, errors.New("the older version was stored again")
+		f.What, f.Err = check.Repaired, errors.New("the older version was stored again")
 	}
 	return nil
 }
@@ -143,9 +138,9 @@ func (m *mender) fromCopy(ctx context.Context) error {
 	if m.o.From == nil {
 		return nil
 	}
-	for i := range m.held {
-		f := &m.held[i]
-		if f.Object == "" || f.What != Missing && f.What != Damaged && f.What != Lost {
+	for i := range m.Findings {
+		f := &m.Findings[i]
+		if f.Object == "" || f.What != check.Missing && f.What != check.Damaged && f.What != check.Lost {
 			continue
 		}
 		object, info, err := readGood(ctx, m.o.From, f.Object)
@@ -159,13 +154,13 @@ func (m *mender) fromCopy(ctx context.Context) error {
 			continue // it has none that is good, either
 		}
 		if m.o.DryRun {
-			f.What, f.Err = Mendable, errors.New("the other copy has it")
+			f.What, f.Err = check.Mendable, errors.New("the other copy has it")
 			continue
 		}
 		if err := m.putBack(ctx, f.Object, object, info.Time); err != nil {
 			return err
 		}
-		f.What, f.Err = Repaired, errors.New("put back from the other copy")
+		f.What, f.Err = check.Repaired, errors.New("put back from the other copy")
 	}
 	return m.indexesFromCopy(ctx)
 }
@@ -183,8 +178,7 @@ func readGood(ctx context.Context, from store.Store, name string) ([]byte, store
 	if err != nil {
 		return nil, info, err
 	}
-	var id index.ObjectID
-	if err := decodeID(&id, name); err != nil || sha256.Sum256(object) != id {
+	if id, err := repo.ObjectID(name); err != nil || sha256.Sum256(object) != id {
 		return nil, info, fmt.Errorf("object %s of the other copy does not have that hash", name)
 	}
 	return object, info, nil
@@ -212,12 +206,12 @@ func (m *mender) putBack(ctx context.Context, name string, object []byte, at tim
 		return fmt.Errorf("put back %s: %w", name, err)
 	}
 	m.back[repo.Kind(name)]++
-	var id index.ObjectID
-	if err := decodeID(&id, name); err != nil {
+	id, err := repo.ObjectID(name)
+	if err != nil {
 		return err
 	}
-	if b := m.bad[id]; b != nil && len(repo.CheckFrames(object, b.pack)) == 0 {
-		delete(m.bad, id)
+	if b := m.Bad[id]; b != nil && len(repo.CheckFrames(object, b.Pack)) == 0 {
+		delete(m.Bad, id)
 	}
 	if repo.Kind(name) == "archive" && info.Time.Sub(at).Abs() > repo.MaxSkew {
 		m.late[id.String()] = at
@@ -228,9 +222,8 @@ func (m *mender) putBack(ctx context.Context, name string, object []byte, at tim
 // indexesFromCopy puts back index objects that were deleted here, if all the packs that they name are stored and some have no index: so nothing new is found missing.
 func (m *mender) indexesFromCopy(ctx context.Context) error {
 	bare := map[index.ObjectID]bool{}
-	for _, f := range m.held {
-		var id index.ObjectID
-		if f.What == Unindexed && decodeID(&id, f.Object) == nil {
+	for _, f := range m.Findings {
+		if id, err := repo.ObjectID(f.Object); err == nil && f.What == check.Unindexed {
 			bare[id] = true
 		}
 	}
@@ -266,14 +259,14 @@ func (m *mender) indexesFromCopy(ctx context.Context) error {
 		if !helps {
 			continue
 		}
-		f := Finding{What: Mendable, Object: info.Name, Err: errors.New("the other copy has it")}
+		f := check.Finding{What: check.Mendable, Object: info.Name, Err: errors.New("the other copy has it")}
 		if !m.o.DryRun {
 			if err := m.putBack(ctx, info.Name, object, info.Time); err != nil {
 				return err
 			}
-			f.What, f.Err = Repaired, errors.New("put back from the other copy")
+			f.What, f.Err = check.Repaired, errors.New("put back from the other copy")
 		}
-		m.found(f)
+		m.Findings = append(m.Findings, f)
 		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
 				delete(bare, run.Packs[i].ID)
@@ -307,7 +300,7 @@ func (m *mender) helps(ctx context.Context, x *index.Object, bare map[index.Obje
 
 // indexes makes indexes of packs that have none.
 func (m *mender) indexes(ctx context.Context) error {
-	m.rebuilt = !slices.ContainsFunc(m.held, func(f Finding) bool { return f.What == Unindexed })
+	m.rebuilt = !slices.ContainsFunc(m.Findings, func(f check.Finding) bool { return f.What == check.Unindexed })
 	if m.rebuilt || !m.r.CanReadContent() || m.o.DryRun {
 		return nil
 	}
@@ -317,8 +310,8 @@ func (m *mender) indexes(ctx context.Context) error {
 	}
 	m.rebuilt = true // what is not indexed now cannot be
 	if done.Objects > 0 {
-		m.held = slices.DeleteFunc(m.held, func(f Finding) bool { return f.What == Unindexed })
-		m.found(Finding{What: Repaired, Object: "index", Err: fmt.Errorf("made again of %d packs", done.Packs)})
+		m.Findings = slices.DeleteFunc(m.Findings, func(f check.Finding) bool { return f.What == check.Unindexed })
+		m.Findings = append(m.Findings, check.Finding{What: check.Repaired, Object: "index", Err: fmt.Errorf("made again of %d packs", done.Packs)})
 	}
 	return nil
 }
@@ -328,7 +321,7 @@ func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
 	var v record.Verified
 	for _, a := range all {
 		at, put := m.late[a.ID]
-		if !put || !a.Late() || a.Time.Sub(at).Abs() > repo.MaxSkew || slices.ContainsFunc(m.held, func(f Finding) bool { return f.Archive == a.ID }) {
+		if !put || !a.Late() || a.Time.Sub(at).Abs() > repo.MaxSkew || slices.ContainsFunc(m.Findings, func(f check.Finding) bool { return f.Archive == a.ID }) {
 			continue
 		}
 		if id, err := index.ParseObjectID(a.ID); err == nil {
@@ -350,10 +343,10 @@ func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
 
 // record writes down what stays lost.
 func (m *mender) record(ctx context.Context, lost record.Lost) error {
-	for i := range m.held {
-		f := &m.held[i]
-		var id index.ObjectID
-		if m.o.DryRun || f.What != Missing && f.What != Damaged || decodeID(&id, f.Object) != nil {
+	for i := range m.Findings {
+		f := &m.Findings[i]
+		id, err := repo.ObjectID(f.Object)
+		if m.o.DryRun || f.What != check.Missing && f.What != check.Damaged || err != nil {
 			continue
 		}
 		switch kind := repo.Kind(f.Object); {
@@ -361,11 +354,11 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 			if !slices.Contains(lost.Packs, id) {
 				lost.Objects = append(lost.Objects, id)
 			}
-			f.What, f.Err = Lost, errors.New("nothing builds on what is spoilt of it any more")
+			f.What, f.Err = check.Lost, errors.New("nothing builds on what is spoilt of it any more")
 		case kind == "index" && m.rebuilt:
 			lost.Objects = append(lost.Objects, id)
-			f.What, f.Err = Repaired, errors.New("all packs that can be opened are indexed without it")
-		case kind == "archive" && (f.What == Missing || isGone(f.Err)):
+			f.What, f.Err = check.Repaired, errors.New("all packs that can be opened are indexed without it")
+		case kind == "archive" && (f.What == check.Missing || check.IsGone(f.Err)):
 			lost.Objects = append(lost.Objects, id)
 		}
 	}
@@ -405,11 +398,3 @@ func (m *mender) put(ctx context.Context, l record.Lost) error {
 }
 
 func halves[T any](all []T) (a, b []T) { return all[:len(all)/2], all[len(all)/2:] }
-
-// tell reports what was held back until it was known what becomes of it.
-func (m *mender) tell() {
-	m.repairing = false
-	for _, f := range m.held {
-		m.found(f)
-	}
-}

@@ -1,4 +1,4 @@
-package maintain
+package check
 
 import (
 	"errors"
@@ -12,19 +12,19 @@ import (
 	"nightjar/repo/store"
 )
 
-// A badPack is one of which not all can be had.
-type badPack struct {
-	pack   *index.Pack
-	all    bool         // it is missing, or not to be trusted
-	frames map[int]bool // else: damaged
+// A BadPack is one of which not all can be had.
+type BadPack struct {
+	Pack   *index.Pack
+	All    bool         // it is missing, or not to be trusted
+	Frames map[int]bool // else: damaged
 }
 
-func (b *badPack) spoilt(frame int) bool { return b != nil && (b.all || b.frames[frame]) }
+func (b *BadPack) spoilt(frame int) bool { return b != nil && (b.All || b.Frames[frame]) }
 
 // giveUp notes that nothing of a pack can be had.
 func (c *checker) giveUp(p *index.Pack, f Finding) {
 	c.mu.Lock()
-	c.bad[p.ID] = &badPack{pack: p, all: true}
+	c.bad[p.ID] = &BadPack{Pack: p, All: true}
 	c.mu.Unlock()
 	if c.lost.Pack(p.ID)&lists.Lost != 0 {
 		f.What = Lost
@@ -34,10 +34,10 @@ func (c *checker) giveUp(p *index.Pack, f Finding) {
 
 // spoilt notes that some frames of a pack cannot be had, or none but the pack as such is not what it was.
 func (c *checker) spoilt(p *index.Pack, name string, frames []int, err error) {
-	b := &badPack{pack: p, frames: map[int]bool{}}
+	b := &BadPack{Pack: p, Frames: map[int]bool{}}
 	known := c.lost.Pack(p.ID)&lists.Lost != 0 || c.lost.Object(p.ID)
 	for _, n := range frames {
-		b.frames[n] = true
+		b.Frames[n] = true
 		for _, blob := range p.Directory.Frames[n].Blobs {
 			known = known && (blob.Type >= pack.SignatureOf || c.lost.Blob(p.ID, blob.Key, blob.Type)&lists.Lost != 0)
 		}
@@ -52,8 +52,8 @@ func (c *checker) spoilt(p *index.Pack, name string, frames []int, err error) {
 	c.found(f)
 }
 
-// isGone reports whether an error says that bytes are lost, and not only out of reach now: who may not read them, or has to wait for them, must not give them up.
-func isGone(err error) bool {
+// IsGone reports whether an error says that bytes are lost, and not only out of reach now: who may not read them, or has to wait for them, must not give them up.
+func IsGone(err error) bool {
 	for _, is := range []error{crypto.ErrIntegrity, store.ErrNotExist, store.ErrTooLarge, io.ErrUnexpectedEOF, syscall.EIO} {
 		if errors.Is(err, is) {
 			return true

@@ -1,4 +1,4 @@
-package maintain
+package repair
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/maintain/check"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
@@ -30,7 +31,7 @@ func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
 		return lost, err
 	}
 	healed := map[chunk.ID]bool{}
-	if len(m.bad)+len(m.gone) > 0 {
+	if len(m.Bad)+len(m.Gone) > 0 {
 		if err := m.save(ctx, places, healed); err != nil {
 			return lost, err
 		}
@@ -41,8 +42,8 @@ func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
 	}
 	lost = places.lost()
 	archives := map[string]bool{}
-	for _, id := range slices.SortedFunc(maps.Keys(m.gone), func(a, b chunk.ID) int { return bytes.Compare(a[:], b[:]) }) {
-		g := m.gone[id]
+	for _, id := range slices.SortedFunc(maps.Keys(m.Gone), func(a, b chunk.ID) int { return bytes.Compare(a[:], b[:]) }) {
+		g := m.Gone[id]
 		if healed[id] || m.lost.Chunk(id) {
 			continue
 		}
@@ -52,13 +53,13 @@ func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
 			continue
 		}
 		x := record.LostChunk{ID: id, Paths: []record.Text{}}
-		for _, p := range g.places {
-			if text := record.Text(p.path); len(x.Paths) < pathsKept && !slices.Contains(x.Paths, text) {
+		for _, p := range g.Pieces {
+			if text := record.Text(p.Path); len(x.Paths) < pathsKept && !slices.Contains(x.Paths, text) {
 				x.Paths = append(x.Paths, text)
 			}
 		}
 		lost.Chunks = append(lost.Chunks, x)
-		maps.Copy(archives, g.archives)
+		maps.Copy(archives, g.Archives)
 	}
 	for _, a := range slices.Sorted(maps.Keys(archives)) {
 		if id, err := index.ParseObjectID(a); err == nil {
@@ -130,13 +131,13 @@ func (p *places) lost() record.Lost {
 // places returns those of bad packs.
 func (m *mender) places() *places {
 	p := &places{packs: map[index.ObjectID]bool{}, blobs: map[index.ObjectID]map[blob]bool{}, known: m.lost}
-	for id, b := range m.bad {
-		if b.all {
+	for id, b := range m.Bad {
+		if b.All {
 			p.packs[id] = true
 			continue
 		}
-		for n := range b.frames {
-			for _, blob := range b.pack.Directory.Frames[n].Blobs {
+		for n := range b.Frames {
+			for _, blob := range b.Pack.Directory.Frames[n].Blobs {
 				p.add(id, blob.Key, blob.Type)
 			}
 		}
@@ -146,7 +147,7 @@ func (m *mender) places() *places {
 
 // useless adds the recipes of what is gone, none of which made it, and the lists that name it.
 func (m *mender) useless(ctx context.Context, p *places) error {
-	for id := range m.gone {
+	for id := range m.Gone {
 		all, err := m.rd.LocationsOf(ctx, id.Key(), recipes...)
 		if err != nil {
 			return err
@@ -155,7 +156,7 @@ func (m *mender) useless(ctx context.Context, p *places) error {
 			p.add(at.Pack.ID, id.Key(), at.Type)
 		}
 	}
-	for id := range m.broken {
+	for id := range m.Broken {
 		all, err := m.rd.LocationsOf(ctx, id.Key(), pack.WholeList, pack.RecipeFor+pack.WholeList)
 		if err != nil {
 			return err
@@ -183,8 +184,8 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 	}
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} { // which leans on content
 		err := m.r.Repack(ctx, m.begin, new(repo.Sent), func(to *repo.Repacker) error {
-			for id, b := range m.bad {
-				if b.pack.Directory.Kind != kind || b.all {
+			for id, b := range m.Bad {
+				if b.Pack.Directory.Kind != kind || b.All {
 					continue
 				}
 				done, err := m.repack(ctx, p, to, b)
@@ -212,8 +213,8 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 }
 
 // repack stores anew what the good frames of a pack hold, unless it can be had elsewhere, and reports whether the pack is needed no more.
-func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *badPack) (done bool, err error) {
-	name := repo.PackName(b.pack.Directory.Kind, b.pack.ID)
+func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *check.BadPack) (done bool, err error) {
+	name := repo.PackName(b.Pack.Directory.Kind, b.Pack.ID)
 	object, err := store.ReadAll(ctx, m.r.Store(), name, store.MaxObject)
 	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 		return false, fmt.Errorf("repair %s: %w", name, errors.Join(err, ctx.Err()))
@@ -221,17 +222,17 @@ func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *ba
 	if err != nil {
 		return false, nil
 	}
-	p.packs[b.pack.ID] = true
-	err = to.Frames(object, b.pack, func(x pack.Blob) (bool, error) {
+	p.packs[b.Pack.ID] = true
+	err = to.Frames(object, b.Pack, func(x pack.Blob) (bool, error) {
 		elsewhere, err := m.lives(ctx, p, x.Key, x.Type)
 		return !elsewhere, err
 	})
 	if err != nil {
 		return false, fmt.Errorf("repair %s: %w", name, err)
 	}
-	for i := range m.held {
-		if f := &m.held[i]; f.Object == name && f.What == Damaged {
-			f.What, f.Err = Repaired, fmt.Errorf("%d of its %d frames were packed anew", len(b.pack.Hashes)-len(b.frames), len(b.pack.Hashes))
+	for i := range m.Findings {
+		if f := &m.Findings[i]; f.Object == name && f.What == check.Damaged {
+			f.What, f.Err = check.Repaired, fmt.Errorf("%d of its %d frames were packed anew", len(b.Pack.Hashes)-len(b.Frames), len(b.Pack.Hashes))
 		}
 	}
 	return true, nil
@@ -242,11 +243,11 @@ func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bo
 	if m.o.Source == nil {
 		return nil
 	}
-	files := map[string][]piece{}
-	for _, g := range m.gone {
-		for _, p := range g.places {
-			if g.content && p.offset >= 0 {
-				files[p.path] = append(files[p.path], p)
+	files := map[string][]check.Piece{}
+	for _, g := range m.Gone {
+		for _, p := range g.Pieces {
+			if g.Content && p.Offset >= 0 {
+				files[p.Path] = append(files[p.Path], p)
 			}
 		}
 	}
@@ -257,13 +258,13 @@ func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bo
 			continue // it is not there any more, or something else is
 		}
 		pieces := files[path]
-		slices.SortFunc(pieces, func(a, b piece) int { return cmp.Compare(a.offset, b.offset) })
+		slices.SortFunc(pieces, func(a, b check.Piece) int { return cmp.Compare(a.Offset, b.Offset) })
 		for _, p := range pieces {
-			if healed[p.id] || p.length > chunk.MaxSize {
+			if healed[p.ID] || p.Length > chunk.MaxSize {
 				continue
 			}
-			data := make([]byte, p.length)
-			if n, err := f.ReadAt(data, p.offset); n < len(data) && err != nil || namer.ID(data) != p.id {
+			data := make([]byte, p.Length)
+			if n, err := f.ReadAt(data, p.Offset); n < len(data) && err != nil || namer.ID(data) != p.ID {
 				continue
 			}
 			if save != nil {
@@ -272,7 +273,7 @@ func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bo
 					return fmt.Errorf("save %s again: %w", path, err)
 				}
 			}
-			healed[p.id] = true
+			healed[p.ID] = true
 		}
 		f.Close()
 	}
@@ -281,17 +282,17 @@ func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bo
 
 // judge says of the files that were hit what has become of them.
 func (m *mender) judge(healed map[chunk.ID]bool) {
-	for i := range m.held {
-		f := &m.held[i]
-		if f.Archive == "" || len(f.chunks) == 0 || f.What != Damaged && f.What != Lost {
+	for i := range m.Findings {
+		f := &m.Findings[i]
+		if f.Archive == "" || len(f.Chunks) == 0 || f.What != check.Damaged && f.What != check.Lost {
 			continue
 		}
-		if slices.ContainsFunc(f.chunks, func(id chunk.ID) bool { return !healed[id] }) {
+		if slices.ContainsFunc(f.Chunks, func(id chunk.ID) bool { return !healed[id] }) {
 			continue
 		}
-		f.What, f.Err = Repaired, errors.New("saved again from the file itself")
+		f.What, f.Err = check.Repaired, errors.New("saved again from the file itself")
 		if m.o.DryRun {
-			f.What, f.Err = Mendable, errors.New("the file itself still has it")
+			f.What, f.Err = check.Mendable, errors.New("the file itself still has it")
 		}
 	}
 }

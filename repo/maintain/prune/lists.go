@@ -1,4 +1,4 @@
-package maintain
+package prune
 
 import (
 	"context"
@@ -40,11 +40,11 @@ func (p *pruner) findLists(ctx context.Context) error {
 			into = &p.dropped
 		}
 		err := p.r.Store().List(ctx, kind+"/", func(i store.Info) error {
-			l := &list{Info: i}
-			if repo.Kind(i.Name) == "" || decodeID(&l.id, i.Name) != nil {
+			id, err := repo.ObjectID(i.Name)
+			if repo.Kind(i.Name) == "" || err != nil {
 				return nil
 			}
-			*into = append(*into, l)
+			*into = append(*into, &list{Info: i, id: id})
 			return nil
 		})
 		if err != nil {

@@ -1,4 +1,5 @@
-package maintain
+// Package thaw brings back packs that lie in an archive storage class, so that they can be read.
+package thaw
 
 import (
 	"cmp"
@@ -13,21 +14,21 @@ import (
 	"nightjar/repo/store"
 )
 
-// Thawed says how far objects are on their way back from an archive class.
-type Thawed struct {
+// Progress says how far objects are on their way back from an archive class.
+type Progress struct {
 	Ready   int      // can be read
 	Asked   int      // were asked for now
 	Bytes   int64    // of what cannot be read yet
 	Pending []string // names of these, in no order
 }
 
-// Thaw asks for all objects that have to be brought back before they can be read, unless that was done before; sizes are by their names. What is not there
+// Ask asks for all objects that have to be brought back before they can be read, unless that was done before; sizes are by their names. What is not there
 // is passed over: whoever reads it tells of it. connections are requests at the same time; 0: 4.
-func Thaw(ctx context.Context, s store.Thawer, sizes map[string]int64, o store.ThawOptions, connections int) (Thawed, error) {
-	var done Thawed
+func Ask(ctx context.Context, s store.Thawer, sizes map[string]int64, o store.ThawOptions, connections int) (Progress, error) {
+	var done Progress
 	var mu sync.Mutex
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(cmp.Or(connections, readAtOnce))
+	g.SetLimit(cmp.Or(connections, askedAtOnce))
 	for name, size := range sizes {
 		if gctx.Err() != nil {
 			break
@@ -62,14 +63,16 @@ func Thaw(ctx context.Context, s store.Thawer, sizes map[string]int64, o store.T
 	return done, errors.Join(err, ctx.Err())
 }
 
+const askedAtOnce = 4
+
 // The pauses between questions whether an object has come.
 const (
 	firstPause = time.Second
 	mostPause  = 5 * time.Minute
 )
 
-// AwaitThawed waits until all objects can be read: hours, mostly. left is told how many are still to come, after each that has.
-func AwaitThawed(ctx context.Context, s store.Thawer, names []string, left func(n int)) error {
+// Await waits until all objects can be read: hours, mostly. left is told how many are still to come, after each that has.
+func Await(ctx context.Context, s store.Thawer, names []string, left func(n int)) error {
 	pause := firstPause
 	for i, name := range names {
 		for {

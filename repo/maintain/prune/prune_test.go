@@ -1,4 +1,4 @@
-package maintain_test
+package prune_test
 
 import (
 	"bytes"
@@ -17,7 +17,8 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/maintaintest"
+	"nightjar/repo/maintain/prune"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
@@ -32,14 +33,14 @@ const (
 
 // clocked is a site whose store, and host, have a clock that is moved by hand.
 type clocked struct {
-	*site
+	*maintaintest.Site
 	at time.Time
 }
 
 func newClocked(t *testing.T) *clocked {
 	t.Helper()
 	c := &clocked{at: time.Now().Add(time.Minute)}
-	c.site = newSiteAt(t, func() time.Time { return c.at })
+	c.Site = maintaintest.NewAt(t, func() time.Time { return c.at })
 	return c
 }
 
@@ -47,101 +48,93 @@ func (c *clocked) pass(d time.Duration) { c.at = c.at.Add(d) }
 
 // copied returns the same site with a store of its own.
 func (c *clocked) copied() *clocked {
-	c.t.Helper()
+	c.T.Helper()
 	n := &clocked{at: c.at}
-	s := *c.site
-	n.site = &s
+	s := *c.Site
+	n.Site = &s
 	var put time.Time
-	s.store = store.NewMemory(func() time.Time {
+	s.Store = store.NewMemory(func() time.Time {
 		if put.IsZero() {
 			return n.at
 		}
 		return put
 	})
-	s.now = func() time.Time { return n.at }
-	s.files, s.past, s.trees = maps.Clone(c.files), maps.Clone(c.past), maps.Clone(c.trees)
-	err := c.store.List(context.Background(), "", func(i store.Info) error {
+	s.Now = func() time.Time { return n.at }
+	s.Files, s.Past, s.Trees = maps.Clone(c.Files), maps.Clone(c.Past), maps.Clone(c.Trees)
+	err := c.Store.List(context.Background(), "", func(i store.Info) error {
 		put = i.Time
-		_, err := s.store.Put(context.Background(), i.Name, c.read(i.Name))
+		_, err := s.Store.Put(context.Background(), i.Name, c.Read(i.Name))
 		return err
 	})
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	put = time.Time{}
 	return n
 }
 
 func (c *clocked) forget(archives ...*repo.Archive) {
-	c.t.Helper()
+	c.T.Helper()
 	var f record.Forget
 	for _, a := range archives {
 		id, err := index.ParseObjectID(a.ID)
 		if err != nil {
-			c.t.Fatal(err)
+			c.T.Fatal(err)
 		}
 		f.Archives = append(f.Archives, record.Forgotten{Archive: id, Host: a.Host, Job: a.Job, Time: a.Time, Reason: "test"})
 	}
 	content, err := record.Encode(&f)
 	if err == nil {
-		_, err = c.open(false).PutRecord(context.Background(), record.ForgetKind, content)
+		_, err = c.Open(false).PutRecord(context.Background(), record.ForgetKind, content)
 	}
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 }
 
-func (c *clocked) prune(o maintain.PruneOptions) maintain.Pruned {
-	c.t.Helper()
-	done, err := c.pruneAt(c.store, o)
+func (c *clocked) prune(o prune.Options) prune.Summary {
+	c.T.Helper()
+	done, err := c.pruneAt(c.Store, o)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return done
 }
 
-func (c *clocked) pruneAt(s store.Store, o maintain.PruneOptions) (maintain.Pruned, error) {
-	r := c.openAt(s, o.Repack)
-	o.Problem = func(err error) { c.t.Logf("problem: %v", err) }
-	return maintain.Prune(context.Background(), r, o)
-}
-
-// whole wants all that archives need to be there, down to the last byte.
-func (c *clocked) whole() {
-	c.t.Helper()
-	if sum, found := c.check(true, maintain.CheckOptions{ReadData: true}); sum.Faults > 0 {
-		c.t.Errorf("%d archives, found %q", sum.Archives, found)
-	}
+func (c *clocked) pruneAt(s store.Store, o prune.Options) (prune.Summary, error) {
+	r := c.OpenAt(s, o.Repack)
+	o.Problem = func(err error) { c.T.Logf("problem: %v", err) }
+	return prune.Run(context.Background(), r, o)
 }
 
 func (c *clocked) wantObjects(kind string, n int) {
-	c.t.Helper()
-	if names := c.names(kind); len(names) != n {
-		c.t.Errorf("%d objects of kind %s, want %d", len(names), kind, n)
+	c.T.Helper()
+	if names := c.Names(kind); len(names) != n {
+		c.T.Errorf("%d objects of kind %s, want %d", len(names), kind, n)
 	}
 }
 
 func TestPrune(t *testing.T) {
 	c := newClocked(t)
-	c.files = map[string][]byte{"alpha": random(900_000), "beta": random(700_000)}
-	first := c.night()
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(900_000), "beta": maintaintest.Random(700_000)}
+	first := c.Night()
 	c.pass(24 * time.Hour)
-	c.files = map[string][]byte{"alpha": c.files["alpha"], "aside": random(5000)}
-	second := c.night()
-	if done := c.prune(maintain.PruneOptions{}); done != (maintain.Pruned{Archives: 2}) {
+	c.Files = map[string][]byte{"alpha": c.Files["alpha"], "aside": maintaintest.Random(5000)}
+	second := c.Night()
+	if done := c.prune(prune.Options{}); done != (prune.Summary{Archives: 2}) {
 		t.Errorf("with nothing to do: %+v", done)
 	}
 	c.forget(first)
 	c.pass(grace)
-	if done := c.prune(maintain.PruneOptions{}); done != (maintain.Pruned{Archives: 2}) {
+	if done := c.prune(prune.Options{}); done != (prune.Summary{Archives: 2}) {
 		t.Errorf("before the grace has passed: %+v", done)
 	}
 	c.pass(time.Minute)
-	c.whole()
-	plan := c.prune(maintain.PruneOptions{DryRun: true})
+	c.Whole()
+	plan := c.prune(prune.Options{DryRun: true})
 	c.wantObjects("archive", 2)
 	c.wantObjects("condemned", 0)
-	done := c.prune(maintain.PruneOptions{})
+	done := c.prune(prune.Options{})
 	// The first night's content is one pack, half of which is needed; its trees are in another, and not one is.
 	if done != plan || done.Archives != 1 || done.ArchivesRemoved != 1 || done.PacksCondemned != 1 || done.PacksRemoved != 0 {
 		t.Errorf("condemned %+v, planned %+v", done, plan)
@@ -149,36 +142,36 @@ func TestPrune(t *testing.T) {
 	if want := c.at.Add(grace + repo.MaxSkew); !done.Due.Equal(want) {
 		t.Errorf("due at %v, want %v", done.Due, want)
 	}
-	c.whole()
+	c.Whole()
 	c.wantObjects("archive", 1)
 	c.wantObjects("condemned", 1)
 	c.wantObjects("metadata", 2)
 	c.pass(grace)
-	if again := c.prune(maintain.PruneOptions{}); again.PacksWaiting != 1 || again.PacksCondemned != 0 || again.PacksRemoved != 0 || !again.Due.Equal(done.Due) {
+	if again := c.prune(prune.Options{}); again.PacksWaiting != 1 || again.PacksCondemned != 0 || again.PacksRemoved != 0 || !again.Due.Equal(done.Due) {
 		t.Errorf("too early: %+v", again)
 	}
 	c.pass(11 * time.Minute)
-	plan = c.prune(maintain.PruneOptions{DryRun: true})
+	plan = c.prune(prune.Options{DryRun: true})
 	c.wantObjects("metadata", 2)
-	if done = c.prune(maintain.PruneOptions{}); done != plan || done.PacksRemoved != 1 || done.BytesRemoved == 0 || done.ListsRemoved != 1 {
+	if done = c.prune(prune.Options{}); done != plan || done.PacksRemoved != 1 || done.BytesRemoved == 0 || done.ListsRemoved != 1 {
 		t.Errorf("dropped %+v, planned %+v", done, plan)
 	}
 	c.wantObjects("metadata", 1)
 	c.wantObjects("condemned", 0)
 	c.wantObjects("dropped", 1)
 	c.wantObjects("forget", 1)
-	c.whole()
-	if done = c.prune(maintain.PruneOptions{}); done != (maintain.Pruned{Archives: 1}) {
+	c.Whole()
+	if done = c.prune(prune.Options{}); done != (prune.Summary{Archives: 1}) {
 		t.Errorf("afterwards %+v", done)
 	}
 	// What is gone is sent again.
-	c.files = map[string][]byte{"alpha": c.files["alpha"], "beta": random(7000)}
-	c.night()
+	c.Files = map[string][]byte{"alpha": c.Files["alpha"], "beta": maintaintest.Random(7000)}
+	c.Night()
 	c.forget(second)
 	for range 5 {
 		c.pass(ripe)
-		c.prune(maintain.PruneOptions{})
-		c.whole()
+		c.prune(prune.Options{})
+		c.Whole()
 	}
 	c.wantObjects("archive", 1)
 }
@@ -186,69 +179,69 @@ func TestPrune(t *testing.T) {
 // A run that knows nothing of the condemned list uses what it names, and commits in time.
 func TestPruneReprieves(t *testing.T) {
 	c := newClocked(t)
-	old := map[string][]byte{"alpha": random(900_000), "beta": random(700_000)}
-	c.files = old
-	first := c.night()
-	c.files = map[string][]byte{"gamma": random(5000)}
-	c.night()
+	old := map[string][]byte{"alpha": maintaintest.Random(900_000), "beta": maintaintest.Random(700_000)}
+	c.Files = old
+	first := c.Night()
+	c.Files = map[string][]byte{"gamma": maintaintest.Random(5000)}
+	c.Night()
 	c.forget(first)
 	c.pass(ripe)
-	c.files = map[string][]byte{"alpha": old["alpha"]}
-	if _, err := c.run(func() {
-		if done := c.prune(maintain.PruneOptions{}); done.PacksCondemned != 2 {
+	c.Files = map[string][]byte{"alpha": old["alpha"]}
+	if _, err := c.Run(func() {
+		if done := c.prune(prune.Options{}); done.PacksCondemned != 2 {
 			t.Fatalf("condemned %+v", done)
 		}
 		c.pass(time.Hour)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	c.whole()
+	c.Whole()
 	c.pass(ripe)
-	done := c.prune(maintain.PruneOptions{})
+	done := c.prune(prune.Options{})
 	// Alpha and the tree of its folder are needed; beta's tree and the old root do not come back with them.
 	if done.PacksReprieved != 2 || done.PacksRemoved != 0 || done.BlobsRemoved != 3 {
 		t.Errorf("dropped %+v", done)
 	}
-	c.whole()
+	c.Whole()
 	c.wantObjects("condemned", 1) // or else another prune could still drop what a new run uses
 	if want := c.at.Add(grace); !done.Due.Equal(want) {
 		t.Errorf("due at %v, want %v", done.Due, want)
 	}
 	c.pass(ripe)
-	c.prune(maintain.PruneOptions{})
+	c.prune(prune.Options{})
 	c.wantObjects("condemned", 0)
-	c.whole()
+	c.Whole()
 }
 
 // newNights is a site with six archives: a file and a large folder that change a little every night, and one archive of something else.
 func newNights(t *testing.T) (*clocked, []*repo.Archive) {
 	t.Helper()
 	c := newClocked(t)
-	c.past, c.trees = map[string]tree.Contents{}, map[string][]tree.Item{}
+	c.Past, c.Trees = map[string]tree.Contents{}, map[string][]tree.Item{}
 	var text bytes.Buffer
 	for i := range 9000 {
 		fmt.Fprintf(&text, "line %d of the file, which is long enough to be worth a recipe: %x\n", i, i*i*7919)
 	}
-	c.files = map[string][]byte{"base": text.Bytes()}
+	c.Files = map[string][]byte{"base": text.Bytes()}
 	for i := range 300 {
-		c.files[fmt.Sprintf("few%03d", i)] = []byte{byte(i), byte(i >> 8)}
+		c.Files[fmt.Sprintf("few%03d", i)] = []byte{byte(i), byte(i >> 8)}
 	}
-	c.files["other"] = random(900_000)
-	archives := []*repo.Archive{c.night()}
+	c.Files["other"] = maintaintest.Random(900_000)
+	archives := []*repo.Archive{c.Night()}
 	for night := range 4 {
 		c.pass(24 * time.Hour)
-		copy(c.files["base"][20_000*(night+1):], "changed in this night")
-		c.files[fmt.Sprintf("few%03d", night)] = []byte("changed")
-		c.files["other"] = random(900_000)
-		archives = append(archives, c.night())
-		if n := c.sent.Deltas.Load(); n == 0 {
+		copy(c.Files["base"][20_000*(night+1):], "changed in this night")
+		c.Files[fmt.Sprintf("few%03d", night)] = []byte("changed")
+		c.Files["other"] = maintaintest.Random(900_000)
+		archives = append(archives, c.Night())
+		if n := c.Sent.Deltas.Load(); n == 0 {
 			t.Fatal("nothing was stored as a recipe")
 		}
 	}
-	files := c.files
-	c.files = map[string][]byte{"zero": random(10)}
-	archives = append(archives, c.night())
-	c.files = files
+	files := c.Files
+	c.Files = map[string][]byte{"zero": maintaintest.Random(10)}
+	archives = append(archives, c.Night())
+	c.Files = files
 	if n := c.blobs(pack.RecipeFor + pack.WholeTree); n == 0 {
 		t.Fatal("no tree was stored as a recipe")
 	}
@@ -257,8 +250,8 @@ func newNights(t *testing.T) (*clocked, []*repo.Archive) {
 
 // blobs returns how many blobs of a type the index objects name.
 func (c *clocked) blobs(typ pack.Type) (n int) {
-	c.t.Helper()
-	if err := c.open(false).IndexObjects(context.Background(), func(x repo.IndexRecord) error {
+	c.T.Helper()
+	if err := c.Open(false).IndexObjects(context.Background(), func(x repo.IndexRecord) error {
 		for _, run := range x.Object.Runs {
 			for _, p := range run.Packs {
 				for _, f := range p.Directory.Frames {
@@ -272,7 +265,7 @@ func (c *clocked) blobs(typ pack.Type) (n int) {
 		}
 		return x.Err
 	}); err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return n
 }
@@ -286,96 +279,96 @@ func TestPruneKeepsBases(t *testing.T) {
 	var removed, blobs int
 	for range 3 {
 		c.pass(ripe)
-		done := c.prune(maintain.PruneOptions{})
+		done := c.prune(prune.Options{})
 		removed, blobs = removed+done.PacksRemoved, blobs+done.BlobsRemoved
-		c.whole()
+		c.Whole()
 	}
 	if removed != 2 || blobs == 0 { // both of the last night, on which nothing leans; of the others a part is needed
 		t.Errorf("%d packs and %d recipes and trees are gone", removed, blobs)
 	}
 	c.wantObjects("archive", 1)
 	// The next night leans on nothing that is gone.
-	copy(c.files["base"][100_000:], "changed again")
-	c.files["few003"] = []byte("again")
-	c.night()
-	c.whole()
+	copy(c.Files["base"][100_000:], "changed again")
+	c.Files["few003"] = []byte("again")
+	c.Night()
+	c.Whole()
 	c.forget(archives[4])
 	for range 3 {
 		c.pass(ripe)
-		c.prune(maintain.PruneOptions{})
-		c.whole()
+		c.prune(prune.Options{})
+		c.Whole()
 	}
 }
 
 func TestPruneRepacks(t *testing.T) {
 	c, archives := newNights(t)
-	if _, err := maintain.Prune(t.Context(), c.open(false), maintain.PruneOptions{Repack: true}); err == nil {
+	if _, err := prune.Run(t.Context(), c.Open(false), prune.Options{Repack: true}); err == nil {
 		t.Error("it was repacked without a recovery key")
 	}
 	c.forget(archives[:4]...)
 	c.forget(archives[5])
 	c.pass(ripe)
 	size := func() (n int64) {
-		if err := c.store.List(t.Context(), "", func(i store.Info) error { n += i.Size; return nil }); err != nil {
+		if err := c.Store.List(t.Context(), "", func(i store.Info) error { n += i.Size; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	before := size()
-	o := maintain.PruneOptions{Repack: true}
-	plan := c.prune(maintain.PruneOptions{Repack: true, DryRun: true})
+	o := prune.Options{Repack: true}
+	plan := c.prune(prune.Options{Repack: true, DryRun: true})
 	// Four content packs of literals and what was condemned beside them; of the metadata those that no tree's recipe leans on.
 	first := c.prune(o)
 	if first.PacksRepacked < 4 || plan.PacksRepacked != first.PacksRepacked || first.PacksWritten == 0 || first.PacksCondemned != first.PacksRepacked+2 {
 		t.Errorf("repacked %+v, planned %+v", first, plan)
 	}
-	c.whole()
+	c.Whole()
 	if again := c.prune(o); again.PacksRepacked != 0 || again.PacksCondemned != 0 {
 		t.Errorf("repacked again %+v", again)
 	}
 	for range 3 {
 		c.pass(ripe)
 		c.prune(o)
-		c.whole()
+		c.Whole()
 	}
 	if after := size(); after > before/3 {
 		t.Errorf("%d bytes are left of %d", after, before)
 	}
 	// A host takes the root's word, and goes on.
-	copy(c.files["base"][100_000:], "changed again")
-	c.night()
-	if c.sent.Deltas.Load() == 0 {
+	copy(c.Files["base"][100_000:], "changed again")
+	c.Night()
+	if c.Sent.Deltas.Load() == 0 {
 		t.Error("signatures did not outlive repacking")
 	}
-	c.whole()
+	c.Whole()
 }
 
 // A prune that ends before or after any change of the store has done no harm, and the next one finishes what it began.
 func TestPruneCrashes(t *testing.T) {
 	scenes := map[string]*clocked{}
 	c := newClocked(t)
-	c.files = map[string][]byte{"alpha": random(900), "beta": random(700)}
-	first := c.night()
-	c.files = map[string][]byte{"gamma": random(5000)}
-	c.night()
-	c.files["delta"] = random(10)
-	c.night()
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(900), "beta": maintaintest.Random(700)}
+	first := c.Night()
+	c.Files = map[string][]byte{"gamma": maintaintest.Random(5000)}
+	c.Night()
+	c.Files["delta"] = maintaintest.Random(10)
+	c.Night()
 	c.forget(first)
 	c.pass(ripe)
 	scenes["condemn"] = c.copied()
-	c.prune(maintain.PruneOptions{})
+	c.prune(prune.Options{})
 	c.pass(ripe)
 	scenes["drop"] = c.copied()
 	died := errors.New("died")
 	for name, scene := range scenes {
 		t.Run(name, func(t *testing.T) {
 			want := scene.copied()
-			want.site.t = t
-			want.prune(maintain.PruneOptions{})
+			want.Site.T = t
+			want.prune(prune.Options{})
 			for n, done := int64(1), false; !done; n++ {
 				for _, after := range []bool{false, true} {
 					c := scene.copied()
-					c.site.t = t
+					c.Site.T = t
 					var calls atomic.Int64
 					armed := false
 					hook := func(c storetest.Call) error {
@@ -387,27 +380,27 @@ func TestPruneCrashes(t *testing.T) {
 						}
 						return nil
 					}
-					faulty := &storetest.Faulty{Store: c.store}
+					faulty := &storetest.Faulty{Store: c.Store}
 					if after {
 						faulty.After = []storetest.Hook{hook}
 					} else {
 						faulty.Before = []storetest.Hook{hook}
 					}
-					r := c.openAt(faulty, false)
+					r := c.OpenAt(faulty, false)
 					armed = true
-					_, err := maintain.Prune(context.Background(), r, maintain.PruneOptions{})
+					_, err := prune.Run(context.Background(), r, prune.Options{})
 					if done = err == nil; !done && !errors.Is(err, died) {
 						t.Fatalf("call %d: %v", n, err)
 					}
-					c.whole()
-					c.prune(maintain.PruneOptions{})
-					c.whole()
+					c.Whole()
+					c.prune(prune.Options{})
+					c.Whole()
 					for _, kind := range []string{"content", "metadata", "archive"} {
-						if got := c.names(kind); !slices.Equal(got, want.names(kind)) {
-							t.Fatalf("call %d: %s packs %q, want %q", n, kind, got, want.names(kind))
+						if got := c.Names(kind); !slices.Equal(got, want.Names(kind)) {
+							t.Fatalf("call %d: %s packs %q, want %q", n, kind, got, want.Names(kind))
 						}
 					}
-					if got := len(c.names("condemned")); got != len(want.names("condemned")) {
+					if got := len(c.Names("condemned")); got != len(want.Names("condemned")) {
 						t.Fatalf("call %d: %d condemned lists", n, got)
 					}
 				}
@@ -419,18 +412,18 @@ func TestPruneCrashes(t *testing.T) {
 // A repack that ends at any object that it stores loses nothing, and the next one does not send all of it again.
 func TestPruneRepackCrashes(t *testing.T) {
 	c := newClocked(t)
-	c.files = map[string][]byte{"alpha": random(900), "beta": random(70_000)}
-	first := c.night()
-	c.files = map[string][]byte{"alpha": c.files["alpha"]}
-	c.night()
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(900), "beta": maintaintest.Random(70_000)}
+	first := c.Night()
+	c.Files = map[string][]byte{"alpha": c.Files["alpha"]}
+	c.Night()
 	c.forget(first)
 	c.pass(ripe)
-	o := maintain.PruneOptions{Repack: true}
+	o := prune.Options{Repack: true}
 	died := errors.New("died")
 	for n, done := int64(1), false; !done; n++ {
 		for _, after := range []bool{false, true} {
 			again := c.copied()
-			faulty := &storetest.Faulty{Store: again.store}
+			faulty := &storetest.Faulty{Store: again.Store}
 			hook := storetest.From(storetest.Put, n, died)
 			if after {
 				faulty.After = []storetest.Hook{hook}
@@ -441,14 +434,14 @@ func TestPruneRepackCrashes(t *testing.T) {
 			if done = err == nil; !done && !errors.Is(err, died) {
 				t.Fatalf("object %d: %v", n, err)
 			}
-			again.whole()
+			again.Whole()
 			for range 4 {
 				again.prune(o)
-				again.whole()
+				again.Whole()
 				again.pass(ripe)
 			}
 			again.wantObjects("content", 1)
-			if size := len(again.read(again.names("content")[0])); size > 5000 {
+			if size := len(again.Read(again.Names("content")[0])); size > 5000 {
 				t.Errorf("object %d: the pack that is left has %d bytes", n, size)
 			}
 		}
@@ -458,35 +451,35 @@ func TestPruneRepackCrashes(t *testing.T) {
 // Two prunes at the same time come to the same end, wherever one stops for the other.
 func TestPruneTwice(t *testing.T) {
 	c := newClocked(t)
-	c.files = map[string][]byte{"alpha": random(900), "beta": random(700)}
-	first := c.night()
-	c.files = map[string][]byte{"gamma": random(5000)}
-	c.night()
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(900), "beta": maintaintest.Random(700)}
+	first := c.Night()
+	c.Files = map[string][]byte{"gamma": maintaintest.Random(5000)}
+	c.Night()
 	c.forget(first)
 	c.pass(ripe)
-	c.prune(maintain.PruneOptions{})
+	c.prune(prune.Options{})
 	c.pass(ripe)
 	for n, done := int64(1), false; !done; n++ {
 		two := c.copied()
 		var calls atomic.Int64
 		armed := false
-		faulty := &storetest.Faulty{Store: two.store}
+		faulty := &storetest.Faulty{Store: two.Store}
 		faulty.Before = []storetest.Hook{func(storetest.Call) error {
 			if armed {
 				if calls.Add(1) == n {
-					two.prune(maintain.PruneOptions{})
-					two.whole()
+					two.prune(prune.Options{})
+					two.Whole()
 				}
 			}
 			return nil
 		}}
-		r := two.openAt(faulty, false)
+		r := two.OpenAt(faulty, false)
 		armed = true
-		if _, err := maintain.Prune(context.Background(), r, maintain.PruneOptions{}); err != nil {
+		if _, err := prune.Run(context.Background(), r, prune.Options{}); err != nil {
 			t.Fatalf("call %d: %v", n, err)
 		}
 		done = calls.Load() < n
-		two.whole()
+		two.Whole()
 		two.wantObjects("condemned", 0)
 		two.wantObjects("content", 1)
 		two.wantObjects("metadata", 1)
@@ -496,27 +489,27 @@ func TestPruneTwice(t *testing.T) {
 // Nothing is given up beside an archive that cannot be walked.
 func TestPruneRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(c *clocked, first *repo.Archive){
-		"missing content":  func(c *clocked, _ *repo.Archive) { c.put(c.names("content")[0], nil) },
-		"missing metadata": func(c *clocked, _ *repo.Archive) { c.put(c.names("metadata")[0], nil) },
-		"missing index":    func(c *clocked, _ *repo.Archive) { c.put(c.names("index")[0], nil) },
-		"truncated pack":   func(c *clocked, _ *repo.Archive) { n := c.names("content")[0]; c.put(n, c.read(n)[:100]) },
+		"missing content":  func(c *clocked, _ *repo.Archive) { c.Put(c.Names("content")[0], nil) },
+		"missing metadata": func(c *clocked, _ *repo.Archive) { c.Put(c.Names("metadata")[0], nil) },
+		"missing index":    func(c *clocked, _ *repo.Archive) { c.Put(c.Names("index")[0], nil) },
+		"truncated pack":   func(c *clocked, _ *repo.Archive) { n := c.Names("content")[0]; c.Put(n, c.Read(n)[:100]) },
 		"damaged archive": func(c *clocked, first *repo.Archive) {
-			b := c.read("archive/" + first.ID)
+			b := c.Read("archive/" + first.ID)
 			b[len(b)/2] ^= 1
-			c.put("archive/"+first.ID, b)
+			c.Put("archive/"+first.ID, b)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClocked(t)
-			c.files = map[string][]byte{"alpha": random(1000)}
-			first := c.night()
+			c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
+			first := c.Night()
 			spoil(c, first)
-			c.files = map[string][]byte{"beta": random(1000)}
-			c.forget(c.night())
+			c.Files = map[string][]byte{"beta": maintaintest.Random(1000)}
+			c.forget(c.Night())
 			c.pass(ripe)
-			before := len(c.names("content"))
-			_, err := c.pruneAt(c.store, maintain.PruneOptions{})
-			var incomplete *maintain.IncompleteError
+			before := len(c.Names("content"))
+			_, err := c.pruneAt(c.Store, prune.Options{})
+			var incomplete *prune.IncompleteError
 			if !errors.As(err, &incomplete) || !errors.Is(err, crypto.ErrIntegrity) {
 				t.Errorf("got error %v", err)
 			}
@@ -529,18 +522,18 @@ func TestPruneRefuses(t *testing.T) {
 // What a run sent that died is kept for a grace period after its last sign of life, with an index and without.
 func TestPruneDeadRuns(t *testing.T) {
 	c := newClocked(t)
-	c.files = map[string][]byte{"alpha": random(1000)}
-	c.night()
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
+	c.Night()
 	failed := errors.New("died")
-	if _, err := c.open(false).Write(context.Background(), new(repo.Sent), func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+	if _, err := c.Open(false).Write(context.Background(), new(repo.Sent), func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err
 		}
-		if _, err := saver.Content(random(900_000)); err != nil {
+		if _, err := saver.Content(maintaintest.Random(900_000)); err != nil {
 			return nil, err
 		}
-		if _, err := c.store.Put(ctx, "content/ab/ab"+strings.Repeat("0", 62), []byte("not indexed")); err != nil {
+		if _, err := c.Store.Put(ctx, "content/ab/ab"+strings.Repeat("0", 62), []byte("not indexed")); err != nil {
 			return nil, err
 		}
 		return nil, failed
@@ -548,37 +541,37 @@ func TestPruneDeadRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.pass(grace - time.Minute)
-	if done := c.prune(maintain.PruneOptions{}); done.PacksCondemned != 0 {
+	if done := c.prune(prune.Options{}); done.PacksCondemned != 0 {
 		t.Errorf("while a run may still be at work: %+v", done)
 	}
 	c.pass(time.Hour)
-	if done := c.prune(maintain.PruneOptions{}); done.PacksCondemned != 2 {
+	if done := c.prune(prune.Options{}); done.PacksCondemned != 2 {
 		t.Errorf("after the grace: %+v", done)
 	}
 	c.pass(ripe)
-	if done := c.prune(maintain.PruneOptions{}); done.PacksRemoved != 2 {
+	if done := c.prune(prune.Options{}); done.PacksRemoved != 2 {
 		t.Errorf("after another: %+v", done)
 	}
-	c.whole()
+	c.Whole()
 	c.pass(ripe)
-	c.prune(maintain.PruneOptions{})
+	c.prune(prune.Options{})
 	c.pass(ripe)
-	c.prune(maintain.PruneOptions{})
+	c.prune(prune.Options{})
 	c.wantObjects("index", 1) // of the night
 	c.wantObjects("dropped", 0)
-	c.whole()
+	c.Whole()
 }
 
 // An archive that was stored too late protects nothing, until somebody has verified it.
 func TestPruneLateArchives(t *testing.T) {
 	for _, verified := range []bool{false, true} {
 		c := newClocked(t)
-		c.files = map[string][]byte{"alpha": random(1000)}
-		a := c.night()
+		c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
+		a := c.Night()
 		// As if the store had dated it a day later.
-		b := c.read("archive/" + a.ID)
+		b := c.Read("archive/" + a.ID)
 		c.pass(24 * time.Hour)
-		c.put("archive/"+a.ID, b)
+		c.Put("archive/"+a.ID, b)
 		if verified {
 			id, err := index.ParseObjectID(a.ID)
 			if err != nil {
@@ -586,15 +579,15 @@ func TestPruneLateArchives(t *testing.T) {
 			}
 			content, err := record.Encode(&record.Verified{Archives: []index.ObjectID{id}})
 			if err == nil {
-				_, err = c.open(false).PutRecord(context.Background(), record.VerifiedKind, content)
+				_, err = c.Open(false).PutRecord(context.Background(), record.VerifiedKind, content)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		c.pass(ripe)
-		done := c.prune(maintain.PruneOptions{})
-		if verified && done != (maintain.Pruned{Archives: 1}) || !verified && (done.ArchivesLate != 1 || done.PacksCondemned != 2) {
+		done := c.prune(prune.Options{})
+		if verified && done != (prune.Summary{Archives: 1}) || !verified && (done.ArchivesLate != 1 || done.PacksCondemned != 2) {
 			t.Errorf("verified %v: %+v", verified, done)
 		}
 	}
@@ -603,13 +596,13 @@ func TestPruneLateArchives(t *testing.T) {
 // Hosts that do not trust each other have a copy each, and lose none on account of the other's.
 func TestPruneKeepsTrustedCopies(t *testing.T) {
 	c := newClocked(t)
-	first := c.key
+	first := c.Key
 	other, err := crypto.Generate("other", c.at.Add(-time.Minute), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	editor := keyring.Editor{Store: c.store, Now: c.now, Random: rand.Reader,
-		Load: func(context.Context) (*keyring.Keyring, error) { return c.keys, nil },
+	editor := keyring.Editor{Store: c.Store, Now: c.Now, Random: rand.Reader,
+		Load: func(context.Context) (*keyring.Keyring, error) { return c.Keys, nil },
 		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
 			return k.OpenSecrets(ctx, keyring.Held(first))
 		}}
@@ -617,28 +610,28 @@ func TestPruneKeepsTrustedCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.keys = keys
-	c.files = map[string][]byte{"alpha": random(900_000)}
-	a := c.night()
-	c.site.key = other
-	b := c.night()
+	c.Keys = keys
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(900_000)}
+	a := c.Night()
+	c.Site.Key = other
+	b := c.Night()
 	c.wantObjects("content", 2)
-	if _, err := c.pruneAt(c.store, maintain.PruneOptions{}); !errors.Is(err, crypto.ErrNoKey) {
+	if _, err := c.pruneAt(c.Store, prune.Options{}); !errors.Is(err, crypto.ErrNoKey) {
 		t.Errorf("a host that may not prune: %v", err)
 	}
-	c.site.key = first
+	c.Site.Key = first
 	c.pass(ripe)
-	if done := c.prune(maintain.PruneOptions{}); done != (maintain.Pruned{Archives: 2}) {
+	if done := c.prune(prune.Options{}); done != (prune.Summary{Archives: 2}) {
 		t.Errorf("with both archives: %+v", done)
 	}
 	c.forget(a)
 	for range 3 {
 		c.pass(ripe)
-		c.prune(maintain.PruneOptions{})
+		c.prune(prune.Options{})
 	}
 	c.wantObjects("content", 1)
-	c.whole()
-	if got := c.names("archive"); !slices.Equal(got, []string{"archive/" + b.ID}) {
+	c.Whole()
+	if got := c.Names("archive"); !slices.Equal(got, []string{"archive/" + b.ID}) {
 		t.Errorf("left are %q", got)
 	}
 }
@@ -646,15 +639,24 @@ func TestPruneKeepsTrustedCopies(t *testing.T) {
 // Index objects that others stand for go, and so do those that name nothing which is there, and with them the list that said so.
 func TestPruneSweepsIndexes(t *testing.T) {
 	c := newClocked(t)
-	c.files = map[string][]byte{"alpha": random(1000)}
-	first := c.night()
-	c.files = map[string][]byte{"beta": random(1000)}
-	c.night()
-	r := c.open(true)
-	if _, err := maintain.RebuildIndex(t.Context(), r, maintain.RebuildOptions{All: true}); err != nil {
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
+	first := c.Night()
+	c.Files = map[string][]byte{"beta": maintaintest.Random(1000)}
+	c.Night()
+	r := c.Open(true)
+	var hosts []index.Object
+	if err := r.IndexObjects(t.Context(), func(x repo.IndexRecord) error {
+		hosts = append(hosts, index.Object{Runs: []index.Run{{Packs: x.Object.Runs[0].Packs}}})
+		return x.Err
+	}); err != nil {
 		t.Fatal(err)
 	}
-	root := c.keys.Root().Fingerprint()
+	for i := range hosts {
+		if _, err := r.AddIndex(t.Context(), &hosts[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := c.Keys.Root().Fingerprint()
 	all := index.Object{Runs: []index.Run{{}}}
 	if err := r.IndexObjects(t.Context(), func(x repo.IndexRecord) error {
 		if x.Signer == root {
@@ -669,20 +671,20 @@ func TestPruneSweepsIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.wantObjects("index", 5)
-	if done := c.prune(maintain.PruneOptions{}); done.IndexesRemoved != 0 {
+	if done := c.prune(prune.Options{}); done.IndexesRemoved != 0 {
 		t.Errorf("at once: %+v", done)
 	}
 	c.pass(ripe)
-	if done := c.prune(maintain.PruneOptions{}); done.IndexesRemoved != 2 {
+	if done := c.prune(prune.Options{}); done.IndexesRemoved != 2 {
 		t.Errorf("of those that are replaced: %+v", done)
 	}
-	c.whole()
+	c.Whole()
 	// The packs of the first night go; of the host's two index objects one names nothing else.
 	c.forget(first)
 	for range 4 {
 		c.pass(ripe)
-		c.prune(maintain.PruneOptions{})
-		c.whole()
+		c.prune(prune.Options{})
+		c.Whole()
 	}
 	c.wantObjects("content", 1)
 	c.wantObjects("index", 2)

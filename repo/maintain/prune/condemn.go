@@ -1,4 +1,4 @@
-package maintain
+package prune
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nightjar/chunk"
+	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
@@ -280,8 +281,7 @@ func (p *pruner) sweep(ctx context.Context) error {
 func (p *pruner) sweepIndexes(ctx context.Context) error {
 	old := map[index.ObjectID]bool{} // stored a grace period ago
 	err := p.r.Store().List(ctx, "index/", func(i store.Info) error {
-		var id index.ObjectID
-		if decodeID(&id, i.Name) == nil && (p.now.Sub(i.Time) > p.grace(i.Time) || p.without.KeepIndex) {
+		if id, err := repo.ObjectID(i.Name); err == nil && (p.now.Sub(i.Time) > p.grace(i.Time) || p.without.KeepIndex) {
 			old[id] = true
 		}
 		return nil

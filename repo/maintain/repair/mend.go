@@ -12,7 +12,6 @@ import (
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/index"
-	"nightjar/repo/lists"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
@@ -20,9 +19,6 @@ import (
 )
 
 const pathsKept = 8 // of each chunk in a record of losses
-
-// recipes are the forms in which something is stored as what it is made of.
-var recipes = []pack.Type{pack.RecipeFor + pack.WholeContent, pack.RecipeFor + pack.WholeTree, pack.RecipeFor + pack.WholeList}
 
 // chunks saves again what can be had of bad packs and of the files that chunks were of, and returns what nobody may build on.
 func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
@@ -75,62 +71,9 @@ func (m *mender) indexed(ctx context.Context, id chunk.ID) (bool, error) {
 	return len(all) > 0, err
 }
 
-// places are what indexes name and nobody may build on.
-type places struct {
-	packs map[index.ObjectID]bool
-	blobs map[index.ObjectID]map[blob]bool
-	known *lists.Set // what stands in other records
-}
-
-type blob struct {
-	key chunk.Key
-	typ pack.Type
-}
-
-func (p *places) add(id index.ObjectID, key chunk.Key, typ pack.Type) {
-	if p.has(id, key, typ) || typ >= pack.SignatureOf { // a bad signature costs space only
-		return
-	}
-	if p.blobs[id] == nil {
-		p.blobs[id] = map[blob]bool{}
-	}
-	p.blobs[id][blob{key, typ}] = true
-}
-
-func (p *places) has(id index.ObjectID, key chunk.Key, typ pack.Type) bool {
-	return p.packs[id] || p.blobs[id][blob{key, typ}] || p.known.Blob(id, key, typ)&lists.Lost != 0
-}
-
-func (p *places) lost() record.Lost {
-	var l record.Lost
-	for id := range p.packs {
-		if p.known.Pack(id)&lists.Lost == 0 {
-			l.Packs = append(l.Packs, id)
-		}
-	}
-	for id, blobs := range p.blobs {
-		if p.packs[id] {
-			continue
-		}
-		b := record.Blobs{Pack: id}
-		for x := range blobs {
-			switch {
-			case x.typ >= pack.RecipeFor:
-				b.Recipes = append(b.Recipes, x.key)
-			case x.typ == pack.WholeContent:
-				b.Chunks = append(b.Chunks, x.key)
-			default:
-				b.Trees = append(b.Trees, x.key)
-			}
-		}
-		l.Blobs = append(l.Blobs, b)
-	}
-	return l
-}
-
 // places returns those of bad packs.
 func (m *mender) places() *places {
-	p := &places{packs: map[index.ObjectID]bool{}, blobs: map[index.ObjectID]map[blob]bool{}, known: m.lost}
+	p := newPlaces(m.lost)
 	for id, b := range m.Bad {
 		if b.All {
 			p.packs[id] = true
@@ -308,51 +251,13 @@ func (m *mender) leaning(ctx context.Context, p *places) error {
 		}
 		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
-				if err := m.leaningIn(ctx, p, &run.Packs[i]); err != nil {
+				if err := p.lean(ctx, m.rd, &run.Packs[i]); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
-}
-
-func (m *mender) leaningIn(ctx context.Context, p *places, of *index.Pack) error {
-	if of.Directory.Kind != pack.Metadata || p.packs[of.ID] {
-		return nil
-	}
-	for _, f := range of.Directory.Frames {
-		for _, b := range f.Blobs {
-			if !slices.Contains(recipes, b.Type) {
-				continue
-			}
-			all, err := m.rd.LocationsOf(ctx, b.Key, b.Type)
-			if err != nil {
-				return err
-			}
-			for _, at := range all {
-				if at.Pack.ID != of.ID || p.has(of.ID, b.Key, b.Type) {
-					continue
-				}
-				sources, err := m.rd.SourcesAt(ctx, at)
-				if errors.Is(err, repo.ErrUnavailable) || ctx.Err() != nil {
-					return errors.Join(err, ctx.Err())
-				}
-				dead := err != nil
-				for _, s := range sources {
-					live, err := m.lives(ctx, p, s.Key(), b.Type-pack.RecipeFor)
-					if err != nil {
-						return err
-					}
-					dead = dead || !live
-				}
-				if dead {
-					p.add(of.ID, b.Key, b.Type)
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // lives reports whether something is stored as itself in a place that was not given up.

@@ -6,11 +6,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
+
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/store"
-	"time"
 )
 
 // fromVersions puts in front again what somebody replaced or deleted in a store that keeps versions.

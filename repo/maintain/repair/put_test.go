@@ -38,8 +38,7 @@ func TestPutSplits(t *testing.T) {
 	for i := range chunks {
 		l.Chunks = append(l.Chunks, record.LostChunk{ID: chunk.ID{byte(i), byte(i >> 8)}, Paths: []record.Text{path}})
 	}
-	m := &mender{r: r}
-	if err := m.put(ctx, l); err != nil {
+	if err := putLost(ctx, r, l); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.SyncIndex(ctx); err != nil {

@@ -3,8 +3,11 @@ package repair_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +18,9 @@ import (
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/store"
+	"nightjar/repo/store/storetest"
+	"nightjar/repo/tree"
 )
 
 func TestRebuildIndex(t *testing.T) {
@@ -36,7 +42,7 @@ func TestRebuildIndex(t *testing.T) {
 	bad[len(bad)/2] ^= 1
 	s.Put(damaged, bad)
 	var reported []string
-	done, err := repair.RebuildIndex(ctx, s.Open(true), repair.RebuildOptions{Damaged: func(name string, err error) { reported = append(reported, name) }})
+	done, err := repair.RebuildIndex(ctx, s.Open(true), repair.RebuildOptions{Skipped: func(info store.Info, err error) { reported = append(reported, info.Name) }})
 	if err != nil || done.Packs != 3 || done.Damaged != 1 || !slices.Equal(reported, []string{damaged}) {
 		t.Fatalf("%+v, %q, %v", done, reported, err)
 	}
@@ -146,4 +152,137 @@ func TestDropped(t *testing.T) {
 	if sum, found := s.Check(true, check.Options{ReadData: true}); len(found) != 0 || sum.Archives != 1 {
 		t.Errorf("deleted: %q, %+v", found, sum)
 	}
+}
+
+// nightsOfRecipes is a site with two nights, the second of which is stored as recipes on the first, content and trees. It returns what the first has stored.
+func nightsOfRecipes(t *testing.T) (s *site, first *repo.Archive, stored map[string][]byte) {
+	t.Helper()
+	s = newSite(t)
+	s.Past, s.Trees = map[string]tree.Contents{}, map[string][]tree.Item{}
+	var text bytes.Buffer
+	for i := range 9000 {
+		fmt.Fprintf(&text, "line %d of the file, which is long enough to be worth a recipe: %x\n", i, i*i*7919)
+	}
+	s.Files = map[string][]byte{"base": text.Bytes()}
+	for i := range 300 {
+		s.Files[fmt.Sprintf("few%03d", i)] = []byte{byte(i), byte(i >> 8)}
+	}
+	first = s.Night()
+	stored = s.all(s.Store)
+	copy(s.Files["base"][20_000:], "changed in this night")
+	s.Files["few001"] = []byte("changed")
+	s.Night()
+	return s, first, stored
+}
+
+// A run that died has left recipes without an index, and what they lean on was dropped since: nobody takes their word.
+func TestRebuildAfterDrop(t *testing.T) {
+	ctx := context.Background()
+	s, _, first := nightsOfRecipes(t)
+	for name := range s.all(s.Store) {
+		switch kind := repo.Kind(name); {
+		case kind == "archive" || kind == "index", first[name] != nil && (kind == "content" || kind == "metadata"):
+			s.Put(name, nil)
+		}
+	}
+	done, err := repair.RebuildIndex(ctx, s.Open(true), repair.RebuildOptions{})
+	if err != nil || done.Packs != 2 || done.Useless < 2 || done.Damaged+done.Archived > 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	s.Past, s.Trees = nil, nil
+	s.Night()
+	s.wants("after the next backup")
+}
+
+// What prune has dropped as a tree still has the bytes that a recipe needs: such a recipe is good.
+func TestRebuildKeepsRecipes(t *testing.T) {
+	ctx := context.Background()
+	s, first, _ := nightsOfRecipes(t)
+	trees := map[index.ObjectID]record.Keys{}
+	r := s.Open(false)
+	rd, err := r.NewReader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := rd.Locations(ctx, first.Root.ID, pack.WholeTree)
+	if err != nil || len(at) != 1 {
+		t.Fatalf("%d places, %v", len(at), err)
+	}
+	err = r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+		for _, p := range x.Object.Runs[0].Packs {
+			for _, f := range p.Directory.Frames {
+				for _, b := range f.Blobs {
+					if b.Type == pack.WholeTree && p.ID == at[0].Pack.ID {
+						trees[p.ID] = append(trees[p.ID], b.Key)
+					}
+				}
+			}
+		}
+		return x.Err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := record.Dropped{View: time.Now()}
+	for id, keys := range trees {
+		d.Blobs = append(d.Blobs, record.Blobs{Pack: id, Trees: keys})
+	}
+	list, err := record.Encode(&d)
+	if err == nil {
+		_, err = r.PutRecord(ctx, record.DroppedKind, list)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Put("archive/"+first.ID, nil)
+	for _, name := range s.Names("index") {
+		s.Put(name, nil)
+	}
+	done, err := repair.RebuildIndex(ctx, s.Open(true), repair.RebuildOptions{})
+	if err != nil || done.Packs != 4 || done.Useless > 0 || len(s.Names("lost")) > 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	s.wants("after rebuilding")
+}
+
+// Packs in an archive class are no damaged ones: they are passed over, with all that may lean on them, and what an index says of them stays.
+func TestRebuildArchived(t *testing.T) {
+	ctx := context.Background()
+	s, _, _ := nightsOfRecipes(t)
+	frozen := true
+	faulty := &storetest.Faulty{Store: s.Store, Before: []storetest.Hook{func(c storetest.Call) error {
+		if frozen && c.Op == storetest.Get && strings.HasPrefix(c.Name, "content/") {
+			return store.ErrArchived
+		}
+		return nil
+	}}}
+	rebuild := func(o repair.RebuildOptions) repair.Rebuilt {
+		t.Helper()
+		skipped := 0
+		o.Skipped = func(i store.Info, err error) {
+			if skipped++; !errors.Is(err, store.ErrArchived) {
+				t.Errorf("%s: %v", i.Name, err)
+			}
+		}
+		done, err := repair.RebuildIndex(ctx, s.OpenAt(faulty, true), o)
+		if err != nil || done.Archived != skipped || done.Damaged > 0 {
+			t.Fatalf("%+v, %d skipped, %v", done, skipped, err)
+		}
+		return done
+	}
+	if done := rebuild(repair.RebuildOptions{All: true}); done.Archived != 2 || done.Packs != 2 || done.Useless > 0 {
+		t.Errorf("with indexes: %+v", done)
+	}
+	s.wants("with indexes")
+	for _, name := range s.Names("index") {
+		s.Put(name, nil)
+	}
+	if done := rebuild(repair.RebuildOptions{}); done.Archived != 3 || done.Packs != 1 || done.Useless > 0 {
+		t.Errorf("without indexes: %+v", done)
+	}
+	frozen = false
+	if done := rebuild(repair.RebuildOptions{}); done.Archived != 0 || done.Packs != 3 || done.Useless > 0 || len(s.Names("lost")) > 0 {
+		t.Errorf("when they have come: %+v", done)
+	}
+	s.wants("when they have come")
 }

@@ -44,7 +44,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (sums check.Summary
 	if err != nil {
 		return sums, err
 	}
-	m := &mender{Survey: s, r: r, o: &o, lost: r.Lists(), back: map[string]int{}, late: map[string]time.Time{}}
+	m := &mender{Survey: s, r: r, o: &o, back: map[string]int{}, late: map[string]time.Time{}}
 	defer func() { sums = s.Tell() }()
 	if m.begin, err = r.StoreTime(ctx); err != nil {
 		return sums, err
@@ -57,6 +57,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (sums check.Summary
 	if m.rd, err = r.NewReader(ctx); err != nil {
 		return sums, err
 	}
+	m.lost = r.Lists()
 	if err := s.Walk(ctx, m.rd, all); err != nil {
 		return sums, err
 	}
@@ -73,7 +74,7 @@ type mender struct {
 	r       *repo.Repository
 	rd      *repo.Reader
 	o       *Options
-	lost    *lists.Set           // what repair gave up before, besides prune's
+	lost    *lists.Set           // what was given up before, besides prune's
 	begin   time.Time            // by the store's clock
 	back    map[string]int       // kinds of objects that were put back
 	late    map[string]time.Time // archives that have come back with another time: what it was
@@ -110,13 +111,18 @@ func (m *mender) indexes(ctx context.Context) error {
 	if m.rebuilt || !m.r.CanReadContent() || m.o.DryRun {
 		return nil
 	}
-	done, err := RebuildIndex(ctx, m.r, RebuildOptions{})
+	left := map[string]bool{}
+	done, err := RebuildIndex(ctx, m.r, RebuildOptions{Skipped: func(info store.Info, err error) {
+		if errors.Is(err, store.ErrArchived) {
+			left[info.Name] = true
+		}
+	}})
 	if err != nil {
 		return err
 	}
-	m.rebuilt = true // what is not indexed now cannot be
+	m.rebuilt = len(left) == 0 // what is not indexed now cannot be
 	if done.Objects > 0 {
-		m.Findings = slices.DeleteFunc(m.Findings, func(f check.Finding) bool { return f.What == check.Unindexed })
+		m.Findings = slices.DeleteFunc(m.Findings, func(f check.Finding) bool { return f.What == check.Unindexed && !left[f.Object] })
 		m.Findings = append(m.Findings, check.Finding{What: check.Repaired, Object: "index", Err: fmt.Errorf("made again of %d packs", done.Packs)})
 	}
 	return nil
@@ -171,11 +177,11 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 	if m.o.DryRun {
 		return nil
 	}
-	return m.put(ctx, lost)
+	return putLost(ctx, m.r, lost)
 }
 
-// put stores a record, or several that say the same if it would be too large.
-func (m *mender) put(ctx context.Context, l record.Lost) error {
+// putLost stores a record of losses, or several that say the same if it would be too large.
+func putLost(ctx context.Context, r *repo.Repository, l record.Lost) error {
 	size := func(l record.Lost) int {
 		return len(l.Packs) + len(l.Blobs) + len(l.Objects) + len(l.Chunks) + len(l.Archives)
 	}
@@ -191,11 +197,11 @@ func (m *mender) put(ctx context.Context, l record.Lost) error {
 		a.Chunks, b.Chunks = halves(l.Chunks)
 		a.Archives, b.Archives = halves(l.Archives)
 		if size(a) > 0 {
-			return errors.Join(m.put(ctx, a), m.put(ctx, b))
+			return errors.Join(putLost(ctx, r, a), putLost(ctx, r, b))
 		}
 	}
 	if err == nil {
-		_, err = m.r.PutRecord(ctx, record.LostKind, content)
+		_, err = r.PutRecord(ctx, record.LostKind, content)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRecorded, err)

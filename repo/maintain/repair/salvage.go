@@ -10,6 +10,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
 
@@ -38,13 +39,17 @@ func Salvage(ctx context.Context, r *repo.Repository, archives []repo.Archive, d
 		return nil, nil, err
 	}
 	var bare []index.Pack
+	skip := func(id index.ObjectID) bool {
+		_, ok := known[id]
+		return ok
+	}
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
-		err := openPacks(ctx, r, kind, known, func(name string, p *index.Pack, err error) error {
+		err := openPacks(ctx, r, kind, skip, func(info store.Info, p *index.Pack, err error) error {
 			if errors.Is(err, repo.ErrUnavailable) {
 				return err
 			}
 			if err != nil {
-				damaged(name, err)
+				damaged(info.Name, err)
 				return nil
 			}
 			bare = append(bare, *p)

@@ -63,7 +63,7 @@ func (a *app) prune(ctx context.Context, o prune.Options) error {
 	if err != nil {
 		var incomplete *prune.IncompleteError
 		if errors.As(err, &incomplete) && ctx.Err() == nil {
-			return session.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check, and forget the archive or bring back what it lacks"}
+			return session.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check, and forget such archives or bring back what they lack"}
 		}
 		return err
 	}

@@ -221,20 +221,16 @@ func (p *pruner) readArchives(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var unreadable error
 	var names []string // to remove
 	all, err := p.r.Archives(ctx, func(name string, err error) {
 		switch {
 		case old[path.Base(name)]:
 			names = append(names, name)
 		case errors.Is(err, store.ErrNotExist): // another prune
-		case unreadable == nil:
-			unreadable = &IncompleteError{name, err}
+		default:
+			p.incomplete.add(name, err)
 		}
 	})
-	if err == nil {
-		err = unreadable
-	}
 	if err != nil {
 		return err
 	}
@@ -250,6 +246,9 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		}
 	}
 	p.sum.Archives = len(p.archives)
+	if len(p.incomplete.Archives) > 0 {
+		return nil // which the walk tells of, with those that it cannot walk
+	}
 	for _, name := range names {
 		if err := p.remove(ctx, name); err != nil {
 			return err

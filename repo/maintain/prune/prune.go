@@ -56,18 +56,6 @@ type Summary struct {
 	Due             time.Time // when there is something to do again; zero: when archives are forgotten
 }
 
-// An IncompleteError says that an archive cannot be walked to its end. Nothing may be given up before it can.
-type IncompleteError struct {
-	Archive string // its id, or its name if it cannot be read
-	Err     error
-}
-
-func (e *IncompleteError) Error() string {
-	return fmt.Sprintf("walk archive %s: %v", e.Archive, e.Err)
-}
-
-func (e *IncompleteError) Unwrap() error { return e.Err }
-
 // Run deletes what was condemned a grace period ago and is still not needed, then condemns what is not needed now. It may end anywhere: what it has done
 // is good, and the next prune goes on from there.
 //
@@ -128,11 +116,12 @@ type pruner struct {
 
 	now time.Time // the store's, before anything was listed
 
-	archives  []repo.Archive // that count
-	lost      map[chunk.ID]bool
-	condemned []*list
-	dropped   []*list
-	late      int // number of the signer whose index objects do not count; -1: none
+	archives   []repo.Archive // that count
+	incomplete IncompleteError
+	lost       map[chunk.ID]bool
+	condemned  []*list
+	dropped    []*list
+	late       int // number of the signer whose index objects do not count; -1: none
 
 	packs   []state                   // by number
 	orphans map[index.ObjectID]orphan // the packs that no index object names

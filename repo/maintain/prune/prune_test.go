@@ -519,6 +519,57 @@ func TestPruneRefuses(t *testing.T) {
 	}
 }
 
+// All archives that cannot be walked are named, also those that lack the same, and of very many the first.
+func TestPruneNamesIncomplete(t *testing.T) {
+	c := newClocked(t)
+	night := func(name string) string {
+		c.Files = map[string][]byte{name: maintaintest.Random(1000)}
+		c.pass(time.Minute)
+		return c.Night().ID
+	}
+	unreadable := night("alpha")
+	b := c.Read("archive/" + unreadable)
+	b[len(b)/2] ^= 1
+	c.Put("archive/"+unreadable, b)
+	whole := c.Names("content")
+	broken := []string{"archive/" + unreadable, night("beta")}
+	c.pass(time.Minute)
+	broken = append(broken, c.Night().ID)
+	spoil := func() {
+		for _, name := range c.Names("content") {
+			if !slices.Contains(whole, name) {
+				c.Put(name, nil)
+			}
+		}
+	}
+	spoil()
+	night("gamma")
+	whole = c.Names("content")
+	refused := func() *prune.IncompleteError {
+		t.Helper()
+		_, err := c.pruneAt(c.Store, prune.Options{})
+		var incomplete *prune.IncompleteError
+		if !errors.As(err, &incomplete) || !errors.Is(err, crypto.ErrIntegrity) {
+			t.Fatalf("got error %v", err)
+		}
+		return incomplete
+	}
+	var named []string
+	for _, a := range refused().Archives {
+		named = append(named, a.Archive)
+	}
+	if !slices.Equal(named, broken) {
+		t.Errorf("named are %q, want %q", named, broken)
+	}
+	for range 9 {
+		night("delta")
+	}
+	spoil()
+	if e := refused(); len(e.Archives) != 10 || e.More != 2 || !strings.Contains(e.Error(), "and 2 archives more") {
+		t.Errorf("named are %d and %d more: %v", len(e.Archives), e.More, e)
+	}
+}
+
 // What a run sent that died is kept for a grace period after its last sign of life, with an index and without.
 func TestPruneDeadRuns(t *testing.T) {
 	c := newClocked(t)

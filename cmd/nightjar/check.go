@@ -37,7 +37,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Look at keys, archives, trees, indexes, and at names and sizes of packs (in a bucket that knows them, checksums too).
 --read-data reads packs as well; with a recovery key, which --key names, it also opens them, down to the last chunk.
 
-Each fault is one line; with --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault.
+Each fault is one line; with --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault. That parts are gone of an
+archive which was stored too late to count is a warning: prune keeps nothing for it.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
 (--source); with a recovery key, indexes are made again, and what is good of damaged packs is packed anew. What stays lost is recorded: later checks do not call
@@ -163,9 +164,11 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	var failed error // of what is printed; calls of Found come one at a time
 	o.Check.Found = func(f check.Finding) {
 		switch {
-		case failed != nil, !f.Fault() && f.What != check.Repaired && !a.verbose && !a.json:
+		case failed != nil, quiet(f) && !a.verbose && !a.json:
 		case a.json:
 			failed = list.Add(show.NewFindingJSON(f))
+		case f.What == check.Uncounted:
+			a.say("warning", show.Finding(f))
 		default:
 			failed = a.result(show.Finding(f))
 		}
@@ -208,6 +211,11 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		a.note("given up by a repair before, and no new damage: %d; --verbose names them", sums.Lost)
 	}
 	return a.checked(s, k, &sums)
+}
+
+// quiet reports whether a finding is of no concern to who does not ask.
+func quiet(f check.Finding) bool {
+	return !f.Fault() && f.What != check.Repaired && f.What != check.Uncounted
 }
 
 // checked says what is wrong, and what to do about it.

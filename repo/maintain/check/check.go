@@ -51,6 +51,7 @@ const (
 	Lost      What = "lost"      // repair gave it up, and has recorded that; no fault
 	Repaired  What = "repaired"  // it was missing or damaged
 	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
+	Uncounted What = "uncounted" // parts of an archive are gone that does not count, since it is late: prune keeps nothing for it; no fault
 )
 
 // A Finding is one thing that is not as it should be.
@@ -66,7 +67,11 @@ type Finding struct {
 
 // Fault reports whether something is wrong that nobody knew of, or somebody tried that.
 func (f Finding) Fault() bool {
-	return f.What != Foreign && f.What != Unindexed && f.What != Lost && f.What != Repaired
+	switch f.What {
+	case Foreign, Unindexed, Lost, Repaired, Uncounted:
+		return false
+	}
+	return true
 }
 
 // Summary counts what a check looked at.
@@ -77,7 +82,7 @@ type Summary struct {
 	Opened                          bool // packs were opened with a recovery key
 	Checksums                       int  // objects whose checksum the store vouched for
 	Faults, Leftovers               int
-	Lost, Repaired                  int
+	Lost, Repaired, Uncounted       int
 }
 
 const (
@@ -169,6 +174,8 @@ func (c *checker) found(f Finding) {
 		c.sum.Lost++
 	case f.What == Repaired:
 		c.sum.Repaired++
+	case f.What == Uncounted:
+		c.sum.Uncounted++
 	default:
 		c.sum.Leftovers++
 	}

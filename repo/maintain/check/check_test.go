@@ -5,9 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"nightjar/repo"
+	"nightjar/repo/index"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/maintaintest"
+	"nightjar/repo/record"
 )
 
 func TestCheckWhole(t *testing.T) {
@@ -120,5 +124,48 @@ func TestCheckNamesEveryArchive(t *testing.T) {
 	}
 	if !slices.Equal(touched, []string{a.ID, b.ID}) {
 		t.Errorf("touched %q, want %q and %q", touched, a.ID, b.ID)
+	}
+}
+
+// That parts are gone of an archive that was stored too late to count is no fault: nobody promised to keep them. Once somebody has verified it, it is one.
+func TestCheckLate(t *testing.T) {
+	ctx := context.Background()
+	at := time.Now()
+	s := maintaintest.NewAt(t, func() time.Time { return at })
+	s.Files = map[string][]byte{"alpha": maintaintest.Random(2000), "beta": maintaintest.Random(3000)}
+	a := s.Night()
+	id, err := index.ParseObjectID(a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.Read("archive/" + a.ID)
+	at = at.Add(time.Hour)
+	s.Put("archive/"+a.ID, b)
+	if sum, found := s.Check(true, check.Options{ReadData: true}); sum.Faults+sum.Uncounted > 0 || len(found) > 0 {
+		t.Errorf("whole: %q, %+v", found, sum)
+	}
+	put := func(kind string, v any) {
+		t.Helper()
+		content, err := record.Encode(v)
+		if err == nil {
+			_, err = s.Open(false).PutRecord(ctx, kind, content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	content := s.Names("content")[0]
+	packID, err := repo.ObjectID(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(record.DroppedKind, &record.Dropped{Packs: []index.ObjectID{packID}, View: at})
+	s.Put(content, nil)
+	if sum, found := s.Check(true, check.Options{ReadData: true}); sum.Faults > 0 || sum.Uncounted != 1 || !slices.Equal(found, []string{"uncounted  /"}) {
+		t.Errorf("pruned: %q, %+v", found, sum)
+	}
+	put(record.VerifiedKind, &record.Verified{Archives: []index.ObjectID{id}, View: at})
+	if sum, found := s.Check(true, check.Options{ReadData: true}); sum.Faults != 2 || sum.Uncounted > 0 {
+		t.Errorf("verified: %q, %+v", found, sum)
 	}
 }

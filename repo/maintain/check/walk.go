@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 
 	"nightjar/chunk"
@@ -15,12 +16,16 @@ func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 	for i := range all {
 		a := &all[i]
 		c.sum.Archives++
-		w := walker{checker: c, ctx: ctx, archive: a.ID}
+		w := walker{checker: c, ctx: ctx, archive: a.ID, counts: a.Counts()}
 		if _, err := w.tree(a.Root.ID, ""); err != nil {
 			return err
 		}
 		if err := w.try(); err != nil {
 			return err
+		}
+		if w.lacks > 0 {
+			err := fmt.Errorf("it was stored too late to count, so prune keeps nothing for it: files and folders that are not whole: %d", w.lacks)
+			c.found(Finding{What: Uncounted, Archive: a.ID, Path: "/", Err: err})
 		}
 	}
 	return nil
@@ -31,6 +36,8 @@ type walker struct {
 	*checker
 	ctx     context.Context
 	archive string
+	counts  bool
+	lacks   int     // entries of which chunks are gone, if it does not count
 	untried []Piece // with recipes that are to be made
 }
 
@@ -89,8 +96,12 @@ func (w *walker) useless(lists []chunk.ID) {
 	}
 }
 
-// damaged tells of an entry of which chunks are gone; what is known of all of them was told before.
+// damaged tells of an entry of which chunks are gone; what is known of all of them was told before. Of an archive that does not count all is told at once.
 func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
+	if !w.counts {
+		w.lacks++
+		return
+	}
 	what := Damaged
 	if known {
 		what = Lost

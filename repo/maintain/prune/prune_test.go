@@ -641,6 +641,9 @@ func TestPruneLateArchives(t *testing.T) {
 		if verified && done != (prune.Summary{Archives: 1}) || !verified && (done.ArchivesLate != 1 || done.PacksCondemned != 2) {
 			t.Errorf("verified %v: %+v", verified, done)
 		}
+		c.pass(ripe)
+		c.prune(prune.Options{})
+		c.Whole()
 	}
 }
 

@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 	"internal/torture":     {"backup", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
 	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                          // likewise
 
-	"repo/maintain/check":        aboveRepo,
+	"repo/maintain/check":        append([]string{"repo/maintain/retain"}, aboveRepo...),
 	"repo/maintain/locks":        aboveRepo,
 	"repo/maintain/prune":        append([]string{"repo/maintain/locks"}, aboveRepo...),
 	"repo/maintain/repair":       append([]string{"repo/maintain/check"}, aboveRepo...),

@@ -7,7 +7,7 @@ import (
 
 	"nightjar/repo"
 	"nightjar/repo/index"
-	"nightjar/repo/record"
+	"nightjar/repo/maintain/retain"
 	"nightjar/repo/store"
 )
 
@@ -69,7 +69,7 @@ func archiveName(id index.ObjectID) string { return "archive/" + id.String() }
 
 // gaps returns the archives that should be there and are not, with who says so.
 func (c *checker) gaps(ctx context.Context, all []repo.Archive, present map[index.ObjectID]bool) (map[index.ObjectID]error, error) {
-	forgotten, err := allForgotten(ctx, c.r)
+	forgotten, err := retain.Forgotten(ctx, c.r, passOver)
 	if err != nil {
 		return nil, err
 	}
@@ -104,14 +104,14 @@ func (c *checker) gaps(ctx context.Context, all []repo.Archive, present map[inde
 // Vanished returns which of the archives that a host has seen are gone, though nobody forgot them and no repair gave them up. all is what is there.
 func Vanished(ctx context.Context, r *repo.Repository, present func(index.ObjectID) bool, seen []Seen) ([]Seen, error) {
 	var gone []Seen
-	var forgotten map[index.ObjectID]record.Forgotten
+	var forgotten map[index.ObjectID]retain.GivenUp
 	for _, s := range seen {
 		if present(s.ID) {
 			continue
 		}
 		if forgotten == nil {
 			var err error
-			if forgotten, err = allForgotten(ctx, r); err != nil {
+			if forgotten, err = retain.Forgotten(ctx, r, passOver); err != nil {
 				return nil, err
 			}
 			if err := r.SyncLists(ctx); err != nil {
@@ -132,26 +132,5 @@ func Vanished(ctx context.Context, r *repo.Repository, present func(index.Object
 	return gone, nil
 }
 
-// allForgotten returns the archives that retention gave up. A record that cannot be read is passed over: a check tells of it.
-func allForgotten(ctx context.Context, r *repo.Repository) (map[index.ObjectID]record.Forgotten, error) {
-	all := map[index.ObjectID]record.Forgotten{}
-	err := r.Records(ctx, record.ForgetKind, func(x repo.Record) error {
-		var f record.Forget
-		if x.Err == nil {
-			x.Err = record.Decode(x.Content, &f)
-		}
-		if errors.Is(x.Err, repo.ErrUnavailable) {
-			return x.Err
-		}
-		if x.Err == nil {
-			for _, a := range f.Archives {
-				all[a.Archive] = a
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read what was forgotten: %w", err)
-	}
-	return all, nil
-}
+// passOver passes over a record that cannot be read: a check has told of it.
+func passOver(string, error) {}

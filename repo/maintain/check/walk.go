@@ -11,22 +11,33 @@ import (
 	"nightjar/repo/tree"
 )
 
-// walk goes through archives, down to the chunks of all files.
+// walk goes through archives, down to the chunks of all files. Those that do not count come last: what a recipe makes is tried for the first alone that needs it.
 func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
-	for i := range all {
-		a := &all[i]
-		c.sum.Archives++
-		w := walker{checker: c, ctx: ctx, archive: a.ID, counts: a.Counts()}
-		if _, err := w.tree(a.Root.ID, ""); err != nil {
-			return err
+	for _, counts := range []bool{true, false} {
+		for i := range all {
+			if all[i].Counts() != counts {
+				continue
+			}
+			if err := c.walkOne(ctx, &all[i]); err != nil {
+				return err
+			}
 		}
-		if err := w.try(); err != nil {
-			return err
-		}
-		if w.lacks > 0 {
-			err := fmt.Errorf("it was stored too late to count, so prune keeps nothing for it: files and folders that are not whole: %d", w.lacks)
-			c.found(Finding{What: Uncounted, Archive: a.ID, Path: "/", Err: err})
-		}
+	}
+	return nil
+}
+
+func (c *checker) walkOne(ctx context.Context, a *repo.Archive) error {
+	c.sum.Archives++
+	w := walker{checker: c, ctx: ctx, archive: a.ID, counts: a.Counts()}
+	if _, err := w.tree(a.Root.ID, ""); err != nil {
+		return err
+	}
+	if err := w.try(); err != nil {
+		return err
+	}
+	if w.lacks > 0 {
+		err := fmt.Errorf("it was stored too late to count, so prune keeps nothing for it: files and folders that are not whole: %d", w.lacks)
+		c.found(Finding{What: Uncounted, Archive: a.ID, Path: "/", Err: err})
 	}
 	return nil
 }

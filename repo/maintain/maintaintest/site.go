@@ -2,6 +2,7 @@
 package maintaintest
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -145,6 +146,19 @@ func (s *Site) Run(meanwhile func()) (*repo.Archive, error) {
 		}
 		return &repo.Archive{Host: "host", Job: "job", Predecessor: s.Predecessor, Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
 	})
+}
+
+// ForRecipes lets the next nights store what they change as recipes: of a large file, base, and of a folder of many, which are few000 to few299.
+func (s *Site) ForRecipes() {
+	s.Past, s.Trees = map[string]tree.Contents{}, map[string][]tree.Item{}
+	var text bytes.Buffer
+	for i := range 9000 {
+		fmt.Fprintf(&text, "line %d of the file, which is long enough to be worth a recipe: %x\n", i, i*i*7919)
+	}
+	s.Files["base"] = text.Bytes()
+	for i := range 300 {
+		s.Files[fmt.Sprintf("few%03d", i)] = []byte{byte(i), byte(i >> 8)}
+	}
 }
 
 // Random returns bytes that nothing can be said of.

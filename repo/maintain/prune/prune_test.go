@@ -1,7 +1,6 @@
 package prune_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -23,7 +22,6 @@ import (
 	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
-	"nightjar/repo/tree"
 )
 
 const (
@@ -217,15 +215,7 @@ func TestPruneReprieves(t *testing.T) {
 func newNights(t *testing.T) (*clocked, []*repo.Archive) {
 	t.Helper()
 	c := newClocked(t)
-	c.Past, c.Trees = map[string]tree.Contents{}, map[string][]tree.Item{}
-	var text bytes.Buffer
-	for i := range 9000 {
-		fmt.Fprintf(&text, "line %d of the file, which is long enough to be worth a recipe: %x\n", i, i*i*7919)
-	}
-	c.Files = map[string][]byte{"base": text.Bytes()}
-	for i := range 300 {
-		c.Files[fmt.Sprintf("few%03d", i)] = []byte{byte(i), byte(i >> 8)}
-	}
+	c.ForRecipes()
 	c.Files["other"] = maintaintest.Random(900_000)
 	archives := []*repo.Archive{c.Night()}
 	for night := range 4 {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -20,7 +19,6 @@ import (
 	"nightjar/repo/record"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
-	"nightjar/repo/tree"
 )
 
 func TestRebuildIndex(t *testing.T) {
@@ -158,15 +156,7 @@ func TestDropped(t *testing.T) {
 func nightsOfRecipes(t *testing.T) (s *site, first *repo.Archive, stored map[string][]byte) {
 	t.Helper()
 	s = newSite(t)
-	s.Past, s.Trees = map[string]tree.Contents{}, map[string][]tree.Item{}
-	var text bytes.Buffer
-	for i := range 9000 {
-		fmt.Fprintf(&text, "line %d of the file, which is long enough to be worth a recipe: %x\n", i, i*i*7919)
-	}
-	s.Files = map[string][]byte{"base": text.Bytes()}
-	for i := range 300 {
-		s.Files[fmt.Sprintf("few%03d", i)] = []byte{byte(i), byte(i >> 8)}
-	}
+	s.ForRecipes()
 	first = s.Night()
 	stored = s.all(s.Store)
 	copy(s.Files["base"][20_000:], "changed in this night")

@@ -239,10 +239,10 @@ func TestRebuildKeepsRecipes(t *testing.T) {
 func TestRebuildArchived(t *testing.T) {
 	ctx := context.Background()
 	s, _, _ := nightsOfRecipes(t)
-	frozen := true
+	why := store.ErrArchived
 	faulty := &storetest.Faulty{Store: s.Store, Before: []storetest.Hook{func(c storetest.Call) error {
-		if frozen && c.Op == storetest.Get && strings.HasPrefix(c.Name, "content/") {
-			return store.ErrArchived
+		if c.Op == storetest.Get && strings.HasPrefix(c.Name, "content/") {
+			return why
 		}
 		return nil
 	}}}
@@ -270,7 +270,14 @@ func TestRebuildArchived(t *testing.T) {
 	if done := rebuild(repair.RebuildOptions{}); done.Archived != 3 || done.Packs != 1 || done.Useless > 0 {
 		t.Errorf("without indexes: %+v", done)
 	}
-	frozen = false
+	if _, err := repair.Run(ctx, s.OpenAt(faulty, true), repair.Options{}); err != nil || len(s.Names("lost")) > 0 {
+		t.Errorf("a repair gives up what has to be thawed: %v", err)
+	}
+	why = store.ErrUnavailable
+	if done, err := repair.RebuildIndex(ctx, s.OpenAt(faulty, true), repair.RebuildOptions{}); !errors.Is(err, why) {
+		t.Errorf("out of reach: %+v, %v", done, err)
+	}
+	why = nil
 	if done := rebuild(repair.RebuildOptions{}); done.Archived != 0 || done.Packs != 3 || done.Useless > 0 || len(s.Names("lost")) > 0 {
 		t.Errorf("when they have come: %+v", done)
 	}

@@ -90,7 +90,7 @@ func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, coun
 	for _, d := range of {
 		switch {
 		case !counts(d.Archive):
-			d.Reasons = []string{"late, or dated before its predecessor, so it takes no place"}
+			d.Reasons = []string{"late, dated before its predecessor, or a repetition, so it takes no place"}
 		case d.Complete:
 			good = append(good, d)
 		default:

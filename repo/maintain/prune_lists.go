@@ -26,7 +26,6 @@ type list struct {
 	gone  bool      // and it was removed
 
 	// Of a dropped one.
-	void  bool           // it counts for nothing
 	names bool           // an index object names something in it
 	read  bool           // and it could be
 	ends  index.ObjectID // a condemned list
@@ -91,10 +90,18 @@ func (p *pruner) readLists(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if l.void = d.Void(l.Time, p.grace(l.Time)) && !p.without.Void; l.void {
+		l.read = true
+		if d.Void(l.Time, p.grace(l.Time)) && !p.without.Void {
+			// It may be one that counted and was stored again: then it has to stay as long.
+			for _, id := range d.Packs {
+				l.names = p.note(id, 0)&named != 0 || l.names
+			}
+			for _, b := range d.Blobs {
+				l.names = p.note(b.Pack, 0)&named != 0 || l.names
+			}
 			continue
 		}
-		l.ends, l.read = d.Condemned, true
+		l.ends = d.Condemned
 		if at, ok := ended[d.Condemned]; !ok || l.Time.Before(at) {
 			ended[d.Condemned] = l.Time
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -598,6 +599,33 @@ func TestPruneLateArchives(t *testing.T) {
 			t.Errorf("verified %v: %+v", verified, done)
 		}
 	}
+}
+
+// A dropped list may have been stored again, by somebody who can add and not delete: void as it is, it stays as long as what it names is indexed.
+func TestPruneKeepsVoidLists(t *testing.T) {
+	c := newClocked(t)
+	c.files = map[string][]byte{"alpha": random(1000)}
+	c.night()
+	d := record.Dropped{View: c.at.Add(-grace)}
+	for _, name := range c.names("metadata") {
+		id, err := index.ParseObjectID(path.Base(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Blobs = append(d.Blobs, record.Blobs{Pack: id, Recipes: record.Keys{{1}}})
+	}
+	content, err := record.Encode(&d)
+	if err == nil {
+		_, err = c.open(false).PutRecord(t.Context(), record.DroppedKind, content)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.prune(maintain.PruneOptions{})
+	c.pass(ripe)
+	c.prune(maintain.PruneOptions{})
+	c.wantObjects("dropped", 1)
+	c.whole()
 }
 
 // Hosts that do not trust each other have a copy each, and lose none on account of the other's.

@@ -69,6 +69,7 @@ type Archive struct {
 	Verified  bool          `json:"-"` // a record says that it is complete, late or not
 	Backdated bool          `json:"-"` // it says that it is older than its job's predecessor
 	Repeated  bool          `json:"-"` // another that was stored before it says the same, word for word
+	Redated   bool          `json:"-"` // it is late, yet is the predecessor of another: it counted once, and was stored again, alone or with the whole repository
 
 	Forgotten time.Time `json:"-"` // when retention gave it up, for whoever looked that up; zero: it did not
 }
@@ -151,12 +152,14 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		}
 		return all[i].ID < all[j].ID
 	})
-	times := map[string]time.Time{}
+	times, named := map[string]time.Time{}, map[string]bool{}
 	for i := range all {
-		times[all[i].ID] = all[i].Time
+		times[all[i].ID], named[all[i].Predecessor] = all[i].Time, true
 	}
 	for i := range all {
-		all[i].Backdated = all[i].Time.Before(times[all[i].Predecessor])
+		a := &all[i]
+		a.Backdated = a.Time.Before(times[a.Predecessor])
+		a.Redated = !a.Counts() && named[a.ID]
 	}
 	markRepeated(all, contents)
 	return all, nil

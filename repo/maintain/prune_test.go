@@ -601,6 +601,31 @@ func TestPruneLateArchives(t *testing.T) {
 	}
 }
 
+// A repository that was moved without its times gives up nothing, although not one of its archives counts: one that is another's predecessor did.
+func TestPruneRedated(t *testing.T) {
+	c := newClocked(t)
+	c.files = map[string][]byte{"alpha": random(1000)}
+	a := c.night()
+	c.predecessor = a.ID
+	c.night()
+	c.pass(30 * 24 * time.Hour)
+	for _, kind := range []string{"content", "metadata", "index", "archive"} {
+		for _, name := range c.names(kind) {
+			c.put(name, c.read(name))
+		}
+	}
+	for range 3 {
+		c.pass(ripe)
+		_, err := maintain.Prune(t.Context(), c.open(false), maintain.PruneOptions{})
+		var incomplete *maintain.IncompleteError
+		if !errors.As(err, &incomplete) || incomplete.Archive != a.ID {
+			t.Errorf("pruned: %v", err)
+		}
+	}
+	c.wantObjects("content", 1)
+	c.wantObjects("condemned", 0)
+}
+
 // A dropped list may have been stored again, by somebody who can add and not delete: void as it is, it stays as long as what it names is indexed.
 func TestPruneKeepsVoidLists(t *testing.T) {
 	c := newClocked(t)

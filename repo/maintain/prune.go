@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/chunk"
+	"nightjar/crypto"
 	"nightjar/internal/rules"
 	"nightjar/repo"
 	"nightjar/repo/index"
@@ -62,6 +63,9 @@ func (e *IncompleteError) Error() string {
 }
 
 func (e *IncompleteError) Unwrap() error { return e.Err }
+
+// ErrRedated says that an archive counted once and is late now: it was stored again, alone or with the whole repository.
+var ErrRedated = fmt.Errorf("it counted once, and was stored again without its time: %w", crypto.ErrIntegrity)
 
 // Prune gives up what no archive needs, beside backups, restores and other prunes: it deletes what was condemned a grace period ago and is still not needed, then condemns
 // what is not needed now. doc/format.md, section 9.1, has the rules. It may end anywhere: what it has done is good, and the next prune goes on from there.

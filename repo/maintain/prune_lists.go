@@ -194,8 +194,6 @@ func isRecipe(t pack.Type) bool { return t > pack.RecipeFor && t < pack.Signatur
 // leans reports whether a blob is of no use without others.
 func leans(t pack.Type) bool { return isRecipe(t) || t == pack.WholeTree || t == pack.WholeList }
 
-var errRedated = errors.New("it counted once, and was stored again since, perhaps with the whole repository and without its times")
-
 // readArchives notes what counts, and removes what was forgotten long ago.
 func (p *pruner) readArchives(ctx context.Context) error {
 	old := map[string]bool{} // forgotten a grace period ago
@@ -254,7 +252,7 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		case a.Counts():
 			p.archives = append(p.archives, a)
 		case a.Redated:
-			return &IncompleteError{a.ID, errRedated}
+			return &IncompleteError{a.ID, ErrRedated}
 		default:
 			p.sum.ArchivesLate++
 			p.o.Problem(fmt.Errorf("archive %s was stored too late: it does not count, and what it needs may go", a.ID))

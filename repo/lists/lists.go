@@ -40,7 +40,8 @@ type List struct {
 	Objects []index.ObjectID // archives and other records that are gone or cannot be read
 }
 
-// Parse parses a record of the kind condemned, dropped or lost, as it was stored at that time in a repository with that grace. One that does not count names nothing.
+// Parse parses a record of the kind condemned, dropped or lost, as it was stored at that time in a repository with that grace. What a void one names is to be
+// avoided, and not taken for gone.
 func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (List, error) {
 	switch kind {
 	case record.CondemnedKind:
@@ -51,7 +52,8 @@ func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (
 		var r record.Dropped
 		err := record.Decode(content, &r)
 		if err == nil && r.Void(stored, grace) {
-			return List{Fate: Dropped}, nil
+			// One that counted may have been stored again, by somebody who can do nothing else: what it names may be gone.
+			return List{Fate: Condemned, Packs: r.Packs, Blobs: r.Blobs}, nil
 		}
 		return List{Fate: Dropped, Packs: r.Packs, Blobs: r.Blobs}, err
 	case record.LostKind:

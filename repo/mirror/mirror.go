@@ -241,21 +241,19 @@ func (m *Mirror) claim(ctx context.Context) error {
 	if !ok || m.o.DryRun {
 		return nil
 	}
-	claim := m.o.Claim
-	if claim != nil {
-		if err := c.SetClaim(ctx, claim); err != nil {
+	if m.o.Claim != nil {
+		if err := c.SetClaim(ctx, m.o.Claim); err != nil {
 			return err
 		}
-	} else {
-		var err error
-		if claim, err = c.Claim(ctx); err != nil {
-			return err
-		}
+	}
+	claim, stored, err := c.Claim(ctx)
+	if err != nil {
+		return err
 	}
 	if claim == nil {
 		return ErrNoClaim
 	}
-	if err := m.keys.IsCopy(claim, c.Place()); err != nil {
+	if err := m.keys.IsCopy(claim, c.Place(), stored); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoClaim, err)
 	}
 	c.TrustTimes()

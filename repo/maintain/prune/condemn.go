@@ -268,7 +268,7 @@ func (p *pruner) sweep(ctx context.Context) error {
 	}
 	for _, l := range p.dropped {
 		old := p.now.Sub(l.Time) > p.grace(l.Time) || p.without.KeepDroppedGrace
-		if l.void || old && (!l.names || p.without.KeepDropped) && !there[l.ends] && l.read {
+		if old && (!l.names || p.without.KeepDropped) && !there[l.ends] && l.read {
 			if err := p.removeList(ctx, l); err != nil {
 				return err
 			}

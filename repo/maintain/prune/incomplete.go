@@ -3,6 +3,8 @@ package prune
 import (
 	"fmt"
 	"strings"
+
+	"nightjar/crypto"
 )
 
 // mostTold is how many archives an IncompleteError tells of.
@@ -47,3 +49,6 @@ func (e *IncompleteError) Unwrap() []error {
 	}
 	return all
 }
+
+// ErrRedated says that an archive counted once and is late now: it was stored again, alone or with the whole repository.
+var ErrRedated = fmt.Errorf("it counted once, and was stored again without its time: %w", crypto.ErrIntegrity)

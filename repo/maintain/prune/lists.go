@@ -26,7 +26,6 @@ type list struct {
 	gone  bool      // and it was removed
 
 	// Of a dropped one.
-	void  bool           // it counts for nothing
 	names bool           // an index object names something in it
 	read  bool           // and it could be
 	ends  index.ObjectID // a condemned list
@@ -91,10 +90,18 @@ func (p *pruner) readLists(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if l.void = d.Void(l.Time, p.grace(l.Time)) && !p.without.Void; l.void {
+		l.read = true
+		if d.Void(l.Time, p.grace(l.Time)) && !p.without.Void {
+			// It may be one that counted and was stored again: then it has to stay as long.
+			for _, id := range d.Packs {
+				l.names = p.note(id, 0)&named != 0 || l.names
+			}
+			for _, b := range d.Blobs {
+				l.names = p.note(b.Pack, 0)&named != 0 || l.names
+			}
 			continue
 		}
-		l.ends, l.read = d.Condemned, true
+		l.ends = d.Condemned
 		if at, ok := ended[d.Condemned]; !ok || l.Time.Before(at) {
 			ended[d.Condemned] = l.Time
 		}
@@ -240,6 +247,8 @@ func (p *pruner) readArchives(ctx context.Context) error {
 			names = append(names, "archive/"+a.ID)
 		case a.Counts():
 			p.archives = append(p.archives, a)
+		case a.Redated:
+			p.incomplete.add(a.ID, ErrRedated)
 		default:
 			p.sum.ArchivesLate++
 			p.o.Problem(fmt.Errorf("archive %s was stored too late: it does not count, and what it needs may go", a.ID))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -635,6 +636,58 @@ func TestPruneLateArchives(t *testing.T) {
 		c.prune(prune.Options{})
 		c.Whole()
 	}
+}
+
+// A repository that was moved without its times gives up nothing, although not one of its archives counts: one that is another's predecessor did.
+func TestPruneRedated(t *testing.T) {
+	c := newClocked(t)
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
+	a := c.Night()
+	c.Predecessor = a.ID
+	c.Night()
+	c.pass(30 * 24 * time.Hour)
+	for _, kind := range []string{"content", "metadata", "index", "archive"} {
+		for _, name := range c.Names(kind) {
+			c.Put(name, c.Read(name))
+		}
+	}
+	for range 3 {
+		c.pass(ripe)
+		_, err := c.pruneAt(c.Store, prune.Options{})
+		var incomplete *prune.IncompleteError
+		if !errors.As(err, &incomplete) || incomplete.Archives[0].Archive != a.ID {
+			t.Errorf("pruned: %v", err)
+		}
+	}
+	c.wantObjects("content", 1)
+	c.wantObjects("condemned", 0)
+}
+
+// A dropped list may have been stored again, by somebody who can add and not delete: void as it is, it stays as long as what it names is indexed.
+func TestPruneKeepsVoidLists(t *testing.T) {
+	c := newClocked(t)
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
+	c.Night()
+	d := record.Dropped{View: c.at.Add(-grace)}
+	for _, name := range c.Names("metadata") {
+		id, err := index.ParseObjectID(path.Base(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Blobs = append(d.Blobs, record.Blobs{Pack: id, Recipes: record.Keys{{1}}})
+	}
+	content, err := record.Encode(&d)
+	if err == nil {
+		_, err = c.Open(false).PutRecord(t.Context(), record.DroppedKind, content)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.prune(prune.Options{})
+	c.pass(ripe)
+	c.prune(prune.Options{})
+	c.wantObjects("dropped", 1)
+	c.Whole()
 }
 
 // Hosts that do not trust each other have a copy each, and lose none on account of the other's.

@@ -161,6 +161,9 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if !x.Counts() {
 			what += " (late)"
 		}
+		if x.Repeated {
+			what += " (repeated)"
+		}
 		if !x.Forgotten.IsZero() {
 			what += " (forgotten)"
 		}

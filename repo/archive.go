@@ -14,7 +14,6 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
-	"nightjar/repo/index"
 	"nightjar/repo/record"
 )
 
@@ -113,10 +112,11 @@ func (a *Archive) Displaces() bool { return a.Counts() && !a.Backdated }
 // Archives returns all archives, oldest first. damaged is told of each that cannot be read.
 func (r *Repository) Archives(ctx context.Context, damaged func(name string, err error)) ([]Archive, error) {
 	var all []Archive
-	verified, err := r.verified(ctx)
+	verified, err := r.Verified(ctx)
 	if err != nil {
 		return nil, err
 	}
+	r.vouched.Store(&verified)
 	err = r.Records(ctx, "archive", func(x Record) error {
 		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified[x.ID]}
 		if x.Err == nil {
@@ -158,32 +158,9 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 	return all, nil
 }
 
-// verified returns the archives that count, late or not.
-func (r *Repository) verified(ctx context.Context) (map[index.ObjectID]bool, error) {
-	ids := map[index.ObjectID]bool{}
-	err := r.Records(ctx, record.VerifiedKind, func(x Record) error {
-		var v record.Verified
-		if x.Err == nil {
-			x.Err = record.Decode(x.Content, &v)
-		}
-		if errors.Is(x.Err, ErrUnavailable) {
-			return x.Err
-		}
-		if x.Err != nil {
-			r.options.Warn(fmt.Errorf("pass over %s: %w", x.Name, x.Err))
-			return nil
-		}
-		for _, id := range v.Archives {
-			ids[id] = true
-		}
-		return nil
-	})
-	return ids, err
-}
-
 // checkHost refuses an archive that one host has signed in another's name.
 func (r *Repository) checkHost(a *Archive, signer crypto.Fingerprint) error {
-	host, err := r.keys.HostName(signer)
+	host, err := r.keys.Owner(signer)
 	if err == nil && host != a.Host {
 		err = fmt.Errorf("it says that it is of host %q, and host %q has signed it: %w", a.Host, host, crypto.ErrIntegrity)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -46,7 +47,9 @@ func (a *app) archives(ctx context.Context, s *session.Session, c *choice) (chos
 	damaged = map[string]error{}
 	all, err := s.Archives(ctx, func(name string, err error) {
 		damaged[strings.TrimPrefix(name, "archive/")] = err
-		a.Warn(fmt.Errorf("pass over %s: %w", name, err))
+		if !errors.Is(err, repo.ErrDisowned) { // which is known
+			a.Warn(fmt.Errorf("pass over %s: %w", name, err))
+		}
 	})
 	if err != nil {
 		return nil, nil, err
@@ -101,6 +104,11 @@ func (a *app) listCommand() *cobra.Command {
 			chosen, damaged, err := a.archives(c.Context(), s, &choice)
 			if err == nil {
 				err = a.printArchives(chosen)
+			}
+			all := len(damaged)
+			maps.DeleteFunc(damaged, func(_ string, reason error) bool { return errors.Is(reason, repo.ErrDisowned) })
+			if disowned := all - len(damaged); disowned > 0 {
+				a.note("archives that do not count, since their host's key is marked compromised: %d", disowned)
 			}
 			for _, reason := range damaged {
 				if err == nil {

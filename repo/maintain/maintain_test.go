@@ -2,6 +2,7 @@ package maintain_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -36,6 +37,7 @@ type site struct {
 	sent  *repo.Sent               // of the last night
 
 	predecessor string // of the next archive
+	host        string // that writes; "": host
 }
 
 func newSite(t *testing.T) *site { return newSiteAt(t, nil) }
@@ -144,7 +146,7 @@ func (s *site) run(meanwhile func()) (*repo.Archive, error) {
 		if root, err = directory("", []*tree.Node{root}); err != nil {
 			return nil, err
 		}
-		return &repo.Archive{Host: "host", Job: "job", Predecessor: s.predecessor, Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
+		return &repo.Archive{Host: cmp.Or(s.host, "host"), Job: "job", Predecessor: s.predecessor, Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
 	})
 }
 

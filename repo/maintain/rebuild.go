@@ -65,6 +65,9 @@ func rebuildKind(ctx context.Context, r *repo.Repository, kind pack.Kind, known 
 		return err
 	}
 	err := openPacks(ctx, r, kind, known, func(name string, p *index.Pack, err error) error {
+		if errors.Is(err, repo.ErrDisowned) {
+			return nil
+		}
 		if err != nil {
 			done.Damaged++
 			if o.Damaged != nil {

@@ -55,6 +55,21 @@ func newSiteAt(t *testing.T, now func() time.Time) *site {
 	return s
 }
 
+// change stores new keys, with a recovery key.
+func (s *site) change(recovery *crypto.Key, edit func(*keyring.Draft) error) {
+	s.t.Helper()
+	editor := keyring.Editor{Store: s.store, Now: s.now, Random: rand.Reader,
+		Load: func(context.Context) (*keyring.Keyring, error) { return s.keys, nil },
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, keyring.Held(recovery))
+		}}
+	keys, _, err := editor.Change(context.Background(), edit)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.keys = keys
+}
+
 // open opens the repository with an empty cache; content says with the recovery key.
 func (s *site) open(content bool) *repo.Repository {
 	s.t.Helper()

@@ -3,7 +3,6 @@ package maintain_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -608,16 +607,7 @@ func TestPruneKeepsTrustedCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	editor := keyring.Editor{Store: c.store, Now: c.now, Random: rand.Reader,
-		Load: func(context.Context) (*keyring.Keyring, error) { return c.keys, nil },
-		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
-			return k.OpenSecrets(ctx, keyring.Held(first))
-		}}
-	keys, _, err := editor.Change(t.Context(), func(d *keyring.Draft) error { return d.AddHost("other", other, keyring.Backup) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.keys = keys
+	c.change(first, func(d *keyring.Draft) error { return d.AddHost("other", other, keyring.Backup) })
 	c.files = map[string][]byte{"alpha": random(900_000)}
 	a := c.night()
 	c.site.key = other

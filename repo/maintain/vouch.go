@@ -281,7 +281,7 @@ func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left m
 		return nil, nil, err
 	}
 	defer trial.Close()
-	left = map[string]error{}
+	whole, left = idSet{}, map[string]error{}
 	c, err := newChecker(ctx, trial, CheckOptions{Found: func(f Finding) {
 		if f.Fault() && f.Archive != "" && left[f.Archive] == nil {
 			left[f.Archive] = fmt.Errorf("%s: %w", f.Path, f.Err)
@@ -301,6 +301,10 @@ func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left m
 		id, err := index.ParseObjectID(a.ID)
 		at, early := v.archives[id]
 		a.Stored = at
+		if early && marked && v.verified[id] { // somebody has looked at it
+			whole[id] = true
+			return true
+		}
 		if early && a.Late() && !v.verified[id] && !v.again[id] {
 			left[a.ID] = errors.New("it was stored too late, and did not count before")
 		}
@@ -309,7 +313,6 @@ func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left m
 	if err := c.walk(ctx, all); err != nil {
 		return nil, nil, err
 	}
-	whole = idSet{}
 	for i := range all {
 		if id, err := index.ParseObjectID(all[i].ID); err == nil && left[all[i].ID] == nil {
 			whole[id] = true

@@ -2,7 +2,6 @@ package maintain_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -315,14 +314,7 @@ func TestDisownedLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	editor := keyring.Editor{Store: s.store, Now: s.now, Random: rand.Reader,
-		Load: func(context.Context) (*keyring.Keyring, error) { return s.keys, nil },
-		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
-			return k.OpenSecrets(ctx, keyring.Held(thief))
-		}}
-	if s.keys, _, err = editor.Change(t.Context(), func(d *keyring.Draft) error { return d.AddHost("other", other, keyring.Backup) }); err != nil {
-		t.Fatal(err)
-	}
+	s.change(thief, func(d *keyring.Draft) error { return d.AddHost("other", other, keyring.Backup) })
 	s.files = map[string][]byte{"epsilon": random(1000)}
 	s.site.key = other
 	s.host = "other"
@@ -346,9 +338,7 @@ func TestDisownedLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.keys, _, err = editor.Change(t.Context(), func(d *keyring.Draft) error { return d.MarkCompromised("host") }); err != nil {
-		t.Fatal(err)
-	}
+	s.change(thief, func(d *keyring.Draft) error { return d.MarkCompromised("host") })
 	s.site.key = other
 	second := s.night()
 	if got := s.names("content"); len(got) != len(packs)+1 {

@@ -47,7 +47,7 @@ func (a *app) changesKeys(c *cobra.Command, arguments int, plan func(ctx context
 		done, err := a.ChangeKeys(c.Context(), kitFile, change.edit)
 		switch {
 		case errors.Is(err, keyring.ErrUnchanged) && change.standing != "":
-			return a.result(quote.Display(change.standing))
+			return a.reportStanding(change)
 		case errors.Is(err, keyring.ErrUnchanged):
 			return session.Hinted{Err: err, Hint: "nightjar key list says how things are"}
 		case err != nil:
@@ -56,6 +56,17 @@ func (a *app) changesKeys(c *cobra.Command, arguments int, plan func(ctx context
 		return a.reportKeys(done, change)
 	}
 	return c
+}
+
+// reportStanding tells of a change for which the keys were as they are to be.
+func (a *app) reportStanding(change keyChange) error {
+	switch {
+	case a.json:
+		return a.printJSON(map[string]any{"keys": nil, "done": quote.Text(change.standing)})
+	case a.quiet:
+		return nil
+	}
+	return a.result(quote.Display(change.standing))
 }
 
 func (a *app) reportKeys(done *session.Changed, change keyChange) error {

@@ -42,19 +42,24 @@ func (c *choice) check(now time.Time) (err error) {
 	return nil
 }
 
+// passOver warns of a record that cannot be used, but for one that is known not to count.
+func (a *app) passOver(name string, err error) {
+	if !errors.Is(err, repo.ErrDisowned) {
+		a.Warn(fmt.Errorf("pass over %s: %w", name, err))
+	}
+}
+
 // archives returns those that are chosen, and the errors of the damaged by their ids.
 func (a *app) archives(ctx context.Context, s *session.Session, c *choice) (chosen []repo.Archive, damaged map[string]error, err error) {
 	damaged = map[string]error{}
 	all, err := s.Archives(ctx, func(name string, err error) {
 		damaged[strings.TrimPrefix(name, "archive/")] = err
-		if !errors.Is(err, repo.ErrDisowned) { // which is known
-			a.Warn(fmt.Errorf("pass over %s: %w", name, err))
-		}
+		a.passOver(name, err)
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	err = retain.Mark(ctx, s.Repository, all, func(name string, err error) { a.Warn(fmt.Errorf("pass over %s: %w", name, err)) })
+	err = retain.Mark(ctx, s.Repository, all, a.passOver)
 	if err != nil {
 		return nil, nil, err
 	}

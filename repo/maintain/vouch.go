@@ -90,7 +90,7 @@ func (v *voucher) run(ctx context.Context, done *Vouched) (err error) {
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 {
+	if len(left) > 0 && len(v.later) > 0 {
 		merged, err := v.merged(ctx)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,9 @@ func Kind(name string) string {
 	}
 	return ""
 }
+
+// ObjectID returns the hash in an object's name.
+func ObjectID(name string) (index.ObjectID, error) { return index.ParseObjectID(path.Base(name)) }
 
 // PackName returns where a pack lies.
 func PackName(kind pack.Kind, id index.ObjectID) string { return nameOf(kind.String(), id) }
@@ -236,8 +240,8 @@ func (rd *Reader) Tree(ctx context.Context, key chunk.Key) (id chunk.ID, data []
 	return id, nil, fmt.Errorf("read tree %x: %w", key, err)
 }
 
-// SourcesAt returns the whole chunks on which the recipe leans that lies there.
-func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
+// sourcesAt returns the whole chunks on which the recipe leans that lies there.
+func (rd *Reader) sourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
 	r, err := rd.readRecipe(ctx, at)
 	if err != nil {
 		return nil, err
@@ -251,6 +255,29 @@ func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID,
 	return ids, nil
 }
 
+// A Base is a whole chunk, tree or list on which a recipe leans.
+type Base struct {
+	ID     chunk.ID
+	Places []index.Location // those that serve the recipe
+}
+
+// BasesAt returns what the recipe leans on that lies there.
+func (rd *Reader) BasesAt(ctx context.Context, at index.Location) ([]Base, error) {
+	ids, err := rd.sourcesAt(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Base, len(ids))
+	for i, id := range ids {
+		places, err := rd.bases(ctx, id, at.Type-pack.RecipeFor)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = Base{id, places}
+	}
+	return all, nil
+}
+
 // Sources returns what the recipes of a chunk of content lean on: for each recipe that can be read, its whole chunks.
 func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error) {
 	locations, err := rd.locate(ctx, id, pack.RecipeFor+pack.WholeContent)
@@ -259,7 +286,7 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	}
 	var all [][]chunk.ID
 	for _, at := range locations {
-		ids, err := rd.SourcesAt(ctx, at)
+		ids, err := rd.sourcesAt(ctx, at)
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}

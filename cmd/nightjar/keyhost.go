@@ -13,7 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/vouch"
 )
 
 // hostKeyFlags say which key a host gets.
@@ -133,7 +133,7 @@ another time, while prune has not begun to take away what those archives need.`,
 		if err != nil {
 			return change, session.UsageError{Err: fmt.Errorf("--keep-before: %w", err)}
 		}
-		kept, err := a.vouch(ctx, maintain.VouchOptions{Who: args[0], Before: at})
+		kept, err := a.vouch(ctx, vouch.Options{Who: args[0], Before: at})
 		if err != nil {
 			return change, err
 		}
@@ -144,16 +144,16 @@ another time, while prune has not begun to take away what those archives need.`,
 }
 
 // vouch has archives of a host count on when it is marked.
-func (a *app) vouch(ctx context.Context, o maintain.VouchOptions) (maintain.Vouched, error) {
+func (a *app) vouch(ctx context.Context, o vouch.Options) (vouch.Summary, error) {
 	s, err := a.Open(ctx, session.ReadContent)
 	if err != nil {
-		return maintain.Vouched{}, err
+		return vouch.Summary{}, err
 	}
 	defer s.Close()
 	o.Left = func(id string, err error) {
 		a.Warn(fmt.Errorf("archive %.8s will not count: %w", id, err))
 	}
-	return maintain.Vouch(ctx, s.Repository, o)
+	return vouch.Archives(ctx, s.Repository, o)
 }
 
 func (a *app) keyRole() *cobra.Command {

@@ -17,7 +17,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/quote"
 	"nightjar/repo"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/repair"
 )
 
 type salvageFlags struct {
@@ -78,7 +78,7 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	if err != nil {
 		return err
 	}
-	rd, orphans, err := maintain.Salvage(ctx, s.Repository, archives, func(name string, err error) { a.problem(name, err) })
+	rd, orphans, err := repair.Salvage(ctx, s.Repository, archives, func(name string, err error) { a.problem(name, err) })
 	if err != nil {
 		return err
 	}

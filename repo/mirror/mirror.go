@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"sync"
 	"time"
 
@@ -332,7 +331,7 @@ func ids(ctx context.Context, s store.Store, kinds ...string) (idSet, error) {
 // each calls f for each object of a kind in a store.
 func each(ctx context.Context, s store.Store, kind string, f func(index.ObjectID, store.Info) error) error {
 	err := s.List(ctx, kind+"/", func(info store.Info) error {
-		id, err := index.ParseObjectID(path.Base(info.Name))
+		id, err := repo.ObjectID(info.Name)
 		if err != nil || repo.Kind(info.Name) != kind {
 			return nil // no object of this format
 		}

@@ -15,7 +15,6 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
-	"nightjar/repo/index"
 	"nightjar/repo/record"
 )
 
@@ -117,10 +116,11 @@ func (a *Archive) Displaces() bool { return a.Counts() && !a.Backdated && !a.Rep
 func (r *Repository) Archives(ctx context.Context, damaged func(name string, err error)) ([]Archive, error) {
 	var all []Archive
 	contents := map[string][sha256.Size]byte{} // what each says
-	verified, err := r.verified(ctx)
+	verified, err := r.Verified(ctx)
 	if err != nil {
 		return nil, err
 	}
+	r.vouched.Store(&verified)
 	err = r.Records(ctx, "archive", func(x Record) error {
 		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified[x.ID]}
 		if x.Err == nil {
@@ -180,32 +180,9 @@ func markRepeated(archives []Archive, contents map[string][sha256.Size]byte) {
 	}
 }
 
-// verified returns the archives that count, late or not.
-func (r *Repository) verified(ctx context.Context) (map[index.ObjectID]bool, error) {
-	ids := map[index.ObjectID]bool{}
-	err := r.Records(ctx, record.VerifiedKind, func(x Record) error {
-		var v record.Verified
-		if x.Err == nil {
-			x.Err = record.Decode(x.Content, &v)
-		}
-		if errors.Is(x.Err, ErrUnavailable) {
-			return x.Err
-		}
-		if x.Err != nil {
-			r.options.Warn(fmt.Errorf("pass over %s: %w", x.Name, x.Err))
-			return nil
-		}
-		for _, id := range v.Archives {
-			ids[id] = true
-		}
-		return nil
-	})
-	return ids, err
-}
-
 // checkHost refuses an archive that one host has signed in another's name.
 func (r *Repository) checkHost(a *Archive, signer crypto.Fingerprint) error {
-	host, err := r.keys.HostName(signer)
+	host, err := r.keys.Owner(signer)
 	if err == nil && host != a.Host {
 		err = fmt.Errorf("it says that it is of host %q, and host %q has signed it: %w", a.Host, host, crypto.ErrIntegrity)
 	}

@@ -59,8 +59,8 @@ func (r *Repository) CanReadContent() bool {
 
 // Record reads, verifies and returns the content of any record, and who signed it.
 func (r *Repository) Record(ctx context.Context, info store.Info) (content []byte, signer crypto.Fingerprint, err error) {
-	content, opened, err := r.record(ctx, &info)
-	return content, opened.Signer, err
+	x := r.read(ctx, info)
+	return x.Content, x.Signer, x.Err
 }
 
 // A Record is one record as it was read, or why it could not be. Its time is the home's.
@@ -70,6 +70,8 @@ type Record struct {
 	Content []byte
 	Signer  crypto.Fingerprint
 	Err     error
+
+	disowned []byte // with an ErrDisowned: the content
 }
 
 // Records calls f for each record of a kind (archive, index, forget, condemned, …), in the order in which the store lists them. Only one is in memory at a time.
@@ -107,8 +109,16 @@ func (r *Repository) listRecords(ctx context.Context, kind string) ([]store.Info
 
 func (r *Repository) read(ctx context.Context, info store.Info) Record {
 	content, opened, err := r.record(ctx, &info)
+	return newRecord(info, content, opened, err)
+}
+
+func newRecord(info store.Info, content []byte, opened crypto.Opened, err error) Record {
 	sum, _ := sumOf(info.Name)
-	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
+	x := Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
+	if err != nil {
+		x.Content, x.disowned = nil, content
+	}
+	return x
 }
 
 // An IndexRecord is one index object as it was read, or why it could not be.
@@ -126,8 +136,7 @@ func (r *Repository) IndexObjects(ctx context.Context, f func(IndexRecord) error
 // OpenIndex opens an index object that has the hash in its name, and need not be in the store. It overwrites it.
 func (r *Repository) OpenIndex(info store.Info, object []byte) IndexRecord {
 	content, opened, err := r.openRecord("index", info, object)
-	sum, _ := sumOf(info.Name)
-	return indexRecord(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err})
+	return indexRecord(newRecord(info, content, opened, err))
 }
 
 func indexRecord(x Record) IndexRecord {
@@ -428,6 +437,9 @@ func (r *Repository) openPack(ctx context.Context, info store.Info, object []byt
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
 	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), at)
+	if err == nil {
+		err = r.disowned(opened.Signer, sum)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -210,6 +210,9 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	if sums.Lost > 0 && !k.repair {
 		a.note("given up by a repair before, and no new damage: %d; --verbose names them", sums.Lost)
 	}
+	if sums.Disowned > 0 {
+		a.note("signed by keys that are marked compromised, and not counted: %d; --verbose names them", sums.Disowned)
+	}
 	return a.checked(s, k, &sums)
 }
 

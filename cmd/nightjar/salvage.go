@@ -70,7 +70,11 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 		return err
 	}
 	defer s.Close()
-	archives, err := s.Archives(ctx, func(name string, err error) { a.problem(name, err) })
+	archives, err := s.Archives(ctx, func(name string, err error) {
+		if !errors.Is(err, repo.ErrDisowned) { // which is known
+			a.problem(name, err)
+		}
+	})
 	if err != nil {
 		return err
 	}

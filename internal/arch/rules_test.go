@@ -51,6 +51,7 @@ var arrows = map[string][]string{
 	"repo/maintain/repair":       append([]string{"repo/maintain/check"}, aboveRepo...),
 	"repo/maintain/retain":       aboveRepo,
 	"repo/maintain/thaw":         {"repo/store"},
+	"repo/maintain/vouch":        append([]string{"repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, aboveRepo...), // the last two for its tests
 	"repo/maintain/maintaintest": append([]string{"repo/maintain/check"}, aboveRepo...),
 
 	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one

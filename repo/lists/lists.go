@@ -28,6 +28,7 @@ const (
 	Condemned Fate = 1 << iota // it will go, unless an archive turns out to need it
 	Dropped                    // it is gone
 	Lost                       // it cannot be had any more: nobody builds on it, and who reads tries it last
+	Disowned                   // a signer whose word counts no more says one of these: nobody builds on it
 )
 
 // A List is one record of these kinds.
@@ -66,6 +67,12 @@ func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (
 		return l, err
 	}
 	return List{}, fmt.Errorf("parse record: %s is no list", kind)
+}
+
+// ParseDisowned parses a record of which the signer's key is marked compromised. What it names may be gone, so nobody builds on that, and nothing else follows from it.
+func ParseDisowned(kind string, content []byte) (List, error) {
+	l, err := Parse(kind, content, time.Time{}, 0)
+	return List{Fate: Disowned, Packs: l.Packs, Blobs: l.Blobs}, err
 }
 
 // A Set is what a number of lists say together. The nil Set names nothing. It is safe for concurrent use.

@@ -49,6 +49,7 @@ const (
 	Foreign   What = "foreign"   // nothing of this format
 	Unindexed What = "unindexed" // no index names it, or prune has dropped it: left by a run that died; no fault
 	Lost      What = "lost"      // repair gave it up, and has recorded that; no fault
+	Disowned  What = "disowned"  // the key that signed it is marked compromised, and nobody vouches for it; no fault
 	Repaired  What = "repaired"  // it was missing or damaged
 	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
 	Uncounted What = "uncounted" // parts of an archive are gone that does not count, since it is late: prune keeps nothing for it; no fault
@@ -68,7 +69,7 @@ type Finding struct {
 // Fault reports whether something is wrong that nobody knew of, or somebody tried that.
 func (f Finding) Fault() bool {
 	switch f.What {
-	case Foreign, Unindexed, Lost, Repaired, Uncounted:
+	case Foreign, Unindexed, Lost, Disowned, Repaired, Uncounted:
 		return false
 	}
 	return true
@@ -82,7 +83,8 @@ type Summary struct {
 	Opened                          bool // packs were opened with a recovery key
 	Checksums                       int  // objects whose checksum the store vouched for
 	Faults, Leftovers               int
-	Lost, Repaired, Uncounted       int
+	Lost, Disowned, Repaired        int
+	Uncounted                       int
 }
 
 const (
@@ -174,6 +176,8 @@ func (c *checker) found(f Finding) {
 		c.sum.Lost++
 	case f.What == Repaired:
 		c.sum.Repaired++
+	case f.What == Disowned:
+		c.sum.Disowned++
 	case f.What == Uncounted:
 		c.sum.Uncounted++
 	default:
@@ -220,6 +224,10 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 
 // record tells of a record that cannot be used.
 func (c *checker) record(name string, err error) {
+	if errors.Is(err, repo.ErrDisowned) {
+		c.found(Finding{What: Disowned, Object: name})
+		return
+	}
 	if c.survey != nil && repo.Kind(name) == "index" && !IsGone(err) {
 		c.survey.Unread = errors.Join(c.survey.Unread, err)
 	}
@@ -375,6 +383,10 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	}
 	if err == nil && !sameDirectory(&opened.Directory, &p.Directory) {
 		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
+	}
+	if errors.Is(err, repo.ErrDisowned) { // whoever needs what is in it goes by its index
+		c.found(Finding{What: Disowned, Object: info.Name})
+		return nil
 	}
 	if err != nil {
 		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})

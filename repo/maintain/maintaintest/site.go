@@ -3,6 +3,7 @@ package maintaintest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -33,6 +34,7 @@ type Site struct {
 	Sent  *repo.Sent               // of the last night
 
 	Predecessor string // of the next archive
+	Host        string // that writes; "": host
 }
 
 // New returns one that is empty.
@@ -50,6 +52,21 @@ func NewAt(t *testing.T, now func() time.Time) *Site {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Change stores new keys, with a recovery key.
+func (s *Site) Change(recovery *crypto.Key, edit func(*keyring.Draft) error) {
+	s.T.Helper()
+	editor := keyring.Editor{Store: s.Store, Now: s.Now, Random: rand.Reader,
+		Load: func(context.Context) (*keyring.Keyring, error) { return s.Keys, nil },
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, keyring.Held(recovery))
+		}}
+	keys, _, err := editor.Change(context.Background(), edit)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	s.Keys = keys
 }
 
 // Open opens the repository with an empty cache; content says with the recovery key.
@@ -144,7 +161,7 @@ func (s *Site) Run(meanwhile func()) (*repo.Archive, error) {
 		if root, err = directory("", []*tree.Node{root}); err != nil {
 			return nil, err
 		}
-		return &repo.Archive{Host: "host", Job: "job", Predecessor: s.Predecessor, Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
+		return &repo.Archive{Host: cmp.Or(s.Host, "host"), Job: "job", Predecessor: s.Predecessor, Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
 	})
 }
 

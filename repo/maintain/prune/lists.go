@@ -72,7 +72,7 @@ func (p *pruner) decode(ctx context.Context, name string, content []byte, err er
 		return false, fmt.Errorf("read %s: %w", name, errAgain)
 	case errors.Is(err, repo.ErrUnavailable):
 		return false, err
-	case err != nil:
+	case err != nil && !errors.Is(err, repo.ErrDisowned):
 		p.o.Problem(fmt.Errorf("pass over %s: %w", name, err))
 	}
 	return err == nil, nil
@@ -234,6 +234,7 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		case old[path.Base(name)]:
 			names = append(names, name)
 		case errors.Is(err, store.ErrNotExist): // another prune
+		case errors.Is(err, repo.ErrDisowned): // it does not count
 		default:
 			p.incomplete.add(name, err)
 		}

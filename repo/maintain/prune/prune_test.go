@@ -2,7 +2,6 @@ package prune_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -698,16 +697,7 @@ func TestPruneKeepsTrustedCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	editor := keyring.Editor{Store: c.Store, Now: c.Now, Random: rand.Reader,
-		Load: func(context.Context) (*keyring.Keyring, error) { return c.Keys, nil },
-		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
-			return k.OpenSecrets(ctx, keyring.Held(first))
-		}}
-	keys, _, err := editor.Change(t.Context(), func(d *keyring.Draft) error { return d.AddHost("other", other, keyring.Backup) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Keys = keys
+	c.Change(first, func(d *keyring.Draft) error { return d.AddHost("other", other, keyring.Backup) })
 	c.Files = map[string][]byte{"alpha": maintaintest.Random(900_000)}
 	a := c.Night()
 	c.Site.Key = other

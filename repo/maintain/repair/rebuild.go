@@ -169,6 +169,8 @@ func (b *rebuilder) open(ctx context.Context, kind pack.Kind, f func(store.Info,
 			b.done.Archived++
 		case errors.Is(err, store.ErrUnavailable):
 			return err
+		case errors.Is(err, repo.ErrDisowned): // it is not to be used
+			return nil
 		default:
 			b.done.Damaged++
 			if id, err := repo.ObjectID(info.Name); err == nil {

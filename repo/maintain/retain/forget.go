@@ -30,8 +30,11 @@ func Forgotten(ctx context.Context, r *repo.Repository, damaged func(name string
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, &f)
 		}
-		if errors.Is(x.Err, repo.ErrUnavailable) {
+		switch {
+		case errors.Is(x.Err, repo.ErrUnavailable):
 			return x.Err
+		case errors.Is(x.Err, repo.ErrDisowned): // it gives up nothing
+			return nil
 		}
 		if x.Err != nil {
 			damaged(x.Name, x.Err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,9 @@ func Kind(name string) string {
 	return ""
 }
 
+// ObjectID returns the hash in an object's name.
+func ObjectID(name string) (index.ObjectID, error) { return index.ParseObjectID(path.Base(name)) }
+
 // PackName returns where a pack lies.
 func PackName(kind pack.Kind, id index.ObjectID) string { return nameOf(kind.String(), id) }
 
@@ -55,8 +59,8 @@ func (r *Repository) CanReadContent() bool {
 
 // Record reads, verifies and returns the content of any record, and who signed it.
 func (r *Repository) Record(ctx context.Context, info store.Info) (content []byte, signer crypto.Fingerprint, err error) {
-	content, opened, err := r.record(ctx, &info)
-	return content, opened.Signer, err
+	x := r.read(ctx, info)
+	return x.Content, x.Signer, x.Err
 }
 
 // A Record is one record as it was read, or why it could not be. Its time is the home's.
@@ -66,6 +70,8 @@ type Record struct {
 	Content []byte
 	Signer  crypto.Fingerprint
 	Err     error
+
+	disowned []byte // with an ErrDisowned: the content
 }
 
 // Records calls f for each record of a kind (archive, index, forget, condemned, …), in the order in which the store lists them. Only one is in memory at a time.
@@ -103,8 +109,16 @@ func (r *Repository) listRecords(ctx context.Context, kind string) ([]store.Info
 
 func (r *Repository) read(ctx context.Context, info store.Info) Record {
 	content, opened, err := r.record(ctx, &info)
+	return newRecord(info, content, opened, err)
+}
+
+func newRecord(info store.Info, content []byte, opened crypto.Opened, err error) Record {
 	sum, _ := sumOf(info.Name)
-	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
+	x := Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
+	if err != nil {
+		x.Content, x.disowned = nil, content
+	}
+	return x
 }
 
 // An IndexRecord is one index object as it was read, or why it could not be.
@@ -122,8 +136,7 @@ func (r *Repository) IndexObjects(ctx context.Context, f func(IndexRecord) error
 // OpenIndex opens an index object that has the hash in its name, and need not be in the store. It overwrites it.
 func (r *Repository) OpenIndex(info store.Info, object []byte) IndexRecord {
 	content, opened, err := r.openRecord("index", info, object)
-	sum, _ := sumOf(info.Name)
-	return indexRecord(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err})
+	return indexRecord(newRecord(info, content, opened, err))
 }
 
 func indexRecord(x Record) IndexRecord {
@@ -227,8 +240,8 @@ func (rd *Reader) Tree(ctx context.Context, key chunk.Key) (id chunk.ID, data []
 	return id, nil, fmt.Errorf("read tree %x: %w", key, err)
 }
 
-// SourcesAt returns the whole chunks on which the recipe leans that lies there.
-func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
+// sourcesAt returns the whole chunks on which the recipe leans that lies there.
+func (rd *Reader) sourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
 	r, err := rd.readRecipe(ctx, at)
 	if err != nil {
 		return nil, err
@@ -242,6 +255,29 @@ func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID,
 	return ids, nil
 }
 
+// A Base is a whole chunk, tree or list on which a recipe leans.
+type Base struct {
+	ID     chunk.ID
+	Places []index.Location // those that serve the recipe
+}
+
+// BasesAt returns what the recipe leans on that lies there.
+func (rd *Reader) BasesAt(ctx context.Context, at index.Location) ([]Base, error) {
+	ids, err := rd.sourcesAt(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Base, len(ids))
+	for i, id := range ids {
+		places, err := rd.bases(ctx, id, at.Type-pack.RecipeFor)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = Base{id, places}
+	}
+	return all, nil
+}
+
 // Sources returns what the recipes of a chunk of content lean on: for each recipe that can be read, its whole chunks.
 func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error) {
 	locations, err := rd.locate(ctx, id, pack.RecipeFor+pack.WholeContent)
@@ -250,7 +286,7 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	}
 	var all [][]chunk.ID
 	for _, at := range locations {
-		ids, err := rd.SourcesAt(ctx, at)
+		ids, err := rd.sourcesAt(ctx, at)
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}
@@ -401,6 +437,9 @@ func (r *Repository) openPack(ctx context.Context, info store.Info, object []byt
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
 	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), at)
+	if err == nil {
+		err = r.disowned(opened.Signer, sum)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

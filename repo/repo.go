@@ -88,7 +88,10 @@ type Repository struct {
 	host    *crypto.Key // signs what is written; nil: reading only
 
 	metadata *crypto.Opener             // holds the metadata keys' secret halves
-	signers  map[string][]crypto.Signer // by kind of object
+	signers  map[string][]crypto.Signer // by kind of object, with those whose keys are marked compromised
+	marked   map[crypto.Fingerprint]bool
+	vouched  atomic.Pointer[map[index.ObjectID]bool] // what counts of the marked, as of the opening or the last list of archives
+	supposed *Supposition                            // nil: all is as it is
 
 	content struct {
 		sync.RWMutex
@@ -132,10 +135,8 @@ func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, reco
 
 func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*crypto.Key, o Options) (*Repository, error) {
 	o.fill()
-	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(secrets...), signers: map[string][]crypto.Signer{}}
-	for _, kind := range kinds {
-		r.signers[kind] = keys.Signers(kind)
-	}
+	r := &Repository{store: s, options: o, metadata: crypto.NewOpener(secrets...)}
+	r.believe(keys)
 	if err := r.load(ctx); err != nil {
 		return nil, err
 	}
@@ -153,9 +154,14 @@ func (r *Repository) ClaimCopy(place string) ([]byte, error) {
 
 // In returns the same repository as it is in another store, with the same keys and without a cache.
 func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error) {
+	return r.other(ctx, s, r.keys, nil)
+}
+
+func (r *Repository) other(ctx context.Context, s store.Store, keys *keyring.Keyring, supposed *Supposition) (*Repository, error) {
 	o := r.options
 	o.IndexDir, o.BlockDir = "", ""
-	other := &Repository{store: s, keys: r.keys, options: o, host: r.host, metadata: r.metadata, signers: r.signers}
+	other := &Repository{store: s, options: o, host: r.host, metadata: r.metadata, supposed: supposed}
+	other.believe(keys)
 	r.content.RLock()
 	other.content.opener, other.content.root = r.content.opener, r.content.root
 	r.content.RUnlock()
@@ -165,8 +171,16 @@ func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error)
 	return other, nil
 }
 
-// load reads the config and makes what every use takes.
+// load reads what every use takes.
 func (r *Repository) load(ctx context.Context) error {
+	if err := r.loadConfig(ctx); err != nil {
+		return err
+	}
+	return r.loadVerified(ctx)
+}
+
+// loadConfig reads the config and makes what every use takes.
+func (r *Repository) loadConfig(ctx context.Context) error {
 	o := r.options
 	r.packs = newLedger(r.store)
 	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
@@ -315,7 +329,7 @@ func (r *Repository) record(ctx context.Context, info *store.Info) (content []by
 	return r.openRecord(kind, *info, object)
 }
 
-// openRecord is record for an object that has the hash in its name.
+// openRecord is record for an object that has the hash in its name. With an ErrDisowned it returns the content all the same.
 func (r *Repository) openRecord(kind string, info store.Info, object []byte) (content []byte, opened crypto.Opened, err error) {
 	if opened, err = r.openSealed(object, r.signers[kind], kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
@@ -323,7 +337,11 @@ func (r *Repository) openRecord(kind string, info store.Info, object []byte) (co
 	if content, err = r.decompressRecord(opened.Plain); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
-	return content, opened, nil
+	sum, _ := sumOf(info.Name)
+	if err = r.disowned(opened.Signer, sum); err != nil {
+		err = fmt.Errorf("open %s: %w", info.Name, err)
+	}
+	return content, opened, err
 }
 
 // readAlways are the kinds of which many runs read all: so they are kept on this machine.

@@ -99,10 +99,19 @@ func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 			if x.Err == nil {
 				var l lists.List
 				if l, x.Err = lists.Parse(kind, x.Content, x.Time, r.voidAfter(x.Time)); x.Err == nil {
+					if l.Fate == lists.Condemned && r.supposed != nil && r.supposed.Dropped {
+						l.Fate = lists.Dropped
+					}
 					seen[id] = l
 					continue
 				}
 				x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+			}
+			if errors.Is(x.Err, ErrDisowned) { // what it says to be gone may be
+				if seen[id], err = lists.ParseDisowned(kind, x.disowned); err != nil {
+					seen[id] = lists.List{} // nobody has believed it
+				}
+				continue
 			}
 			switch {
 			case ctx.Err() != nil:
@@ -158,7 +167,10 @@ func (r *Repository) syncObjects(ctx context.Context) error {
 	for _, s := range r.signers["index"] {
 		valid[string(s.Key.Fingerprint())] = true
 	}
-	if err := r.index.Retain(func(s index.Source) bool { _, ok := listed[s.Object]; return ok && valid[s.Signer] }); err != nil {
+	if err := r.index.Retain(func(s index.Source) bool {
+		_, ok := listed[s.Object]
+		return ok && valid[s.Signer] && r.disowned(crypto.Fingerprint(s.Signer), s.Object) == nil
+	}); err != nil {
 		return fmt.Errorf("update local index: %w", err)
 	}
 	r.index.mine = nil
@@ -208,7 +220,8 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 				return gctx.Err()
 			case errors.Is(x.Err, ErrUnavailable):
 				return fmt.Errorf("update local index: %w", x.Err)
-			case errors.Is(x.Err, store.ErrNotExist): // its owner replaced it meanwhile
+			case errors.Is(x.Err, store.ErrNotExist), // its owner replaced it meanwhile
+				errors.Is(x.Err, ErrDisowned):
 				return nil
 			case x.Err != nil:
 				// What it names counts as not stored. A damaged object must not stop the rest.

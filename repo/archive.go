@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
 	"nightjar/repo/record"
+	"nightjar/repo/store"
 )
 
 // MaxSkew is how far the time that an archive or an index object says of itself may be from the store's.
@@ -68,7 +70,7 @@ type Archive struct {
 	Verified  bool          `json:"-"` // a record says that it is complete, late or not
 	Backdated bool          `json:"-"` // it says that it is older than its job's predecessor
 	Repeated  bool          `json:"-"` // another that was stored before it says the same, word for word
-	Redated   bool          `json:"-"` // it is late, yet is the predecessor of another: it counted once, and was stored again, alone or with the whole repository
+	Redated   bool          `json:"-"` // it is late, yet is the predecessor of another, or older than the repository is here: it counted once, and was stored again, alone or with the whole repository
 
 	Forgotten time.Time `json:"-"` // when retention gave it up, for whoever looked that up; zero: it did not
 }
@@ -84,6 +86,20 @@ type Root struct {
 func (a *Archive) Late() bool {
 	return a.Grace < forever && (skewed(a.Time, a.Stored) || a.Stored.Sub(a.view()) > a.Grace)
 }
+
+// lateByItself reports whether the archive would be late whatever the store says: so it never counted.
+func (a *Archive) lateByItself() bool { return a.Grace < forever && a.Time.Sub(a.view()) > a.Grace }
+
+// Dated returns the time by which retention goes: the store's, but of an archive that counts since a record says so, although the store's time speaks against it, its own.
+func (a *Archive) Dated() time.Time {
+	if a.Vouched() {
+		return a.Time
+	}
+	return a.Stored
+}
+
+// Vouched reports whether the archive counts only since a record says so: nobody but its signer says of when it is.
+func (a *Archive) Vouched() bool { return a.Verified && skewed(a.Time, a.Stored) }
 
 // forever is the Grace of an archive that cannot be late, which is so in the simulation only.
 const forever = math.MaxInt64
@@ -156,27 +172,62 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 	for i := range all {
 		times[all[i].ID], named[all[i].Predecessor] = all[i].Time, true
 	}
+	arrived, err := r.arrived(ctx, all)
+	if err != nil {
+		return nil, err
+	}
 	for i := range all {
 		a := &all[i]
 		a.Backdated = a.Time.Before(times[a.Predecessor])
-		a.Redated = !a.Counts() && named[a.ID]
+		a.Redated = !a.Counts() && !a.lateByItself() && (named[a.ID] || arrived.Sub(a.Time) > MaxSkew)
 	}
-	markRepeated(all, contents)
+	markRepeated(all, contents, named)
 	return all, nil
 }
 
+// arrived returns since when the store has the config, the first object of any repository. Nobody asks unless an archive is late.
+func (r *Repository) arrived(ctx context.Context, all []Archive) (time.Time, error) {
+	if !slices.ContainsFunc(all, func(a Archive) bool { return !a.Counts() }) {
+		return time.Time{}, nil
+	}
+	info, err := r.store.Stat(ctx, configName)
+	if err == nil {
+		info.Time, err = store.HomeTime(ctx, r.store, info)
+	}
+	if errors.Is(err, store.ErrNotExist) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask since when the store has the repository: %w", err)
+	}
+	return info.Time, nil
+}
+
 // markRepeated marks all but one of those that say the same. Whoever can open an archive can seal it anew, signature and all, and X25519 takes other points for
-// the same: so a signed archive may come again under another name, and another host could fill the places of a job with its own archives.
-func markRepeated(archives []Archive, contents map[string][sha256.Size]byte) {
+// the same: so a signed archive may come again under another name, and another host could fill the places of a job with its own archives. The one is the first of
+// those that count, else of those that others name. While one counts, it keeps what the others need, too: so of them it does not matter when they were stored.
+func markRepeated(archives []Archive, contents map[string][sha256.Size]byte, named map[string]bool) {
+	before := func(a, b *Archive) bool {
+		switch {
+		case a.Counts() != b.Counts():
+			return a.Counts()
+		case !a.Counts() && named[a.ID] != named[b.ID]:
+			return named[a.ID]
+		}
+		return a.Stored.Before(b.Stored)
+	}
 	first := map[[sha256.Size]byte]*Archive{}
 	for i := range archives {
 		a := &archives[i]
-		if other := first[contents[a.ID]]; other == nil || a.Stored.Before(other.Stored) {
+		if other := first[contents[a.ID]]; other == nil || before(a, other) {
 			first[contents[a.ID]] = a
 		}
 	}
 	for i := range archives {
-		archives[i].Repeated = first[contents[archives[i].ID]] != &archives[i]
+		a := &archives[i]
+		one := first[contents[a.ID]]
+		a.Repeated = one != a
+		a.Redated = a.Redated && (!a.Repeated || !one.Counts())
 	}
 }
 

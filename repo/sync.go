@@ -202,6 +202,7 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 	}
 	slices.SortFunc(todo, func(a, b listedIndex) int { return b.time.Compare(a.time) })
 	var mu sync.Mutex
+	var late []error
 	room := semaphore.NewWeighted(syncBytes)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.options.Connections)
@@ -231,7 +232,7 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 			from := index.Source{Object: l.id, Signer: string(x.Signer)}
 			if x.Late && !r.options.Without.LateIndex {
 				if !x.Object.Time.IsZero() { // not one that was made for readers
-					r.options.Warn(fmt.Errorf("no backup builds on %s: the store dated it %s, it says %s", x.Name, stamp(x.Time), stamp(x.Object.Time)))
+					late = append(late, fmt.Errorf("the store dated %s %s, it says %s", x.Name, stamp(x.Time), stamp(x.Object.Time)))
 				}
 				from.Signer = nobody
 			}
@@ -246,6 +247,9 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 	err := g.Wait()
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if len(late) > 0 { // in a repository that was moved without its times all may be
+		r.options.Warn(fmt.Errorf("no backup builds on index objects that are late, of which %d are new here: %w", len(late), late[0]))
 	}
 	return err
 }

@@ -43,9 +43,13 @@ type Supposition struct {
 	Dropped  bool                    // what is condemned is dropped
 }
 
-// Suppose returns the repository as it would be. It has no cache.
+// Suppose returns the repository as it would be. It has no cache, and warns of nothing: this one does.
 func (r *Repository) Suppose(ctx context.Context, s *Supposition) (*Repository, error) {
-	return r.other(ctx, r.store, s.Keys, s)
+	other, err := r.other(ctx, r.store, s.Keys, s)
+	if err == nil {
+		other.options.Warn = func(error) {}
+	}
+	return other, err
 }
 
 // Verified returns what verified records name: archives that count, late or not, and objects that count, whoever has signed them.

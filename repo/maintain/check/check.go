@@ -47,11 +47,12 @@ const (
 	Replaced  What = "replaced"  // somebody has replaced or deleted it: an older version is as it should be
 	Hidden    What = "hidden"    // somebody has deleted it, but not its older versions
 	Foreign   What = "foreign"   // nothing of this format
-	Unindexed What = "unindexed" // no index names it, or prune has dropped it: left by a run that died; no fault
+	Unindexed What = "unindexed" // no index that counts names it, or prune has dropped it: left by a run that died; no fault
 	Lost      What = "lost"      // repair gave it up, and has recorded that; no fault
 	Disowned  What = "disowned"  // the key that signed it is marked compromised, and nobody vouches for it; no fault
 	Repaired  What = "repaired"  // it was missing or damaged
 	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
+	Redated   What = "redated"   // it counted once, and was stored again without its time: so it is late, and prune gives up nothing until it counts or is forgotten
 	Uncounted What = "uncounted" // parts of an archive are gone that does not count, since it is late: prune keeps nothing for it; no fault
 )
 
@@ -259,7 +260,8 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	c.sum.Packs += len(stored)
 	total := len(stored)
 	seen := map[index.ObjectID]struct{}{}
-	replaced := c.r.ReplacedIndexes() // which may name what is gone
+	counts := map[index.ObjectID]bool{} // of those that are seen: false if all that names them is late, though not made so, for readers alone
+	replaced := c.r.ReplacedIndexes()   // which may name what is gone
 	dropped := c.r.Lists()
 	err := c.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
 		if pass == 0 {
@@ -277,7 +279,11 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
 				p := &run.Packs[i]
-				if _, again := seen[p.ID]; again || !mine(p.ID) {
+				if !mine(p.ID) {
+					continue
+				}
+				counts[p.ID] = counts[p.ID] || !x.Late || x.Object.Time.IsZero()
+				if _, again := seen[p.ID]; again {
 					continue
 				}
 				at, ok := stored[p.ID]
@@ -310,6 +316,8 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	for id, info := range stored {
 		if _, ok := seen[id]; !ok {
 			c.found(Finding{What: Unindexed, Object: info.Name})
+		} else if !counts[id] {
+			c.found(Finding{What: Unindexed, Object: info.Name, Err: errors.New("the indexes that name it are late: they were stored again without their time")})
 		}
 	}
 	return nil

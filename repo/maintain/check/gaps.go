@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"nightjar/repo"
 	"nightjar/repo/index"
@@ -30,8 +31,12 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 		return nil, err
 	}
 	for i := range all {
-		if id, err := index.ParseObjectID(all[i].ID); err == nil {
+		a := &all[i]
+		if id, err := index.ParseObjectID(a.ID); err == nil {
 			present[id] = true
+		}
+		if a.Redated {
+			c.found(Finding{What: Redated, Object: "archive/" + a.ID, Err: fmt.Errorf("it says %s, and the store %s", a.Time.Format(time.RFC3339), a.Stored.Format(time.RFC3339))})
 		}
 	}
 	gaps, err := c.gaps(ctx, all, present)

@@ -289,15 +289,20 @@ func (p *pruner) sweepIndexes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list index objects: %w", err)
 	}
-	late := map[int]bool{}
+	late, root := map[int]bool{}, map[int]bool{}
 	for n, s := range p.f.Sources() {
 		late[n] = s.By == p.late
+		root[n] = !late[n] && p.isRoot(s.By)
+	}
+	again := make([]bool, len(p.packs)) // indexed by the root
+	for at := range p.f.Sightings() {
+		again[at.Pack] = again[at.Pack] || root[at.Source]
 	}
 	used := map[int]bool{}
 	for at := range p.f.Sightings() {
 		pack := p.note(p.f.Packs()[at.Pack].ID, 0)
 		// What a late one names may have been dropped so long ago that no list says so.
-		if pack&dropped == 0 && (pack&stored != 0 || !late[at.Source]) {
+		if pack&dropped == 0 && (!late[at.Source] || pack&stored != 0 && !again[at.Pack]) {
 			used[at.Source] = true
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"nightjar/repo"
-	"nightjar/repo/index"
 	"nightjar/repo/lists"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/record"
@@ -107,8 +106,18 @@ func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 
 // indexes makes indexes of packs that have none.
 func (m *mender) indexes(ctx context.Context) error {
-	m.rebuilt = !slices.ContainsFunc(m.Findings, func(f check.Finding) bool { return f.What == check.Unindexed })
-	if m.rebuilt || !m.r.CanReadContent() || m.o.DryRun {
+	bare := 0
+	for _, f := range m.Findings {
+		if f.What == check.Unindexed {
+			bare++
+		}
+	}
+	m.rebuilt = bare == 0
+	if m.rebuilt || !m.r.CanReadContent() {
+		return nil
+	}
+	if m.o.DryRun {
+		m.Findings = append(m.Findings, check.Finding{What: check.Mendable, Object: "index", Err: fmt.Errorf("it would be made again of %d packs, as far as they can be opened", bare)})
 		return nil
 	}
 	left := map[string]bool{}
@@ -124,31 +133,6 @@ func (m *mender) indexes(ctx context.Context) error {
 	if done.Objects > 0 {
 		m.Findings = slices.DeleteFunc(m.Findings, func(f check.Finding) bool { return f.What == check.Unindexed && !left[f.Object] })
 		m.Findings = append(m.Findings, check.Finding{What: check.Repaired, Object: "index", Err: fmt.Errorf("made again of %d packs", done.Packs)})
-	}
-	return nil
-}
-
-// vouch says that archives count that have come back with a time that speaks against them, if they are whole, and their time in the copy does not.
-func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
-	var v record.Verified
-	for _, a := range all {
-		at, put := m.late[a.ID]
-		if !put || !a.Late() || a.Time.Sub(at).Abs() > repo.MaxSkew || slices.ContainsFunc(m.Findings, func(f check.Finding) bool { return f.Archive == a.ID }) {
-			continue
-		}
-		if id, err := index.ParseObjectID(a.ID); err == nil {
-			v.Archives, v.View = append(v.Archives, id), m.begin
-		}
-	}
-	if len(v.Archives) == 0 {
-		return nil
-	}
-	content, err := record.Encode(v)
-	if err == nil {
-		_, err = m.r.PutRecord(ctx, record.VerifiedKind, content)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: that archives which were put back count: %w", ErrNotRecorded, err)
 	}
 	return nil
 }

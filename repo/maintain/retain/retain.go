@@ -3,7 +3,10 @@
 // Archives are judged job by job, by the store's times: whoever can write archives cannot make them older or younger than they are. A late
 // archive (one that the store dated otherwise than it says), or one dated before its predecessor, takes nobody's place. In each
 // hour, day, week, … the newest complete archive stays, an incomplete one only where there is no other; and whatever the policy says, the
-// newest complete archive of a job stays.
+// newest complete archive of a job stays, or the newest of all where no archive of a job takes a place.
+//
+// An archive that counts because a record says so, and not by the store's time, is judged by its own, which nobody has seen to be true: it
+// may have to give way to others, and takes the place only of those that are like it.
 //
 // Nothing is taken away here: an archive that was given up stays until prune removes it, a grace period later.
 package retain
@@ -67,13 +70,13 @@ func (p *Policy) Decide(archives []repo.Archive, now time.Time, zone *time.Locat
 		all[i].Archive = a
 		key := job{a.Host, a.Job}
 		jobs[key] = append(jobs[key], &all[i])
-		times[a.ID] = a.Stored
+		times[a.ID] = a.Dated()
 	}
 	for _, of := range jobs {
-		slices.SortStableFunc(of, func(x, y *Decision) int { return y.Stored.Compare(x.Stored) }) // newest first
+		slices.SortStableFunc(of, func(x, y *Decision) int { return y.Dated().Compare(x.Dated()) }) // newest first
 		p.decide(of, now, zone, func(a *repo.Archive) bool {
 			before, known := times[a.Predecessor]
-			return a.Displaces() && !(known && a.Stored.Before(before))
+			return a.Displaces() && !(known && a.Dated().Before(before))
 		})
 	}
 	for i := range all {
@@ -86,7 +89,7 @@ func (p *Policy) Decide(archives []repo.Archive, now time.Time, zone *time.Locat
 
 // decide judges the archives of one job, newest first.
 func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, counts func(*repo.Archive) bool) {
-	var good, partial []*Decision // that may take a place
+	var all, dated []*Decision // that may take a place; dated: by the store
 	// The store's times are not what they were: what looks late need not be.
 	redated := slices.ContainsFunc(of, func(d *Decision) bool { return d.Redated })
 	for _, d := range of {
@@ -95,18 +98,43 @@ func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, coun
 			d.keep("late, as one of its job that counted once")
 		case !counts(d.Archive):
 			d.Reasons = []string{"late, dated before its predecessor, or a repetition, so it takes no place"}
-		case d.Complete:
-			good = append(good, d)
 		default:
-			partial = append(partial, d)
+			all = append(all, d)
+			if !d.Vouched() {
+				dated = append(dated, d)
+			}
 		}
 		for _, tag := range p.Tags {
 			if slices.Contains(d.Tags, repo.Text(tag)) {
 				d.keep(fmt.Sprintf("tag %s", tag))
 			}
 		}
-		if p.Within > 0 && now.Sub(d.Stored) <= p.Within {
+		if p.Within > 0 && now.Sub(d.Dated()) <= p.Within {
 			d.keep(fmt.Sprintf("within %s", age(p.Within)))
+		}
+	}
+	p.choose(dated, zone, (*Decision).keep)
+	p.choose(all, zone, func(d *Decision, why string) {
+		if d.Vouched() {
+			d.keep(why)
+		}
+	})
+	if len(all) == 0 {
+		newest := max(0, slices.IndexFunc(of, func(d *Decision) bool { return d.Complete }))
+		if d := of[newest]; !d.Keep {
+			d.keep("the newest of its job, none of which takes a place")
+		}
+	}
+}
+
+// choose gives out the places for which archives compete, newest first.
+func (p *Policy) choose(of []*Decision, zone *time.Location, keep func(d *Decision, why string)) {
+	var good, partial []*Decision
+	for _, d := range of {
+		if d.Complete {
+			good = append(good, d)
+		} else {
+			partial = append(partial, d)
 		}
 	}
 	for _, rule := range []struct {
@@ -123,7 +151,7 @@ func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, coun
 		best := map[string]*Decision{}
 		for _, candidates := range [][]*Decision{good, partial} {
 			for _, d := range candidates {
-				if period := rule.period(d.Stored.In(zone)); best[period] == nil {
+				if period := rule.period(d.Dated().In(zone)); best[period] == nil {
 					best[period] = d
 				}
 			}
@@ -132,33 +160,33 @@ func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, coun
 		for period := range best {
 			periods = append(periods, period)
 		}
-		slices.SortFunc(periods, func(x, y string) int { return best[y].Stored.Compare(best[x].Stored) })
+		slices.SortFunc(periods, func(x, y string) int { return best[y].Dated().Compare(best[x].Dated()) })
 		for _, period := range periods[:min(rule.n, len(periods))] {
-			best[period].keep(rule.name + " " + period)
+			keep(best[period], rule.name+" "+period)
 		}
 	}
 	// Incomplete ones do not push complete ones out: they are kept beside as many of these.
 	for i, d := range good[:min(p.Last, len(good))] {
-		d.keep(fmt.Sprintf("last %d", i+1))
+		keep(d, fmt.Sprintf("last %d", i+1))
 	}
 	for _, d := range partial {
 		if newer := count(good, d); newer < p.Last && count(partial, d) < p.Last {
-			d.keep(fmt.Sprintf("among the last %d", p.Last))
+			keep(d, fmt.Sprintf("among the last %d", p.Last))
 		}
 	}
 	if len(good) > 0 {
 		if !good[0].Keep {
-			good[0].keep("the last complete one of its job")
+			keep(good[0], "the last complete one of its job")
 		}
 	} else if len(partial) > 0 && !partial[0].Keep {
-		partial[0].keep("the last one of its job")
+		keep(partial[0], "the last one of its job")
 	}
 }
 
 // count returns how many of some are newer than d.
 func count(some []*Decision, d *Decision) (n int) {
 	for _, other := range some {
-		if other != d && other.Stored.After(d.Stored) {
+		if other != d && other.Dated().After(d.Dated()) {
 			n++
 		}
 	}

@@ -55,6 +55,12 @@ func TestDecide(t *testing.T) {
 	elsewhere.Host = "web2"
 	late := made("late", 3*day)
 	late.Stored = noon
+	latePartial := made("latePartial", 2*day)
+	latePartial.Stored, latePartial.Complete = noon.Add(time.Minute), false
+	vouched := nights(40) // after they were moved, and a night that was not
+	for i := range vouched[:39] {
+		vouched[i].Stored, vouched[i].Verified = noon.Add(-day/2), true
+	}
 	again := nights(4)[:3] // the last of which no other names
 	for i := range again {
 		again[i].Stored, again[i].Redated = noon, i < 2
@@ -80,10 +86,35 @@ func TestDecide(t *testing.T) {
 		"every job":               {Policy{Last: 1}, append(nights(3), other, elsewhere), "elsewhere n0 other"},
 		"stored again":            {Policy{Last: 1}, again, "n1 n2 n3"},
 		"late":                    {Policy{Last: 1}, append(nights(2), late), "n0"},
+		"only late":               {Policy{Last: 1}, []repo.Archive{late, latePartial}, "late"},
+		"vouched":                 {Policy{Daily: 3, Monthly: 2}, vouched, "n0 n1 n2 n25"},
+		"only vouched":            {Policy{Daily: 3}, vouched[:39], "n1 n2 n3"},
 		"more than there are":     {Policy{Last: 9, Yearly: 9}, nights(2), "n0 n1"},
 	} {
 		if got := kept(c.policy, c.archives...); got != c.want {
 			t.Errorf("%s: kept %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// Nor does it help him to have somebody with a recovery key vouch for them.
+func TestForgedAndVouched(t *testing.T) {
+	good := nights(40)
+	for _, p := range []Policy{{Last: 3}, {Daily: 7, Weekly: 4, Monthly: 6}, {Hourly: 5, Yearly: 2}} {
+		want := strings.Fields(kept(p, good...))
+		all := slices.Clone(good)
+		for i := range 400 {
+			forged := made(fmt.Sprint("forged", i), time.Duration(i)*3*time.Hour)
+			if forged.Stored = noon; i > 0 {
+				forged.Verified = true
+				all = append(all, forged)
+			}
+		}
+		got := strings.Fields(kept(p, all...))
+		for _, id := range want {
+			if !slices.Contains(got, id) {
+				t.Errorf("%+v: %s is not kept", p, id)
+			}
 		}
 	}
 }

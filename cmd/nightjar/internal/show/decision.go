@@ -23,7 +23,7 @@ func Decisions(w io.Writer, decisions []retain.Decision, dryRun bool) {
 			what = "forget"
 			gone++
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", what, ShortID(d.Archive), LocalTime(d.Stored), quote.Display(d.Host), Source(d.Archive), quote.Display(strings.Join(d.Reasons, "; ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", what, ShortID(d.Archive), LocalTime(d.Dated()), quote.Display(d.Host), Source(d.Archive), quote.Display(strings.Join(d.Reasons, "; ")))
 	}
 	_ = t.Flush() // w keeps its error
 	if dryRun {
@@ -47,7 +47,7 @@ type DecisionJSON struct {
 func DecisionsJSON(decisions []retain.Decision, dryRun bool) any {
 	list := []DecisionJSON{}
 	for _, d := range decisions {
-		list = append(list, DecisionJSON{d.ID, d.Host, d.Job, d.Stored.UTC(), d.Keep, d.Reasons})
+		list = append(list, DecisionJSON{d.ID, d.Host, d.Job, d.Dated().UTC(), d.Keep, d.Reasons})
 	}
 	return struct {
 		DryRun   bool           `json:"dry_run"`

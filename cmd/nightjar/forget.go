@@ -137,12 +137,12 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 func (a *app) warnLate(decisions []retain.Decision) {
 	late := 0
 	for _, d := range decisions {
-		if !d.Keep && d.Late() {
+		if !d.Keep && !d.Counts() {
 			late++
 		}
 	}
 	if late > 0 {
-		a.warn(fmt.Errorf("archives that go because they are late, which keeps them from taking a place: %d. If the repository was copied without its times, copy it anew with them (nightjar copy, cp -a, rsync -t) before prune runs", late))
+		a.warn(fmt.Errorf("archives that go because they are late, which keeps them from taking a place: %d. If the repository was moved without its times, nightjar check --repair --key KEY has those that are whole count again: before prune runs", late))
 	}
 }
 

@@ -146,6 +146,9 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 			a.Grace = r.allowance(a.view())
 			x.Err = r.checkHost(&a, x.Signer)
 		}
+		if x.Err == nil && !a.Counts() {
+			a.Stored = r.firstStored(ctx, x.Info)
+		}
 		switch {
 		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive
 			return x.Err

@@ -124,7 +124,7 @@ func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]inde
 	var parts []index.Stored
 	bytes, runs := 0, 0
 	for _, l := range due {
-		x := indexRecord(r.read(ctx, l.info()))
+		x := r.indexRecord(ctx, r.read(ctx, l.info()))
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()

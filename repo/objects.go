@@ -130,7 +130,17 @@ type IndexRecord struct {
 
 // IndexObjects calls f for each index object in the repository, those that count for nothing or are replaced too. Only one is in memory at a time.
 func (r *Repository) IndexObjects(ctx context.Context, f func(IndexRecord) error) error {
-	return r.Records(ctx, "index", func(x Record) error { return f(indexRecord(x)) })
+	return r.Records(ctx, "index", func(x Record) error { return f(r.indexRecord(ctx, x)) })
+}
+
+// indexRecord parses an index object that the store has.
+func (r *Repository) indexRecord(ctx context.Context, x Record) IndexRecord {
+	record := indexRecord(x)
+	if record.Late && !record.Object.Time.IsZero() {
+		record.Time = r.firstStored(ctx, x.Info)
+		record.Late = skewed(record.Object.Time, record.Time)
+	}
+	return record
 }
 
 // OpenIndex opens an index object that has the hash in its name, and need not be in the store. It overwrites it.
@@ -437,6 +447,11 @@ func (r *Repository) openPack(ctx context.Context, info store.Info, object []byt
 	// Opening overwrites what the spans are hashed over.
 	sealed := append([]byte(nil), object...)
 	opened, err := opener.Open(object, r.signers[kind], r.binding(kind), at)
+	if errors.Is(err, crypto.ErrIntegrity) {
+		if first := r.firstStored(ctx, info); first.Before(at) {
+			opened, err = opener.Open(append([]byte(nil), sealed...), r.signers[kind], r.binding(kind), first)
+		}
+	}
 	if err == nil {
 		err = r.disowned(opened.Signer, sum)
 	}

@@ -312,14 +312,20 @@ func sumOf(name string) (sum [32]byte, ok bool) {
 
 // record reads and opens one record: a small sealed object named by its hash. If it takes an older version, info becomes that one's; its time becomes the home's.
 func (r *Repository) record(ctx context.Context, info *store.Info) (content []byte, opened crypto.Opened, err error) {
-	kind, _, _ := strings.Cut(info.Name, "/")
-	object, err := r.recordObject(ctx, kind, *info)
-	if errors.Is(err, crypto.ErrIntegrity) {
+	content, opened, err = r.oneVersion(ctx, info)
+	if errors.Is(err, crypto.ErrIntegrity) && !errors.Is(err, ErrDisowned) {
 		if older, ok := r.Recover(ctx, info.Name); ok {
 			*info = older
-			object, err = r.recordObject(ctx, kind, older)
+			return r.oneVersion(ctx, info)
 		}
 	}
+	return content, opened, err
+}
+
+// oneVersion is record of the version that the store gives.
+func (r *Repository) oneVersion(ctx context.Context, info *store.Info) (content []byte, opened crypto.Opened, err error) {
+	kind, _, _ := strings.Cut(info.Name, "/")
+	object, err := r.recordObject(ctx, kind, *info)
 	if err == nil {
 		info.Time, err = store.HomeTime(ctx, r.store, *info)
 	}

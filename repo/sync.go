@@ -213,7 +213,7 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 		}
 		g.Go(func() error {
 			defer room.Release(weight)
-			x := indexRecord(r.read(gctx, l.info()))
+			x := r.indexRecord(gctx, r.read(gctx, l.info()))
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

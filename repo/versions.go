@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"nightjar/crypto"
 	"nightjar/repo/store"
@@ -27,6 +28,16 @@ func (r *Repository) recover(ctx context.Context, name string, right func(object
 		r.unrecovered.Do(func() { r.options.Warn(fmt.Errorf("look for older versions: %w", err)) })
 	}
 	return info, err == nil
+}
+
+// firstStored returns when an object of that hash was stored first, for who finds that its time speaks against it: where the store keeps versions, that time counts.
+func (r *Repository) firstStored(ctx context.Context, info store.Info) time.Time {
+	if older, ok := r.Recover(ctx, info.Name); ok {
+		if at, err := store.HomeTime(ctx, r.store, older); err == nil {
+			return at
+		}
+	}
+	return info.Time
 }
 
 // recovered is Recover, if err may come from an object that somebody replaced or deleted.

@@ -25,10 +25,11 @@ type Versioned interface {
 	// oldest first. If the name ends with a SHA-256, that is the one that has it;
 	// else, since the object was written once, the oldest for which right holds,
 	// which may be called with anything. From then on the Store reads that version
-	// under the name. ErrNotExist says that there is none but what was read anyway.
+	// under the name, and tells its time. ErrNotExist says that there is none but what was read anyway.
 	Recover(ctx context.Context, name string, right func(data []byte) bool) (Info, error)
 
-	// Recovered returns what Recover has found by now.
+	// Recovered returns what Recover has found by now, but where what was read
+	// anyway is the same.
 	Recovered() []Info
 
 	// Hidden calls f for every object whose name begins with prefix that was

@@ -92,11 +92,15 @@ func (s *Store) TrustTimes() {
 }
 
 // HomeTime implements store.Dated. Where times are trusted it takes a request; a
-// home time that cannot be read is none.
+// home time that cannot be read is none. Of what Recover has found it is that of
+// the version.
 func (s *Store) HomeTime(ctx context.Context, info store.Info) (time.Time, error) {
 	s.copy.Lock()
 	trusted := s.copy.trusted
 	s.copy.Unlock()
+	if p := s.pins.get(info.Name); p.found {
+		info.Time = p.Time
+	}
 	if !trusted {
 		return info.Time, nil
 	}

@@ -25,12 +25,23 @@ type pins struct {
 type pin struct {
 	*version             // nil: the latest
 	searched, found bool // by Recover
+	same            bool // the latest is right, too, and only has another time
 }
 
 func (p *pins) get(name string) pin {
 	p.Lock()
 	defer p.Unlock()
 	return p.byName[name]
+}
+
+// putBack notes that what is right is the latest again.
+func (p *pins) putBack(name string) {
+	p.Lock()
+	defer p.Unlock()
+	if x, ok := p.byName[name]; ok && x.found {
+		x.same = true
+		p.byName[name] = x
+	}
 }
 
 func (p *pins) set(name string, to pin) {
@@ -69,11 +80,14 @@ func (s *Store) Recover(ctx context.Context, name string, right func([]byte) boo
 	defer s.pins.looking.Unlock()
 	p := s.pins.get(name)
 	if !p.searched {
-		found, err := s.rightVersion(ctx, name, right)
+		found, same, err := s.rightVersion(ctx, name, right)
 		if err == nil {
-			p.version = found
+			p.version, p.same = found, same
+		}
+		if err == nil && !same {
 			s.warnReplaced.Do(func() { s.o.Warn(fmt.Errorf("%s: %w", s.place.url(name), ErrReplaced)) })
-		} else if !errors.Is(err, store.ErrNotExist) {
+		}
+		if err != nil && !errors.Is(err, store.ErrNotExist) {
 			return store.Info{}, fmt.Errorf("recover object %s: %w", name, err)
 		}
 		p.searched, p.found = true, err == nil
@@ -91,39 +105,46 @@ func (s *Store) Recovered() []store.Info {
 	defer s.pins.Unlock()
 	var found []store.Info
 	for _, p := range s.pins.byName {
-		if p.found {
+		if p.found && !p.same {
 			found = append(found, p.Info)
 		}
 	}
 	return found
 }
 
-// rightVersion returns store.ErrNotExist if the right one is the latest, or is not there.
-func (s *Store) rightVersion(ctx context.Context, name string, right func([]byte) bool) (*version, error) {
+// rightVersion returns the oldest version that is right, and whether the latest is, too. It returns store.ErrNotExist if that is the only one, or there is none.
+func (s *Store) rightVersion(ctx context.Context, name string, right func([]byte) bool) (found *version, same bool, err error) {
 	all, err := s.versionsOf(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	isRight := func(v *version) (bool, error) {
+		if v.deleted || v.Size > store.MaxObject {
+			return false, nil
+		}
+		return s.isRight(ctx, v, right)
 	}
 	if len(all) == 1 && all[0].latest && s.o.AsOf.IsZero() {
-		return nil, store.ErrNotExist
+		return nil, false, store.ErrNotExist
 	}
 	for i := range slices.Backward(all) {
 		v := &all[i]
-		if v.deleted || v.Size > store.MaxObject {
-			continue
-		}
-		ok, err := s.isRight(ctx, v, right)
+		ok, err := isRight(v)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if ok && v.latest && s.o.AsOf.IsZero() {
 			break
 		}
-		if ok {
-			return v, nil
+		if !ok {
+			continue
 		}
+		if all[0].latest && i > 0 {
+			same, err = isRight(&all[0])
+		}
+		return v, same, err
 	}
-	return nil, store.ErrNotExist
+	return nil, false, store.ErrNotExist
 }
 
 func (s *Store) isRight(ctx context.Context, v *version, right func([]byte) bool) (bool, error) {

@@ -92,6 +92,7 @@ func (s *Store) Replace(ctx context.Context, name string, data []byte, at time.T
 	if err != nil {
 		return store.Info{}, fmt.Errorf("replace object %s: %w", name, s.explain(ctx, "s3:PutObject", name, err))
 	}
+	s.pins.putBack(name)
 	return info, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -37,6 +38,43 @@ func (m *mender) fromVersions(ctx context.Context) error {
 			return err
 		}
 		f.What, f.Err = check.Repaired, errors.New("the older version was stored again")
+	}
+	return nil
+}
+
+// keptBeside are the kinds that nobody deletes together with archives, but who means harm: what indexes name, and what the records say, is missed with them.
+var keptBeside = []string{"index", record.ForgetKind, record.VerifiedKind, record.LostKind, record.DroppedKind}
+
+// hiddenBeside puts back, in a store that keeps versions, the indexes and records that were deleted since archives were that nobody forgot.
+func (m *mender) hiddenBeside(ctx context.Context) error {
+	s, ok := m.r.Store().(store.Versioned)
+	if !ok {
+		return nil
+	}
+	told := map[string]bool{}
+	for _, f := range m.Findings {
+		told[f.Object] = told[f.Object] || f.What == check.Hidden
+	}
+	var since time.Time
+	err := s.Hidden(ctx, "archive/", func(i store.Info, deleted time.Time) error {
+		if told[i.Name] && (since.IsZero() || deleted.Before(since)) {
+			since = deleted
+		}
+		return nil
+	})
+	for _, kind := range keptBeside {
+		if err != nil || since.IsZero() {
+			break
+		}
+		err = s.Hidden(ctx, kind+"/", func(i store.Info, deleted time.Time) error {
+			if repo.Kind(i.Name) == kind && deleted.Sub(since) >= -repo.MaxSkew {
+				m.Findings = append(m.Findings, check.Finding{What: check.Hidden, Object: i.Name, Err: errors.New("deleted together with archives")})
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("look for what was deleted: %w", err)
 	}
 	return nil
 }

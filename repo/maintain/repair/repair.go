@@ -84,6 +84,9 @@ type mender struct {
 func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 	look := func() (all []repo.Archive, err error) {
 		if all, err = m.Objects(ctx); err == nil {
+			err = m.hiddenBeside(ctx)
+		}
+		if err == nil {
 			err = m.fromVersions(ctx)
 		}
 		if err == nil {

@@ -81,6 +81,9 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 			return m.mended, err
 		}
 	}
+	if err := m.hidden(ctx, pin); err != nil {
+		return m.mended, err
+	}
 	return m.mended, m.config(ctx, place, state, offers)
 }
 
@@ -172,6 +175,46 @@ func (m *keyMender) put(ctx context.Context, o offer) error {
 	}
 	_, err := s.Replace(ctx, o.name, o.object, at)
 	return err
+}
+
+// hidden puts back the numbers that somebody deleted where versions are kept.
+func (m *keyMender) hidden(ctx context.Context, pin func(claimed string) (keyring.Pin, error)) error {
+	s, ok := m.stored.(store.Versioned)
+	if !ok {
+		return nil
+	}
+	var names []string
+	err := s.Hidden(ctx, "keys/", func(i store.Info, _ time.Time) error {
+		names = append(names, i.Name)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for keys that were deleted: %w", err)
+	}
+	root := func(claimed string) (keyring.Pin, error) { // numbers before the one that was seen are as good
+		p, err := pin(claimed)
+		return keyring.Pin{Root: p.Root}, err
+	}
+	for _, name := range names {
+		_, err := s.Recover(ctx, name, func(object []byte) bool {
+			k, err := keyring.Read(object, root)
+			return err == nil && named(k, name)
+		})
+		if errors.Is(err, store.ErrNotExist) {
+			continue
+		}
+		var object []byte
+		if err == nil {
+			object, err = store.ReadAll(ctx, m.stored, name, store.MaxObject)
+		}
+		if err != nil {
+			return fmt.Errorf("read an older version: %w", err)
+		}
+		if err := m.put(ctx, offer{name, object}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // config puts config back if the repository opens with one that is offered and not with its own. Without keys nothing can be tried, and opening says why.

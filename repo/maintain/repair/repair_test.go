@@ -71,7 +71,13 @@ func (s *site) repair(content bool, o repair.Options) (check.Summary, []string) 
 	s.T.Helper()
 	o.Check.ReadData = true
 	var found []string
+	told := map[[3]string]bool{}
 	o.Check.Found = func(f check.Finding) {
+		if about := [3]string{f.Object, f.Archive, f.Path}; told[about] {
+			s.T.Errorf("told twice of %v: %s", about, f.What)
+		} else {
+			told[about] = true
+		}
 		found = append(found, strings.TrimSpace(fmt.Sprintf("%s %s %s", f.What, f.Object, f.Path)))
 	}
 	sum, err := repair.Run(context.Background(), s.Open(content), o)

@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"io"
+	"slices"
 	"syscall"
 
 	"nightjar/crypto"
@@ -30,6 +31,16 @@ func (c *checker) giveUp(p *index.Pack, f Finding) {
 		f.What = Lost
 	}
 	c.found(f)
+}
+
+// givenUp reports whether repair gave up a pack, or some of it.
+func (c *checker) givenUp(p *index.Pack) bool {
+	if c.lost.Object(p.ID) || c.lost.Pack(p.ID)&lists.Lost != 0 {
+		return true
+	}
+	return c.lost.Touches(p.ID) && slices.ContainsFunc(p.Directory.Frames, func(f pack.Frame) bool {
+		return slices.ContainsFunc(f.Blobs, func(b pack.Blob) bool { return c.lost.Blob(p.ID, b.Key, b.Type)&lists.Lost != 0 })
+	})
 }
 
 // spoilt notes that some frames of a pack cannot be had, or none but the pack as such is not what it was.

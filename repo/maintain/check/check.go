@@ -325,6 +325,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 
 // pack checks one stored pack.
 func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read bool) error {
+	vouched := false
 	if vouch, ok := c.r.Store().(store.Checksummer); ok && !read {
 		sum, ok, err := vouch.Checksum(ctx, info.Name)
 		switch {
@@ -338,6 +339,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 			c.mu.Lock()
 			c.sum.Checksums++
 			c.mu.Unlock()
+			vouched = true
 			if sum != p.ID {
 				_, whole := c.r.Recover(ctx, info.Name)
 				read = !whole // look which part of it is damaged
@@ -346,7 +348,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 			c.r.Recover(ctx, info.Name)
 		}
 	}
-	if !read {
+	if !read && (vouched || !c.givenUp(p)) { // what was given up may have been put back
 		return nil
 	}
 	object, err := store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)

@@ -308,6 +308,29 @@ func TestRepairFromSource(t *testing.T) {
 	}
 }
 
+// A pack of the right size, of which frames were given up, is told of by a check that reads no others, until it is whole again.
+func TestCheckTellsOfPartsGivenUp(t *testing.T) {
+	s := newSite(t)
+	s.Files = map[string][]byte{"alpha": maintaintest.Random(2000)}
+	s.Night()
+	name := s.packWith("alpha")
+	other := s.copied()
+	s.spoil(name, 1500)
+	lost := []string{"lost  /a/alpha", "lost " + name}
+	if sum, found := s.repair(false, repair.Options{}); sum.Faults != 1 || sum.Lost != 1 {
+		t.Fatalf("repair: %q", found)
+	}
+	if _, found := s.Check(false, check.Options{}); !slices.Equal(found, lost) {
+		t.Errorf("check: %q, want %q", found, lost)
+	}
+	if _, found := s.repair(false, repair.Options{From: other}); !slices.Equal(found, []string{"repaired " + name}) {
+		t.Errorf("repair from a copy: %q", found)
+	}
+	if _, found := s.Check(false, check.Options{}); len(found) > 0 {
+		t.Errorf("after that: %q", found)
+	}
+}
+
 // packWith returns the pack that holds a file's chunk.
 func (s *site) packWith(file string) string {
 	s.T.Helper()

@@ -314,23 +314,21 @@ func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there
 	if kind == pack.Content {
 		types = []pack.Type{pack.WholeContent}
 	}
-	var packs []index.ObjectID
-	whole := func(id chunk.ID, t pack.Type) ([]index.ObjectID, error) {
-		locations, err := rd.locate(ctx, id, t)
-		var packs []index.ObjectID
-		for _, at := range locations {
+	packsOf := func(all []index.Location) (packs []index.ObjectID) {
+		for _, at := range all {
 			if there(at.Pack.ID) {
 				packs = append(packs, at.Pack.ID)
 			}
 		}
-		return packs, err
+		return packs
 	}
+	var packs []index.ObjectID
 	for _, t := range types {
-		found, err := whole(id, t)
+		whole, err := rd.locate(ctx, id, t)
 		if err != nil {
 			return nil, err
 		}
-		packs = append(packs, found...)
+		packs = append(packs, packsOf(whole)...)
 		recipes, err := rd.locate(ctx, id, pack.RecipeFor+t)
 		if err != nil {
 			return nil, err
@@ -353,10 +351,11 @@ func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there
 				if s.Length == 0 {
 					continue
 				}
-				found, err := whole(s.ID, t)
+				bases, err := rd.bases(ctx, s.ID, t)
 				if err != nil {
 					return nil, err
 				}
+				found := packsOf(bases)
 				if len(found) == 0 {
 					continue recipes
 				}

@@ -770,4 +770,12 @@ func TestDroppedTreeIsASource(t *testing.T) {
 	if b, err := rd.Metadata(t.Context(), second); err != nil || !bytes.Equal(b, text(2)) {
 		t.Errorf("the tree that is made of it: %v", err)
 	}
+	// So who copies what it needs takes both packs along.
+	anywhere := func(index.ObjectID) bool { return true }
+	if packs, err := rd.Places(t.Context(), second, pack.Metadata, anywhere); err != nil || !slices.Contains(packs, all[0].Pack.ID) {
+		t.Errorf("it can be read from packs %v, %v", packs, err)
+	}
+	if packs, err := rd.Places(t.Context(), first, pack.Metadata, anywhere); !errors.Is(err, ErrMissing) {
+		t.Errorf("the dropped tree can be read from packs %v, %v", packs, err)
+	}
 }

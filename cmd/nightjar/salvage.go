@@ -19,12 +19,14 @@ import (
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/maintain/repair"
+	"nightjar/repo/store"
 )
 
 type salvageFlags struct {
 	target     string
 	all        bool
 	numericIDs bool
+	thaw       thawFlags
 }
 
 func (a *app) salvageCommand() *cobra.Command {
@@ -33,7 +35,8 @@ func (a *app) salvageCommand() *cobra.Command {
 		Use:   "salvage --target DIR",
 		Short: "Put back all that can be had of a damaged repository; needs a recovery key",
 		Long: `Put back all that can be had, when check --repair and restore do not suffice: the newest archive of each job, or all, each in a folder of its own; and what no
-archive names, since the archive or a folder above it is lost, in numbered folders. Packs that no index names are read, too. Nothing is written to the repository.
+archive names, since the archive or a folder above it is lost, in numbered folders. Packs that no index names are read, too; --thaw-tier brings all content back that lies
+in an archive storage class. Nothing is written to the repository.
 
 A file of which a part is lost is kept as NAME.damaged, with zeros for what is lost; none has its own name unless it is whole.`,
 		Args: noArgs,
@@ -42,6 +45,7 @@ A file of which a part is lost is kept as NAME.damaged, with zeros for what is l
 	c.Flags().StringVar(&g.target, "target", "", "where to put it: a new or an empty folder")
 	c.Flags().BoolVar(&g.all, "all", false, "all archives, not the newest of each job only")
 	c.Flags().BoolVar(&g.numericIDs, "numeric-ids", false, "give back owners by number, not by name")
+	g.thaw.flags(c)
 	return c
 }
 
@@ -59,6 +63,9 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	if g.target == "" {
 		return session.Usagef("no target: say --target DIR")
 	}
+	if err := g.thaw.check(); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(g.target)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -71,6 +78,12 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 		return err
 	}
 	defer s.Close()
+	err = a.thaw(ctx, s, &g.thaw, func(add func(string, int64)) error {
+		return s.Store.List(ctx, "content/", func(i store.Info) error { add(i.Name, i.Size); return nil })
+	})
+	if err != nil {
+		return err
+	}
 	archives, err := s.Archives(ctx, func(name string, err error) {
 		if !errors.Is(err, repo.ErrDisowned) { // which is known
 			a.problem(name, err)

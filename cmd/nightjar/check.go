@@ -38,7 +38,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Look at keys, archives, trees, indexes, and at names and sizes of packs (in a bucket that knows them, checksums too).
 --read-data reads packs as well; with a recovery key, which --key names, it also opens them, down to the last chunk.
 
-Each fault is one line; with --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault. That parts are gone of an
+Each fault is one line; of an archive, the first twenty files of which the same is to be said are named, and all with --verbose or --json. With --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault. That parts are gone of an
 archive which was stored too late to count is a warning: prune keeps nothing for it.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
@@ -167,6 +167,7 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	if a.json {
 		fmt.Fprint(w, `{"findings": `)
 	}
+	lines := show.Findings{Print: a.result, All: a.verbose}
 	var failed error // of what is printed; calls of Found come one at a time
 	o.Check.Found = func(f check.Finding) {
 		switch {
@@ -176,7 +177,7 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		case f.What == check.Uncounted:
 			a.say("warning", show.Finding(f))
 		default:
-			failed = a.result(show.Finding(f))
+			failed = lines.Add(f)
 		}
 	}
 	var read, total atomic.Int64
@@ -200,6 +201,9 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	}
 	stop()
 	took := a.Now().Sub(start)
+	if failed == nil {
+		failed = lines.End()
+	}
 	if err != nil {
 		return errors.Join(err, w.Flush())
 	}

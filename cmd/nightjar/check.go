@@ -42,7 +42,8 @@ Each fault is one line; of an archive, the first twenty files of which the same 
 archive which was stored too late to count is a warning: prune keeps nothing for it.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
-(--source); with a recovery key, indexes are made again, and what is good of damaged packs is packed anew. What stays lost is recorded: later checks do not call
+(--source); with a recovery key, indexes are made again, what is good of damaged packs is packed anew, and archives that are late, since the repository was moved without its
+times, count again if they are whole. What stays lost is recorded: later checks do not call
 it a fault, the next backup saves what it still has of it, and all other files can be restored. It writes to the repository only, new objects and those
 whose bytes are not what their name says. --dry-run says what would be done.`,
 		Args: noArgs,
@@ -257,7 +258,7 @@ func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) er
 	if k.readData {
 		repair += " --read-data"
 	}
-	hint := "what was replaced is read as it was; what is hidden shows with --as-of, with which nightjar copy takes it to a new place. Files that are not named can be restored. nightjar " + repair + " heals what another copy (--from), the files themselves (--source /) or a recovery key (--key) can heal"
+	hint := "what was replaced is read as it was; what is hidden shows with --as-of. Files that are not named can be restored. nightjar " + repair + " heals what older versions, another copy (--from), the files themselves (--source /) or a recovery key (--key) can heal"
 	if k.repair && !k.dryRun {
 		what = fmt.Sprintf("repository %s was repaired, but not all: faults: %d", s.ID(), sums.Faults)
 		hint = "what stays lost is recorded, and all other files can be restored. Another copy (--from), the files themselves (--source /) or a recovery key (--key) may have more"

@@ -41,6 +41,9 @@ var (
 	// ErrIntegrity covers all that is forged, damaged, truncated, signed by
 	// someone else or at a time not allowed, or bound to something else.
 	ErrIntegrity = errors.New("integrity check failed")
+	// ErrNotInForce is an ErrIntegrity: the signature claims to be of somebody who
+	// may sign, but not at the time that the store has. With another it may be good.
+	ErrNotInForce = fmt.Errorf("%w: the key was not in force", ErrIntegrity)
 )
 
 // integrity makes an error that says why and is ErrIntegrity.

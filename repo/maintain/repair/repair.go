@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/lists"
 	"nightjar/repo/maintain/check"
@@ -125,7 +126,7 @@ func (m *mender) indexes(ctx context.Context) error {
 	}
 	left := map[string]bool{}
 	done, err := RebuildIndex(ctx, m.r, RebuildOptions{Skipped: func(info store.Info, err error) {
-		if errors.Is(err, store.ErrArchived) {
+		if errors.Is(err, store.ErrArchived) || errors.Is(err, crypto.ErrNotInForce) {
 			left[info.Name] = true
 		}
 	}})
@@ -146,6 +147,9 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 		f := &m.Findings[i]
 		id, err := repo.ObjectID(f.Object)
 		if m.o.DryRun || f.What != check.Missing && f.What != check.Damaged || err != nil {
+			continue
+		}
+		if errors.Is(f.Err, crypto.ErrNotInForce) { // its bytes are there, and with its time it would be as good as ever
 			continue
 		}
 		switch kind := repo.Kind(f.Object); {

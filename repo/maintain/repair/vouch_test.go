@@ -221,6 +221,42 @@ func TestRepairVouchesForKeysInForce(t *testing.T) {
 	}
 }
 
+// What a key has signed that has ended since does not open where it has lost its time. But it is all there, and nothing of it is given up: with its time it is as good as ever.
+func TestRepairMovedWithEndedKeys(t *testing.T) {
+	c := newClocked(t)
+	first := c.Key
+	mine := c.nights(1)[0]
+	key, err := crypto.Generate("new", c.at, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Change(first, func(d *keyring.Draft) error { return d.AddHost("new", key, keyring.Backup) })
+	c.at = c.at.Add(day)
+	c.Site.Key, c.Host, c.Predecessor = key, "new", ""
+	c.Files["delta"] = maintaintest.Random(3000)
+	other := c.Night()
+	c.at = c.at.Add(day)
+	c.Site.Key = first
+	c.Change(first, func(d *keyring.Draft) error { return d.RemoveHost("new") })
+	right := c.copied()
+	c.move()
+	_, found := c.repair(true, repair.Options{})
+	if !slices.Contains(found, "repaired archive/"+mine.ID) || !slices.Contains(found, "damaged archive/"+other.ID) || len(c.Names("lost")) > 0 {
+		t.Errorf("repair: %q, lost %q", found, c.Names("lost"))
+	}
+	for name, data := range c.all(right) {
+		c.Put(name, nil)
+		info, err := right.Stat(context.Background(), name)
+		if err == nil {
+			_, err = c.Store.Replace(context.Background(), name, data, info.Time)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.wants("with its times")
+}
+
 // What prune has condemned may be about to go: nothing that needs it is vouched for.
 func TestRepairVouchesForNothingCondemned(t *testing.T) {
 	c := newClocked(t)

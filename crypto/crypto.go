@@ -43,7 +43,7 @@ var (
 	ErrIntegrity = errors.New("integrity check failed")
 	// ErrNotInForce is an ErrIntegrity: the signature claims to be of somebody who
 	// may sign, but not at the time that the store has. With another it may be good.
-	ErrNotInForce = fmt.Errorf("%w: the key was not in force", ErrIntegrity)
+	ErrNotInForce = fmt.Errorf("%w: signing key does not count for the time", ErrIntegrity)
 )
 
 // integrity makes an error that says why and is ErrIntegrity.

@@ -188,7 +188,7 @@ func (s Signer) allows(p *part, at time.Time) error {
 		return nil
 	}
 	if !s.NotBefore.IsZero() && at.Before(s.NotBefore) || !s.NotAfter.IsZero() && at.After(s.NotAfter) {
-		return fmt.Errorf("%w: signing key %s does not count for the time %s", ErrNotInForce, fpr, at.UTC().Format(time.RFC3339))
+		return fmt.Errorf("%w: %s at %s", ErrNotInForce, fpr, at.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -662,6 +662,59 @@ func TestPruneRedated(t *testing.T) {
 	c.wantObjects("condemned", 0)
 }
 
+// Where all was moved, the newest archives count for as much as their predecessors, and one that is alone as well: all are older than the repository is there.
+func TestPruneMoved(t *testing.T) {
+	c := newClocked(t)
+	c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
+	a := c.Night()
+	c.pass(30 * 24 * time.Hour)
+	for _, kind := range []string{"content", "metadata", "index", "archive"} {
+		for _, name := range c.Names(kind) {
+			c.Put(name, c.Read(name))
+		}
+	}
+	c.Put("config", c.Read("config"))
+	c.pass(ripe)
+	var incomplete *prune.IncompleteError
+	if _, err := c.pruneAt(c.Store, prune.Options{}); !errors.Is(err, prune.ErrRedated) || !errors.As(err, &incomplete) || incomplete.Archives[0].Archive != a.ID {
+		t.Fatalf("pruned: %v", err)
+	}
+	// Once it counts, and its packs are indexed again, the late indexes go, and nothing else. Only the root's word suffices for that.
+	id, err := index.ParseObjectID(a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.Open(true)
+	if _, err := r.PutVerified(t.Context(), &record.Verified{Archives: []index.ObjectID{id}}); err != nil {
+		t.Fatal(err)
+	}
+	late := c.Names("index")
+	var again index.Object
+	if err := r.IndexObjects(t.Context(), func(x repo.IndexRecord) error {
+		again.Runs = append(again.Runs, index.Run{Packs: x.Object.Runs[0].Packs})
+		return x.Err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	byHost := again
+	byHost.Time = c.at
+	if _, err := r.PutRecord(t.Context(), "index", byHost.Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(ripe)
+	if done := c.prune(prune.Options{}); done != (prune.Summary{Archives: 1}) {
+		t.Errorf("with an index of the host's: %+v", done)
+	}
+	if _, err := r.AddIndex(t.Context(), &again); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(ripe)
+	if done := c.prune(prune.Options{}); done != (prune.Summary{Archives: 1, IndexesRemoved: len(late)}) {
+		t.Errorf("with one of the root's: %+v", done)
+	}
+	c.Whole()
+}
+
 // A dropped list may have been stored again, by somebody who can add and not delete: void as it is, it stays as long as what it names is indexed.
 func TestPruneKeepsVoidLists(t *testing.T) {
 	c := newClocked(t)

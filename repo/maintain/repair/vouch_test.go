@@ -3,7 +3,6 @@ package repair_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"path"
 	"slices"
 	"testing"
@@ -11,19 +10,14 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo"
-	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/maintaintest"
-	"nightjar/repo/maintain/prune"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/record"
 )
 
-const (
-	day   = 24 * time.Hour
-	grace = 7 * day
-)
+const day = 24 * time.Hour
 
 // A clocked is a repository whose store has a clock that a test sets.
 type clocked struct {
@@ -92,20 +86,11 @@ func (c *clocked) counts(id string) bool {
 	return a.ID == id && a.Counts()
 }
 
-func (c *clocked) prune() error {
-	_, err := prune.Run(context.Background(), c.Open(false), prune.Options{})
-	return err
-}
-
-// TestRepairMoved has archives of a repository that was moved without its times count again, its indexes made again, and then prune work as ever.
+// TestRepairMoved has archives of a repository that was moved without its times count again, and its indexes made again.
 func TestRepairMoved(t *testing.T) {
 	c := newClocked(t)
 	nights := c.nights(3)
-	forgotten := nights[0]
 	c.move()
-	if err := c.prune(); !errors.Is(err, prune.ErrRedated) {
-		t.Fatalf("prune of what was moved: %v", err)
-	}
 	if sum, found := c.Check(false, check.Options{}); sum.Faults != 3 || sum.Leftovers != len(c.Names("content"))+len(c.Names("metadata")) {
 		t.Errorf("check: %+v %q", sum, found)
 	}
@@ -130,38 +115,11 @@ func TestRepairMoved(t *testing.T) {
 	}
 	c.at = c.at.Add(day)
 	packs := len(c.Names("content"))
-	a := c.Night()
+	c.Night()
 	if n := len(c.Names("content")); n != packs {
 		t.Errorf("a night without changes sent %d packs of content", n-packs)
 	}
-	// Prune gives up what is forgotten, and the late indexes, and nothing else.
-	id, err := index.ParseObjectID(forgotten.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := record.Encode(record.Forget{Archives: []record.Forgotten{{Archive: id, Host: "host", Job: "job", Time: forgotten.Time}}})
-	if err == nil {
-		_, err = c.Open(false).PutRecord(context.Background(), record.ForgetKind, content)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 4 {
-		c.at = c.at.Add(grace + time.Hour)
-		if err := c.prune(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.wants("after prune")
-	all := c.archives()
-	if _, there := all[forgotten.ID]; there || len(all) != 3 || all[a.ID].ID == "" {
-		t.Errorf("archives: %v", all)
-	}
-	for _, name := range c.Names("index") {
-		if _, was := before[name]; was {
-			t.Errorf("%s is still there", name)
-		}
-	}
+	c.wants("after a night")
 }
 
 // TestRepairVouchesForNoThief writes late archives as a thief of the host key would, and has none of them count.

@@ -1,4 +1,4 @@
-package backup
+package backup_test
 
 import (
 	"context"
@@ -10,18 +10,20 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/backup"
+	"nightjar/backup/backuptest"
 	"nightjar/repo"
 	"nightjar/repo/store"
 )
 
 // find returns what is found below the source, as "path archives size".
-func (s *site) find(archives []repo.Archive, o FindOptions, include ...string) []string {
-	s.t.Helper()
-	o.Filter = filter(s.t, FilterOptions{Include: include})
-	o.Problem = func(_, path string, err error) { s.log.add(path, err) }
+func (s *site) find(archives []repo.Archive, o backup.FindOptions, include ...string) []string {
+	s.T.Helper()
+	o.Filter = backuptest.Filter(s.T, backup.FilterOptions{Include: include})
+	o.Problem = func(_, path string, err error) { s.Log.Add(path, err) }
 	var lines []string
-	must(s.t, Find(context.Background(), s.reader(), archives, o, func(f Found) error {
-		name, _ := strings.CutPrefix(f.Path, s.src+"/")
+	must(s.T, backup.Find(context.Background(), s.Reader(), archives, o, func(f backup.Found) error {
+		name, _ := strings.CutPrefix(f.Path, s.Src+"/")
 		lines = append(lines, fmt.Sprint(name, " ", f.Archives, " ", f.Node.Size))
 		return nil
 	}))
@@ -32,47 +34,47 @@ func TestFind(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	old := time.Now().Add(-48 * time.Hour)
-	s.write("a/same.txt", "same")
-	s.write("a/grows.log", "1")
-	s.write("b/c/same.txt", "also same")
-	must(t, os.Chtimes(s.path("a/same.txt"), old, old))
+	s.Write("a/same.txt", "same")
+	s.Write("a/grows.log", "1")
+	s.Write("b/c/same.txt", "also same")
+	must(t, os.Chtimes(s.Path("a/same.txt"), old, old))
 	var archives []repo.Archive
 	save := func() {
 		t.Helper()
-		s.save()
-		archives = append(archives, *s.last)
+		s.Save()
+		archives = append(archives, *s.Last)
 	}
 	save()
-	s.write("a/grows.log", "12")
-	s.write("b/only.txt", "only in the second")
+	s.Write("a/grows.log", "12")
+	s.Write("b/only.txt", "only in the second")
 	save()
-	must(t, os.Remove(s.path("b/only.txt")))
-	s.write("a/grows.log", "123")
+	must(t, os.Remove(s.Path("b/only.txt")))
+	s.Write("a/grows.log", "123")
 	save()
-	must(t, os.RemoveAll(s.path("b")))
+	must(t, os.RemoveAll(s.Path("b")))
 	save()
 
 	for _, x := range []struct {
-		o       FindOptions
+		o       backup.FindOptions
 		include []string
 		want    []string
 	}{
-		{FindOptions{}, []string{"*.txt"}, []string{"a/same.txt [0 1 2 3] 4", "b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
-		{FindOptions{}, []string{"*.log"}, []string{"a/grows.log [0] 1", "a/grows.log [1] 2", "a/grows.log [2 3] 3"}},
-		{FindOptions{Larger: 4}, []string{"*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
-		{FindOptions{Larger: 4, Smaller: 18}, []string{"**"}, []string{"b/c/same.txt [0 1 2] 9"}},
-		{FindOptions{Older: old.Add(time.Hour)}, []string{"*.txt"}, []string{"a/same.txt [0 1 2 3] 4"}},
-		{FindOptions{Newer: old.Add(time.Hour)}, []string{"*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
-		{FindOptions{}, []string{s.src + "/b/**/*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
-		{FindOptions{}, []string{"c/same.txt", "grows.log"}, []string{"a/grows.log [0] 1", "a/grows.log [1] 2", "a/grows.log [2 3] 3", "b/c/same.txt [0 1 2] 9"}},
-		{FindOptions{}, []string{"c"}, []string{"b/c [0 1 2] 0"}}, // not what is below it
-		{FindOptions{}, []string{"nothing"}, nil},
+		{backup.FindOptions{}, []string{"*.txt"}, []string{"a/same.txt [0 1 2 3] 4", "b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
+		{backup.FindOptions{}, []string{"*.log"}, []string{"a/grows.log [0] 1", "a/grows.log [1] 2", "a/grows.log [2 3] 3"}},
+		{backup.FindOptions{Larger: 4}, []string{"*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
+		{backup.FindOptions{Larger: 4, Smaller: 18}, []string{"**"}, []string{"b/c/same.txt [0 1 2] 9"}},
+		{backup.FindOptions{Older: old.Add(time.Hour)}, []string{"*.txt"}, []string{"a/same.txt [0 1 2 3] 4"}},
+		{backup.FindOptions{Newer: old.Add(time.Hour)}, []string{"*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
+		{backup.FindOptions{}, []string{s.Src + "/b/**/*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
+		{backup.FindOptions{}, []string{"c/same.txt", "grows.log"}, []string{"a/grows.log [0] 1", "a/grows.log [1] 2", "a/grows.log [2 3] 3", "b/c/same.txt [0 1 2] 9"}},
+		{backup.FindOptions{}, []string{"c"}, []string{"b/c [0 1 2] 0"}}, // not what is below it
+		{backup.FindOptions{}, []string{"nothing"}, nil},
 	} {
 		if got := s.find(archives, x.o, x.include...); !slices.Equal(got, x.want) {
 			t.Errorf("find %q with %+v: %q, want %q", x.include, x.o, got, x.want)
 		}
 	}
-	s.log.none(t)
+	s.Log.None(t)
 }
 
 // What cannot be read is told, and the rest found.
@@ -80,16 +82,16 @@ func TestFindDamaged(t *testing.T) {
 	t.Parallel()
 	objects := store.NewMemory(nil)
 	s := newSiteOn(t, objects)
-	s.write("a", "content")
-	s.save()
-	archives := []repo.Archive{*s.last, *s.last}
+	s.Write("a", "content")
+	s.Save()
+	archives := []repo.Archive{*s.Last, *s.Last}
 	archives[1].Root.ID[0] ^= 1
-	got := s.find(archives, FindOptions{}, "a")
+	got := s.find(archives, backup.FindOptions{}, "a")
 	if want := []string{"a [0] 7"}; !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}
-	s.log.only(t, "/")
-	if err := s.log.all["/"]; !errors.Is(err, repo.ErrMissing) {
+	s.Log.Only(t, "/")
+	if err := s.Log.All["/"]; !errors.Is(err, repo.ErrMissing) {
 		t.Errorf("reported %v", err)
 	}
 }
@@ -98,18 +100,18 @@ func TestFindDamaged(t *testing.T) {
 func TestFindEnds(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.write("a", "")
-	s.write("b", "")
-	s.save()
-	archives := []repo.Archive{*s.last}
+	s.Write("a", "")
+	s.Write("b", "")
+	s.Save()
+	archives := []repo.Archive{*s.Last}
 	enough, n := errors.New("enough"), 0
-	err := Find(context.Background(), s.reader(), archives, FindOptions{}, func(Found) error { n++; return enough })
+	err := backup.Find(context.Background(), s.Reader(), archives, backup.FindOptions{}, func(backup.Found) error { n++; return enough })
 	if !errors.Is(err, enough) || n != 1 {
 		t.Errorf("%v after %d", err, n)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := Find(ctx, s.reader(), archives, FindOptions{}, func(Found) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := backup.Find(ctx, s.Reader(), archives, backup.FindOptions{}, func(backup.Found) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,69 +1,29 @@
-package backup
+package backup_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"nightjar/backup"
+	"nightjar/backup/backuptest"
+
 	"golang.org/x/sys/unix"
-
-	"nightjar/crypto"
-	"nightjar/repo"
-	"nightjar/repo/keyring"
-	"nightjar/repo/store"
 )
-
-// newRepository makes a repository whose one key plays host and recovery, and opens it for everything.
-func newRepository(t testing.TB, s store.Store, change ...func(*repo.Options)) *repo.Repository {
-	t.Helper()
-	ctx := context.Background()
-	key, err := hostKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := repo.Init(ctx, s, repo.InitOptions{HostName: "host", Host: key, Recovery: []*crypto.Key{key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return openRepository(t, s, keys, key, change...)
-}
-
-func openRepository(t testing.TB, s store.Store, keys *keyring.Keyring, key *crypto.Key, change ...func(*repo.Options)) *repo.Repository {
-	t.Helper()
-	ctx := context.Background()
-	opener := keyring.Held(key)
-	o := repo.Options{IndexDir: t.TempDir(), Warn: func(err error) { t.Logf("warning: %v", err) }}
-	for _, f := range change {
-		f(&o)
-	}
-	r, err := repo.Open(ctx, s, keys, opener, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	if err := r.SetHost(key); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.UnlockContent(ctx, opener); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 // TestRoundTrip puts back one of everything.
 func TestRoundTrip(t *testing.T) {
-	needRoot(t)
+	backuptest.NeedRoot(t)
 	t.Parallel()
 	s := newSite(t)
-	s.write("a/small", "small")
-	s.write("a/empty", "")
-	s.write("b/mid", string(random(300<<10)))
-	s.write("b/big", string(random(9<<20)))
-	s.write("c/d/e/f", "f")
-	p := s.path
+	s.Write("a/small", "small")
+	s.Write("a/empty", "")
+	s.Write("b/mid", string(backuptest.Random(300<<10)))
+	s.Write("b/big", string(backuptest.Random(9<<20)))
+	s.Write("c/d/e/f", "f")
+	p := s.Path
 	must(t, os.Mkdir(p("empty"), 0o711))
 	for name, target := range map[string]string{"dangling": "no/where", "todir": "a", "loop": "loop", "long": strings.Repeat("/123456789", 410)[:4095], "raw\xff": "\xfe\xff"} {
 		must(t, os.Symlink(target, p(name)))
@@ -78,10 +38,10 @@ func TestRoundTrip(t *testing.T) {
 	must(t, unix.Mknod(p("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 	must(t, unix.Mknod(p("disk"), unix.S_IFBLK|0o660, int(unix.Mkdev(259, 1<<19+7))))
 	for i, name := range []string{"\xff\xfe", "new\nline", "\x01", strings.Repeat("n", 255), strings.Repeat("\xf0", 255), " ", "...", "*", "\\", "ä"} {
-		s.write("names/"+name, strings.Repeat("x", i))
+		s.Write("names/"+name, strings.Repeat("x", i))
 	}
 	for name, mode := range map[string]uint32{"suid": 0o4755, "sgid": 0o2755, "sticky": 0o1644, "none": 0, "all": 0o7777} {
-		s.write("modes/"+name, name)
+		s.Write("modes/"+name, name)
 		must(t, os.Chown(p("modes/"+name), 1234, 567890))
 		must(t, unix.Chmod(p("modes/"+name), mode))
 		must(t, os.Mkdir(p("modes/dir "+name), 0o700))
@@ -96,7 +56,7 @@ func TestRoundTrip(t *testing.T) {
 		f, err := os.Create(p(name))
 		must(t, err)
 		for _, off := range at {
-			_, err = f.WriteAt(random(8192), off)
+			_, err = f.WriteAt(backuptest.Random(8192), off)
 			must(t, err)
 		}
 		must(t, f.Truncate(size))
@@ -113,10 +73,10 @@ func TestRoundTrip(t *testing.T) {
 	set("a/small", "user.one", []byte("1"))
 	set("a/small", "user.two", nil)
 	for i := range 3 { // more than lie in a tree
-		set("a/empty", "user.big"+string(rune('a'+i)), random(1000))
-		set("a", "user.big"+string(rune('a'+i)), random(1000))
-		set("todir", "trusted.big"+string(rune('a'+i)), random(1000))
-		set("fifo", "trusted.big"+string(rune('a'+i)), random(1000))
+		set("a/empty", "user.big"+string(rune('a'+i)), backuptest.Random(1000))
+		set("a", "user.big"+string(rune('a'+i)), backuptest.Random(1000))
+		set("todir", "trusted.big"+string(rune('a'+i)), backuptest.Random(1000))
+		set("fifo", "trusted.big"+string(rune('a'+i)), backuptest.Random(1000))
 	}
 	set("b/big", "security.capability", []byte("\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
 	acl := "\x02\x00\x00\x00\x01\x00\x07\x00\xff\xff\xff\xff\x02\x00\x06\x00\x39\x30\x00\x00\x04\x00\x05\x00\xff\xff\xff\xff\x10\x00\x07\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
@@ -130,21 +90,21 @@ func TestRoundTrip(t *testing.T) {
 		must(t, unix.UtimesNanoAt(unix.AT_FDCWD, p(name), ts, unix.AT_SYMLINK_NOFOLLOW))
 	}
 
-	want := factsOf(t, s.src)
-	st := s.save()
-	s.log.none(t)
+	want := backuptest.FactsOf(t, s.Src)
+	st := s.Save()
+	s.Log.None(t)
 	if st.BytesRead > 20<<20 {
 		t.Errorf("read %d bytes: holes are nothing to read", st.BytesRead)
 	}
-	if !s.last.Complete {
+	if !s.Last.Complete {
 		t.Error("the archive says that it is incomplete")
 	}
 	var target string
-	var rs RestoreStatistics
-	progress := new(Progress)
-	target, rs = s.restore(func(o *RestoreOptions) { o.Progress = progress })
-	s.log.none(t)
-	same(t, factsOf(t, target), want)
+	var rs backup.RestoreStatistics
+	progress := new(backup.Progress)
+	target, rs = s.Restore(func(o *backup.RestoreOptions) { o.Progress = progress })
+	s.Log.None(t)
+	backuptest.Same(t, backuptest.FactsOf(t, target), want)
 	if rs.Files+rs.Links+rs.Others != st.Files+st.Others || rs.Files+rs.Links+rs.Others != progress.Files.Load() || rs.Bytes != progress.Bytes.Load() || rs.Problems != 0 {
 		t.Errorf("restored %+v of %+v, progress %d, %d", rs, st, progress.Files.Load(), progress.Bytes.Load())
 	}
@@ -159,23 +119,23 @@ func TestRoundTrip(t *testing.T) {
 	}
 
 	// And once more on top of it all, by every policy.
-	for _, policy := range []Overwrite{Always, IfChanged, IfNewer, Never} {
-		_, rs := s.restore(func(o *RestoreOptions) { o.Target, o.Overwrite = target, policy })
-		s.log.none(t)
-		same(t, factsOf(t, target), want)
-		if policy != Always && rs.Kept != st.Files+st.Others {
+	for _, policy := range []backup.Overwrite{backup.Always, backup.IfChanged, backup.IfNewer, backup.Never} {
+		_, rs := s.Restore(func(o *backup.RestoreOptions) { o.Target, o.Overwrite = target, policy })
+		s.Log.None(t)
+		backuptest.Same(t, backuptest.FactsOf(t, target), want)
+		if policy != backup.Always && rs.Kept != st.Files+st.Others {
 			t.Errorf("policy %d kept %d of %d", policy, rs.Kept, st.Files+st.Others)
 		}
 	}
 	// An unchanged night reads nothing and restores the same. The directories above the source
 	// belong to the machine, whose other work may change one of them in any one night.
-	age()
-	s.save()
+	backuptest.Age()
+	s.Save()
 	still := false
 	for range 10 {
-		st = s.save()
-		s.log.none(t)
-		if st.BytesRead != 0 || st.Unchanged != st.Files || st.New+st.Changed+st.Deleted+st.NewDirs != 0 || st.ChangedDirs > s.above() {
+		st = s.Save()
+		s.Log.None(t)
+		if st.BytesRead != 0 || st.Unchanged != st.Files || st.New+st.Changed+st.Deleted+st.NewDirs != 0 || st.ChangedDirs > s.Above() {
 			t.Fatalf("an unchanged night: %+v", st)
 		}
 		if still = st.ChangedDirs == 0; still {
@@ -185,24 +145,24 @@ func TestRoundTrip(t *testing.T) {
 	if !still {
 		t.Errorf("no unchanged night in ten: %+v", st)
 	}
-	target, _ = s.restore()
-	s.log.none(t)
-	same(t, factsOf(t, target), want)
+	target, _ = s.Restore()
+	s.Log.None(t)
+	backuptest.Same(t, backuptest.FactsOf(t, target), want)
 }
 
 // TestDeep puts back what lies deeper than there are handles, and paths that are longer than the kernel takes.
 func TestDeep(t *testing.T) {
-	needRoot(t)
+	backuptest.NeedRoot(t)
 	t.Parallel()
 	s := newSite(t)
-	deep(t, s.src, "deep", slices.Repeat([]string{"d"}, scaled(3000, 1000)))
-	deep(t, s.src, "far", slices.Repeat([]string{strings.Repeat("d", 250)}, 40))
-	want := factsOf(t, s.src)
-	s.save()
-	s.log.none(t)
-	target, _ := s.restore()
-	s.log.none(t)
-	same(t, factsOf(t, target), want)
+	deep(t, s.Src, "deep", slices.Repeat([]string{"d"}, backuptest.Scaled(3000, 1000)))
+	deep(t, s.Src, "far", slices.Repeat([]string{strings.Repeat("d", 250)}, 40))
+	want := backuptest.FactsOf(t, s.Src)
+	s.Save()
+	s.Log.None(t)
+	target, _ := s.Restore()
+	s.Log.None(t)
+	backuptest.Same(t, backuptest.FactsOf(t, target), want)
 }
 
 // deep makes a path of directories with a file at each hundredth, whatever the kernel thinks of such a path.

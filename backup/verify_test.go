@@ -1,4 +1,4 @@
-package backup
+package backup_test
 
 import (
 	"errors"
@@ -7,30 +7,32 @@ import (
 	"strings"
 	"testing"
 
+	"nightjar/backup"
+	"nightjar/backup/backuptest"
 	"nightjar/chunk"
 )
 
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.write("empty", "")
-	s.write("small", "small")
-	s.write("large", string(random(5<<20)))
-	f, err := os.Create(s.path("sparse"))
+	s.Write("empty", "")
+	s.Write("small", "small")
+	s.Write("large", string(backuptest.Random(5<<20)))
+	f, err := os.Create(s.Path("sparse"))
 	must(t, err)
 	_, err = f.WriteAt([]byte("end"), 3<<20)
 	must(t, errors.Join(err, f.Close()))
-	s.save()
-	target, st := s.restore(func(o *RestoreOptions) { o.Verify = s.r.Namer })
-	s.log.none(t)
+	s.Save()
+	target, st := s.Restore(func(o *backup.RestoreOptions) { o.Verify = s.Repo.Namer })
+	s.Log.None(t)
 	if st.Verified != 4 || st.Files != 4 {
 		t.Errorf("%d files, %d of them read back", st.Files, st.Verified)
 	}
-	same(t, factsOf(t, target), factsOf(t, s.src))
+	backuptest.Same(t, backuptest.FactsOf(t, target), backuptest.FactsOf(t, s.Src))
 
 	// What is kept is not read.
-	_, st = s.restore(func(o *RestoreOptions) {
-		o.Verify, o.Target, o.Overwrite = s.r.Namer, target, Never
+	_, st = s.Restore(func(o *backup.RestoreOptions) {
+		o.Verify, o.Target, o.Overwrite = s.Repo.Namer, target, backup.Never
 	})
 	if st.Verified != 0 || st.Kept != 4 {
 		t.Errorf("%d files kept, %d read back", st.Kept, st.Verified)
@@ -48,12 +50,12 @@ func TestVerifySpoilt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
-			s.write("file", strings.Repeat("content ", 3<<17))
-			s.save()
+			s.Write("file", strings.Repeat("content ", 3<<17))
+			s.Save()
 			target := t.TempDir()
 			there := filepath.Join(target, "file")
-			verify := func(o *RestoreOptions) {
-				o.Target, o.Overwrite = target, Always
+			verify := func(o *backup.RestoreOptions) {
+				o.Target, o.Overwrite = target, backup.Always
 				o.Verify = func() *chunk.Namer {
 					found, err := filepath.Glob(filepath.Join(filepath.Dir(there), "*"))
 					hidden, err2 := filepath.Glob(filepath.Join(filepath.Dir(there), ".nightjar-*"))
@@ -62,7 +64,7 @@ func TestVerifySpoilt(t *testing.T) {
 					}
 					if err != nil || err2 != nil || len(found) != 1 {
 						t.Errorf("found %q and %q", found, hidden)
-						return s.r.Namer()
+						return s.Repo.Namer()
 					}
 					f, err := os.OpenFile(found[0], os.O_WRONLY, 0)
 					if err == nil {
@@ -71,20 +73,20 @@ func TestVerifySpoilt(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					return s.r.Namer()
+					return s.Repo.Namer()
 				}
 			}
-			check := func(st RestoreStatistics) {
+			check := func(st backup.RestoreStatistics) {
 				t.Helper()
-				s.log.only(t, s.path("file"))
-				if err := s.log.all[s.path("file")]; !errors.Is(err, ErrVerify) {
+				s.Log.Only(t, s.Path("file"))
+				if err := s.Log.All[s.Path("file")]; !errors.Is(err, backup.ErrVerify) {
 					t.Errorf("reported %v", err)
 				}
 				if st.Verified != 0 || st.Problems != 1 {
 					t.Errorf("%d read back, %d problems", st.Verified, st.Problems)
 				}
 			}
-			_, st := s.restore(verify)
+			_, st := s.Restore(verify)
 			check(st)
 			if _, err := os.Lstat(there); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("a file is there that is not as it was saved (%v)", err)
@@ -92,8 +94,8 @@ func TestVerifySpoilt(t *testing.T) {
 
 			// What was there stays.
 			must(t, os.WriteFile(there, []byte("mine"), 0o600))
-			s.log = new(problems)
-			_, st = s.restore(verify)
+			s.Log = new(backuptest.Problems)
+			_, st = s.Restore(verify)
 			check(st)
 			if b, err := os.ReadFile(there); err != nil || string(b) != "mine" {
 				t.Errorf("what was there is now %q, %v", b[:min(len(b), 10)], err)

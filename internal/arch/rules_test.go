@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"repo/store/storetest": {"repo/store"},
 	"backup":               {"backup/local", "chunk", "repo", "repo/tree"},
 	"backup/local":         {"chunk", "repo/tree"},
+	"backup/backuptest":    {"backup", "crypto", "repo", "repo/keyring", "repo/store"},
 	"mysqldump":            {},
 	"snapshot":             {},
 	"job":                  {"backup", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
@@ -65,7 +66,9 @@ func within(dir, parent string) bool {
 func isTool(dir string) bool { return within(dir, "internal/bench") || within(dir, "internal/arch") }
 
 // isTestHelper tells what only tests import, which may do what libraries may not.
-func isTestHelper(dir string) bool { return within(dir, "internal/s3test") }
+func isTestHelper(dir string) bool {
+	return within(dir, "internal/s3test") || dir == "backup/backuptest"
+}
 
 // makesForTests tells what tests of its neighbours put repositories and stores together with.
 func makesForTests(dir string) bool {

@@ -9,16 +9,8 @@
 package backup
 
 import (
-	"sync/atomic"
 	"time"
 )
-
-// Progress counts a running backup or restore. Fields only grow, and may be read at any time.
-type Progress struct {
-	Files   atomic.Uint64 // dealt with
-	Bytes   atomic.Uint64 // of content, dealt with
-	Problem atomic.Uint64 // reported
-}
 
 // Statistics sum up a backup.
 type Statistics struct {

@@ -8,16 +8,17 @@ import (
 	"slices"
 	"time"
 
+	"nightjar/backup/filter"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
 
 // FindOptions say what is looked for. Zero fields are for everything.
 type FindOptions struct {
-	Filter       *Filter   // of which only Include counts, and for the entries themselves, not for what is below them
-	Larger       uint64    // files of more bytes
-	Smaller      uint64    // files of fewer bytes
-	Newer, Older time.Time // what was modified after, before
+	Filter       *filter.Filter // of which only Include counts, and for the entries themselves, not for what is below them
+	Larger       uint64         // files of more bytes
+	Smaller      uint64         // files of fewer bytes
+	Newer, Older time.Time      // what was modified after, before
 
 	Problem func(archive, path string, err error) // told of directories that cannot be read, with the id of one of the archives that have them
 }
@@ -153,7 +154,7 @@ func (s *finder) advance(h *head, at string) {
 }
 
 func (s *finder) entries(at string, entries, dirs []version) error {
-	is, below := s.o.Filter.includes(at, false)
+	is, below := s.o.Filter.Includes(at, false)
 	for _, v := range entries {
 		if !is || !s.wanted(v.node) {
 			continue

@@ -12,6 +12,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/filter"
 	"nightjar/repo"
 	"nightjar/repo/store"
 )
@@ -19,7 +20,7 @@ import (
 // find returns what is found below the source, as "path archives size".
 func (s *site) find(archives []repo.Archive, o backup.FindOptions, include ...string) []string {
 	s.T.Helper()
-	o.Filter = backuptest.Filter(s.T, backup.FilterOptions{Include: include})
+	o.Filter = backuptest.Filter(s.T, filter.Options{Include: include})
 	o.Problem = func(_, path string, err error) { s.Log.Add(path, err) }
 	var lines []string
 	must(s.T, backup.Find(context.Background(), s.Reader(), archives, o, func(f backup.Found) error {

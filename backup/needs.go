@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 
+	"nightjar/backup/filter"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -22,14 +23,14 @@ func Needs(ctx context.Context, rd *repo.Reader, a *repo.Archive, o RestoreOptio
 		return p.entry(n, dir, true)
 	}
 	at := path.Clean("/" + o.Path)
-	is, _ := o.Filter.includes(at, false)
+	is, _ := o.Filter.Includes(at, false)
 	return p.dir(n, at, is)
 }
 
 type needs struct {
 	ctx    context.Context
 	rd     *repo.Reader
-	filter *Filter
+	filter *filter.Filter
 	f      func(name string, size int64)
 }
 
@@ -57,9 +58,9 @@ func (p *needs) dir(n *tree.Node, at string, included bool) error {
 
 func (p *needs) entry(n *tree.Node, dir string, included bool) error {
 	at := path.Join(dir, n.Name)
-	is, below := p.filter.includes(at, included)
+	is, below := p.filter.Includes(at, included)
 	switch {
-	case !is && !(below && n.IsDir()), p.filter.excludes(at, n.Size):
+	case !is && !(below && n.IsDir()), p.filter.Excludes(at, n.Size):
 		return nil
 	case n.IsDir():
 		return p.dir(n, at, is)

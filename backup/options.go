@@ -3,37 +3,40 @@ package backup
 import (
 	"io"
 
+	"nightjar/backup/filter"
 	"nightjar/backup/local"
+	"nightjar/backup/watch"
 	"nightjar/chunk"
 	"nightjar/repo"
 )
 
 // Options say what a backup saves.
 type Options struct {
-	Paths         []string      // absolute
-	Filter        *Filter       // nil: everything
+	Paths         []string // absolute
+	Filter        *filter.Filter
+	ExcludeCaches bool          // leave out what is in directories with a CACHEDIR.TAG, but for that file
 	OneFileSystem bool          // do not enter other file systems
 	Rehash        bool          // read unchanged files too
 	Avoid         []string      // folders that are never saved: the repository itself, the cache
 	Previous      *repo.Archive // nil: none
 	Workers       int           // 0: as many as cores
 
-	Progress *Progress
+	Progress *watch.Progress
 	Problem  func(path string, err error) // told of everything that makes the archive incomplete; calls may come from any goroutine
 }
 
 // RestoreOptions say what a restore puts back, and how.
 type RestoreOptions struct {
-	Path      string  // in the archive: a directory, whose content goes into Target, or one entry; "" or "/" is everything
-	Target    string  // an existing folder, or one to make
-	Filter    *Filter // nil: everything
+	Path      string // in the archive: a directory, whose content goes into Target, or one entry; "" or "/" is everything
+	Target    string // an existing folder, or one to make
+	Filter    *filter.Filter
 	Overwrite Overwrite
 	DryRun    bool // say what would be done
 	Ownership local.Ownership
 	Partial   bool                // keep files of which parts are lost, under a name that ends with DamagedSuffix, with zeros for what is missing
 	Verify    func() *chunk.Namer // makes what names chunks: what was written is read back and compared; nil: it is not
 
-	Progress *Progress
+	Progress *watch.Progress
 	Problem  func(path string, err error)     // told of what could not be put back as it was
 	Report   func(path string, action Action) // told of every entry, if not nil
 }

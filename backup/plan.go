@@ -64,7 +64,7 @@ func (p *planner) plan(n *tree.Node, at string) error {
 	var err error
 	if n.IsDir() {
 		p.levels = []*planLevel{{node: n, path: at, made: true, entered: p.stack != nil}}
-		is, _ := p.o.Filter.includes(at, false)
+		is, _ := p.o.Filter.Includes(at, false)
 		if err = p.children(is); err == nil {
 			err = p.leave()
 		}
@@ -110,8 +110,8 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 	if n.IsRegular() {
 		size = n.Size
 	}
-	is, below := p.o.Filter.includes(at, above)
-	if !is && !(below && n.IsDir()) || p.o.Filter.excludes(at, size) {
+	is, below := p.o.Filter.Includes(at, above)
+	if !is && !(below && n.IsDir()) || p.o.Filter.Excludes(at, size) {
 		return nil
 	}
 	if n.IsDir() {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/backup/local"
+	"nightjar/backup/watch"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -42,7 +43,7 @@ func RestoreTree(ctx context.Context, rd *repo.Reader, root repo.Root, o Restore
 // restore puts back what is in a node; name is that of the whole.
 func restore(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o RestoreOptions) (RestoreStatistics, error) {
 	if o.Progress == nil {
-		o.Progress = new(Progress)
+		o.Progress = new(watch.Progress)
 	}
 	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLinkTo{}, mounts: map[uint64]*local.Dir{}}
 	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true}

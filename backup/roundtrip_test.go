@@ -9,6 +9,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/watch"
 
 	"golang.org/x/sys/unix"
 )
@@ -101,7 +102,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	var target string
 	var rs backup.RestoreStatistics
-	progress := new(backup.Progress)
+	progress := new(watch.Progress)
 	target, rs = s.Restore(func(o *backup.RestoreOptions) { o.Progress = progress })
 	s.Log.None(t)
 	backuptest.Same(t, backuptest.FactsOf(t, target), want)

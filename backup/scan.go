@@ -123,7 +123,7 @@ func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous,
 	if err != nil {
 		s.unread(path+"/", err)
 	}
-	if s.o.Filter != nil && s.o.Filter.caches && sel.everything() && s.isCache(names) {
+	if s.o.ExcludeCaches && sel.everything() && s.isCache(names) {
 		names = []string{"CACHEDIR.TAG"}
 	}
 	for _, name := range names {
@@ -145,6 +145,9 @@ func (s *scanner) names(sel *selection) ([]string, error) {
 	}
 	return sel.names(), nil
 }
+
+// cacheTag begins a CACHEDIR.TAG (https://bford.info/cachedir/).
+const cacheTag = "Signature: 8a477f597d28d172789f06886806bc55"
 
 // isCache reports whether a directory says of itself that it is a cache.
 func (s *scanner) isCache(names []string) bool {
@@ -200,7 +203,7 @@ func (s *scanner) entry(path, name string, sel *selection, old *former) error {
 	if n.IsRegular() {
 		size = n.Size
 	}
-	if sel.everything() && s.o.Filter.excludes(path, size) || s.avoid[fileID{n.Device, n.Inode}] {
+	if sel.everything() && s.o.Filter.Excludes(path, size) || s.avoid[fileID{n.Device, n.Inode}] {
 		if was != nil {
 			s.deleted(was)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/filter"
 	"nightjar/chunk"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
@@ -74,7 +75,7 @@ func TestRestoreRoot(t *testing.T) {
 	for path, want := range map[string][]string{"/root": {"/root/etc", "/root/etc/c"}, "/": {"/root", "/root/etc", "/root/etc/c"}, "/root/root": {}} {
 		var got []string
 		_, err := backup.Restore(context.Background(), rd, a, backup.RestoreOptions{
-			Path: path, Target: t.TempDir(), Filter: backuptest.Filter(t, backup.FilterOptions{Include: []string{"/root/etc"}}),
+			Path: path, Target: t.TempDir(), Filter: backuptest.Filter(t, filter.Options{Include: []string{"/root/etc"}}),
 			Report: func(path string, _ backup.Action) { got = append(got, path) }, Problem: func(path string, err error) { t.Errorf("%s: %v", path, err) },
 		})
 		must(t, err)

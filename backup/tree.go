@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/backup/local"
+	"nightjar/backup/watch"
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
@@ -50,7 +51,7 @@ func (o *Options) fill() {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Progress == nil {
-		o.Progress = new(Progress)
+		o.Progress = new(watch.Progress)
 	}
 	report, progress := o.Problem, o.Progress
 	o.Problem = func(path string, err error) {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/backup"
+	"nightjar/backup/filter"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -195,9 +196,9 @@ func (s *Site) Reader() *repo.Reader {
 }
 
 // Filter makes a filter of options that are well.
-func Filter(t testing.TB, o backup.FilterOptions) *backup.Filter {
+func Filter(t testing.TB, o filter.Options) *filter.Filter {
 	t.Helper()
-	f, err := backup.NewFilter(o)
+	f, err := filter.New(o)
 	must(t, err)
 	return f
 }

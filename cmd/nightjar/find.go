@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/backup"
+	"nightjar/backup/filter"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -48,7 +49,7 @@ What is the same in several archives is one line: the first and the last of them
 }
 
 func (f *findFlags) options(a *app, patterns []string, o *backup.FindOptions) (err error) {
-	if o.Filter, err = backup.NewFilter(backup.FilterOptions{Include: patterns}); err != nil {
+	if o.Filter, err = filter.New(filter.Options{Include: patterns}); err != nil {
 		return session.UsageError{Err: err}
 	}
 	for _, size := range []struct {

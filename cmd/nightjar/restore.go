@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/backup"
+	"nightjar/backup/filter"
 	"nightjar/backup/local"
+	"nightjar/backup/watch"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
@@ -63,7 +65,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if !ok {
 		return session.Usagef("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
 	}
-	filter, err := backup.NewFilter(backup.FilterOptions{Include: r.include, Exclude: r.exclude})
+	chosen, err := filter.New(filter.Options{Include: r.include, Exclude: r.exclude})
 	if err != nil {
 		return session.UsageError{Err: err}
 	}
@@ -88,8 +90,8 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		return err
 	}
 	o := backup.RestoreOptions{
-		Path: path, Target: r.target, Filter: filter, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
-		Progress: new(backup.Progress), Problem: a.problem,
+		Path: path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
+		Progress: new(watch.Progress), Problem: a.problem,
 	}
 	if !r.dryRun {
 		need := func(add func(string, int64)) error { return backup.Needs(ctx, rd, archive, o, add) }

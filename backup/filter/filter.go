@@ -1,4 +1,5 @@
-package backup
+// Package filter chooses entries by path and size: what is saved, put back, or found.
+package filter
 
 import (
 	"fmt"
@@ -8,19 +9,17 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// FilterOptions say which entries are dealt with. In patterns, * stands for anything but a slash and ** for anything. A pattern that begins with a slash is
+// Options say which entries are dealt with. In patterns, * stands for anything but a slash and ** for anything. A pattern that begins with a slash is
 // for whole paths; another matches at any depth. Below a directory that is excluded nothing is looked at.
-type FilterOptions struct {
+type Options struct {
 	Exclude    []string
 	Include    []string // if any: only these, what is below them, and the directories above them
-	Caches     bool     // leave out what is in directories with a CACHEDIR.TAG, but for that file
 	LargerThan int64    // leave out larger files, in bytes; 0: none
 }
 
-// A Filter chooses entries by path and size.
+// A Filter chooses entries. nil chooses everything.
 type Filter struct {
 	exclude, include []pattern
-	caches           bool
 	largerThan       int64
 }
 
@@ -29,9 +28,9 @@ type pattern struct {
 	anchored bool
 }
 
-// NewFilter checks the patterns.
-func NewFilter(o FilterOptions) (*Filter, error) {
-	f := &Filter{caches: o.Caches, largerThan: o.LargerThan}
+// New checks the patterns.
+func New(o Options) (*Filter, error) {
+	f := &Filter{largerThan: o.LargerThan}
 	for _, list := range []struct {
 		from []string
 		to   *[]pattern
@@ -58,8 +57,8 @@ func (p pattern) matches(name string) bool {
 	return doublestar.MatchUnvalidated(p.glob, name)
 }
 
-// excludes reports whether the entry, and what is below it, is left out.
-func (f *Filter) excludes(name string, size uint64) bool {
+// Excludes reports whether the entry, and what is below it, is left out.
+func (f *Filter) Excludes(name string, size uint64) bool {
 	if f == nil {
 		return false
 	}
@@ -74,8 +73,8 @@ func (f *Filter) excludes(name string, size uint64) bool {
 	return false
 }
 
-// includes reports whether the entry is asked for, given whether a directory above it is; and whether something below it may be.
-func (f *Filter) includes(name string, above bool) (is, below bool) {
+// Includes reports whether the entry is asked for, given whether a directory above it is; and whether something below it may be.
+func (f *Filter) Includes(name string, above bool) (is, below bool) {
 	if f == nil || len(f.include) == 0 || above {
 		return true, true
 	}
@@ -104,6 +103,3 @@ func mayLeadTo(dir, glob string) bool {
 	}
 	return true
 }
-
-// cacheTag begins a CACHEDIR.TAG (https://bford.info/cachedir/).
-const cacheTag = "Signature: 8a477f597d28d172789f06886806bc55"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 
+	"nightjar/backup/browse"
 	"nightjar/backup/filter"
 	"nightjar/repo"
 	"nightjar/repo/tree"
@@ -14,7 +15,7 @@ import (
 // Needs calls f with name and size of each pack that a restore of what o.Path and o.Filter name would read, many times if many files lie there. What cannot
 // be found is passed over: the restore tells of it.
 func Needs(ctx context.Context, rd *repo.Reader, a *repo.Archive, o RestoreOptions, f func(name string, size int64)) error {
-	n, dir, err := lookUp(ctx, rd, a, o.Path)
+	n, dir, err := browse.LookUp(ctx, rd, a, o.Path)
 	if err != nil {
 		return err
 	}

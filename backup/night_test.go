@@ -20,8 +20,8 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/browse"
 	"nightjar/repo"
-	"nightjar/repo/tree"
 )
 
 // TestSecondNight looks at what a run reads, and at what it stores.
@@ -264,7 +264,7 @@ func TestStream(t *testing.T) {
 			t.Errorf("one byte more: %d bytes are new", st.BytesNew)
 		}
 		var b bytes.Buffer
-		must(t, backup.Cat(ctx, s.Reader(), s.Last, "dump.sql", &b))
+		must(t, browse.Cat(ctx, s.Reader(), s.Last, "dump.sql", &b))
 		if !bytes.Equal(b.Bytes(), data) {
 			t.Errorf("%d bytes came back as %d others", len(data), b.Len())
 		}
@@ -303,65 +303,3 @@ func TestStream(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
-
-func TestListAndCat(t *testing.T) {
-	ctx := context.Background()
-	s := newSite(t)
-	holes := append(make([]byte, 2<<20), "end"...)
-	s.Write("d/x", "x")
-	s.Write("d/sub/y", "y")
-	s.Write("big", string(backuptest.Random(backuptest.Scaled(12<<20, 9<<20))))
-	s.Write("holes", "")
-	f, err := os.OpenFile(s.Path("holes"), os.O_WRONLY, 0)
-	must(t, err)
-	_, err = f.WriteAt([]byte("end"), 2<<20)
-	must(t, err)
-	must(t, f.Close())
-	must(t, os.Symlink("d", s.Path("link")))
-	s.Save()
-	list := func(name string, recursive bool) (got []string) {
-		must(t, backup.List(ctx, s.Reader(), s.Last, s.Path(name), recursive, func(p string, n *tree.Node) error {
-			got = append(got, strings.TrimPrefix(p, s.Src+"/"))
-			return nil
-		}))
-		return got
-	}
-	for _, tt := range []struct {
-		name      string
-		recursive bool
-		want      []string
-	}{
-		{"", false, []string{"big", "d", "holes", "link"}},
-		{"", true, []string{"big", "d", "d/sub", "d/sub/y", "d/x", "holes", "link"}},
-		{"d/x", true, []string{"d/x"}},
-		{"link", true, []string{"link"}},
-		{"d/", false, []string{"d/sub", "d/x"}},
-	} {
-		if got := list(tt.name, tt.recursive); !slices.Equal(got, tt.want) {
-			t.Errorf("%q: %q, not %q", tt.name, got, tt.want)
-		}
-	}
-	stop := errors.New("enough")
-	if err := backup.List(ctx, s.Reader(), s.Last, "/", true, func(string, *tree.Node) error { return stop }); !errors.Is(err, stop) {
-		t.Error(err)
-	}
-	for name, want := range map[string]string{"d/x": "x", "holes": string(holes), "big": backuptest.Content(t, s.Path("big"))} {
-		var b bytes.Buffer
-		must(t, backup.Cat(ctx, s.Reader(), s.Last, s.Path(name), &b))
-		if b.String() != want {
-			t.Errorf("%s: %d bytes, not %d", name, b.Len(), len(want))
-		}
-	}
-	for name, want := range map[string]error{"none": backup.ErrNotFound, "link/x": backup.ErrNotFound, "d": nil, "link": nil} {
-		if err := backup.Cat(ctx, s.Reader(), s.Last, s.Path(name), io.Discard); err == nil || want != nil && !errors.Is(err, want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if err := backup.Cat(ctx, s.Reader(), s.Last, s.Path("big"), failing{stop}); !errors.Is(err, stop) {
-		t.Error(err)
-	}
-}
-
-type failing struct{ err error }
-
-func (f failing) Write([]byte) (int, error) { return 0, f.err }

@@ -14,6 +14,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/browse"
 	"nightjar/repo"
 )
 
@@ -237,7 +238,7 @@ func TestKindsOfChange(t *testing.T) {
 				}
 			}
 			var b bytes.Buffer
-			must(t, backup.Cat(context.Background(), in.Reader(), in.Last, "dump", &b))
+			must(t, browse.Cat(context.Background(), in.Reader(), in.Last, "dump", &b))
 			if !bytes.Equal(b.Bytes(), data) {
 				t.Error("other content came back")
 			}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nightjar/backup/browse"
 	"nightjar/backup/local"
 	"nightjar/repo"
 	"nightjar/repo/tree"
@@ -173,7 +174,7 @@ func (p *planner) large(n *tree.Node) error {
 		return errors.New("extended attributes are out of bounds")
 	}
 	var b bytes.Buffer
-	if err := write(p.ctx, p.rd, *n.XattrContents, &b); err != nil {
+	if err := browse.Copy(p.ctx, p.rd, *n.XattrContents, &b); err != nil {
 		return fmt.Errorf("read extended attributes: %w", err)
 	}
 	var err error

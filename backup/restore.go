@@ -7,26 +7,24 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"nightjar/backup/browse"
 	"nightjar/backup/local"
 	"nightjar/backup/watch"
+	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
 
-// Errors that callers branch on.
-var (
-	ErrNotFound = errors.New("not in the archive")
-	ErrNotEmpty = errors.New("the target is not empty")
-)
+// ErrNotEmpty says that something is in the target.
+var ErrNotEmpty = errors.New("the target is not empty")
 
 // Restore puts back what an archive holds. It goes on past whatever cannot be put back, which o.Problem is told of; the error is for what stops it.
 // What was there before is replaced whole, or not at all.
 func Restore(ctx context.Context, rd *repo.Reader, a *repo.Archive, o RestoreOptions) (RestoreStatistics, error) {
-	from, _, err := lookUp(ctx, rd, a, o.Path)
+	from, _, err := browse.LookUp(ctx, rd, a, o.Path)
 	if err != nil {
 		return RestoreStatistics{}, err
 	}
@@ -167,44 +165,6 @@ func (r *restorer) report(path string, a Action) {
 	}
 }
 
-// lookUp finds an entry by its path in the archive, and the path of the directory that it is in.
-func lookUp(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string) (*tree.Node, string, error) {
-	n, err := rootOf(ctx, rd, a)
-	if err != nil {
-		return nil, "", fmt.Errorf("open archive %s: %w", a.ID, err)
-	}
-	name = path.Clean("/" + name)
-	at := "/"
-	if name == "/" {
-		return n, at, nil
-	}
-	for part := range strings.SplitSeq(name[1:], "/") {
-		if n.IsSymlink() {
-			return nil, "", fmt.Errorf("%q: it leads through %q, a symbolic link to %q: %w", name, at, n.Target, ErrNotFound)
-		}
-		var found *tree.Node
-		var damaged error // of which the entry may have been
-		if n.IsDir() {
-			for child, err := range tree.NodesLeft(n.Contents, fetcher(ctx, rd)) {
-				if err != nil {
-					damaged = errors.Join(damaged, err)
-					continue
-				}
-				if child.Name >= part {
-					if child.Name == part {
-						found = child
-					}
-					break
-				}
-			}
-		}
-		if found == nil && damaged != nil {
-			return nil, "", fmt.Errorf("read %q: %w", at, damaged)
-		}
-		if found == nil {
-			return nil, "", fmt.Errorf("%q: %w", name, ErrNotFound)
-		}
-		n, at = found, path.Join(at, part)
-	}
-	return n, path.Dir(name), nil
+func fetcher(ctx context.Context, rd *repo.Reader) func(chunk.ID) ([]byte, error) {
+	return func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }
 }

@@ -17,6 +17,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/browse"
 	"nightjar/backup/filter"
 	"nightjar/repo"
 	"nightjar/repo/store"
@@ -28,7 +29,7 @@ import (
 func (s *site) saved(below string) []string {
 	s.T.Helper()
 	names := []string{}
-	must(s.T, backup.List(context.Background(), s.Reader(), s.Last, below, true, func(p string, n *tree.Node) error {
+	must(s.T, browse.List(context.Background(), s.Reader(), s.Last, below, true, func(p string, n *tree.Node) error {
 		p = strings.TrimPrefix(p, strings.TrimSuffix(below, "/")+"/")
 		if n.IsDir() {
 			p += "/"

@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nightjar/backup/browse"
+	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -62,14 +64,14 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 
 // streamBefore returns the stream of that name in the predecessor, or what else there is. Without it the run sends more.
 func streamBefore(ctx context.Context, rd *repo.Reader, o *Options, name string) (held, like []tree.Contents) {
-	root, err := rootOf(ctx, rd, o.Previous)
+	root, err := browse.Root(ctx, rd, o.Previous)
 	if err != nil {
 		o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))
 	}
 	if root == nil {
 		return nil, nil
 	}
-	for n, err := range tree.Nodes(root.Contents, fetcher(ctx, rd)) {
+	for n, err := range tree.Nodes(root.Contents, func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }) {
 		switch {
 		case err != nil:
 			o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))

@@ -16,6 +16,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/browse"
 	"nightjar/backup/filter"
 	"nightjar/chunk"
 	"nightjar/repo/store"
@@ -49,7 +50,7 @@ func TestRestorePath(t *testing.T) {
 	} {
 		target, _, err := s.TryRestore(func(o *backup.RestoreOptions) { o.Path = s.Src + "/" + tt.path })
 		if tt.err != "" {
-			if !errors.Is(err, backup.ErrNotFound) || !strings.Contains(err.Error(), tt.err) {
+			if !errors.Is(err, browse.ErrNotFound) || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("%s: %v", tt.path, err)
 			}
 			continue

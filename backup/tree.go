@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nightjar/backup/browse"
 	"nightjar/backup/local"
 	"nightjar/backup/watch"
 	"nightjar/chunk"
@@ -115,7 +116,7 @@ func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statisti
 		return tree.Item{}, err
 	}
 	reader := p.writer.Reader()
-	previous, err := rootOf(ctx, reader, p.o.Previous)
+	previous, err := browse.Root(ctx, reader, p.o.Previous)
 	if err != nil {
 		p.o.Problem("/", fmt.Errorf("compare with the archive before: %w", err))
 	}
@@ -202,23 +203,4 @@ func identify(paths []string) map[fileID]bool {
 		}
 	}
 	return ids
-}
-
-// rootOf returns the root directory of an archive, nil without one.
-func rootOf(ctx context.Context, reader *repo.Reader, a *repo.Archive) (*tree.Node, error) {
-	if a == nil {
-		return nil, nil
-	}
-	encoded, err := reader.Metadata(ctx, a.Root.ID)
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := tree.Decode(encoded)
-	if err != nil {
-		return nil, err
-	}
-	if len(nodes) != 1 || !nodes[0].IsDir() {
-		return nil, fmt.Errorf("root tree %v is none", a.Root.ID)
-	}
-	return &nodes[0], nil
 }

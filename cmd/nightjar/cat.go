@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/backup"
+	"nightjar/backup/browse"
 	"nightjar/cmd/nightjar/internal/session"
 )
 
@@ -50,7 +51,7 @@ func (a *app) catCommand() *cobra.Command {
 				return err
 			}
 			w := bufio.NewWriterSize(a.stdout, 1<<20)
-			if err := backup.Cat(c.Context(), rd, archive, path, w); err != nil {
+			if err := browse.Cat(c.Context(), rd, archive, path, w); err != nil {
 				_ = w.Flush() // the error says that what was printed is not all
 				return fmt.Errorf("print %s: %w", args[0], err)
 			}

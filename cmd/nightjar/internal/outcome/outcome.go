@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"nightjar/backup"
+	"nightjar/backup/browse"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/crypto"
 	"nightjar/repo"
@@ -88,7 +89,7 @@ var hints = []struct {
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
 	{repo.ErrNoArchive, "nightjar list shows the archives"},
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
-	{backup.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
+	{browse.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
 	{backup.ErrNotEmpty, "name an empty or new directory, or say --overwrite always, if-changed, if-newer or never"},
 	{session.ErrNoPassphrase, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},

@@ -1,4 +1,4 @@
-package backup
+package browse
 
 import (
 	"context"
@@ -11,14 +11,10 @@ import (
 	"nightjar/repo/tree"
 )
 
-func fetcher(ctx context.Context, rd *repo.Reader) func(chunk.ID) ([]byte, error) {
-	return func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }
-}
-
 // List calls f for the entry at a path in the archive or, if that is a directory, for its entries in order; with recursive, for all below.
 // The node is f's to keep.
 func List(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, recursive bool, f func(path string, n *tree.Node) error) error {
-	n, dir, err := lookUp(ctx, rd, a, name)
+	n, dir, err := LookUp(ctx, rd, a, name)
 	if err != nil {
 		return err
 	}
@@ -48,23 +44,23 @@ func list(ctx context.Context, rd *repo.Reader, at string, dir *tree.Node, recur
 	return nil
 }
 
-// Cat writes a file's content. Nothing is written that was not authenticated, but what was before an error has been written.
+// Cat writes a file's content, as Copy does.
 func Cat(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, w io.Writer) error {
-	n, _, err := lookUp(ctx, rd, a, name)
+	n, _, err := LookUp(ctx, rd, a, name)
 	if err != nil {
 		return err
 	}
 	if !n.IsRegular() {
 		return fmt.Errorf("%q is not a regular file", name)
 	}
-	return write(ctx, rd, n.Contents, w)
+	return Copy(ctx, rd, n.Contents, w)
 }
 
 // chunksAhead is how many chunks are fetched together where they are needed in order.
 const chunksAhead = 8
 
-// write writes contents in order.
-func write(ctx context.Context, rd *repo.Reader, c tree.Contents, w io.Writer) error {
+// Copy writes contents in order, with zeros for holes. Nothing is written that was not authenticated, but what was before an error has been written.
+func Copy(ctx context.Context, rd *repo.Reader, c tree.Contents, w io.Writer) error {
 	var ids []chunk.ID
 	flush := func() error {
 		got := make([][]byte, len(ids))

@@ -1,4 +1,4 @@
-package backup_test
+package browse_test
 
 import (
 	"context"
@@ -10,20 +10,20 @@ import (
 	"testing"
 	"time"
 
-	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/browse"
 	"nightjar/backup/filter"
 	"nightjar/repo"
 	"nightjar/repo/store"
 )
 
 // find returns what is found below the source, as "path archives size".
-func (s *site) find(archives []repo.Archive, o backup.FindOptions, include ...string) []string {
+func find(s *backuptest.Site, archives []repo.Archive, o browse.FindOptions, include ...string) []string {
 	s.T.Helper()
 	o.Filter = backuptest.Filter(s.T, filter.Options{Include: include})
 	o.Problem = func(_, path string, err error) { s.Log.Add(path, err) }
 	var lines []string
-	must(s.T, backup.Find(context.Background(), s.Reader(), archives, o, func(f backup.Found) error {
+	must(s.T, browse.Find(context.Background(), s.Reader(), archives, o, func(f browse.Found) error {
 		name, _ := strings.CutPrefix(f.Path, s.Src+"/")
 		lines = append(lines, fmt.Sprint(name, " ", f.Archives, " ", f.Node.Size))
 		return nil
@@ -33,7 +33,7 @@ func (s *site) find(archives []repo.Archive, o backup.FindOptions, include ...st
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := backuptest.New(t)
 	old := time.Now().Add(-48 * time.Hour)
 	s.Write("a/same.txt", "same")
 	s.Write("a/grows.log", "1")
@@ -56,22 +56,22 @@ func TestFind(t *testing.T) {
 	save()
 
 	for _, x := range []struct {
-		o       backup.FindOptions
+		o       browse.FindOptions
 		include []string
 		want    []string
 	}{
-		{backup.FindOptions{}, []string{"*.txt"}, []string{"a/same.txt [0 1 2 3] 4", "b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
-		{backup.FindOptions{}, []string{"*.log"}, []string{"a/grows.log [0] 1", "a/grows.log [1] 2", "a/grows.log [2 3] 3"}},
-		{backup.FindOptions{Larger: 4}, []string{"*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
-		{backup.FindOptions{Larger: 4, Smaller: 18}, []string{"**"}, []string{"b/c/same.txt [0 1 2] 9"}},
-		{backup.FindOptions{Older: old.Add(time.Hour)}, []string{"*.txt"}, []string{"a/same.txt [0 1 2 3] 4"}},
-		{backup.FindOptions{Newer: old.Add(time.Hour)}, []string{"*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
-		{backup.FindOptions{}, []string{s.Src + "/b/**/*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
-		{backup.FindOptions{}, []string{"c/same.txt", "grows.log"}, []string{"a/grows.log [0] 1", "a/grows.log [1] 2", "a/grows.log [2 3] 3", "b/c/same.txt [0 1 2] 9"}},
-		{backup.FindOptions{}, []string{"c"}, []string{"b/c [0 1 2] 0"}}, // not what is below it
-		{backup.FindOptions{}, []string{"nothing"}, nil},
+		{browse.FindOptions{}, []string{"*.txt"}, []string{"a/same.txt [0 1 2 3] 4", "b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
+		{browse.FindOptions{}, []string{"*.log"}, []string{"a/grows.log [0] 1", "a/grows.log [1] 2", "a/grows.log [2 3] 3"}},
+		{browse.FindOptions{Larger: 4}, []string{"*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
+		{browse.FindOptions{Larger: 4, Smaller: 18}, []string{"**"}, []string{"b/c/same.txt [0 1 2] 9"}},
+		{browse.FindOptions{Older: old.Add(time.Hour)}, []string{"*.txt"}, []string{"a/same.txt [0 1 2 3] 4"}},
+		{browse.FindOptions{Newer: old.Add(time.Hour)}, []string{"*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
+		{browse.FindOptions{}, []string{s.Src + "/b/**/*.txt"}, []string{"b/c/same.txt [0 1 2] 9", "b/only.txt [1] 18"}},
+		{browse.FindOptions{}, []string{"c/same.txt", "grows.log"}, []string{"a/grows.log [0] 1", "a/grows.log [1] 2", "a/grows.log [2 3] 3", "b/c/same.txt [0 1 2] 9"}},
+		{browse.FindOptions{}, []string{"c"}, []string{"b/c [0 1 2] 0"}}, // not what is below it
+		{browse.FindOptions{}, []string{"nothing"}, nil},
 	} {
-		if got := s.find(archives, x.o, x.include...); !slices.Equal(got, x.want) {
+		if got := find(s, archives, x.o, x.include...); !slices.Equal(got, x.want) {
 			t.Errorf("find %q with %+v: %q, want %q", x.include, x.o, got, x.want)
 		}
 	}
@@ -82,12 +82,12 @@ func TestFind(t *testing.T) {
 func TestFindDamaged(t *testing.T) {
 	t.Parallel()
 	objects := store.NewMemory(nil)
-	s := newSiteOn(t, objects)
+	s := backuptest.NewOn(t, objects)
 	s.Write("a", "content")
 	s.Save()
 	archives := []repo.Archive{*s.Last, *s.Last}
 	archives[1].Root.ID[0] ^= 1
-	got := s.find(archives, backup.FindOptions{}, "a")
+	got := find(s, archives, browse.FindOptions{}, "a")
 	if want := []string{"a [0] 7"}; !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}
@@ -100,19 +100,19 @@ func TestFindDamaged(t *testing.T) {
 // An error of the caller's ends the search, and so does the end of the context.
 func TestFindEnds(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := backuptest.New(t)
 	s.Write("a", "")
 	s.Write("b", "")
 	s.Save()
 	archives := []repo.Archive{*s.Last}
 	enough, n := errors.New("enough"), 0
-	err := backup.Find(context.Background(), s.Reader(), archives, backup.FindOptions{}, func(backup.Found) error { n++; return enough })
+	err := browse.Find(context.Background(), s.Reader(), archives, browse.FindOptions{}, func(browse.Found) error { n++; return enough })
 	if !errors.Is(err, enough) || n != 1 {
 		t.Errorf("%v after %d", err, n)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := backup.Find(ctx, s.Reader(), archives, backup.FindOptions{}, func(backup.Found) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := browse.Find(ctx, s.Reader(), archives, browse.FindOptions{}, func(browse.Found) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

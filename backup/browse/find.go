@@ -1,4 +1,4 @@
-package backup
+package browse
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func Find(ctx context.Context, rd *repo.Reader, archives []repo.Archive, o FindO
 	s := &finder{ctx: ctx, rd: rd, archives: archives, o: &o, found: f}
 	var roots []version
 	for i := range archives {
-		n, err := rootOf(ctx, rd, &archives[i])
+		n, err := Root(ctx, rd, &archives[i])
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

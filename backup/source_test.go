@@ -205,25 +205,6 @@ func TestExclude(t *testing.T) {
 	if got := s.saved(s.Src); !slices.Equal(got, want) || st.Deleted != 1 {
 		t.Errorf("without caches: saved\n%q, not\n%q: %+v", got, want, st)
 	}
-	s.Save()
-	// The same at restore, where directories come only with what is in them.
-	for _, tt := range []struct {
-		o    filter.Options
-		want []string
-	}{
-		{filter.Options{Include: []string{"*.tmp"}}, []string{"a.tmp", "sub/", "sub/b.tmp", "sub/deep/", "sub/deep/c.tmp"}},
-		{filter.Options{Include: []string{"sub"}, Exclude: []string{"deep"}}, []string{"sub/", "sub/b.tmp", "sub/dir/", "sub/dir/y"}},
-		{filter.Options{Include: []string{s.Src + "/sub/deep/"}}, []string{"sub/", "sub/deep/", "sub/deep/c.tmp", "sub/deep/keep"}},
-		{filter.Options{Include: []string{s.Src + "/{sub/deep,fake}/x", s.Src + "/{sub/deep,fake}/keep"}}, []string{"fake/", "fake/x", "sub/", "sub/deep/", "sub/deep/keep"}},
-		{filter.Options{Include: []string{"none"}}, []string{}},
-		{filter.Options{Include: []string{"sub/**/y"}}, []string{"sub/", "sub/dir/", "sub/dir/y"}},
-	} {
-		target, st := s.Restore(func(o *backup.RestoreOptions) { o.Filter = backuptest.Filter(t, tt.o) })
-		s.Log.None(t)
-		if got := backuptest.List(t, target); !slices.Equal(got, tt.want) || int(st.Files+st.Dirs) != len(got) {
-			t.Errorf("%+v: restored\n%q, not\n%q: %+v", tt.o, got, tt.want, st)
-		}
-	}
 }
 
 // TestUnreadable backs up, as root, what root cannot read, and changes others before their turn comes.

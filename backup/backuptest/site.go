@@ -18,6 +18,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/filter"
+	"nightjar/backup/restore"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -161,7 +162,7 @@ func (s *Site) TrySave(change ...func(*backup.Options)) (backup.Statistics, erro
 }
 
 // Restore puts the source as it was saved last into a target, by default a new one.
-func (s *Site) Restore(change ...func(*backup.RestoreOptions)) (string, backup.RestoreStatistics) {
+func (s *Site) Restore(change ...func(*restore.Options)) (string, restore.Statistics) {
 	s.T.Helper()
 	target, st, err := s.TryRestore(change...)
 	must(s.T, err)
@@ -169,21 +170,21 @@ func (s *Site) Restore(change ...func(*backup.RestoreOptions)) (string, backup.R
 }
 
 // TryRestore is Restore that may fail.
-func (s *Site) TryRestore(change ...func(*backup.RestoreOptions)) (string, backup.RestoreStatistics, error) {
+func (s *Site) TryRestore(change ...func(*restore.Options)) (string, restore.Statistics, error) {
 	return s.RestoreFrom(context.Background(), s.Reader(), change...)
 }
 
 // RestoreFrom is TryRestore with a reader that was opened before.
-func (s *Site) RestoreFrom(ctx context.Context, rd *repo.Reader, change ...func(*backup.RestoreOptions)) (string, backup.RestoreStatistics, error) {
+func (s *Site) RestoreFrom(ctx context.Context, rd *repo.Reader, change ...func(*restore.Options)) (string, restore.Statistics, error) {
 	s.Log = new(Problems)
-	o := backup.RestoreOptions{Path: s.Src, Problem: s.Log.Add}
+	o := restore.Options{Path: s.Src, Problem: s.Log.Add}
 	for _, f := range change {
 		f(&o)
 	}
 	if o.Target == "" {
 		o.Target = s.T.TempDir()
 	}
-	st, err := backup.Restore(ctx, rd, s.Last, o)
+	st, err := restore.Run(ctx, rd, s.Last, o)
 	return o.Target, st, err
 }
 

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/backup"
 	"nightjar/backup/browse"
+	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/session"
 )
 
@@ -45,7 +45,7 @@ func (a *app) catCommand() *cobra.Command {
 				return err
 			}
 			need := func(add func(string, int64)) error {
-				return backup.Needs(c.Context(), rd, archive, backup.RestoreOptions{Path: path}, add)
+				return restore.Needs(c.Context(), rd, archive, restore.Options{Path: path}, add)
 			}
 			if err := a.thaw(c.Context(), s, &thaw, need); err != nil {
 				return err

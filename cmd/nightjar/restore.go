@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/backup"
 	"nightjar/backup/filter"
 	"nightjar/backup/local"
+	"nightjar/backup/restore"
 	"nightjar/backup/watch"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
@@ -58,8 +58,8 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if r.target == "" {
 		return session.Usagef("no target: say --target DIR")
 	}
-	policies := map[string]backup.Overwrite{
-		"": backup.Refuse, "never": backup.Never, "always": backup.Always, "if-changed": backup.IfChanged, "if-newer": backup.IfNewer,
+	policies := map[string]restore.Overwrite{
+		"": restore.Refuse, "never": restore.Never, "always": restore.Always, "if-changed": restore.IfChanged, "if-newer": restore.IfNewer,
 	}
 	policy, ok := policies[r.overwrite]
 	if !ok {
@@ -89,12 +89,12 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if err != nil {
 		return err
 	}
-	o := backup.RestoreOptions{
+	o := restore.Options{
 		Path: path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
 		Progress: new(watch.Progress), Problem: a.problem,
 	}
 	if !r.dryRun {
-		need := func(add func(string, int64)) error { return backup.Needs(ctx, rd, archive, o, add) }
+		need := func(add func(string, int64)) error { return restore.Needs(ctx, rd, archive, o, add) }
 		if err := a.thaw(ctx, s, &r.thaw, need); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		stop = a.follow(progress.Saved(o.Progress, expected))
 	}
 	start := a.Now()
-	sums, err := backup.Restore(ctx, rd, archive, o)
+	sums, err := restore.Run(ctx, rd, archive, o)
 	stop()
 	if actions != nil {
 		err = errors.Join(err, actions.End())
@@ -150,7 +150,7 @@ func splitArchive(arg string) (archive, path string) {
 	return archive, path
 }
 
-func (a *app) reportRestore(s *session.Session, archive *repo.Archive, r *restoreFlags, sums *backup.RestoreStatistics, took time.Duration) error {
+func (a *app) reportRestore(s *session.Session, archive *repo.Archive, r *restoreFlags, sums *restore.Statistics, took time.Duration) error {
 	if a.json {
 		return a.printJSON(show.RestoredJSON(archive, r.target, r.dryRun, sums, took, s.Requests()))
 	}

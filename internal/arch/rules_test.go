@@ -38,16 +38,17 @@ var arrows = map[string][]string{
 	"backup/browse":        {"backup/filter", "chunk", "repo", "repo/tree"},
 	"backup/filter":        {},
 	"backup/local":         {"chunk", "repo/tree"},
+	"backup/restore":       {"backup/browse", "backup/filter", "backup/local", "backup/watch", "chunk", "repo", "repo/tree"},
 	"backup/watch":         {},
-	"backup/backuptest":    {"backup", "backup/filter", "crypto", "repo", "repo/keyring", "repo/store"},
+	"backup/backuptest":    {"backup", "backup/filter", "backup/restore", "crypto", "repo", "repo/keyring", "repo/store"},
 	"mysqldump":            {},
 	"snapshot":             {},
-	"job":                  {"backup", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
+	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
-	"internal/recover":     {"backup", "repo", "repo/store/s3"},                                                      // tests alone, which nobody may import
-	"internal/torture":     {"backup", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
-	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                          // likewise
+	"internal/recover":     {"backup", "repo", "repo/store/s3"},                                                                        // tests alone, which nobody may import
+	"internal/torture":     {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
+	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                                            // likewise
 
 	"repo/maintain/check":        append([]string{"repo/maintain/retain"}, aboveRepo...),
 	"repo/maintain/locks":        aboveRepo,

@@ -1,4 +1,4 @@
-package backup
+package restore
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 // Needs calls f with name and size of each pack that a restore of what o.Path and o.Filter name would read, many times if many files lie there. What cannot
 // be found is passed over: the restore tells of it.
-func Needs(ctx context.Context, rd *repo.Reader, a *repo.Archive, o RestoreOptions, f func(name string, size int64)) error {
+func Needs(ctx context.Context, rd *repo.Reader, a *repo.Archive, o Options, f func(name string, size int64)) error {
 	n, dir, err := browse.LookUp(ctx, rd, a, o.Path)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package backup
+package restore
 
 import (
 	"context"
@@ -40,7 +40,7 @@ type finishedDir struct {
 	path string
 }
 
-type restoreCounts struct {
+type counts struct {
 	files, dirs, others, links, bytes, kept, verified, problems atomic.Uint64
 
 	mu         sync.Mutex
@@ -48,9 +48,9 @@ type restoreCounts struct {
 	unfinished map[*placedFile]struct{}
 }
 
-func (r *restorer) statistics() RestoreStatistics {
+func (r *restorer) statistics() Statistics {
 	s := &r.shared
-	return RestoreStatistics{
+	return Statistics{
 		Files: s.files.Load(), Dirs: s.dirs.Load(), Others: s.others.Load(), Links: s.links.Load(),
 		Bytes: s.bytes.Load(), Kept: s.kept.Load(), Verified: s.verified.Load(), Problems: s.problems.Load(),
 		Read: r.rd.Reads(),

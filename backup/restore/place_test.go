@@ -1,4 +1,4 @@
-package backup
+package restore
 
 import (
 	"testing"
@@ -9,17 +9,20 @@ import (
 // A file system in the target is made durable once, however often it is entered.
 func TestCrossed(t *testing.T) {
 	d, err := local.OpenDir(t.TempDir(), nil)
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer d.Close()
 	r := &restorer{device: 1, mounts: map[uint64]*local.Dir{}}
-	for range 2 {
-		must(t, r.crossed(2, d))
-		must(t, r.crossed(r.device, d))
+	for _, device := range []uint64{2, 1, 2} {
+		if err := r.crossed(device, d); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if len(r.mounts) != 1 {
-		t.Errorf("%d file systems to sync", len(r.mounts))
+	if len(r.mounts) != 1 || r.mounts[2] == nil {
+		t.Errorf("file systems to sync: %v", r.mounts)
 	}
 	for _, d := range r.mounts {
-		must(t, d.Close())
+		d.Close()
 	}
 }

@@ -1,4 +1,9 @@
-package backup
+// Package restore puts back what archives hold.
+//
+// A restore plans windows of files, creates them, and lets their content come in any order. So memory depends neither on the number of files nor on their sizes.
+// It never leaves the target, whatever an archive or a file system says, and follows no link in it. What was there before is replaced whole, or not at all. What goes wrong with
+// single files is reported, and the rest put back.
+package restore
 
 import (
 	"context"
@@ -21,32 +26,32 @@ import (
 // ErrNotEmpty says that something is in the target.
 var ErrNotEmpty = errors.New("the target is not empty")
 
-// Restore puts back what an archive holds. It goes on past whatever cannot be put back, which o.Problem is told of; the error is for what stops it.
+// Run puts back what an archive holds. It goes on past whatever cannot be put back, which o.Problem is told of; the error is for what stops it.
 // What was there before is replaced whole, or not at all.
-func Restore(ctx context.Context, rd *repo.Reader, a *repo.Archive, o RestoreOptions) (RestoreStatistics, error) {
+func Run(ctx context.Context, rd *repo.Reader, a *repo.Archive, o Options) (Statistics, error) {
 	from, _, err := browse.LookUp(ctx, rd, a, o.Path)
 	if err != nil {
-		return RestoreStatistics{}, err
+		return Statistics{}, err
 	}
-	return restore(ctx, rd, a.ID, from, o)
+	return run(ctx, rd, a.ID, from, o)
 }
 
-// RestoreTree is Restore for a tree of a directory, of which nothing else is known: o.Path has no meaning.
-func RestoreTree(ctx context.Context, rd *repo.Reader, root repo.Root, o RestoreOptions) (RestoreStatistics, error) {
+// Tree is Run for a tree of a directory, of which nothing else is known: o.Path has no meaning.
+func Tree(ctx context.Context, rd *repo.Reader, root repo.Root, o Options) (Statistics, error) {
 	o.Path = ""
 	items := []tree.Item{{ID: root.ID, Length: root.Length}}
-	return restore(ctx, rd, root.ID.String(), &tree.Node{Mode: tree.Directory | 0o700, Contents: tree.Contents{Items: items}}, o)
+	return run(ctx, rd, root.ID.String(), &tree.Node{Mode: tree.Directory | 0o700, Contents: tree.Contents{Items: items}}, o)
 }
 
-// restore puts back what is in a node; name is that of the whole.
-func restore(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o RestoreOptions) (RestoreStatistics, error) {
+// run puts back what is in a node; name is that of the whole.
+func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o Options) (Statistics, error) {
 	if o.Progress == nil {
 		o.Progress = new(watch.Progress)
 	}
 	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLinkTo{}, mounts: map[uint64]*local.Dir{}}
 	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true}
 	if err := r.openTarget(); err != nil {
-		return RestoreStatistics{}, err
+		return Statistics{}, err
 	}
 	if r.target != nil {
 		defer r.target.Close()
@@ -90,7 +95,7 @@ func restore(ctx context.Context, rd *repo.Reader, name string, from *tree.Node,
 // A restorer is a running restore.
 type restorer struct {
 	rd      *repo.Reader
-	o       *RestoreOptions
+	o       *Options
 	archive string     // its id
 	device  uint64     // of the target
 	target  *local.Dir // nil in a dry run without a target
@@ -98,17 +103,17 @@ type restorer struct {
 	applier *local.Applier
 	links   map[linkID]*firstLinkTo // of the planner
 	mounts  map[uint64]*local.Dir   // the other file systems in the target, by device; guarded by shared.mu
-	shared  restoreCounts
+	shared  counts
 
 	verify func(f *placedFile) error // nil: nobody asked
 }
 
 // A linkID is what the names of one file have in common. A file system that is in use gives an inode number away again, and to a file that is another by then.
 type linkID struct {
-	fileID
-	kind  uint32
-	size  uint64
-	mtime tree.Time
+	device, inode uint64
+	kind          uint32
+	size          uint64
+	mtime         tree.Time
 }
 
 // firstLinkTo is where the first name of a hard-linked file was put.

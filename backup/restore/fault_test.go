@@ -1,4 +1,4 @@
-package backup_test
+package restore_test
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/restore"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
@@ -23,7 +23,7 @@ import (
 // TestStop stops a restore at each of its reads: files are old or new, new ones whole or absent.
 func TestStop(t *testing.T) {
 	f := &storetest.Faulty{Store: store.NewMemory(nil)}
-	s := newSiteOn(t, f)
+	s := backuptest.NewOn(t, f)
 	for i := range 30 {
 		s.Write(fmt.Sprintf("old/%02d", i), string(backuptest.Random(1000+i*10_000)))
 		s.Write(fmt.Sprintf("new/%02d", i), string(backuptest.Random(1000+i*10_000)))
@@ -53,7 +53,7 @@ func TestStop(t *testing.T) {
 			return nil
 		}}
 		var err error
-		backuptest.NoLeak(t, func() { _, _, err = s.RestoreFrom(ctx, rd, overwrite(target, backup.Always)) })
+		backuptest.NoLeak(t, func() { _, _, err = s.RestoreFrom(ctx, rd, overwrite(target, restore.Always)) })
 		f.Before = nil
 		cancel()
 		if reads.Load() >= n && !errors.Is(err, context.Canceled) {
@@ -78,7 +78,7 @@ func TestStop(t *testing.T) {
 // TestDamage flips bits of packs as they are read.
 func TestDamage(t *testing.T) {
 	f := &storetest.Faulty{Store: store.NewMemory(nil)}
-	s := newSiteOn(t, f)
+	s := backuptest.NewOn(t, f)
 	for i := range 8 { // each has a frame to itself, or several
 		s.Write(fmt.Sprint("f", i), string(backuptest.Random(800_000+i*300_000)))
 	}
@@ -95,9 +95,9 @@ func TestDamage(t *testing.T) {
 			}
 			return nil
 		}}
-		var st backup.RestoreStatistics
+		var st restore.Statistics
 		var err error
-		backuptest.NoLeak(t, func() { _, st, err = s.RestoreFrom(context.Background(), rd, overwrite(target, backup.Always)) })
+		backuptest.NoLeak(t, func() { _, st, err = s.RestoreFrom(context.Background(), rd, overwrite(target, restore.Always)) })
 		f.After = nil
 		must(t, err)
 		bad := s.Log.Paths()
@@ -125,7 +125,7 @@ func TestDamage(t *testing.T) {
 // TestFull fills a small target.
 func TestFull(t *testing.T) {
 	backuptest.NeedRoot(t)
-	s := newSite(t)
+	s := backuptest.New(t)
 	for i := range 4 {
 		s.Write(fmt.Sprint("small", i), string(backuptest.Random(10_000)))
 		s.Write(fmt.Sprint("tail", i), string(backuptest.Random(10_000)))
@@ -136,7 +136,7 @@ func TestFull(t *testing.T) {
 	must(t, unix.Mount("none", target, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
 	must(t, os.WriteFile(target+"/large", []byte("old"), 0o600))
-	s.Restore(overwrite(target, backup.Always))
+	s.Restore(overwrite(target, restore.Always))
 	if err := s.Log.All[s.Path("large")]; !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("the large file: %v", err)
 	}

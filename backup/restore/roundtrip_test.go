@@ -1,4 +1,4 @@
-package backup_test
+package restore_test
 
 import (
 	"os"
@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/restore"
 	"nightjar/backup/watch"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +18,7 @@ import (
 func TestRoundTrip(t *testing.T) {
 	backuptest.NeedRoot(t)
 	t.Parallel()
-	s := newSite(t)
+	s := backuptest.New(t)
 	s.Write("a/small", "small")
 	s.Write("a/empty", "")
 	s.Write("b/mid", string(backuptest.Random(300<<10)))
@@ -101,9 +101,9 @@ func TestRoundTrip(t *testing.T) {
 		t.Error("the archive says that it is incomplete")
 	}
 	var target string
-	var rs backup.RestoreStatistics
+	var rs restore.Statistics
 	progress := new(watch.Progress)
-	target, rs = s.Restore(func(o *backup.RestoreOptions) { o.Progress = progress })
+	target, rs = s.Restore(func(o *restore.Options) { o.Progress = progress })
 	s.Log.None(t)
 	backuptest.Same(t, backuptest.FactsOf(t, target), want)
 	if rs.Files+rs.Links+rs.Others != st.Files+st.Others || rs.Files+rs.Links+rs.Others != progress.Files.Load() || rs.Bytes != progress.Bytes.Load() || rs.Problems != 0 {
@@ -120,11 +120,11 @@ func TestRoundTrip(t *testing.T) {
 	}
 
 	// And once more on top of it all, by every policy.
-	for _, policy := range []backup.Overwrite{backup.Always, backup.IfChanged, backup.IfNewer, backup.Never} {
-		_, rs := s.Restore(func(o *backup.RestoreOptions) { o.Target, o.Overwrite = target, policy })
+	for _, policy := range []restore.Overwrite{restore.Always, restore.IfChanged, restore.IfNewer, restore.Never} {
+		_, rs := s.Restore(func(o *restore.Options) { o.Target, o.Overwrite = target, policy })
 		s.Log.None(t)
 		backuptest.Same(t, backuptest.FactsOf(t, target), want)
-		if policy != backup.Always && rs.Kept != st.Files+st.Others {
+		if policy != restore.Always && rs.Kept != st.Files+st.Others {
 			t.Errorf("policy %d kept %d of %d", policy, rs.Kept, st.Files+st.Others)
 		}
 	}
@@ -155,7 +155,7 @@ func TestRoundTrip(t *testing.T) {
 func TestDeep(t *testing.T) {
 	backuptest.NeedRoot(t)
 	t.Parallel()
-	s := newSite(t)
+	s := backuptest.New(t)
 	deep(t, s.Src, "deep", slices.Repeat([]string{"d"}, backuptest.Scaled(3000, 1000)))
 	deep(t, s.Src, "far", slices.Repeat([]string{strings.Repeat("d", 250)}, 40))
 	want := backuptest.FactsOf(t, s.Src)

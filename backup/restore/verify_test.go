@@ -1,4 +1,4 @@
-package backup_test
+package restore_test
 
 import (
 	"errors"
@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/restore"
 	"nightjar/chunk"
 )
 
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := backuptest.New(t)
 	s.Write("empty", "")
 	s.Write("small", "small")
 	s.Write("large", string(backuptest.Random(5<<20)))
@@ -23,7 +23,7 @@ func TestVerify(t *testing.T) {
 	_, err = f.WriteAt([]byte("end"), 3<<20)
 	must(t, errors.Join(err, f.Close()))
 	s.Save()
-	target, st := s.Restore(func(o *backup.RestoreOptions) { o.Verify = s.Repo.Namer })
+	target, st := s.Restore(func(o *restore.Options) { o.Verify = s.Repo.Namer })
 	s.Log.None(t)
 	if st.Verified != 4 || st.Files != 4 {
 		t.Errorf("%d files, %d of them read back", st.Files, st.Verified)
@@ -31,8 +31,8 @@ func TestVerify(t *testing.T) {
 	backuptest.Same(t, backuptest.FactsOf(t, target), backuptest.FactsOf(t, s.Src))
 
 	// What is kept is not read.
-	_, st = s.Restore(func(o *backup.RestoreOptions) {
-		o.Verify, o.Target, o.Overwrite = s.Repo.Namer, target, backup.Never
+	_, st = s.Restore(func(o *restore.Options) {
+		o.Verify, o.Target, o.Overwrite = s.Repo.Namer, target, restore.Never
 	})
 	if st.Verified != 0 || st.Kept != 4 {
 		t.Errorf("%d files kept, %d read back", st.Kept, st.Verified)
@@ -49,13 +49,13 @@ func TestVerifySpoilt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t)
+			s := backuptest.New(t)
 			s.Write("file", strings.Repeat("content ", 3<<17))
 			s.Save()
 			target := t.TempDir()
 			there := filepath.Join(target, "file")
-			verify := func(o *backup.RestoreOptions) {
-				o.Target, o.Overwrite = target, backup.Always
+			verify := func(o *restore.Options) {
+				o.Target, o.Overwrite = target, restore.Always
 				o.Verify = func() *chunk.Namer {
 					found, err := filepath.Glob(filepath.Join(filepath.Dir(there), "*"))
 					hidden, err2 := filepath.Glob(filepath.Join(filepath.Dir(there), ".nightjar-*"))
@@ -76,10 +76,10 @@ func TestVerifySpoilt(t *testing.T) {
 					return s.Repo.Namer()
 				}
 			}
-			check := func(st backup.RestoreStatistics) {
+			check := func(st restore.Statistics) {
 				t.Helper()
 				s.Log.Only(t, s.Path("file"))
-				if err := s.Log.All[s.Path("file")]; !errors.Is(err, backup.ErrVerify) {
+				if err := s.Log.All[s.Path("file")]; !errors.Is(err, restore.ErrVerify) {
 					t.Errorf("reported %v", err)
 				}
 				if st.Verified != 0 || st.Problems != 1 {

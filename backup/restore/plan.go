@@ -1,4 +1,4 @@
-package backup
+package restore
 
 import (
 	"bytes"
@@ -211,7 +211,7 @@ func (p *planner) special(n *tree.Node, action Action) (made bool, err error) {
 
 // link makes a further name of a file that has been put back under its first, and reports whether it did.
 func (p *planner) link(n *tree.Node, at string, action Action) (bool, error) {
-	id := linkID{fileID{n.Device, n.Inode}, n.Type(), n.Size, n.Mtime}
+	id := linkID{n.Device, n.Inode, n.Type(), n.Size, n.Mtime}
 	first := p.links[id]
 	if first == nil {
 		p.links[id] = &firstLinkTo{path: p.relative(n.Name), left: n.Links - 1}

@@ -1,4 +1,4 @@
-package backup_test
+package restore_test
 
 import (
 	"context"
@@ -14,22 +14,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"nightjar/backup"
 	"nightjar/backup/backuptest"
 	"nightjar/backup/browse"
 	"nightjar/backup/filter"
+	"nightjar/backup/restore"
 	"nightjar/chunk"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 	"nightjar/repo/tree"
 )
 
-func overwrite(target string, policy backup.Overwrite) func(*backup.RestoreOptions) {
-	return func(o *backup.RestoreOptions) { o.Target, o.Overwrite = target, policy }
+func overwrite(target string, policy restore.Overwrite) func(*restore.Options) {
+	return func(o *restore.Options) { o.Target, o.Overwrite = target, policy }
 }
 
 func TestRestorePath(t *testing.T) {
-	s := newSite(t)
+	s := backuptest.New(t)
 	s.Write("d/file", "content")
 	s.Write("d/sub/x", "x")
 	must(t, os.Symlink("d", s.Path("link")))
@@ -48,7 +48,7 @@ func TestRestorePath(t *testing.T) {
 		{"d/file/x", nil, "d/file/x"},
 		{"link/file", nil, `symbolic link to "d"`},
 	} {
-		target, _, err := s.TryRestore(func(o *backup.RestoreOptions) { o.Path = s.Src + "/" + tt.path })
+		target, _, err := s.TryRestore(func(o *restore.Options) { o.Path = s.Src + "/" + tt.path })
 		if tt.err != "" {
 			if !errors.Is(err, browse.ErrNotFound) || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("%s: %v", tt.path, err)
@@ -75,9 +75,9 @@ func TestRestoreRoot(t *testing.T) {
 	must(t, err)
 	for path, want := range map[string][]string{"/root": {"/root/etc", "/root/etc/c"}, "/": {"/root", "/root/etc", "/root/etc/c"}, "/root/root": {}} {
 		var got []string
-		_, err := backup.Restore(context.Background(), rd, a, backup.RestoreOptions{
+		_, err := restore.Run(context.Background(), rd, a, restore.Options{
 			Path: path, Target: t.TempDir(), Filter: backuptest.Filter(t, filter.Options{Include: []string{"/root/etc"}}),
-			Report: func(path string, _ backup.Action) { got = append(got, path) }, Problem: func(path string, err error) { t.Errorf("%s: %v", path, err) },
+			Report: func(path string, _ restore.Action) { got = append(got, path) }, Problem: func(path string, err error) { t.Errorf("%s: %v", path, err) },
 		})
 		must(t, err)
 		if slices.Sort(got); !slices.Equal(got, want) {
@@ -86,19 +86,45 @@ func TestRestoreRoot(t *testing.T) {
 	}
 }
 
+// Directories come only with what is in them.
+func TestFilter(t *testing.T) {
+	s := backuptest.New(t)
+	for _, name := range []string{"a.tmp", "keep", "sub/b.tmp", "sub/deep/c.tmp", "sub/deep/keep", "fake/x", "dir/x", "sub/dir/y", "raw\xff"} {
+		s.Write(name, name)
+	}
+	s.Save()
+	for _, tt := range []struct {
+		o    filter.Options
+		want []string
+	}{
+		{filter.Options{Include: []string{"*.tmp"}}, []string{"a.tmp", "sub/", "sub/b.tmp", "sub/deep/", "sub/deep/c.tmp"}},
+		{filter.Options{Include: []string{"sub"}, Exclude: []string{"deep"}}, []string{"sub/", "sub/b.tmp", "sub/dir/", "sub/dir/y"}},
+		{filter.Options{Include: []string{s.Src + "/sub/deep/"}}, []string{"sub/", "sub/deep/", "sub/deep/c.tmp", "sub/deep/keep"}},
+		{filter.Options{Include: []string{s.Src + "/{sub/deep,fake}/x", s.Src + "/{sub/deep,fake}/keep"}}, []string{"fake/", "fake/x", "sub/", "sub/deep/", "sub/deep/keep"}},
+		{filter.Options{Include: []string{"none"}}, []string{}},
+		{filter.Options{Include: []string{"sub/**/y"}}, []string{"sub/", "sub/dir/", "sub/dir/y"}},
+	} {
+		target, st := s.Restore(func(o *restore.Options) { o.Filter = backuptest.Filter(t, tt.o) })
+		s.Log.None(t)
+		if got := backuptest.List(t, target); !slices.Equal(got, tt.want) || int(st.Files+st.Dirs) != len(got) {
+			t.Errorf("%+v: restored\n%q, not\n%q: %+v", tt.o, got, tt.want, st)
+		}
+	}
+}
+
 func TestTarget(t *testing.T) {
-	s := newSite(t)
+	s := backuptest.New(t)
 	s.Write("file", "new")
 	s.Save()
 	base := t.TempDir()
-	if _, _, err := s.TryRestore(overwrite(base+"/made/here", backup.Refuse)); err != nil || backuptest.Content(t, base+"/made/here/file") != "new" {
+	if _, _, err := s.TryRestore(overwrite(base+"/made/here", restore.Refuse)); err != nil || backuptest.Content(t, base+"/made/here/file") != "new" {
 		t.Error(err)
 	}
 	must(t, os.WriteFile(base+"/full", nil, 0o600))
-	if _, _, err := s.TryRestore(overwrite(base, backup.Refuse)); !errors.Is(err, backup.ErrNotEmpty) || !strings.Contains(err.Error(), base) {
+	if _, _, err := s.TryRestore(overwrite(base, restore.Refuse)); !errors.Is(err, restore.ErrNotEmpty) || !strings.Contains(err.Error(), base) {
 		t.Errorf("into a folder with something in it: %v", err)
 	}
-	if _, _, err := s.TryRestore(overwrite(base+"/full", backup.Always)); err == nil || !strings.Contains(err.Error(), "full") {
+	if _, _, err := s.TryRestore(overwrite(base+"/full", restore.Always)); err == nil || !strings.Contains(err.Error(), "full") {
 		t.Errorf("into a file: %v", err)
 	}
 	if got := backuptest.List(t, base); !slices.Equal(got, []string{"full", "made/", "made/here/", "made/here/file"}) {
@@ -108,7 +134,7 @@ func TestTarget(t *testing.T) {
 
 // TestOverwrite goes through what may be there, by every policy, in a dry run first.
 func TestOverwrite(t *testing.T) {
-	s := newSite(t)
+	s := backuptest.New(t)
 	kinds := []string{"gone", "file", "older", "newer", "alike", "symlink", "fifo", "dir", "fulldir"}
 	saved := []string{"f-", "l-", "p-", "d-", "e-"} // file, link, FIFO, directory, empty directory
 	when := time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
@@ -135,7 +161,7 @@ func TestOverwrite(t *testing.T) {
 	must(t, os.Mkdir(outside+"/dir", 0o700))
 	untouched := backuptest.FactsOf(t, outside)
 
-	for _, policy := range []backup.Overwrite{backup.Always, backup.IfChanged, backup.IfNewer, backup.Never} {
+	for _, policy := range []restore.Overwrite{restore.Always, restore.IfChanged, restore.IfNewer, restore.Never} {
 		t.Run(fmt.Sprint(policy), func(t *testing.T) {
 			target := t.TempDir()
 			var open []*os.File
@@ -174,11 +200,11 @@ func TestOverwrite(t *testing.T) {
 				}
 			}
 			before := backuptest.FactsOf(t, target)
-			run := func(dry bool) (map[string]backup.Action, backup.RestoreStatistics) {
-				actions := map[string]backup.Action{}
-				_, st, err := s.TryRestore(overwrite(target, policy), func(o *backup.RestoreOptions) {
+			run := func(dry bool) (map[string]restore.Action, restore.Statistics) {
+				actions := map[string]restore.Action{}
+				_, st, err := s.TryRestore(overwrite(target, policy), func(o *restore.Options) {
 					o.DryRun = dry
-					o.Report = func(path string, a backup.Action) { actions[path] = a }
+					o.Report = func(path string, a restore.Action) { actions[path] = a }
 				})
 				must(t, err)
 				return actions, st
@@ -227,13 +253,13 @@ func TestOverwrite(t *testing.T) {
 				}
 				replaced := kind == "gone"
 				switch policy {
-				case backup.Always:
+				case restore.Always:
 					replaced = replaced || kind != "dir" && kind != "fulldir"
-				case backup.IfChanged:
+				case restore.IfChanged:
 					// A file of the same size and time is taken for the same.
 					alike := strings.HasPrefix(base, "f-") && (kind == "file" || kind == "alike") || strings.HasPrefix(base, "p-") && kind == "fifo" || strings.HasPrefix(base, "l-") && kind == "symlink"
 					replaced = replaced || kind != "dir" && kind != "fulldir" && !alike
-				case backup.IfNewer:
+				case restore.IfNewer:
 					replaced = replaced || kind == "older"
 				}
 				if wanted := before[name]; replaced && is != want[name] {
@@ -247,9 +273,9 @@ func TestOverwrite(t *testing.T) {
 	// Without a target a dry run makes none.
 	none := filepath.Join(t.TempDir(), "none")
 	n := 0
-	s.Restore(overwrite(none, backup.Refuse), func(o *backup.RestoreOptions) {
+	s.Restore(overwrite(none, restore.Refuse), func(o *restore.Options) {
 		o.DryRun = true
-		o.Report = func(string, backup.Action) { n++ }
+		o.Report = func(string, restore.Action) { n++ }
 	})
 	if _, err := os.Lstat(none); err == nil || n != len(want)-1 {
 		t.Errorf("dry run: %d actions, not %d; target: %v", n, len(want)-1, err)
@@ -258,7 +284,7 @@ func TestOverwrite(t *testing.T) {
 
 // Files whose long names begin alike, and files that are called as what stands beside another, keep their own content.
 func TestBeside(t *testing.T) {
-	s := newSite(t)
+	s := backuptest.New(t)
 	for i := range 5 {
 		s.Write(strings.Repeat("n", 240)+fmt.Sprint(i), fmt.Sprint("content ", i))
 	}
@@ -270,18 +296,18 @@ func TestBeside(t *testing.T) {
 	want := backuptest.FactsOf(t, s.Src)
 	target, _ := s.Restore()
 	for range 2 {
-		s.Restore(overwrite(target, backup.Always))
+		s.Restore(overwrite(target, restore.Always))
 		s.Log.None(t)
 		backuptest.Same(t, backuptest.FactsOf(t, target), want)
 	}
 }
 
 // hidden returns the name under which a file waits to take the place of another: it is the same in every restore of an archive.
-func hidden(s *site, name string) (found string) {
+func hidden(s *backuptest.Site, name string) (found string) {
 	s.T.Helper()
 	target := s.T.TempDir()
 	must(s.T, os.WriteFile(filepath.Join(target, name), nil, 0o600))
-	s.Restore(overwrite(target, backup.Always), func(o *backup.RestoreOptions) {
+	s.Restore(overwrite(target, restore.Always), func(o *restore.Options) {
 		o.Path = s.Path(name)
 		o.Verify = func() *chunk.Namer {
 			if there, _ := filepath.Glob(target + "/.nightjar-*"); len(there) == 1 {
@@ -298,14 +324,14 @@ func hidden(s *site, name string) (found string) {
 
 // TestPlanted restores where somebody has put links: they are replaced, or reported, never followed.
 func TestPlanted(t *testing.T) {
-	s := newSite(t)
+	s := backuptest.New(t)
 	s.Write("dir/file", "saved")
 	s.Write("dir/sub/file", "saved")
 	s.Write("top", "saved")
 	s.Write("empty", "")
 	must(t, os.Link(s.Path("top"), s.Path("zlink")))
 	s.Save()
-	for _, policy := range []backup.Overwrite{backup.Always, backup.IfChanged, backup.IfNewer, backup.Never} {
+	for _, policy := range []restore.Overwrite{restore.Always, restore.IfChanged, restore.IfNewer, restore.Never} {
 		outside, target := t.TempDir(), t.TempDir()
 		must(t, os.Mkdir(outside+"/sub", 0o700))
 		must(t, os.WriteFile(outside+"/file", []byte("precious"), 0o600))
@@ -316,7 +342,7 @@ func TestPlanted(t *testing.T) {
 		}
 		s.Restore(overwrite(target, policy))
 		backuptest.Same(t, backuptest.FactsOf(t, outside), before)
-		if policy == backup.Always {
+		if policy == restore.Always {
 			s.Log.None(t)
 			if backuptest.Content(t, target+"/dir/sub/file") != "saved" || backuptest.Content(t, target+"/top") != "saved" {
 				t.Error("not restored")
@@ -336,7 +362,7 @@ func TestPlanted(t *testing.T) {
 		}
 		return nil
 	})
-	s2.Restore(overwrite(target, backup.Always))
+	s2.Restore(overwrite(target, restore.Always))
 	if got := backuptest.List(t, outside); len(got) > 0 {
 		t.Errorf("outside there is %q", got)
 	}
@@ -345,7 +371,7 @@ func TestPlanted(t *testing.T) {
 // What is mounted in the target is made durable, too.
 func TestMountedTarget(t *testing.T) {
 	backuptest.NeedRoot(t)
-	s := newSite(t)
+	s := backuptest.New(t)
 	s.Write("a/x", "x")
 	s.Write("a/m/y", "y")
 	s.Write("a/m/n/z", "z")
@@ -353,7 +379,7 @@ func TestMountedTarget(t *testing.T) {
 	target := t.TempDir()
 	must(t, os.MkdirAll(target+"/a/m", 0o755))
 	backuptest.Mount(t, "", target+"/a/m")
-	backuptest.NoLeak(t, func() { s.Restore(overwrite(target, backup.Always)) })
+	backuptest.NoLeak(t, func() { s.Restore(overwrite(target, restore.Always)) })
 	s.Log.None(t)
 	if got := backuptest.List(t, target); !slices.Equal(got, []string{"a/", "a/m/", "a/m/n/", "a/m/n/z", "a/m/y", "a/x"}) {
 		t.Errorf("restored %q", got)

@@ -1,4 +1,4 @@
-package backup_test
+package restore_test
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/restore"
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/store"
@@ -109,7 +109,7 @@ func TestHostileArchive(t *testing.T) {
 	target := top + "/target"
 	log := new(backuptest.Problems)
 	backuptest.NoLeak(t, func() {
-		_, err = backup.Restore(context.Background(), rd, a, backup.RestoreOptions{Target: target, Problem: log.Add})
+		_, err = restore.Run(context.Background(), rd, a, restore.Options{Target: target, Problem: log.Add})
 	})
 	must(t, err)
 	log.Only(t, "/dot", "/dots", "/dotsdir", "/duplicate", "/nul", "/slash", "/truncated")
@@ -141,7 +141,7 @@ func TestInodeReused(t *testing.T) {
 	rd, err := r.NewReader(ctx)
 	must(t, err)
 	target := t.TempDir()
-	_, err = backup.Restore(ctx, rd, a, backup.RestoreOptions{Target: target, Ownership: 2, Problem: func(p string, err error) { t.Error(p, err) }})
+	_, err = restore.Run(ctx, rd, a, restore.Options{Target: target, Ownership: 2, Problem: func(p string, err error) { t.Error(p, err) }})
 	must(t, err)
 	got := map[string]string{}
 	for _, name := range []string{"a", "b", "c"} {

@@ -318,7 +318,7 @@ func (f *placedFile) finish() {
 		if f.made {
 			f.dir.Remove(f.name)
 		}
-		f.r.problem(f.path, err)
+		f.r.failed(f.path, err)
 		f.dir.release()
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,7 +27,8 @@ import (
 // ErrNotEmpty says that something is in the target.
 var ErrNotEmpty = errors.New("the target is not empty")
 
-// Run puts back what an archive holds. It goes on past whatever cannot be put back, which o.Problem is told of; the error is for what stops it.
+// Run puts back what an archive holds. It goes on past whatever cannot be put back, which o.Problem is told of; the error is for what stops it, as a full
+// disk does.
 // What was there before is replaced whole, or not at all.
 func Run(ctx context.Context, rd *repo.Reader, a *repo.Archive, o Options) (Statistics, error) {
 	from, _, err := browse.LookUp(ctx, rd, a, o.Path)
@@ -56,6 +58,8 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 	if r.target != nil {
 		defer r.target.Close()
 	}
+	ctx, r.stop = context.WithCancelCause(ctx)
+	defer r.stop(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	r.verify = r.verifier(ctx)
 	windows := make(chan *window)
@@ -82,6 +86,9 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 		return nil
 	})
 	err := g.Wait()
+	if cause := context.Cause(ctx); full(cause) {
+		err = cause
+	}
 	r.abandon()
 	if err == nil && r.target != nil && !o.DryRun {
 		err = r.sync()
@@ -106,6 +113,7 @@ type restorer struct {
 	shared  counts
 
 	verify func(f *placedFile) error // nil: nobody asked
+	stop   context.CancelCauseFunc
 }
 
 // A linkID is what the names of one file have in common. A file system that is in use gives an inode number away again, and to a file that is another by then.
@@ -163,6 +171,17 @@ func (r *restorer) problem(path string, err error) {
 		r.o.Problem(path, err)
 	}
 }
+
+// failed tells why a file could not be put back. Nothing that follows could be when the disk is full.
+func (r *restorer) failed(path string, err error) {
+	if full(err) {
+		r.stop(fmt.Errorf("restore %q: %w", path, err))
+		return
+	}
+	r.problem(path, err)
+}
+
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 func (r *restorer) report(path string, a Action) {
 	if r.o.Report != nil {

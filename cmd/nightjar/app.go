@@ -44,7 +44,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return outcome.Done
 	}
@@ -58,7 +58,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	default:
 		a.say("error", err.Error())
 	}
-	if hint := outcome.Hint(err); hint != "" {
+	if hint := outcome.Hint(err, ran.CommandPath()); hint != "" {
 		a.say("hint", hint)
 	}
 	return code
@@ -69,18 +69,14 @@ func (a *app) command() *cobra.Command {
 		Use:           "nightjar",
 		Short:         "Encrypted, signed, incremental backups",
 		SilenceErrors: true, SilenceUsage: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return session.Usagef("unknown command %q", args[0])
-			}
-			return nil
-		},
+		Args: noSubcommand,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return session.Usagef("no command given")
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return session.UsageError{Err: err} })
+	root.SetFlagErrorFunc(wrongFlag)
+	shortHelp(root)
 	f := root.PersistentFlags()
 	f.StringVar(&a.Repo, "repo", a.Repo, "the repository: /path, file:///path or s3://bucket/prefix (NIGHTJAR_REPO)")
 	f.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "folder that may be deleted at any time (NIGHTJAR_CACHE_DIR)")
@@ -99,6 +95,9 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(a.initCommand(), a.backupCommand(), a.restoreCommand(), a.listCommand(), a.lsCommand(), a.catCommand(),
 		a.findCommand(), a.statsCommand(), a.checkCommand(), a.salvageCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
 		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.versionCommand())
+	for _, c := range root.Commands() {
+		c.SuggestFor = commandsElsewhere[c.Name()]
+	}
 	return root
 }
 

@@ -57,14 +57,14 @@ func (a *app) backupCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&b.exclude, "exclude", nil, "leave out what matches the pattern (* no slash, ** anything); may be repeated")
-	f.StringArrayVar(&b.excludeFrom, "exclude-from", nil, "file of patterns, one a line; # begins a comment")
+	f.StringArrayVar(&b.exclude, "exclude", nil, "leave out what matches the `PATTERN` (* no slash, ** anything); may be repeated")
+	f.StringArrayVar(&b.excludeFrom, "exclude-from", nil, "`FILE` of patterns, one a line; # begins a comment")
 	f.BoolVar(&b.excludeCaches, "exclude-caches", false, "leave out what is in folders with a CACHEDIR.TAG")
 	f.StringVar(&b.excludeLarger, "exclude-larger-than", "", "leave out larger files, like 500M")
 	f.BoolVar(&b.oneFileSystem, "one-file-system", false, "do not enter other file systems")
 	f.BoolVar(&b.rehash, "rehash", false, "read unchanged files too")
-	f.StringArrayVar(&b.tags, "tag", nil, "a tag of the archive; may be repeated")
-	f.StringArrayVar(&b.labels, "label", nil, "a label KEY=VALUE of the archive; may be repeated")
+	f.StringArrayVar(&b.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
+	f.StringArrayVar(&b.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the paths)")
 	f.StringVar(&b.stdin, "stdin", "", "save standard input, or what the command after -- prints, as a file of this name")
 	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
@@ -124,7 +124,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		}
 		return session.Hinted{
 			Err:  outcome.Problems{What: fmt.Sprintf("archive %s was made, but its copy failed: %v", show.ShortID(made), failed), Damaged: outcome.Code(ctx, failed) == outcome.Integrity || a.damaged.Load()},
-			Hint: outcome.Hint(failed),
+			Hint: outcome.Hint(failed, "nightjar backup"),
 		}
 	}
 	if n := a.problems.Load(); n > 0 {

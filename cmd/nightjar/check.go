@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 
@@ -53,7 +54,7 @@ whose bytes are not what their name says. --dry-run says what would be done.`,
 	f.BoolVar(&k.repair, "repair", false, "heal what can be healed, and record what stays lost")
 	f.StringVar(&k.from, "from", "", "with --repair: another copy of the repository, which is only read")
 	k.bucket.FromFlags(c)
-	f.StringVar(&k.source, "source", "", "with --repair: the folder below which files still lie as they were saved, / on the machine itself")
+	f.StringVar(&k.source, "source", "", "with --repair: the folder below which files still lie under the whole paths that were saved: / on the machine itself")
 	f.BoolVarP(&k.dryRun, "dry-run", "n", false, "with --repair: say what could be healed, and write nothing")
 	k.thaw.flags(c)
 	return c
@@ -146,6 +147,11 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		return err
 	}
 	defer s.Close()
+	if k.source != "" {
+		if err := a.checkSource(ctx, s, k.source); err != nil {
+			return err
+		}
+	}
 	if o.Check.Seen, err = s.Seen(); err != nil {
 		a.Warn(err)
 	}
@@ -216,6 +222,22 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	return a.checked(s, k, &sums)
 }
 
+// checkSource refuses a folder below which nothing of what was saved lies: all that it could heal would be recorded as lost.
+func (a *app) checkSource(ctx context.Context, s *session.Session, source string) error {
+	all, _, err := a.archives(ctx, s, &choice{})
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		for _, p := range all[i].Paths {
+			if _, err := os.Lstat(filepath.Join(source, string(p))); err == nil {
+				return nil
+			}
+		}
+	}
+	return session.Usagef("--source %s: nothing that was saved lies below it under its whole path; on the machine that was saved, it is --source /", source)
+}
+
 // quiet reports whether a finding is of no concern to who does not ask.
 func quiet(f check.Finding) bool {
 	return !f.Fault() && f.What != check.Repaired && f.What != check.Uncounted
@@ -227,10 +249,14 @@ func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) er
 		return nil
 	}
 	what := fmt.Sprintf("repository %s is damaged: faults: %d", s.ID(), sums.Faults)
-	hint := "what was replaced is read as it was, and what is hidden shows with --as-of. Files that are not named can be restored. nightjar check --repair heals what another copy (--from), the files themselves (--source) or a recovery key (--key) can heal"
+	repair := "check --repair"
+	if k.readData {
+		repair += " --read-data"
+	}
+	hint := "what was replaced is read as it was; what is hidden shows with --as-of, with which nightjar copy takes it to a new place. Files that are not named can be restored. nightjar " + repair + " heals what another copy (--from), the files themselves (--source /) or a recovery key (--key) can heal"
 	if k.repair && !k.dryRun {
 		what = fmt.Sprintf("repository %s was repaired, but not all: faults: %d", s.ID(), sums.Faults)
-		hint = "what stays lost is recorded, and all other files can be restored. Another copy (--from), the files themselves (--source) or a recovery key (--key) may have more"
+		hint = "what stays lost is recorded, and all other files can be restored. Another copy (--from), the files themselves (--source /) or a recovery key (--key) may have more"
 	}
 	return session.Hinted{Err: outcome.Problems{What: what, Damaged: true}, Hint: hint}
 }

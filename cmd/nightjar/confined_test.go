@@ -80,7 +80,7 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"find", "a", "--all"}},
 		{flag, []string{"check", "--read-data", "--key", fingerprint}},
 		{flag, []string{"check"}},
-		{flag, []string{"check", "--repair", "--read-data", "--key", fingerprint, "--source", at("src")}},
+		{flag, []string{"check", "--repair", "--read-data", "--key", fingerprint, "--source", "/"}},
 		{flag, []string{"salvage", "--all", "--key", fingerprint, "--target", at("target/salvaged")}},
 		{flag, []string{"remove-older-than", "1Y", "--force"}},
 		{flag, []string{"remove-all-but-n-full", "1"}},

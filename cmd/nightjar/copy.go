@@ -49,7 +49,7 @@ Exit code 3 or 12 if something could not be copied.`,
 	flags.BoolVar(&f.remove, "delete", false, "remove from the copy what was forgotten and pruned")
 	flags.BoolVar(&f.verify, "verify", false, "compare what is there already with its hash too, and replace what is damaged")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what would be done")
-	flags.StringArrayVar(&f.archives, "archive", nil, "copy this archive: latest, or at least 8 digits of an id; may be repeated")
+	flags.StringArrayVar(&f.archives, "archive", nil, "copy this `ARCHIVE`: latest, or at least 8 digits of an id; may be repeated")
 	f.choice.flags(c)
 	f.bucket.CopyFlags(c)
 	return c

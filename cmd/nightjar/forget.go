@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -42,7 +43,7 @@ What is given up stays, and can be restored by its name, until prune takes it aw
 	f.IntVar(&o.Monthly, "keep-monthly", 0, "of each of the last N months")
 	f.IntVar(&o.Yearly, "keep-yearly", 0, "of each of the last N years")
 	f.StringVar(&o.within, "keep-within", "", "keep all that are younger than an age like 30D")
-	f.StringArrayVar(&o.Policy.Tags, "keep-tag", nil, "keep all with this tag; may be repeated")
+	f.StringArrayVar(&o.Policy.Tags, "keep-tag", nil, "keep all with this `TAG`; may be repeated")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only say what would be given up, and why")
 	return c
 }
@@ -120,6 +121,7 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 			return err
 		}
 		decisions = o.Decide(archives, now, time.Local)
+		a.warnLate(decisions)
 	} else if decisions, err = byName(archives, names); err != nil {
 		return err
 	}
@@ -129,6 +131,19 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		}
 	}
 	return a.printDecisions(decisions, o.dryRun)
+}
+
+// warnLate tells of archives that go since the store's times are others than theirs: that is a thief's doing, or somebody copied the files without their times.
+func (a *app) warnLate(decisions []retain.Decision) {
+	late := 0
+	for _, d := range decisions {
+		if !d.Keep && d.Late() {
+			late++
+		}
+	}
+	if late > 0 {
+		a.warn(fmt.Errorf("archives that go because they are late, which keeps them from taking a place: %d. If the repository was copied without its times, copy it anew with them (nightjar copy, cp -a, rsync -t) before prune runs", late))
+	}
 }
 
 // byName gives up what was asked for by name, and keeps the rest.

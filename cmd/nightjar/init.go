@@ -45,7 +45,7 @@ KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a reco
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&o.EncryptKeys, "encrypt-key", nil, "a recovery key; may be repeated")
+	f.StringArrayVar(&o.EncryptKeys, "encrypt-key", nil, "a recovery `KEY`; may be repeated")
 	f.StringVar(&o.SignKey, "sign-key", "", "the host key")
 	f.StringVar(&o.Host, "host", "", "name of this host (default: its host name)")
 	f.BoolVar(&o.CreateBucket, "create-bucket", false, "make the bucket, closed to the public, if it is missing")

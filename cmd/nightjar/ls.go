@@ -30,7 +30,7 @@ func (a *app) lsCommand() *cobra.Command {
 			}
 			defer s.Close()
 			name, path := splitArchive(args[0])
-			archive, err := a.find(c.Context(), s, name, &choice)
+			archive, err := a.find(c.Context(), s, name, path, &choice)
 			if err != nil {
 				return err
 			}

@@ -7,10 +7,12 @@ import (
 	"io"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"nightjar/backup/browse"
 	"nightjar/backup/filter"
 	"nightjar/backup/local"
 	"nightjar/backup/restore"
@@ -43,8 +45,8 @@ func (a *app) restoreCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&r.target, "target", "", "where to put it: a new or an empty folder")
-	f.StringArrayVar(&r.include, "include", nil, "only what matches the pattern; may be repeated")
-	f.StringArrayVar(&r.exclude, "exclude", nil, "leave out what matches the pattern; may be repeated")
+	f.StringArrayVar(&r.include, "include", nil, "only what matches the `PATTERN`; may be repeated")
+	f.StringArrayVar(&r.exclude, "exclude", nil, "leave out what matches the `PATTERN`; may be repeated")
 	f.StringVar(&r.overwrite, "overwrite", "", "what to do with files that are there: never, always, if-changed, if-newer (default: refuse a folder that is not empty)")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done")
 	f.BoolVar(&r.numericIDs, "numeric-ids", false, "give back owners by number, not by name")
@@ -81,7 +83,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		return err
 	}
 	defer s.Close()
-	archive, err := a.find(ctx, s, name, &r.choice)
+	archive, err := a.find(ctx, s, name, path, &r.choice)
 	if err != nil {
 		return err
 	}
@@ -122,15 +124,40 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		err = errors.Join(err, actions.End())
 	}
 	if err != nil {
-		return err
+		return a.stoppedRestore(ctx, err)
+	}
+	if len(r.include) > 0 && sums.Files+sums.Dirs+sums.Others+sums.Links+sums.Kept+sums.Problems == 0 && !r.dryRun {
+		return session.Hinted{
+			Err:  fmt.Errorf("restore archive %s: nothing in it matches --include", show.ShortID(archive)),
+			Hint: "a pattern that begins with a slash is for whole paths, another matches at any depth; nightjar find PATTERN looks through all archives",
+		}
 	}
 	if err := a.reportRestore(s, archive, r, &sums, a.Now().Sub(start)); err != nil {
 		return err
 	}
 	if sums.Problems > 0 {
-		return outcome.Problems{What: fmt.Sprintf("archive %s was restored, but not all of it as it was: problems: %d", show.ShortID(archive), sums.Problems), Damaged: a.damaged.Load()}
+		var hint string
+		if a.damaged.Load() {
+			hint = "all else was restored. nightjar check --read-data names what is damaged, another copy (--repo) may have it, and check --repair heals"
+		}
+		what := fmt.Sprintf("archive %s was restored, but not all of it as it was: problems: %d", show.ShortID(archive), sums.Problems)
+		return session.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint}
 	}
 	return nil
+}
+
+// stoppedRestore says how to go on.
+func (a *app) stoppedRestore(ctx context.Context, err error) error {
+	const goOn = "the same command with --overwrite if-changed keeps what is whole in the target, and restores the rest"
+	switch {
+	case errors.Is(err, restore.ErrNotEmpty), errors.Is(err, browse.ErrNotFound):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return session.Hinted{Err: err, Hint: "the disk is full: make room in the target. Then " + goOn}
+	case ctx.Err() != nil:
+		a.note("%s", goOn)
+	}
+	return err
 }
 
 // ownership says who will own what is restored: only root can give files away.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -89,7 +90,7 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 			Problem: func(path string, err error) { a.problem(one.Folder+":"+path, err) },
 		}
 		sums, err := run(o)
-		if err != nil && (ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable)) {
+		if err != nil && (ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
 			return err
 		}
 		if err != nil { // its root is gone: what is below it is among the orphans

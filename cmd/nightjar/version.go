@@ -45,7 +45,7 @@ func noArgs(_ *cobra.Command, args []string) error {
 
 func noSubcommand(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return session.Usagef("unknown command %q", c.Name()+" "+args[0])
+		return unknownCommand(c, args[0])
 	}
 	return nil
 }

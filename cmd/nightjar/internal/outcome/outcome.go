@@ -78,7 +78,7 @@ var hints = []struct {
 }{
 	{session.ErrNotConfigured, "set --repo or NIGHTJAR_REPO; or say backup --embedded to keep the backups on this machine"},
 	{store.ErrNoStore, "is the disk mounted, and the path right? A new repository is made by nightjar init --repo PATH"},
-	{repo.ErrNoRepository, "is the path right? A new repository is made by nightjar init --repo PATH"},
+	{repo.ErrNoRepository, "is the path right? If a repository was there, nightjar check --repair --kit FILE --key KEY puts back what it takes to open it, and --as-of TIME shows a bucket that keeps versions as it stood. A new one is made by nightjar init --repo PATH"},
 	{mirror.ErrNoCopy, "is the disk mounted, and the URL right? nightjar copy --create begins a copy in an empty place"},
 	{mirror.ErrNoClaim, "nightjar copy --create --key KEY has a recovery key sign that; it changes nothing that is there"},
 	{mirror.ErrOther, "nothing was changed; name an empty place, or that of this repository's copy"},
@@ -87,10 +87,10 @@ var hints = []struct {
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
 	{keyring.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
-	{repo.ErrNoArchive, "nightjar list shows the archives"},
+	{repo.ErrNoArchive, "nightjar list shows the archives: name one by 8 digits of its id, or as latest"},
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
 	{browse.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
-	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite always, if-changed, if-newer or never"},
+	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},
 	{session.ErrNoPassphrase, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
 	{session.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
@@ -109,18 +109,19 @@ var hints = []struct {
 	{s3.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
 	{restore.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},
+	{syscall.EDQUOT, "the quota is used up; nothing that was there is lost. Make room and run the same command again"},
 	{fs.ErrPermission, "run as a user who may do that"},
 }
 
-// Hint returns what to do about an error, or "".
-func Hint(err error) string {
+// Hint returns what to do about an error of a command, or "".
+func Hint(err error, command string) string {
 	var own session.Hinted
 	if errors.As(err, &own) {
 		return own.Hint
 	}
 	var usage session.UsageError
 	if errors.As(err, &usage) {
-		return "nightjar --help, or nightjar COMMAND --help, says what there is"
+		return command + " --help says what there is"
 	}
 	for _, h := range hints {
 		if errors.Is(err, h.is) {

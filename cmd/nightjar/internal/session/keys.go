@@ -51,7 +51,10 @@ func readKeyFile(key string) (content []byte, fingerprint crypto.Fingerprint, ok
 	}
 	content, err = readSmallFile(key)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("read key %s: neither a file nor a fingerprint of 40 digits: %w", key, crypto.ErrNoKey)
+		err = Hinted{
+			fmt.Errorf("read key %s: neither a file nor a fingerprint of 40 digits: %w", key, crypto.ErrNoKey),
+			"gpg --fingerprint NAME prints the fingerprint of a key in your GnuPG keyring",
+		}
 	} else if err != nil {
 		err = fmt.Errorf("read key: %w", err)
 	}

@@ -180,8 +180,9 @@ func (m *keyMender) config(ctx context.Context, place store.Location, state keyr
 	if errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
+	_, versioned := m.stored.(store.Versioned)
 	differs := func(o offer) bool { return o.name == configName && !bytes.Equal(o.object, ours) }
-	if !slices.ContainsFunc(offers, differs) || m.dryRun && len(m.mended) > 0 {
+	if !versioned && !slices.ContainsFunc(offers, differs) || m.dryRun && len(m.mended) > 0 {
 		return nil
 	}
 	keys, err := m.set.loadKeyring(ctx, m.stored, place, state, ReadMost)
@@ -203,7 +204,7 @@ func (m *keyMender) config(ctx context.Context, place store.Location, state keyr
 		return err == nil
 	}
 	if opens(m.stored) {
-		return nil
+		return m.inFront(ctx, configName)
 	}
 	for _, o := range offers {
 		if differs(o) && opens(withObject{m.stored, o}) {
@@ -211,6 +212,19 @@ func (m *keyMender) config(ctx context.Context, place store.Location, state keyr
 		}
 	}
 	return nil
+}
+
+// inFront stores again what somebody replaced, if an older version is read instead.
+func (m *keyMender) inFront(ctx context.Context, name string) error {
+	s, ok := m.stored.(store.Versioned)
+	if !ok || !slices.ContainsFunc(s.Recovered(), func(i store.Info) bool { return i.Name == name }) {
+		return nil
+	}
+	object, err := store.ReadAll(ctx, m.stored, name, store.MaxObject)
+	if err != nil {
+		return fmt.Errorf("read an older version: %w", err)
+	}
+	return m.put(ctx, offer{name, object})
 }
 
 // withObject is a store in which one object is another.

@@ -257,6 +257,9 @@ func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store
 			return keyring.Pin{}, fmt.Errorf("it is repository %s, the recovery kit is of %s: %w", claimed, repository, crypto.ErrIntegrity)
 		}
 		pin, err := state.Pin(claimed, set.seenAt(place))
+		if set.Bucket.AsOf != "" { // there were fewer keys then, maybe of a root that is named by an old kit
+			pin = keyring.Pin{Root: cmp.Or(root, pin.Root)}
+		}
 		if errors.Is(err, keyring.ErrRollback) && root != "" {
 			pin, err = keyring.Pin{}, nil // the user says which one is meant
 		}

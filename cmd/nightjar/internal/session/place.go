@@ -62,7 +62,7 @@ func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
 	f.StringVar(&b.Region, prefix+"region", "", of+"region of the bucket (default: the AWS configuration's)")
 	f.StringVar(&b.Endpoint, prefix+"endpoint", "", of+"URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
 	f.BoolVar(&b.PathStyle, prefix+"path-style", false, of+"put the bucket into the path of URLs (default: with an endpoint only)")
-	f.StringArrayVar(&b.StorageClasses, prefix+"storage-class", nil, of+"storage class KIND=CLASS of new objects; KIND is content, metadata, index, archive or other; may be repeated")
+	f.StringArrayVar(&b.StorageClasses, prefix+"storage-class", nil, of+"storage class `KIND=CLASS` of new objects; KIND is content, metadata, index, archive or other; may be repeated")
 	f.StringVar(&b.ObjectLock, prefix+"object-lock", "", of+"lock new objects for that long, like 30D: nobody can delete them before")
 	f.StringVar(&b.LockMode, prefix+"object-lock-mode", "governance", of+"how: governance, or compliance, which not even the bucket's owner can undo")
 	f.StringVar(&b.SSE, prefix+"sse", "", of+"encryption by the server: AES256, aws:kms or aws:kms:dsse (default: the bucket's)")

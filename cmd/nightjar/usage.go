@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nightjar/cmd/nightjar/internal/session"
+)
+
+// What other backup tools call our commands and flags.
+var (
+	commandsElsewhere = map[string][]string{
+		"backup":  {"full", "incremental", "incr", "create"},
+		"cache":   {"cleanup"},
+		"cat":     {"dump"},
+		"check":   {"verify", "repair"},
+		"copy":    {"sync", "mirror"},
+		"forget":  {"delete"},
+		"index":   {"rebuild-index"},
+		"list":    {"snapshots", "archives", "collection-status"},
+		"ls":      {"list-current-files"},
+		"prune":   {"compact", "gc"},
+		"restore": {"extract", "fetch"},
+		"stats":   {"info"},
+	}
+	flagsElsewhere = map[string][]string{
+		"at":                 {"time", "restore-time"},
+		"cache-dir":          {"archive-dir"},
+		"connections":        {"jobs"},
+		"exclude-caches":     {"exclude-if-present"},
+		"exclude-from":       {"exclude-file", "exclude-filelist"},
+		"passphrase-command": {"password-command"},
+		"passphrase-file":    {"password-file"},
+		"path-style":         {"s3-unencrypted-connection"},
+		"sample":             {"read-data-subset"},
+		"endpoint":           {"s3-endpoint-url"},
+		"region":             {"s3-region-name"},
+		"repo":               {"repository"},
+	}
+)
+
+// unknownCommand says which command may have been meant.
+func unknownCommand(c *cobra.Command, name string) error {
+	err := session.Usagef("unknown command %q", strings.TrimPrefix(c.CommandPath()+" "+name, c.Root().Name()+" "))
+	return suggest(err, c, "", alike(c, name))
+}
+
+// wrongFlag says which flag may have been meant.
+func wrongFlag(c *cobra.Command, err error) error {
+	usage := session.UsageError{Err: err}
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+		return usage
+	}
+	flags := new(cobra.Command)
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		flags.AddCommand(&cobra.Command{Use: f.Name, SuggestFor: flagsElsewhere[f.Name], Run: func(*cobra.Command, []string) {}})
+	})
+	return suggest(usage, c, "--", alike(flags, unknown.GetSpecifiedName()))
+}
+
+// alike returns the commands below c whose names are much like the name, or that other tools call so.
+func alike(c *cobra.Command, name string) []string {
+	c.SuggestionsMinimumDistance = min(2, len(name)/3)
+	return c.SuggestionsFor(name)
+}
+
+func suggest(err error, c *cobra.Command, prefix string, names []string) error {
+	if len(names) == 0 {
+		return err
+	}
+	for i := range names {
+		names[i] = prefix + names[i]
+	}
+	return session.Hinted{Err: err, Hint: fmt.Sprintf("is %s meant? %s --help says what there is", strings.Join(names, " or "), c.CommandPath())}
+}
+
+// shortHelp keeps the flags of every command to the help of the root.
+func shortHelp(root *cobra.Command) {
+	before, rest, _ := strings.Cut(root.UsageTemplate(), "{{if .HasAvailableInheritedFlags}}")
+	_, after, _ := strings.Cut(rest, "{{end}}")
+	root.SetUsageTemplate(before + "{{if .HasAvailableInheritedFlags}}\n\nThe flags of every command (--repo, --key, --kit, --json, those of buckets, …): {{.Root.Name}} --help{{end}}" + after)
+}

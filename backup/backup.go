@@ -1,16 +1,13 @@
 // Package backup saves file trees and streams in a repository.
 //
-// It walks the trees in order of names, beside the trees of the archive before, and hands what is new or changed to
-// workers in batches of about a megabyte of neighbouring files; one goroutine puts the results together, again in order. So memory depends
-// neither on the number of files nor on their sizes.
+// A scan walks the trees beside those of the archive before, and hands what is new or changed to workers in batches of about a megabyte of neighbouring files; one
+// goroutine puts the results together, again in the scan's order. So memory depends neither on the number of files nor on their sizes.
 //
 // The package never leaves the paths that it was given. It knows chunks and trees, never how a repository stores them. It reports what goes wrong with single
 // files, and goes on. Package restore puts back what it saves, and package browse looks into it.
 package backup
 
-import (
-	"time"
-)
+import "time"
 
 // Statistics sum up a backup.
 type Statistics struct {

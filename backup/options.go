@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"nightjar/backup/filter"
+	"nightjar/backup/scan"
 	"nightjar/backup/watch"
 	"nightjar/repo"
 )
@@ -21,6 +22,14 @@ type Options struct {
 
 	Progress *watch.Progress
 	Problem  func(path string, err error) // told of everything that makes the archive incomplete; calls may come from any goroutine
+}
+
+// scan returns what concerns the scan.
+func (o *Options) scan() scan.Options {
+	return scan.Options{
+		Filter: o.Filter, ExcludeCaches: o.ExcludeCaches, OneFileSystem: o.OneFileSystem, Rehash: o.Rehash, Avoid: o.Avoid,
+		Progress: o.Progress, Problem: o.Problem,
+	}
 }
 
 // Source is a stream that a backup reads to its end.

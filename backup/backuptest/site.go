@@ -19,6 +19,7 @@ import (
 	"nightjar/backup"
 	"nightjar/backup/filter"
 	"nightjar/backup/restore"
+	"nightjar/backup/scan"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -216,7 +217,7 @@ func Mount(t *testing.T, from, at string) {
 }
 
 // Age waits until what was changed has been left alone for long enough that its times will show the next change.
-func Age() { time.Sleep(2*time.Second + 20*time.Millisecond) }
+func Age() { time.Sleep(scan.Settled + 20*time.Millisecond) }
 
 // Scaled is n, or less where the race detector makes everything ten times slower.
 func Scaled(n, race int) int {

@@ -1,4 +1,4 @@
-package backup
+package scan
 
 import (
 	"context"
@@ -6,32 +6,26 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"nightjar/backup/local"
 	"nightjar/chunk"
-	"nightjar/repo"
 	"nightjar/repo/tree"
 )
 
-// settled is how long ago an entry must have changed for its times to show the next change. File systems count in steps of up to two seconds.
-const settled = 2 * time.Second
-
-// A scanner walks what was selected, beside the predecessor's trees, and sends batches.
+// A scanner is a walk.
 type scanner struct {
 	ctx      context.Context
 	o        *Options
-	reader   *repo.Reader
-	holds    func(tree.Contents) (bool, error) // whether contents of the predecessor may be named again
 	avoid    map[fileID]bool
-	stats    *Statistics
-	out      func(*batch) error
-	current  *batch
+	counts   Counts
+	out      func(*Batch) error
+	current  *Batch
 	stack    *local.Stack
-	device   uint64 // that the walk stays on, with OneFileSystem
-	now      func() time.Time
-	previous *tree.Node  // the root of the predecessor
+	device   uint64      // that the walk stays on, with OneFileSystem
 	inodes   *inodeTable // of the predecessor, once something was moved
 	counting bool        // only to know how much there is
 	lastDir  *local.Dir  // Dup of stack.Top, in the current batch
@@ -42,16 +36,26 @@ type scanner struct {
 type fileID struct{ device, inode uint64 }
 
 // scan walks from the root.
-func (s *scanner) scan(root *local.Dir, sel *selection, previous *tree.Node) error {
+func (s *scanner) scan(sel *Selection, owners *local.Owners) error {
+	root, err := local.OpenDir("/", owners)
+	if err != nil {
+		return fmt.Errorf("open /: %w", err)
+	}
+	defer root.Close()
+	s.avoid = identify(s.o.Avoid)
 	s.stack = local.NewStack(root)
 	defer s.stack.Close()
 	s.current = newBatch()
-	defer func() { s.current.close() }()
+	defer func() { s.current.Close() }()
 	n := &tree.Node{}
 	if err := root.StatSelf(n); err != nil {
 		return fmt.Errorf("read /: %w", err)
 	}
-	n.Name, s.device, s.previous = "root", n.Device, previous
+	n.Name, s.device = "root", n.Device
+	var previous *tree.Node
+	if s.o.Previous != nil {
+		previous = s.o.Previous.Root
+	}
 	if err := s.attributes(root.XattrsSelf, "/", n, previous); err != nil {
 		return err
 	}
@@ -61,30 +65,28 @@ func (s *scanner) scan(root *local.Dir, sel *selection, previous *tree.Node) err
 	return s.send()
 }
 
-func newBatch() *batch { return &batch{done: make(chan struct{})} }
-
 // send passes the current batch on.
 func (s *scanner) send() error {
 	b := s.current
 	s.current, s.lastDir = newBatch(), nil
-	if len(b.reads) == 0 {
-		close(b.done)
+	if len(b.Reads) == 0 {
+		close(b.Done)
 	}
 	return s.out(b)
 }
 
-func (s *scanner) emit(e event, read int64) error {
+func (s *scanner) emit(e Event, read int64) error {
 	if read >= 0 && !s.counting {
 		dir, err := s.handle()
 		if err != nil {
 			return err
 		}
-		e.dir = dir
-		s.current.reads = append(s.current.reads, len(s.current.events))
+		e.Dir = dir
+		s.current.Reads = append(s.current.Reads, len(s.current.Events))
 		s.current.bytes += read
 	}
-	s.current.events = append(s.current.events, e)
-	if s.current.bytes >= batchBytes || len(s.current.events) >= batchEvents || len(s.current.dirs) >= batchDirs {
+	s.current.Events = append(s.current.Events, e)
+	if s.current.bytes >= batchBytes || len(s.current.Events) >= batchEvents || len(s.current.dirs) >= batchDirs {
 		return s.send()
 	}
 	return nil
@@ -105,7 +107,7 @@ func (s *scanner) handle() (*local.Dir, error) {
 }
 
 // directory walks the directory on top of the stack, beside what it was. like is what it resembles, if it was not there before.
-func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous, like *tree.Node) error {
+func (s *scanner) directory(path string, n *tree.Node, sel *Selection, previous, like *tree.Node) error {
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous,
 		previous = like
 	}
 	defer old.stop()
-	if err := s.emit(event{kind: enter, node: n, previous: previous}, -1); err != nil {
+	if err := s.emit(Event{Kind: Enter, Node: n, Previous: previous}, -1); err != nil {
 		return err
 	}
 	names, err := s.names(sel)
@@ -136,10 +138,10 @@ func (s *scanner) directory(path string, n *tree.Node, sel *selection, previous,
 	}
 	old.find("")
 	s.serial++
-	return s.emit(event{kind: leave, node: n}, -1)
+	return s.emit(Event{Kind: Leave, Node: n}, -1)
 }
 
-func (s *scanner) names(sel *selection) ([]string, error) {
+func (s *scanner) names(sel *Selection) ([]string, error) {
 	if sel.everything() {
 		return s.stack.Top().Names()
 	}
@@ -171,12 +173,12 @@ func (s *scanner) isCache(names []string) bool {
 	return false
 }
 
-func (s *scanner) fetch(id chunk.ID) ([]byte, error) { return s.reader.Metadata(s.ctx, id) }
+func (s *scanner) fetch(id chunk.ID) ([]byte, error) { return s.o.Previous.Fetch(id) }
 
 // deleted counts what is gone, with all that was in it.
 func (s *scanner) deleted(n *tree.Node) {
 	if !n.IsDir() {
-		s.stats.Deleted++
+		s.counts.Deleted++
 		return
 	}
 	for child, err := range tree.Nodes(n.Contents, s.fetch) {
@@ -188,7 +190,7 @@ func (s *scanner) deleted(n *tree.Node) {
 }
 
 // entry deals with one name in the directory on top of the stack.
-func (s *scanner) entry(path, name string, sel *selection, old *former) error {
+func (s *scanner) entry(path, name string, sel *Selection, old *former) error {
 	was := old.find(name)
 	if !old.here {
 		was = nil
@@ -213,7 +215,7 @@ func (s *scanner) entry(path, name string, sel *selection, old *former) error {
 		s.deleted(was)
 		was = nil
 	}
-	if s.now().Sub(n.Ctime.Time()) < settled {
+	if time.Since(n.Ctime.Time()) < Settled {
 		n.Flags |= tree.Unsettled
 	}
 	switch {
@@ -233,15 +235,15 @@ func (s *scanner) entry(path, name string, sel *selection, old *former) error {
 	if err := s.attributes(func() ([]tree.Xattr, error) { return dir.Xattrs(name) }, path, n, was); err != nil {
 		return err
 	}
-	s.stats.Others++
+	s.counts.Others++
 	s.o.Progress.Files.Add(1)
-	return s.emit(event{kind: entry, node: n}, -1)
+	return s.emit(Event{Kind: Entry, Node: n}, -1)
 }
 
-func (s *scanner) enter(path, name string, n *tree.Node, sel *selection, was *tree.Node, old *former) error {
+func (s *scanner) enter(path, name string, n *tree.Node, sel *Selection, was *tree.Node, old *former) error {
 	if s.o.OneFileSystem && n.Device != s.device {
 		if sel == nil { // met on the way: its own content belongs to another file system
-			sel = &selection{}
+			sel = &Selection{}
 		} else {
 			sel.within = false // so it is, but for what was asked for
 			device := s.device
@@ -266,11 +268,11 @@ func (s *scanner) enter(path, name string, n *tree.Node, sel *selection, was *tr
 	if err := s.attributes(s.stack.Top().XattrsSelf, path, n, was); err != nil {
 		return err
 	}
-	s.stats.Dirs++
+	s.counts.Dirs++
 	if was == nil {
-		s.stats.NewDirs++
+		s.counts.NewDirs++
 	} else if was.Ctime != n.Ctime {
-		s.stats.ChangedDirs++
+		s.counts.ChangedDirs++
 	}
 	if err := s.directory(path, n, sel, was, like); err != nil {
 		return err
@@ -288,7 +290,7 @@ func (s *scanner) file(path string, n, was *tree.Node, old *former) error {
 		s.counted(n)
 	}
 	if was != nil && !s.o.Rehash && unchanged(n, was) {
-		stored, err := s.holds(was.Contents)
+		stored, err := s.o.Previous.Holds(was.Contents)
 		if err == nil && stored {
 			stored, err = s.holdsXattrs(was)
 		}
@@ -298,21 +300,21 @@ func (s *scanner) file(path string, n, was *tree.Node, old *former) error {
 		if stored {
 			n.Contents, n.Xattrs, n.XattrContents = was.Contents, was.Xattrs, was.XattrContents
 			n.Flags = 0
-			s.stats.Unchanged++
+			s.counts.Unchanged++
 			s.counted(n)
-			return s.emit(event{kind: entry, node: n}, -1)
+			return s.emit(Event{Kind: Entry, Node: n}, -1)
 		}
 	}
-	e := event{kind: entry, node: n, path: path, previous: was}
+	e := Event{Kind: Entry, Node: n, Path: path, Previous: was}
 	if !s.counting {
-		e.held, e.like = old.origins(n, was)
+		e.Held, e.Like = old.origins(n, was)
 	}
 	return s.emit(e, int64(n.Size))
 }
 
 func (s *scanner) counted(n *tree.Node) {
-	s.stats.Files++
-	s.stats.Bytes += n.Size
+	s.counts.Files++
+	s.counts.Bytes += n.Size
 	s.o.Progress.Files.Add(1)
 	s.o.Progress.Bytes.Add(n.Size)
 }
@@ -327,7 +329,7 @@ func (s *scanner) holdsXattrs(was *tree.Node) (bool, error) {
 	if was.XattrContents == nil {
 		return true, nil
 	}
-	return s.holds(*was.XattrContents)
+	return s.o.Previous.Holds(*was.XattrContents)
 }
 
 // attributes fills in the extended attributes, which cannot have changed when ctime has not.
@@ -355,9 +357,24 @@ func (s *scanner) attributes(read func() ([]tree.Xattr, error), path string, n, 
 
 // unread reports an entry that is not in the archive.
 func (s *scanner) unread(path string, err error) {
-	s.stats.Unread++
+	s.counts.Unread++
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("vanished before it was read: %w", err)
 	}
 	s.o.Problem(strings.TrimPrefix(path, "//"), err)
+}
+
+// identify finds the folders that are never saved, under whatever name they are met.
+func identify(paths []string) map[fileID]bool {
+	ids := map[fileID]bool{}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			continue
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			ids[fileID{uint64(st.Dev), st.Ino}] = true
+		}
+	}
+	return ids
 }

@@ -1,4 +1,4 @@
-package backup
+package scan
 
 import (
 	"errors"
@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// A selection is the way to what was asked for: a directory of the paths' parents, or something that is saved whole.
-type selection struct {
+// A Selection is the way to what was asked for: a directory of the paths' parents, or something that is saved whole. It serves one walk.
+type Selection struct {
 	whole    bool
 	within   bool // it lies in something that is saved whole
-	children map[string]*selection
+	children map[string]*Selection
 }
 
 // child returns what was asked for under a name: nil if nothing was but, perhaps, all.
-func (s *selection) child(name string) *selection {
+func (s *Selection) child(name string) *Selection {
 	if s == nil {
 		return nil
 	}
@@ -29,9 +29,9 @@ func (s *selection) child(name string) *selection {
 	return c
 }
 
-func (s *selection) everything() bool { return s == nil || s.whole || s.within }
+func (s *Selection) everything() bool { return s == nil || s.whole || s.within }
 
-func (s *selection) names() []string {
+func (s *Selection) names() []string {
 	names := make([]string, 0, len(s.children))
 	for name := range s.children {
 		names = append(names, name)
@@ -41,17 +41,17 @@ func (s *selection) names() []string {
 }
 
 // add selects a path, of which no parent may be a symbolic link.
-func (s *selection) add(path string) {
+func (s *Selection) add(path string) {
 	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		if name == "" {
 			break
 		}
 		if s.children == nil {
-			s.children = map[string]*selection{}
+			s.children = map[string]*Selection{}
 		}
 		next := s.children[name]
 		if next == nil {
-			next = &selection{}
+			next = &Selection{}
 			s.children[name] = next
 		}
 		s = next
@@ -61,10 +61,10 @@ func (s *selection) add(path string) {
 
 const maxLinks = 40 // as the kernel
 
-// selectPaths makes a selection of absolute paths. A path that leads through symbolic links selects the links and what they lead to, so that it
-// can be restored under both names.
-func selectPaths(paths []string, problem func(path string, err error)) (*selection, error) {
-	root := &selection{}
+// Select makes a selection of absolute paths. A path that leads through symbolic links selects the links and what they lead to, so that it
+// can be restored under both names. problem is told of paths that cannot be read; it is an error if none can.
+func Select(paths []string, problem func(path string, err error)) (*Selection, error) {
+	root := &Selection{}
 	found := 0
 	for _, p := range paths {
 		if !filepath.IsAbs(p) {
@@ -82,7 +82,7 @@ func selectPaths(paths []string, problem func(path string, err error)) (*selecti
 	return root, nil
 }
 
-func (s *selection) follow(path string) error {
+func (s *Selection) follow(path string) error {
 	for links := 0; ; links++ {
 		if links > maxLinks {
 			return errors.New("too many symbolic links")

@@ -1,4 +1,4 @@
-package backup
+package scan
 
 import (
 	"cmp"
@@ -26,12 +26,9 @@ type inodeEntry struct {
 // moved returns the entry that was n under another path. It is asked for what is older than the predecessor, and new at its path: so most runs never
 // ask, and those that do read the predecessor's trees once more.
 func (s *scanner) moved(n *tree.Node) *tree.Node {
-	if s.previous == nil {
-		return nil
-	}
 	if s.inodes == nil {
 		s.inodes = new(inodeTable)
-		s.inodes.read(s, s.previous)
+		s.inodes.read(s, s.o.Previous.Root)
 		slices.SortFunc(s.inodes.entries, func(a, b inodeEntry) int { return cmp.Compare(a.inode, b.inode) })
 	}
 	return s.inodes.find(s, n)

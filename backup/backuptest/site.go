@@ -95,7 +95,7 @@ func (p *Problems) Only(t testing.TB, paths ...string) {
 	}
 }
 
-// keys are made once: they cost more than most tests.
+// hostKey is made once: it costs more than most tests.
 var hostKey = sync.OnceValues(func() (*crypto.Key, error) { return crypto.Generate("host", time.Now(), rand.Reader) })
 
 // NewRepository makes a repository whose one key plays host and recovery, and opens it for everything.

@@ -28,7 +28,7 @@ func overwrite(target string, policy restore.Overwrite) func(*restore.Options) {
 	return func(o *restore.Options) { o.Target, o.Overwrite = target, policy }
 }
 
-func TestRestorePath(t *testing.T) {
+func TestPath(t *testing.T) {
 	s := backuptest.New(t)
 	s.Write("d/file", "content")
 	s.Write("d/sub/x", "x")
@@ -63,7 +63,7 @@ func TestRestorePath(t *testing.T) {
 }
 
 // A top directory called root is not the root.
-func TestRestoreRoot(t *testing.T) {
+func TestRoot(t *testing.T) {
 	r := backuptest.NewRepository(t, store.NewMemory(nil))
 	file := func(name string) tree.Node {
 		return tree.Node{Name: name, Mode: tree.Regular | 0o644, Links: 1}

@@ -14,6 +14,7 @@ import (
 	"nightjar/internal/lru"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
+	"nightjar/repo/ledger"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 )
@@ -67,6 +68,12 @@ func (r *Repository) newReader() *Reader {
 	}
 	return rd
 }
+
+// Reads say what was read of packs and archives, in bytes.
+type Reads = ledger.Reads
+
+// Reads returns what was read since the repository was opened, by all Readers. What this machine's cache held was not.
+func (rd *Reader) Reads() Reads { return rd.r.packs.Reads() }
 
 // Metadata returns a tree's or a list's bytes, which the caller must not change.
 func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {

@@ -31,6 +31,7 @@ import (
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/ledger"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
@@ -101,7 +102,7 @@ type Repository struct {
 		mine []listedIndex // what this host has signed and is known, as of the last sync
 	}
 	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
-	packs         *ledger                   // through which packs and archives are read
+	packs         *ledger.Ledger            // through which packs and archives are read
 	blocks        *blocks.Cache             // of metadata packs, as they are stored
 	decompressors sync.Pool
 	unrecovered   sync.Once // told that older versions cannot be looked for
@@ -168,7 +169,7 @@ func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error)
 // load reads the config and makes what every use takes.
 func (r *Repository) load(ctx context.Context) error {
 	o := r.options
-	r.packs = newLedger(r.store)
+	r.packs = ledger.New(r.store)
 	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
 	r.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()

@@ -238,7 +238,7 @@ func TestTreesAlike(t *testing.T) {
 			t.Fatal(err)
 		}
 		rd := p.reader()
-		id := chunk.NewNamer(rd.r.config.secret, chunk.Metadata).ID(encoded)
+		id := chunk.NewNamer(rd.r.Secret(), chunk.Metadata).ID(encoded)
 		trees[id], was = bytes.Clone(encoded), []tree.Item{{ID: id, Length: int64(len(encoded))}}
 		for id, want := range trees {
 			if got, err := rd.Metadata(t.Context(), id); err != nil || !bytes.Equal(got, want) {

@@ -15,6 +15,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 )
 
 // A wholeFetch is chunks on their way that are stored as themselves.
@@ -172,7 +173,7 @@ func (f *wholeFetch) request(ctx context.Context, r read) error {
 	defer func() { f.rd.spare <- b }()
 	b.object = grown(b.object, r.length)
 	name := packName(r.frames[0].at)
-	readErr := missing(f.rd.r.packs.GetInto(ctx, name, r.start, b.object))
+	readErr := sealed.Missing(f.rd.r.Ledger().GetInto(ctx, name, r.start, b.object))
 	if errors.Is(readErr, ErrUnavailable) {
 		return readErr
 	}
@@ -186,14 +187,14 @@ func (f *wholeFetch) request(ctx context.Context, r read) error {
 		err := readErr
 		if err != nil && len(r.frames) > 1 {
 			// A bad sector, or a missing end, need not take the neighbours with it.
-			err = missing(f.rd.r.packs.GetInto(ctx, name, w.start, span))
+			err = sealed.Missing(f.rd.r.Ledger().GetInto(ctx, name, w.start, span))
 		}
 		var data []byte
 		if err == nil {
 			data, err = f.decode(w, span, b)
 		}
-		if f.rd.r.recovered(ctx, name, err) {
-			if err = missing(f.rd.r.packs.GetInto(ctx, name, w.start, span)); err == nil {
+		if f.rd.r.Recovered(ctx, name, err) {
+			if err = sealed.Missing(f.rd.r.Ledger().GetInto(ctx, name, w.start, span)); err == nil {
 				data, err = f.decode(w, span, b)
 			}
 		}

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	"nightjar/chunk"
@@ -41,4 +42,18 @@ func (rd *Reader) MetadataAt(ctx context.Context, key chunk.Key, at index.Locati
 		return nil, fmt.Errorf("read metadata %x: %w", key, err)
 	}
 	return data, nil
+}
+
+// NewReaderOf is NewReader, and knows packs, too, that no index object names.
+func (r *Repository) NewReaderOf(ctx context.Context, packs []index.Pack) (*Reader, error) {
+	rd, err := r.NewReader(ctx)
+	if err != nil || len(packs) == 0 {
+		return rd, err
+	}
+	o := &index.Object{Runs: []index.Run{{Packs: packs}}}
+	// The next sync forgets it, since the store has no such object.
+	if err := r.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil)), Signer: nobody}, o); err != nil {
+		return nil, err
+	}
+	return rd, nil
 }

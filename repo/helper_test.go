@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -18,6 +19,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
@@ -102,7 +104,7 @@ var madeOnce = sync.OnceValues(func() (objects map[string][]byte, secrets []*cry
 	keys := must(Init(context.Background(), s, p.initOptions()))
 	secrets = must(keys.OpenSecrets(context.Background(), keyring.Held(recoveryKey())))
 	objects = map[string][]byte{}
-	for _, name := range []string{configName, keyring.Name(1)} {
+	for _, name := range []string{sealed.Config, keyring.Name(1)} {
 		objects[name] = must(store.ReadAll(context.Background(), s, name, 0))
 	}
 	return objects, secrets
@@ -290,6 +292,9 @@ func (p *place) delete(name string) {
 	}
 }
 
+// named is the name of an object of a kind with this content.
+func named(kind string, object []byte) string { return sealed.Name(kind, sha256.Sum256(object)) }
+
 // names lists what is stored under a prefix, by name.
 func (p *place) names(prefix string) []string { return storedNames(p.t, p.memory, prefix) }
 
@@ -343,7 +348,7 @@ func (p *place) indexObject(r *Repository, name string) (index.Object, store.Inf
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	content, _, err := r.record(p.t.Context(), &info)
+	content, _, err := r.Record(p.t.Context(), info)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -362,7 +367,7 @@ func (p *place) indexedPacks(r *Repository) map[string]bool {
 		o, _ := p.indexObject(r, name)
 		for _, run := range o.Runs {
 			for _, pack := range run.Packs {
-				name := nameOf(pack.Directory.Kind.String(), pack.ID)
+				name := sealed.Name(pack.Directory.Kind.String(), pack.ID)
 				packs[name] = true
 				if _, err := p.memory.Stat(p.t.Context(), name); err != nil {
 					p.t.Errorf("an index names what is not stored: %v", err)

@@ -9,6 +9,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -40,12 +41,11 @@ func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, 
 	if err := refuseExisting(ctx, s, options); err != nil {
 		return nil, err
 	}
-	plain, err := newConfig(keys.ID(), options.Random)
+	plain, err := sealed.NewConfig(keys.ID(), options.Random)
 	if err != nil {
 		return nil, err
 	}
-	b := crypto.Binding{Repository: keys.ID(), Kind: configName, Version: FormatVersion}
-	config, err := sealRecord(metadata.Public(), root, b, plain, options)
+	config, err := sealed.Seal(metadata.Public(), root, sealed.Binding(keys.ID(), sealed.Config), plain, options.Random, options.Now)
 	if err != nil {
 		return nil, fmt.Errorf("seal config: %w", err)
 	}
@@ -60,7 +60,7 @@ func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, 
 		}
 		return nil
 	}
-	if err := put(configName, config); err != nil {
+	if err := put(sealed.Config, config); err != nil {
 		return nil, err
 	}
 	if o.Ready != nil {
@@ -77,7 +77,7 @@ func refuseExisting(ctx context.Context, s store.Store, o Options) error {
 	found := errors.New("found")
 	look := func(prefix string) error {
 		err := s.List(ctx, prefix, func(i store.Info) error {
-			if i.Name == configName {
+			if i.Name == sealed.Config {
 				return nil
 			}
 			return found
@@ -93,7 +93,7 @@ func refuseExisting(ctx context.Context, s store.Store, o Options) error {
 	if err := look("keys/"); err != nil {
 		return err
 	}
-	config, err := s.Stat(ctx, configName)
+	config, err := s.Stat(ctx, sealed.Config)
 	if errors.Is(err, store.ErrNotExist) {
 		return nil
 	}
@@ -103,14 +103,14 @@ func refuseExisting(ctx context.Context, s store.Store, o Options) error {
 	if err := look(""); err != nil {
 		return err
 	}
-	now, err := storeTime(ctx, s, o)
+	now, err := sealed.StoreTime(ctx, s, o.Now)
 	if err != nil {
 		return fmt.Errorf("look for a repository: %w", err)
 	}
 	if now.Sub(config.Time) < abandoned {
 		return fmt.Errorf("%w, or is being made: if that was stopped, try again in a minute", ErrExists)
 	}
-	if err := s.Delete(ctx, configName); err != nil {
+	if err := s.Delete(ctx, sealed.Config); err != nil {
 		return fmt.Errorf("remove what a stopped run left: %w", err)
 	}
 	return nil

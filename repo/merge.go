@@ -11,6 +11,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -44,13 +45,13 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 	there := r.ownIndexes()
 	merged.Replaces = slices.DeleteFunc(merged.Replaces, func(id index.ObjectID) bool { return !there[id] })
 	at := func() (time.Time, error) {
-		at, err := storeTime(ctx, r.store, r.options)
-		if age := at.Sub(now); err == nil && age > r.keys.Allowance(now)/2 && !r.options.Without.MergeSoon {
+		at, err := r.StoreTime(ctx)
+		if age := at.Sub(now); err == nil && age > r.Keys().Allowance(now)/2 && !r.options.Without.MergeSoon {
 			err = fmt.Errorf("what they are was listed %s ago, and prune may have done away with the list that says what is dropped of it", age)
 		}
 		return at, err
 	}
-	return inTime(at, func(at time.Time) (store.Info, error) {
+	return sealed.InTime(at, func(at time.Time) (store.Info, error) {
 		merged.Time = at
 		content := merged.Append(nil)
 		if len(content) > pack.MaxRecord { // since it names that many others
@@ -58,12 +59,12 @@ func (r *Repository) mergeIndexes(ctx context.Context, now time.Time, skip func(
 		}
 		r.index.Lock() // a listing that began before would take it for gone
 		defer r.index.Unlock()
-		info, err := r.putRecord(ctx, r.host, "index", content)
-		if err != nil || skewed(at, info.Time) {
+		info, err := r.PutRecordAs(ctx, r.Host(), "index", content)
+		if err != nil || sealed.Skewed(at, info.Time) {
 			return info, err
 		}
-		id, _ := sumOf(info.Name)
-		if err := r.index.Add(index.Source{Object: id, Signer: string(r.host.Fingerprint())}, &merged); err != nil {
+		id, _ := store.SumOf(info.Name)
+		if err := r.index.Add(index.Source{Object: id, Signer: string(r.Host().Fingerprint())}, &merged); err != nil {
 			return info, fmt.Errorf("note what was merged: %w", err)
 		}
 		return info, nil
@@ -124,7 +125,7 @@ func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]inde
 	var parts []index.Stored
 	bytes, runs := 0, 0
 	for _, l := range due {
-		x := indexRecord(r.read(ctx, l.info()))
+		x := sealed.ParseIndex(r.ReadRecord(ctx, l.info()))
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -132,7 +133,7 @@ func (r *Repository) readIndexes(ctx context.Context, due []listedIndex) ([]inde
 			return nil, x.Err
 		case errors.Is(x.Err, store.ErrNotExist), x.Late:
 			continue
-		case x.Err == nil && x.Signer != r.host.Fingerprint():
+		case x.Err == nil && x.Signer != r.Host().Fingerprint():
 			x.Err = fmt.Errorf("%s is signed by %s: %w", x.Name, x.Signer, crypto.ErrIntegrity)
 		}
 		if x.Err != nil {

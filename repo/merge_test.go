@@ -12,6 +12,7 @@ import (
 
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
@@ -79,7 +80,7 @@ func TestMergeIndexes(t *testing.T) {
 			t.Errorf("a run of %v was merged at %v", run.Time, now)
 		}
 		one := slices.IndexFunc(o.Replaces, func(id index.ObjectID) bool {
-			single, info := p.indexObject(r, nameOf("index", id))
+			single, info := p.indexObject(r, sealed.Name("index", id))
 			return info.Time.Equal(run.Time) && slices.EqualFunc(single.Runs[0].Packs, run.Packs, func(a, b index.Pack) bool { return a.ID == b.ID })
 		})
 		if one < 0 {
@@ -93,7 +94,7 @@ func TestMergeIndexes(t *testing.T) {
 	// With, without, and again with what it stands for.
 	objects := map[string][]byte{}
 	for _, id := range o.Replaces {
-		objects[nameOf("index", id)] = p.get(nameOf("index", id))
+		objects[sealed.Name("index", id)] = p.get(sealed.Name("index", id))
 	}
 	p.wantKnown(cached, all)
 	for name := range objects {
@@ -165,7 +166,7 @@ func TestMergeForYears(t *testing.T) {
 	for _, name := range p.merged(r) {
 		o, info := p.indexObject(r, name)
 		for _, id := range o.Replaces {
-			if _, err := p.memory.Stat(t.Context(), nameOf("index", id)); err != nil && info.Time.After(noon.Add(201*time.Hour)) {
+			if _, err := p.memory.Stat(t.Context(), sealed.Name("index", id)); err != nil && info.Time.After(noon.Add(201*time.Hour)) {
 				t.Errorf("%s names what had gone before: %v", name, err)
 			}
 		}
@@ -289,7 +290,7 @@ func TestMergeOnlyWhole(t *testing.T) {
 		t.Errorf("%d objects are merged", len(o.Replaces))
 	}
 	for _, id := range o.Replaces {
-		if name := nameOf("index", id); name == damaged || name == gone || slices.Contains(others, name) {
+		if name := sealed.Name("index", id); name == damaged || name == gone || slices.Contains(others, name) {
 			t.Errorf("%s is merged", name)
 		}
 	}
@@ -300,7 +301,7 @@ func TestMergeOnlyWhole(t *testing.T) {
 
 	// Whatever the local index, which is only a cache, says of who signed it.
 	warned = nil
-	id, _ := sumOf(others[0])
+	id, _ := store.SumOf(others[0])
 	info, err := p.memory.Stat(t.Context(), others[0])
 	if err != nil {
 		t.Fatal(err)
@@ -345,7 +346,7 @@ func TestMergeTogether(t *testing.T) {
 	for _, name := range p.merged(one) {
 		o, _ := p.indexObject(one, name)
 		for _, id := range o.Replaces {
-			replaced[nameOf("index", id)] = true
+			replaced[sealed.Name("index", id)] = true
 		}
 	}
 	for name := range replaced {
@@ -380,7 +381,7 @@ func TestMergeSkips(t *testing.T) {
 	if err := r.SyncIndex(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	sum, _ := sumOf(p.names("content/")[0])
+	sum, _ := store.SumOf(p.names("content/")[0])
 	info, err := r.mergeIndexes(t.Context(), p.clock.now(), func(id index.ObjectID) bool { return id == sum })
 	if err != nil {
 		t.Fatal(err)

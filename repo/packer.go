@@ -8,8 +8,8 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/blocks"
-	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 )
 
 // packSize is what a pack's plaintext is filled to, in bytes.
@@ -28,19 +28,10 @@ type packer struct {
 }
 
 func (w *Writer) makePackers(signer *crypto.Key) error {
-	content, err := w.r.keys.ContentKey()
-	if err != nil {
-		return err
-	}
-	metadata, err := w.r.keys.MetadataKey()
-	if err != nil {
-		return err
-	}
-	for i, recipient := range []*crypto.Key{content, metadata} {
-		kind := []pack.Kind{pack.Content, pack.Metadata}[i]
-		sealer, err := crypto.NewSealer(recipient, signer, w.r.binding(kind.String()), w.r.options.Random, w.r.options.Now)
+	for i, kind := range []pack.Kind{pack.Content, pack.Metadata} {
+		sealer, err := w.r.PackSealer(kind, signer)
 		if err != nil {
-			return fmt.Errorf("seal %v packs: %w", kind, err)
+			return err
 		}
 		w.packers[i] = &packer{w: w, kind: kind, sealer: sealer, spare: make(chan []byte, w.r.options.Connections+1)}
 	}
@@ -107,34 +98,24 @@ func (p *packer) send(full bool) {
 
 func (p *packer) upload(m *crypto.Message, d pack.Directory, full bool) error {
 	m.Buf = d.Tail(m.Buf, full)
-	sealed, err := m.Seal()
+	message, err := m.Seal()
 	if err != nil {
 		return fmt.Errorf("seal %v pack: %w", p.kind, err)
 	}
-	e := sealed.Envelope
-	entry := index.Pack{
-		ID: sha256.Sum256(sealed.Object), Size: int64(len(sealed.Object)),
-		Session: e.Session, Stream: e.Stream, Data: e.Data,
-		Directory: d, Hashes: make([][32]byte, len(d.Frames)),
-	}
-	offset := int64(0)
-	for i, f := range d.Frames {
-		start, length := e.Span(offset, int64(f.Stored))
-		entry.Hashes[i] = sha256.Sum256(sealed.Object[start : start+length])
-		offset += int64(f.Stored)
-	}
-	name := nameOf(p.kind.String(), entry.ID)
+	object := message.Object
+	entry := sealed.Indexed(sha256.Sum256(object), object, message.Envelope, d)
+	name := sealed.Name(p.kind.String(), entry.ID)
 	p.w.view.sent.Add(entry.ID[:])
-	if _, err := p.w.r.store.Put(p.w.ctx, name, sealed.Object); err != nil {
+	if _, err := p.w.r.Store().Put(p.w.ctx, name, object); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
 	}
 	if p.kind == pack.Metadata { // the next night reads it
-		p.w.r.blocks.Keep(blocks.Object{Sum: entry.ID, Name: name, Size: entry.Size}, sealed.Object)
+		p.w.r.Blocks().Keep(blocks.Object{Sum: entry.ID, Name: name, Size: entry.Size}, object)
 	}
 	p.w.Sent.Objects.Add(1)
-	p.w.Sent.Bytes.Add(uint64(len(sealed.Object)))
+	p.w.Sent.Bytes.Add(uint64(len(object)))
 	select {
-	case p.spare <- sealed.Object:
+	case p.spare <- object:
 	default:
 	}
 	return p.w.storedPack(entry)

@@ -17,6 +17,7 @@ import (
 	"nightjar/repo/ledger"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 )
 
 const (
@@ -64,7 +65,7 @@ func (r *Repository) newReader() *Reader {
 		rd.spare <- new(buffers)
 	}
 	for i, domain := range []chunk.Domain{chunk.Content, chunk.Metadata} {
-		rd.namers[i].New = func() any { return chunk.NewNamer(r.config.secret, domain) }
+		rd.namers[i].New = func() any { return chunk.NewNamer(r.Secret(), domain) }
 	}
 	return rd
 }
@@ -73,7 +74,7 @@ func (r *Repository) newReader() *Reader {
 type Reads = ledger.Reads
 
 // Reads returns what was read since the repository was opened, by all Readers. What this machine's cache held was not.
-func (rd *Reader) Reads() Reads { return rd.r.packs.Reads() }
+func (rd *Reader) Reads() Reads { return rd.r.Ledger().Reads() }
 
 // Metadata returns a tree's or a list's bytes, which the caller must not change.
 func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {
@@ -126,7 +127,7 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.L
 	return nil, fmt.Errorf("read metadata %v: %w", id, err)
 }
 
-func packName(at index.Location) string { return nameOf(at.Pack.Kind.String(), at.Pack.ID) }
+func packName(at index.Location) string { return sealed.Name(at.Pack.Kind.String(), at.Pack.ID) }
 
 // locate returns where a chunk lies, in a fixed order; each lies inside its frame. What prune has dropped is left out, and what repair gave up comes last: it may
 // have been put back.
@@ -198,16 +199,16 @@ func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) 
 	start, length := envelope(at).Span(at.FrameOffset, int64(at.Stored))
 	var data []byte
 	for try := 0; ; try++ {
-		span, err := rd.r.blocks.Read(ctx, x, start, length, nil)
-		if err = missing(err); err == nil {
+		span, err := rd.r.Blocks().Read(ctx, x, start, length, nil)
+		if err = sealed.Missing(err); err == nil {
 			if data, err = rd.decode(at, span, nil); err == nil {
 				break
 			}
 		}
-		if try > 1 || !errors.Is(err, crypto.ErrIntegrity) || try == 1 && !rd.r.recovered(ctx, x.Name, err) {
+		if try > 1 || !errors.Is(err, crypto.ErrIntegrity) || try == 1 && !rd.r.Recovered(ctx, x.Name, err) {
 			return nil, err
 		}
-		rd.r.blocks.Forget(x, start, length)
+		rd.r.Blocks().Forget(x, start, length)
 	}
 	rd.frames.Put(key, data, len(data))
 	return data, nil
@@ -224,17 +225,8 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 	}
 	session, ok := rd.sessions.Get(at.Pack.ID)
 	if !ok {
-		opener := rd.r.metadata
-		if at.Pack.Kind == pack.Content {
-			rd.r.content.RLock()
-			opener = rd.r.content.opener
-			rd.r.content.RUnlock()
-		}
-		if opener == nil {
-			return nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
-		}
 		var err error
-		if session, err = opener.SessionKey(at.Pack.Session); err != nil {
+		if session, err = rd.r.SessionKey(at.Pack); err != nil {
 			return nil, err
 		}
 		rd.sessions.Put(at.Pack.ID, session, 1)
@@ -243,14 +235,9 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := rd.r.decompressor()
+	data, err := rd.r.Decompress(buf, plain, at.Plain)
 	if err != nil {
-		return nil, err
-	}
-	defer rd.r.decompressors.Put(d)
-	data, err := d.Frame(buf, plain, at.Plain)
-	if err != nil {
-		return nil, fmt.Errorf("frame %d: %w: %w", at.Frame, err, crypto.ErrIntegrity)
+		return nil, fmt.Errorf("frame %d: %w", at.Frame, err)
 	}
 	return data, nil
 }

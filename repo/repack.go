@@ -25,7 +25,7 @@ type Repacker struct {
 // Repack runs f with a Repacker. When it returns, the new packs are stored and indexed, as those of a run that began at a store time. It takes
 // UnlockContent. After an error what was sent may or may not be indexed.
 func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f func(*Repacker) error) error {
-	root := r.root()
+	root := r.Root()
 	if root == nil {
 		return errors.New("repack: it takes a recovery key")
 	}
@@ -57,11 +57,7 @@ func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 	if err := p.w.ctx.Err(); err != nil {
 		return context.Cause(p.w.ctx)
 	}
-	object, err := store.ReadAll(p.w.ctx, p.w.r.store, info.Name, store.MaxObject)
-	if err != nil {
-		return fmt.Errorf("repack %s: %w", info.Name, err)
-	}
-	entry, plain, err := p.w.r.openPack(p.w.ctx, info, object)
+	entry, plain, err := p.w.r.ReadPack(p.w.ctx, info)
 	if err != nil {
 		return fmt.Errorf("repack %s: %w", info.Name, err)
 	}
@@ -105,14 +101,9 @@ func (p *Repacker) frame(kind pack.Kind, stored []byte, f pack.Frame, keep func(
 	case n == len(f.Blobs) && kind == pack.Content:
 		return p.w.packers[0].add(stored, f)
 	}
-	d, err := p.w.r.decompressor()
+	data, err := p.w.r.Decompress(nil, stored, f.Plain)
 	if err != nil {
 		return err
-	}
-	defer p.w.r.decompressors.Put(d)
-	data, err := d.Frame(nil, stored, f.Plain)
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
 	for i, b := range f.Blobs {
 		if kept[i] {

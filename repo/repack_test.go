@@ -75,7 +75,7 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 			if err := r.SyncIndex(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			root := string(r.keys.Root().Fingerprint())
+			root := string(r.Keys().Root().Fingerprint())
 			all, err := r.index.Lookup(id.Key(), nil)
 			if err != nil {
 				t.Fatal(err)

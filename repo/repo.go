@@ -12,29 +12,21 @@ package repo
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"nightjar/chunk"
-	"nightjar/crypto"
 	"nightjar/internal/rules"
 	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
-	"nightjar/repo/ledger"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
-	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -80,179 +72,55 @@ func (o *Options) fill() {
 	}
 }
 
-// A Repository is an open repository. It is safe for concurrent use.
+func (o *Options) sealed() sealed.Options {
+	return sealed.Options{Blocks: blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn}, Now: o.Now, Random: o.Random, Warn: o.Warn}
+}
+
+// A Repository is an open repository: its objects, and what is indexed of them. It is safe for concurrent use.
 type Repository struct {
-	store   store.Store
-	keys    *keyring.Keyring
+	*sealed.Objects
 	options Options
-	config  config
-	host    *crypto.Key // signs what is written; nil: reading only
-
-	metadata *crypto.Opener             // holds the metadata keys' secret halves
-	signers  map[string][]crypto.Signer // by kind of object
-
-	content struct {
-		sync.RWMutex
-		opener *crypto.Opener // nil until UnlockContent, as root
-		root   *crypto.Key
-	}
-	index struct {
+	index   struct {
 		sync.Mutex
 		*index.Index
 		mine []listedIndex // what this host has signed and is known, as of the last sync
 	}
-	lists         atomic.Pointer[lists.Set] // of prune, as of the last sync
-	packs         *ledger.Ledger            // through which packs and archives are read
-	blocks        *blocks.Cache             // of metadata packs, as they are stored
-	decompressors sync.Pool
-	unrecovered   sync.Once // told that older versions cannot be looked for
+	lists atomic.Pointer[lists.Set] // of prune, as of the last sync
 }
 
 // Open opens the repository that keys were read from, for its metadata. opener holds the host key or a recovery key.
 func Open(ctx context.Context, s store.Store, keys *keyring.Keyring, opener keyring.Decrypter, o Options) (*Repository, error) {
-	secrets, err := keys.OpenMetadata(ctx, opener)
+	o.fill()
+	objects, err := sealed.Open(ctx, s, keys, opener, o.sealed())
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, s, keys, secrets, o)
+	return &Repository{Objects: objects, options: o}, nil
 }
 
 // OpenContent opens the repository for everything, content included. recovery holds a recovery key, and is asked once: it may be a smartcard.
 func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, recovery keyring.Decrypter, o Options) (*Repository, error) {
-	secrets, err := keys.OpenSecrets(ctx, recovery)
-	if err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, s, keys, secrets, o)
-	if err != nil {
-		return nil, err
-	}
-	r.unlock(secrets)
-	return r, nil
-}
-
-func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*crypto.Key, o Options) (*Repository, error) {
 	o.fill()
-	r := &Repository{store: s, keys: keys, options: o, metadata: crypto.NewOpener(secrets...), signers: map[string][]crypto.Signer{}}
-	for _, kind := range kinds {
-		r.signers[kind] = keys.Signers(kind)
-	}
-	if err := r.load(ctx); err != nil {
+	objects, err := sealed.OpenContent(ctx, s, keys, recovery, o.sealed())
+	if err != nil {
 		return nil, err
 	}
-	return r, nil
-}
-
-// ClaimCopy returns what says of a place that it is a copy of the repository. It needs UnlockContent, as the root signs that.
-func (r *Repository) ClaimCopy(place string) ([]byte, error) {
-	root := r.root()
-	if root == nil {
-		return nil, errors.New("claim that a place is a copy: it takes a recovery key")
-	}
-	return r.keys.ClaimCopy(place, root, r.options.Now())
+	return &Repository{Objects: objects, options: o}, nil
 }
 
 // In returns the same repository as it is in another store, with the same keys and without a cache.
 func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error) {
-	o := r.options
-	o.IndexDir, o.BlockDir = "", ""
-	other := &Repository{store: s, keys: r.keys, options: o, host: r.host, metadata: r.metadata, signers: r.signers}
-	r.content.RLock()
-	other.content.opener, other.content.root = r.content.opener, r.content.root
-	r.content.RUnlock()
-	if err := other.load(ctx); err != nil {
+	objects, err := r.Objects.In(ctx, s)
+	if err != nil {
 		return nil, err
 	}
-	return other, nil
-}
-
-// load reads the config and makes what every use takes.
-func (r *Repository) load(ctx context.Context) error {
 	o := r.options
-	r.packs = ledger.New(r.store)
-	r.blocks = blocks.New(r.packs, blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn})
-	r.decompressors.New = func() any {
-		d, err := pack.NewDecompressor()
-		if err != nil {
-			return err
-		}
-		return d
-	}
-	object, err := store.ReadAll(ctx, r.store, configName, configMax)
-	if err != nil {
-		err = fmt.Errorf("read config: %w", missing(err))
-	} else {
-		err = r.openConfig(object)
-	}
-	if err != nil && !errors.Is(err, ErrUnavailable) {
-		if _, ok := r.recover(ctx, configName, func(object []byte) bool { return r.openConfig(object) == nil }); ok {
-			return nil
-		}
-	}
-	return err
+	o.IndexDir, o.BlockDir = "", ""
+	return &Repository{Objects: objects, options: o}, nil
 }
-
-// missing makes an object that should be there and is not, or not all of it, a question of integrity.
-func missing(err error) error {
-	if errors.Is(err, store.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
-	}
-	return err
-}
-
-// ID returns the repository's id, 32 hex digits.
-func (r *Repository) ID() string { return r.keys.ID() }
 
 // Without says which rules of prune and backups beside it are left out; none but in the simulation.
 func (r *Repository) Without() rules.Without { return r.options.Without }
-
-// Keys returns the keyring that the repository was opened with.
-func (r *Repository) Keys() *keyring.Keyring { return r.keys }
-
-// SetHost makes the repository writable as the host whose key this is, as far as its roles go.
-func (r *Repository) SetHost(key *crypto.Key) error {
-	if key.Locked() || !key.HasSecret() {
-		return fmt.Errorf("use host key %s: %w", key.Fingerprint(), crypto.ErrPassphrase)
-	}
-	if err := key.Signs(r.options.Now()); err != nil {
-		return fmt.Errorf("use host key: %w", err)
-	}
-	if _, err := r.keys.HostName(key.Fingerprint()); err != nil {
-		return err
-	}
-	r.host = key
-	return nil
-}
-
-// UnlockContent opens the content key, which only a recovery key can.
-func (r *Repository) UnlockContent(ctx context.Context, recovery keyring.Decrypter) error {
-	secrets, err := r.keys.OpenSecrets(ctx, recovery)
-	if err != nil {
-		return err
-	}
-	r.unlock(secrets)
-	return nil
-}
-
-func (r *Repository) unlock(secrets []*crypto.Key) {
-	r.content.Lock()
-	defer r.content.Unlock()
-	r.content.opener = crypto.NewOpener(secrets...)
-	for _, key := range secrets {
-		if key.Fingerprint() == r.keys.Root().Fingerprint() {
-			r.content.root = key
-		}
-	}
-}
-
-// Namer returns a Namer for content, for one goroutine.
-func (r *Repository) Namer() *chunk.Namer { return chunk.NewNamer(r.config.secret, chunk.Content) }
-
-// Rule says where content is cut.
-func (r *Repository) Rule() chunk.Rule { return r.config.rule }
-
-// NameKey returns the key by which directories are cut.
-func (r *Repository) NameKey() []byte { return r.config.secret.Key(chunk.Names) }
 
 // Chunks returns how many places of chunks, trees and lists the local index knows, those too that prune has dropped. It is 0 before the first SyncIndex.
 func (r *Repository) Chunks() int64 {
@@ -274,193 +142,22 @@ func (r *Repository) Close() error {
 	return r.index.Index.Close()
 }
 
-func (r *Repository) binding(kind string) crypto.Binding {
-	return crypto.Binding{Repository: r.keys.ID(), Kind: kind, Version: FormatVersion}
-}
+// What maintenance calls single objects.
+type (
+	Record      = sealed.Record
+	IndexRecord = sealed.IndexRecord
+	Runs        = sealed.Runs
+	RunID       = sealed.RunID
+)
 
-// objectName returns where an object of a kind with this content lies.
-func objectName(kind string, object []byte) string {
-	sum := sha256.Sum256(object)
-	return nameOf(kind, sum)
-}
+// MaxSkew is how far the time that an archive or an index object says of itself may be from the store's.
+const MaxSkew = sealed.MaxSkew
 
-func nameOf(kind string, sum [32]byte) string {
-	h := hex.EncodeToString(sum[:])
-	if kind == pack.Content.String() || kind == pack.Metadata.String() {
-		return kind + "/" + h[:2] + "/" + h
-	}
-	return kind + "/" + h
-}
+// Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
+func Kind(name string) string { return sealed.Kind(name) }
 
-// sumOf returns the hash that a name ends with.
-func sumOf(name string) (sum [32]byte, ok bool) {
-	return store.SumOf(name)
-}
+// PackName returns where a pack lies.
+func PackName(kind pack.Kind, id index.ObjectID) string { return sealed.PackName(kind, id) }
 
-// record reads and opens one record: a small sealed object named by its hash. If it takes an older version, info becomes that one's; its time becomes the home's.
-func (r *Repository) record(ctx context.Context, info *store.Info) (content []byte, opened crypto.Opened, err error) {
-	kind, _, _ := strings.Cut(info.Name, "/")
-	object, err := r.recordObject(ctx, kind, *info)
-	if errors.Is(err, crypto.ErrIntegrity) {
-		if older, ok := r.Recover(ctx, info.Name); ok {
-			*info = older
-			object, err = r.recordObject(ctx, kind, older)
-		}
-	}
-	if err == nil {
-		info.Time, err = store.HomeTime(ctx, r.store, *info)
-	}
-	if err != nil {
-		return nil, opened, fmt.Errorf("read %s: %w", info.Name, err)
-	}
-	return r.openRecord(kind, *info, object)
-}
-
-// openRecord is record for an object that has the hash in its name.
-func (r *Repository) openRecord(kind string, info store.Info, object []byte) (content []byte, opened crypto.Opened, err error) {
-	if opened, err = r.openSealed(object, r.signers[kind], kind, info.Time); err != nil {
-		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
-	}
-	if content, err = r.decompressRecord(opened.Plain); err != nil {
-		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
-	}
-	return content, opened, nil
-}
-
-// readAlways are the kinds of which many runs read all: so they are kept on this machine.
-var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind, record.LostKind}
-
-// recordObject returns a record as it is stored, with the right hash.
-func (r *Repository) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
-	sum, ok := sumOf(info.Name)
-	if slices.Contains(readAlways, kind) && ok && info.Size > 0 && info.Size <= blocks.Size {
-		x := blocks.Object{Sum: sum, Name: info.Name, Size: info.Size}
-		object, err := r.blocks.Read(ctx, x, 0, x.Size, nil)
-		if err == nil && sha256.Sum256(object) == sum {
-			return object, nil
-		}
-		r.blocks.Forget(x, 0, x.Size)
-	}
-	if info.Size > store.MaxObject {
-		return nil, fmt.Errorf("%d bytes: %w: %w", info.Size, store.ErrTooLarge, crypto.ErrIntegrity)
-	}
-	object := make([]byte, info.Size)
-	err := r.store.GetInto(ctx, info.Name, 0, object)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, missing(err) // it has become another since it was listed
-	}
-	if err == nil && objectName(kind, object) != info.Name {
-		err = fmt.Errorf("its bytes do not have that hash: %w", crypto.ErrIntegrity)
-	}
-	return object, err
-}
-
-// openSealed opens what must be sealed to this repository's metadata key.
-func (r *Repository) openSealed(object []byte, signers []crypto.Signer, kind string, at time.Time) (crypto.Opened, error) {
-	opened, err := r.metadata.Open(object, signers, r.binding(kind), at)
-	if errors.Is(err, crypto.ErrNoKey) { // the key is at hand, so the object is from elsewhere
-		err = fmt.Errorf("it is not sealed to this repository's metadata key: %w", crypto.ErrIntegrity)
-	}
-	return opened, err
-}
-
-func (r *Repository) decompressRecord(plain []byte) ([]byte, error) {
-	d, err := r.decompressor()
-	if err != nil {
-		return nil, err
-	}
-	defer r.decompressors.Put(d)
-	return d.Record(plain)
-}
-
-func (r *Repository) decompressor() (*pack.Decompressor, error) {
-	switch d := r.decompressors.Get().(type) {
-	case *pack.Decompressor:
-		return d, nil
-	case error:
-		return nil, d
-	default:
-		return nil, fmt.Errorf("decompressor of type %T", d)
-	}
-}
-
-// sealRecord makes a record of content: sealed to the metadata key and signed.
-func sealRecord(metadata, signer *crypto.Key, b crypto.Binding, content []byte, o Options) ([]byte, error) {
-	c, err := pack.NewCompressor(pack.Default)
-	if err != nil {
-		return nil, err
-	}
-	sealer, err := crypto.NewSealer(metadata, signer, b, o.Random, o.Now)
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := sealer.Seal(c.AppendRecord(nil, content))
-	if err != nil {
-		return nil, err
-	}
-	return sealed.Object, nil
-}
-
-// PutRecord seals a record and stores it. It signs as this host, if its role suffices for the kind, and else as the root, if UnlockContent has been called.
-func (r *Repository) PutRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
-	signer, err := r.signer(ctx, kind)
-	if err != nil {
-		return store.Info{}, fmt.Errorf("sign %s: %w", kind, err)
-	}
-	return r.putRecord(ctx, signer, kind, content)
-}
-
-// MayPut reports why PutRecord would not sign a record of this kind; nil if it would.
-func (r *Repository) MayPut(ctx context.Context, kind string) error {
-	if _, err := r.signer(ctx, kind); err != nil {
-		return fmt.Errorf("sign %s: %w", kind, err)
-	}
-	return nil
-}
-
-func (r *Repository) signer(ctx context.Context, kind string) (*crypto.Key, error) {
-	err := errors.New("no host key")
-	if r.host != nil {
-		now, failed := storeTime(ctx, r.store, r.options)
-		if failed != nil {
-			return nil, failed
-		}
-		if err = r.keys.MayWrite(r.host.Fingerprint(), kind, now); err == nil {
-			return r.host, nil
-		}
-	}
-	if root := r.root(); root != nil && keyring.RootMayWrite(kind) {
-		return root, nil
-	}
-	return nil, err
-}
-
-// root returns the root key with its secret half, nil before UnlockContent.
-func (r *Repository) root() *crypto.Key {
-	r.content.RLock()
-	defer r.content.RUnlock()
-	return r.content.root
-}
-
-// putRecord seals a record and stores it, signed by a key of which it is known that it may.
-func (r *Repository) putRecord(ctx context.Context, signer *crypto.Key, kind string, content []byte) (store.Info, error) {
-	metadata, err := r.keys.MetadataKey()
-	if err != nil {
-		return store.Info{}, err
-	}
-	object, err := sealRecord(metadata, signer, r.binding(kind), content, r.options)
-	if err != nil {
-		return store.Info{}, fmt.Errorf("seal %s: %w", kind, err)
-	}
-	info, err := r.store.Put(ctx, objectName(kind, object), object)
-	if err != nil {
-		return store.Info{}, fmt.Errorf("store %s: %w", kind, err)
-	}
-	return info, nil
-}
-
-// isRecordName reports whether name is that of a record of the kind, and no stranger.
-func isRecordName(kind, name string) bool {
-	sum, ok := sumOf(name)
-	return ok && nameOf(kind, sum) == name
-}
+// CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.
+func CheckFrames(object []byte, p *index.Pack) (damaged []int) { return sealed.CheckFrames(object, p) }

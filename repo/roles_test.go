@@ -8,6 +8,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -17,8 +18,8 @@ func (p *place) forge(signer *crypto.Key, kind, text string) store.Info {
 	o := p.options()
 	o.fill()
 	b := crypto.Binding{Repository: p.keys.ID(), Kind: kind}
-	object := must(sealRecord(must(p.keys.MetadataKey()), signer, b, []byte(text), o))
-	return must(p.memory.Put(p.t.Context(), objectName(kind, object), object))
+	object := must(sealed.Seal(must(p.keys.MetadataKey()), signer, b, []byte(text), o.Random, o.Now))
+	return must(p.memory.Put(p.t.Context(), named(kind, object), object))
 }
 
 // Who signed an object must have had the role for its kind when it was stored.
@@ -105,9 +106,11 @@ func TestPutRecord(t *testing.T) {
 		{nil, false, "dropped", nil},
 		{nil, true, "archive", nil},
 	} {
-		r := p.reader().r
-		if !test.recovery {
-			r.content.opener, r.content.root = nil, nil
+		r := must(Open(t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), p.options()))
+		if test.recovery {
+			if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if test.host != nil {
 			if err := r.SetHost(test.host); err != nil {
@@ -169,10 +172,11 @@ func TestHandedOverRoot(t *testing.T) {
 		t.Error(err)
 	}
 
-	config := p.get(configName)
-	p.putConfig(stolen, configName, p.configText(""))
+	config := p.get(sealed.Config)
+	text := must(sealed.NewConfig(p.keys.ID(), rand.Reader))
+	p.put(sealed.Config, must(sealed.Seal(must(p.keys.MetadataKey()), stolen, sealed.Binding(p.keys.ID(), sealed.Config), text, rand.Reader, p.clock.now)))
 	_, err = Open(t.Context(), p.memory, p.keys, recovery, p.options())
 	wantError(t, err, crypto.ErrIntegrity, "not the config that the keys name")
-	p.put(configName, config)
+	p.put(sealed.Config, config)
 	wantRestored(t, p.reader(), saved, again)
 }

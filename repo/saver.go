@@ -45,8 +45,8 @@ func (w *Writer) NewSaver() (*Saver, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer := delta.NewSigner(w.r.config.secret)
-	s := &Saver{w: w, compressor: c, content: w.r.Namer(), metadata: chunk.NewNamer(w.r.config.secret, chunk.Metadata),
+	signer := delta.NewSigner(w.r.Secret())
+	s := &Saver{w: w, compressor: c, content: w.r.Namer(), metadata: chunk.NewNamer(w.r.Secret(), chunk.Metadata),
 		signer: signer, matcher: delta.NewMatcher(signer)}
 	w.savers.Lock()
 	defer w.savers.Unlock()

@@ -17,6 +17,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -31,7 +32,7 @@ type listedIndex struct {
 }
 
 func (l *listedIndex) info() store.Info {
-	return store.Info{Name: nameOf("index", l.id), Size: l.size, Time: l.time}
+	return store.Info{Name: sealed.Name("index", l.id), Size: l.size, Time: l.time}
 }
 
 // SyncIndex brings the local index, and what is known of prune's and repair's lists, up to date: it fetches what is new and forgets what is gone.
@@ -85,17 +86,17 @@ func (r *Repository) syncLists(ctx context.Context) (unread, err error) {
 		slices.Reverse(kinds)
 	}
 	for _, kind := range kinds {
-		infos, err := r.listRecords(ctx, kind)
+		infos, err := r.ListRecords(ctx, kind)
 		if err != nil {
 			return nil, err
 		}
 		for _, info := range infos {
-			id, _ := sumOf(info.Name)
+			id, _ := store.SumOf(info.Name)
 			if l, ok := known[id]; ok {
 				seen[id] = l
 				continue
 			}
-			x := r.read(ctx, info)
+			x := r.ReadRecord(ctx, info)
 			if x.Err == nil {
 				var l lists.List
 				if l, x.Err = lists.Parse(kind, x.Content, x.Time, r.voidAfter(x.Time)); x.Err == nil {
@@ -128,7 +129,7 @@ func (r *Repository) voidAfter(stored time.Time) time.Duration {
 	if r.options.Without.Void {
 		return math.MaxInt64
 	}
-	return r.keys.Grace(stored)
+	return r.Keys().Grace(stored)
 }
 
 // nobody is the signer of a late index object in the local index: no writer trusts it, and what it says it replaces counts on. Who
@@ -144,8 +145,8 @@ func (r *Repository) syncObjects(ctx context.Context) error {
 		r.index.Index = x
 	}
 	listed := map[index.ObjectID]listedIndex{}
-	err := r.store.List(ctx, "index/", func(i store.Info) error {
-		if sum, ok := sumOf(i.Name); ok && isRecordName("index", i.Name) {
+	err := r.Store().List(ctx, "index/", func(i store.Info) error {
+		if sum, ok := store.SumOf(i.Name); ok && sealed.IsName("index", i.Name) {
 			listed[sum] = listedIndex{sum, i.Size, i.Time}
 		}
 		return nil
@@ -155,7 +156,7 @@ func (r *Repository) syncObjects(ctx context.Context) error {
 	}
 	// The cache may know objects of signers that have lost their trust since.
 	valid := map[string]bool{nobody: true}
-	for _, s := range r.signers["index"] {
+	for _, s := range r.Keys().Signers("index") {
 		valid[string(s.Key.Fingerprint())] = true
 	}
 	if err := r.index.Retain(func(s index.Source) bool { _, ok := listed[s.Object]; return ok && valid[s.Signer] }); err != nil {
@@ -177,7 +178,7 @@ func (r *Repository) syncObjects(ctx context.Context) error {
 
 // noteMine notes an index object if this host signed it; r.index is locked.
 func (r *Repository) noteMine(s index.Source, l listedIndex) {
-	if r.host != nil && s.Signer == string(r.host.Fingerprint()) {
+	if r.Host() != nil && s.Signer == string(r.Host().Fingerprint()) {
 		r.index.mine = append(r.index.mine, l)
 	}
 }
@@ -200,7 +201,7 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 		}
 		g.Go(func() error {
 			defer room.Release(weight)
-			x := indexRecord(r.read(gctx, l.info()))
+			x := sealed.ParseIndex(r.ReadRecord(gctx, l.info()))
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -218,7 +219,7 @@ func (r *Repository) fetchIndexes(ctx context.Context, listed map[index.ObjectID
 			from := index.Source{Object: l.id, Signer: string(x.Signer)}
 			if x.Late && !r.options.Without.LateIndex {
 				if !x.Object.Time.IsZero() { // not one that was made for readers
-					r.options.Warn(fmt.Errorf("no backup builds on %s: the store dated it %s, it says %s", x.Name, stamp(x.Time), stamp(x.Object.Time)))
+					r.options.Warn(fmt.Errorf("no backup builds on %s: the store dated it %s, it says %s", x.Name, sealed.Stamp(x.Time), sealed.Stamp(x.Object.Time)))
 				}
 				from.Signer = nobody
 			}

@@ -12,15 +12,13 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 	"nightjar/repo/spool"
-	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
 
-const (
-	askEvery = 10 * time.Minute // the store is asked for its time at least so often while a run looks things up
-	tries    = 3                // how often an object is written that the store dates otherwise than it says of itself
-)
+// askEvery is how often, at least, the store is asked for its time while a run looks things up.
+const askEvery = 10 * time.Minute
 
 // A view is what a run goes by: prune's lists, and then the index objects, as they were listed after a store time. The run refers to nothing that
 // any view's lists name. A list that was written after the view is carried out later than a grace period on, and only after prune has looked for archives
@@ -157,15 +155,15 @@ func (w *Writer) current(ctx context.Context) (now time.Time, renewed bool, err 
 	v.renewing.Lock()
 	defer v.renewing.Unlock()
 	for {
-		if now, err = storeTime(ctx, w.r.store, w.r.options); err != nil {
+		if now, err = w.r.StoreTime(ctx); err != nil {
 			return now, renewed, err
 		}
 		last := v.taken[len(v.taken)-1]
-		grace := w.r.keys.Allowance(last)
+		grace := w.r.Keys().Allowance(last)
 		age := now.Sub(last)
 		switch {
 		case age > grace && !without.Expiry:
-			return now, renewed, fmt.Errorf("the run's last view of the repository is of %s, longer ago than the grace period of %s: what it refers to may be gone", stamp(last), grace)
+			return now, renewed, fmt.Errorf("the run's last view of the repository is of %s, longer ago than the grace period of %s: what it refers to may be gone", sealed.Stamp(last), grace)
 		case age < grace/2 || now.Before(v.retry) || v.ending.Load() || without.Renewal:
 			return now, renewed, nil
 		}
@@ -178,7 +176,7 @@ func (w *Writer) current(ctx context.Context) (now time.Time, renewed bool, err 
 			continue // that took its time
 		}
 		v.retry = now.Add(grace / 8)
-		w.r.options.Warn(fmt.Errorf("the run goes by its view of %s, and has to be done by %s: %w", stamp(last), stamp(last.Add(grace)), against))
+		w.r.options.Warn(fmt.Errorf("the run goes by its view of %s, and has to be done by %s: %w", sealed.Stamp(last), sealed.Stamp(last.Add(grace)), against))
 	}
 }
 
@@ -238,18 +236,4 @@ func (w *Writer) verify(ctx context.Context, by *lists.Set) error {
 		}
 		return stop()
 	})
-}
-
-// inTime lets put store an object that says when it was made, until the store agrees. now is asked before each time, and decides whether it may be stored at all.
-func inTime(now func() (time.Time, error), put func(time.Time) (store.Info, error)) (info store.Info, err error) {
-	for range tries {
-		at, err := now()
-		if err != nil {
-			return info, err
-		}
-		if info, err = put(at); err != nil || !skewed(at, info.Time) {
-			return info, err
-		}
-	}
-	return info, fmt.Errorf("store %s: the store dates it %s, again and again too far from its last answer", info.Name, stamp(info.Time))
 }

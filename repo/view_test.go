@@ -15,8 +15,11 @@ import (
 	"nightjar/chunk"
 	"nightjar/internal/tempdir"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
+	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 	"nightjar/repo/tree"
 )
@@ -25,7 +28,7 @@ import (
 func (p *place) packIDs(kind pack.Kind) (ids []index.ObjectID) {
 	p.t.Helper()
 	for _, name := range p.names(kind.String() + "/") {
-		sum, ok := sumOf(name)
+		sum, ok := store.SumOf(name)
 		if !ok {
 			p.t.Fatal(name)
 		}
@@ -189,12 +192,12 @@ func TestReaderSubtractsDropped(t *testing.T) {
 	again := mustWrite(t, copied, some(1, 6))
 	p.list(r, record.DroppedKind, dropped)
 	for _, name := range p.names("content/") {
-		if sum, _ := sumOf(name); slices.Contains(dropped, index.ObjectID(sum)) {
+		if sum, _ := store.SumOf(name); slices.Contains(dropped, index.ObjectID(sum)) {
 			p.delete(name)
 		}
 	}
 	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
-		if sum, ok := sumOf(c.Name); ok && slices.Contains(dropped, index.ObjectID(sum)) {
+		if sum, ok := store.SumOf(c.Name); ok && slices.Contains(dropped, index.ObjectID(sum)) {
 			t.Errorf("%v of %s, which is dropped", c.Op, c.Name)
 		}
 		return nil
@@ -236,7 +239,7 @@ func hostileLists(p *place, r *Repository) map[string]func() {
 		"a million spaces": put(`{"version":0}` + strings.Repeat(" ", record.MaxSize)),
 		"no message": func() {
 			sum := sha256.Sum256([]byte("garbage"))
-			p.put(nameOf("condemned", sum), []byte("garbage"))
+			p.put(sealed.Name("condemned", sum), []byte("garbage"))
 		},
 		"rotten": func() {
 			name := p.list(r, record.CondemnedKind, nil)
@@ -323,7 +326,7 @@ func TestNewView(t *testing.T) {
 	r := p.open(hostKey())
 	known := mustWrite(t, r, some(1, 6))
 	begun := p.clock.now()
-	grace := r.keys.Grace(noon)
+	grace := r.Keys().Grace(noon)
 	pause := func(w *Writer) error { p.clock.move(grace*3/5 + time.Minute); return nil }
 	indexes := len(p.names("index/"))
 	saved, err := write(t.Context(), r, threeGroups(), step(pause, func(w *Writer) error {
@@ -347,7 +350,7 @@ func TestNewView(t *testing.T) {
 		runs.Add(x)
 		return x.Err
 	})
-	newest := runs[RunID{hostKey().Fingerprint(), begun}]
+	newest := runs[RunID{Signer: hostKey().Fingerprint(), Begin: begun}]
 	if err != nil || len(runs) != 1 && len(runs) != 2 || !newest.Equal(p.clock.now()) {
 		t.Errorf("runs %v, %v", runs, err)
 	}
@@ -371,7 +374,7 @@ func TestReferenceIsCondemned(t *testing.T) {
 			p := newPlace(t)
 			var warned []error
 			r := p.open(hostKey(), warnings(&warned))
-			grace := r.keys.Grace(noon)
+			grace := r.Keys().Grace(noon)
 			mustWrite(t, r, some(1, 6))
 			before := p.packIDs(pack.Content)
 			saved, err := write(t.Context(), r, threeGroups(), step(nothing, func(w *Writer) error {
@@ -431,7 +434,7 @@ func TestBaseIsCondemnedLater(t *testing.T) {
 			if condemned {
 				p.list(r, record.CondemnedKind, base)
 			}
-			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
+			p.clock.move(r.Keys().Grace(noon)/2 + time.Hour)
 			a := &Archive{Host: "db1"}
 			a.Root.ID, err = s.Tree([]byte("tree"))
 			return a, err
@@ -462,7 +465,7 @@ func TestLaterLookupsAvoid(t *testing.T) {
 		}
 		saved, err := write(t.Context(), r, groups, step(func(w *Writer) error {
 			p.list(r, record.CondemnedKind, condemned)
-			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
+			p.clock.move(r.Keys().Grace(noon)/2 + time.Hour)
 			return nil
 		}, nothing))
 		if err != nil {
@@ -481,7 +484,7 @@ func TestUnreadableListLater(t *testing.T) {
 	r := p.open(hostKey(), warnings(&warned))
 	saved, err := write(t.Context(), r, threeGroups(), step(func(w *Writer) error {
 		hostileLists(p, r)["no message"]()
-		p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
+		p.clock.move(r.Keys().Grace(noon)/2 + time.Hour)
 		return nil
 	}, nothing, nothing))
 	if err != nil || len(saved.archive.Views) != 1 || len(warned) != 1 {
@@ -518,7 +521,7 @@ func TestReferencesSpill(t *testing.T) {
 					}
 				}
 			}
-			p.clock.move(r.keys.Grace(noon)/2 + time.Hour)
+			p.clock.move(r.Keys().Grace(noon)/2 + time.Hour)
 			a := &Archive{Host: "db1"}
 			a.Root.ID, err = s.Tree([]byte("tree"))
 			views = len(w.view.taken)
@@ -591,8 +594,9 @@ func TestLateIndex(t *testing.T) {
 // withContent lets the reader read content too.
 func (rd *Reader) withContent(t *testing.T) *Reader {
 	t.Helper()
-	_, secrets := madeOnce()
-	rd.r.unlock(secrets)
+	if err := rd.r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
+		t.Fatal(err)
+	}
 	return rd
 }
 
@@ -601,7 +605,7 @@ func TestArchiveAfterGrace(t *testing.T) {
 	p := newPlace(t)
 	r := p.open(hostKey())
 	first := mustWrite(t, r, some(1, 3))
-	grace := r.keys.Grace(noon)
+	grace := r.Keys().Grace(noon)
 	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
 		if c.Op == storetest.Put && strings.HasPrefix(c.Name, "archive/") {
 			p.clock.move(2 * time.Minute)

@@ -16,6 +16,7 @@ import (
 	"nightjar/internal/lru"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -80,11 +81,11 @@ type Writer struct {
 // Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, views and trust are filled in here.
 // When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns no archive.
 func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
-	if r.host == nil {
+	if r.Host() == nil {
 		return nil, errors.New("write: no host key")
 	}
 	w := &Writer{r: r, Sent: sent}
-	now, err := storeTime(ctx, r.store, r.options)
+	now, err := r.StoreTime(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
@@ -112,7 +113,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	})()
 	w.ctx = work
 	w.uploads.SetLimit(r.options.Connections)
-	if err := w.makePackers(r.host); err != nil {
+	if err := w.makePackers(r.Host()); err != nil {
 		return nil, err
 	}
 
@@ -178,30 +179,17 @@ func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
 	}
 }
 
-// StoreTime returns what time it is, by the store's clock.
-func (r *Repository) StoreTime(ctx context.Context) (time.Time, error) {
-	return storeTime(ctx, r.store, r.options)
-}
-
-// storeTime asks the store for its time; one that cannot tell is taken to agree with this host.
-func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error) {
-	if c, ok := s.(store.Clock); ok {
-		return c.Now(ctx)
-	}
-	return o.Now(), nil
-}
-
 // trust sets whose index objects count in this run, which begins now.
 func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
-	host := w.r.host.Fingerprint()
-	if err := w.r.keys.MayWrite(host, "archive", now); err != nil {
+	host := w.r.Host().Fingerprint()
+	if err := w.r.Keys().MayWrite(host, "archive", now); err != nil {
 		return nil, err
 	}
-	if w.self, err = w.r.keys.HostName(host); err != nil {
+	if w.self, err = w.r.Keys().HostName(host); err != nil {
 		return nil, err
 	}
 	trusted := map[string]bool{}
-	for _, s := range w.r.keys.Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
+	for _, s := range w.r.Keys().Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
 		if f := string(s.Key.Fingerprint()); !trusted[f] {
 			trusted[f] = true
 			fingerprints = append(fingerprints, f)
@@ -364,17 +352,17 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		}
 		return at, nil
 	}
-	_, err := inTime(now, func(at time.Time) (store.Info, error) {
+	_, err := sealed.InTime(now, func(at time.Time) (store.Info, error) {
 		w.r.index.Lock() // a listing that began before would take it for gone
 		defer w.r.index.Unlock()
 		object.Time = at
-		info, err := w.r.putRecord(ctx, w.r.host, "index", object.Append(nil))
+		info, err := w.r.PutRecordAs(ctx, w.r.Host(), "index", object.Append(nil))
 		if err != nil {
 			return info, err
 		}
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
-		if skewed(at, info.Time) {
+		if sealed.Skewed(at, info.Time) {
 			if w.r.options.Without.Rewrite {
 				info.Time = at
 			}
@@ -385,8 +373,8 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 			w.unindexed.signing[p.ID] = struct{}{}
 		}
 		w.unindexed.Unlock()
-		sum, _ := sumOf(info.Name)
-		if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
+		sum, _ := store.SumOf(info.Name)
+		if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.Host().Fingerprint())}, &object); err != nil {
 			return info, fmt.Errorf("note what was stored: %w", err)
 		}
 		return info, nil

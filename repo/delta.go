@@ -46,7 +46,7 @@ func (w stored) List(ctx context.Context, id chunk.ID) ([]byte, error) {
 
 // Describe skips what is broken, or from somebody who is not trusted: that costs space.
 func (w stored) Describe(ctx context.Context, id chunk.ID, length int, to *delta.Base) {
-	if ok, err := w.indexed(id.Key(), pack.WholeContent); ok && err == nil {
+	if ok, err := w.run.Indexed(id.Key(), pack.WholeContent); ok && err == nil {
 		to.AppendWhole(delta.Source{ID: id, Length: length}, w.signature(ctx, id))
 		return
 	}
@@ -58,7 +58,7 @@ func (w stored) Describe(ctx context.Context, id chunk.ID, length int, to *delta
 	sums := make([]*delta.Signature, len(r.Sources)+1)
 	for n := range sums {
 		if s := r.Source(n); s.Length > 0 {
-			if ok, err := w.indexed(s.ID.Key(), pack.WholeContent); ok && err == nil {
+			if ok, err := w.run.Indexed(s.ID.Key(), pack.WholeContent); ok && err == nil {
 				sums[n] = w.signature(ctx, s.ID)
 			}
 		}
@@ -96,7 +96,7 @@ func (w *Writer) trustedBlob(ctx context.Context, id chunk.ID, typ pack.Type, us
 		return
 	}
 	for _, at := range all {
-		if !w.trusted(at.Pack.Signer) || w.avoids(at, id.Key()) {
+		if !w.run.Trusts(at, id.Key()) {
 			continue
 		}
 		if frame, err := w.reader.frame(ctx, at); err == nil && use(blobIn(frame, at)) == nil {
@@ -202,7 +202,7 @@ func (s *Saver) describeMeta(typ pack.Type, item tree.Item) {
 	if err != nil || int64(len(data)) != item.Length {
 		return
 	}
-	if ok, err := s.w.indexed(item.ID.Key(), typ); ok && err == nil {
+	if ok, err := s.w.run.Indexed(item.ID.Key(), typ); ok && err == nil {
 		s.base.AppendWhole(delta.Source{ID: item.ID, Length: len(data)}, s.signer.Sign(data, treeBlock, nil))
 	} else if r := s.w.recipe(s.w.ctx, item.ID, typ); r != nil && r.Length == len(data) {
 		s.base.AppendRebuilt(r, data, s.signer, treeBlock)
@@ -250,7 +250,7 @@ func (s *Saver) mend(id chunk.ID, data []byte, runs []int) error {
 	if !signable(data, runs) {
 		return nil
 	}
-	if signed, err := s.w.indexed(id.Key(), pack.SignatureOf+pack.WholeContent); signed || err != nil {
+	if signed, err := s.w.run.Indexed(id.Key(), pack.SignatureOf+pack.WholeContent); signed || err != nil {
 		return err
 	}
 	if runs == nil && pack.ClassOf(data) == pack.Opaque || !s.w.unsigned(id) {

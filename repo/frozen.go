@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 
 	"nightjar/chunk"
@@ -19,7 +18,7 @@ func (r *Repository) FreezeIndex(ctx context.Context) (*index.Frozen, *Reader, e
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := r.index.Freeze()
+	f, err := r.local.Freeze()
 	return f, rd, err
 }
 
@@ -50,10 +49,5 @@ func (r *Repository) NewReaderOf(ctx context.Context, packs []index.Pack) (*Read
 	if err != nil || len(packs) == 0 {
 		return rd, err
 	}
-	o := &index.Object{Runs: []index.Run{{Packs: packs}}}
-	// The next sync forgets it, since the store has no such object.
-	if err := r.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil)), Signer: nobody}, o); err != nil {
-		return nil, err
-	}
-	return rd, nil
+	return rd, r.local.AddUnlisted(packs)
 }

@@ -105,7 +105,7 @@ func (p *packer) upload(m *crypto.Message, d pack.Directory, full bool) error {
 	object := message.Object
 	entry := sealed.Indexed(sha256.Sum256(object), object, message.Envelope, d)
 	name := sealed.Name(p.kind.String(), entry.ID)
-	p.w.view.sent.Add(entry.ID[:])
+	p.w.run.Sent(entry.ID)
 	if _, err := p.w.r.Store().Put(p.w.ctx, name, object); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
 	}

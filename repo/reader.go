@@ -141,13 +141,7 @@ func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) (
 
 // lookup is locate with what was dropped, in all forms.
 func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, error) {
-	all, err := rd.r.index.Lookup(id.Key(), nil)
-	if errors.Is(err, index.ErrBroken) { // only a cache: what it held is fetched again
-		rd.r.options.Warn(err)
-		if err = rd.r.SyncIndex(ctx); err == nil {
-			all, err = rd.r.index.Lookup(id.Key(), nil)
-		}
-	}
+	all, err := rd.r.local.Lookup(ctx, id.Key())
 	if err != nil {
 		return nil, fmt.Errorf("look up %v: %w", id, err)
 	}

@@ -33,8 +33,8 @@ func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f 
 	w.ctx, w.fail = context.WithCancelCause(ctx)
 	defer w.fail(nil)
 	w.unindexed.last = r.options.Now()
-	w.firstView(begin)
-	defer w.view.close()
+	w.run = r.local.Begin(begin, nil)
+	defer w.run.Close()
 	w.uploads.SetLimit(r.options.Connections)
 	if err := w.makePackers(root); err != nil {
 		return err

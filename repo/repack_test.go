@@ -76,7 +76,7 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 				t.Fatal(err)
 			}
 			root := string(r.Keys().Root().Fingerprint())
-			all, err := r.index.Lookup(id.Key(), nil)
+			all, err := r.local.Lookup(t.Context(), id.Key())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,8 +14,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"nightjar/internal/rules"
@@ -28,6 +26,7 @@ import (
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
+	"nightjar/repo/view"
 )
 
 // FormatVersion is the version that this package writes and reads.
@@ -76,16 +75,15 @@ func (o *Options) sealed() sealed.Options {
 	return sealed.Options{Blocks: blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn}, Now: o.Now, Random: o.Random, Warn: o.Warn}
 }
 
+func (o *Options) view() view.Options {
+	return view.Options{Dir: o.IndexDir, Connections: o.Connections, Temp: o.Temp, Now: o.Now, Warn: o.Warn, Without: o.Without}
+}
+
 // A Repository is an open repository: its objects, and what is indexed of them. It is safe for concurrent use.
 type Repository struct {
 	*sealed.Objects
+	local   *view.Local // what is indexed, and not dropped
 	options Options
-	index   struct {
-		sync.Mutex
-		*index.Index
-		mine []listedIndex // what this host has signed and is known, as of the last sync
-	}
-	lists atomic.Pointer[lists.Set] // of prune, as of the last sync
 }
 
 // Open opens the repository that keys were read from, for its metadata. opener holds the host key or a recovery key.
@@ -95,7 +93,7 @@ func Open(ctx context.Context, s store.Store, keys *keyring.Keyring, opener keyr
 	if err != nil {
 		return nil, err
 	}
-	return &Repository{Objects: objects, options: o}, nil
+	return over(objects, o), nil
 }
 
 // OpenContent opens the repository for everything, content included. recovery holds a recovery key, and is asked once: it may be a smartcard.
@@ -105,7 +103,11 @@ func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, reco
 	if err != nil {
 		return nil, err
 	}
-	return &Repository{Objects: objects, options: o}, nil
+	return over(objects, o), nil
+}
+
+func over(objects *sealed.Objects, o Options) *Repository {
+	return &Repository{Objects: objects, local: view.New(objects, o.view()), options: o}
 }
 
 // In returns the same repository as it is in another store, with the same keys and without a cache.
@@ -116,31 +118,30 @@ func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error)
 	}
 	o := r.options
 	o.IndexDir, o.BlockDir = "", ""
-	return &Repository{Objects: objects, options: o}, nil
+	return over(objects, o), nil
 }
 
 // Without says which rules of prune and backups beside it are left out; none but in the simulation.
 func (r *Repository) Without() rules.Without { return r.options.Without }
 
+// SyncIndex brings the local index, and what is known of prune's and repair's lists, up to date: it fetches what is new and forgets what is gone.
+// A list that cannot be read is a warning.
+func (r *Repository) SyncIndex(ctx context.Context) error { return r.local.SyncIndex(ctx) }
+
+// SyncLists brings up to date what Lists returns, and nothing else.
+func (r *Repository) SyncLists(ctx context.Context) error { return r.local.SyncLists(ctx) }
+
+// Lists returns what prune has condemned and dropped, and repair has given up, as of the last sync.
+func (r *Repository) Lists() *lists.Set { return r.local.Lists() }
+
+// ReplacedIndexes returns the index objects that others stand for, as of the last sync: what they say counts no more.
+func (r *Repository) ReplacedIndexes() map[index.ObjectID]bool { return r.local.ReplacedIndexes() }
+
 // Chunks returns how many places of chunks, trees and lists the local index knows, those too that prune has dropped. It is 0 before the first SyncIndex.
-func (r *Repository) Chunks() int64 {
-	r.index.Lock()
-	defer r.index.Unlock()
-	if r.index.Index == nil {
-		return 0
-	}
-	return r.index.Entries()
-}
+func (r *Repository) Chunks() int64 { return r.local.Chunks() }
 
 // Close ends the use of the local index.
-func (r *Repository) Close() error {
-	r.index.Lock()
-	defer r.index.Unlock()
-	if r.index.Index == nil {
-		return nil
-	}
-	return r.index.Index.Close()
-}
+func (r *Repository) Close() error { return r.local.Close() }
 
 // What maintenance calls single objects.
 type (

@@ -18,12 +18,13 @@ import (
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
+	"nightjar/repo/view"
 )
 
 const (
-	indexEvery  = time.Minute      // a run that dies has lost about this much
-	indexChunks = 250_000          // or this many chunks, so that an index object stays small
-	dyingTime   = 30 * time.Second // for what is in flight when a run is cancelled
+	indexEvery = time.Minute      // a run that dies has lost about this much
+	dyingTime  = 30 * time.Second // for what is in flight when a run is cancelled
+	mergeTime  = 5 * time.Minute  // a backup that is done waits no longer for its index objects to be merged
 )
 
 // Sent counts what a Writer did. Fields only grow, and may be read at any time.
@@ -75,7 +76,7 @@ type Writer struct {
 		chunks            int                         // of content
 		last              time.Time                   // when the last index object was written
 	}
-	view view
+	run *view.Run // what this run may refer to
 }
 
 // Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, views and trust are filled in here.
@@ -89,7 +90,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err != nil {
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
-	unread, err := r.sync(ctx)
+	unread, err := r.local.Take(ctx)
 	if err = errors.Join(err, unread); err != nil && (unread == nil || !r.options.Without.Unread) { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
@@ -98,8 +99,8 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	w.begin, w.unindexed.last = now, r.options.Now()
-	w.firstView(now)
-	defer w.view.close()
+	w.run = r.local.Begin(now, w.trusted)
+	defer w.run.Close()
 	w.claims.m, w.unindexed.signing = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
@@ -137,7 +138,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	for renewed := true; renewed; {
-		if now, renewed, err = w.current(ctx); err == nil && renewed {
+		if now, renewed, err = w.run.Current(ctx); err == nil && renewed {
 			err = w.putIndex(ctx, nil)
 		}
 		if err != nil {
@@ -145,7 +146,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		}
 	}
 	archive.Version, archive.Host, archive.Trusted = FormatVersion, w.self, names
-	archive.Views, archive.Time = w.view.taken, now.UTC()
+	archive.Views, archive.Time = w.run.Views(), now.UTC()
 	size, err := r.putArchive(ctx, archive)
 	if err != nil {
 		return archive, err
@@ -166,12 +167,12 @@ func (r *Repository) Add(ctx context.Context, sent *Sent, f func(ctx context.Con
 func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
 	limited, cancel := context.WithTimeout(ctx, mergeTime)
 	defer cancel()
-	info, err := w.r.mergeIndexes(limited, now, nil)
+	info, err := w.r.local.Merge(limited, now)
 	if err == nil && info.Size > 0 {
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
 	}
-	if flushed := w.r.index.Flush(); err == nil {
+	if flushed := w.r.local.Flush(); err == nil {
 		err = flushed
 	}
 	if err != nil && ctx.Err() == nil {
@@ -197,44 +198,6 @@ func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
 	}
 	w.trusted = func(signer string) bool { return trusted[signer] }
 	return fingerprints, nil
-}
-
-// known reports whether a chunk is stored, whole or as a recipe, or on its way; if not, it is the caller's to save.
-func (w *Writer) known(key chunk.Key, whole pack.Type) (bool, error) {
-	w.claims.Lock()
-	_, known := w.claims.m[key]
-	w.claims.Unlock()
-	if known {
-		return true, nil
-	}
-	if known, err := w.has(key, whole); known || err != nil {
-		return known, err
-	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	if _, known = w.claims.m[key]; !known {
-		w.claims.m[key] = false
-	}
-	return known, nil
-}
-
-// claimWhole notes that what was claimed is going to be stored as itself.
-func (w *Writer) claimWhole(key chunk.Key) {
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	w.claims.m[key] = true
-}
-
-// knownWhole is known for what recipes lean on: a recipe of it will not do.
-func (w *Writer) knownWhole(key chunk.Key, whole pack.Type) (bool, error) {
-	if ok, err := w.refer(key, whole); ok || err != nil {
-		return ok, err
-	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	known := w.claims.m[key]
-	w.claims.m[key] = true
-	return known, nil
 }
 
 // Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
@@ -263,7 +226,7 @@ func (w *Writer) finish(whole bool) error {
 	if whole {
 		err = w.Flush()
 	} else {
-		w.view.ending.Store(true)
+		w.run.End()
 		for _, p := range w.packers {
 			_ = p.close() // only why the run ends, which is known
 		}
@@ -293,7 +256,7 @@ func (w *Writer) storedPack(p index.Pack) error {
 	} else {
 		w.unindexed.metadata = append(w.unindexed.metadata, p)
 	}
-	due := len(w.unindexed.content) > 0 && (w.unindexed.chunks >= indexChunks || w.r.options.Now().Sub(w.unindexed.last) >= indexEvery)
+	due := len(w.unindexed.content) > 0 && (w.unindexed.chunks >= view.ObjectChunks || w.r.options.Now().Sub(w.unindexed.last) >= indexEvery)
 	w.unindexed.Unlock()
 	if !due {
 		return nil
@@ -314,7 +277,7 @@ func (w *Writer) writeIndex(ctx context.Context, last bool) error {
 	w.unindexed.Unlock()
 	for len(packs) > 0 {
 		n, chunks := 0, 0
-		for n < len(packs) && chunks < indexChunks {
+		for n < len(packs) && chunks < view.ObjectChunks {
 			chunks += blobs(packs[n])
 			n++
 		}
@@ -346,36 +309,26 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		return err
 	}
 	now := func() (time.Time, error) {
-		at, _, err := w.current(ctx)
+		at, _, err := w.run.Current(ctx)
 		if err != nil {
 			return at, fmt.Errorf("index what was stored: %w", err)
 		}
 		return at, nil
 	}
+	w.unindexed.Lock()
+	for _, p := range packs {
+		w.unindexed.signing[p.ID] = struct{}{}
+	}
+	w.unindexed.Unlock()
 	_, err := sealed.InTime(now, func(at time.Time) (store.Info, error) {
-		w.r.index.Lock() // a listing that began before would take it for gone
-		defer w.r.index.Unlock()
-		object.Time = at
-		info, err := w.r.PutRecordAs(ctx, w.r.Host(), "index", object.Append(nil))
+		info, err := w.r.local.PutIndex(ctx, at, &object)
 		if err != nil {
 			return info, err
 		}
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
-		if sealed.Skewed(at, info.Time) {
-			if w.r.options.Without.Rewrite {
-				info.Time = at
-			}
-			return info, nil
-		}
-		w.unindexed.Lock()
-		for _, p := range packs {
-			w.unindexed.signing[p.ID] = struct{}{}
-		}
-		w.unindexed.Unlock()
-		sum, _ := store.SumOf(info.Name)
-		if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.Host().Fingerprint())}, &object); err != nil {
-			return info, fmt.Errorf("note what was stored: %w", err)
+		if w.r.options.Without.Rewrite {
+			info.Time = at
 		}
 		return info, nil
 	})

@@ -356,7 +356,7 @@ func TestManySaversSaveOnce(t *testing.T) {
 	n := r.Namer()
 	for _, data := range chunks {
 		saved.content[n.ID(data)] = data
-		if at, err := rd.r.index.Lookup(n.ID(data).Key(), nil); err != nil || len(at) != 1 {
+		if at, err := rd.r.local.Lookup(t.Context(), n.ID(data).Key()); err != nil || len(at) != 1 {
 			t.Errorf("stored %d times, %v", len(at), err)
 		}
 	}

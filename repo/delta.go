@@ -91,7 +91,7 @@ func (w *Writer) signature(ctx context.Context, id chunk.ID) *delta.Signature {
 
 // trustedBlob hands the first blob of a type to use that it accepts, of those that this run may build on.
 func (w *Writer) trustedBlob(ctx context.Context, id chunk.ID, typ pack.Type, use func([]byte) error) {
-	all, err := w.reader.locate(ctx, id, typ)
+	all, err := w.reader.Locations(ctx, id, typ)
 	if err != nil {
 		return
 	}
@@ -99,13 +99,11 @@ func (w *Writer) trustedBlob(ctx context.Context, id chunk.ID, typ pack.Type, us
 		if !w.run.Trusts(at, id.Key()) {
 			continue
 		}
-		if frame, err := w.reader.frame(ctx, at); err == nil && use(blobIn(frame, at)) == nil {
+		if b, err := w.reader.Blob(ctx, at); err == nil && use(b) == nil {
 			return
 		}
 	}
 }
-
-func blobIn(frame []byte, at index.Location) []byte { return frame[at.Offset : at.Offset+at.Length] }
 
 // delta saves a chunk as a recipe, if that is worth it.
 func (s *Saver) delta(id chunk.ID, data []byte, offset int64, before *Past) (bool, error) {
@@ -261,7 +259,7 @@ func (s *Saver) mend(id chunk.ID, data []byte, runs []int) error {
 
 // unsigned reports whether a whole chunk was stored by a run before, and makes its signature the caller's to save. It is asked once no signature is indexed.
 func (w *Writer) unsigned(id chunk.ID) bool {
-	all, err := w.reader.locate(w.ctx, id, pack.WholeContent)
+	all, err := w.reader.Locations(w.ctx, id, pack.WholeContent)
 	before := func(at index.Location) bool {
 		_, ours := w.unindexed.signing[at.Pack.ID]
 		return !ours && w.trusted(at.Pack.Signer)

@@ -177,8 +177,8 @@ func (p *place) open(key *crypto.Key, change ...func(*Options)) *Repository {
 	return r
 }
 
-// reader opens the repository with the recovery key.
-func (p *place) reader(change ...func(*Options)) *Reader {
+// unlocked opens the repository with the recovery key.
+func (p *place) unlocked(change ...func(*Options)) *Repository {
 	p.t.Helper()
 	o := p.options()
 	for _, f := range change {
@@ -192,11 +192,13 @@ func (p *place) reader(change ...func(*Options)) *Reader {
 	if err := r.UnlockContent(p.t.Context(), keyring.Held(recoveryKey())); err != nil {
 		p.t.Fatal(err)
 	}
-	rd, err := r.NewReader(p.t.Context())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return rd
+	return r
+}
+
+// reader reads with the recovery key.
+func (p *place) reader(change ...func(*Options)) *Reader {
+	p.t.Helper()
+	return must(p.unlocked(change...).NewReader(p.t.Context()))
 }
 
 func noPin(string) (keyring.Pin, error) { return keyring.Pin{}, nil }

@@ -72,7 +72,7 @@ func TestUnlockContent(t *testing.T) {
 	err = r.UnlockContent(t.Context(), keyring.Held(hostKey(), thiefKey()))
 	wantError(t, err, crypto.ErrNoKey, "content key")
 	for id := range saved.content {
-		data, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
+		data, errs, err := fetchAll(t.Context(), rd, []chunk.ID{id})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,9 +155,9 @@ func TestExpiredHostStaysReadable(t *testing.T) {
 	_, err := write(t.Context(), r, [][][]byte{some(2, 5)}, nil)
 	wantError(t, err, nil, "expired on 2026-03-01")
 	wantSame(t, p.memory, before)
-	rd := p.reader()
-	wantRestored(t, rd, saved)
-	if all := archives(t, rd.r); len(all) != 1 || all[0].ID != saved.archive.ID {
+	r = p.unlocked()
+	wantRestored(t, must(r.NewReader(t.Context())), saved)
+	if all := archives(t, r); len(all) != 1 || all[0].ID != saved.archive.ID {
 		t.Errorf("archives: %+v", all)
 	}
 
@@ -168,7 +168,7 @@ func TestExpiredHostStaysReadable(t *testing.T) {
 	}
 	p.put(named("archive", late), late)
 	damaged := 0
-	if _, err := rd.r.Archives(t.Context(), func(name string, err error) {
+	if _, err := r.Archives(t.Context(), func(name string, err error) {
 		damaged++
 		wantError(t, err, crypto.ErrIntegrity, "expired")
 	}); err != nil || damaged != 1 {
@@ -185,16 +185,17 @@ func TestCompromisedHost(t *testing.T) {
 	wantRestored(t, p.reader(func(o *Options) { o.IndexDir = cache }), saved)
 	p.hosts[0].certificate()["compromised"] = true
 	p.rekey(p.hosts...)
-	rd := p.reader(func(o *Options) { o.IndexDir = cache })
+	r := p.unlocked(func(o *Options) { o.IndexDir = cache })
+	rd := must(r.NewReader(t.Context()))
 	for id := range saved.content {
-		_, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
+		_, errs, err := fetchAll(t.Context(), rd, []chunk.ID{id})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantError(t, errs[0], ErrMissing, "")
 	}
 	damaged := 0
-	all, err := rd.r.Archives(t.Context(), func(name string, err error) { damaged++; wantError(t, err, crypto.ErrIntegrity, "unknown key") })
+	all, err := r.Archives(t.Context(), func(name string, err error) { damaged++; wantError(t, err, crypto.ErrIntegrity, "unknown key") })
 	if err != nil || len(all) != 0 || damaged != 1 {
 		t.Errorf("%d archives, %d damaged, %v", len(all), damaged, err)
 	}

@@ -72,7 +72,7 @@ func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 
 // Frames writes what keep accepts of those frames of a stored pack that are as its index says, though the pack is not. What cannot be made of it any more is left out.
 func (p *Repacker) Frames(object []byte, x *index.Pack, keep func(pack.Blob) (bool, error)) error {
-	return p.rd.blobs(object, x, func(b pack.Blob, data []byte) error {
+	return p.rd.Blobs(object, x, func(b pack.Blob, data []byte) error {
 		ok, err := keep(b)
 		if ok && err == nil {
 			err = p.blob(b, data)
@@ -131,10 +131,7 @@ func (p *Repacker) blob(b pack.Blob, data []byte) error {
 		b.Type -= pack.RecipeFor
 		r, err := delta.DecodeRecipe(data)
 		if err == nil {
-			data, err = r.Apply(nil, func(n int) ([]byte, error) { return p.rd.wholeMetadata(p.w.ctx, r.Source(n).ID, b.Type) })
-		}
-		if err == nil {
-			err = p.rd.checkHalf(b.Key, data, b.Type)
+			data, err = p.rd.Make(p.w.ctx, b.Key, r, b.Type)
 		}
 		if err != nil {
 			return err
@@ -155,12 +152,7 @@ func (p *Repacker) try(key chunk.Key, encoded []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
-	g := p.rd.newGroup([]*rebuild{{recipe: r, half: &key}}, true, func(_ int, _ []byte, err error) error { return err })
-	memory := make([]byte, r.Length)
-	if err := g.begin(p.w.ctx, memory); err != nil {
-		return err
-	}
-	return g.finish(p.w.ctx, memory)
+	return p.rd.Try(p.w.ctx, key, r)
 }
 
 // signs reports whether a block signature is that of the chunk. A wrong one is left out: that costs space only.
@@ -169,10 +161,8 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 	if err != nil {
 		return false, nil
 	}
-	var id chunk.ID // of which the index looks at no more
-	copy(id[:], key[:])
 	same := false
-	err = p.rd.newWholeFetch([]chunk.ID{id}, false, func(_ int, data []byte, err error) error {
+	err = p.rd.Whole(p.w.ctx, key, func(data []byte, err error) error {
 		if err == nil && p.s.content.ID(data).Key() == key && old.Length() == len(data) {
 			same = bytes.Equal(p.s.signer.Sign(data, old.Block(), old.Runs()).Append(nil), encoded)
 		}
@@ -180,6 +170,6 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 			return err
 		}
 		return nil
-	}).all(p.w.ctx)
+	})
 	return same, err
 }

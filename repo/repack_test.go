@@ -53,8 +53,11 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 			if err := r.Repack(t.Context(), p.clock.now(), new(Sent), func(*Repacker) error { return nil }); err == nil {
 				t.Error("it took no recovery key")
 			}
-			rd := p.reader()
-			err := rd.r.Repack(t.Context(), p.clock.now(), new(Sent), func(to *Repacker) error {
+			root := p.unlocked()
+			if err := root.SyncIndex(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			err := root.Repack(t.Context(), p.clock.now(), new(Sent), func(to *Repacker) error {
 				for _, name := range old {
 					if err := to.Pack(must(p.memory.Stat(t.Context(), name)), func(pack.Blob) bool { return true }); err != nil {
 						return err
@@ -75,14 +78,13 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 			if err := r.SyncIndex(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			root := string(r.Keys().Root().Fingerprint())
 			all, err := r.local.Lookup(t.Context(), id.Key())
 			if err != nil {
 				t.Fatal(err)
 			}
 			left := map[pack.Type]int{}
 			for _, at := range all {
-				if at.Pack.Signer == root {
+				if at.Pack.Signer == string(r.Keys().Root().Fingerprint()) {
 					left[at.Type]++
 				}
 			}

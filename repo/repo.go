@@ -20,8 +20,10 @@ import (
 	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
+	"nightjar/repo/fetch"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/ledger"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
@@ -38,6 +40,8 @@ var (
 	ErrExists       = errors.New("a repository is there already")
 	ErrVersion      = versioned.ErrNewer
 	ErrNoArchive    = errors.New("no such archive")
+	ErrMissing      = fetch.ErrMissing     // no index names the chunk
+	ErrLost         = fetch.ErrLost        // repair has given the chunk up
 	ErrUnavailable  = store.ErrUnavailable // not a chunk is missing: the store is
 )
 
@@ -142,6 +146,43 @@ func (r *Repository) Chunks() int64 { return r.local.Chunks() }
 
 // Close ends the use of the local index.
 func (r *Repository) Close() error { return r.local.Close() }
+
+// NewReader returns a Reader that knows all that is indexed now.
+func (r *Repository) NewReader(ctx context.Context) (*Reader, error) {
+	if err := r.SyncIndex(ctx); err != nil {
+		return nil, err
+	}
+	return r.newReader(), nil
+}
+
+func (r *Repository) newReader() *Reader {
+	return fetch.New(r.Objects, r.local, fetch.Options{Connections: r.options.Connections})
+}
+
+// FreezeIndex brings the local index up to date and returns what it says now, and a Reader.
+func (r *Repository) FreezeIndex(ctx context.Context) (*index.Frozen, *Reader, error) {
+	rd, err := r.NewReader(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := r.local.Freeze()
+	return f, rd, err
+}
+
+// NewReaderOf is NewReader, and knows packs, too, that no index object names.
+func (r *Repository) NewReaderOf(ctx context.Context, packs []index.Pack) (*Reader, error) {
+	rd, err := r.NewReader(ctx)
+	if err != nil || len(packs) == 0 {
+		return rd, err
+	}
+	return rd, r.local.AddUnlisted(packs)
+}
+
+// A Reader delivers chunks by their ids.
+type Reader = fetch.Reader
+
+// Reads say what was read of packs and archives.
+type Reads = ledger.Reads
 
 // What maintenance calls single objects.
 type (

@@ -30,7 +30,7 @@ func TestRolesOfSigners(t *testing.T) {
 	p.hosts = []host{p.newHost("db2", secondKey(), keyring.Backup), p.newHost("pruner", pruner, keyring.Prune)}
 	p.hosts[0]["roles"] = append(p.hosts[0]["roles"].([]any), host{"role": keyring.Prune, "from": noon.Add(time.Hour), "until": noon.Add(2 * time.Hour)})
 	p.rekey(p.hosts...)
-	r := p.reader().r
+	r := p.unlocked()
 	const soon, during, after = 0, 90 * time.Minute, 3 * time.Hour
 	for kind, allowed := range map[string]map[*crypto.Key][3]bool{
 		"archive":   {hostKey(): {true, true, true}, secondKey(): {true, true, true}, pruner: {}, root: {}},
@@ -161,14 +161,14 @@ func TestHandedOverRoot(t *testing.T) {
 	if again.sent.ChunksKnown.Load() != 3 {
 		t.Errorf("%d chunks known", again.sent.ChunksKnown.Load())
 	}
-	rd := p.reader()
-	wantRestored(t, rd, saved, again)
-	if _, _, err := rd.r.Record(t.Context(), before); err != nil {
+	r := p.unlocked()
+	wantRestored(t, must(r.NewReader(t.Context())), saved, again)
+	if _, _, err := r.Record(t.Context(), before); err != nil {
 		t.Error(err)
 	}
-	_, _, err := rd.r.Record(t.Context(), p.forge(stolen, "forget", `{"version":0,"x":1}`))
+	_, _, err := r.Record(t.Context(), p.forge(stolen, "forget", `{"version":0,"x":1}`))
 	wantError(t, err, crypto.ErrIntegrity, "does not count for the time")
-	if _, err := rd.r.PutRecord(t.Context(), "forget", []byte(`{"version":0}`)); err != nil {
+	if _, err := r.PutRecord(t.Context(), "forget", []byte(`{"version":0}`)); err != nil {
 		t.Error(err)
 	}
 

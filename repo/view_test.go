@@ -217,7 +217,7 @@ func TestReaderSubtractsDropped(t *testing.T) {
 		if at, err := rd.Locations(t.Context(), id); err != nil || len(at) != 0 {
 			t.Errorf("chunk %v is at %d places, %v", id, len(at), err)
 		}
-		_, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
+		_, errs, err := fetchAll(t.Context(), rd, []chunk.ID{id})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -569,7 +569,10 @@ func TestLateIndex(t *testing.T) {
 	var warned []error
 	cache := t.TempDir()
 	r := p.open(hostKey(), warnings(&warned), func(o *Options) { o.IndexDir = cache })
-	wantRestored(t, must(r.NewReader(t.Context())).withContent(t), saved)
+	if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
+		t.Fatal(err)
+	}
+	wantRestored(t, must(r.NewReader(t.Context())), saved)
 	if err := r.SyncIndex(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -589,15 +592,6 @@ func TestLateIndex(t *testing.T) {
 	if n := mustWrite(t, r, some(2, 6)).sent.ChunksNew.Load(); n != 6 {
 		t.Errorf("a backup builds on its own late index object: %d chunks new", n)
 	}
-}
-
-// withContent lets the reader read content too.
-func (rd *Reader) withContent(t *testing.T) *Reader {
-	t.Helper()
-	if err := rd.r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
-		t.Fatal(err)
-	}
-	return rd
 }
 
 // An archive that the store dates more than the grace after the last view does not count, until somebody verifies it.

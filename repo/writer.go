@@ -163,6 +163,9 @@ func (r *Repository) Add(ctx context.Context, sent *Sent, f func(ctx context.Con
 	return err
 }
 
+// Reader returns a Reader that knows what was indexed when the run began, and what it has added.
+func (w *Writer) Reader() *Reader { return w.r.newReader() }
+
 // tidyIndex makes the next run's start cheaper. The backup is done, whatever comes of this.
 func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
 	limited, cancel := context.WithTimeout(ctx, mergeTime)

@@ -352,15 +352,14 @@ func TestManySaversSaveOnce(t *testing.T) {
 	if sent.ChunksNew.Load() != 20 || sent.ChunksKnown.Load() != 7*20 {
 		t.Errorf("%d new, %d known", sent.ChunksNew.Load(), sent.ChunksKnown.Load())
 	}
-	rd := p.reader()
 	n := r.Namer()
 	for _, data := range chunks {
 		saved.content[n.ID(data)] = data
-		if at, err := rd.r.local.Lookup(t.Context(), n.ID(data).Key()); err != nil || len(at) != 1 {
+		if at, err := r.local.Lookup(t.Context(), n.ID(data).Key()); err != nil || len(at) != 1 {
 			t.Errorf("stored %d times, %v", len(at), err)
 		}
 	}
-	wantRestored(t, rd, saved)
+	wantRestored(t, p.reader(), saved)
 }
 
 func TestSizesAtTheEdges(t *testing.T) {

@@ -1,15 +1,16 @@
-package repo
+package fetch
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"nightjar/chunk"
+	"nightjar/chunk/delta"
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/store"
 )
 
 // Locations returns all places of a chunk, tree or list that are not dropped, in the forms given; without any, of content stored as itself.
@@ -22,35 +23,18 @@ func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type
 
 // LocationsOf is Locations for the half of an id that a pack knows.
 func (rd *Reader) LocationsOf(ctx context.Context, key chunk.Key, types ...pack.Type) ([]index.Location, error) {
-	var id chunk.ID
-	copy(id[:], key[:])
-	return rd.locate(ctx, id, types...)
+	return rd.locate(ctx, halfID(key), types...)
 }
 
-// Tree returns a tree of which half the id is known, and all of the id.
-func (rd *Reader) Tree(ctx context.Context, key chunk.Key) (id chunk.ID, data []byte, err error) {
-	locations, err := rd.LocationsOf(ctx, key, pack.WholeTree, pack.RecipeFor+pack.WholeTree)
-	if err == nil && len(locations) == 0 {
-		err = ErrMissing
-	}
-	for _, at := range locations {
-		if at.Type != pack.WholeTree {
-			data, err = rd.rebuildMetadata(ctx, at)
-		} else if data, err = rd.frame(ctx, at); err == nil {
-			data = blobIn(data, at)
-		}
-		if err == nil {
-			if err = rd.checkHalf(key, data, pack.WholeTree); err == nil {
-				return rd.name(data, pack.WholeTree), data, nil
-			}
-		}
-	}
-	return id, nil, fmt.Errorf("read tree %x: %w", key, err)
+// halfID returns an id that begins with key: the index looks at no more.
+func halfID(key chunk.Key) (id chunk.ID) {
+	copy(id[:], key[:])
+	return id
 }
 
 // SourcesAt returns the whole chunks on which the recipe leans that lies there.
 func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
-	r, err := rd.readRecipe(ctx, at)
+	r, err := rd.RecipeAt(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +56,7 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	var all [][]chunk.ID
 	for _, at := range locations {
 		ids, err := rd.SourcesAt(ctx, at)
-		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}
 		if err == nil {
@@ -115,8 +99,8 @@ func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there
 			if !there(at.Pack.ID) {
 				continue
 			}
-			r, err := rd.readRecipe(ctx, at)
-			if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			r, err := rd.RecipeAt(ctx, at)
+			if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 				return nil, errors.Join(err, ctx.Err())
 			}
 			if err != nil {
@@ -146,34 +130,47 @@ func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there
 	return packs, nil
 }
 
-// blobs opens the frames of a stored pack that are as its index says, and hands their blobs, checked, to f.
-func (rd *Reader) blobs(object []byte, p *index.Pack, f func(b pack.Blob, data []byte) error) error {
-	info := index.PackInfo{ID: p.ID, Kind: p.Directory.Kind, Size: p.Size, Session: p.Session, Stream: p.Stream, Data: p.Data}
-	damaged := CheckFrames(object, p)
-	offset := int64(0)
-	for i, frame := range p.Directory.Frames {
-		at := index.Location{Pack: &info, Frame: i, FrameOffset: offset, Stored: frame.Stored, Plain: frame.Plain, Hash: p.Hashes[i]}
-		offset += int64(frame.Stored)
-		if slices.Contains(damaged, i) {
-			continue
-		}
-		start, length := envelope(at).Span(at.FrameOffset, int64(at.Stored))
-		data, err := rd.decode(at, append([]byte(nil), object[start:start+length]...), nil)
-		if err == nil {
-			err = rd.r.CheckBlobs(data, frame)
-		}
-		if errors.Is(err, crypto.ErrIntegrity) {
-			continue
-		}
-		if err != nil {
+// Packs calls f with name and size of each content pack that Fetch reads for a chunk, unless one of them turns out to be damaged.
+func (rd *Reader) Packs(ctx context.Context, id chunk.ID, f func(name string, size int64)) error {
+	ok, err := rd.wholePack(ctx, id, f)
+	if ok || err != nil {
+		return err
+	}
+	recipes, err := rd.Sources(ctx, id)
+	if err != nil {
+		return err
+	}
+	if len(recipes) == 0 {
+		return fmt.Errorf("find chunk %v: %w", id, ErrMissing)
+	}
+	for _, source := range recipes[0] {
+		if ok, err := rd.wholePack(ctx, source, f); err != nil {
 			return err
-		}
-		for _, b := range frame.Blobs {
-			if err := f(b, data[:b.Length]); err != nil {
-				return err
-			}
-			data = data[b.Length:]
+		} else if !ok {
+			return fmt.Errorf("find chunk %v, which is made of %v: %w", id, source, ErrMissing)
 		}
 	}
 	return nil
+}
+
+func (rd *Reader) wholePack(ctx context.Context, id chunk.ID, f func(name string, size int64)) (ok bool, err error) {
+	locations, err := rd.locate(ctx, id, pack.WholeContent)
+	if err != nil || len(locations) == 0 {
+		return false, err
+	}
+	f(packName(locations[0]), locations[0].Pack.Size)
+	return true, nil
+}
+
+// RecipeAt returns the recipe that lies there.
+func (rd *Reader) RecipeAt(ctx context.Context, at index.Location) (*delta.Recipe, error) {
+	encoded, err := rd.Blob(ctx, at)
+	if err != nil {
+		return nil, fmt.Errorf("in %s: %w", packName(at), err)
+	}
+	r, err := delta.DecodeRecipe(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("in %s: %w: %w", packName(at), err, crypto.ErrIntegrity)
+	}
+	return r, nil
 }

@@ -235,7 +235,7 @@ func outgrown(r *delta.Recipe, size int) bool {
 // sign saves the signature of a chunk.
 func (s *Saver) sign(id chunk.ID, data []byte, runs []int) error {
 	s.encoded = s.signer.Sign(data, signBlock, runs).Append(s.encoded[:0])
-	return s.blob(&s.signatures, pack.SignatureOf+pack.WholeContent, pack.Opaque, id, s.encoded)
+	return s.blob(pack.SignatureOf+pack.WholeContent, id, s.encoded)
 }
 
 // signable reports whether a chunk is long enough to have a signature.
@@ -282,11 +282,11 @@ func (w *Writer) unsigned(id chunk.ID) bool {
 // recipe saves how a chunk is put together.
 func (s *Saver) recipe(whole pack.Type, id chunk.ID, r *delta.Recipe) error {
 	s.encoded = r.Append(s.encoded[:0])
-	return s.blob(&s.recipes, pack.RecipeFor+whole, metadataClass, id, s.encoded)
+	return s.blob(pack.RecipeFor+whole, id, s.encoded)
 }
 
 // blob saves metadata under an id.
-func (s *Saver) blob(f *openFrame, typ pack.Type, class pack.Class, id chunk.ID, encoded []byte) error {
+func (s *Saver) blob(typ pack.Type, id chunk.ID, encoded []byte) error {
 	s.w.Sent.Metadata.Add(uint64(len(encoded)))
-	return s.share(f, pack.Metadata, class, encoded, pack.Blob{Key: id.Key(), Type: typ, Length: len(encoded)}, metadataFrame)
+	return s.frames.Metadata(encoded, pack.Blob{Key: id.Key(), Type: typ, Length: len(encoded)})
 }

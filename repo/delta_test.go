@@ -324,7 +324,7 @@ func TestLyingSignature(t *testing.T) {
 		if err := s.sign(id, noise(6, len(data)), nil); err != nil { // of the file's next content
 			return nil, err
 		}
-		if err := s.share(&s.shared[0], pack.Content, pack.Opaque, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}, sharedFrame); err != nil {
+		if err := s.frames.Content(pack.Opaque, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}); err != nil {
 			return nil, err
 		}
 		first.contents.Items = []tree.Item{{ID: id, Length: int64(len(data))}}

@@ -317,9 +317,14 @@ func TestFetchFramesWithinOneBlock(t *testing.T) {
 	for i := range 40 {
 		groups = append(groups, [][]byte{noise(i, 1+i%3)}, [][]byte{noise(100+i, ownFrame+i)})
 	}
-	saved, err := write(t.Context(), p.open(hostKey()), groups, func(w *Writer) error {
-		for _, s := range w.savers.all { // every tiny chunk in a frame of its own, just before a large one
-			if err := s.flush(); err != nil {
+	saved := written{content: map[chunk.ID][]byte{}}
+	err := p.open(hostKey()).Add(t.Context(), new(Sent), func(_ context.Context, w *Writer) error {
+		s := must(w.NewSaver())
+		for _, chunks := range groups {
+			for _, data := range chunks {
+				saved.content[must(s.Content(data))] = data
+			}
+			if err := s.frames.Flush(); err != nil { // every tiny chunk in a frame of its own, just before a large one
 				return err
 			}
 		}

@@ -12,6 +12,13 @@ import (
 	"nightjar/chunk"
 )
 
+// How chunks come into frames, in bytes. doc/format.md, section 5.
+const (
+	ownFrame     = 512 << 10 // chunks from this size on have frames of their own
+	sharedFrame  = 1 << 20
+	literalFrame = 512 << 10
+)
+
 // noise returns bytes that do not compress, the same for the same seed.
 func noise(seed, n int) []byte {
 	b := make([]byte, n)

@@ -35,8 +35,7 @@ func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f 
 	w.unindexed.last = r.options.Now()
 	w.run = r.local.Begin(begin, nil)
 	defer w.run.Close()
-	w.uploads.SetLimit(r.options.Connections)
-	if err := w.makePackers(root); err != nil {
+	if err := w.open(root); err != nil {
 		return err
 	}
 	s, err := w.NewSaver()
@@ -45,7 +44,7 @@ func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f 
 	}
 	if err := f(&Repacker{w, s, w.reader}); err != nil {
 		w.fail(err)
-		_ = w.uploads.Wait() // for the same reason
+		_ = w.packs.Wait() // for the same reason
 		return err
 	}
 	return w.finish(true)
@@ -99,7 +98,7 @@ func (p *Repacker) frame(kind pack.Kind, stored []byte, f pack.Frame, keep func(
 	case n == 0:
 		return nil
 	case n == len(f.Blobs) && kind == pack.Content:
-		return p.w.packers[0].add(stored, f)
+		return p.w.packs.Add(kind, stored, f)
 	}
 	data, err := p.w.r.Decompress(nil, stored, f.Plain)
 	if err != nil {
@@ -118,15 +117,13 @@ func (p *Repacker) frame(kind pack.Kind, stored []byte, f pack.Frame, keep func(
 
 // blob writes one blob. Wholes were compared with their keyed hashes when the pack was opened; what else there is gets tried.
 func (p *Repacker) blob(b pack.Blob, data []byte) error {
-	to, class := &p.s.trees, metadataClass
 	switch b.Type {
 	case pack.WholeContent:
-		return p.s.wholeContent(pack.ClassOf(data), data, b)
+		return p.s.frames.Content(pack.ClassOf(data), data, b)
 	case pack.RecipeFor + pack.WholeContent:
 		if err := p.try(b.Key, data); err != nil {
 			return err
 		}
-		to = &p.s.recipes
 	case pack.RecipeFor + pack.WholeTree, pack.RecipeFor + pack.WholeList:
 		b.Type -= pack.RecipeFor
 		r, err := delta.DecodeRecipe(data)
@@ -141,9 +138,8 @@ func (p *Repacker) blob(b pack.Blob, data []byte) error {
 		if ok, err := p.signs(b.Key, data); !ok || err != nil {
 			return err
 		}
-		to, class = &p.s.signatures, pack.Opaque
 	}
-	return p.s.share(to, pack.Metadata, class, data, b, metadataFrame)
+	return p.s.frames.Metadata(data, b)
 }
 
 // try makes a chunk of content by a recipe.

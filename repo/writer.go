@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,15 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
+	"nightjar/crypto"
 	"nightjar/internal/lru"
+	"nightjar/repo/fill"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
-	"nightjar/repo/sealed"
-	"nightjar/repo/store"
 	"nightjar/repo/view"
 )
 
@@ -55,16 +52,7 @@ type Writer struct {
 	reader *Reader                                 // of what was stored before
 	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
 
-	packers [2]*packer
-	uploads errgroup.Group
-	savers  struct {
-		sync.Mutex
-		all []*Saver
-	}
-	literals struct {
-		sync.Mutex
-		frames [pack.Classes]openFrame
-	}
+	packs  *fill.Packs
 	claims struct {
 		sync.Mutex
 		m map[chunk.Key]bool // what is on its way and in no index object yet; true: as itself
@@ -113,8 +101,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		context.AfterFunc(work, func() { timer.Stop() })
 	})()
 	w.ctx = work
-	w.uploads.SetLimit(r.options.Connections)
-	if err := w.makePackers(r.Host()); err != nil {
+	if err := w.open(r.Host()); err != nil {
 		return nil, err
 	}
 
@@ -203,25 +190,21 @@ func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
 	return fingerprints, nil
 }
 
-// Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
-func (w *Writer) Flush() error {
-	err := w.close()
-	return cmp.Or(err, w.uploads.Wait()) // nothing outlives a run, whether it fails or not
+// open makes what packs are filled in.
+func (w *Writer) open(signer *crypto.Key) (err error) {
+	w.packs, err = fill.New(w.ctx, w.fail, fill.Options{
+		Compression: w.r.options.Compression,
+		Connections: w.r.options.Connections,
+		Sealer:      func(kind pack.Kind) (*crypto.Sealer, error) { return w.r.PackSealer(kind, signer) },
+		Put:         w.putPack,
+		Stored:      w.storedPack,
+		Compressed:  &w.Sent.Frames,
+	})
+	return err
 }
 
-func (w *Writer) close() error {
-	for _, s := range w.savers.all {
-		if err := s.flush(); err != nil {
-			return err
-		}
-	}
-	for _, p := range w.packers {
-		if err := p.close(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
+func (w *Writer) Flush() error { return w.packs.Flush() }
 
 // finish stores all that is open. With whole, everything that was saved; else only packs that are full of finished frames.
 func (w *Writer) finish(whole bool) error {
@@ -230,10 +213,8 @@ func (w *Writer) finish(whole bool) error {
 		err = w.Flush()
 	} else {
 		w.run.End()
-		for _, p := range w.packers {
-			_ = p.close() // only why the run ends, which is known
-		}
-		if err = w.uploads.Wait(); errors.Is(context.Cause(w.ctx), err) {
+		w.packs.Send()
+		if err = w.packs.Wait(); errors.Is(context.Cause(w.ctx), err) {
 			err = nil
 		}
 	}
@@ -248,104 +229,4 @@ func (w *Writer) finish(whole bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), dyingTime)
 	defer cancel()
 	return errors.Join(err, w.writeIndex(ctx, false))
-}
-
-// storedPack notes a pack that is in the store, and indexes when it is time.
-func (w *Writer) storedPack(p index.Pack) error {
-	w.unindexed.Lock()
-	if p.Directory.Kind == pack.Content {
-		w.unindexed.content = append(w.unindexed.content, p)
-		w.unindexed.chunks += blobs(p)
-	} else {
-		w.unindexed.metadata = append(w.unindexed.metadata, p)
-	}
-	due := len(w.unindexed.content) > 0 && (w.unindexed.chunks >= view.ObjectChunks || w.r.options.Now().Sub(w.unindexed.last) >= indexEvery)
-	w.unindexed.Unlock()
-	if !due {
-		return nil
-	}
-	return w.writeIndex(w.ctx, false)
-}
-
-// writeIndex stores index objects for what is stored and not indexed. Trees lean on content that may still be on its way, so metadata is
-// named at the end of a run only, in the order in which it was made.
-func (w *Writer) writeIndex(ctx context.Context, last bool) error {
-	w.unindexed.Lock()
-	packs := w.unindexed.content
-	w.unindexed.content, w.unindexed.chunks, w.unindexed.last = nil, 0, w.r.options.Now()
-	if last {
-		packs = append(packs, w.unindexed.metadata...)
-		w.unindexed.metadata = nil
-	}
-	w.unindexed.Unlock()
-	for len(packs) > 0 {
-		n, chunks := 0, 0
-		for n < len(packs) && chunks < view.ObjectChunks {
-			chunks += blobs(packs[n])
-			n++
-		}
-		if err := w.putIndex(ctx, packs[:n]); err != nil {
-			if !last { // the run ends, but may still get to index them
-				w.unindexed.Lock()
-				w.unindexed.content = append(w.unindexed.content, packs...)
-				w.unindexed.Unlock()
-			}
-			return err
-		}
-		packs = packs[n:]
-	}
-	return nil
-}
-
-func blobs(p index.Pack) (n int) {
-	for _, f := range p.Directory.Frames {
-		n += len(f.Blobs)
-	}
-	return n
-}
-
-// putIndex stores one index object, by a view that is not too old, and notes what it says.
-func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
-	object := index.Object{Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
-	if w.root {
-		_, err := w.r.AddIndex(ctx, &object)
-		return err
-	}
-	now := func() (time.Time, error) {
-		at, _, err := w.run.Current(ctx)
-		if err != nil {
-			return at, fmt.Errorf("index what was stored: %w", err)
-		}
-		return at, nil
-	}
-	w.unindexed.Lock()
-	for _, p := range packs {
-		w.unindexed.signing[p.ID] = struct{}{}
-	}
-	w.unindexed.Unlock()
-	_, err := sealed.InTime(now, func(at time.Time) (store.Info, error) {
-		info, err := w.r.local.PutIndex(ctx, at, &object)
-		if err != nil {
-			return info, err
-		}
-		w.Sent.Objects.Add(1)
-		w.Sent.Bytes.Add(uint64(info.Size))
-		if w.r.options.Without.Rewrite {
-			info.Time = at
-		}
-		return info, nil
-	})
-	if err != nil {
-		return err
-	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	for _, p := range packs {
-		for _, f := range p.Directory.Frames {
-			for _, b := range f.Blobs {
-				delete(w.claims.m, b.Key)
-			}
-		}
-	}
-	return nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // What repo leans on, and repo/maintain with it.
-var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
+var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
 
 // arrows says which of our packages each package may import besides internal ones; it may be that a
 // listed package does not exist yet. Commands may import everything.
@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"repo/sealed":          {"chunk", "crypto", "repo/blocks", "repo/index", "repo/keyring", "repo/ledger", "repo/pack", "repo/record", "repo/store"},
 	"repo/view":            {"chunk", "crypto", "repo/index", "repo/lists", "repo/pack", "repo/record", "repo/sealed", "repo/spool", "repo/store"},
 	"repo/fetch":           {"chunk", "chunk/delta", "crypto", "repo/blocks", "repo/index", "repo/ledger", "repo/lists", "repo/pack", "repo/sealed", "repo/store", "repo/view"},
+	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
 	"repo/maintain":        append([]string{"repo"}, underRepo...),

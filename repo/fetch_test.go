@@ -309,31 +309,3 @@ func TestFetchTwoPacksTwoRounds(t *testing.T) {
 	}
 	wantRestored(t, p.reader(func(o *Options) { o.Connections = 1 }), saved)
 }
-
-// Spans are rounded to cipher blocks: frames of a few bytes share theirs with a neighbour, and begin where it does.
-func TestFetchFramesWithinOneBlock(t *testing.T) {
-	p := newPlace(t)
-	var groups [][][]byte
-	for i := range 40 {
-		groups = append(groups, [][]byte{noise(i, 1+i%3)}, [][]byte{noise(100+i, ownFrame+i)})
-	}
-	saved := written{content: map[chunk.ID][]byte{}}
-	err := p.open(hostKey()).Add(t.Context(), new(Sent), func(_ context.Context, w *Writer) error {
-		s := must(w.NewSaver())
-		for _, chunks := range groups {
-			for _, data := range chunks {
-				saved.content[must(s.Content(data))] = data
-			}
-			if err := s.frames.Flush(); err != nil { // every tiny chunk in a frame of its own, just before a large one
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		wantRestored(t, p.reader(), written{content: saved.content})
-	}
-}

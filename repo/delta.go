@@ -8,7 +8,6 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
-	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/past"
 	"nightjar/repo/tree"
@@ -260,23 +259,7 @@ func (s *Saver) mend(id chunk.ID, data []byte, runs []int) error {
 // unsigned reports whether a whole chunk was stored by a run before, and makes its signature the caller's to save. It is asked once no signature is indexed.
 func (w *Writer) unsigned(id chunk.ID) bool {
 	all, err := w.reader.Locations(w.ctx, id, pack.WholeContent)
-	before := func(at index.Location) bool {
-		_, ours := w.unindexed.signing[at.Pack.ID]
-		return !ours && w.trusted(at.Pack.Signer)
-	}
-	w.unindexed.Lock()
-	ok := err == nil && slices.ContainsFunc(all, before)
-	w.unindexed.Unlock()
-	if !ok {
-		return false
-	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	_, claimed := w.claims.m[id.Key()]
-	if !claimed {
-		w.claims.m[id.Key()] = false
-	}
-	return !claimed
+	return err == nil && w.unindexed.others(all, w.trusted) && w.claims.take(id.Key())
 }
 
 // recipe saves how a chunk is put together.

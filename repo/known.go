@@ -1,7 +1,10 @@
 package repo
 
 import (
+	"sync"
+
 	"nightjar/chunk"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/tree"
 )
@@ -57,28 +60,13 @@ func (w *Writer) tick() error {
 
 // known reports whether a chunk is stored, whole or as a recipe, or on its way; if not, it is the caller's to save.
 func (w *Writer) known(key chunk.Key, whole pack.Type) (bool, error) {
-	w.claims.Lock()
-	_, known := w.claims.m[key]
-	w.claims.Unlock()
-	if known {
+	if w.claims.has(key) {
 		return true, nil
 	}
 	if known, err := w.has(key, whole); known || err != nil {
 		return known, err
 	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	if _, known = w.claims.m[key]; !known {
-		w.claims.m[key] = false
-	}
-	return known, nil
-}
-
-// claimWhole notes that what was claimed is going to be stored as itself.
-func (w *Writer) claimWhole(key chunk.Key) {
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	w.claims.m[key] = true
+	return !w.claims.take(key), nil
 }
 
 // knownWhole is known for what recipes lean on: a recipe of it will not do.
@@ -86,9 +74,51 @@ func (w *Writer) knownWhole(key chunk.Key, whole pack.Type) (bool, error) {
 	if ok, err := w.refer(key, whole); ok || err != nil {
 		return ok, err
 	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	known := w.claims.m[key]
-	w.claims.m[key] = true
-	return known, nil
+	return !w.claims.takeWhole(key), nil
+}
+
+// claims are what is on its way and in no index object yet, so that nobody else saves it.
+type claims struct {
+	mu  sync.Mutex
+	all map[chunk.Key]bool // true: as itself
+}
+
+func (c *claims) has(key chunk.Key) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, claimed := c.all[key]
+	return claimed
+}
+
+// take reports whether nobody had claimed a chunk: then it is the caller's to save.
+func (c *claims) take(key chunk.Key) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, claimed := c.all[key]; claimed {
+		return false
+	}
+	c.all[key] = false
+	return true
+}
+
+// takeWhole is take for a chunk that is going to be stored as itself: whoever claimed it otherwise has left that to the caller.
+func (c *claims) takeWhole(key chunk.Key) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	whole := c.all[key]
+	c.all[key] = true
+	return !whole
+}
+
+// drop lets go of what is indexed.
+func (c *claims) drop(packs []index.Pack) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range packs {
+		for _, f := range p.Directory.Frames {
+			for _, b := range f.Blobs {
+				delete(c.all, b.Key)
+			}
+		}
+	}
 }

@@ -5,6 +5,9 @@
 // delivers chunks, out of order and checked. Neither callers nor callees see the other side: above, nobody knows of
 // frames and packs; below, nobody knows of files.
 //
+// It stands on four others: sealed knows objects one by one, view what a run goes by, fill puts frames into packs, and fetch gets them back. What is decided here
+// is what becomes a delta, what is stored already, and when the archive may be written.
+//
 // Invariants: nothing is released before it is authenticated; an index names only what is stored; an archive is
 // written after all that it needs. doc/format.md is the format.
 package repo

@@ -61,7 +61,7 @@ func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, er
 			return id, err
 		}
 	}
-	s.w.claimWhole(id.Key())
+	s.w.claims.takeWhole(id.Key())
 	return id, s.whole(id, data, nil, before != nil && before.held)
 }
 
@@ -113,7 +113,7 @@ func (s *Saver) metaLike(typ pack.Type, data []byte, others []tree.Item) (chunk.
 	if done, err := s.metaDelta(typ, id, data, others); done || err != nil {
 		return id, err
 	}
-	s.w.claimWhole(id.Key())
+	s.w.claims.takeWhole(id.Key())
 	return id, s.wholeMeta(typ, id, data)
 }
 

@@ -3,6 +3,8 @@ package repo
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"nightjar/repo/blocks"
@@ -28,34 +30,79 @@ func (w *Writer) putPack(p index.Pack, object []byte) error {
 	return nil
 }
 
+// unindexed are the packs that this run has stored, and not indexed yet.
+type unindexed struct {
+	mu                sync.Mutex
+	content, metadata []index.Pack
+	chunks            int                         // of content
+	last              time.Time                   // when the last index object was written
+	ours              map[index.ObjectID]struct{} // packs of content that were indexed: their signatures come with the metadata
+}
+
+// add notes a pack, and reports whether an index object is due.
+func (u *unindexed) add(p index.Pack, now time.Time) (due bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if p.Directory.Kind == pack.Content {
+		u.content = append(u.content, p)
+		u.chunks += blobs(p)
+	} else {
+		u.metadata = append(u.metadata, p)
+	}
+	return len(u.content) > 0 && (u.chunks >= view.ObjectChunks || now.Sub(u.last) >= indexEvery)
+}
+
+// take returns what is to be indexed now. Trees lean on content that may still be on its way, so metadata is named at the end of a run only, in the order in which
+// it was made.
+func (u *unindexed) take(now time.Time, last bool) []index.Pack {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	packs := u.content
+	u.content, u.chunks, u.last = nil, 0, now
+	if last {
+		packs = append(packs, u.metadata...)
+		u.metadata = nil
+	}
+	return packs
+}
+
+// back takes packs of content back.
+func (u *unindexed) back(packs []index.Pack) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.content = append(u.content, packs...)
+}
+
+// note says that packs are about to be indexed.
+func (u *unindexed) note(packs []index.Pack) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, p := range packs {
+		u.ours[p.ID] = struct{}{}
+	}
+}
+
+// others reports whether one of the places, as far as they count, is in a pack that this run has not indexed.
+func (u *unindexed) others(places []index.Location, counts func(signer string) bool) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.ContainsFunc(places, func(at index.Location) bool {
+		_, ours := u.ours[at.Pack.ID]
+		return !ours && counts(at.Pack.Signer)
+	})
+}
+
 // storedPack notes a pack that is in the store, and indexes when it is time.
 func (w *Writer) storedPack(p index.Pack) error {
-	w.unindexed.Lock()
-	if p.Directory.Kind == pack.Content {
-		w.unindexed.content = append(w.unindexed.content, p)
-		w.unindexed.chunks += blobs(p)
-	} else {
-		w.unindexed.metadata = append(w.unindexed.metadata, p)
-	}
-	due := len(w.unindexed.content) > 0 && (w.unindexed.chunks >= view.ObjectChunks || w.r.options.Now().Sub(w.unindexed.last) >= indexEvery)
-	w.unindexed.Unlock()
-	if !due {
+	if !w.unindexed.add(p, w.r.options.Now()) {
 		return nil
 	}
 	return w.writeIndex(w.ctx, false)
 }
 
-// writeIndex stores index objects for what is stored and not indexed. Trees lean on content that may still be on its way, so metadata is
-// named at the end of a run only, in the order in which it was made.
+// writeIndex stores index objects for what is stored and not indexed; the last ones name metadata, too.
 func (w *Writer) writeIndex(ctx context.Context, last bool) error {
-	w.unindexed.Lock()
-	packs := w.unindexed.content
-	w.unindexed.content, w.unindexed.chunks, w.unindexed.last = nil, 0, w.r.options.Now()
-	if last {
-		packs = append(packs, w.unindexed.metadata...)
-		w.unindexed.metadata = nil
-	}
-	w.unindexed.Unlock()
+	packs := w.unindexed.take(w.r.options.Now(), last)
 	for len(packs) > 0 {
 		n, chunks := 0, 0
 		for n < len(packs) && chunks < view.ObjectChunks {
@@ -64,9 +111,7 @@ func (w *Writer) writeIndex(ctx context.Context, last bool) error {
 		}
 		if err := w.putIndex(ctx, packs[:n]); err != nil {
 			if !last { // the run ends, but may still get to index them
-				w.unindexed.Lock()
-				w.unindexed.content = append(w.unindexed.content, packs...)
-				w.unindexed.Unlock()
+				w.unindexed.back(packs)
 			}
 			return err
 		}
@@ -96,11 +141,7 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		}
 		return at, nil
 	}
-	w.unindexed.Lock()
-	for _, p := range packs {
-		w.unindexed.signing[p.ID] = struct{}{}
-	}
-	w.unindexed.Unlock()
+	w.unindexed.note(packs)
 	_, err := sealed.InTime(now, func(at time.Time) (store.Info, error) {
 		info, err := w.r.local.PutIndex(ctx, at, &object)
 		if err != nil {
@@ -116,14 +157,6 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 	if err != nil {
 		return err
 	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	for _, p := range packs {
-		for _, f := range p.Directory.Frames {
-			for _, b := range f.Blobs {
-				delete(w.claims.m, b.Key)
-			}
-		}
-	}
+	w.claims.drop(packs)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,19 +51,10 @@ type Writer struct {
 	reader *Reader                                 // of what was stored before
 	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
 
-	packs  *fill.Packs
-	claims struct {
-		sync.Mutex
-		m map[chunk.Key]bool // what is on its way and in no index object yet; true: as itself
-	}
-	unindexed struct {
-		sync.Mutex
-		content, metadata []index.Pack                // in no index object yet
-		signing           map[index.ObjectID]struct{} // of content, stored by this run: its signatures come with the metadata
-		chunks            int                         // of content
-		last              time.Time                   // when the last index object was written
-	}
-	run *view.Run // what this run may refer to
+	run       *view.Run // what this run may refer to
+	claims    claims
+	packs     *fill.Packs
+	unindexed unindexed
 }
 
 // Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, views and trust are filled in here.
@@ -89,7 +79,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	w.begin, w.unindexed.last = now, r.options.Now()
 	w.run = r.local.Begin(now, w.trusted)
 	defer w.run.Close()
-	w.claims.m, w.unindexed.signing = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
+	w.claims.all, w.unindexed.ours = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
 	// A cancelled run still gets a moment to finish what is in flight, and to index it.

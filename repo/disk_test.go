@@ -15,7 +15,6 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
-	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -91,7 +90,7 @@ func TestOnDisk(t *testing.T) {
 		if kind == "content" {
 			opener = content
 		}
-		opened, err := opener.Open(b, r.Keys().Signers(kind), sealed.Binding(r.ID(), kind), noon)
+		opened, err := opener.Open(b, r.Keys().Signers(kind), crypto.Binding{Repository: r.ID(), Kind: kind, Version: FormatVersion}, noon)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

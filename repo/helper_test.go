@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
@@ -292,6 +294,16 @@ func (p *place) delete(name string) {
 	if err := p.memory.Delete(p.t.Context(), name); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// seal makes a record as anybody could.
+func seal(metadata, signer *crypto.Key, b crypto.Binding, text []byte, random io.Reader, now func() time.Time) ([]byte, error) {
+	sealer, err := crypto.NewSealer(metadata, signer, b, random, now)
+	if err != nil {
+		return nil, err
+	}
+	object, err := sealer.Seal(must(pack.NewCompressor(pack.Default)).AppendRecord(nil, text))
+	return object.Object, err
 }
 
 // named is the name of an object of a kind with this content.

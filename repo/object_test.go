@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"nightjar/crypto"
-	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -16,7 +15,7 @@ func forgeries(p, other *place, kind string, object []byte) map[string]func() (n
 		o := p.options()
 		o.fill()
 		b.Version = FormatVersion
-		forged, err := sealed.Seal(must(p.keys.MetadataKey()), signer, b, []byte(text), o.Random, o.Now)
+		forged, err := seal(must(p.keys.MetadataKey()), signer, b, []byte(text), o.Random, o.Now)
 		if err != nil {
 			p.t.Fatal(err)
 		}

@@ -10,7 +10,6 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
-	"nightjar/repo/sealed"
 )
 
 func TestOpenWithWrongKey(t *testing.T) {
@@ -162,7 +161,7 @@ func TestExpiredHostStaysReadable(t *testing.T) {
 	}
 
 	// What it signs when it has expired does not count.
-	late, err := sealed.Seal(must(p.keys.MetadataKey()), key, sealed.Binding(p.keys.ID(), "archive"), []byte(`{"version":0}`), rand.Reader, func() time.Time { return noon })
+	late, err := seal(must(p.keys.MetadataKey()), key, crypto.Binding{Repository: p.keys.ID(), Kind: "archive", Version: FormatVersion}, []byte(`{"version":0}`), rand.Reader, func() time.Time { return noon })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ const FormatVersion = versioned.Version
 // Errors that callers branch on.
 var (
 	ErrNoRepository = keyring.ErrNoRepository
-	ErrExists       = errors.New("a repository is there already")
+	ErrExists       = sealed.ErrExists
 	ErrVersion      = versioned.ErrNewer
 	ErrNoArchive    = errors.New("no such archive")
 	ErrMissing      = fetch.ErrMissing     // no index names the chunk
@@ -91,6 +91,15 @@ type Repository struct {
 	*sealed.Objects
 	local   *view.Local // what is indexed, and not dropped
 	options Options
+}
+
+// InitOptions say whose repository it becomes.
+type InitOptions = sealed.InitOptions
+
+// Init makes a repository in an empty store and returns its keyring. The first host gets both roles. Where there is a repository, or a part of one, the error is
+// ErrExists and nothing is changed, but for what an Init left that died.
+func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, error) {
+	return sealed.Init(ctx, s, o)
 }
 
 // Open opens the repository that keys were read from, for its metadata. opener holds the host key or a recovery key.

@@ -18,7 +18,7 @@ func (p *place) forge(signer *crypto.Key, kind, text string) store.Info {
 	o := p.options()
 	o.fill()
 	b := crypto.Binding{Repository: p.keys.ID(), Kind: kind}
-	object := must(sealed.Seal(must(p.keys.MetadataKey()), signer, b, []byte(text), o.Random, o.Now))
+	object := must(seal(must(p.keys.MetadataKey()), signer, b, []byte(text), o.Random, o.Now))
 	return must(p.memory.Put(p.t.Context(), named(kind, object), object))
 }
 
@@ -173,8 +173,7 @@ func TestHandedOverRoot(t *testing.T) {
 	}
 
 	config := p.get(sealed.Config)
-	text := must(sealed.NewConfig(p.keys.ID(), rand.Reader))
-	p.put(sealed.Config, must(sealed.Seal(must(p.keys.MetadataKey()), stolen, sealed.Binding(p.keys.ID(), sealed.Config), text, rand.Reader, p.clock.now)))
+	p.put(sealed.Config, must(seal(must(p.keys.MetadataKey()), stolen, crypto.Binding{Repository: p.keys.ID(), Kind: sealed.Config, Version: FormatVersion}, []byte(`{"version":0}`), rand.Reader, p.clock.now)))
 	_, err = Open(t.Context(), p.memory, p.keys, recovery, p.options())
 	wantError(t, err, crypto.ErrIntegrity, "not the config that the keys name")
 	p.put(sealed.Config, config)

@@ -47,12 +47,7 @@ func newPlace(t testing.TB) *place {
 	t.Helper()
 	ctx, now := context.Background(), func() time.Time { return noon }
 	memory := store.NewMemory(now)
-	keys, root, metadata, err := keyring.New(keyring.Owners{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{hostKey()}}, rand.Reader, noon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := must(sealed.Seal(metadata, root, sealed.Binding(keys.ID(), sealed.Config), must(sealed.NewConfig(keys.ID(), rand.Reader)), rand.Reader, now))
-	must(memory.Put(ctx, sealed.Config, config))
+	keys := must(sealed.Init(ctx, memory, sealed.InitOptions{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{hostKey()}, Now: now}))
 	warn := func(err error) { t.Logf("warning: %v", err) }
 	objects := must(sealed.OpenContent(ctx, memory, keys, keyring.Held(hostKey()), sealed.Options{Now: now, Random: rand.Reader, Warn: warn}))
 	if err := objects.SetHost(hostKey()); err != nil {

@@ -53,7 +53,7 @@ func (p *place) fill(ctx context.Context) (*Packs, context.Context) {
 	packs, err := New(ctx, fail, Options{Compression: pack.Default, Connections: 2, Compressed: &p.compressed, Put: p.put,
 		Stored: func(index.Pack) error { p.mu.Lock(); defer p.mu.Unlock(); p.stored++; return nil },
 		Sealer: func(kind pack.Kind) (*crypto.Sealer, error) {
-			return crypto.NewSealer(key().Public(), key(), sealed.Binding("place", kind.String()), rand.Reader, now)
+			return crypto.NewSealer(key().Public(), key(), crypto.Binding{Repository: "place", Kind: kind.String()}, rand.Reader, now)
 		}})
 	if err != nil {
 		p.t.Fatal(err)
@@ -67,7 +67,7 @@ func (p *place) put(entry index.Pack, object []byte) error {
 		return p.err
 	}
 	kind := entry.Directory.Kind
-	opened, err := crypto.NewOpener(key()).Open(bytes.Clone(object), []crypto.Signer{{Key: key()}}, sealed.Binding("place", kind.String()), noon)
+	opened, err := crypto.NewOpener(key()).Open(bytes.Clone(object), []crypto.Signer{{Key: key()}}, crypto.Binding{Repository: "place", Kind: kind.String()}, noon)
 	if err != nil {
 		return err
 	}

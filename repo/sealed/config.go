@@ -38,8 +38,8 @@ type chunkerRecord struct {
 	Max        int         `json:"max"`
 }
 
-// NewConfig chooses what never changes in a new repository, and returns it encoded.
-func NewConfig(repository string, random io.Reader) ([]byte, error) {
+// newConfig chooses what never changes in a new repository, and returns it encoded.
+func newConfig(repository string, random io.Reader) ([]byte, error) {
 	rule, err := chunk.NewRule(random)
 	if err != nil {
 		return nil, err

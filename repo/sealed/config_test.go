@@ -64,7 +64,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"version":0,"secret":"","chunker":{"polynomial":"0x1","min":0,"bits":64,"max":1}}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		object, err := Seal(p.metadata, p.root, Binding(p.keys.ID(), Config), text, rand.Reader, p.clock)
+		object, err := seal(p.metadata, p.root, binding(p.keys.ID(), Config), text, rand.Reader, p.clock)
 		if err != nil {
 			t.Skip()
 		}

@@ -74,11 +74,11 @@ func (p *place) open() *Objects {
 }
 
 // configText is a valid config of a repository.
-func (p *place) configText(repository string) []byte { return must(NewConfig(repository, rand.Reader)) }
+func (p *place) configText(repository string) []byte { return must(newConfig(repository, rand.Reader)) }
 
 func (p *place) putConfig(signer *crypto.Key, kind string, text []byte) {
 	p.t.Helper()
-	p.put(Config, must(Seal(p.metadata, signer, Binding(p.keys.ID(), kind), text, rand.Reader, p.clock)))
+	p.put(Config, must(seal(p.metadata, signer, binding(p.keys.ID(), kind), text, rand.Reader, p.clock)))
 }
 
 // put stores an object, in place of one of that name.

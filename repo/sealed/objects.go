@@ -1,5 +1,6 @@
 // Package sealed knows the objects of a repository one by one: what each is called, to whom it is sealed, who may sign it, and when
-// the store dated it. It seals, signs and stores them, reads, verifies and opens them, and looks for an older version of one that somebody spoilt.
+// the store dated it. It seals, signs and stores them, reads, verifies and opens them, and looks for an older version of one that somebody spoilt; and it makes
+// the first two.
 //
 // Invariants: nothing is released before it is authenticated, for its kind, as of this repository; an object has the hash that its name says. doc/format.md, sections 1 to 4.
 //
@@ -224,9 +225,9 @@ func (s *Objects) ClaimCopy(place string) ([]byte, error) {
 	return s.keys.ClaimCopy(place, root, s.options.Now())
 }
 
-// Binding says what a signature on an object of a kind is for.
-func Binding(repository, kind string) crypto.Binding {
+// binding says what a signature on an object of a kind is for.
+func binding(repository, kind string) crypto.Binding {
 	return crypto.Binding{Repository: repository, Kind: kind, Version: versioned.Version}
 }
 
-func (s *Objects) binding(kind string) crypto.Binding { return Binding(s.keys.ID(), kind) }
+func (s *Objects) binding(kind string) crypto.Binding { return binding(s.keys.ID(), kind) }

@@ -141,8 +141,8 @@ func (s *Objects) openSealed(object []byte, signers []crypto.Signer, kind string
 	return opened, err
 }
 
-// Seal makes a record of content: sealed to the metadata key and signed.
-func Seal(metadata, signer *crypto.Key, b crypto.Binding, content []byte, random io.Reader, now func() time.Time) ([]byte, error) {
+// seal makes a record of content: sealed to the metadata key and signed.
+func seal(metadata, signer *crypto.Key, b crypto.Binding, content []byte, random io.Reader, now func() time.Time) ([]byte, error) {
 	c, err := pack.NewCompressor(pack.Default)
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func (s *Objects) PutRecordAs(ctx context.Context, signer *crypto.Key, kind stri
 	if err != nil {
 		return store.Info{}, err
 	}
-	object, err := Seal(metadata, signer, s.binding(kind), content, s.options.Random, s.options.Now)
+	object, err := seal(metadata, signer, s.binding(kind), content, s.options.Random, s.options.Now)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("seal %s: %w", kind, err)
 	}

@@ -21,11 +21,11 @@ const tries = 3 // how often an object is written that the store dates otherwise
 
 // StoreTime returns what time it is, by the store's clock.
 func (s *Objects) StoreTime(ctx context.Context) (time.Time, error) {
-	return StoreTime(ctx, s.store, s.options.Now)
+	return storeTime(ctx, s.store, s.options.Now)
 }
 
-// StoreTime asks a store for its time; one that cannot tell is taken to agree with this host.
-func StoreTime(ctx context.Context, s store.Store, now func() time.Time) (time.Time, error) {
+// storeTime asks a store for its time; one that cannot tell is taken to agree with this host.
+func storeTime(ctx context.Context, s store.Store, now func() time.Time) (time.Time, error) {
 	if c, ok := s.(store.Clock); ok {
 		return c.Now(ctx)
 	}

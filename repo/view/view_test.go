@@ -46,13 +46,7 @@ func newPlace(t testing.TB) *place {
 	t.Helper()
 	p := &place{t: t, now: noon}
 	p.memory = store.NewMemory(p.clock)
-	keys, root, metadata, err := keyring.New(keyring.Owners{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{recoveryKey().Public()}}, rand.Reader, noon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.keys = keys
-	config := must(sealed.Seal(metadata, root, sealed.Binding(keys.ID(), sealed.Config), must(sealed.NewConfig(keys.ID(), rand.Reader)), rand.Reader, p.clock))
-	must(p.memory.Put(t.Context(), sealed.Config, config))
+	p.keys = must(sealed.Init(t.Context(), p.memory, sealed.InitOptions{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{recoveryKey()}, Now: p.clock}))
 	return p
 }
 

@@ -28,7 +28,7 @@ import (
 	"nightjar/repo/store"
 )
 
-// ObjectChunks is how many chunks an index object is to name at most, so that it stays small. The local index holds as many in memory.
+// ObjectChunks is about how many chunks an index object names at most, so that it stays small. The local index holds as many in memory.
 const ObjectChunks = 250_000
 
 // Options say how a Local works. All functions are needed.

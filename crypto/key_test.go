@@ -291,6 +291,24 @@ func TestSmartcardStub(t *testing.T) {
 	wantError(t, err, nil, "smartcard")
 }
 
+// As many hosts as keys may list, and recovery keys besides, get one message.
+func TestSecretForManyHosts(t *testing.T) {
+	size := func(recipients ...*Key) int {
+		message, err := EncryptTo(recipients, make([]byte, 64<<10), nil, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(message)
+	}
+	for _, k := range []*Key{generated(t, "host"), rsaKey()} {
+		other := generated(t, "recovery")
+		one, two := size(other), size(other, k)
+		if all := one + 10_064*(two-one+1); all > secretMax {
+			t.Errorf("%s: a message to all has %d bytes", k.Name(), all)
+		}
+	}
+}
+
 func TestSmallSecrets(t *testing.T) {
 	a, b, c := generated(t, "a"), generated(t, "b"), rsaKey()
 	plain := []byte("three secret keys")

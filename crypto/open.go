@@ -47,10 +47,10 @@ func (o *Opener) open(object []byte) (Envelope, SessionKey, error) {
 		return Envelope{}, SessionKey{}, integrity("%d bytes are more than an object has", len(object))
 	}
 	body, rest, err := exactPacket(object, tagSession)
-	if err != nil || len(body) > SessionMax {
+	size := len(object) - len(rest)
+	if err != nil || size > SessionMax {
 		return Envelope{}, SessionKey{}, integrity("session key packet is malformed")
 	}
-	size := len(object) - len(rest)
 	e := Envelope{Session: slices.Clone(object[:size]), Stream: size + seipdHead}
 	e.Data = e.Stream + streamHead
 	if err := checkStreamHead(rest); err != nil {

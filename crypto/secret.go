@@ -11,8 +11,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 )
 
-// secretMax bounds a small secret's message, in bytes.
-const secretMax = 1 << 20
+// secretMax bounds a small secret's message, in bytes: there may be ten thousand recipients.
+const secretMax = 4 << 20
 
 // EncryptTo encrypts plain, at most a few hundred KiB, to all recipients, as an armored
 // message that any of them opens. It is not signed: it belongs inside a signed

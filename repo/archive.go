@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
-	"nightjar/repo/index"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 )
@@ -61,6 +61,8 @@ type Archive struct {
 	Grace     time.Duration `json:"-"` // in which it had to be stored after its last view
 	Verified  bool          `json:"-"` // a record says that it is complete, late or not
 	Backdated bool          `json:"-"` // it says that it is older than its job's predecessor
+	Repeated  bool          `json:"-"` // another that was stored before it says the same, word for word
+	Redated   bool          `json:"-"` // it is late, yet is the predecessor of another: it counted once, and was stored again, alone or with the whole repository
 
 	Forgotten time.Time `json:"-"` // when retention gave it up, for whoever looked that up; zero: it did not
 }
@@ -102,12 +104,13 @@ func (a *Archive) view() (last time.Time) {
 func (a *Archive) Counts() bool { return a.Verified || !a.Late() }
 
 // Displaces reports whether the archive may stand before others of its job: as the latest, as the predecessor of the next, in retention.
-func (a *Archive) Displaces() bool { return a.Counts() && !a.Backdated }
+func (a *Archive) Displaces() bool { return a.Counts() && !a.Backdated && !a.Repeated }
 
 // Archives returns all archives, oldest first. damaged is told of each that cannot be read.
 func (r *Repository) Archives(ctx context.Context, damaged func(name string, err error)) ([]Archive, error) {
 	var all []Archive
-	verified, err := r.verified(ctx)
+	contents := map[string][sha256.Size]byte{} // what each says
+	verified, err := r.Believe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +129,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		case x.Err != nil:
 			damaged(x.Name, x.Err)
 		default:
-			all = append(all, a)
+			all, contents[a.ID] = append(all, a), sha256.Sum256(x.Content)
 		}
 		return nil
 	})
@@ -142,42 +145,37 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		}
 		return all[i].ID < all[j].ID
 	})
-	times := map[string]time.Time{}
+	times, named := map[string]time.Time{}, map[string]bool{}
 	for i := range all {
-		times[all[i].ID] = all[i].Time
+		times[all[i].ID], named[all[i].Predecessor] = all[i].Time, true
 	}
 	for i := range all {
-		all[i].Backdated = all[i].Time.Before(times[all[i].Predecessor])
+		a := &all[i]
+		a.Backdated = a.Time.Before(times[a.Predecessor])
+		a.Redated = !a.Counts() && named[a.ID]
 	}
+	markRepeated(all, contents)
 	return all, nil
 }
 
-// verified returns the archives that count, late or not.
-func (r *Repository) verified(ctx context.Context) (map[index.ObjectID]bool, error) {
-	ids := map[index.ObjectID]bool{}
-	err := r.Records(ctx, record.VerifiedKind, func(x Record) error {
-		var v record.Verified
-		if x.Err == nil {
-			x.Err = record.Decode(x.Content, &v)
+// markRepeated marks all but one of those that say the same. Whoever can open an archive can seal it anew, signature and all, and X25519 takes other points for
+// the same: so a signed archive may come again under another name, and another host could fill the places of a job with its own archives.
+func markRepeated(archives []Archive, contents map[string][sha256.Size]byte) {
+	first := map[[sha256.Size]byte]*Archive{}
+	for i := range archives {
+		a := &archives[i]
+		if other := first[contents[a.ID]]; other == nil || a.Stored.Before(other.Stored) {
+			first[contents[a.ID]] = a
 		}
-		if errors.Is(x.Err, ErrUnavailable) {
-			return x.Err
-		}
-		if x.Err != nil {
-			r.options.Warn(fmt.Errorf("pass over %s: %w", x.Name, x.Err))
-			return nil
-		}
-		for _, id := range v.Archives {
-			ids[id] = true
-		}
-		return nil
-	})
-	return ids, err
+	}
+	for i := range archives {
+		archives[i].Repeated = first[contents[archives[i].ID]] != &archives[i]
+	}
 }
 
 // checkHost refuses an archive that one host has signed in another's name.
 func (r *Repository) checkHost(a *Archive, signer crypto.Fingerprint) error {
-	host, err := r.Keys().HostName(signer)
+	host, err := r.Keys().Owner(signer)
 	if err == nil && host != a.Host {
 		err = fmt.Errorf("it says that it is of host %q, and host %q has signed it: %w", a.Host, host, crypto.ErrIntegrity)
 	}

@@ -194,7 +194,7 @@ func TestCompromisedHost(t *testing.T) {
 		wantError(t, errs[0], ErrMissing, "")
 	}
 	damaged := 0
-	all, err := r.Archives(t.Context(), func(name string, err error) { damaged++; wantError(t, err, crypto.ErrIntegrity, "unknown key") })
+	all, err := r.Archives(t.Context(), func(name string, err error) { damaged++; wantError(t, err, ErrDisowned, "marked compromised") })
 	if err != nil || len(all) != 0 || damaged != 1 {
 		t.Errorf("%d archives, %d damaged, %v", len(all), damaged, err)
 	}

@@ -45,6 +45,7 @@ var (
 	ErrNoArchive    = errors.New("no such archive")
 	ErrMissing      = fetch.ErrMissing     // no index names the chunk
 	ErrLost         = fetch.ErrLost        // repair has given the chunk up
+	ErrDisowned     = sealed.ErrDisowned   // the key that signed it is marked compromised, and nobody vouches for it
 	ErrUnavailable  = store.ErrUnavailable // not a chunk is missing: the store is
 )
 
@@ -82,10 +83,6 @@ func (o *Options) sealed() sealed.Options {
 	return sealed.Options{Blocks: blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn}, Now: o.Now, Random: o.Random, Warn: o.Warn}
 }
 
-func (o *Options) view() view.Options {
-	return view.Options{Dir: o.IndexDir, Connections: o.Connections, Temp: o.Temp, Now: o.Now, Warn: o.Warn, Without: o.Without}
-}
-
 // A Repository is an open repository: its objects, and what is indexed of them. It is safe for concurrent use.
 type Repository struct {
 	*sealed.Objects
@@ -109,7 +106,7 @@ func Open(ctx context.Context, s store.Store, keys *keyring.Keyring, opener keyr
 	if err != nil {
 		return nil, err
 	}
-	return over(objects, o), nil
+	return over(objects, o, false), nil
 }
 
 // OpenContent opens the repository for everything, content included. recovery holds a recovery key, and is asked once: it may be a smartcard.
@@ -119,11 +116,13 @@ func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, reco
 	if err != nil {
 		return nil, err
 	}
-	return over(objects, o), nil
+	return over(objects, o, false), nil
 }
 
-func over(objects *sealed.Objects, o Options) *Repository {
-	return &Repository{Objects: objects, local: view.New(objects, o.view()), options: o}
+// over returns the Repository that stands on objects. If dropped is set, what is condemned counts as dropped.
+func over(objects *sealed.Objects, o Options, dropped bool) *Repository {
+	local := view.New(objects, view.Options{Dir: o.IndexDir, Connections: o.Connections, Temp: o.Temp, Now: o.Now, Warn: o.Warn, Dropped: dropped, Without: o.Without})
+	return &Repository{Objects: objects, local: local, options: o}
 }
 
 // In returns the same repository as it is in another store, with the same keys and without a cache.
@@ -132,9 +131,29 @@ func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error)
 	if err != nil {
 		return nil, err
 	}
+	return over(objects, r.uncached(), false), nil
+}
+
+// A Supposition is what could be.
+type Supposition struct {
+	Keys     *keyring.Keyring
+	Verified map[index.ObjectID]bool // what verified records name, and nothing else; not nil
+	Dropped  bool                    // what is condemned is dropped
+}
+
+// Suppose returns the repository as it would be. It has no cache.
+func (r *Repository) Suppose(ctx context.Context, s *Supposition) (*Repository, error) {
+	objects, err := r.Objects.Suppose(ctx, s.Keys, s.Verified)
+	if err != nil {
+		return nil, err
+	}
+	return over(objects, r.uncached(), s.Dropped), nil
+}
+
+func (r *Repository) uncached() Options {
 	o := r.options
 	o.IndexDir, o.BlockDir = "", ""
-	return over(objects, o), nil
+	return o
 }
 
 // Without says which rules of prune and backups beside it are left out; none but in the simulation.
@@ -209,6 +228,9 @@ const MaxSkew = sealed.MaxSkew
 
 // Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
 func Kind(name string) string { return sealed.Kind(name) }
+
+// ObjectID returns the hash in an object's name.
+func ObjectID(name string) (index.ObjectID, error) { return sealed.ObjectID(name) }
 
 // PackName returns where a pack lies.
 func PackName(kind pack.Kind, id index.ObjectID) string { return sealed.PackName(kind, id) }

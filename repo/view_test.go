@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	numbers "math/big"
 	"os"
 	"slices"
 	"strings"
@@ -655,6 +656,38 @@ func TestBackdatedArchive(t *testing.T) {
 	if a, err := Find(Selection{At: second.archive.Time.Add(-time.Minute)}.Select(all), "latest"); err != nil || a.ID != first.archive.ID {
 		t.Errorf("latest is %v, %v", a, err)
 	}
+}
+
+// Another form of what a host has signed, which takes no key to make, takes no place of others.
+func TestRepeatedArchive(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(hostKey())
+	first := mustWrite(t, r, some(1, 3)).archive
+	other := must(store.ReadAll(t.Context(), p.memory, "archive/"+first.ID, 0))
+	p.clock.move(time.Minute)
+	invertPoint(other)
+	p.put(named("archive", other), other)
+	all := archives(t, r)
+	if len(all) != 2 || all[0].Repeated == all[1].Repeated {
+		t.Fatalf("archives %+v", all)
+	}
+	for _, a := range all {
+		if !a.Counts() || a.Displaces() != (a.ID == first.ID) {
+			t.Errorf("%s, stored %s: counts %v, displaces %v", a.ID, a.Stored, a.Counts(), a.Displaces())
+		}
+	}
+	if a, err := Find(all, "latest"); err != nil || a.ID != first.ID {
+		t.Errorf("latest is %v, %v", a, err)
+	}
+}
+
+// invertPoint puts 1/u in the place of the coordinate u of a session-key packet's point. The two points differ by one of order two, which X25519 takes off.
+func invertPoint(object []byte) {
+	point := object[2+1+8+1+3:][:32]
+	prime := new(numbers.Int).Sub(new(numbers.Int).Lsh(numbers.NewInt(1), 255), numbers.NewInt(19))
+	slices.Reverse(point) // little-endian
+	new(numbers.Int).ModInverse(new(numbers.Int).SetBytes(point), prime).FillBytes(point)
+	slices.Reverse(point)
 }
 
 // All that contents name counts as referred to: holes do not, and of long ones the lists.

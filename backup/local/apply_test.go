@@ -88,7 +88,7 @@ func TestApplyReplacesAttributes(t *testing.T) {
 	sub, err := d.Sub("dir")
 	must(t, err)
 	defer sub.Close()
-	n := &tree.Node{Mode: unix.S_IFDIR | 0o750, Mtime: when, Xattrs: []tree.Xattr{{Name: "user.new"}, {Name: "user.other", Value: []byte("b")}, {Name: "user.same", Value: []byte("x")}}}
+	n := &tree.Node{Mode: unix.S_IFDIR | 0o750, Mtime: when, Xattrs: []tree.Xattr{{Name: "nightjar.later"}, {Name: "user.new"}, {Name: "user.other", Value: []byte("b")}, {Name: "user.same", Value: []byte("x")}}}
 	must(t, (&Applier{Xattrs: true}).Dir(sub, n))
 	got := factsOf(t, dir)
 	want := facts{mode: n.Mode, mtime: whenRaw, xattrs: map[string][]byte{"user.new": {}, "user.other": []byte("b"), "user.same": []byte("x"), "security.label": []byte("l")}}

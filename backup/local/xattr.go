@@ -72,7 +72,7 @@ func (h handle) xattrNames() ([]string, error) {
 	}
 	var names []string
 	for name := range strings.SplitSeq(string(list[:n]), "\x00") {
-		if len(name) > 0 {
+		if len(name) > 0 && !strings.HasPrefix(name, tree.Reserved) { // a file system in user space may claim any
 			names = append(names, name)
 		}
 	}
@@ -122,6 +122,9 @@ func (h handle) setXattrs(of string, want []tree.Xattr) error {
 		}
 	}
 	for _, x := range want {
+		if strings.HasPrefix(x.Name, tree.Reserved) {
+			continue
+		}
 		if _, found := slices.BinarySearch(have, x.Name); found {
 			if value, err := h.xattr(x.Name); err == nil && bytes.Equal(value, x.Value) {
 				continue

@@ -22,6 +22,7 @@ import (
 	"nightjar/cmd/nightjar/internal/stream"
 	"nightjar/repo"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/tree"
 )
 
@@ -125,9 +126,22 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		}
 	}
 	if n := a.problems.Load(); n > 0 {
-		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
+		err := outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
+		if err.Damaged {
+			return session.Hinted{Err: err, Hint: lostHint(ctx, s.Repository)}
+		}
+		return err
 	}
 	return nil
+}
+
+// lostHint says what to do when something is gone that a backup would build on: it goes on to, until that is recorded.
+func lostHint(ctx context.Context, r *repo.Repository) string {
+	where := "here"
+	if r.MayPut(ctx, record.LostKind) != nil {
+		where = "on a machine with the role prune, or with a recovery key (--key KEY), since this host may not record it"
+	}
+	return "something that was saved before is lost or damaged, and backups lack it until that is recorded: nightjar check --repair " + where + "; then the next backup saves it again"
 }
 
 // expect returns how many bytes there will be, when that is known: as last time, or counted beside the first backup if somebody watches.

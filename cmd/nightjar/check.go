@@ -17,7 +17,8 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
 )
 
@@ -36,7 +37,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Look at keys, archives, trees, indexes, and at names and sizes of packs (in a bucket that knows them, checksums too).
 --read-data reads packs as well; with a recovery key, which --key names, it also opens them, down to the last chunk.
 
-Each fault is one line; with --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault.
+Each fault is one line; with --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault. That parts are gone of an
+archive which was stored too late to count is a warning: prune keeps nothing for it.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
 (--source); with a recovery key, indexes are made again, and what is good of damaged packs is packed anew. What stays lost is recorded: later checks do not call
@@ -57,18 +59,18 @@ whose bytes are not what their name says. --dry-run says what would be done.`,
 	return c
 }
 
-func (k *checkFlags) options() (maintain.RepairOptions, error) {
-	o := maintain.RepairOptions{CheckOptions: maintain.CheckOptions{ReadData: k.readData || k.sample != ""}, DryRun: k.dryRun}
+func (k *checkFlags) options() (repair.Options, error) {
+	o := repair.Options{Check: check.Options{ReadData: k.readData || k.sample != ""}, DryRun: k.dryRun}
 	if k.sample != "" {
 		var err error
-		if o.Sample, err = show.ParseShare(k.sample); err != nil {
+		if o.Check.Sample, err = show.ParseShare(k.sample); err != nil {
 			return o, session.UsageError{Err: fmt.Errorf("--sample: %w", err)}
 		}
 	}
 	if err := k.thaw.check(); err != nil {
 		return o, err
 	}
-	if k.thaw.tier != "" && (!o.ReadData || k.sample != "") {
+	if k.thaw.tier != "" && (!o.Check.ReadData || k.sample != "") {
 		return o, session.Usagef("--thaw-tier goes with --read-data, without --sample")
 	}
 	if !k.repair && (k.from != "" || k.source != "" || k.dryRun) {
@@ -79,7 +81,7 @@ func (k *checkFlags) options() (maintain.RepairOptions, error) {
 		if err != nil {
 			return o, session.UsageError{Err: fmt.Errorf("--source: %w", err)}
 		}
-		o.Source = func(path string) (maintain.SourceFile, error) { return openSource(root, path) }
+		o.Source = func(path string) (repair.SourceFile, error) { return openSource(root, path) }
 	}
 	return o, nil
 }
@@ -98,11 +100,11 @@ func openSource(root *os.Root, path string) (*os.File, error) {
 }
 
 // openForCheck opens the repository, and before that puts back what it takes to open it.
-func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *maintain.RepairOptions) (s *session.Session, done func(), err error) {
+func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *repair.Options) (s *session.Session, done func(), err error) {
 	done = func() {}
 	if !k.repair {
 		need := session.ReadMetadata
-		if o.ReadData {
+		if o.Check.ReadData {
 			need = session.ReadMost
 		}
 		s, err = a.Open(ctx, need)
@@ -144,10 +146,10 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		return err
 	}
 	defer s.Close()
-	if o.Seen, err = s.Seen(); err != nil {
+	if o.Check.Seen, err = s.Seen(); err != nil {
 		a.Warn(err)
 	}
-	o.Connections = a.Connections
+	o.Check.Connections = a.Connections
 	err = a.thaw(ctx, s, &k.thaw, func(add func(string, int64)) error {
 		return s.Store.List(ctx, "content/", func(i store.Info) error { add(i.Name, i.Size); return nil })
 	})
@@ -160,33 +162,35 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		fmt.Fprint(w, `{"findings": `)
 	}
 	var failed error // of what is printed; calls of Found come one at a time
-	o.Found = func(f maintain.Finding) {
+	o.Check.Found = func(f check.Finding) {
 		switch {
-		case failed != nil, !f.Fault() && f.What != maintain.Repaired && !a.verbose && !a.json:
+		case failed != nil, quiet(f) && !a.verbose && !a.json:
 		case a.json:
 			failed = list.Add(show.NewFindingJSON(f))
+		case f.What == check.Uncounted:
+			a.say("warning", show.Finding(f))
 		default:
 			failed = a.result(show.Finding(f))
 		}
 	}
 	var read, total atomic.Int64
-	o.Progress = func(n, of int) {
+	o.Check.Progress = func(n, of int) {
 		read.Store(int64(n))
 		total.Store(int64(of))
 	}
 	stop := func() {}
-	if o.ReadData {
+	if o.Check.ReadData {
 		stop = a.follow(progress.Meter{
 			Text:    func() string { return fmt.Sprintf("%d of %d packs", read.Load(), total.Load()) },
 			Current: read.Load, Total: total.Load,
 		})
 	}
 	start := a.Now()
-	var sums maintain.Summary
+	var sums check.Summary
 	if k.repair {
-		sums, err = maintain.Repair(ctx, s.Repository, o)
+		sums, err = repair.Run(ctx, s.Repository, o)
 	} else {
-		sums, err = maintain.Check(ctx, s.Repository, o.CheckOptions)
+		sums, err = check.Run(ctx, s.Repository, o.Check)
 	}
 	stop()
 	took := a.Now().Sub(start)
@@ -206,11 +210,19 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	if sums.Lost > 0 && !k.repair {
 		a.note("given up by a repair before, and no new damage: %d; --verbose names them", sums.Lost)
 	}
+	if sums.Disowned > 0 {
+		a.note("signed by keys that are marked compromised, and not counted: %d; --verbose names them", sums.Disowned)
+	}
 	return a.checked(s, k, &sums)
 }
 
+// quiet reports whether a finding is of no concern to who does not ask.
+func quiet(f check.Finding) bool {
+	return !f.Fault() && f.What != check.Repaired && f.What != check.Uncounted
+}
+
 // checked says what is wrong, and what to do about it.
-func (a *app) checked(s *session.Session, k *checkFlags, sums *maintain.Summary) error {
+func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) error {
 	if sums.Faults == 0 {
 		return nil
 	}

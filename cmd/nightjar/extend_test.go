@@ -12,7 +12,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"nightjar/internal/s3test"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/locks"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
 )
@@ -72,17 +72,17 @@ func extendLocks(t *testing.T, server *s3test.Server) {
 		}
 		return time.Until(aws.ToTime(out.ObjectLockRetainUntilDate))
 	}
-	extend := func(s store.Store, want maintain.Extended) {
+	extend := func(s store.Store, want locks.Extended) {
 		t.Helper()
-		if done, err := maintain.ExtendLocks(t.Context(), s, slices.Values(packs), 2); err != nil || done != want {
+		if done, err := locks.Extend(t.Context(), s, slices.Values(packs), 2); err != nil || done != want {
 			t.Errorf("extended %+v, %v, want %+v", done, err, want)
 		}
 	}
-	extend(s, maintain.Extended{Objects: 5})
-	extend(open(30*day), maintain.Extended{Objects: 5, Extended: 5})
-	extend(open(30*day), maintain.Extended{Objects: 5})
-	extend(open(0), maintain.Extended{})
-	extend(store.NewMemory(nil), maintain.Extended{})
+	extend(s, locks.Extended{Objects: 5})
+	extend(open(30*day), locks.Extended{Objects: 5, Extended: 5})
+	extend(open(30*day), locks.Extended{Objects: 5})
+	extend(open(0), locks.Extended{})
+	extend(store.NewMemory(nil), locks.Extended{})
 	for _, name := range needed {
 		if left(name) < 29*day {
 			t.Errorf("%s is locked for %v", name, left(name))

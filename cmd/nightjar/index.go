@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -8,7 +9,8 @@ import (
 
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/repair"
+	"nightjar/repo/store"
 )
 
 func (a *app) indexCommand() *cobra.Command {
@@ -18,39 +20,60 @@ func (a *app) indexCommand() *cobra.Command {
 		Args:  noSubcommand,
 		RunE:  func(*cobra.Command, []string) error { return session.Usagef("say index rebuild") },
 	}
-	var o maintain.RebuildOptions
+	var o repair.RebuildOptions
+	var thaw thawFlags
 	rebuild := &cobra.Command{
 		Use:   "rebuild",
 		Short: "Make indexes of the packs that have none; needs a recovery key",
-		Args:  noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.Open(c.Context(), session.ReadContent)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			o.Damaged = a.problem
-			done, err := maintain.RebuildIndex(c.Context(), s.Repository, o)
-			if err != nil {
-				return err
-			}
-			if err := a.reportRebuilt(done); err != nil {
-				return err
-			}
-			if done.Damaged > 0 {
-				return outcome.Problems{What: fmt.Sprintf("indexes were made, but not of all packs: damaged: %d", done.Damaged), Damaged: true}
-			}
-			return nil
-		},
+		Long: `Read the packs that no index names, and make indexes of them. It takes a recovery key, which --key names. Packs that are damaged, or lie in an archive
+storage class, are named and passed over; an index that names them already still counts.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.rebuildIndex(c.Context(), o, &thaw) },
 	}
 	rebuild.Flags().BoolVar(&o.All, "all", false, "make indexes of packs that have one, too")
+	thaw.flags(rebuild)
 	c.AddCommand(rebuild)
 	return c
 }
 
-func (a *app) reportRebuilt(done maintain.Rebuilt) error {
+func (a *app) rebuildIndex(ctx context.Context, o repair.RebuildOptions, t *thawFlags) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	s, err := a.Open(ctx, session.ReadContent)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	err = a.thaw(ctx, s, t, func(add func(string, int64)) error {
+		return repair.Unindexed(ctx, s.Repository, o, func(i store.Info) { add(i.Name, i.Size) })
+	})
+	if err != nil {
+		return err
+	}
+	o.Skipped = func(i store.Info, err error) { a.problem(i.Name, err) }
+	done, err := repair.RebuildIndex(ctx, s.Repository, o)
+	if err != nil {
+		return err
+	}
+	if err := a.reportRebuilt(done); err != nil {
+		return err
+	}
+	switch {
+	case done.Damaged > 0:
+		return outcome.Problems{What: fmt.Sprintf("indexes were made, but not of all packs: damaged: %d", done.Damaged), Damaged: true}
+	case done.Archived > 0:
+		return fmt.Errorf("indexes were made, but not of all packs: to be thawed first: %d: %w", done.Archived, store.ErrArchived)
+	}
+	return nil
+}
+
+func (a *app) reportRebuilt(done repair.Rebuilt) error {
+	if done.Useless > 0 {
+		a.note("recipes that lean on what is nowhere: %d; it is recorded that no backup builds on them", done.Useless)
+	}
 	if a.json {
-		return a.printJSON(map[string]int{"packs": done.Packs, "chunks": done.Chunks, "damaged": done.Damaged, "indexes": done.Objects})
+		return a.printJSON(map[string]int{"packs": done.Packs, "chunks": done.Chunks, "damaged": done.Damaged, "archived": done.Archived, "useless": done.Useless, "indexes": done.Objects})
 	}
 	if !a.chatty() {
 		return nil

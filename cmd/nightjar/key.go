@@ -10,7 +10,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/durable"
 	"nightjar/internal/quote"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
 )
 
 func (a *app) keyCommand() *cobra.Command {
@@ -105,7 +105,7 @@ Exit code 11 if it is the wrong key, 12 if something is damaged.`,
 				return err
 			}
 			defer s.Close()
-			proof, err := maintain.ProveKey(c.Context(), s.Repository, func(name string, err error) { a.warn(fmt.Errorf("pass over %s: %w", name, err)) })
+			proof, err := check.ProveKey(c.Context(), s.Repository, a.passOver)
 			if err != nil {
 				return err
 			}

@@ -23,9 +23,10 @@ const (
 
 // A keyChange is what a command makes of the keys.
 type keyChange struct {
-	edit   func(d *keyring.Draft) error
-	said   string // what was done
-	advice string // what to do next; may be empty
+	edit     func(d *keyring.Draft) error
+	said     string // what was done
+	standing string // what was done, if the keys are as they are to be; empty: nothing, which is an error
+	advice   string // what to do next; may be empty
 }
 
 // changesKeys makes c a command that stores new keys, with so many arguments.
@@ -44,15 +45,28 @@ func (a *app) changesKeys(c *cobra.Command, arguments int, plan func(ctx context
 			return err
 		}
 		done, err := a.ChangeKeys(c.Context(), kitFile, change.edit)
-		if errors.Is(err, keyring.ErrUnchanged) {
+		switch {
+		case errors.Is(err, keyring.ErrUnchanged) && change.standing != "":
+			return a.reportStanding(change)
+		case errors.Is(err, keyring.ErrUnchanged):
 			return session.Hinted{Err: err, Hint: "nightjar key list says how things are"}
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 		return a.reportKeys(done, change)
 	}
 	return c
+}
+
+// reportStanding tells of a change for which the keys were as they are to be.
+func (a *app) reportStanding(change keyChange) error {
+	switch {
+	case a.json:
+		return a.printJSON(map[string]any{"keys": nil, "done": quote.Text(change.standing)})
+	case a.quiet:
+		return nil
+	}
+	return a.result(quote.Display(change.standing))
 }
 
 func (a *app) reportKeys(done *session.Changed, change keyChange) error {

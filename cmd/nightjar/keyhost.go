@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
+	"nightjar/repo/maintain/vouch"
 )
 
 // hostKeyFlags say which key a host gets.
@@ -98,17 +100,60 @@ func (a *app) keyRemoveHost() *cobra.Command {
 }
 
 func (a *app) keyCompromised() *cobra.Command {
+	var before string
+	var none bool
 	c := &cobra.Command{
 		Use:   "compromised NAME|FINGERPRINT",
-		Short: "Mark a host's keys, or one of them, as stolen: nothing that it signed counts any more",
+		Short: "Mark a host's keys, or one of them, as stolen: what it signed counts no more, but for archives from before",
+		Long: `Mark a host's keys, or one of them, as stolen: nothing that they signed counts any more, whenever that was, but for the archives from before the theft.
+
+--keep-before says when that was at the earliest: archives that the store had by then, and that are complete, are looked through and vouched for with the recovery
+key before the mark is set. Later ones can be told apart from the thief's by nobody. --keep-none keeps none. The mark stays for ever; --keep-before may be said again later, with
+another time, while prune has not begun to take away what those archives need.`,
 	}
-	return a.changesKeys(c, 1, func(_ context.Context, args []string) (keyChange, error) {
-		return keyChange{
+	c.Flags().StringVar(&before, "keep-before", "", "keep the archives from up to then: 2006-01-02, \"2006-01-02 15:04\", or an age like 3D or 12h")
+	c.Flags().BoolVar(&none, "keep-none", false, "keep no archive of it")
+	return a.changesKeys(c, 1, func(ctx context.Context, args []string) (keyChange, error) {
+		change := keyChange{
 			edit:   func(d *keyring.Draft) error { return d.MarkCompromised(args[0]) },
 			said:   fmt.Sprintf("%s is marked compromised: nothing that it signed counts any more, its archives among it", args[0]),
 			advice: hadMetadata,
-		}, nil
+		}
+		if (before == "") != none {
+			return change, session.Usagef("say which archives are from before the theft: --keep-before \"2006-01-02 15:04\" keeps those that were stored by then, --keep-none keeps none")
+		}
+		if none {
+			return change, nil
+		}
+		now := a.Now()
+		at, err := show.ParseTime(before, now)
+		if err == nil && at.After(now) {
+			err = fmt.Errorf("%s is yet to come", before)
+		}
+		if err != nil {
+			return change, session.UsageError{Err: fmt.Errorf("--keep-before: %w", err)}
+		}
+		kept, err := a.vouch(ctx, vouch.Options{Who: args[0], Before: at})
+		if err != nil {
+			return change, err
+		}
+		change.said = fmt.Sprintf("%s is marked compromised: of what it signed only archives from up to %s count: %d", args[0], show.LocalTime(at), kept.Archives)
+		change.standing = fmt.Sprintf("%s is marked compromised already; of its archives from up to %s count: %d", args[0], show.LocalTime(at), kept.Archives)
+		return change, nil
 	})
+}
+
+// vouch has archives of a host count on when it is marked.
+func (a *app) vouch(ctx context.Context, o vouch.Options) (vouch.Summary, error) {
+	s, err := a.Open(ctx, session.ReadContent)
+	if err != nil {
+		return vouch.Summary{}, err
+	}
+	defer s.Close()
+	o.Left = func(id string, err error) {
+		a.Warn(fmt.Errorf("archive %.8s will not count: %w", id, err))
+	}
+	return vouch.Archives(ctx, s.Repository, o)
 }
 
 func (a *app) keyRole() *cobra.Command {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -41,17 +42,24 @@ func (c *choice) check(now time.Time) (err error) {
 	return nil
 }
 
+// passOver warns of a record that cannot be used, but for one that is known not to count.
+func (a *app) passOver(name string, err error) {
+	if !errors.Is(err, repo.ErrDisowned) {
+		a.Warn(fmt.Errorf("pass over %s: %w", name, err))
+	}
+}
+
 // archives returns those that are chosen, and the errors of the damaged by their ids.
 func (a *app) archives(ctx context.Context, s *session.Session, c *choice) (chosen []repo.Archive, damaged map[string]error, err error) {
 	damaged = map[string]error{}
 	all, err := s.Archives(ctx, func(name string, err error) {
 		damaged[strings.TrimPrefix(name, "archive/")] = err
-		a.Warn(fmt.Errorf("pass over %s: %w", name, err))
+		a.passOver(name, err)
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	err = retain.Mark(ctx, s.Repository, all, func(name string, err error) { a.Warn(fmt.Errorf("pass over %s: %w", name, err)) })
+	err = retain.Mark(ctx, s.Repository, all, a.passOver)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,6 +109,11 @@ func (a *app) listCommand() *cobra.Command {
 			chosen, damaged, err := a.archives(c.Context(), s, &choice)
 			if err == nil {
 				err = a.printArchives(chosen)
+			}
+			all := len(damaged)
+			maps.DeleteFunc(damaged, func(_ string, reason error) bool { return errors.Is(reason, repo.ErrDisowned) })
+			if disowned := all - len(damaged); disowned > 0 {
+				a.note("archives that do not count, since their host's key is marked compromised: %d", disowned)
 			}
 			for _, reason := range damaged {
 				if err == nil {

@@ -12,11 +12,11 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/prune"
 )
 
 func (a *app) pruneCommand() *cobra.Command {
-	var o maintain.PruneOptions
+	var o prune.Options
 	c := &cobra.Command{
 		Use:   "prune",
 		Short: "Give up what no archive needs any more",
@@ -36,7 +36,7 @@ reads and sends content, and takes a recovery key, which --key names.`,
 	return c
 }
 
-func (a *app) prune(ctx context.Context, o maintain.PruneOptions) error {
+func (a *app) prune(ctx context.Context, o prune.Options) error {
 	need := session.Maintain
 	if o.Repack {
 		need = session.ReadContent
@@ -57,13 +57,16 @@ func (a *app) prune(ctx context.Context, o maintain.PruneOptions) error {
 		Current: done.Load, Total: total.Load,
 	})
 	start := a.Now()
-	sums, err := maintain.Prune(ctx, s.Repository, o)
+	sums, err := prune.Run(ctx, s.Repository, o)
 	stop()
 	took := a.Now().Sub(start)
 	if err != nil {
-		var incomplete *maintain.IncompleteError
+		var incomplete *prune.IncompleteError
 		if errors.As(err, &incomplete) && ctx.Err() == nil {
-			return session.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check, and forget the archive or bring back what it lacks"}
+			if errors.Is(err, prune.ErrRedated) {
+				return session.Hinted{Err: err, Hint: "if the repository was moved, move it by nightjar copy, which keeps the times; an archive that is not wanted any more goes by its name: nightjar forget"}
+			}
+			return session.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check, and forget such archives or bring back what they lack"}
 		}
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/quote"
 	"nightjar/repo"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/repair"
 )
 
 type salvageFlags struct {
@@ -70,11 +70,15 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 		return err
 	}
 	defer s.Close()
-	archives, err := s.Archives(ctx, func(name string, err error) { a.problem(name, err) })
+	archives, err := s.Archives(ctx, func(name string, err error) {
+		if !errors.Is(err, repo.ErrDisowned) { // which is known
+			a.problem(name, err)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	rd, orphans, err := maintain.Salvage(ctx, s.Repository, archives, func(name string, err error) { a.problem(name, err) })
+	rd, orphans, err := repair.Salvage(ctx, s.Repository, archives, func(name string, err error) { a.problem(name, err) })
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/thaw"
 	"nightjar/repo/store"
 )
 
@@ -57,7 +57,7 @@ func (a *app) thaw(ctx context.Context, s *session.Session, t *thawFlags, need f
 		return err
 	}
 	tier := strings.ToUpper(t.tier[:1]) + t.tier[1:]
-	done, err := maintain.Thaw(ctx, thawer, packs, store.ThawOptions{Tier: tier, Days: t.days}, a.Connections)
+	done, err := thaw.Ask(ctx, thawer, packs, store.ThawOptions{Tier: tier, Days: t.days}, a.Connections)
 	if err != nil {
 		return err
 	}
@@ -77,5 +77,5 @@ func (a *app) thaw(ctx context.Context, s *session.Session, t *thawFlags, need f
 		Current: come.Load, Total: func() int64 { return total },
 	})
 	defer stop()
-	return maintain.AwaitThawed(ctx, thawer, done.Pending, func(left int) { come.Store(total - int64(left)) })
+	return thaw.Await(ctx, thawer, done.Pending, func(left int) { come.Store(total - int64(left)) })
 }

@@ -55,7 +55,7 @@ func TestChecks(t *testing.T) {
 		{"arrow", "imports", "repo/r.go", `package repo; import _ "nightjar/repo/pack"`, ""},
 		{"against the arrows", "imports", "repo/pack/p.go", `package pack; import _ "nightjar/repo"`, "repo/pack/p.go: repo/pack may not import repo"},
 		{"two layers down", "imports", "backup/b.go", `package backup; import _ "nightjar/repo/pack"`, "backup may not import repo/pack"},
-		{"all that repo uses", "imports", "repo/maintain/m.go", `package maintain; import _ "nightjar/repo/pack"`, ""},
+		{"all that repo uses", "imports", "repo/maintain/prune/p.go", `package prune; import _ "nightjar/repo/pack"`, ""},
 		{"command", "imports", "cmd/nightjar/m.go", `package main; import _ "nightjar/repo/pack"`, ""},
 		{"command imported", "imports", "repo/r.go", `package repo; import _ "nightjar/cmd/nightjar"`, "repo may not import cmd/nightjar"},
 		{"shared helper", "imports", "chunk/c.go", `package chunk; import _ "nightjar/internal/tempdir"`, ""},

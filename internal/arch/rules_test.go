@@ -9,8 +9,10 @@ import (
 	"strings"
 )
 
-// What repo leans on, and repo/maintain with it.
+// What repo leans on, and what maintains it.
 var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
+
+var aboveRepo = append([]string{"repo"}, underRepo...)
 
 // arrows says which of our packages each package may import besides internal ones; it may be that a
 // listed package does not exist yet. Commands may import everything.
@@ -33,9 +35,7 @@ var arrows = map[string][]string{
 	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
-	"repo/maintain":        append([]string{"repo"}, underRepo...),
-	"repo/maintain/retain": append([]string{"repo"}, underRepo...),
-	"repo/mirror":          append([]string{"repo"}, underRepo...),
+	"repo/mirror":          aboveRepo,
 	"repo/store":           {},
 	"repo/store/s3":        {"repo/store"},
 	"repo/store/storetest": {"repo/store"},
@@ -43,12 +43,21 @@ var arrows = map[string][]string{
 	"backup/local":         {"chunk", "repo/tree"},
 	"mysqldump":            {},
 	"snapshot":             {},
-	"job":                  {"backup", "repo", "repo/maintain", "repo/mirror", "mysqldump", "snapshot"},
+	"job":                  {"backup", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
-	"internal/recover":     {"backup", "repo", "repo/store/s3"},                         // tests alone, which nobody may import
-	"internal/torture":     {"backup", "repo", "repo/maintain", "repo/maintain/retain"}, // likewise
-	"internal/simulate":    {"repo/maintain", "repo/maintain/retain"},                   // likewise
+	"internal/recover":     {"backup", "repo", "repo/store/s3"},                                                      // tests alone, which nobody may import
+	"internal/torture":     {"backup", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
+	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                          // likewise
+
+	"repo/maintain/check":        append([]string{"repo/maintain/retain"}, aboveRepo...),
+	"repo/maintain/locks":        aboveRepo,
+	"repo/maintain/prune":        append([]string{"repo/maintain/locks"}, aboveRepo...),
+	"repo/maintain/repair":       append([]string{"repo/maintain/check"}, aboveRepo...),
+	"repo/maintain/retain":       aboveRepo,
+	"repo/maintain/thaw":         {"repo/store"},
+	"repo/maintain/vouch":        append([]string{"repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, aboveRepo...), // the last two for its tests
+	"repo/maintain/maintaintest": append([]string{"repo/maintain/check"}, aboveRepo...),
 
 	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one
 }
@@ -63,6 +72,11 @@ func isTool(dir string) bool { return within(dir, "internal/bench") || within(di
 // isTestHelper tells what only tests import, which may do what libraries may not.
 func isTestHelper(dir string) bool { return within(dir, "internal/s3test") }
 
+// makesForTests tells what tests of its neighbours put repositories and stores together with.
+func makesForTests(dir string) bool {
+	return dir == "repo/store/storetest" || dir == "repo/maintain/maintaintest"
+}
+
 func mayImport(from, to string, test bool) bool {
 	switch {
 	case from == to: // its external tests
@@ -74,7 +88,7 @@ func mayImport(from, to string, test bool) bool {
 	case within(to, "internal"), within(from, "cmd"):
 		return true
 	case test:
-		return to == "repo/store/storetest" || reaches(from, to)
+		return makesForTests(to) || reaches(from, to)
 	}
 	return slices.Contains(arrows[from], to)
 }

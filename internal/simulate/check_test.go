@@ -64,8 +64,8 @@ func (w *world) whole(r *repo.Repository) error {
 	if err != nil {
 		return err
 	}
-	for id, at := range given {
-		if time.Since(at) > grace-2*blur {
+	for id, g := range given {
+		if time.Since(g.At) > grace-2*blur {
 			there[id.String()] = true
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"nightjar/repo"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/prune"
 	"nightjar/repo/maintain/retain"
 )
 
@@ -48,8 +48,8 @@ func (p *pruner) work(forget bool) error {
 	return err
 }
 
-func (p *pruner) prune(r *repo.Repository) (maintain.Pruned, error) {
-	done, err := maintain.Prune(p.ctx, r, maintain.PruneOptions{Problem: p.warn(p.name)})
+func (p *pruner) prune(r *repo.Repository) (prune.Summary, error) {
+	done, err := prune.Run(p.ctx, r, prune.Options{Problem: p.warn(p.name)})
 	p.logf("%s: %+v %v", p.name, done, err)
 	p.mu.Lock()
 	p.count.Prunes++

@@ -9,7 +9,7 @@ import (
 
 	"nightjar/internal/rules"
 	"nightjar/repo"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/prune"
 	"nightjar/repo/maintain/retain"
 )
 
@@ -62,7 +62,7 @@ func (s *stage) forget(archives ...*repo.Archive) {
 	}
 }
 
-func (s *stage) prune(p *pruner) maintain.Pruned {
+func (s *stage) prune(p *pruner) prune.Summary {
 	p.line.dead = false
 	done, err := p.prune(must(p.boot()))
 	if err != nil && unexpected(err) {

@@ -28,7 +28,7 @@ func TestFlips(t *testing.T) {
 	names, objects := v.objects()
 	ctx := context.Background()
 	_, usual := measure(func() verdict {
-		j := v.judge(ctx, v.store, v.pin, "whole repository")
+		j := v.judge(ctx, v.store, v.seen(), "whole repository")
 		if len(j.faults) > 0 || j.restored != len(v.archives) || j.problems > 0 {
 			t.Fatalf("a whole repository: %+v", j)
 		}
@@ -44,7 +44,7 @@ func TestFlips(t *testing.T) {
 		what := name + " " + how
 		ctx, cancel := context.WithTimeout(ctx, mayTake)
 		j, allocated := measure(func() verdict {
-			return v.judge(ctx, &spoiltStore{Store: v.store, name: name, data: data}, v.pin, what)
+			return v.judge(ctx, &spoiltStore{Store: v.store, name: name, data: data}, v.seen(), what)
 		})
 		if ctx.Err() != nil {
 			t.Fatalf("%s: no end in %v", what, mayTake)

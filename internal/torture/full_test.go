@@ -58,7 +58,7 @@ func TestFull(t *testing.T) {
 	}{
 		{"repo", (*machine).night, backupSource, "1", (*machine).newestIsNow},
 		{"repo", (*machine).age, forgetOld, "1", nil},
-		{"repo", (*machine).age, prune, "1", nil},
+		{"repo", (*machine).age, pruneRepository, "1", nil},
 		{"target", (*machine).empty, restoreNewest, "1 3", (*machine).targetIsNewest},
 		{"cache", (*machine).night, backupSource, "0", (*machine).newestIsNow},
 		{"cache", (*machine).empty, restoreNewest, "0", (*machine).targetIsNewest},

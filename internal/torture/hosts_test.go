@@ -54,7 +54,7 @@ func TestHosts(t *testing.T) {
 			}
 		}
 		others.Go(func() { over(copyAway(first)) })
-		others.Go(func() { over(prune(first)) })
+		others.Go(func() { over(pruneRepository(first)) })
 		backups.Wait()
 		close(done)
 		others.Wait()

@@ -21,7 +21,7 @@ func backupSource(m *machine) []string { return []string{"backup", m.src} }
 
 func forgetOld(*machine) []string { return []string{"forget", "--keep-last", fmt.Sprint(kept)} }
 
-func prune(*machine) []string { return []string{"prune"} }
+func pruneRepository(*machine) []string { return []string{"prune"} }
 
 func copyAway(m *machine) []string { return []string{"copy", "--to", m.path("away"), "--delete"} }
 
@@ -33,7 +33,7 @@ func restoreNewest(m *machine) []string {
 var steps = []step{
 	{"backup", (*machine).night, backupSource, (*machine).newestIsNow},
 	{"forget", (*machine).backup, forgetOld, nil},
-	{"prune", (*machine).age, prune, (*machine).restoreAll},
+	{"prune", (*machine).age, pruneRepository, (*machine).restoreAll},
 	{"copy", (*machine).another, copyAway, (*machine).awayIsWhole},
 	{"restore", (*machine).empty, restoreNewest, (*machine).targetIsNewest},
 }

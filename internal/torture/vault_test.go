@@ -15,8 +15,10 @@ import (
 	"nightjar/backup"
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/index"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/prune"
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/store"
 )
@@ -75,7 +77,7 @@ func newVault(t *testing.T, stream uint64) *vault {
 		}
 		if i == 0 { // what is forgotten and condemned stays until the grace period is over
 			must(t, retain.Forget(ctx, r, []retain.Decision{{Archive: v.archives[0]}}))
-			_, err = maintain.Prune(ctx, r, maintain.PruneOptions{})
+			_, err = prune.Run(ctx, r, prune.Options{})
 			must(t, err)
 		}
 	}
@@ -105,6 +107,16 @@ func (v *vault) objects() (names []string, all map[string][]byte) {
 	return slices.Sorted(maps.Keys(all)), all
 }
 
+// seen returns what a machine remembers that has seen all archives.
+func (v *vault) seen() (all []check.Seen) {
+	for _, a := range v.archives {
+		id, err := index.ParseObjectID(a.ID)
+		must(v.t, err)
+		all = append(all, check.Seen{ID: id, Job: string(a.Job)})
+	}
+	return all
+}
+
 // A verdict is what a repository in which something is wrong showed of it.
 type verdict struct {
 	faults   []string // what check says, one line each; an error that stopped it is one
@@ -112,11 +124,11 @@ type verdict struct {
 	problems int      // that restores complained of
 }
 
-// judge checks everything that a store shows, and restores all archives, on a machine that knows the pin and nothing else. It fails the test over wrong bytes.
-func (v *vault) judge(ctx context.Context, s store.Store, pin keyring.Pin, what string) (j verdict) {
+// judge checks everything that a store shows, and restores all archives, on a machine that knows the pin, and the archives that it has seen. It fails the test over wrong bytes.
+func (v *vault) judge(ctx context.Context, s store.Store, seen []check.Seen, what string) (j verdict) {
 	v.t.Helper()
 	fault := func(format string, args ...any) { j.faults = append(j.faults, fmt.Sprintf(format, args...)) }
-	keys, err := keyring.Load(ctx, s, func(string) (keyring.Pin, error) { return pin, nil }, func(err error) { fault("%v", err) })
+	keys, err := keyring.Load(ctx, s, func(string) (keyring.Pin, error) { return v.pin, nil }, func(err error) { fault("%v", err) })
 	if err != nil {
 		fault("%v", err)
 		return j
@@ -129,7 +141,7 @@ func (v *vault) judge(ctx context.Context, s store.Store, pin keyring.Pin, what 
 	}
 	defer os.RemoveAll(dir) // there are thousands of rounds
 	defer r.Close()
-	_, err = maintain.Check(ctx, r, maintain.CheckOptions{ReadData: true, Found: func(f maintain.Finding) {
+	_, err = check.Run(ctx, r, check.Options{ReadData: true, Seen: seen, Found: func(f check.Finding) {
 		if f.Fault() {
 			fault("%s %s %s %v", f.What, f.Object, f.Path, f.Err)
 		}

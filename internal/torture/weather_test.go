@@ -79,7 +79,7 @@ func TestStorm(t *testing.T) {
 		{"restore", (*machine).empty, restoreNewest, (*machine).targetIsNewest},
 		{"forget", (*machine).another, forgetOld, nil},
 		{"check", nil, whole, nil},
-		{"prune", (*machine).another, prune, nil},
+		{"prune", (*machine).another, pruneRepository, nil},
 	}
 	s := &storm{random: r, struck: map[string]int{}}
 	total := rounds(500, 10)

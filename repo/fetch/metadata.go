@@ -23,17 +23,23 @@ func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {
 	return rd.metadata(ctx, id, locations)
 }
 
-// wholeMetadata is Metadata for what a recipe leans on, which is no recipe. A tree that prune has dropped serves as long as its pack is there:
-// only its bytes are wanted.
+// wholeMetadata is Metadata for what a recipe leans on.
 func (rd *Reader) wholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
-	all, err := rd.lookup(ctx, id)
+	all, err := rd.bases(ctx, id, whole)
 	if err != nil {
 		return nil, fmt.Errorf("read metadata %v: %w", id, err)
 	}
+	return rd.metadata(ctx, id, all)
+}
+
+// bases returns where something lies on which a recipe leans, which is no recipe. A tree that prune has dropped serves as long as its pack is there:
+// only its bytes are wanted.
+func (rd *Reader) bases(ctx context.Context, id chunk.ID, whole pack.Type) ([]index.Location, error) {
+	all, err := rd.lookup(ctx, id)
 	dropped := rd.local.Lists()
-	return rd.metadata(ctx, id, slices.DeleteFunc(all, func(at index.Location) bool {
+	return slices.DeleteFunc(all, func(at index.Location) bool {
 		return at.Type != whole || dropped.Pack(at.Pack.ID)&lists.Dropped != 0
-	}))
+	}), err
 }
 
 // metadata tries all places; whichever is what it should be serves.

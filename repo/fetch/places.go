@@ -32,8 +32,8 @@ func halfID(key chunk.Key) (id chunk.ID) {
 	return id
 }
 
-// SourcesAt returns the whole chunks on which the recipe leans that lies there.
-func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
+// sourcesAt returns the whole chunks on which the recipe leans that lies there.
+func (rd *Reader) sourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
 	r, err := rd.RecipeAt(ctx, at)
 	if err != nil {
 		return nil, err
@@ -47,6 +47,29 @@ func (rd *Reader) SourcesAt(ctx context.Context, at index.Location) ([]chunk.ID,
 	return ids, nil
 }
 
+// A Base is a whole chunk, tree or list on which a recipe leans.
+type Base struct {
+	ID     chunk.ID
+	Places []index.Location // those that serve the recipe
+}
+
+// BasesAt returns what the recipe leans on that lies there.
+func (rd *Reader) BasesAt(ctx context.Context, at index.Location) ([]Base, error) {
+	ids, err := rd.sourcesAt(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Base, len(ids))
+	for i, id := range ids {
+		places, err := rd.bases(ctx, id, at.Type-pack.RecipeFor)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = Base{id, places}
+	}
+	return all, nil
+}
+
 // Sources returns what the recipes of a chunk of content lean on: for each recipe that can be read, its whole chunks.
 func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error) {
 	locations, err := rd.locate(ctx, id, pack.RecipeFor+pack.WholeContent)
@@ -55,7 +78,7 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	}
 	var all [][]chunk.ID
 	for _, at := range locations {
-		ids, err := rd.SourcesAt(ctx, at)
+		ids, err := rd.sourcesAt(ctx, at)
 		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}

@@ -45,7 +45,9 @@ func someObject() *Object {
 
 func TestObjectRoundTrip(t *testing.T) {
 	empty := &Object{Replaces: []ObjectID{}, Runs: []Run{{Packs: []Pack{}}}}
-	for _, want := range []*Object{someObject(), empty} {
+	rsa := someObject()
+	rsa.Runs[0].Packs[0].Session = make([]byte, 3+1+8+1+2+1024) // of a key of 8,192 bits
+	for _, want := range []*Object{someObject(), empty, rsa} {
 		b := want.Append(nil)
 		got, err := ParseObject(b)
 		if err != nil {

@@ -26,14 +26,14 @@ func (k *Keyring) ClaimCopy(place string, root *crypto.Key, now time.Time) ([]by
 	return crypto.Sign(root, text, k.contents.binding(copyKind), now)
 }
 
-// IsCopy checks what claims that a place is a copy: the root, or one before it, has to say so of just this place. Whoever can write
-// there could otherwise give objects any time, also at home.
-func (k *Keyring) IsCopy(claim []byte, place string) error {
+// IsCopy checks what claims that a place is a copy, as it was stored there at that time: the root, or the one of then, has to say so of just this place. Whoever can
+// write there could otherwise give objects any time, also at home; and whoever has a root of the past, any of its time.
+func (k *Keyring) IsCopy(claim []byte, place string, stored time.Time) error {
 	roots := []crypto.Signer{{Key: k.Root()}}
 	for _, f := range k.contents.Former {
-		roots = append(roots, crypto.Signer{Key: f.Key.Key})
+		roots = append(roots, crypto.Signer{Key: f.Key.Key, NotAfter: f.Until})
 	}
-	opened, err := crypto.Verify(claim, roots, k.contents.binding(copyKind), time.Time{})
+	opened, err := crypto.Verify(claim, roots, k.contents.binding(copyKind), stored)
 	if err != nil {
 		return fmt.Errorf("verify the claim to be a copy: %w", err)
 	}

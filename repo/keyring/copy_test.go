@@ -14,7 +14,7 @@ func TestIsCopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.keys.IsCopy(claim, place); err != nil {
+	if err := f.keys.IsCopy(claim, place, noon); err != nil {
 		t.Error(err)
 	}
 	_, keys := f.keys.Object()
@@ -30,11 +30,11 @@ func TestIsCopy(t *testing.T) {
 	flipped := append([]byte(nil), claim...)
 	flipped[len(flipped)/2] ^= 1
 	for name, claim := range map[string][]byte{"empty": {}, "cut": claim[:len(claim)-1], "flipped": flipped, "of a host": byHost, "keys": keys, "of another repository": ofOther} {
-		if err := f.keys.IsCopy(claim, place); err == nil {
+		if err := f.keys.IsCopy(claim, place, noon); err == nil {
 			t.Errorf("%s: believed", name)
 		}
 	}
-	if err := f.keys.IsCopy(claim, "s3://bucket/home"); !errors.Is(err, crypto.ErrIntegrity) {
+	if err := f.keys.IsCopy(claim, "s3://bucket/home", noon); !errors.Is(err, crypto.ErrIntegrity) {
 		t.Errorf("another place: %v", err)
 	}
 }

@@ -147,12 +147,28 @@ func (d *Draft) endHost(name string, at time.Time) error {
 	return nil
 }
 
-// MarkCompromised marks all keys of a host, or the one with that fingerprint: nothing that they signed counts any more, whenever that was.
-func (d *Draft) MarkCompromised(who string) error {
+// MarkCompromised marks all keys of a host, or the one with that fingerprint: of what they signed, whenever that was, only that counts which a record of the kind verified names.
+func (d *Draft) MarkCompromised(who string) error { return d.contents.mark(who) }
+
+// Suppose returns the keyring as it would be with the keys marked that MarkCompromised marks. That they are marked already is no error.
+func (k *Keyring) Suppose(who string) (*Keyring, error) {
+	supposed := *k
+	supposed.contents.Hosts = slices.Clone(k.contents.Hosts)
+	for i := range supposed.contents.Hosts {
+		h := &supposed.contents.Hosts[i]
+		h.Certificates = slices.Clone(h.Certificates)
+	}
+	if err := supposed.contents.mark(who); err != nil && !errors.Is(err, ErrUnchanged) {
+		return nil, err
+	}
+	return &supposed, nil
+}
+
+func (c *contents) mark(who string) error {
 	f, notFingerprint := crypto.ParseFingerprint(who)
 	found, changed := false, false
-	for i := range d.contents.Hosts {
-		h := &d.contents.Hosts[i]
+	for i := range c.Hosts {
+		h := &c.Hosts[i]
 		for j := range h.Certificates {
 			c := &h.Certificates[j]
 			if h.Name == who || notFingerprint == nil && c.Key.Fingerprint() == f {

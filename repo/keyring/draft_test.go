@@ -391,3 +391,36 @@ func TestDraftRoundTrip(t *testing.T) {
 		t.Errorf("%s\nis not\n%s", got, want)
 	}
 }
+
+// What is supposed changes nothing, and can be supposed again.
+func TestSuppose(t *testing.T) {
+	p := newPlace(t)
+	k := p.change(time.Hour, func(d *Draft) error { return d.AddHost("db2", secondKey(), Backup) })
+	for range 2 {
+		marked, err := k.Suppose("db2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := secondKey().Fingerprint()
+		by := func(all []crypto.Signer) bool {
+			return slices.ContainsFunc(all, func(s crypto.Signer) bool { return s.Key.Fingerprint() == f })
+		}
+		if !by(k.Signers("archive")) || by(k.Marked("archive")) {
+			t.Error("the keyring itself has changed")
+		}
+		if by(marked.Signers("archive")) || !by(marked.Marked("archive")) || by(marked.Marked("forget")) {
+			t.Error("the supposed one has no mark")
+		}
+		if host, err := marked.Owner(f); err != nil || host != "db2" {
+			t.Errorf("owner %q, %v", host, err)
+		}
+		if _, err := marked.Suppose("db2"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := k.Suppose("db9"); err == nil {
+		t.Error("a host that is not there")
+	}
+	_, err := k.Owner(crypto.Fingerprint(strings.Repeat("A", 40)))
+	wantError(t, err, ErrNotEnrolled, "")
+}

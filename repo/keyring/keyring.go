@@ -114,7 +114,7 @@ func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, 
 			continue
 		}
 		err = fmt.Errorf("read %s: %w", found[i].name, err)
-		if errors.Is(err, store.ErrUnavailable) || errors.Is(err, versioned.ErrNewer) { // of a newer version, it is the root's word all the same
+		if errors.Is(err, store.ErrUnavailable) || errors.Is(err, versioned.ErrNewer) { // the root has signed it
 			return nil, err
 		}
 		problems = append(problems, err)
@@ -207,13 +207,18 @@ func Read(object []byte, pin func(repository string) (Pin, error)) (*Keyring, er
 		}
 	}
 	k.contents = contents{}
-	if err := versioned.Parse(head.text, &k.contents); err != nil {
-		return nil, err
-	}
-	if head.Number < pinned.Number {
+	err = versioned.Parse(head.text, &k.contents)
+	if err == nil && head.Number < pinned.Number {
 		return nil, fmt.Errorf("%s was seen before: %w", Name(pinned.Number), ErrRollback)
 	}
-	if err := k.contents.check(); err != nil {
+	if err == nil {
+		err = k.contents.check()
+	}
+	if err != nil && !errors.Is(err, versioned.ErrNewer) {
+		// A key of a kind that is not known yet, or more of them: it is the root's word all the same, and to go on by an older one would undo it.
+		err = fmt.Errorf("%w: %w", versioned.ErrNewer, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return k, nil

@@ -106,7 +106,7 @@ type Grant struct {
 type Certificate struct {
 	Key certificate `json:"certificate"`
 	Span
-	Compromised bool `json:"compromised,omitempty"` // what it signed counts no more, whenever that was
+	Compromised bool `json:"compromised,omitempty"` // of what it signed, whenever that was, only what a verified record names counts
 }
 
 // A SealKey is one to which objects are sealed, or were until it was retired.

@@ -36,20 +36,27 @@ var writers = map[string]struct {
 // Signers returns whose signatures count on an object of the kind, and from when until when: of hosts with the role for it, and of the root. With names, only those hosts'.
 func (k *Keyring) Signers(kind string, names ...string) []crypto.Signer {
 	var all []crypto.Signer
-	w := writers[kind]
-	if w.root {
+	if writers[kind].root {
 		all = append(all, crypto.Signer{Key: k.Root()})
 		for _, f := range k.contents.Former {
 			all = append(all, crypto.Signer{Key: f.Key.Key, NotAfter: f.Until})
 		}
 	}
+	return append(all, k.hostSigners(kind, false, names)...)
+}
+
+// Marked returns whose signatures would count on an object of the kind if their keys were not marked compromised. They count on what a record of the kind verified names.
+func (k *Keyring) Marked(kind string) []crypto.Signer { return k.hostSigners(kind, true, nil) }
+
+func (k *Keyring) hostSigners(kind string, compromised bool, names []string) (all []crypto.Signer) {
+	w := writers[kind]
 	for _, h := range k.contents.Hosts {
 		if len(names) > 0 && !slices.Contains(names, h.Name) {
 			continue
 		}
 		for _, c := range h.Certificates {
 			for _, g := range h.Roles {
-				if span, ok := c.both(g.Span); ok && !c.Compromised && g.Role == w.role {
+				if span, ok := c.both(g.Span); ok && c.Compromised == compromised && g.Role == w.role {
 					all = append(all, crypto.Signer{Key: c.Key.Key, NotBefore: span.From, NotAfter: span.Until})
 				}
 			}
@@ -74,6 +81,15 @@ func (k *Keyring) MayWrite(f crypto.Fingerprint, kind string, at time.Time) erro
 
 // RootMayWrite reports whether the root may sign an object of the kind.
 func RootMayWrite(kind string) bool { return writers[kind].root }
+
+// Owner returns the name under which the owner of a key is or was enrolled, whether it is marked compromised or not.
+func (k *Keyring) Owner(f crypto.Fingerprint) (string, error) {
+	h, _ := k.contents.member(f)
+	if h == nil {
+		return "", fmt.Errorf("key %s: %w", f, ErrNotEnrolled)
+	}
+	return h.Name, nil
+}
 
 // HostName returns the name under which the owner of a key that is not marked compromised is or was enrolled.
 func (k *Keyring) HostName(f crypto.Fingerprint) (string, error) {

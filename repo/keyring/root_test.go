@@ -77,6 +77,19 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
+// A root of the past is believed of a copy that it has claimed in its time: whoever has it later could make the home one, and give objects the times when it counted.
+func TestClaimOfFormerRoot(t *testing.T) {
+	p := newPlace(t)
+	p.sealConfig()
+	const place = "s3://bucket/copy"
+	claim := must(p.keys.ClaimCopy(place, p.root, noon))
+	last := p.change(time.Hour, (*Draft).HandOver)
+	if err := last.IsCopy(claim, place, noon.Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+	wantError(t, last.IsCopy(claim, place, noon.Add(time.Hour+1)), crypto.ErrIntegrity, "does not count for the time")
+}
+
 // Whoever gets hold of a root of the past can do nothing with it to those who read in order.
 func TestFormerRootInOtherHands(t *testing.T) {
 	p := newPlace(t)

@@ -13,6 +13,7 @@ import (
 )
 
 // State is the folder with all that a host must not lose: for each repository its host key and what it remembers. Everything else on a host is a cache.
+// The empty State is none, and an error of all that is asked of it.
 type State string
 
 const pinFile = "pin.json"
@@ -22,7 +23,12 @@ type pinRecord struct {
 	URL string `json:"url"` // where the repository was seen last
 }
 
+var errNoState = errors.New("no state directory is named") // and the working directory is none
+
 func (s State) folder(repository string) (string, error) {
+	if s == "" {
+		return "", errNoState
+	}
 	if err := checkID(repository); err != nil {
 		return "", err
 	}
@@ -47,6 +53,9 @@ func (s State) Pin(repository, url string) (Pin, error) {
 
 // At returns which repository was seen at url last, "" if none was.
 func (s State) At(url string) (repository string, err error) {
+	if s == "" {
+		return "", errNoState
+	}
 	entries, err := os.ReadDir(string(s))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read state: %w", err)

@@ -75,6 +75,22 @@ func TestStateMalformedIDs(t *testing.T) {
 	}
 }
 
+// A state that nobody named is not the working directory.
+func TestStateWithoutFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := State("")
+	seen, errSeen := s.Seen(repoA)
+	pin, errPin := s.Pin(repoA, "url")
+	_, errAt := s.At("url")
+	_, errKey := s.HostKey(repoA)
+	for _, err := range []error{errSeen, errPin, errAt, errKey, s.Remember(repoA, "url", rootA), s.SaveHostKey(repoA, []byte("x")), s.SaveSeen(repoA, []ArchiveSeen{{ID: "x"}}), s.AdoptHostKey(repoA)} {
+		wantError(t, err, errNoState, "")
+	}
+	if entries, err := os.ReadDir("."); seen != nil || pin != (Pin{}) || err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v; made %v, %v", seen, pin, entries, err)
+	}
+}
+
 func TestStateWithStrangersInIt(t *testing.T) {
 	folder := t.TempDir()
 	s := State(folder)

@@ -28,6 +28,7 @@ const (
 	Condemned Fate = 1 << iota // it will go, unless an archive turns out to need it
 	Dropped                    // it is gone
 	Lost                       // it cannot be had any more: nobody builds on it, and who reads tries it last
+	Disowned                   // a signer whose word counts no more says one of these: nobody builds on it
 )
 
 // A List is one record of these kinds.
@@ -40,7 +41,8 @@ type List struct {
 	Objects []index.ObjectID // archives and other records that are gone or cannot be read
 }
 
-// Parse parses a record of the kind condemned, dropped or lost, as it was stored at that time in a repository with that grace. One that does not count names nothing.
+// Parse parses a record of the kind condemned, dropped or lost, as it was stored at that time in a repository with that grace. What a void one names is to be
+// avoided, and not taken for gone.
 func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (List, error) {
 	switch kind {
 	case record.CondemnedKind:
@@ -51,7 +53,8 @@ func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (
 		var r record.Dropped
 		err := record.Decode(content, &r)
 		if err == nil && r.Void(stored, grace) {
-			return List{Fate: Dropped}, nil
+			// One that counted may have been stored again, by somebody who can do nothing else: what it names may be gone.
+			return List{Fate: Condemned, Packs: r.Packs, Blobs: r.Blobs}, nil
 		}
 		return List{Fate: Dropped, Packs: r.Packs, Blobs: r.Blobs}, err
 	case record.LostKind:
@@ -64,6 +67,12 @@ func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (
 		return l, err
 	}
 	return List{}, fmt.Errorf("parse record: %s is no list", kind)
+}
+
+// ParseDisowned parses a record of which the signer's key is marked compromised. What it names may be gone, so nobody builds on that, and nothing else follows from it.
+func ParseDisowned(kind string, content []byte) (List, error) {
+	l, err := Parse(kind, content, time.Time{}, 0)
+	return List{Fate: Disowned, Packs: l.Packs, Blobs: l.Blobs}, err
 }
 
 // A Set is what a number of lists say together. The nil Set names nothing. It is safe for concurrent use.

@@ -56,6 +56,25 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// A dropped list that came too late, or was stored again, is avoided by writers and not believed by readers.
+func TestVoid(t *testing.T) {
+	view, grace := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), 7*24*time.Hour
+	b, err := record.Encode(&record.Dropped{Packs: []index.ObjectID{{1}}, Blobs: []record.Blobs{{Pack: index.ObjectID{2}, Recipes: record.Keys{{1}}}}, View: view})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for late, want := range map[time.Duration]Fate{grace / 2: Dropped, grace/2 + 1: Condemned} {
+		l, err := Parse(record.DroppedKind, b, view.Add(late), grace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := New(map[index.ObjectID]List{{9}: l})
+		if s.Pack(index.ObjectID{1}) != want || s.Blob(index.ObjectID{2}, chunk.Key{1}, recipeType) != want {
+			t.Errorf("after %s: %b", late, s.Pack(index.ObjectID{1}))
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, v := range []any{
 		&record.Condemned{Packs: []index.ObjectID{{1}}, Blobs: []record.Blobs{{Pack: index.ObjectID{2}, Recipes: record.Keys{{1}}, Trees: record.Keys{{1}}}}},
@@ -73,6 +92,9 @@ func FuzzParse(f *testing.F) {
 			l, err := Parse(kind, b, time.Time{}, 0)
 			if err != nil {
 				continue
+			}
+			if kind == record.DroppedKind && l.Fate == Condemned { // void
+				fate = Condemned
 			}
 			s := New(map[index.ObjectID]List{{1}: l})
 			for _, id := range l.Packs {

@@ -409,11 +409,13 @@ type bucket struct {
 	mu      sync.Mutex
 	home    map[string]time.Time
 	claim   []byte
+	claimed time.Time
+	now     func() time.Time
 	trusted bool
 }
 
 func (s *site) newBucket() *bucket {
-	return &bucket{Memory: store.NewMemory(s.clock.now), home: map[string]time.Time{}}
+	return &bucket{Memory: store.NewMemory(s.clock.now), now: s.clock.now, home: map[string]time.Time{}}
 }
 
 func (b *bucket) PutAt(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
@@ -435,10 +437,10 @@ func (b *bucket) HomeTime(_ context.Context, info store.Info) (time.Time, error)
 func (b *bucket) Place() string { return "s3://bucket/copy" }
 
 func (b *bucket) SetClaim(_ context.Context, claim []byte) error {
-	b.claim = claim
+	b.claim, b.claimed = claim, b.now()
 	return nil
 }
 
-func (b *bucket) Claim(context.Context) ([]byte, error) { return b.claim, nil }
+func (b *bucket) Claim(context.Context) ([]byte, time.Time, error) { return b.claim, b.claimed, nil }
 
 func (b *bucket) TrustTimes() { b.trusted = true }

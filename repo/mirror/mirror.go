@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"sync"
 	"time"
 
@@ -242,21 +241,19 @@ func (m *Mirror) claim(ctx context.Context) error {
 	if !ok || m.o.DryRun {
 		return nil
 	}
-	claim := m.o.Claim
-	if claim != nil {
-		if err := c.SetClaim(ctx, claim); err != nil {
+	if m.o.Claim != nil {
+		if err := c.SetClaim(ctx, m.o.Claim); err != nil {
 			return err
 		}
-	} else {
-		var err error
-		if claim, err = c.Claim(ctx); err != nil {
-			return err
-		}
+	}
+	claim, stored, err := c.Claim(ctx)
+	if err != nil {
+		return err
 	}
 	if claim == nil {
 		return ErrNoClaim
 	}
-	if err := m.keys.IsCopy(claim, c.Place()); err != nil {
+	if err := m.keys.IsCopy(claim, c.Place(), stored); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoClaim, err)
 	}
 	c.TrustTimes()
@@ -332,7 +329,7 @@ func ids(ctx context.Context, s store.Store, kinds ...string) (idSet, error) {
 // each calls f for each object of a kind in a store.
 func each(ctx context.Context, s store.Store, kind string, f func(index.ObjectID, store.Info) error) error {
 	err := s.List(ctx, kind+"/", func(info store.Info) error {
-		id, err := index.ParseObjectID(path.Base(info.Name))
+		id, err := repo.ObjectID(info.Name)
 		if err != nil || repo.Kind(info.Name) != kind {
 			return nil // no object of this format
 		}

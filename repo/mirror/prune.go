@@ -209,8 +209,11 @@ func records[T any](ctx context.Context, p *pruner, kind string, f func(x repo.R
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, r)
 		}
-		if errors.Is(x.Err, store.ErrUnavailable) {
+		switch {
+		case errors.Is(x.Err, store.ErrUnavailable):
 			return x.Err
+		case errors.Is(x.Err, repo.ErrDisowned):
+			return nil
 		}
 		if x.Err != nil {
 			p.found(Finding{Object: x.Name, Copy: true, Err: x.Err})

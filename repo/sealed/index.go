@@ -26,8 +26,7 @@ func (s *Objects) IndexObjects(ctx context.Context, f func(IndexRecord) error) e
 // OpenIndex opens an index object that has the hash in its name, and need not be in the store. It overwrites it.
 func (s *Objects) OpenIndex(info store.Info, object []byte) IndexRecord {
 	content, opened, err := s.openRecord("index", info, object)
-	sum, _ := store.SumOf(info.Name)
-	return ParseIndex(Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err})
+	return ParseIndex(newRecord(info, content, opened, err))
 }
 
 // ParseIndex parses an index object that was read.

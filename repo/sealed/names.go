@@ -3,6 +3,7 @@ package sealed
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"path"
 	"slices"
 	"strings"
 
@@ -32,6 +33,9 @@ func Kind(name string) string {
 	}
 	return ""
 }
+
+// ObjectID returns the hash in an object's name.
+func ObjectID(name string) (index.ObjectID, error) { return index.ParseObjectID(path.Base(name)) }
 
 // PackName returns where a pack lies.
 func PackName(kind pack.Kind, id index.ObjectID) string { return Name(kind.String(), id) }

@@ -13,12 +13,14 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
+	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/ledger"
 	"nightjar/repo/pack"
@@ -42,7 +44,10 @@ type Objects struct {
 	host    *crypto.Key // signs what is written; nil: reading only
 
 	metadata *crypto.Opener             // holds the metadata keys' secret halves
-	signers  map[string][]crypto.Signer // by kind of object
+	signers  map[string][]crypto.Signer // by kind of object, with those whose keys are marked compromised
+	marked   map[crypto.Fingerprint]bool
+	vouched  atomic.Pointer[map[index.ObjectID]bool] // what counts of the marked, as of the opening or the last Believe
+	supposed map[index.ObjectID]bool                 // what verified records are to name; nil: what they do
 
 	content struct {
 		sync.RWMutex
@@ -79,10 +84,8 @@ func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, reco
 }
 
 func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*crypto.Key, o Options) (*Objects, error) {
-	x := &Objects{store: s, keys: keys, options: o, metadata: crypto.NewOpener(secrets...), signers: map[string][]crypto.Signer{}}
-	for _, kind := range kinds {
-		x.signers[kind] = keys.Signers(kind)
-	}
+	x := &Objects{store: s, options: o, metadata: crypto.NewOpener(secrets...)}
+	x.setKeys(keys)
 	if err := x.load(ctx); err != nil {
 		return nil, err
 	}
@@ -91,9 +94,14 @@ func open(ctx context.Context, s store.Store, keys *keyring.Keyring, secrets []*
 
 // In returns the same repository's objects as they are in another store, with the same keys and without a cache.
 func (s *Objects) In(ctx context.Context, elsewhere store.Store) (*Objects, error) {
+	return s.other(ctx, elsewhere, s.keys, nil)
+}
+
+func (s *Objects) other(ctx context.Context, elsewhere store.Store, keys *keyring.Keyring, supposed map[index.ObjectID]bool) (*Objects, error) {
 	o := s.options
 	o.Blocks = blocks.Options{Warn: o.Warn}
-	other := &Objects{store: elsewhere, keys: s.keys, options: o, host: s.host, metadata: s.metadata, signers: s.signers}
+	other := &Objects{store: elsewhere, options: o, host: s.host, metadata: s.metadata, supposed: supposed}
+	other.setKeys(keys)
 	s.content.RLock()
 	other.content.opener, other.content.root = s.content.opener, s.content.root
 	s.content.RUnlock()
@@ -103,8 +111,16 @@ func (s *Objects) In(ctx context.Context, elsewhere store.Store) (*Objects, erro
 	return other, nil
 }
 
-// load reads the config and makes what every use takes.
+// load reads what every use takes.
 func (s *Objects) load(ctx context.Context) error {
+	if err := s.loadConfig(ctx); err != nil {
+		return err
+	}
+	return s.loadVerified(ctx)
+}
+
+// loadConfig reads the config and makes what every use takes.
+func (s *Objects) loadConfig(ctx context.Context) error {
 	s.ledger = ledger.New(s.store)
 	s.blocks = blocks.New(s.ledger, s.options.Blocks)
 	s.decompressors.New = func() any {

@@ -94,6 +94,9 @@ func (s *Objects) openPack(ctx context.Context, info store.Info, object []byte) 
 	// Opening overwrites what the spans are hashed over.
 	stored := append([]byte(nil), object...)
 	opened, err := opener.Open(object, s.signers[name], s.binding(name), at)
+	if err == nil {
+		err = s.Disowned(opened.Signer, sum)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

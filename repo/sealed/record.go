@@ -21,8 +21,8 @@ import (
 
 // Record reads, verifies and returns the content of any record, and who signed it.
 func (s *Objects) Record(ctx context.Context, info store.Info) (content []byte, signer crypto.Fingerprint, err error) {
-	content, opened, err := s.record(ctx, &info)
-	return content, opened.Signer, err
+	x := s.ReadRecord(ctx, info)
+	return x.Content, x.Signer, x.Err
 }
 
 // A Record is one record as it was read, or why it could not be. Its time is the home's.
@@ -32,6 +32,8 @@ type Record struct {
 	Content []byte
 	Signer  crypto.Fingerprint
 	Err     error
+
+	Disowned []byte // with an ErrDisowned: the content
 }
 
 // Records calls f for each record of a kind (archive, index, forget, condemned, …), in the order in which the store lists them. Only one is in memory at a time.
@@ -70,8 +72,16 @@ func (s *Objects) ListRecords(ctx context.Context, kind string) ([]store.Info, e
 // ReadRecord reads one record. If it takes an older version, Info is that one's.
 func (s *Objects) ReadRecord(ctx context.Context, info store.Info) Record {
 	content, opened, err := s.record(ctx, &info)
+	return newRecord(info, content, opened, err)
+}
+
+func newRecord(info store.Info, content []byte, opened crypto.Opened, err error) Record {
 	sum, _ := store.SumOf(info.Name)
-	return Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
+	x := Record{Info: info, ID: sum, Content: content, Signer: opened.Signer, Err: err}
+	if err != nil {
+		x.Content, x.Disowned = nil, content
+	}
+	return x
 }
 
 // record reads and opens one record: a small sealed object named by its hash. If it takes an older version, info becomes that one's; its time becomes the home's.
@@ -93,7 +103,7 @@ func (s *Objects) record(ctx context.Context, info *store.Info) (content []byte,
 	return s.openRecord(kind, *info, object)
 }
 
-// openRecord is record for an object that has the hash in its name.
+// openRecord is record for an object that has the hash in its name. With an ErrDisowned it returns the content all the same.
 func (s *Objects) openRecord(kind string, info store.Info, object []byte) (content []byte, opened crypto.Opened, err error) {
 	if opened, err = s.openSealed(object, s.signers[kind], kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
@@ -101,7 +111,11 @@ func (s *Objects) openRecord(kind string, info store.Info, object []byte) (conte
 	if content, err = s.decompressRecord(opened.Plain); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
-	return content, opened, nil
+	sum, _ := store.SumOf(info.Name)
+	if err = s.Disowned(opened.Signer, sum); err != nil {
+		err = fmt.Errorf("open %s: %w", info.Name, err)
+	}
+	return content, opened, err
 }
 
 // readAlways are the kinds of which many runs read all: so they are kept on this machine.

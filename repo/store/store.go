@@ -126,10 +126,10 @@ type Dated interface {
 type Claimer interface {
 	// Place names the store; no other of its kind has that name.
 	Place() string
-	// SetClaim stores what says that this is a copy. Claim returns it, nil if
-	// there is none.
+	// SetClaim stores what says that this is a copy. Claim returns it, and when
+	// it was stored here; nil if there is none.
 	SetClaim(ctx context.Context, claim []byte) error
-	Claim(ctx context.Context) ([]byte, error)
+	Claim(ctx context.Context) (claim []byte, stored time.Time, err error)
 	TrustTimes()
 }
 

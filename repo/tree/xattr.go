@@ -13,6 +13,9 @@ const (
 	minXattr     = 3
 )
 
+// Reserved begins the names of attributes that are no kernel's: what later programs may note of an entry besides. Others pass over them.
+const Reserved = "nightjar."
+
 // EncodeXattrs encodes attributes, which must ascend by name. None are no bytes. A node of which more than InlineXattrs
 // come out names them as XattrContents.
 func EncodeXattrs(xattrs []Xattr) ([]byte, error) { return appendXattrs(nil, xattrs) }

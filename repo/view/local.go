@@ -38,6 +38,7 @@ type Options struct {
 	Temp        tempdir.Dir      // for what a Run refers to, when that does not fit in memory
 	Now         func() time.Time // of this host
 	Warn        func(error)      // told what is wrong but stops nothing
+	Dropped     bool             // what is condemned counts as dropped
 	Without     rules.Without    // zero but in the simulation
 }
 

@@ -97,10 +97,19 @@ func (v *Local) syncLists(ctx context.Context) (unread, err error) {
 			if x.Err == nil {
 				var l lists.List
 				if l, x.Err = lists.Parse(kind, x.Content, x.Time, v.voidAfter(x.Time)); x.Err == nil {
+					if l.Fate == lists.Condemned && v.options.Dropped {
+						l.Fate = lists.Dropped
+					}
 					seen[id] = l
 					continue
 				}
 				x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+			}
+			if errors.Is(x.Err, sealed.ErrDisowned) { // what it says to be gone may be
+				if seen[id], err = lists.ParseDisowned(kind, x.Disowned); err != nil {
+					seen[id] = lists.List{} // nobody has believed it
+				}
+				continue
 			}
 			switch {
 			case ctx.Err() != nil:
@@ -153,10 +162,13 @@ func (v *Local) syncObjects(ctx context.Context) error {
 	}
 	// The cache may know objects of signers that have lost their trust since.
 	valid := map[string]bool{nobody: true}
-	for _, s := range v.objects.Keys().Signers("index") {
+	for _, s := range v.objects.Signers("index") {
 		valid[string(s.Key.Fingerprint())] = true
 	}
-	if err := v.index.Retain(func(s index.Source) bool { _, ok := listed[s.Object]; return ok && valid[s.Signer] }); err != nil {
+	if err := v.index.Retain(func(s index.Source) bool {
+		_, ok := listed[s.Object]
+		return ok && valid[s.Signer] && v.objects.Disowned(crypto.Fingerprint(s.Signer), s.Object) == nil
+	}); err != nil {
 		return fmt.Errorf("update local index: %w", err)
 	}
 	v.mine = nil
@@ -206,7 +218,8 @@ func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]list
 				return gctx.Err()
 			case errors.Is(x.Err, store.ErrUnavailable):
 				return fmt.Errorf("update local index: %w", x.Err)
-			case errors.Is(x.Err, store.ErrNotExist): // its owner replaced it meanwhile
+			case errors.Is(x.Err, store.ErrNotExist), // its owner replaced it meanwhile
+				errors.Is(x.Err, sealed.ErrDisowned):
 				return nil
 			case x.Err != nil:
 				// What it names counts as not stored. A damaged object must not stop the rest.

@@ -15,25 +15,34 @@ import (
 // most is how many archives one record names, so that it stays small.
 const most = 10_000
 
-// Forgotten returns when archives were given up, by the store's time, the first time counting. damaged is told of each record that cannot be read: what
+// GivenUp is what is written of an archive that was given up.
+type GivenUp struct {
+	record.Forgotten
+	At time.Time // when, by the store's time
+}
+
+// Forgotten returns the archives that were given up; of several records of one the first counts. damaged is told of each record that cannot be read: what
 // it names counts as not given up.
-func Forgotten(ctx context.Context, r *repo.Repository, damaged func(name string, err error)) (map[index.ObjectID]time.Time, error) {
-	all := map[index.ObjectID]time.Time{}
+func Forgotten(ctx context.Context, r *repo.Repository, damaged func(name string, err error)) (map[index.ObjectID]GivenUp, error) {
+	all := map[index.ObjectID]GivenUp{}
 	err := r.Records(ctx, record.ForgetKind, func(x repo.Record) error {
 		var f record.Forget
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, &f)
 		}
-		if errors.Is(x.Err, repo.ErrUnavailable) {
+		switch {
+		case errors.Is(x.Err, repo.ErrUnavailable):
 			return x.Err
+		case errors.Is(x.Err, repo.ErrDisowned): // it gives up nothing
+			return nil
 		}
 		if x.Err != nil {
 			damaged(x.Name, x.Err)
 			return nil
 		}
 		for _, a := range f.Archives {
-			if before, ok := all[a.Archive]; !ok || x.Time.Before(before) {
-				all[a.Archive] = x.Time
+			if before, ok := all[a.Archive]; !ok || x.Time.Before(before.At) {
+				all[a.Archive] = GivenUp{a, x.Time}
 			}
 		}
 		return nil
@@ -52,7 +61,7 @@ func Mark(ctx context.Context, r *repo.Repository, archives []repo.Archive, dama
 	}
 	for i := range archives {
 		if id, err := index.ParseObjectID(archives[i].ID); err == nil {
-			archives[i].Forgotten = gone[id]
+			archives[i].Forgotten = gone[id].At
 		}
 	}
 	return nil

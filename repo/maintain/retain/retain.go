@@ -87,10 +87,14 @@ func (p *Policy) Decide(archives []repo.Archive, now time.Time, zone *time.Locat
 // decide judges the archives of one job, newest first.
 func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, counts func(*repo.Archive) bool) {
 	var good, partial []*Decision // that may take a place
+	// The store's times are not what they were: what looks late need not be.
+	redated := slices.ContainsFunc(of, func(d *Decision) bool { return d.Redated })
 	for _, d := range of {
 		switch {
+		case redated && !d.Counts():
+			d.keep("late, as one of its job that counted once")
 		case !counts(d.Archive):
-			d.Reasons = []string{"late, or dated before its predecessor, so it takes no place"}
+			d.Reasons = []string{"late, dated before its predecessor, or a repetition, so it takes no place"}
 		case d.Complete:
 			good = append(good, d)
 		default:

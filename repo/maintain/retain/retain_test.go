@@ -53,6 +53,12 @@ func TestDecide(t *testing.T) {
 	other.Job = "web1:/etc"
 	elsewhere := made("elsewhere", 300*day)
 	elsewhere.Host = "web2"
+	late := made("late", 3*day)
+	late.Stored = noon
+	again := nights(4)[:3] // the last of which no other names
+	for i := range again {
+		again[i].Stored, again[i].Redated = noon, i < 2
+	}
 	for name, c := range map[string]struct {
 		policy   Policy
 		archives []repo.Archive
@@ -72,6 +78,8 @@ func TestDecide(t *testing.T) {
 		"partial gives way":       {Policy{Daily: 1}, append(nights(1), partial), "n0"},
 		"only partial":            {Policy{Tags: []string{"x"}}, []repo.Archive{partial}, "partial"},
 		"every job":               {Policy{Last: 1}, append(nights(3), other, elsewhere), "elsewhere n0 other"},
+		"stored again":            {Policy{Last: 1}, again, "n1 n2 n3"},
+		"late":                    {Policy{Last: 1}, append(nights(2), late), "n0"},
 		"more than there are":     {Policy{Last: 9, Yearly: 9}, nights(2), "n0 n1"},
 	} {
 		if got := kept(c.policy, c.archives...); got != c.want {

@@ -62,25 +62,26 @@ func (s *Store) SetClaim(ctx context.Context, claim []byte) error {
 
 // Claim implements store.Claimer. It asks only if there was a claim when the
 // store was opened.
-func (s *Store) Claim(ctx context.Context) ([]byte, error) {
+func (s *Store) Claim(ctx context.Context) (claim []byte, stored time.Time, err error) {
 	s.copy.Lock()
 	claimed := s.copy.claimed
 	s.copy.Unlock()
 	if !claimed {
-		return nil, nil
+		return nil, stored, nil
 	}
 	out, err := s.head(ctx, claimName, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read the claim that %s is a copy: %w", s.place, s.explainRead(ctx, claimName, nil, err))
+		return nil, stored, fmt.Errorf("read the claim that %s is a copy: %w", s.place, s.explainRead(ctx, claimName, nil, err))
 	}
-	claim := make([]byte, max(0, min(aws.ToInt64(out.ContentLength), claimMax)))
+	stored = aws.ToTime(out.LastModified)
+	claim = make([]byte, max(0, min(aws.ToInt64(out.ContentLength), claimMax)))
 	if len(claim) == 0 { // of which there is no range
-		return claim, nil
+		return claim, stored, nil
 	}
 	if err := s.readVersion(ctx, claimName, nil, 0, claim); err != nil {
-		return nil, fmt.Errorf("read the claim that %s is a copy: %w", s.place, err)
+		return nil, stored, fmt.Errorf("read the claim that %s is a copy: %w", s.place, err)
 	}
-	return claim, nil
+	return claim, stored, nil
 }
 
 // TrustTimes implements store.Claimer.

@@ -73,7 +73,7 @@ func copies(t *testing.T, server *s3test.Server) {
 	wantHome(t, trusting(again), name, home)
 
 	// What claims that the place is a copy.
-	if claim, err := again.Claim(t.Context()); err != nil || claim != nil {
+	if claim, _, err := again.Claim(t.Context()); err != nil || claim != nil {
 		t.Errorf("claim %q, %v", claim, err)
 	}
 	for _, text := range []string{"first claim", "claim", ""} {
@@ -83,8 +83,8 @@ func copies(t *testing.T, server *s3test.Server) {
 		if again, err = s3.Open(t.Context(), place, o); err != nil {
 			t.Fatal(err)
 		}
-		if claim, err := again.Claim(t.Context()); err != nil || claim == nil || string(claim) != text {
-			t.Errorf("claim %q, %v, want %q", claim, err, text)
+		if claim, at, err := again.Claim(t.Context()); err != nil || claim == nil || string(claim) != text || at.Year() == home.Year() || at.IsZero() {
+			t.Errorf("claim %q of %s, %v, want %q", claim, at, err, text)
 		}
 	}
 	if to.Place() == from.Place() || to.Place() != again.Place() {

@@ -14,7 +14,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/repair"
 	"nightjar/repo/mirror"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
@@ -85,8 +85,9 @@ var hints = []struct {
 	{session.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
 	{keyring.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
+	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
 	{repo.ErrNoArchive, "nightjar list shows the archives"},
-	{maintain.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
+	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
 	{backup.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
 	{backup.ErrNotEmpty, "name an empty or new directory, or say --overwrite always, if-changed, if-newer or never"},
 	{session.ErrNoPassphrase, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},

@@ -27,11 +27,11 @@ func (set *Settings) trustTimes(ctx context.Context, s store.Store, keys *keyrin
 	if !ok {
 		return nil
 	}
-	claim, err := c.Claim(ctx)
+	claim, stored, err := c.Claim(ctx)
 	if err != nil || claim == nil {
 		return err
 	}
-	if err := keys.IsCopy(claim, c.Place()); err != nil {
+	if err := keys.IsCopy(claim, c.Place(), stored); err != nil {
 		set.Warn(fmt.Errorf("%s says that it is a copy, and is not believed: %w", c.Place(), err))
 		return nil
 	}

@@ -64,7 +64,11 @@ func (s *Session) Folders() []string {
 
 // Previous returns this host's newest archive of a job, nil if there is none.
 func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, error) {
-	all, err := s.Archives(ctx, func(name string, err error) { s.warn(fmt.Errorf("pass over %s: %w", name, err)) })
+	all, err := s.Archives(ctx, func(name string, err error) {
+		if !errors.Is(err, repo.ErrDisowned) { // which is known
+			s.warn(fmt.Errorf("pass over %s: %w", name, err))
+		}
+	})
 	if err != nil {
 		return nil, err
 	}

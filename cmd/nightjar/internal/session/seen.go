@@ -8,7 +8,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
 )
 
 // Archives returns all archives, oldest first, as Repository.Archives does. It remembers the newest of each job, and warns of those that it remembers and that are gone though nobody
@@ -37,7 +37,7 @@ func (s *Session) Archives(ctx context.Context, damaged func(name string, err er
 	if err != nil {
 		s.warn(err)
 	}
-	gone, err := maintain.Vanished(ctx, s.Repository, func(id index.ObjectID) bool { return present[id] }, s.expected(seen))
+	gone, err := check.Vanished(ctx, s.Repository, func(id index.ObjectID) bool { return present[id] }, s.expected(seen))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *Session) Wrote(a *repo.Archive) {
 }
 
 // Seen returns the archives that this machine remembers, and should find.
-func (s *Session) Seen() ([]maintain.Seen, error) {
+func (s *Session) Seen() ([]check.Seen, error) {
 	if s.past {
 		return nil, nil
 	}
@@ -72,11 +72,11 @@ func (s *Session) Seen() ([]maintain.Seen, error) {
 }
 
 // expected returns what of that was seen in this place.
-func (s *Session) expected(seen []keyring.ArchiveSeen) []maintain.Seen {
-	var all []maintain.Seen
+func (s *Session) expected(seen []keyring.ArchiveSeen) []check.Seen {
+	var all []check.Seen
 	for _, a := range seen {
 		if id, err := index.ParseObjectID(a.ID); err == nil && a.URL == s.seenAt {
-			all = append(all, maintain.Seen{ID: id, Job: a.Job})
+			all = append(all, check.Seen{ID: id, Job: a.Job})
 		}
 	}
 	return all

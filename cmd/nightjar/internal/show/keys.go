@@ -11,7 +11,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
 )
 
 // A KeyJSON is what --json tells of one key.
@@ -125,7 +125,7 @@ func (j *KeyJSON) state(now time.Time) string {
 }
 
 // Proof prints what a recovery key was seen to open.
-func Proof(w io.Writer, p *maintain.Proof) {
+func Proof(w io.Writer, p *check.Proof) {
 	if p.Archive == nil {
 		fmt.Fprintln(w, "the key opens the repository's secrets; there is no archive yet")
 		return
@@ -135,7 +135,7 @@ func Proof(w io.Writer, p *maintain.Proof) {
 }
 
 // ProofJSON is what --json tells of a proof.
-func ProofJSON(p *maintain.Proof) any {
+func ProofJSON(p *check.Proof) any {
 	j := struct {
 		Archive string `json:"archive,omitempty"`
 		Folders int    `json:"folders"`

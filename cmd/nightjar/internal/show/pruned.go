@@ -5,11 +5,11 @@ import (
 	"io"
 	"time"
 
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/prune"
 )
 
 // Pruned prints what a prune did, or would do.
-func Pruned(w io.Writer, p *maintain.Pruned, dry bool, took time.Duration) {
+func Pruned(w io.Writer, p *prune.Summary, dry bool, took time.Duration) {
 	due := "when something is forgotten"
 	if !p.Due.IsZero() {
 		due = LocalTime(p.Due)
@@ -43,7 +43,7 @@ func packs(n int, bytes int64) string {
 }
 
 // PrunedJSON returns what --json tells of a prune.
-func PrunedJSON(p *maintain.Pruned, dry bool, took time.Duration) any {
+func PrunedJSON(p *prune.Summary, dry bool, took time.Duration) any {
 	all := map[string]any{
 		"dry_run": dry, "elapsed_seconds": took.Seconds(),
 		"archives": p.Archives, "archives_late": p.ArchivesLate, "archives_removed": p.ArchivesRemoved,

@@ -14,7 +14,7 @@ import (
 	"nightjar/backup"
 	"nightjar/internal/quote"
 	"nightjar/repo"
-	"nightjar/repo/maintain"
+	"nightjar/repo/maintain/check"
 )
 
 func count[N int | uint64](n N) string { return fmt.Sprint(n) }
@@ -161,6 +161,9 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if !x.Counts() {
 			what += " (late)"
 		}
+		if x.Repeated {
+			what += " (repeated)"
+		}
 		if !x.Forgotten.IsZero() {
 			what += " (forgotten)"
 		}
@@ -171,7 +174,7 @@ func Archives(w io.Writer, archives []repo.Archive) {
 }
 
 // Finding returns one line about a finding of a check.
-func Finding(f maintain.Finding) string {
+func Finding(f check.Finding) string {
 	var about []string
 	if f.Object != "" {
 		about = append(about, quote.Display(f.Object))
@@ -188,16 +191,16 @@ func Finding(f maintain.Finding) string {
 
 // FindingJSON is what --json tells of a finding.
 type FindingJSON struct {
-	What    maintain.What `json:"what"`
-	Fault   bool          `json:"fault"`
-	Object  string        `json:"object,omitempty"`
-	Archive string        `json:"archive,omitempty"`
-	Path    string        `json:"path,omitempty"`
-	Reason  string        `json:"reason,omitempty"`
+	What    check.What `json:"what"`
+	Fault   bool       `json:"fault"`
+	Object  string     `json:"object,omitempty"`
+	Archive string     `json:"archive,omitempty"`
+	Path    string     `json:"path,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
 }
 
 // NewFindingJSON returns what --json tells of a finding.
-func NewFindingJSON(f maintain.Finding) FindingJSON {
+func NewFindingJSON(f check.Finding) FindingJSON {
 	j := FindingJSON{What: f.What, Fault: f.Fault(), Object: quote.Text(f.Object), Archive: f.Archive, Path: quote.Text(f.Path)}
 	if f.Err != nil {
 		j.Reason = quote.Text(f.Err.Error())
@@ -206,7 +209,7 @@ func NewFindingJSON(f maintain.Finding) FindingJSON {
 }
 
 // Checked prints what a check looked at.
-func Checked(w io.Writer, s *maintain.Summary, took time.Duration) {
+func Checked(w io.Writer, s *check.Summary, took time.Duration) {
 	opened := "no"
 	if s.Opened {
 		opened = "yes"
@@ -226,15 +229,17 @@ func Checked(w io.Writer, s *maintain.Summary, took time.Duration) {
 		{"faults", count(s.Faults)},
 		{"repaired", count(s.Repaired)},
 		{"lost before", count(s.Lost)},
+		{"disowned", count(s.Disowned)},
+		{"late, and not whole", count(s.Uncounted)},
 		{"left over", count(s.Leftovers)},
 	})
 }
 
 // CheckedJSON returns what --json tells of a check.
-func CheckedJSON(s *maintain.Summary, took time.Duration) any {
+func CheckedJSON(s *check.Summary, took time.Duration) any {
 	return map[string]any{
 		"elapsed_seconds": took.Seconds(), "archives": s.Archives, "trees": s.Trees, "files": s.Files, "indexes": s.Indexes, "packs": s.Packs,
 		"bytes_stored": s.Bytes, "checksums": s.Checksums, "packs_read": s.PacksRead, "bytes_read": s.BytesRead, "content_opened": s.Opened,
-		"faults": s.Faults, "leftovers": s.Leftovers, "repaired": s.Repaired, "lost": s.Lost,
+		"faults": s.Faults, "leftovers": s.Leftovers, "repaired": s.Repaired, "lost": s.Lost, "disowned": s.Disowned, "uncounted": s.Uncounted,
 	}
 }

@@ -1,0 +1,63 @@
+package check
+
+import (
+	"errors"
+	"io"
+	"syscall"
+
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/lists"
+	"nightjar/repo/pack"
+	"nightjar/repo/store"
+)
+
+// A BadPack is one of which not all can be had.
+type BadPack struct {
+	Pack   *index.Pack
+	All    bool         // it is missing, or not to be trusted
+	Frames map[int]bool // else: damaged
+}
+
+func (b *BadPack) spoilt(frame int) bool { return b != nil && (b.All || b.Frames[frame]) }
+
+// giveUp notes that nothing of a pack can be had.
+func (c *checker) giveUp(p *index.Pack, f Finding) {
+	c.mu.Lock()
+	c.bad[p.ID] = &BadPack{Pack: p, All: true}
+	c.mu.Unlock()
+	if c.lost.Pack(p.ID)&lists.Lost != 0 {
+		f.What = Lost
+	}
+	c.found(f)
+}
+
+// spoilt notes that some frames of a pack cannot be had, or none but the pack as such is not what it was.
+func (c *checker) spoilt(p *index.Pack, name string, frames []int, err error) {
+	b := &BadPack{Pack: p, Frames: map[int]bool{}}
+	known := c.lost.Pack(p.ID)&lists.Lost != 0 || c.lost.Object(p.ID)
+	for _, n := range frames {
+		b.Frames[n] = true
+		for _, blob := range p.Directory.Frames[n].Blobs {
+			known = known && (blob.Type >= pack.SignatureOf || c.lost.Blob(p.ID, blob.Key, blob.Type)&lists.Lost != 0)
+		}
+	}
+	c.mu.Lock()
+	c.bad[p.ID] = b
+	c.mu.Unlock()
+	f := Finding{What: Damaged, Object: name, Err: err}
+	if known {
+		f.What = Lost
+	}
+	c.found(f)
+}
+
+// IsGone reports whether an error says that bytes are lost, and not only out of reach now: who may not read them, or has to wait for them, must not give them up.
+func IsGone(err error) bool {
+	for _, is := range []error{crypto.ErrIntegrity, store.ErrNotExist, store.ErrTooLarge, io.ErrUnexpectedEOF, syscall.EIO} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,136 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/maintain/retain"
+	"nightjar/repo/store"
+)
+
+// Seen is an archive that this host has seen in the repository.
+type Seen struct {
+	ID  index.ObjectID
+	Job string // for people
+}
+
+// list returns all archives, oldest first, and tells of those that are damaged, or gone though nobody forgot them.
+func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
+	present := map[index.ObjectID]bool{}
+	all, err := c.r.Archives(ctx, func(name string, err error) {
+		if id, err := repo.ObjectID(name); err == nil {
+			present[id] = true
+		}
+		c.record(name, err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if id, err := index.ParseObjectID(all[i].ID); err == nil {
+			present[id] = true
+		}
+	}
+	gaps, err := c.gaps(ctx, all, present)
+	if err != nil {
+		return nil, err
+	}
+	for id, why := range gaps {
+		if there, err := isStored(ctx, c.r, id); err != nil {
+			return nil, err
+		} else if there {
+			continue
+		}
+		f := Finding{What: Missing, Object: archiveName(id), Err: why}
+		if c.lost.Object(id) {
+			f.What = Lost
+		}
+		c.found(f)
+	}
+	return all, nil
+}
+
+// isStored asks for one archive: a listing may lag behind.
+func isStored(ctx context.Context, r *repo.Repository, id index.ObjectID) (bool, error) {
+	_, err := r.Store().Stat(ctx, archiveName(id))
+	if errors.Is(err, store.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for an archive: %w", err)
+	}
+	return true, nil
+}
+
+func archiveName(id index.ObjectID) string { return "archive/" + id.String() }
+
+// gaps returns the archives that should be there and are not, with who says so.
+func (c *checker) gaps(ctx context.Context, all []repo.Archive, present map[index.ObjectID]bool) (map[index.ObjectID]error, error) {
+	forgotten, err := retain.Forgotten(ctx, c.r, passOver)
+	if err != nil {
+		return nil, err
+	}
+	gaps := map[index.ObjectID]error{}
+	expect := func(id index.ObjectID, why error) {
+		if _, ok := forgotten[id]; !ok && !present[id] {
+			gaps[id] = why
+		}
+	}
+	predecessor := func(of, id string) {
+		if c.chosen {
+			return
+		}
+		if id, err := index.ParseObjectID(id); err == nil {
+			expect(id, fmt.Errorf("archive %s names it as its predecessor, and nobody forgot it: it was deleted, or is hidden", of))
+		}
+	}
+	for i := range all {
+		predecessor(all[i].ID, all[i].Predecessor)
+	}
+	for id, f := range forgotten {
+		if !present[id] {
+			predecessor(id.String(), f.Predecessor)
+		}
+	}
+	for _, s := range c.o.Seen {
+		expect(s.ID, fmt.Errorf("this machine has seen it, of job %s, and nobody forgot it: it was deleted, or an older state of the repository is shown", s.Job))
+	}
+	return gaps, nil
+}
+
+// Vanished returns which of the archives that a host has seen are gone, though nobody forgot them and no repair gave them up. all is what is there.
+func Vanished(ctx context.Context, r *repo.Repository, present func(index.ObjectID) bool, seen []Seen) ([]Seen, error) {
+	var gone []Seen
+	var forgotten map[index.ObjectID]retain.GivenUp
+	for _, s := range seen {
+		if present(s.ID) {
+			continue
+		}
+		if forgotten == nil {
+			var err error
+			if forgotten, err = retain.Forgotten(ctx, r, passOver); err != nil {
+				return nil, err
+			}
+			if err := r.SyncLists(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if _, ok := forgotten[s.ID]; ok || r.Lists().Object(s.ID) {
+			continue
+		}
+		there, err := isStored(ctx, r, s.ID)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			gone = append(gone, s)
+		}
+	}
+	return gone, nil
+}
+
+// passOver passes over a record that cannot be read: a check has told of it.
+func passOver(string, error) {}

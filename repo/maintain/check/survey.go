@@ -1,0 +1,63 @@
+package check
+
+import (
+	"context"
+	"slices"
+
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/index"
+)
+
+// A Survey is a check of which the findings wait until it is known what becomes of them. It stops at what is out of reach, where a check goes on: so nothing is
+// given up that is still there.
+type Survey struct {
+	Findings []Finding // what they say may change until Tell
+	Bad      map[index.ObjectID]*BadPack
+	Gone     map[chunk.ID]*Gone
+	Broken   map[chunk.ID]bool // lists that name what is gone
+	Unread   error             // index objects that are out of reach
+
+	c *checker
+}
+
+// NewSurvey begins a survey. o.Found is told by Tell.
+func NewSurvey(ctx context.Context, r *repo.Repository, o Options) (*Survey, error) {
+	c, err := newChecker(ctx, r, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Survey{Bad: c.bad, Gone: map[chunk.ID]*Gone{}, Broken: map[chunk.ID]bool{}, c: c}
+	c.survey = s
+	return s, nil
+}
+
+// Objects looks at the objects by themselves, and returns the archives that can be read, oldest first. Of findings before only those stay that are Repaired.
+func (s *Survey) Objects(ctx context.Context) ([]repo.Archive, error) {
+	s.Findings = slices.DeleteFunc(s.Findings, func(f Finding) bool { return f.What != Repaired })
+	s.c.sum = Summary{Opened: s.c.sum.Opened}
+	clear(s.Bad)
+	if err := s.c.scan(ctx); err != nil {
+		return nil, err
+	}
+	all, err := s.c.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return all, s.c.versions(ctx)
+}
+
+// Walk looks with rd for what archives need, down to the chunks of all files, and notes what is gone.
+func (s *Survey) Walk(ctx context.Context, rd *repo.Reader, archives []repo.Archive) error {
+	s.c.rd = rd
+	return s.c.walk(ctx, archives)
+}
+
+// Tell ends the survey: it tells of all findings, and counts them.
+func (s *Survey) Tell() Summary {
+	s.c.survey = nil
+	for _, f := range s.Findings {
+		s.c.found(f)
+	}
+	return s.c.sum
+}

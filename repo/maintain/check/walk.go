@@ -1,0 +1,300 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// walk goes through archives, down to the chunks of all files. Those that do not count come last: what a recipe makes is tried for the first alone that needs it.
+func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
+	for _, counts := range []bool{true, false} {
+		for i := range all {
+			if all[i].Counts() != counts {
+				continue
+			}
+			if err := c.walkOne(ctx, &all[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) walkOne(ctx context.Context, a *repo.Archive) error {
+	c.sum.Archives++
+	w := walker{checker: c, ctx: ctx, archive: a.ID, counts: a.Counts()}
+	if _, err := w.tree(a.Root.ID, ""); err != nil {
+		return err
+	}
+	if err := w.try(); err != nil {
+		return err
+	}
+	if w.lacks > 0 {
+		err := fmt.Errorf("it was stored too late to count, so prune keeps nothing for it: files and folders that are not whole: %d", w.lacks)
+		c.found(Finding{What: Uncounted, Archive: a.ID, Path: "/", Err: err})
+	}
+	return nil
+}
+
+// A walker goes through one archive.
+type walker struct {
+	*checker
+	ctx     context.Context
+	archive string
+	counts  bool
+	lacks   int     // entries of which chunks are gone, if it does not count
+	untried []Piece // with recipes that are to be made
+}
+
+// A Piece is a chunk in a file.
+type Piece struct {
+	ID     chunk.ID
+	Path   string
+	Offset int64 // in the file; -1: it is no content of a file
+	Length int64
+}
+
+// Gone is a chunk, tree or list that cannot be had.
+type Gone struct {
+	Content  bool    // it is a chunk
+	Pieces   []Piece // where it is needed: the first that were found
+	Archives map[string]bool
+}
+
+const (
+	triedAtOnce = 1024
+	piecesKept  = 64 // of each chunk that is gone
+)
+
+// lose notes that a piece is gone, and reports whether that is known.
+func (w *walker) lose(p Piece, content bool) (known bool) {
+	if w.survey != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		g := w.survey.Gone[p.ID]
+		if g == nil {
+			g = &Gone{Content: content, Archives: map[string]bool{}}
+			w.survey.Gone[p.ID] = g
+		}
+		if len(g.Pieces) < piecesKept {
+			g.Pieces = append(g.Pieces, p)
+		}
+		g.Archives[w.archive] = true
+	}
+	return w.lost.Chunk(p.ID)
+}
+
+// outOfReach reports whether the walk cannot go on: an error is the store's, or a repair would take for lost what is not.
+func (w *walker) outOfReach(err error) bool {
+	return errors.Is(err, repo.ErrUnavailable) || w.survey != nil && err != nil && !IsGone(err)
+}
+
+// useless notes lists that name what is gone: who refers to a list takes it for whole.
+func (w *walker) useless(lists []chunk.ID) {
+	if w.survey == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range lists {
+		w.survey.Broken[id] = true
+	}
+}
+
+// damaged tells of an entry of which chunks are gone; what is known of all of them was told before. Of an archive that does not count all is told at once.
+func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
+	if !w.counts {
+		w.lacks++
+		return
+	}
+	what := Damaged
+	if known {
+		what = Lost
+	}
+	w.found(Finding{What: what, Archive: w.archive, Path: at, Err: err, Chunks: chunks})
+}
+
+// tree checks a tree of the directory at a path, and what is below, and reports whether all is whole. The tree at "" holds the root alone.
+func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
+	if _, ok := w.whole[id.Key()]; ok {
+		return true, nil
+	}
+	encoded, err := w.rd.Metadata(w.ctx, id)
+	if w.ctx.Err() != nil {
+		return false, w.ctx.Err()
+	}
+	if w.outOfReach(err) {
+		return false, err
+	}
+	var nodes []tree.Node
+	if err == nil {
+		nodes, err = tree.Decode(encoded)
+	}
+	if err != nil {
+		name := path.Join("/", at)
+		w.damaged(name, w.lose(Piece{ID: id, Path: name, Offset: -1}, false), []chunk.ID{id}, err)
+		return false, nil
+	}
+	w.sum.Trees++
+	whole = true
+	for i := range nodes {
+		ok, err := w.node(&nodes[i], at)
+		if err != nil {
+			return false, err
+		}
+		whole = whole && ok
+	}
+	if whole && len(w.whole) < treesKept {
+		w.whole[id.Key()] = struct{}{}
+	}
+	return whole, nil
+}
+
+func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
+	name := path.Join(at, n.Name)
+	if at == "" {
+		name = "/"
+	}
+	var missing, named []chunk.ID // named: its lists
+	whole, known := true, true
+	lose := func(p Piece, content bool) {
+		missing = append(missing, p.ID)
+		known = w.lose(p, content) && known
+	}
+	offset := int64(0)
+	check := func(item tree.Item) error {
+		start := offset
+		offset += item.Length
+		if item.Hole {
+			return nil
+		}
+		if n.IsDir() {
+			ok, err := w.tree(item.ID, name)
+			whole = whole && ok
+			return err
+		}
+		p := Piece{item.ID, name, start, item.Length}
+		ok, err := w.chunk(p)
+		if !ok && err == nil {
+			whole = false
+			lose(p, true)
+		}
+		return err
+	}
+	lists := func(id chunk.ID) ([]byte, error) {
+		named = append(named, id)
+		list, err := w.rd.Metadata(w.ctx, id)
+		if err != nil && !w.outOfReach(err) && w.ctx.Err() == nil {
+			lose(Piece{ID: id, Path: name, Offset: -1}, false)
+		}
+		return list, err
+	}
+	err = tree.Walk(n.Contents, lists, check)
+	if err == nil && n.XattrContents != nil {
+		err = tree.Walk(*n.XattrContents, lists, func(item tree.Item) error {
+			p := Piece{item.ID, name, -1, item.Length}
+			ok, err := w.chunk(p)
+			if !ok && err == nil {
+				whole = false
+				lose(p, true)
+			}
+			return err
+		})
+	}
+	if n.IsRegular() {
+		w.sum.Files++
+	}
+	if w.ctx.Err() != nil {
+		return false, w.ctx.Err()
+	}
+	if len(missing) == 0 && w.outOfReach(err) {
+		return false, err
+	}
+	if err != nil || !whole && len(missing) > 0 {
+		w.damaged(name, known && len(missing) > 0, missing, err)
+		w.useless(named)
+		whole = false
+	}
+	return whole, nil
+}
+
+// chunk reports whether a chunk can be had from anywhere, as itself or by a recipe.
+func (w *walker) chunk(p Piece) (bool, error) {
+	ok, err := w.wholeChunk(p.ID)
+	if ok || err != nil {
+		return ok, err
+	}
+	if _, ok := w.made[p.ID.Key()]; ok {
+		return true, nil
+	}
+	recipes, err := w.rd.Sources(w.ctx, p.ID)
+	if err != nil {
+		return false, err
+	}
+	for _, sources := range recipes {
+		ok = true
+		for i := 0; ok && i < len(sources); i++ {
+			if ok, err = w.wholeChunk(sources[i]); err != nil {
+				return false, err
+			}
+		}
+		if ok {
+			return true, w.make(p)
+		}
+	}
+	return false, nil
+}
+
+// make notes that a recipe is there with all its sources. If content can be opened, it is tried.
+func (w *walker) make(p Piece) error {
+	if len(w.made) < chunksKept {
+		w.made[p.ID.Key()] = struct{}{}
+	}
+	if !w.sum.Opened {
+		return nil
+	}
+	w.untried = append(w.untried, p)
+	if len(w.untried) < triedAtOnce {
+		return nil
+	}
+	return w.try()
+}
+
+// try puts chunks together and compares them with their keyed hashes.
+func (w *walker) try() error {
+	pieces := w.untried
+	w.untried = nil
+	ids := make([]chunk.ID, len(pieces))
+	for i, p := range pieces {
+		ids[i] = p.ID
+	}
+	return w.rd.Fetch(w.ctx, ids, func(i int, _ []byte, err error) error {
+		if w.outOfReach(err) {
+			return err
+		}
+		if err != nil {
+			w.damaged(pieces[i].Path, w.lose(pieces[i], true), ids[i:i+1], err)
+		}
+		return nil
+	})
+}
+
+// wholeChunk reports whether a chunk can be had as itself.
+func (w *walker) wholeChunk(id chunk.ID) (bool, error) {
+	locations, err := w.rd.Locations(w.ctx, id)
+	if err != nil {
+		return false, err
+	}
+	for _, at := range locations {
+		if !w.bad[at.Pack.ID].spoilt(at.Frame) {
+			return true, nil
+		}
+	}
+	return false, nil
+}

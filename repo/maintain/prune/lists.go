@@ -1,0 +1,269 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/pack"
+	"nightjar/repo/record"
+	"nightjar/repo/store"
+)
+
+// A list is a condemned or dropped list in the store.
+type list struct {
+	store.Info
+	id    index.ObjectID
+	ended time.Time // of a condemned one: when a list was stored that says what was dropped of it
+	whole bool      // and that is all of it
+	due   bool      // and none was, and the grace has passed
+	gone  bool      // and it was removed
+
+	// Of a dropped one.
+	names bool           // an index object names something in it
+	read  bool           // and it could be
+	ends  index.ObjectID // a condemned list
+}
+
+// findLists notes which lists there are: condemned ones first.
+func (p *pruner) findLists(ctx context.Context) error {
+	for _, kind := range []string{record.CondemnedKind, record.DroppedKind} {
+		into := &p.condemned
+		if kind == record.DroppedKind {
+			into = &p.dropped
+		}
+		err := p.r.Store().List(ctx, kind+"/", func(i store.Info) error {
+			id, err := repo.ObjectID(i.Name)
+			if repo.Kind(i.Name) == "" || err != nil {
+				return nil
+			}
+			*into = append(*into, &list{Info: i, id: id})
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("list %s objects: %w", kind, err)
+		}
+		slices.SortFunc(*into, func(a, b *list) int { return a.Time.Compare(b.Time) })
+	}
+	return nil
+}
+
+// read reads a record of maintenance into v, and reports whether it can be used.
+func (p *pruner) read(ctx context.Context, info store.Info, v any) (bool, error) {
+	content, _, err := p.r.Record(ctx, info)
+	return p.decode(ctx, info.Name, content, err, v)
+}
+
+// decode decodes a record into v. One that has vanished was dealt with by another prune.
+func (p *pruner) decode(ctx context.Context, name string, content []byte, err error, v any) (bool, error) {
+	if err == nil {
+		err = record.Decode(content, v)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case errors.Is(err, store.ErrNotExist):
+		return false, fmt.Errorf("read %s: %w", name, errAgain)
+	case errors.Is(err, repo.ErrUnavailable):
+		return false, err
+	case err != nil && !errors.Is(err, repo.ErrDisowned):
+		p.o.Problem(fmt.Errorf("pass over %s: %w", name, err))
+	}
+	return err == nil, nil
+}
+
+// readLists marks what lists name. One list is in memory at a time.
+func (p *pruner) readLists(ctx context.Context) error {
+	ended := map[index.ObjectID]time.Time{}
+	for _, l := range p.dropped {
+		var d record.Dropped
+		ok, err := p.read(ctx, l.Info, &d)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		l.read = true
+		if d.Void(l.Time, p.grace(l.Time)) && !p.without.Void {
+			// It may be one that counted and was stored again: then it has to stay as long.
+			for _, id := range d.Packs {
+				l.names = p.note(id, 0)&named != 0 || l.names
+			}
+			for _, b := range d.Blobs {
+				l.names = p.note(b.Pack, 0)&named != 0 || l.names
+			}
+			continue
+		}
+		l.ends = d.Condemned
+		if at, ok := ended[d.Condemned]; !ok || l.Time.Before(at) {
+			ended[d.Condemned] = l.Time
+		}
+		for _, id := range d.Packs {
+			l.names = p.note(id, dropped)&named != 0 || l.names
+		}
+		for _, b := range d.Blobs {
+			l.names = p.note(b.Pack, 0)&named != 0 || l.names
+		}
+		if err := p.blobs(d.Blobs, func(at *index.Place) { p.gone.Set(at.Entry) }); err != nil {
+			return err
+		}
+	}
+	for _, l := range p.condemned {
+		var c record.Condemned
+		ok, err := p.read(ctx, l.Info, &c)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		l.ended = ended[l.id]
+		l.due = l.ended.IsZero() && (p.now.After(p.ripens(l)) || p.without.Grace)
+		s, marks := condemned, []index.Marks{p.held}
+		if l.due {
+			s, marks = s|ripe, append(marks, p.due)
+		}
+		l.whole = true
+		for _, id := range c.Packs {
+			l.whole = p.note(id, s)&dropped != 0 && l.whole
+		}
+		err = p.blobs(c.Blobs, func(at *index.Place) {
+			for _, m := range marks {
+				m.Set(at.Entry)
+			}
+			l.whole = l.whole && p.gone.Has(at.Entry)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ripens returns when a condemned list is due: nobody who does not know it can store anything that counts after that.
+func (p *pruner) ripens(l *list) time.Time {
+	ripe := l.Time.Add(p.grace(l.Time))
+	if !p.without.Slack {
+		ripe = ripe.Add(repo.MaxSkew)
+	}
+	return ripe
+}
+
+// blobs calls f for each place that a list names in packs that stay.
+func (p *pruner) blobs(blobs []record.Blobs, f func(*index.Place)) error {
+	for _, b := range blobs {
+		for _, part := range []struct {
+			keys   record.Keys
+			recipe bool
+		}{{b.Recipes, true}, {b.Trees, false}} {
+			for _, key := range part.keys {
+				if err := p.inPack(b.Pack, key, part.recipe, f); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// inPack calls f for each place of a key in a pack that is a recipe, or a tree or list.
+func (p *pruner) inPack(id index.ObjectID, key chunk.Key, recipe bool, f func(*index.Place)) error {
+	n, ok := p.f.Pack(id)
+	if !ok {
+		return nil
+	}
+	places, err := p.f.Places(key, p.inner[:0])
+	p.inner = places
+	for i := range places {
+		if at := &places[i]; at.Pack == n && leans(at.Type) && isRecipe(at.Type) == recipe {
+			f(at)
+		}
+	}
+	return err
+}
+
+func isRecipe(t pack.Type) bool { return t > pack.RecipeFor && t < pack.SignatureOf }
+
+// leans reports whether a blob is of no use without others.
+func leans(t pack.Type) bool { return isRecipe(t) || t == pack.WholeTree || t == pack.WholeList }
+
+// readArchives notes what counts, and removes what was forgotten long ago.
+func (p *pruner) readArchives(ctx context.Context) error {
+	old := map[string]bool{} // forgotten a grace period ago
+	err := p.r.Records(ctx, record.ForgetKind, func(x repo.Record) error {
+		var f record.Forget
+		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &f)
+		if !ok {
+			return err
+		}
+		for _, a := range f.Archives {
+			if p.now.After(x.Time.Add(p.grace(x.Time))) || p.without.Forget {
+				old[a.Archive.String()] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.lost = map[chunk.ID]bool{}
+	err = p.r.Records(ctx, record.LostKind, func(x repo.Record) error {
+		var l record.Lost
+		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &l)
+		if !ok {
+			return err
+		}
+		for _, c := range l.Chunks {
+			p.lost[c.ID] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var names []string // to remove
+	all, err := p.r.Archives(ctx, func(name string, err error) {
+		switch {
+		case old[path.Base(name)]:
+			names = append(names, name)
+		case errors.Is(err, store.ErrNotExist): // another prune
+		case errors.Is(err, repo.ErrDisowned): // it does not count
+		default:
+			p.incomplete.add(name, err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		switch {
+		case old[a.ID]:
+			names = append(names, "archive/"+a.ID)
+		case a.Counts():
+			p.archives = append(p.archives, a)
+		case a.Redated:
+			p.incomplete.add(a.ID, ErrRedated)
+		default:
+			p.sum.ArchivesLate++
+			p.o.Problem(fmt.Errorf("archive %s was stored too late: it does not count, and what it needs may go", a.ID))
+		}
+	}
+	p.sum.Archives = len(p.archives)
+	if len(p.incomplete.Archives) > 0 {
+		return nil // which the walk tells of, with those that it cannot walk
+	}
+	for _, name := range names {
+		if err := p.remove(ctx, name); err != nil {
+			return err
+		}
+		p.sum.ArchivesRemoved++
+	}
+	return nil
+}

@@ -1,0 +1,387 @@
+// Package prune gives up what no archive needs any more, beside backups, restores and other prunes.
+//
+// It goes in two phases, a grace period apart: what is not needed is condemned, and what is still not needed then is dropped. doc/format.md, section 9.1,
+// has the rules, and internal/simulate shows of each what it is there for.
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightjar/chunk"
+	"nightjar/internal/rules"
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/maintain/locks"
+	"nightjar/repo/pack"
+	"nightjar/repo/record"
+	"nightjar/repo/store"
+)
+
+// Options say what a prune does. The zero value prunes whole packs.
+type Options struct {
+	DryRun    bool                  // say what would be done, and change nothing
+	Repack    bool                  // also write anew what is needed of packs that are mostly not; needs UnlockContent
+	Threshold float64               // packs of which less than this share is needed are repacked; 0: 0.5
+	Problem   func(error)           // told of what is passed over; may be nil
+	Progress  func(done, total int) // of archives whose trees are walked; may be nil
+}
+
+// Summary counts what a prune did, or would do.
+type Summary struct {
+	Archives        int   // that count and are kept
+	ArchivesLate    int   // that are kept and do not count: what they need may go
+	ArchivesRemoved int   // that were forgotten a grace period ago
+	PacksRemoved    int   // condemned a grace period ago, or left by a prune that was interrupted
+	BytesRemoved    int64 // of them
+	BlobsRemoved    int   // recipes, trees and lists that the indexes count without from now on
+	PacksReprieved  int   // condemned a grace period ago, and needed now
+	BlobsReprieved  int
+	PacksCondemned  int   // by this prune: they go after the grace period
+	BytesCondemned  int64 // of them
+	BlobsCondemned  int
+	PacksWaiting    int // condemned before, and not due
+	BytesWaiting    int64
+	PacksRepacked   int // their needed parts were written anew
+	BytesRepacked   int64
+	PacksWritten    int // by repacking
+	BytesWritten    int64
+	IndexesRemoved  int       // that others stand for, or that name nothing any more
+	ListsRemoved    int       // that have served
+	LocksExtended   int       // of objects that are needed, where the store locks objects
+	Due             time.Time // when there is something to do again; zero: when archives are forgotten
+}
+
+// Run deletes what was condemned a grace period ago and is still not needed, then condemns what is not needed now. It may end anywhere: what it has done
+// is good, and the next prune goes on from there.
+//
+// Memory: a bit for each entry of the index in each of six sets of marks, some fifty bytes for each pack, and one list.
+func Run(ctx context.Context, r *repo.Repository, o Options) (Summary, error) {
+	if o.Threshold == 0 {
+		o.Threshold = 0.5
+	}
+	if o.Problem == nil {
+		o.Problem = func(error) {}
+	}
+	if o.Repack && !r.CanReadContent() {
+		return Summary{}, errors.New("repack: it takes a recovery key")
+	}
+	if !o.DryRun {
+		if err := r.MayPut(ctx, record.DroppedKind); err != nil {
+			return Summary{}, fmt.Errorf("prune: %w", err)
+		}
+	}
+	for tries := 1; ; tries++ {
+		p := &pruner{r: r, o: o, without: r.Without()}
+		err := p.run(ctx)
+		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, index.ErrBroken)) {
+			continue
+		}
+		if err != nil {
+			err = fmt.Errorf("prune: %w", err)
+		}
+		return p.sum, err
+	}
+}
+
+// errAgain says that another prune has changed what this one looks at.
+var errAgain = errors.New("another prune was at work")
+
+// A state says what is known of a pack.
+type state uint8
+
+const (
+	named     state = 1 << iota // by an index object that counts
+	stored                      // whole
+	running                     // sent by a run that may not have ended
+	condemned                   // by a list
+	ripe                        // by a list that is due
+	dropped                     // by a list
+	needed                      // in part at least
+	going                       // condemned by this prune
+)
+
+// A pruner is a prune at work.
+type pruner struct {
+	r       *repo.Repository
+	rd      *repo.Reader
+	f       *index.Frozen
+	o       Options
+	without rules.Without
+	sum     Summary
+
+	now time.Time // the store's, before anything was listed
+
+	archives   []repo.Archive // that count
+	incomplete IncompleteError
+	lost       map[chunk.ID]bool
+	condemned  []*list
+	dropped    []*list
+	late       int // number of the signer whose index objects do not count; -1: none
+
+	packs   []state                   // by number
+	orphans map[index.ObjectID]orphan // the packs that no index object names
+	young   time.Time                 // an orphan stored since then may be of a run that has not ended
+
+	// Of entries.
+	needs  index.Marks // needed
+	walked index.Marks // while archives are walked: dealt with. Then: condemned by this prune
+	held   index.Marks // condemned
+	due    index.Marks // condemned by a list that is due
+	gone   index.Marks // dropped
+	bases  index.Marks // trees and lists of which a recipe needs the bytes
+
+	outer, inner []index.Place // scratch
+}
+
+// An orphan is a pack that no index object names, or that a list names without.
+type orphan struct {
+	state
+	kind pack.Kind
+	size int64
+	time time.Time // store time
+}
+
+func (p *pruner) run(ctx context.Context) error {
+	var err error
+	if p.now, err = p.r.StoreTime(ctx); err != nil {
+		return err
+	}
+	// In this order nothing is missed: what ends a list is written before the list is deleted, what an archive needs is indexed before it.
+	if err := p.findLists(ctx); err != nil {
+		return err
+	}
+	if err := p.readArchives(ctx); err != nil {
+		return err
+	}
+	if p.f, p.rd, err = p.r.FreezeIndex(ctx); err != nil {
+		return err
+	}
+	n := p.f.Entries()
+	for _, m := range []*index.Marks{&p.needs, &p.walked, &p.held, &p.due, &p.gone, &p.bases} {
+		*m = index.NewMarks(n)
+	}
+	p.packs, p.orphans = make([]state, len(p.f.Packs())), map[index.ObjectID]orphan{}
+	p.findRuns()
+	if err := p.readLists(ctx); err != nil {
+		return err
+	}
+	if err := p.listPacks(ctx); err != nil {
+		return err
+	}
+	if err := p.resume(ctx); err != nil {
+		return err
+	}
+	if err := p.walkArchives(ctx); err != nil {
+		return err
+	}
+	if err := p.lean(ctx, p.mayRun); err != nil {
+		return err
+	}
+	if err := p.extendLocks(ctx); err != nil {
+		return err
+	}
+	if p.o.Repack {
+		if err := p.repack(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.choose(ctx); err != nil {
+		return err
+	}
+	if err := p.drop(ctx); err != nil {
+		return err
+	}
+	if err := p.condemn(ctx); err != nil {
+		return err
+	}
+	return p.sweep(ctx)
+}
+
+// extendLocks keeps what archives need from being deleted by somebody else.
+func (p *pruner) extendLocks(ctx context.Context) error {
+	if p.o.DryRun {
+		return nil
+	}
+	packs := func(yield func(name string) bool) {
+		for n, known := range p.f.Packs() {
+			if p.packs[n]&(stored|needed) == stored|needed && !yield(repo.PackName(known.Kind, known.ID)) {
+				return
+			}
+		}
+	}
+	done, err := locks.Extend(ctx, p.r.Store(), packs, removedAtOnce)
+	p.sum.LocksExtended = done.Extended
+	return err
+}
+
+// findRuns notes the packs of runs that may not have ended.
+func (p *pruner) findRuns() {
+	p.late = -1
+	for i, signer := range p.f.Signers() {
+		if signer == "" {
+			p.late = i
+		}
+	}
+	type run struct {
+		signer int
+		begin  time.Time
+	}
+	// What an index object says of itself is up to MaxSkew before its store time.
+	recent := p.now.Add(-p.grace(p.now) - repo.MaxSkew)
+	p.young = p.now.Add(-p.grace(p.now))
+	alive := map[run]bool{}
+	sources := map[int]*index.FrozenSource{}
+	for n, s := range p.f.Sources() {
+		sources[n] = s
+		for _, t := range s.Runs {
+			if s.By != p.late && t.Time.After(recent) && !t.Begin.IsZero() && !p.without.Runs {
+				alive[run{s.By, t.Begin}] = true
+				if t.Begin.Before(p.young) {
+					p.young = t.Begin
+				}
+			}
+		}
+	}
+	if p.without.Orphans {
+		p.young = p.now
+	}
+	for at := range p.f.Sightings() {
+		s := sources[at.Source]
+		if s.By == p.late {
+			continue
+		}
+		p.packs[at.Pack] |= named
+		t := s.Runs[at.Run]
+		if alive[run{s.By, t.Begin}] || t.Begin.IsZero() && t.Time.After(recent) {
+			p.packs[at.Pack] |= running
+		}
+	}
+}
+
+// listPacks notes which packs are stored.
+func (p *pruner) listPacks(ctx context.Context) error {
+	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
+		err := p.r.Store().List(ctx, kind.String()+"/", func(i store.Info) error {
+			id, err := repo.ObjectID(i.Name)
+			if repo.Kind(i.Name) == "" || err != nil {
+				return nil
+			}
+			if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
+				if known := p.f.Packs()[n]; known.Kind == kind && int64(known.Size) == i.Size {
+					p.packs[n] |= stored
+				} else if older, ok := p.r.Recover(ctx, i.Name); ok && known.Kind == kind && int64(known.Size) == older.Size {
+					p.packs[n] |= stored
+				} else {
+					p.o.Problem(fmt.Errorf("%s is not what its index says, and does not count", i.Name))
+				}
+				return nil
+			}
+			p.orphans[id] = orphan{p.orphans[id].state | stored, kind, i.Size, i.Time}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("list %v packs: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// grace returns how long what was stored then has to be kept.
+func (p *pruner) grace(at time.Time) time.Duration { return p.r.Keys().Grace(at) }
+
+// dueAt notes that there is something to do then.
+func (p *pruner) dueAt(t time.Time) {
+	if p.sum.Due.IsZero() || t.Before(p.sum.Due) {
+		p.sum.Due = t
+	}
+}
+
+// each visits every entry of the index that counts.
+func (p *pruner) each(ctx context.Context, visit func(key chunk.Key, at *index.Place) error) error {
+	n := 0
+	return p.f.All(func(key chunk.Key, at *index.Place) error {
+		if n++; n%(1<<16) == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return visit(key, at)
+	})
+}
+
+// put stores a record.
+func (p *pruner) put(ctx context.Context, kind string, v any) (store.Info, error) {
+	if p.o.DryRun {
+		return store.Info{Time: p.now}, nil
+	}
+	content, err := record.Encode(v)
+	if err != nil {
+		return store.Info{}, err
+	}
+	return p.r.PutRecord(ctx, kind, content)
+}
+
+// remove deletes an object; that somebody else has done so is as good.
+func (p *pruner) remove(ctx context.Context, name string) error {
+	if p.o.DryRun {
+		return nil
+	}
+	if err := p.r.Store().Delete(ctx, name); err != nil && !errors.Is(err, store.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+// removePacks deletes packs that a list has dropped, and counts them.
+func (p *pruner) removePacks(ctx context.Context, ids []index.ObjectID) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(removedAtOnce)
+	for _, id := range ids {
+		kind, size, ok := p.stored(id)
+		if !ok {
+			continue
+		}
+		p.unstore(id)
+		p.sum.PacksRemoved++
+		p.sum.BytesRemoved += size
+		g.Go(func() error { return p.remove(gctx, repo.PackName(kind, id)) })
+	}
+	return g.Wait()
+}
+
+const removedAtOnce = 8
+
+// stored returns what a stored pack is.
+func (p *pruner) stored(id index.ObjectID) (pack.Kind, int64, bool) {
+	if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
+		known := p.f.Packs()[n]
+		return known.Kind, int64(known.Size), p.packs[n]&stored != 0
+	}
+	o := p.orphans[id]
+	return o.kind, o.size, o.state&stored != 0
+}
+
+func (p *pruner) unstore(id index.ObjectID) {
+	if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
+		p.packs[n] &^= stored
+	} else {
+		delete(p.orphans, id)
+	}
+}
+
+// note adds to what is known of a pack, and returns all of it.
+func (p *pruner) note(id index.ObjectID, s state) state {
+	if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
+		p.packs[n] |= s
+		return p.packs[n]
+	}
+	o := p.orphans[id]
+	o.state |= s
+	if s != 0 {
+		p.orphans[id] = o
+	}
+	return o.state
+}

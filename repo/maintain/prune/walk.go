@@ -1,0 +1,205 @@
+package prune
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/record"
+	"nightjar/repo/store"
+	"nightjar/repo/tree"
+)
+
+// walkArchives marks what archives need: those that trusted the same signers together. It fails once all were tried if one cannot be walked to its end.
+func (p *pruner) walkArchives(ctx context.Context) error {
+	m := &marker{pruner: p, ctx: ctx}
+	groups := map[string][]*repo.Archive{}
+	for i := range p.archives {
+		a := &p.archives[i]
+		trusted := slices.Clone(a.Trusted)
+		slices.Sort(trusted)
+		name := strings.Join(trusted, " ")
+		groups[name] = append(groups[name], a)
+	}
+	done := 0
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		group := groups[name]
+		clear(p.walked)
+		m.broken = map[chunk.ID]error{}
+		m.trusted = make([]bool, len(p.f.Signers()))
+		for i, signer := range p.f.Signers() {
+			m.trusted[i] = slices.Contains(group[0].Trusted, signer) || p.isRoot(i)
+		}
+		for _, a := range group {
+			if err := m.tree(a.Root.ID); err != nil {
+				if ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
+					return err
+				}
+				if overtaken, failed := p.overtaken(ctx, a); overtaken || failed != nil {
+					return cmp.Or(failed, fmt.Errorf("walk archive %s: %w", a.ID, errAgain))
+				}
+				if e, ok := err.(*pathError); ok {
+					err = &pathError{strings.TrimPrefix(e.path, "root"), e.err} // which stands for "/"
+				}
+				p.incomplete.add(a.ID, err)
+			}
+			done++
+			if p.o.Progress != nil {
+				p.o.Progress(done, len(p.archives))
+			}
+		}
+	}
+	if len(p.incomplete.Archives) > 0 {
+		return &p.incomplete
+	}
+	return nil
+}
+
+// overtaken reports whether another prune has removed an archive since this one began, or dropped what it may have taken to be the only copy of something.
+func (p *pruner) overtaken(ctx context.Context, a *repo.Archive) (bool, error) {
+	if _, err := p.r.Store().Stat(ctx, "archive/"+a.ID); err != nil {
+		if errors.Is(err, store.ErrNotExist) {
+			return true, nil
+		}
+		return false, err
+	}
+	known := map[string]bool{}
+	for _, l := range p.dropped {
+		known[l.Name] = true
+	}
+	fresh := false
+	err := p.r.Store().List(ctx, record.DroppedKind+"/", func(i store.Info) error {
+		fresh = fresh || !known[i.Name] && repo.Kind(i.Name) != ""
+		return nil
+	})
+	return fresh, err
+}
+
+// begin keeps what serves a need, and reports whether this is the first time that archives of the group ask for it. What failed the first time fails again.
+func (m *marker) begin(id chunk.ID, n need) (bool, error) {
+	if err := m.broken[id]; err != nil {
+		return false, err
+	}
+	all, err := m.places(id.Key(), m.outer[:0])
+	m.outer = all
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(all, func(at index.Place) bool { return n.served(&at) })
+	if i >= 0 && !m.walked.Set(all[i].Entry) {
+		return false, nil
+	}
+	ok, err := m.keep(id.Key(), all, n)
+	if err == nil {
+		m.keepSignatures(id.Key(), all)
+	}
+	if ok || err != nil || m.lost[id] {
+		return ok, err
+	}
+	return false, m.fail(id, fmt.Errorf("%v: %w", id, errMissing))
+}
+
+// fail notes that what archives of the group need is not there, or not all below it.
+func (m *marker) fail(id chunk.ID, err error) error {
+	if m.passing(err) == nil {
+		m.broken[id] = err
+	}
+	return err
+}
+
+// tree marks a tree and all below.
+func (m *marker) tree(id chunk.ID) error {
+	data, err := m.metadata(id, anyTree)
+	if data == nil || err != nil {
+		return err
+	}
+	nodes, err := tree.Decode(data)
+	if err != nil {
+		return m.fail(id, fmt.Errorf("tree %v: %w", id, err))
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		err := m.items(n.Contents.Level, n.Contents.Items, n.IsDir())
+		if err == nil && n.XattrContents != nil {
+			err = m.items(n.XattrContents.Level, n.XattrContents.Items, false)
+		}
+		if err != nil {
+			return m.fail(id, below(n.Name, err))
+		}
+	}
+	return nil
+}
+
+// A pathError is about what lies at a path below a tree.
+type pathError struct {
+	path string
+	err  error
+}
+
+func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
+
+func (e *pathError) Unwrap() error { return e.err }
+
+func below(name string, err error) error {
+	if e, ok := err.(*pathError); ok {
+		return &pathError{name + "/" + e.path, e.err}
+	}
+	return &pathError{name, err}
+}
+
+// metadata reads what it marks; nil if that was done before.
+func (m *marker) metadata(id chunk.ID, n need) ([]byte, error) {
+	if err := m.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if fresh, err := m.begin(id, n); !fresh || err != nil {
+		return nil, err
+	}
+	data, err := m.rd.Metadata(m.ctx, id)
+	if err != nil {
+		return nil, m.fail(id, err)
+	}
+	return data, nil
+}
+
+func (m *marker) items(level int, items []tree.Item, directory bool) error {
+	for i := range items {
+		item := &items[i]
+		var err error
+		switch {
+		case item.Hole:
+		case level > 0:
+			err = m.list(item.ID, level-1, directory)
+		case directory:
+			err = m.tree(item.ID)
+		default:
+			_, err = m.begin(item.ID, anyContent)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *marker) list(id chunk.ID, level int, directory bool) error {
+	data, err := m.metadata(id, anyList)
+	if data == nil || err != nil {
+		return err
+	}
+	items, err := tree.DecodeList(data)
+	if err != nil {
+		return m.fail(id, fmt.Errorf("list %v: %w", id, err))
+	}
+	if err := m.items(level, items, directory); err != nil {
+		return m.fail(id, err)
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+// Package repair heals a repository: it brings back what is missing or damaged, makes indexes again, and records what stays lost.
+//
+// Nothing here changes or removes an object that anybody could use: what is written is new, or the very bytes that its name stands for.
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/lists"
+	"nightjar/repo/maintain/check"
+	"nightjar/repo/record"
+	"nightjar/repo/store"
+)
+
+// Options say what a repair may use.
+type Options struct {
+	Check  check.Options                         // it finds what a check with these options finds
+	From   store.Store                           // another copy of the repository, which is only read; nil: none
+	Source func(path string) (SourceFile, error) // opens what lies under a path of an archive now; nil: nothing does
+	DryRun bool                                  // write nothing, and say what could be repaired
+}
+
+// A SourceFile is a file that may still have what was saved of it.
+type SourceFile interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// ErrNotRecorded says that losses could not be recorded: so the next check tells of them again, and backups build on what is not there.
+var ErrNotRecorded = errors.New("what was found is not recorded")
+
+// Run finds what a check finds and heals what it can: objects come back from another copy, the good frames of damaged packs are packed anew (of content, with a recovery
+// key), indexes are made again (with one), and chunks are saved again from the files that they were of. What stays lost is recorded, so that no backup builds on it, and the next one
+// saves what it still has. Nothing is written but new objects, and objects under the name that is their hash.
+func Run(ctx context.Context, r *repo.Repository, o Options) (sums check.Summary, err error) {
+	s, err := check.NewSurvey(ctx, r, o.Check)
+	if err != nil {
+		return sums, err
+	}
+	m := &mender{Survey: s, r: r, o: &o, back: map[string]int{}, late: map[string]time.Time{}}
+	defer func() { sums = s.Tell() }()
+	if m.begin, err = r.StoreTime(ctx); err != nil {
+		return sums, err
+	}
+	all, err := m.objects(ctx)
+	if err != nil {
+		return sums, err
+	}
+	// What has come back is seen by a new reader.
+	if m.rd, err = r.NewReader(ctx); err != nil {
+		return sums, err
+	}
+	m.lost = r.Lists()
+	if err := s.Walk(ctx, m.rd, all); err != nil {
+		return sums, err
+	}
+	lost, err := m.chunks(ctx)
+	if err != nil {
+		return sums, err
+	}
+	return sums, errors.Join(m.vouch(ctx, all), m.record(ctx, lost))
+}
+
+// A mender is a running repair.
+type mender struct {
+	*check.Survey
+	r       *repo.Repository
+	rd      *repo.Reader
+	o       *Options
+	lost    *lists.Set           // what was given up before, besides prune's
+	begin   time.Time            // by the store's clock
+	back    map[string]int       // kinds of objects that were put back
+	late    map[string]time.Time // archives that have come back with another time: what it was
+	rebuilt bool                 // the damaged index objects are not needed any more
+}
+
+// objects brings back what is missing or damaged as a whole, and returns the archives that there are then.
+func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
+	look := func() (all []repo.Archive, err error) {
+		if all, err = m.Objects(ctx); err == nil {
+			err = m.fromVersions(ctx)
+		}
+		if err == nil {
+			err = m.fromCopy(ctx)
+		}
+		return all, err
+	}
+	all, err := look()
+	if err == nil {
+		err = m.Unread
+	}
+	if err == nil && m.back["index"]+m.back["archive"] > 0 { // which name others
+		all, err = look()
+	}
+	if err == nil {
+		err = m.indexes(ctx)
+	}
+	return all, err
+}
+
+// indexes makes indexes of packs that have none.
+func (m *mender) indexes(ctx context.Context) error {
+	m.rebuilt = !slices.ContainsFunc(m.Findings, func(f check.Finding) bool { return f.What == check.Unindexed })
+	if m.rebuilt || !m.r.CanReadContent() || m.o.DryRun {
+		return nil
+	}
+	left := map[string]bool{}
+	done, err := RebuildIndex(ctx, m.r, RebuildOptions{Skipped: func(info store.Info, err error) {
+		if errors.Is(err, store.ErrArchived) {
+			left[info.Name] = true
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	m.rebuilt = len(left) == 0 // what is not indexed now cannot be
+	if done.Objects > 0 {
+		m.Findings = slices.DeleteFunc(m.Findings, func(f check.Finding) bool { return f.What == check.Unindexed && !left[f.Object] })
+		m.Findings = append(m.Findings, check.Finding{What: check.Repaired, Object: "index", Err: fmt.Errorf("made again of %d packs", done.Packs)})
+	}
+	return nil
+}
+
+// vouch says that archives count that have come back with a time that speaks against them, if they are whole, and their time in the copy does not.
+func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
+	var v record.Verified
+	for _, a := range all {
+		at, put := m.late[a.ID]
+		if !put || !a.Late() || a.Time.Sub(at).Abs() > repo.MaxSkew || slices.ContainsFunc(m.Findings, func(f check.Finding) bool { return f.Archive == a.ID }) {
+			continue
+		}
+		if id, err := index.ParseObjectID(a.ID); err == nil {
+			v.Archives, v.View = append(v.Archives, id), m.begin
+		}
+	}
+	if len(v.Archives) == 0 {
+		return nil
+	}
+	content, err := record.Encode(v)
+	if err == nil {
+		_, err = m.r.PutRecord(ctx, record.VerifiedKind, content)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: that archives which were put back count: %w", ErrNotRecorded, err)
+	}
+	return nil
+}
+
+// record writes down what stays lost.
+func (m *mender) record(ctx context.Context, lost record.Lost) error {
+	for i := range m.Findings {
+		f := &m.Findings[i]
+		id, err := repo.ObjectID(f.Object)
+		if m.o.DryRun || f.What != check.Missing && f.What != check.Damaged || err != nil {
+			continue
+		}
+		switch kind := repo.Kind(f.Object); {
+		case kind == "content", kind == "metadata": // what it takes along is told by itself
+			if !slices.Contains(lost.Packs, id) {
+				lost.Objects = append(lost.Objects, id)
+			}
+			f.What, f.Err = check.Lost, errors.New("nothing builds on what is spoilt of it any more")
+		case kind == "index" && m.rebuilt:
+			lost.Objects = append(lost.Objects, id)
+			f.What, f.Err = check.Repaired, errors.New("all packs that can be opened are indexed without it")
+		case kind == "archive" && (f.What == check.Missing || check.IsGone(f.Err)):
+			lost.Objects = append(lost.Objects, id)
+		}
+	}
+	if m.o.DryRun {
+		return nil
+	}
+	return putLost(ctx, m.r, lost)
+}
+
+// putLost stores a record of losses, or several that say the same if it would be too large.
+func putLost(ctx context.Context, r *repo.Repository, l record.Lost) error {
+	size := func(l record.Lost) int {
+		return len(l.Packs) + len(l.Blobs) + len(l.Objects) + len(l.Chunks) + len(l.Archives)
+	}
+	if size(l) == 0 {
+		return nil
+	}
+	content, err := record.Encode(l)
+	if err != nil {
+		var a, b record.Lost
+		a.Packs, b.Packs = halves(l.Packs)
+		a.Blobs, b.Blobs = halves(l.Blobs)
+		a.Objects, b.Objects = halves(l.Objects)
+		a.Chunks, b.Chunks = halves(l.Chunks)
+		a.Archives, b.Archives = halves(l.Archives)
+		if size(a) > 0 {
+			return errors.Join(putLost(ctx, r, a), putLost(ctx, r, b))
+		}
+	}
+	if err == nil {
+		_, err = r.PutRecord(ctx, record.LostKind, content)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
+	}
+	return nil
+}
+
+func halves[T any](all []T) (a, b []T) { return all[:len(all)/2], all[len(all)/2:] }

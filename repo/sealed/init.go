@@ -1,7 +1,8 @@
-package repo
+package sealed
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,13 +13,16 @@ import (
 	"nightjar/repo/store"
 )
 
+// ErrExists says that there is a repository already.
+var ErrExists = errors.New("a repository is there already")
+
 // InitOptions say whose repository it becomes.
 type InitOptions struct {
-	HostName string        // of the first host
-	Host     *crypto.Key   // its key, with the secret half, unlocked
-	Recovery []*crypto.Key // at least one; certificates suffice
-	Now      func() time.Time
-	Random   io.Reader
+	HostName string           // of the first host
+	Host     *crypto.Key      // its key, with the secret half, unlocked
+	Recovery []*crypto.Key    // at least one; certificates suffice
+	Now      func() time.Time // nil: time.Now
+	Random   io.Reader        // nil: crypto/rand
 	// Ready is called when everything but the keys object is stored: an error leaves no repository. It is where the host keeps its key and its kit. May be nil.
 	Ready func(k *keyring.Keyring) error
 }
@@ -30,22 +34,24 @@ const abandoned = time.Minute
 // ErrExists and nothing is changed. But a config that is the only object there, and a minute old by the store's clock, is what an Init left that died before it stored the
 // keys: nothing can ever have been sealed to it, so it is replaced.
 func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, error) {
-	options := Options{Now: o.Now, Random: o.Random}
-	options.fill()
-	now := options.Now().UTC()
-	keys, root, metadata, err := keyring.New(keyring.Owners{HostName: o.HostName, Host: o.Host, Recovery: o.Recovery}, options.Random, now)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	keys, root, metadata, err := keyring.New(keyring.Owners{HostName: o.HostName, Host: o.Host, Recovery: o.Recovery}, o.Random, o.Now().UTC())
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseExisting(ctx, s, options); err != nil {
+	if err := refuseExisting(ctx, s, o.Now); err != nil {
 		return nil, err
 	}
-	plain, err := newConfig(keys.ID(), options.Random)
+	plain, err := newConfig(keys.ID(), o.Random)
 	if err != nil {
 		return nil, err
 	}
-	b := crypto.Binding{Repository: keys.ID(), Kind: configName, Version: FormatVersion}
-	config, err := sealRecord(metadata.Public(), root, b, plain, options)
+	config, err := seal(metadata.Public(), root, binding(keys.ID(), Config), plain, o.Random, o.Now)
 	if err != nil {
 		return nil, fmt.Errorf("seal config: %w", err)
 	}
@@ -60,7 +66,7 @@ func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, 
 		}
 		return nil
 	}
-	if err := put(configName, config); err != nil {
+	if err := put(Config, config); err != nil {
 		return nil, err
 	}
 	if o.Ready != nil {
@@ -73,11 +79,11 @@ func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, 
 }
 
 // refuseExisting returns ErrExists if there is a repository, or something like one, and removes what Init replaces.
-func refuseExisting(ctx context.Context, s store.Store, o Options) error {
+func refuseExisting(ctx context.Context, s store.Store, clock func() time.Time) error {
 	found := errors.New("found")
 	look := func(prefix string) error {
 		err := s.List(ctx, prefix, func(i store.Info) error {
-			if i.Name == configName {
+			if i.Name == Config {
 				return nil
 			}
 			return found
@@ -93,7 +99,7 @@ func refuseExisting(ctx context.Context, s store.Store, o Options) error {
 	if err := look("keys/"); err != nil {
 		return err
 	}
-	config, err := s.Stat(ctx, configName)
+	config, err := s.Stat(ctx, Config)
 	if errors.Is(err, store.ErrNotExist) {
 		return nil
 	}
@@ -103,14 +109,14 @@ func refuseExisting(ctx context.Context, s store.Store, o Options) error {
 	if err := look(""); err != nil {
 		return err
 	}
-	now, err := storeTime(ctx, s, o)
+	now, err := storeTime(ctx, s, clock)
 	if err != nil {
 		return fmt.Errorf("look for a repository: %w", err)
 	}
 	if now.Sub(config.Time) < abandoned {
 		return fmt.Errorf("%w, or is being made: if that was stopped, try again in a minute", ErrExists)
 	}
-	if err := s.Delete(ctx, configName); err != nil {
+	if err := s.Delete(ctx, Config); err != nil {
 		return fmt.Errorf("remove what a stopped run left: %w", err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package repo
+package fetch
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/store"
 )
 
 // How much is put together at the same time: groups of chunks, and what is in each.
@@ -59,19 +60,6 @@ type stretch struct {
 	from, length int32
 }
 
-// readRecipe reads the recipe that lies there.
-func (rd *Reader) readRecipe(ctx context.Context, at index.Location) (*delta.Recipe, error) {
-	frame, err := rd.frame(ctx, at)
-	if err != nil {
-		return nil, fmt.Errorf("in %s: %w", packName(at), err)
-	}
-	r, err := delta.DecodeRecipe(blobIn(frame, at))
-	if err != nil {
-		return nil, fmt.Errorf("in %s: %w: %w", packName(at), err, crypto.ErrIntegrity)
-	}
-	return r, nil
-}
-
 // rebuildAll makes chunks of recipes, about in the order given, and delivers them.
 //
 // What a file of many nights is made of is of two kinds: large chunks in frames of their own, and small literals of all those nights, in frames that serve many
@@ -107,9 +95,9 @@ func (rd *Reader) rebuildAll(ctx context.Context, all []*rebuild, deliver func(i
 		bytes, copies := 0, 0
 		for _, b := range all {
 			var err error
-			b.recipe, err = rd.readRecipe(ctx, b.at)
+			b.recipe, err = rd.RecipeAt(ctx, b.at)
 			switch {
-			case errors.Is(err, ErrUnavailable):
+			case errors.Is(err, store.ErrUnavailable):
 				return err
 			case ctx.Err() != nil:
 				return ctx.Err()
@@ -284,14 +272,4 @@ func (g *group) rebuilt(b *rebuild) error {
 		return g.deliver(b.i, nil, fmt.Errorf("rebuild chunk %v: %w", b.id, err))
 	}
 	return g.deliver(b.i, data, nil)
-}
-
-// rebuildMetadata makes a tree or a list of a recipe.
-func (rd *Reader) rebuildMetadata(ctx context.Context, at index.Location) ([]byte, error) {
-	r, err := rd.readRecipe(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	whole := at.Type - pack.RecipeFor
-	return r.Apply(nil, func(n int) ([]byte, error) { return rd.wholeMetadata(ctx, r.Source(n).ID, whole) })
 }

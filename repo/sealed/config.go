@@ -1,4 +1,4 @@
-package repo
+package sealed
 
 import (
 	"encoding/json"
@@ -13,10 +13,10 @@ import (
 	"nightjar/internal/versioned"
 )
 
-const (
-	configName = "config"
-	configMax  = 1 << 20
-)
+// Config is the name of the object that holds what never changes in a repository.
+const Config = "config"
+
+const configMax = 1 << 20 // bytes
 
 // config is what never changes in a repository.
 type config struct {
@@ -38,13 +38,14 @@ type chunkerRecord struct {
 	Max        int         `json:"max"`
 }
 
+// newConfig chooses what never changes in a new repository, and returns it encoded.
 func newConfig(repository string, random io.Reader) ([]byte, error) {
 	rule, err := chunk.NewRule(random)
 	if err != nil {
 		return nil, err
 	}
 	c := configRecord{
-		Version:    FormatVersion,
+		Version:    versioned.Version,
 		Repository: repository,
 		Secret:     make([]byte, len(chunk.Secret{})),
 		Chunker:    chunkerRecord(rule),
@@ -56,15 +57,15 @@ func newConfig(repository string, random io.Reader) ([]byte, error) {
 }
 
 // openConfig opens the stored config; the root must have signed it.
-func (r *Repository) openConfig(object []byte) error {
-	if err := r.keys.CheckConfig(object); err != nil {
+func (s *Objects) openConfig(object []byte) error {
+	if err := s.keys.CheckConfig(object); err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
-	opened, err := r.openSealed(object, r.keys.Signers(configName), configName, time.Time{})
+	opened, err := s.openSealed(object, s.keys.Signers(Config), Config, time.Time{})
 	if err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
-	content, err := r.decompressRecord(opened.Plain)
+	content, err := s.decompressRecord(opened.Plain)
 	if err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
@@ -76,9 +77,9 @@ func (r *Repository) openConfig(object []byte) error {
 	if err := rule.Validate(); err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
-	if c.Repository != r.keys.ID() || len(c.Secret) != len(chunk.Secret{}) {
+	if c.Repository != s.keys.ID() || len(c.Secret) != len(chunk.Secret{}) {
 		return fmt.Errorf("open config: it belongs to another repository: %w", crypto.ErrIntegrity)
 	}
-	r.config = config{secret: chunk.Secret(c.Secret), rule: rule}
+	s.config = config{secret: chunk.Secret(c.Secret), rule: rule}
 	return nil
 }

@@ -1,4 +1,4 @@
-package repo
+package fetch
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"nightjar/chunk"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
+	"nightjar/repo/store"
 )
 
 // A wholeFetch is chunks on their way that are stored as themselves.
@@ -130,7 +132,7 @@ func (f *wholeFetch) plan(ctx context.Context, round int) ([]*wantedFrame, error
 // read reads planned frames, several at the same time, with as few requests as the limits allow, and delivers what they hold.
 func (f *wholeFetch) read(ctx context.Context, frames []*wantedFrame) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(f.rd.r.options.Connections)
+	g.SetLimit(f.rd.connections)
 	var next read
 	send := func() {
 		if r := next; len(r.frames) > 0 && gctx.Err() == nil {
@@ -172,8 +174,8 @@ func (f *wholeFetch) request(ctx context.Context, r read) error {
 	defer func() { f.rd.spare <- b }()
 	b.object = grown(b.object, r.length)
 	name := packName(r.frames[0].at)
-	readErr := missing(f.rd.r.packs.GetInto(ctx, name, r.start, b.object))
-	if errors.Is(readErr, ErrUnavailable) {
+	readErr := sealed.Missing(f.rd.objects.Ledger().GetInto(ctx, name, r.start, b.object))
+	if errors.Is(readErr, store.ErrUnavailable) {
 		return readErr
 	}
 	for n, w := range r.frames {
@@ -186,14 +188,14 @@ func (f *wholeFetch) request(ctx context.Context, r read) error {
 		err := readErr
 		if err != nil && len(r.frames) > 1 {
 			// A bad sector, or a missing end, need not take the neighbours with it.
-			err = missing(f.rd.r.packs.GetInto(ctx, name, w.start, span))
+			err = sealed.Missing(f.rd.objects.Ledger().GetInto(ctx, name, w.start, span))
 		}
 		var data []byte
 		if err == nil {
 			data, err = f.decode(w, span, b)
 		}
-		if f.rd.r.recovered(ctx, name, err) {
-			if err = missing(f.rd.r.packs.GetInto(ctx, name, w.start, span)); err == nil {
+		if f.rd.objects.Recovered(ctx, name, err) {
+			if err = sealed.Missing(f.rd.objects.Ledger().GetInto(ctx, name, w.start, span)); err == nil {
 				data, err = f.decode(w, span, b)
 			}
 		}

@@ -1,4 +1,4 @@
-package repo
+package sealed
 
 import (
 	"context"
@@ -11,29 +11,29 @@ import (
 
 // Recover makes the store read the version of an object that has the hash in its name, where it keeps versions, and reports whether there is another than
 // was read so far. Its Info is that of the version.
-func (r *Repository) Recover(ctx context.Context, name string) (store.Info, bool) {
-	return r.recover(ctx, name, func([]byte) bool { return false })
+func (s *Objects) Recover(ctx context.Context, name string) (store.Info, bool) {
+	return s.recover(ctx, name, func([]byte) bool { return false })
 }
 
 // recover is Recover also for an object without a hash in its name, of which right knows whether it is the one.
-func (r *Repository) recover(ctx context.Context, name string, right func(object []byte) bool) (store.Info, bool) {
-	versions, ok := r.store.(store.Versioned)
+func (s *Objects) recover(ctx context.Context, name string, right func(object []byte) bool) (store.Info, bool) {
+	versions, ok := s.store.(store.Versioned)
 	if !ok {
 		return store.Info{}, false
 	}
 	info, err := versions.Recover(ctx, name, right)
 	if err != nil && !errors.Is(err, store.ErrNotExist) && ctx.Err() == nil {
 		// What is wrong with the object is worse, and somebody else's to tell.
-		r.unrecovered.Do(func() { r.options.Warn(fmt.Errorf("look for older versions: %w", err)) })
+		s.unrecovered.Do(func() { s.options.Warn(fmt.Errorf("look for older versions: %w", err)) })
 	}
 	return info, err == nil
 }
 
-// recovered is Recover, if err may come from an object that somebody replaced or deleted.
-func (r *Repository) recovered(ctx context.Context, name string, err error) bool {
+// Recovered is Recover, if err may come from an object that somebody replaced or deleted.
+func (s *Objects) Recovered(ctx context.Context, name string, err error) bool {
 	if !errors.Is(err, crypto.ErrIntegrity) {
 		return false
 	}
-	_, ok := r.Recover(ctx, name)
+	_, ok := s.Recover(ctx, name)
 	return ok
 }

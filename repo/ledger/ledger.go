@@ -1,4 +1,10 @@
-package repo
+// Package ledger keeps account of what is read of the objects of a store, and how much of it was read before.
+//
+// It remembers which stretches of which objects were read. When those are too many, it forgets half of the objects, as their ids fall, and for each byte
+// that is read again of the rest counts two from then on: so Reads.Again is exact up to some 32,000 objects (half a terabyte of packs), and an estimate beyond.
+//
+// The package keeps no bytes, and does not know what they mean.
+package ledger
 
 import (
 	"context"
@@ -9,7 +15,7 @@ import (
 	"nightjar/repo/store"
 )
 
-// Reads say what was read of packs and archives, in bytes.
+// Reads say what was read, in bytes.
 type Reads struct {
 	Bytes uint64 // that the store delivered, those included that only lay between what was wanted
 	Again uint64 // of these, all that it had delivered before: Bytes less the different bytes among them
@@ -18,12 +24,9 @@ type Reads struct {
 // spansMost bounds what is remembered: about 3 MiB.
 const spansMost = 1 << 15
 
-// A ledger is a store that keeps account of what is read.
-//
-// It remembers which stretches of which objects were read. When those are too many, it forgets half of the objects, as their ids fall, and for each byte
-// that is read again of the rest counts two from then on: so Reads.Again is exact up to some 32,000 objects (half a terabyte of packs), and an estimate beyond.
-type ledger struct {
-	store.Store
+// A Ledger stands before a store. It is safe for concurrent use.
+type Ledger struct {
+	store store.Store
 
 	mu     sync.Mutex
 	reads  Reads
@@ -36,33 +39,33 @@ type ledger struct {
 // A span is a stretch of an object, from its first byte to before its end.
 type span struct{ from, to int64 }
 
-func newLedger(s store.Store) *ledger {
-	return &ledger{Store: s, seen: map[[32]byte][]span{}, most: spansMost}
+// New returns a Ledger that has counted nothing.
+func New(s store.Store) *Ledger {
+	return &Ledger{store: s, seen: map[[32]byte][]span{}, most: spansMost}
 }
 
-// Reads returns what was read since the repository was opened, by all Readers. What this machine's cache held was not.
-func (rd *Reader) Reads() Reads {
-	l := rd.r.packs
+// Reads returns what was read through the Ledger so far.
+func (l *Ledger) Reads() Reads {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.reads
 }
 
-// GetInto implements store.Store.
-func (l *ledger) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
-	err := l.Store.GetInto(ctx, name, offset, buf)
-	if sum, ok := sumOf(name); ok && err == nil {
+// GetInto is the store's, and counts what it delivers of an object that is named by its hash.
+func (l *Ledger) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
+	err := l.store.GetInto(ctx, name, offset, buf)
+	if sum, ok := store.SumOf(name); ok && err == nil {
 		l.note(sum, span{offset, offset + int64(len(buf))})
 	}
 	return err
 }
 
 // follows reports whether an object is among those that are remembered.
-func (l *ledger) follows(sum [32]byte) bool {
+func (l *Ledger) follows(sum [32]byte) bool {
 	return binary.LittleEndian.Uint32(sum[:])&(1<<l.halved-1) == 0
 }
 
-func (l *ledger) note(sum [32]byte, s span) {
+func (l *Ledger) note(sum [32]byte, s span) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads.Bytes += uint64(s.to - s.from)

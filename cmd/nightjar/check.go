@@ -38,14 +38,15 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Look at keys, archives, trees, indexes, and at names and sizes of packs (in a bucket that knows them, checksums too).
 --read-data reads packs as well; with a recovery key, which --key names, it also opens them, down to the last chunk.
 
-Each fault is one line; of an archive, the first twenty files of which the same is to be said are named, and all with --verbose or --json. With --verbose, what runs that died left over is told too, which is no fault. Exit code 12 if there is a fault. That parts are gone of an
-archive which was stored too late to count is a warning: prune keeps nothing for it.
+Each fault is one line; of an archive, the first twenty files of which the same is to be said are named, and all with --verbose or --json. With --verbose, what
+runs that died left over is told too, which is no fault. Exit code 12 if there is a fault. That parts are gone of an archive which was stored too late to count is a
+warning: prune keeps nothing for it.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
-(--source); with a recovery key, indexes are made again, what is good of damaged packs is packed anew, and archives that are late, since the repository was moved without its
-times, count again if they are whole. What stays lost is recorded: later checks do not call
-it a fault, the next backup saves what it still has of it, and all other files can be restored. It writes to the repository only, new objects and those
-whose bytes are not what their name says. --dry-run says what would be done.`,
+(--source); with a recovery key, indexes are made again, what is good of damaged packs is packed anew, and archives that are late, since the
+repository was moved without its times, count again if they are whole. What stays lost is recorded: later checks do not call it a fault, the next backup saves what it
+still has of it, and all other files can be restored. It writes to the repository only, new objects and those whose bytes are not what their name says. --dry-run
+says what would be done.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.check(c.Context(), &k) },
 	}

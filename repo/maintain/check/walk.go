@@ -107,10 +107,12 @@ func (w *walker) useless(lists []chunk.ID) {
 	}
 }
 
-// damaged tells of an entry of which chunks are gone; what is known of all of them was told before. Of an archive that does not count all is told at once.
+// damaged tells of an entry of which chunks are gone; what is known of all of them was told before. Of an archive that does not count all that is new is told at once.
 func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
 	if !w.counts {
-		w.lacks++
+		if !known {
+			w.lacks++
+		}
 		return
 	}
 	what := Damaged

@@ -71,10 +71,10 @@ func (s *site) repair(content bool, o repair.Options) (check.Summary, []string) 
 	s.T.Helper()
 	o.Check.ReadData = true
 	var found []string
-	told := map[[3]string]bool{}
+	told := map[[4]string]bool{}
 	o.Check.Found = func(f check.Finding) {
-		if about := [3]string{f.Object, f.Archive, f.Path}; told[about] {
-			s.T.Errorf("told twice of %v: %s", about, f.What)
+		if about := [4]string{string(f.What), f.Object, f.Archive, f.Path}; told[about] {
+			s.T.Errorf("told twice: %q", about)
 		} else {
 			told[about] = true
 		}

@@ -17,12 +17,17 @@ import (
 // vouch says that archives count which are late only because they were stored again, if they are whole without anything that prune has condemned: those that were put
 // back, and whose time in the other copy does not speak against them; and with a recovery key those that counted once.
 func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
-	wanted, refused := map[string]bool{}, map[string]error{}
+	wanted, refused, lacking := map[string]bool{}, map[string]error{}, map[string]bool{}
+	for _, f := range m.Findings {
+		lacking[f.Archive] = lacking[f.Archive] || f.Fault() || f.What == check.Uncounted
+	}
 	for i := range all {
 		a := &all[i]
 		at, put := m.late[a.ID]
 		switch {
 		case a.Counts():
+		case lacking[a.ID]:
+			refused[a.ID] = errors.New("it is not whole")
 		case put && a.Time.Sub(at).Abs() <= repo.MaxSkew:
 			wanted[a.ID] = true
 		case a.Redated:

@@ -122,6 +122,20 @@ func TestRepairMoved(t *testing.T) {
 	c.wants("after a night")
 }
 
+// An archive is vouched for without what was given up of it before, but not if something is found to be gone just now.
+func TestRepairMovedAndSpoilt(t *testing.T) {
+	c := newClocked(t)
+	a := c.nights(1)[0]
+	c.move()
+	c.spoil(c.Names("content")[0], 1500)
+	if _, found := c.repair(true, repair.Options{}); !slices.Contains(found, "redated archive/"+a.ID) || c.counts(a.ID) {
+		t.Errorf("repair: %q", found)
+	}
+	if _, found := c.repair(true, repair.Options{}); !slices.Contains(found, "repaired archive/"+a.ID) || !c.counts(a.ID) {
+		t.Errorf("repaired again: %q", found)
+	}
+}
+
 // TestRepairVouchesForNoThief writes late archives as a thief of the host key would, and has none of them count.
 func TestRepairVouchesForNoThief(t *testing.T) {
 	c := newClocked(t)

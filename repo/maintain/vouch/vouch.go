@@ -315,7 +315,11 @@ func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left m
 	}
 	for _, f := range survey.Findings {
 		if f.Fault() && f.Archive != "" && left[f.Archive] == nil {
-			left[f.Archive] = fmt.Errorf("%s: %w", f.Path, f.Err)
+			why := f.Err
+			if why == nil {
+				why = errors.New("parts of it are gone")
+			}
+			left[f.Archive] = fmt.Errorf("%s: %w", f.Path, why)
 		}
 	}
 	for i := range all {

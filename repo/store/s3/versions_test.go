@@ -219,6 +219,31 @@ func versions(t *testing.T, server *s3test.Server, keepsTimes bool) {
 		}
 		wantContent(t, s, hashName(data), data)
 	})
+	t.Run("Same", func(t *testing.T) { // the time of the first counts, and nothing is told of what is as it was
+		data := []byte("stored again")
+		put(t, s, hashName(data), data)
+		x.overwrite(hashName(data), []byte("junk"))
+		first, err := s.Recover(t.Context(), hashName(data), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond) // so that the next has another time
+		told := len(s.Recovered())
+		if _, err := s.Replace(t.Context(), hashName(data), data, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.Recovered()); n != told-1 {
+			t.Errorf("told of %d, then of %d", told, n)
+		}
+		again := reopen(t, l, options(t, server))
+		info, err := again.Recover(t.Context(), hashName(data), nil)
+		if err != nil || !info.Time.Equal(first.Time) || len(again.Recovered()) > 0 {
+			t.Errorf("stored %s, recovered %+v, %v, told of %d", first.Time, info, err, len(again.Recovered()))
+		}
+		if at, err := store.HomeTime(t.Context(), again, store.Info{Name: hashName(data)}); err != nil || !at.Equal(first.Time) {
+			t.Errorf("home time %s, %v", at, err)
+		}
+	})
 	t.Run("Unversioned", func(t *testing.T) {
 		l := freshPlace()
 		s := open(t, l, options(t, server))

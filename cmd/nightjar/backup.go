@@ -20,6 +20,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/stream"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
@@ -47,7 +48,7 @@ func (a *app) backupCommand() *cobra.Command {
 			if b.stdin == "" {
 				b.paths = args
 			} else if dash := c.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
-				return session.Usagef("with --stdin, a command comes after --, and paths have no place")
+				return usage.Errorf("with --stdin, a command comes after --, and paths have no place")
 			} else {
 				b.program = args
 			}
@@ -120,7 +121,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 			a.note("archive %s was made, but is not copied yet", show.ShortID(made))
 			return failed
 		}
-		return session.Hinted{
+		return usage.Hinted{
 			Err:  outcome.Problems{What: fmt.Sprintf("archive %s was made, but its copy failed: %v", show.ShortID(made), failed), Damaged: outcome.Code(ctx, failed) == outcome.Integrity || a.damaged.Load()},
 			Hint: outcome.Hint(failed, "nightjar backup"),
 		}
@@ -128,7 +129,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if n := a.problems.Load(); n > 0 {
 		err := outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
 		if err.Damaged {
-			return session.Hinted{Err: err, Hint: lostHint(ctx, s.Repository)}
+			return usage.Hinted{Err: err, Hint: lostHint(ctx, s.Repository)}
 		}
 		return err
 	}
@@ -164,17 +165,17 @@ func (a *app) expect(ctx context.Context, o backup.Options, stream bool) *atomic
 // planBackup checks all that can be wrong with the command line.
 func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error) {
 	if b.stdin == "" && len(b.paths) == 0 {
-		return nil, nil, session.Usagef("nothing to save: name paths, or --stdin NAME")
+		return nil, nil, usage.Errorf("nothing to save: name paths, or --stdin NAME")
 	}
 	if b.stdin != "" {
 		if err := tree.ValidName(b.stdin); err != nil {
-			return nil, nil, session.Usagef("--stdin: %w", err)
+			return nil, nil, usage.Errorf("--stdin: %w", err)
 		}
 	}
 	for i, p := range b.paths {
 		abs, err := filepath.Abs(p)
 		if err != nil || p == "" {
-			return nil, nil, session.Usagef("path %q: %w", p, cmp.Or(err, errors.New("it is empty")))
+			return nil, nil, usage.Errorf("path %q: %w", p, cmp.Or(err, errors.New("it is empty")))
 		}
 		b.paths[i] = abs
 	}
@@ -193,13 +194,13 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 	if b.excludeLarger != "" {
 		var err error
 		if filter.LargerThan, err = show.ParseSize(b.excludeLarger); err != nil {
-			return nil, nil, session.UsageError{Err: err}
+			return nil, nil, usage.Error{Err: err}
 		}
 		excludes = append(excludes, fmt.Sprintf("(larger than %d)", filter.LargerThan))
 	}
 	f, err := backup.NewFilter(filter)
 	if err != nil {
-		return nil, nil, session.UsageError{Err: err}
+		return nil, nil, usage.Error{Err: err}
 	}
 	archive := &repo.Archive{
 		Paths: texts(b.paths), Stream: repo.Text(b.stdin), Excludes: texts(excludes), Tags: texts(b.tags), Program: "nightjar " + version(),
@@ -207,7 +208,7 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 	for _, l := range b.labels {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {
-			return nil, nil, session.Usagef("label %q: write KEY=VALUE", l)
+			return nil, nil, usage.Errorf("label %q: write KEY=VALUE", l)
 		}
 		if archive.Labels == nil {
 			archive.Labels = repo.Labels{}
@@ -251,7 +252,7 @@ func readPatterns(file string) ([]string, error) {
 func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Session, error) {
 	if a.Repo != "" {
 		if embedded {
-			return nil, session.Usagef("--embedded and a configured repository (--repo, NIGHTJAR_REPO) exclude each other")
+			return nil, usage.Errorf("--embedded and a configured repository (--repo, NIGHTJAR_REPO) exclude each other")
 		}
 		return a.Open(ctx, session.Write)
 	}

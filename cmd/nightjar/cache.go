@@ -8,6 +8,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 )
 
@@ -47,7 +48,7 @@ func (a *app) cacheCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			before, err := show.ParseTime(unused, a.Now())
 			if err != nil {
-				return session.UsageError{Err: fmt.Errorf("--unused: %w", err)}
+				return usage.Error{Err: fmt.Errorf("--unused: %w", err)}
 			}
 			return a.cleanCaches(func(c *session.Cache) bool { return all || c.Used.Before(before) })
 		},

@@ -8,6 +8,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 )
 
 func (a *app) catCommand() *cobra.Command {
@@ -36,7 +37,7 @@ func (a *app) catCommand() *cobra.Command {
 			}
 			if path == "" {
 				if path = string(archive.Stream); path == "" {
-					return session.Usagef("no file is named: say %s:PATH", name)
+					return usage.Errorf("no file is named: say %s:PATH", name)
 				}
 			}
 			rd, err := s.NewReader(c.Context())

@@ -18,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
@@ -65,22 +66,22 @@ func (k *checkFlags) options() (repair.Options, error) {
 	if k.sample != "" {
 		var err error
 		if o.Check.Sample, err = show.ParseShare(k.sample); err != nil {
-			return o, session.UsageError{Err: fmt.Errorf("--sample: %w", err)}
+			return o, usage.Error{Err: fmt.Errorf("--sample: %w", err)}
 		}
 	}
 	if err := k.thaw.check(); err != nil {
 		return o, err
 	}
 	if k.thaw.tier != "" && (!o.Check.ReadData || k.sample != "") {
-		return o, session.Usagef("--thaw-tier goes with --read-data, without --sample")
+		return o, usage.Errorf("--thaw-tier goes with --read-data, without --sample")
 	}
 	if !k.repair && (k.from != "" || k.source != "" || k.dryRun) {
-		return o, session.Usagef("--from, --source and --dry-run go with --repair")
+		return o, usage.Errorf("--from, --source and --dry-run go with --repair")
 	}
 	if k.source != "" {
 		root, err := os.OpenRoot(k.source)
 		if err != nil {
-			return o, session.UsageError{Err: fmt.Errorf("--source: %w", err)}
+			return o, usage.Error{Err: fmt.Errorf("--source: %w", err)}
 		}
 		o.Source = func(path string) (repair.SourceFile, error) { return openSource(root, path) }
 	}
@@ -235,7 +236,7 @@ func (a *app) checkSource(ctx context.Context, s *session.Session, source string
 			}
 		}
 	}
-	return session.Usagef("--source %s: nothing that was saved lies below it under its whole path; on the machine that was saved, it is --source /", source)
+	return usage.Errorf("--source %s: nothing that was saved lies below it under its whole path; on the machine that was saved, it is --source /", source)
 }
 
 // quiet reports whether a finding is of no concern to who does not ask.
@@ -258,7 +259,7 @@ func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) er
 		what = fmt.Sprintf("repository %s was repaired, but not all: faults: %d", s.ID(), sums.Faults)
 		hint = "what stays lost is recorded, and all other files can be restored. Another copy (--from), the files themselves (--source /) or a recovery key (--key) may have more"
 	}
-	return session.Hinted{Err: outcome.Problems{What: what, Damaged: true}, Hint: hint}
+	return usage.Hinted{Err: outcome.Problems{What: what, Damaged: true}, Hint: hint}
 }
 
 // endJSON ends the list of findings and the object that it is in.

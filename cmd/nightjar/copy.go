@@ -13,6 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/mirror"
@@ -57,7 +58,7 @@ Exit code 3 or 12 if something could not be copied.`,
 
 func (a *app) copy(ctx context.Context, f *copyFlags) error {
 	if f.to == "" {
-		return session.Usagef("no place for the copy: say --to URL")
+		return usage.Errorf("no place for the copy: say --to URL")
 	}
 	if err := f.choice.check(a.Now()); err != nil {
 		return err
@@ -65,7 +66,7 @@ func (a *app) copy(ctx context.Context, f *copyFlags) error {
 	need := session.ReadNothing
 	switch {
 	case f.remove && f.some():
-		return session.Usagef("--delete goes with a copy of all archives")
+		return usage.Errorf("--delete goes with a copy of all archives")
 	case f.create && !f.dryRun && session.NeedsClaim(f.to):
 		need = session.ReadContent
 	case f.remove:

@@ -11,6 +11,7 @@ import (
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 )
 
 type findFlags struct {
@@ -28,7 +29,7 @@ func (a *app) findCommand() *cobra.Command {
 What is the same in several archives is one line: the first and the last of them, how many have it, size, time, path.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return session.Usagef("nothing to find: name a PATTERN")
+				return usage.Errorf("nothing to find: name a PATTERN")
 			}
 			o := backup.FindOptions{}
 			if err := f.options(a, args, &o); err != nil {
@@ -49,7 +50,7 @@ What is the same in several archives is one line: the first and the last of them
 
 func (f *findFlags) options(a *app, patterns []string, o *backup.FindOptions) (err error) {
 	if o.Filter, err = backup.NewFilter(backup.FilterOptions{Include: patterns}); err != nil {
-		return session.UsageError{Err: err}
+		return usage.Error{Err: err}
 	}
 	for _, size := range []struct {
 		text string
@@ -60,7 +61,7 @@ func (f *findFlags) options(a *app, patterns []string, o *backup.FindOptions) (e
 		}
 		n, err := show.ParseSize(size.text)
 		if err != nil {
-			return session.UsageError{Err: err}
+			return usage.Error{Err: err}
 		}
 		*size.to = uint64(n)
 	}
@@ -72,7 +73,7 @@ func (f *findFlags) options(a *app, patterns []string, o *backup.FindOptions) (e
 		o.Older, err = show.ParseTime(f.older, now)
 	}
 	if err != nil {
-		return session.UsageError{Err: err}
+		return usage.Error{Err: err}
 	}
 	return f.choice.check(now)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 )
 
@@ -24,7 +25,7 @@ KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a reco
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if a.Repo == "" {
-				return session.Usagef("no repository is named: set --repo or NIGHTJAR_REPO")
+				return usage.Errorf("no repository is named: set --repo or NIGHTJAR_REPO")
 			}
 			place, err := session.ParsePlace(a.Repo)
 			if err != nil {

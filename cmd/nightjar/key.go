@@ -8,6 +8,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/durable"
 	"nightjar/internal/quote"
 	"nightjar/repo/maintain/check"
@@ -23,7 +24,7 @@ object keys/NNNNNN, which every host believes by the root key that it remembers,
 A second host takes two commands. On the new host:   nightjar key enroll --root FINGERPRINT > web2.crt
 On the machine with a recovery key:                  nightjar key add-host web2 --certificate web2.crt --key KEY`,
 		Args: noSubcommand,
-		RunE: func(*cobra.Command, []string) error { return session.Usagef("say key list, or another of key --help") },
+		RunE: func(*cobra.Command, []string) error { return usage.Errorf("say key list, or another of key --help") },
 	}
 	c.AddCommand(a.keyList(), a.keyCheck(), a.keyEnroll(), a.keyAddHost(), a.keyRemoveHost(), a.keyCompromised(), a.keyRole(),
 		a.keyAddRecovery(), a.keyRemoveRecovery(), a.keyRotate(), a.keyRoot(), a.keyReseal(), a.keyGrace())

@@ -11,6 +11,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/vouch"
@@ -27,7 +28,7 @@ func (k *hostKeyFlags) add(f *pflag.FlagSet) {
 func (k *hostKeyFlags) read(ctx context.Context, a *app, host string) (*crypto.Key, error) {
 	switch {
 	case (k.certificate == "") == (k.newKey == ""):
-		return nil, session.Usagef("name the certificate that key enroll printed on the host, --certificate FILE; or have a key made, --new-key FILE")
+		return nil, usage.Errorf("name the certificate that key enroll printed on the host, --certificate FILE; or have a key made, --new-key FILE")
 	case k.newKey != "":
 		return a.NewHostKey(ctx, host, k.newKey)
 	case k.certificate == "-":
@@ -52,7 +53,7 @@ that the host takes with nightjar key enroll --sign-key FILE. A host that was re
 		for _, name := range has {
 			role, ok := parseRole(name)
 			if !ok {
-				return keyChange{}, session.Usagef("role %q: there are backup and prune", name)
+				return keyChange{}, usage.Errorf("role %q: there are backup and prune", name)
 			}
 			roles = append(roles, role)
 		}
@@ -120,7 +121,7 @@ another time, while prune has not begun to take away what those archives need.`,
 			advice: hadMetadata,
 		}
 		if (before == "") != none {
-			return change, session.Usagef("say which archives are from before the theft: --keep-before \"2006-01-02 15:04\" keeps those that were stored by then, --keep-none keeps none")
+			return change, usage.Errorf("say which archives are from before the theft: --keep-before \"2006-01-02 15:04\" keeps those that were stored by then, --keep-none keeps none")
 		}
 		if none {
 			return change, nil
@@ -131,7 +132,7 @@ another time, while prune has not begun to take away what those archives need.`,
 			err = fmt.Errorf("%s is yet to come", before)
 		}
 		if err != nil {
-			return change, session.UsageError{Err: fmt.Errorf("--keep-before: %w", err)}
+			return change, usage.Error{Err: fmt.Errorf("--keep-before: %w", err)}
 		}
 		kept, err := a.vouch(ctx, vouch.Options{Who: args[0], Before: at})
 		if err != nil {
@@ -165,7 +166,7 @@ func (a *app) keyRole() *cobra.Command {
 		role, ok := parseRole(strings.TrimLeft(args[1], "+-"))
 		gives := strings.HasPrefix(args[1], "+")
 		if !ok || !gives && !strings.HasPrefix(args[1], "-") {
-			return keyChange{}, session.Usagef("%q: say +backup, -backup, +prune or -prune", args[1])
+			return keyChange{}, usage.Errorf("%q: say +backup, -backup, +prune or -prune", args[1])
 		}
 		said := fmt.Sprintf("host %s has the role %s", args[0], role)
 		if !gives {
@@ -192,7 +193,7 @@ func takesDashedArguments(c *cobra.Command, words ...string) {
 		}
 		c.InheritedFlags() // joins those of the commands above to this one's
 		if err := c.Flags().Parse(flags); err != nil {
-			return session.UsageError{Err: err}
+			return usage.Error{Err: err}
 		}
 		if help, err := c.Flags().GetBool("help"); help || err != nil {
 			return c.Help()

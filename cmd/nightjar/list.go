@@ -16,6 +16,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 	"nightjar/repo/maintain/retain"
 )
@@ -39,7 +40,7 @@ func (c *choice) check(now time.Time) (err error) {
 		return nil
 	}
 	if c.At, err = show.ParseTime(c.at, now); err != nil {
-		return session.UsageError{Err: err}
+		return usage.Error{Err: err}
 	}
 	return nil
 }

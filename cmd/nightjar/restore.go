@@ -18,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 )
 
@@ -55,18 +56,18 @@ func (a *app) restoreCommand() *cobra.Command {
 
 func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if r.target == "" {
-		return session.Usagef("no target: say --target DIR")
+		return usage.Errorf("no target: say --target DIR")
 	}
 	policies := map[string]backup.Overwrite{
 		"": backup.Refuse, "never": backup.Never, "always": backup.Always, "if-changed": backup.IfChanged, "if-newer": backup.IfNewer,
 	}
 	policy, ok := policies[r.overwrite]
 	if !ok {
-		return session.Usagef("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
+		return usage.Errorf("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
 	}
 	filter, err := backup.NewFilter(backup.FilterOptions{Include: r.include, Exclude: r.exclude})
 	if err != nil {
-		return session.UsageError{Err: err}
+		return usage.Error{Err: err}
 	}
 	name, path := splitArchive(arg)
 	if err := r.choice.check(a.Now()); err != nil {
@@ -124,7 +125,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		return a.stoppedRestore(ctx, err)
 	}
 	if len(r.include) > 0 && sums.Files+sums.Dirs+sums.Others+sums.Links+sums.Kept+sums.Problems == 0 && !r.dryRun {
-		return session.Hinted{
+		return usage.Hinted{
 			Err:  fmt.Errorf("restore archive %s: nothing in it matches --include", show.ShortID(archive)),
 			Hint: "a pattern that begins with a slash is for whole paths, another matches at any depth; nightjar find PATTERN looks through all archives",
 		}
@@ -138,7 +139,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 			hint = "all else was restored. nightjar check --read-data names what is damaged, another copy (--repo) may have it, and check --repair heals"
 		}
 		what := fmt.Sprintf("archive %s was restored, but not all of it as it was: problems: %d", show.ShortID(archive), sums.Problems)
-		return session.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint}
+		return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint}
 	}
 	return nil
 }
@@ -150,7 +151,7 @@ func (a *app) stoppedRestore(ctx context.Context, err error) error {
 	case errors.Is(err, backup.ErrNotEmpty), errors.Is(err, backup.ErrNotFound):
 		return err
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return session.Hinted{Err: err, Hint: "the disk is full: make room in the target. Then " + goOn}
+		return usage.Hinted{Err: err, Hint: "the disk is full: make room in the target. Then " + goOn}
 	case ctx.Err() != nil:
 		a.note("%s", goOn)
 	}

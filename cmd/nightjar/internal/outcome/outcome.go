@@ -11,6 +11,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -43,7 +44,7 @@ func (e Problems) Error() string { return e.What }
 
 // Code returns the exit code for an error of a run with this context.
 func Code(ctx context.Context, err error) int {
-	var usage session.UsageError
+	var wrong usage.Error
 	var problems Problems
 	var key *crypto.KeyError
 	switch {
@@ -51,7 +52,7 @@ func Code(ctx context.Context, err error) int {
 		return Done
 	case ctx.Err() != nil && !errors.As(err, &problems):
 		return Interrupted
-	case errors.As(err, &usage):
+	case errors.As(err, &wrong):
 		return Usage
 	case errors.As(err, &problems) && problems.Damaged:
 		return Integrity
@@ -114,12 +115,12 @@ var hints = []struct {
 
 // Hint returns what to do about an error of a command, or "".
 func Hint(err error, command string) string {
-	var own session.Hinted
+	var own usage.Hinted
 	if errors.As(err, &own) {
 		return own.Hint
 	}
-	var usage session.UsageError
-	if errors.As(err, &usage) {
+	var wrong usage.Error
+	if errors.As(err, &wrong) {
 		return command + " --help says what there is"
 	}
 	for _, h := range hints {

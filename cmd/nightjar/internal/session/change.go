@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo/keyring"
@@ -111,9 +112,9 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 	}
 	hasKey, err := set.writeKit(ctx, s, next, kit)
 	if err != nil {
-		err = Hinted{
-			fmt.Errorf("%s is stored and counts, but its recovery kit is not written: %w", name, err),
-			"nightjar key reseal --kit-file FILE writes one",
+		err = usage.Hinted{
+			Err:  fmt.Errorf("%s is stored and counts, but its recovery kit is not written: %w", name, err),
+			Hint: "nightjar key reseal --kit-file FILE writes one",
 		}
 	}
 	return &Changed{Keys: next, Kit: kit.path, HasKey: hasKey}, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
@@ -48,11 +49,11 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b Bucket, create 
 	there := *set
 	there.Bucket, there.Endpoint = b, cmp.Or(set.Bucket.Endpoint, set.Endpoint)
 	if home, err := ParsePlace(set.Repo); err == nil && set.seenAt(home) == there.seenAt(place) {
-		return nil, Usagef("%s is the repository itself: a copy is somewhere else", Shown(place))
+		return nil, usage.Errorf("%s is the repository itself: a copy is somewhere else", Shown(place))
 	}
 	s, err := there.openCopy(ctx, place, create)
 	if errors.Is(err, store.ErrNoStore) {
-		err = Hinted{err, "is the disk mounted, and the URL right? nightjar copy --create makes the place of a copy"}
+		err = usage.Hinted{Err: err, Hint: "is the disk mounted, and the URL right? nightjar copy --create makes the place of a copy"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open copy: %w", err)
@@ -63,7 +64,7 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b Bucket, create 
 func (set *Settings) openCopy(ctx context.Context, place store.Location, create bool) (store.Carrier, error) {
 	if place.Scheme == store.SchemeFile {
 		if set.Bucket.given() {
-			return nil, Usagef("%s is a directory: options for buckets have no place", Shown(place))
+			return nil, usage.Errorf("%s is a directory: options for buckets have no place", Shown(place))
 		}
 		open := store.OpenDir
 		if create {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo/keyring"
@@ -100,7 +101,7 @@ func (set *Settings) enrollAt(ctx context.Context) (*keyring.Keyring, keyring.St
 		return nil, "", err
 	}
 	if root == "" && known == "" {
-		return nil, "", Usagef("name the root key that this machine is to believe: --root FINGERPRINT; the recovery kit and nightjar key list say it")
+		return nil, "", usage.Errorf("name the root key that this machine is to believe: --root FINGERPRINT; the recovery kit and nightjar key list say it")
 	}
 	if err := durable.MkdirAll(s.folder, 0o700); err != nil {
 		return nil, "", fmt.Errorf("make state directory: %w", err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
 )
@@ -51,9 +52,9 @@ func readKeyFile(key string) (content []byte, fingerprint crypto.Fingerprint, ok
 	}
 	content, err = readSmallFile(key)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = Hinted{
-			fmt.Errorf("read key %s: neither a file nor a fingerprint of 40 digits: %w", key, crypto.ErrNoKey),
-			"gpg --fingerprint NAME prints the fingerprint of a key in your GnuPG keyring",
+		err = usage.Hinted{
+			Err:  fmt.Errorf("read key %s: neither a file nor a fingerprint of 40 digits: %w", key, crypto.ErrNoKey),
+			Hint: "gpg --fingerprint NAME prints the fingerprint of a key in your GnuPG keyring",
 		}
 	} else if err != nil {
 		err = fmt.Errorf("read key: %w", err)
@@ -204,9 +205,9 @@ func (set *Settings) recoveryKey(ctx context.Context, keys *keyring.Keyring) (ke
 }
 
 func notRecovery(name string, known []crypto.Fingerprint) error {
-	return Hinted{
-		fmt.Errorf("use key %s: it holds no secret recovery key of this repository: %w", name, crypto.ErrNoKey),
-		needsRecovery(known),
+	return usage.Hinted{
+		Err:  fmt.Errorf("use key %s: it holds no secret recovery key of this repository: %w", name, crypto.ErrNoKey),
+		Hint: needsRecovery(known),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo"
@@ -55,7 +56,7 @@ func (n *Made) Advice() string {
 func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptions) (_ *Made, err error) {
 	o.Host = cmp.Or(o.Host, set.HostName)
 	if o.Host == "" {
-		return nil, Usagef("this host has no name: set --host")
+		return nil, usage.Errorf("this host has no name: set --host")
 	}
 	stateDir, _, err := set.folders()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/tempdir"
 	"nightjar/repo"
@@ -201,9 +202,9 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 	known := keys.Recovery()
 	host, err = hostKey(keys, state)
 	if errors.Is(err, crypto.ErrNoKey) {
-		err = Hinted{fmt.Errorf("this machine has no key of repository %s: %w", keys.ID(), err), needsRecovery(known)}
+		err = usage.Hinted{Err: fmt.Errorf("this machine has no key of repository %s: %w", keys.ID(), err), Hint: needsRecovery(known)}
 		if need == Write {
-			err = Hinted{err, "is --state-dir that of the user who made the repository? A new host begins with nightjar key enroll --root FINGERPRINT"}
+			err = usage.Hinted{Err: err, Hint: "is --state-dir that of the user who made the repository? A new host begins with nightjar key enroll --root FINGERPRINT"}
 		}
 	}
 	if err != nil {
@@ -211,16 +212,16 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 	}
 	recovers := slices.Contains(known, host.Fingerprint())
 	if need == ReadContent && !recovers {
-		return nil, nil, Hinted{fmt.Errorf("read content: the host key cannot open it: %w", crypto.ErrNoKey), needsRecovery(known)}
+		return nil, nil, usage.Hinted{Err: fmt.Errorf("read content: the host key cannot open it: %w", crypto.ErrNoKey), Hint: needsRecovery(known)}
 	}
 	if need == Write || !recovers {
 		if _, err := keys.HostName(host.Fingerprint()); err != nil {
 			return nil, nil, err
 		}
 		if _, live := keys.Live(host.Fingerprint()); !live {
-			return nil, nil, Hinted{
-				fmt.Errorf("the time of host key %s is over: %w", host.Fingerprint(), crypto.ErrNoKey),
-				"nightjar key enroll makes a new one; where a recovery key is, nightjar key add-host enrolls it",
+			return nil, nil, usage.Hinted{
+				Err:  fmt.Errorf("the time of host key %s is over: %w", host.Fingerprint(), crypto.ErrNoKey),
+				Hint: "nightjar key enroll makes a new one; where a recovery key is, nightjar key add-host enrolls it",
 			}
 		}
 	}
@@ -293,7 +294,7 @@ func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store
 func (set *Settings) namedRoot() (repository string, root crypto.Fingerprint, err error) {
 	if set.Root != "" {
 		if root, err = crypto.ParseFingerprint(set.Root); err != nil {
-			return "", "", UsageError{Err: err}
+			return "", "", usage.Error{Err: err}
 		}
 	}
 	for _, file := range []string{set.Kit, set.Key} {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
@@ -112,16 +113,16 @@ func (set *Settings) address(place store.Location) string {
 func ParsePlace(url string) (store.Location, error) {
 	place, err := store.ParseLocation(url)
 	if err != nil {
-		return place, UsageError{Err: err}
+		return place, usage.Error{Err: err}
 	}
 	if place.Scheme == store.SchemeFile {
 		return place, nil
 	}
 	if !s3.IsScheme(place.Scheme) {
-		return place, Usagef("repository %s://…: only /path, file:///path and s3://bucket/prefix are supported", place.Scheme)
+		return place, usage.Errorf("repository %s://…: only /path, file:///path and s3://bucket/prefix are supported", place.Scheme)
 	}
 	if err := s3.Check(place); err != nil { // which repeats nothing of what may hold a password
-		return place, Usagef("repository %s://…: %w", place.Scheme, err)
+		return place, usage.Errorf("repository %s://…: %w", place.Scheme, err)
 	}
 	return place, nil
 }
@@ -130,7 +131,7 @@ func ParsePlace(url string) (store.Location, error) {
 func (set *Settings) connections() (int, error) {
 	const most = 64 // each has a pack in memory
 	if set.Connections < 0 || set.Connections > most {
-		return 0, Usagef("--connections %d: 1 to %d", set.Connections, most)
+		return 0, usage.Errorf("--connections %d: 1 to %d", set.Connections, most)
 	}
 	return set.Connections, nil
 }
@@ -139,7 +140,7 @@ func (set *Settings) connections() (int, error) {
 func (set *Settings) openStore(ctx context.Context, place store.Location) (store.Store, error) {
 	if place.Scheme == store.SchemeFile {
 		if set.Bucket.given() {
-			return nil, Usagef("%s is a directory: options for buckets have no place", Shown(place))
+			return nil, usage.Errorf("%s is a directory: options for buckets have no place", Shown(place))
 		}
 		dir, err := store.OpenDir(place.Path)
 		if err != nil {
@@ -153,7 +154,7 @@ func (set *Settings) openStore(ctx context.Context, place store.Location) (store
 	}
 	s, err := s3.Open(ctx, place, o)
 	if errors.Is(err, store.ErrNoStore) {
-		err = Hinted{err, "is the name right, and the --endpoint? nightjar init --create-bucket makes a bucket"}
+		err = usage.Hinted{Err: err, Hint: "is the name right, and the --endpoint? nightjar init --create-bucket makes a bucket"}
 	}
 	if err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func (b *Bucket) cacheLimit() (int64, error) {
 	}
 	n, err := show.ParseSize(cmp.Or(b.CacheLimit, defaultCacheLimit))
 	if err != nil {
-		return 0, Usagef("--cache-limit: %w", err)
+		return 0, usage.Errorf("--cache-limit: %w", err)
 	}
 	return n, nil
 }
@@ -204,7 +205,7 @@ func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
 	}
 	if b.AsOf != "" {
 		if o.AsOf, err = show.ParseTime(b.AsOf, set.Now()); err != nil {
-			return o, Usagef("--as-of: %w", err)
+			return o, usage.Errorf("--as-of: %w", err)
 		}
 	}
 	for _, limit := range []struct {
@@ -215,7 +216,7 @@ func (set *Settings) s3Options(place store.Location) (s3.Options, error) {
 			continue
 		}
 		if *limit.to, err = show.ParseSize(limit.text); err != nil {
-			return o, UsageError{fmt.Errorf("limit: %w", err)}
+			return o, usage.Error{Err: fmt.Errorf("limit: %w", err)}
 		}
 	}
 	return o, nil
@@ -227,7 +228,7 @@ func (b *Bucket) lock() (l s3.Lock, err error) {
 	case "compliance":
 		l.Compliance = true
 	default:
-		return l, Usagef("--object-lock-mode %q: it is governance or compliance", b.LockMode)
+		return l, usage.Errorf("--object-lock-mode %q: it is governance or compliance", b.LockMode)
 	}
 	if b.ObjectLock == "" {
 		return l, nil
@@ -237,7 +238,7 @@ func (b *Bucket) lock() (l s3.Lock, err error) {
 		err = errors.New("a day at least")
 	}
 	if err != nil {
-		return l, Usagef("--object-lock %q: %w", b.ObjectLock, err)
+		return l, usage.Errorf("--object-lock %q: %w", b.ObjectLock, err)
 	}
 	return l, nil
 }
@@ -255,10 +256,10 @@ func parseClasses(list []string) (func(name string) string, error) {
 	for _, text := range list {
 		kind, class, ok := strings.Cut(text, "=")
 		if !ok || class == "" || !slices.Contains(kinds, kind) {
-			return nil, Usagef("--storage-class %q: write KIND=CLASS, with a kind of %s", text, strings.Join(kinds, ", "))
+			return nil, usage.Errorf("--storage-class %q: write KIND=CLASS, with a kind of %s", text, strings.Join(kinds, ", "))
 		}
 		if (class == "GLACIER" || class == "DEEP_ARCHIVE") && kind != "content" {
-			return nil, Usagef("--storage-class %q: what is needed every night cannot lie there; content can", text)
+			return nil, usage.Errorf("--storage-class %q: what is needed every night cannot lie there; content can", text)
 		}
 		classes[kind] = class
 	}
@@ -272,7 +273,7 @@ func parseClasses(list []string) (func(name string) string, error) {
 func (set *Settings) checkPlace(ctx context.Context, place store.Location, createBucket bool) error {
 	if place.Scheme == store.SchemeFile {
 		if set.Bucket.given() || createBucket {
-			return Usagef("%s is a directory: options for buckets have no place", Shown(place))
+			return usage.Errorf("%s is a directory: options for buckets have no place", Shown(place))
 		}
 		return CheckPlace(place.Path)
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/tempdir"
 	"nightjar/repo/pack"
@@ -51,31 +52,13 @@ var (
 	ErrNotEmpty      = errors.New("the place is not empty and no repository")
 )
 
-// UsageError says that the command line is wrong.
-type UsageError struct{ Err error }
-
-func (e UsageError) Error() string { return e.Err.Error() }
-func (e UsageError) Unwrap() error { return e.Err }
-
-// Usagef makes a UsageError.
-func Usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
-
-// Hinted is an error with advice that only its place knows.
-type Hinted struct {
-	Err  error
-	Hint string
-}
-
-func (e Hinted) Error() string { return e.Err.Error() }
-func (e Hinted) Unwrap() error { return e.Err }
-
 // folders returns the absolute state and cache folders.
 func (set *Settings) folders() (state, cache string, err error) {
 	if set.StateDir == "" {
-		return "", "", Usagef("no state directory: set --state-dir (or HOME)")
+		return "", "", usage.Errorf("no state directory: set --state-dir (or HOME)")
 	}
 	if set.CacheDir == "" {
-		return "", "", Usagef("no cache directory: set --cache-dir (or HOME)")
+		return "", "", usage.Errorf("no cache directory: set --cache-dir (or HOME)")
 	}
 	if state, err = filepath.Abs(set.StateDir); err != nil {
 		return "", "", err

@@ -27,7 +27,7 @@ type site struct {
 }
 
 func (set *Settings) site(ctx context.Context) (s site, err error) {
-	if s.folder, _, err = set.folders(); err != nil {
+	if s.folder, _, err = set.Folders(); err != nil {
 		return s, err
 	}
 	s.state = keyring.State(s.folder)

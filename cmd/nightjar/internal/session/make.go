@@ -58,7 +58,7 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 	if o.Host == "" {
 		return nil, usage.Errorf("this host has no name: set --host")
 	}
-	stateDir, _, err := set.folders()
+	stateDir, _, err := set.Folders()
 	if err != nil {
 		return nil, err
 	}

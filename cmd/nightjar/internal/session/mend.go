@@ -32,7 +32,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 	if err != nil {
 		return nil, err
 	}
-	stateDir, _, err := set.folders()
+	stateDir, _, err := set.Folders()
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"nightjar/cmd/nightjar/internal/cache"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/tempdir"
@@ -84,7 +85,7 @@ func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, e
 
 // Embedded returns where the repository lies that a backup makes when none is named.
 func (set *Settings) Embedded() (store.Location, error) {
-	state, _, err := set.folders()
+	state, _, err := set.Folders()
 	return store.Location{Scheme: store.SchemeFile, Path: filepath.Join(state, "repository")}, err
 }
 
@@ -114,7 +115,7 @@ func (set *Settings) place() (store.Location, error) {
 
 // OpenAt opens the repository at a place.
 func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Access) (_ *Session, err error) {
-	state, cache, err := set.folders()
+	state, cacheDir, err := set.Folders()
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
 	if need == ReadNothing {
-		return &Session{Place: place, Store: stored, Keyring: keys, Cache: cache, state: keyring.State(state), seenAt: set.seenAt(place), past: set.Bucket.AsOf != "", warn: set.Warn}, nil
+		return &Session{Place: place, Store: stored, Keyring: keys, Cache: cacheDir, state: keyring.State(state), seenAt: set.seenAt(place), past: set.Bucket.AsOf != "", warn: set.Warn}, nil
 	}
 	host, recovery, err := set.sessionKeys(ctx, keys, keyring.State(state), need)
 	if err != nil {
@@ -159,15 +160,17 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	if place.Scheme == store.SchemeFile { // what is on this machine need not be here twice
 		limit = 0
 	}
-	set.tagCache(cache)
-	set.touchCache(filepath.Join(cache, keys.ID()))
+	indexes, blocks, err := cache.Use(cacheDir, keys.ID(), set.Now())
+	if err != nil {
+		set.Warn(err)
+	}
 	var temp tempdir.Dir
 	if need == Write {
 		temp = set.temp()
 	}
 	r, err := openWith(ctx, stored, keys, opener, repo.Options{
-		IndexDir:    filepath.Join(cache, keys.ID(), indexFolder),
-		BlockDir:    filepath.Join(cache, keys.ID(), blocksFolder),
+		IndexDir:    indexes,
+		BlockDir:    blocks,
 		BlockLimit:  limit,
 		Connections: connections,
 		Compression: set.Compression,
@@ -178,7 +181,7 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
 	}
-	s := &Session{Repository: r, Place: place, Store: stored, Keyring: keys, Cache: cache, state: keyring.State(state), seenAt: set.seenAt(place), past: set.Bucket.AsOf != "", warn: set.Warn}
+	s := &Session{Repository: r, Place: place, Store: stored, Keyring: keys, Cache: cacheDir, state: keyring.State(state), seenAt: set.seenAt(place), past: set.Bucket.AsOf != "", warn: set.Warn}
 	if need == Write || need == Maintain && host != nil {
 		if err = r.SetHost(host); err == nil {
 			s.Host, err = keys.HostName(host.Fingerprint())

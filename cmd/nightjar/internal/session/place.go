@@ -20,6 +20,8 @@ import (
 	"nightjar/repo/store/s3"
 )
 
+const defaultCacheLimit = "1G"
+
 // Bucket says how a repository in a bucket is reached, and what its objects are stored with. Empty fields were not given.
 type Bucket struct {
 	Profile                    string // of the AWS configuration; empty: the environment's

@@ -52,8 +52,8 @@ var (
 	ErrNotEmpty      = errors.New("the place is not empty and no repository")
 )
 
-// folders returns the absolute state and cache folders.
-func (set *Settings) folders() (state, cache string, err error) {
+// Folders returns the absolute state and cache folders.
+func (set *Settings) Folders() (state, cache string, err error) {
 	if set.StateDir == "" {
 		return "", "", usage.Errorf("no state directory: set --state-dir (or HOME)")
 	}

@@ -16,6 +16,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -79,7 +80,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		return err
 	}
 	if b.copy.to != "" {
-		if _, err := session.ParsePlace(b.copy.to); err != nil {
+		if _, err := place.Parse(b.copy.to); err != nil {
 			return err
 		}
 	}
@@ -259,23 +260,23 @@ func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Sessio
 	if !embedded && !(isTerminal(a.stdin) && isTerminal(a.stdout)) {
 		return nil, session.ErrNotConfigured
 	}
-	place, err := a.Embedded()
+	at, err := a.Embedded()
 	if err != nil {
 		return nil, err
 	}
-	if err := session.CheckPlace(place.Path); errors.Is(err, repo.ErrExists) {
-		return a.OpenAt(ctx, place, session.Write)
+	if err := place.CheckEmptyDir(at.Path); errors.Is(err, repo.ErrExists) {
+		return a.OpenAt(ctx, at, session.Write)
 	} else if err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", place.Path, err)
+		return nil, fmt.Errorf("make repository %s: %w", at.Path, err)
 	}
-	made, err := a.Make(ctx, place, session.MakeOptions{Unattended: true})
+	made, err := a.Make(ctx, at, session.MakeOptions{Unattended: true})
 	if err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", place.Path, err)
+		return nil, fmt.Errorf("make repository %s: %w", at.Path, err)
 	}
-	a.note("made a repository in %s", place.Path)
+	a.note("made a repository in %s", at.Path)
 	a.note("it is on this same machine, and gone with it: --repo names a better place")
 	a.note("its recovery kit is %s. %s", made.Kit, made.Advice())
-	return a.OpenAt(ctx, place, session.Write)
+	return a.OpenAt(ctx, at, session.Write)
 }
 
 // saveStream saves standard input or what a command prints. The command's failure is that of the stream.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -27,7 +28,7 @@ import (
 type checkFlags struct {
 	readData, repair, dryRun bool
 	sample, from, source     string
-	bucket                   session.Bucket // of the other copy
+	bucket                   place.Bucket // of the other copy
 	thaw                     thawFlags
 }
 

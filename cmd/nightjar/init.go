@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
@@ -27,13 +28,13 @@ KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a reco
 			if a.Repo == "" {
 				return usage.Errorf("no repository is named: set --repo or NIGHTJAR_REPO")
 			}
-			place, err := session.ParsePlace(a.Repo)
+			at, err := place.Parse(a.Repo)
 			if err != nil {
 				return err
 			}
-			made, err := a.Make(c.Context(), place, o)
+			made, err := a.Make(c.Context(), at, o)
 			if err != nil {
-				return fmt.Errorf("make repository %s: %w", session.Shown(place), err)
+				return fmt.Errorf("make repository %s: %w", place.Shown(at), err)
 			}
 			if a.json {
 				made.Place, made.Host, made.Kit = quote.Text(made.Place), quote.Text(made.Host), quote.Text(made.Kit)

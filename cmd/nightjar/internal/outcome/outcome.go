@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
@@ -83,7 +84,7 @@ var hints = []struct {
 	{mirror.ErrNoClaim, "nightjar copy --create --key KEY has a recovery key sign that; it changes nothing that is there"},
 	{mirror.ErrOther, "nothing was changed; name an empty place, or that of this repository's copy"},
 	{repo.ErrExists, "nothing was changed; name another place, or go on using the repository that is there"},
-	{session.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
+	{place.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
 	{keyring.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},

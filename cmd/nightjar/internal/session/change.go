@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
@@ -34,7 +35,7 @@ func (set *Settings) site(ctx context.Context) (s site, err error) {
 	if s.place, err = set.place(); err != nil {
 		return s, err
 	}
-	if s.store, err = set.openStore(ctx, s.place); err != nil {
+	if s.store, err = set.Reach().Open(ctx, s.place); err != nil {
 		return s, fmt.Errorf("open repository: %w", err)
 	}
 	return s, nil
@@ -44,7 +45,7 @@ func (set *Settings) site(ctx context.Context) (s site, err error) {
 func (set *Settings) keys(ctx context.Context, s site, need Access) (*keyring.Keyring, error) {
 	keys, err := set.loadKeyring(ctx, s.store, s.place, s.state, need)
 	if err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", Shown(s.place), err)
+		return nil, fmt.Errorf("open repository %s: %w", place.Shown(s.place), err)
 	}
 	return keys, nil
 }
@@ -55,7 +56,7 @@ func (set *Settings) Keys(ctx context.Context) (*keyring.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer closeStore(s.store)
+	defer place.Close(s.store)
 	return set.keys(ctx, s, ReadMetadata)
 }
 
@@ -74,7 +75,7 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 	if err != nil {
 		return nil, err
 	}
-	defer closeStore(s.store)
+	defer place.Close(s.store)
 	load := func(ctx context.Context) (*keyring.Keyring, error) { return set.keys(ctx, s, Write) }
 	keys, err := load(ctx)
 	if err != nil {
@@ -101,7 +102,7 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 	for _, f := range unsealed {
 		set.Warn(fmt.Errorf("key %s has expired: what is sealed from now on does not open with it", f))
 	}
-	if err := s.state.Remember(next.ID(), set.seenAt(s.place), next.Pin()); err != nil {
+	if err := s.state.Remember(next.ID(), set.Reach().Name(s.place), next.Pin()); err != nil {
 		set.Warn(err)
 	}
 	name, _ := next.Object()
@@ -185,8 +186,8 @@ func (set *Settings) writeKit(ctx context.Context, s site, keys *keyring.Keyring
 			protected = key.Locked()
 		}
 	}
-	url := set.address(s.place)
-	if url == set.seenAt(s.place) && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
+	url := set.Reach().Address(s.place)
+	if url == set.Reach().Name(s.place) && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
 		url = k.url
 	}
 	kit, err := keys.Kit(ctx, s.store, url, k.secret, protected)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
@@ -91,12 +92,12 @@ func (set *Settings) enrollAt(ctx context.Context) (*keyring.Keyring, keyring.St
 	if err != nil {
 		return nil, "", err
 	}
-	defer closeStore(s.store)
+	defer place.Close(s.store)
 	_, root, err := set.namedRoot()
 	if err != nil {
 		return nil, "", err
 	}
-	known, err := s.state.At(set.seenAt(s.place))
+	known, err := s.state.At(set.Reach().Name(s.place))
 	if err != nil {
 		return nil, "", err
 	}

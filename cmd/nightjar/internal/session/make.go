@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
@@ -53,7 +54,7 @@ func (n *Made) Advice() string {
 }
 
 // Make makes a repository. It does all that can fail before it touches the place, and undoes what it did if it fails after all.
-func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptions) (_ *Made, err error) {
+func (set *Settings) Make(ctx context.Context, at store.Location, o MakeOptions) (_ *Made, err error) {
 	o.Host = cmp.Or(o.Host, set.HostName)
 	if o.Host == "" {
 		return nil, usage.Errorf("this host has no name: set --host")
@@ -63,7 +64,7 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 		return nil, err
 	}
 	state := keyring.State(stateDir)
-	if err := set.checkPlace(ctx, place, o.CreateBucket); err != nil {
+	if err := set.Reach().CheckEmpty(ctx, at, o.CreateBucket); err != nil {
 		return nil, err
 	}
 	if err := durable.MkdirAll(stateDir, 0o700); err != nil {
@@ -88,7 +89,7 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 		return nil, err
 	}
 
-	stored, undo, err := set.createStore(ctx, place, o.CreateBucket)
+	stored, undo, err := set.Reach().Begin(ctx, at, o.CreateBucket)
 	defer func() {
 		if err != nil && !errors.Is(err, repo.ErrExists) {
 			undo()
@@ -97,7 +98,7 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 	if err != nil {
 		return nil, err
 	}
-	defer func() { closeStore(stored) }()
+	defer func() { place.Close(stored) }()
 	// What this machine must not lose is kept before there is anything to lose it for.
 	var kit *keyring.Kit
 	var path string
@@ -105,11 +106,11 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 		if err := state.SaveHostKey(k.ID(), keys.hostArmored); err != nil {
 			return err
 		}
-		if err := state.Remember(k.ID(), set.seenAt(place), k.Pin()); err != nil {
+		if err := state.Remember(k.ID(), set.Reach().Name(at), k.Pin()); err != nil {
 			return err
 		}
 		var err error
-		if kit, err = k.Kit(ctx, stored, set.address(place), keys.kitSecret, keys.protected); err != nil {
+		if kit, err = k.Kit(ctx, stored, set.Reach().Address(at), keys.kitSecret, keys.protected); err != nil {
 			return err
 		}
 		page, err := kit.Text()
@@ -127,7 +128,7 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 		return nil, err
 	}
 	return &Made{
-		Repository: keyring.ID(), Place: Shown(place), Root: kit.Root, Host: o.Host, HostKey: keys.host.Fingerprint(),
+		Repository: keyring.ID(), Place: place.Shown(at), Root: kit.Root, Host: o.Host, HostKey: keys.host.Fingerprint(),
 		Recovery: kit.Recovery, Kit: path, KitHasKey: keys.kitSecret != nil, Protected: keys.protected,
 	}, nil
 }
@@ -200,31 +201,6 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 	return k, err
 }
 
-// CheckPlace refuses a directory that holds anything. A file system's lost+found is nothing, and what an init left that died, repo.Init judges.
-func CheckPlace(path string) error {
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	empty := true
-	for _, e := range entries {
-		switch e.Name() {
-		case "lost+found", "config":
-		case "keys":
-			return repo.ErrExists
-		default:
-			empty = false
-		}
-	}
-	if !empty {
-		return ErrNotEmpty
-	}
-	return nil
-}
-
 // probe makes a file in a folder and removes it.
 func probe(path string) error {
 	dir, err := os.Open(path)
@@ -238,23 +214,4 @@ func probe(path string) error {
 	}
 	defer f.Close()
 	return durable.Unlink(dir, f.Name())
-}
-
-// removeOnFailure returns what removes the objects of a repository that was not finished in a directory that is empty now, and the folders
-// that were made for it.
-func removeOnFailure(path string) (undo func()) {
-	made := []string{filepath.Join(path, "keys")}
-	for dir := path; ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		made = append(made, dir)
-	}
-	return func() {
-		_ = os.Remove(filepath.Join(path, "keys", "000001"))
-		_ = os.Remove(filepath.Join(path, "config"))
-		for _, dir := range made {
-			_ = os.Remove(dir) // leaves what is not empty
-		}
-	}
 }

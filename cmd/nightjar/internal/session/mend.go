@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -25,9 +26,9 @@ func (set *Settings) TrustTimes(ctx context.Context, s *Session, d *Destination)
 // MendKeys puts back the objects without which nothing can be opened, keys and config, from the recovery kit and from another copy (nil: none), and returns their names.
 // It believes what this machine remembers, or the kit or --root say. Nothing is written in a dry run.
 func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool) (mended []string, err error) {
-	place, err := ParsePlace(set.Repo)
+	at, err := place.Parse(set.Repo)
 	if set.Repo == "" {
-		place, err = set.Embedded()
+		at, err = set.Embedded()
 	}
 	if err != nil {
 		return nil, err
@@ -36,11 +37,11 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 	if err != nil {
 		return nil, err
 	}
-	stored, err := set.openStore(ctx, place)
+	stored, err := set.Reach().Open(ctx, at)
 	if err != nil {
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
-	defer closeStore(stored)
+	defer place.Close(stored)
 	offers, err := set.offers(ctx, from)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 	}
 	state := keyring.State(stateDir)
 	pin := func(claimed string) (keyring.Pin, error) {
-		p, err := state.Pin(claimed, set.seenAt(place))
+		p, err := state.Pin(claimed, set.Reach().Name(at))
 		if err != nil || p.Root != "" {
 			return p, err
 		}
@@ -81,7 +82,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 			return m.mended, err
 		}
 	}
-	return m.mended, m.config(ctx, place, state, offers)
+	return m.mended, m.config(ctx, at, state, offers)
 }
 
 // named reports whether a keyring is the object of that name.
@@ -175,7 +176,7 @@ func (m *keyMender) put(ctx context.Context, o offer) error {
 }
 
 // config puts config back if the repository opens with one that is offered and not with its own. Without keys nothing can be tried, and opening says why.
-func (m *keyMender) config(ctx context.Context, place store.Location, state keyring.State, offers []offer) error {
+func (m *keyMender) config(ctx context.Context, at store.Location, state keyring.State, offers []offer) error {
 	ours, err := store.ReadAll(ctx, m.stored, configName, store.MaxObject)
 	if errors.Is(err, store.ErrUnavailable) {
 		return err
@@ -185,7 +186,7 @@ func (m *keyMender) config(ctx context.Context, place store.Location, state keyr
 	if !versioned && !slices.ContainsFunc(offers, differs) || m.dryRun && len(m.mended) > 0 {
 		return nil
 	}
-	keys, err := m.set.loadKeyring(ctx, m.stored, place, state, ReadMost)
+	keys, err := m.set.loadKeyring(ctx, m.stored, at, state, ReadMost)
 	if err != nil {
 		return nil // opening the repository says why
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"nightjar/cmd/nightjar/internal/cache"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/tempdir"
@@ -48,12 +49,12 @@ func (s *Session) Close() {
 	if s.Repository != nil {
 		_ = s.Repository.Close() // the local index is a cache, and all that matters has been written
 	}
-	closeStore(s.Store)
+	place.Close(s.Store)
 }
 
 // Requests returns how many requests of each kind were sent to the store; nil if it is none that is asked by requests.
 func (s *Session) Requests() map[string]uint64 {
-	return requests(s.Store)
+	return place.Requests(s.Store)
 }
 
 // Folders returns those of this machine that a backup must not save: the repository and the caches.
@@ -91,56 +92,55 @@ func (set *Settings) Embedded() (store.Location, error) {
 
 // Open opens the configured repository, or the embedded one if there is one.
 func (set *Settings) Open(ctx context.Context, need Access) (*Session, error) {
-	place, err := set.place()
+	at, err := set.place()
 	if err != nil {
 		return nil, err
 	}
-	return set.OpenAt(ctx, place, need)
+	return set.OpenAt(ctx, at, need)
 }
 
 // place returns where the configured repository is, or else the embedded one.
 func (set *Settings) place() (store.Location, error) {
 	if set.Repo != "" {
-		return ParsePlace(set.Repo)
+		return place.Parse(set.Repo)
 	}
-	place, err := set.Embedded()
+	at, err := set.Embedded()
 	if err != nil {
-		return place, err
+		return at, err
 	}
-	if _, err := os.Stat(place.Path); err != nil {
-		return place, ErrNotConfigured
+	if _, err := os.Stat(at.Path); err != nil {
+		return at, ErrNotConfigured
 	}
-	return place, nil
+	return at, nil
 }
 
 // OpenAt opens the repository at a place.
-func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Access) (_ *Session, err error) {
+func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access) (_ *Session, err error) {
 	state, cacheDir, err := set.Folders()
 	if err != nil {
 		return nil, err
 	}
-	connections, err := set.connections()
-	if err != nil {
+	if err := set.Reach().CheckConnections(); err != nil {
 		return nil, err
 	}
-	stored, err := set.openStore(ctx, place)
+	stored, err := set.Reach().Open(ctx, at)
 	if err != nil {
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
 	defer func() {
 		if err != nil {
-			closeStore(stored)
+			place.Close(stored)
 		}
 	}()
-	keys, err := set.loadKeyring(ctx, stored, place, keyring.State(state), need)
+	keys, err := set.loadKeyring(ctx, stored, at, keyring.State(state), need)
 	if err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+		return nil, fmt.Errorf("open repository %s: %w", place.Shown(at), err)
 	}
 	if err := set.trustTimes(ctx, stored, keys); err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+		return nil, fmt.Errorf("open repository %s: %w", place.Shown(at), err)
 	}
 	if need == ReadNothing {
-		return &Session{Place: place, Store: stored, Keyring: keys, Cache: cacheDir, state: keyring.State(state), seenAt: set.seenAt(place), past: set.Bucket.AsOf != "", warn: set.Warn}, nil
+		return &Session{Place: at, Store: stored, Keyring: keys, Cache: cacheDir, state: keyring.State(state), seenAt: set.Reach().Name(at), past: set.Bucket.AsOf != "", warn: set.Warn}, nil
 	}
 	host, recovery, err := set.sessionKeys(ctx, keys, keyring.State(state), need)
 	if err != nil {
@@ -153,11 +153,11 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 	case opener == nil || need == Write:
 		opener = keyring.Held(host)
 	}
-	limit, err := set.Bucket.cacheLimit()
+	limit, err := set.Bucket.CacheBytes()
 	if err != nil {
 		return nil, err
 	}
-	if place.Scheme == store.SchemeFile { // what is on this machine need not be here twice
+	if at.Scheme == store.SchemeFile { // what is on this machine need not be here twice
 		limit = 0
 	}
 	indexes, blocks, err := cache.Use(cacheDir, keys.ID(), set.Now())
@@ -172,16 +172,16 @@ func (set *Settings) OpenAt(ctx context.Context, place store.Location, need Acce
 		IndexDir:    indexes,
 		BlockDir:    blocks,
 		BlockLimit:  limit,
-		Connections: connections,
+		Connections: set.Connections,
 		Compression: set.Compression,
 		Now:         set.Now,
 		Warn:        set.Warn,
 		Temp:        temp,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", Shown(place), err)
+		return nil, fmt.Errorf("open repository %s: %w", place.Shown(at), err)
 	}
-	s := &Session{Repository: r, Place: place, Store: stored, Keyring: keys, Cache: cacheDir, state: keyring.State(state), seenAt: set.seenAt(place), past: set.Bucket.AsOf != "", warn: set.Warn}
+	s := &Session{Repository: r, Place: at, Store: stored, Keyring: keys, Cache: cacheDir, state: keyring.State(state), seenAt: set.Reach().Name(at), past: set.Bucket.AsOf != "", warn: set.Warn}
 	if need == Write || need == Maintain && host != nil {
 		if err = r.SetHost(host); err == nil {
 			s.Host, err = keys.HostName(host.Fingerprint())
@@ -251,7 +251,7 @@ func hostKey(keys *keyring.Keyring, state keyring.State) (*crypto.Key, error) {
 }
 
 // loadKeyring reads the repository's keys, believing what is pinned: by --root, the kit, or what this machine remembers.
-func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store.Location, state keyring.State, need Access) (*keyring.Keyring, error) {
+func (set *Settings) loadKeyring(ctx context.Context, s store.Store, at store.Location, state keyring.State, need Access) (*keyring.Keyring, error) {
 	repository, root, err := set.namedRoot()
 	if err != nil {
 		return nil, err
@@ -260,7 +260,7 @@ func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store
 		if repository != "" && claimed != repository {
 			return keyring.Pin{}, fmt.Errorf("it is repository %s, the recovery kit is of %s: %w", claimed, repository, crypto.ErrIntegrity)
 		}
-		pin, err := state.Pin(claimed, set.seenAt(place))
+		pin, err := state.Pin(claimed, set.Reach().Name(at))
 		if set.Bucket.AsOf != "" { // there were fewer keys then, maybe of a root that is named by an old kit
 			pin = keyring.Pin{Root: cmp.Or(root, pin.Root)}
 		}
@@ -284,7 +284,7 @@ func (set *Settings) loadKeyring(ctx context.Context, s store.Store, place store
 	if pin.Root == "" {
 		set.Warn(fmt.Errorf("repository %s is new to this machine and is believed: compare its root key with your recovery kit: %s", keys.ID(), keys.Pin().Root))
 	}
-	if err := state.Remember(keys.ID(), set.seenAt(place), keys.Pin()); err != nil {
+	if err := state.Remember(keys.ID(), set.Reach().Name(at), keys.Pin()); err != nil {
 		if need == Write {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/tempdir"
@@ -27,7 +28,7 @@ type Settings struct {
 	TempDir            string
 	Key, Kit, Root     string // a recovery key, a recovery kit's file, the root key's fingerprint
 
-	Bucket      Bucket
+	Bucket      place.Bucket
 	Endpoint    string // of a server for buckets, where Bucket names none
 	Connections int    // objects sent or read at the same time; 0: as many as suit the place
 	Compression pack.Level
@@ -49,7 +50,6 @@ var (
 	ErrGnuPG         = errors.New("gpg did not give the key or open the message")
 	ErrNoPassphrase  = fmt.Errorf("no passphrase is given and there is no terminal to ask: %w", crypto.ErrLocked)
 	ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)
-	ErrNotEmpty      = errors.New("the place is not empty and no repository")
 )
 
 // Folders returns the absolute state and cache folders.
@@ -65,6 +65,11 @@ func (set *Settings) Folders() (state, cache string, err error) {
 	}
 	cache, err = filepath.Abs(set.CacheDir)
 	return state, cache, err
+}
+
+// Reach says how places are reached.
+func (set *Settings) Reach() *place.Options {
+	return &place.Options{Bucket: set.Bucket, Endpoint: set.Endpoint, Connections: set.Connections, Now: set.Now, Warn: set.Warn}
 }
 
 // temp returns the folder for our own scratch files. Few runs need any, so one that cannot be used is a warning, if it was chosen.

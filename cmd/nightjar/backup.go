@@ -195,7 +195,7 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 	if b.excludeLarger != "" {
 		var err error
 		if filter.LargerThan, err = show.ParseSize(b.excludeLarger); err != nil {
-			return nil, nil, usage.Error{Err: err}
+			return nil, nil, usage.Errorf("--exclude-larger-than: %w", err)
 		}
 		excludes = append(excludes, fmt.Sprintf("(larger than %d)", filter.LargerThan))
 	}

@@ -51,8 +51,10 @@ What is given up stays, and can be restored by its name, until prune takes it aw
 
 // duplicity's words. Like there, they only say what they would do unless --force is given.
 func (a *app) removeOlderCommand() *cobra.Command {
-	return a.removeCommand("remove-older-than AGE", "Give up archives older than an age, as duplicity's command of that name", func(o *forgetFlags, arg string) error {
-		o.within = arg
+	return a.removeCommand("remove-older-than AGE", "Give up archives older than an age, as duplicity's command of that name", func(o *forgetFlags, arg string) (err error) {
+		if o.Within, err = show.ParseAge(arg); err != nil {
+			return usage.Error{Err: err}
+		}
 		return nil
 	})
 }
@@ -97,7 +99,7 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 	if o.within != "" {
 		var err error
 		if o.Within, err = show.ParseAge(o.within); err != nil {
-			return usage.Error{Err: err}
+			return usage.Errorf("--keep-within: %w", err)
 		}
 	}
 	if err := o.Validate(); err != nil && len(names) == 0 {

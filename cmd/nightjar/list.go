@@ -40,7 +40,7 @@ func (c *choice) check(now time.Time) (err error) {
 		return nil
 	}
 	if c.At, err = show.ParseTime(c.at, now); err != nil {
-		return usage.Error{Err: err}
+		return usage.Errorf("--at: %w", err)
 	}
 	return nil
 }

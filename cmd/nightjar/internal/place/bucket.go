@@ -29,6 +29,7 @@ type Bucket struct {
 	RequesterPays              bool
 	LimitUpload, LimitDownload string // bytes a second, as show.ParseSize reads them
 	CacheLimit                 string // bytes of metadata that this machine keeps of each repository in a bucket
+	prefix                     string // of its flags
 }
 
 // Flags gives a command and all below it the options for buckets.
@@ -57,6 +58,7 @@ func (b *Bucket) FromFlags(c *cobra.Command) {
 }
 
 func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
+	b.prefix = prefix
 	f.StringVar(&b.Region, prefix+"region", "", of+"region of the bucket (default: the AWS configuration's)")
 	f.StringVar(&b.Endpoint, prefix+"endpoint", "", of+"URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
 	f.BoolVar(&b.PathStyle, prefix+"path-style", false, of+"put the bucket into the path of URLs (default: with an endpoint only)")
@@ -99,7 +101,7 @@ func (o *Options) s3Options() (s3.Options, error) {
 	if err != nil {
 		return to, err
 	}
-	if to.StorageClass, err = parseClasses(b.StorageClasses); err != nil {
+	if to.StorageClass, err = b.classes(); err != nil {
 		return to, err
 	}
 	if to.Lock, err = b.lock(); err != nil {
@@ -111,14 +113,14 @@ func (o *Options) s3Options() (s3.Options, error) {
 		}
 	}
 	for _, limit := range []struct {
-		text string
-		to   *int64
-	}{{b.LimitUpload, &to.LimitUpload}, {b.LimitDownload, &to.LimitDownload}} {
+		flag, text string
+		to         *int64
+	}{{"limit-upload", b.LimitUpload, &to.LimitUpload}, {"limit-download", b.LimitDownload, &to.LimitDownload}} {
 		if limit.text == "" {
 			continue
 		}
 		if *limit.to, err = show.ParseSize(limit.text); err != nil {
-			return to, usage.Errorf("limit: %w", err)
+			return to, usage.Errorf("--%s%s: %w", b.prefix, limit.flag, err)
 		}
 	}
 	return to, nil
@@ -130,7 +132,7 @@ func (b *Bucket) lock() (l s3.Lock, err error) {
 	case "compliance":
 		l.Compliance = true
 	default:
-		return l, usage.Errorf("--object-lock-mode %q: it is governance or compliance", b.LockMode)
+		return l, usage.Errorf("--%sobject-lock-mode %q: it is governance or compliance", b.prefix, b.LockMode)
 	}
 	if b.ObjectLock == "" {
 		return l, nil
@@ -140,7 +142,7 @@ func (b *Bucket) lock() (l s3.Lock, err error) {
 		err = errors.New("a day at least")
 	}
 	if err != nil {
-		return l, usage.Errorf("--object-lock %q: %w", b.ObjectLock, err)
+		return l, usage.Errorf("--%sobject-lock %q: %w", b.prefix, b.ObjectLock, err)
 	}
 	return l, nil
 }
@@ -148,20 +150,20 @@ func (b *Bucket) lock() (l s3.Lock, err error) {
 // otherKinds is what a storage class is given for that is meant for all objects that no other is meant for.
 const otherKinds = "other"
 
-// parseClasses reads KIND=CLASS, and returns the class of an object by its name; nil: nothing was said.
-func parseClasses(list []string) (func(name string) string, error) {
-	if len(list) == 0 {
+// classes returns the class of an object by its name; nil: nothing was said.
+func (b *Bucket) classes() (func(name string) string, error) {
+	if len(b.StorageClasses) == 0 {
 		return nil, nil
 	}
 	kinds := []string{"content", "metadata", "index", "archive", otherKinds}
 	classes := map[string]string{}
-	for _, text := range list {
+	for _, text := range b.StorageClasses {
 		kind, class, ok := strings.Cut(text, "=")
 		if !ok || class == "" || !slices.Contains(kinds, kind) {
-			return nil, usage.Errorf("--storage-class %q: write KIND=CLASS, with a kind of %s", text, strings.Join(kinds, ", "))
+			return nil, usage.Errorf("--%sstorage-class %q: write KIND=CLASS, with a kind of %s", b.prefix, text, strings.Join(kinds, ", "))
 		}
 		if (class == "GLACIER" || class == "DEEP_ARCHIVE") && kind != "content" {
-			return nil, usage.Errorf("--storage-class %q: what is needed every night cannot lie there; content can", text)
+			return nil, usage.Errorf("--%sstorage-class %q: what is needed every night cannot lie there; content can", b.prefix, text)
 		}
 		classes[kind] = class
 	}

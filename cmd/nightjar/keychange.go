@@ -101,7 +101,7 @@ func (a *app) keyAddRecovery() *cobra.Command {
 		Short: "Add a recovery key, or the renewed certificate of one: a file, or a fingerprint in your GnuPG keyring",
 	}
 	return a.changesKeys(c, 1, func(ctx context.Context, args []string) (keyChange, error) {
-		key, err := a.Certificate(ctx, args[0])
+		key, err := a.UserKeys().Certificate(ctx, args[0])
 		if err != nil {
 			return keyChange{}, err
 		}

@@ -12,6 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/vouch"
@@ -32,9 +33,9 @@ func (k *hostKeyFlags) read(ctx context.Context, a *app, host string) (*crypto.K
 	case k.newKey != "":
 		return a.NewHostKey(ctx, host, k.newKey)
 	case k.certificate == "-":
-		return session.ReadCertificate(a.stdin)
+		return userkeys.ReadCertificate(a.stdin)
 	}
-	return a.Certificate(ctx, k.certificate)
+	return a.UserKeys().Certificate(ctx, k.certificate)
 }
 
 func (a *app) keyAddHost() *cobra.Command {

@@ -10,9 +10,11 @@ import (
 	"syscall"
 
 	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -66,7 +68,7 @@ func Code(ctx context.Context, err error) int {
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
 	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey),
-		errors.Is(err, session.ErrGnuPG), errors.As(err, &key):
+		errors.Is(err, userkeys.ErrGnuPG), errors.As(err, &key):
 		return Key
 	}
 	return Failed
@@ -92,9 +94,9 @@ var hints = []struct {
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
 	{backup.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
 	{backup.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},
-	{session.ErrNoPassphrase, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
+	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
-	{session.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
+	{userkeys.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
 	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used"},
 	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
 	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},

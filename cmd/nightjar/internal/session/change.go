@@ -13,6 +13,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo/keyring"
@@ -147,7 +148,7 @@ func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
 		if path == "" {
 			continue
 		}
-		content, err := readSmallFile(path)
+		content, err := userkeys.ReadFile(path)
 		id, _, isKit := keyring.KitRoot(content)
 		isKit = isKit && id == repository
 		switch {

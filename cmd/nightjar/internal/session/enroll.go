@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
@@ -123,7 +124,7 @@ func (set *Settings) NewHostKey(ctx context.Context, host, file string) (*crypto
 // makeHostKey takes the key that is named, or makes one, and has it saved under its passphrase.
 func (set *Settings) makeHostKey(ctx context.Context, named string, save func(armored []byte) error) (key *crypto.Key, err error) {
 	if named != "" {
-		key, err = set.signingKey(ctx, named)
+		key, err = set.UserKeys().Signing(ctx, named)
 	} else {
 		key, err = crypto.Generate("nightjar host "+set.HostName, set.Now(), nil)
 	}
@@ -137,7 +138,7 @@ func (set *Settings) makeHostKey(ctx context.Context, named string, save func(ar
 }
 
 func (set *Settings) saveHostKey(ctx context.Context, key *crypto.Key, save func(armored []byte) error) error {
-	passphrase, err := set.newPassphrase(ctx, hostRole, "Passphrase for the host key")
+	passphrase, err := set.Passphrases().New(ctx, passphrase.Host, "Passphrase for the host key")
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
@@ -147,7 +148,7 @@ type initKeys struct {
 
 func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, err error) {
 	for _, name := range o.EncryptKeys {
-		key, err := set.Certificate(ctx, name)
+		key, err := set.UserKeys().Certificate(ctx, name)
 		if err != nil {
 			return k, err
 		}
@@ -162,7 +163,7 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 	}
 	switch {
 	case o.SignKey != "":
-		k.host, err = set.signingKey(ctx, o.SignKey)
+		k.host, err = set.UserKeys().Signing(ctx, o.SignKey)
 	case made != nil:
 		k.host = made
 	default:
@@ -172,13 +173,15 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 		return k, err
 	}
 
-	newPassphrase := set.newPassphrase
+	newPassphrase := set.Passphrases().New
 	if o.Unattended {
-		newPassphrase = func(ctx context.Context, r role, _ string) ([]byte, error) { return set.configuredPassphrase(ctx, r) }
+		newPassphrase = func(ctx context.Context, r passphrase.Role, _ string) ([]byte, error) {
+			return set.Passphrases().Configured(ctx, r)
+		}
 	}
 	var secret []byte
 	if made != nil {
-		if secret, err = newPassphrase(ctx, recoveryRole, "Passphrase for the new recovery key"); err != nil {
+		if secret, err = newPassphrase(ctx, passphrase.Recovery, "Passphrase for the new recovery key"); err != nil {
 			return k, err
 		}
 		if k.kitSecret, err = made.ArmorSecret(secret); err != nil {
@@ -186,12 +189,12 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 		}
 		k.protected = len(secret) > 0
 	}
-	hostSecret, err := set.configuredPassphrase(ctx, hostRole)
+	hostSecret, err := set.Passphrases().Configured(ctx, passphrase.Host)
 	if err == nil && hostSecret == nil {
 		if made == k.host {
 			hostSecret = secret // what was typed for the one key
 		} else {
-			hostSecret, err = newPassphrase(ctx, hostRole, "Passphrase for the host key on this machine")
+			hostSecret, err = newPassphrase(ctx, passphrase.Host, "Passphrase for the host key on this machine")
 		}
 	}
 	if err != nil {

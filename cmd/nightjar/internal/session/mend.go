@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -102,7 +103,7 @@ func (set *Settings) offers(ctx context.Context, from store.Store) (all []offer,
 		if file == "" {
 			continue
 		}
-		content, _, isFile, err := readKeyFile(file)
+		content, _, isFile, err := userkeys.Read(file)
 		if err != nil {
 			return nil, err
 		}

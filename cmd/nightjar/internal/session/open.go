@@ -10,8 +10,10 @@ import (
 	"slices"
 
 	"nightjar/cmd/nightjar/internal/cache"
+	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/internal/tempdir"
 	"nightjar/repo"
@@ -196,16 +198,16 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 
 // sessionKeys returns the keys that are needed. host is unlocked, and nil where recovery does instead.
 func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, state keyring.State, need Access) (host *crypto.Key, recovery keyring.Decrypter, err error) {
+	known := keys.Recovery()
 	if need != Write {
-		recovery, err = set.recoveryKey(ctx, keys)
+		recovery, err = set.UserKeys().Recovery(ctx, set.Key, set.Kit, known)
 		if recovery != nil || err != nil {
 			return nil, recovery, err
 		}
 	}
-	known := keys.Recovery()
 	host, err = hostKey(keys, state)
 	if errors.Is(err, crypto.ErrNoKey) {
-		err = usage.Hinted{Err: fmt.Errorf("this machine has no key of repository %s: %w", keys.ID(), err), Hint: needsRecovery(known)}
+		err = usage.Hinted{Err: fmt.Errorf("this machine has no key of repository %s: %w", keys.ID(), err), Hint: userkeys.NameRecovery(known)}
 		if need == Write {
 			err = usage.Hinted{Err: err, Hint: "is --state-dir that of the user who made the repository? A new host begins with nightjar key enroll --root FINGERPRINT"}
 		}
@@ -215,7 +217,7 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 	}
 	recovers := slices.Contains(known, host.Fingerprint())
 	if need == ReadContent && !recovers {
-		return nil, nil, usage.Hinted{Err: fmt.Errorf("read content: the host key cannot open it: %w", crypto.ErrNoKey), Hint: needsRecovery(known)}
+		return nil, nil, usage.Hinted{Err: fmt.Errorf("read content: the host key cannot open it: %w", crypto.ErrNoKey), Hint: userkeys.NameRecovery(known)}
 	}
 	if need == Write || !recovers {
 		if _, err := keys.HostName(host.Fingerprint()); err != nil {
@@ -228,7 +230,7 @@ func (set *Settings) sessionKeys(ctx context.Context, keys *keyring.Keyring, sta
 			}
 		}
 	}
-	if err := set.unlock(ctx, host, hostRole); err != nil {
+	if err := set.UserKeys().Unlock(ctx, host, passphrase.Host); err != nil {
 		return nil, nil, err
 	}
 	if need == ReadContent || (need == ReadMost || need == Maintain) && recovers {
@@ -304,7 +306,7 @@ func (set *Settings) namedRoot() (repository string, root crypto.Fingerprint, er
 		if file == "" {
 			continue
 		}
-		content, _, isFile, err := readKeyFile(file)
+		content, _, isFile, err := userkeys.Read(file)
 		if err != nil {
 			return "", "", err
 		}

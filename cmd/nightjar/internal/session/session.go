@@ -7,15 +7,15 @@ package session
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
-	"nightjar/crypto"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/internal/tempdir"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
@@ -45,12 +45,8 @@ type Settings struct {
 	Interrupted func()
 }
 
-// Errors that callers branch on.
-var (
-	ErrGnuPG         = errors.New("gpg did not give the key or open the message")
-	ErrNoPassphrase  = fmt.Errorf("no passphrase is given and there is no terminal to ask: %w", crypto.ErrLocked)
-	ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)
-)
+// ErrNotConfigured says that no repository is named, and that there is none on this machine itself.
+var ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)
 
 // Folders returns the absolute state and cache folders.
 func (set *Settings) Folders() (state, cache string, err error) {
@@ -70,6 +66,19 @@ func (set *Settings) Folders() (state, cache string, err error) {
 // Reach says how places are reached.
 func (set *Settings) Reach() *place.Options {
 	return &place.Options{Bucket: set.Bucket, Endpoint: set.Endpoint, Connections: set.Connections, Now: set.Now, Warn: set.Warn}
+}
+
+// Passphrases says where passphrases come from.
+func (set *Settings) Passphrases() *passphrase.Source {
+	return &passphrase.Source{
+		File: set.PassphraseFile, Command: set.PassphraseCommand, Any: set.Passphrase, Host: set.SignPassphrase,
+		Environ: set.Environ, Stderr: set.Stderr, Interrupted: set.Interrupted,
+	}
+}
+
+// UserKeys finds the keys that the command line names.
+func (set *Settings) UserKeys() *userkeys.Finder {
+	return &userkeys.Finder{Passphrases: set.Passphrases(), Environ: set.Environ}
 }
 
 // temp returns the folder for our own scratch files. Few runs need any, so one that cannot be used is a warning, if it was chosen.

@@ -37,7 +37,12 @@ func (a *app) keyList() *cobra.Command {
 		Short: "List hosts, roles, recovery keys and the repository's own keys; needs no secret",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			keys, err := a.Keys(c.Context())
+			s, err := a.Site(c.Context())
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			keys, err := s.Keys(c.Context(), session.ReadNothing)
 			if err != nil {
 				return err
 			}

@@ -11,55 +11,12 @@ import (
 	"slices"
 	"strings"
 
-	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo/keyring"
-	"nightjar/repo/store"
 )
-
-// A site is the configured repository before its keys are known.
-type site struct {
-	place  store.Location
-	store  store.Store
-	folder string // of the state
-	state  keyring.State
-}
-
-func (set *Settings) site(ctx context.Context) (s site, err error) {
-	if s.folder, _, err = set.Folders(); err != nil {
-		return s, err
-	}
-	s.state = keyring.State(s.folder)
-	if s.place, err = set.place(); err != nil {
-		return s, err
-	}
-	if s.store, err = set.Reach().Open(ctx, s.place); err != nil {
-		return s, fmt.Errorf("open repository: %w", err)
-	}
-	return s, nil
-}
-
-// keys returns the keys in force at a site.
-func (set *Settings) keys(ctx context.Context, s site, need Access) (*keyring.Keyring, error) {
-	keys, err := set.loadKeyring(ctx, s.store, s.place, s.state, need)
-	if err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", place.Shown(s.place), err)
-	}
-	return keys, nil
-}
-
-// Keys returns the configured repository's keys, for which it takes no secret.
-func (set *Settings) Keys(ctx context.Context) (*keyring.Keyring, error) {
-	s, err := set.site(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer place.Close(s.store)
-	return set.keys(ctx, s, ReadMetadata)
-}
 
 // Changed tells of a change of keys.
 type Changed struct {
@@ -72,26 +29,26 @@ type Changed struct {
 // names, or else into the state directory. A recovery key that the kit held stays in it, while it is one.
 func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*keyring.Draft) error) (*Changed, error) {
 	set = set.warningOnce() // the keys are read again and again
-	s, err := set.site(ctx)
+	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer place.Close(s.store)
-	load := func(ctx context.Context) (*keyring.Keyring, error) { return set.keys(ctx, s, Write) }
+	defer s.Close()
+	load := func(ctx context.Context) (*keyring.Keyring, error) { return s.Keys(ctx, Write) }
 	keys, err := load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	host, recovery, err := set.sessionKeys(ctx, keys, s.state, ReadContent)
+	host, recovery, err := s.Secrets(ctx, keys, ReadContent)
 	if err != nil {
 		return nil, err
 	}
-	kit, err := set.findKit(kitFile, keys.ID(), kitPath(s.folder, keys.ID()))
+	kit, err := set.findKit(kitFile, keys.ID(), KitPath(s.State, keys.ID()))
 	if err != nil {
 		return nil, err
 	}
 	editor := keyring.Editor{
-		Store: s.store, Load: load, Now: set.Now, Random: rand.Reader,
+		Store: s.Store, Load: load, Now: set.Now, Random: rand.Reader,
 		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
 			return k.OpenSecrets(ctx, recovery)
 		},
@@ -103,12 +60,12 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 	for _, f := range unsealed {
 		set.Warn(fmt.Errorf("key %s has expired: what is sealed from now on does not open with it", f))
 	}
-	if err := s.state.Remember(next.ID(), set.Reach().Name(s.place), next.Pin()); err != nil {
+	if err := s.Remember(next); err != nil {
 		set.Warn(err)
 	}
 	name, _ := next.Object()
 	if kit.secret == nil && host != nil { // the one key that is host and recovery key
-		if kit.secret, err = s.state.ArmoredHostKey(keys.ID()); err != nil {
+		if kit.secret, err = s.State.ArmoredHostKey(keys.ID()); err != nil {
 			return nil, err
 		}
 	}
@@ -177,7 +134,7 @@ func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
 }
 
 // writeKit puts the kit of new keys in the place of the old one.
-func (set *Settings) writeKit(ctx context.Context, s site, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
+func (set *Settings) writeKit(ctx context.Context, s *Site, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
 	protected := false
 	if k.secret != nil {
 		key, err := crypto.ReadKey(k.secret)
@@ -187,11 +144,11 @@ func (set *Settings) writeKit(ctx context.Context, s site, keys *keyring.Keyring
 			protected = key.Locked()
 		}
 	}
-	url := set.Reach().Address(s.place)
-	if url == set.Reach().Name(s.place) && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
+	url := set.Reach().Address(s.Place)
+	if url == s.Name && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
 		url = k.url
 	}
-	kit, err := keys.Kit(ctx, s.store, url, k.secret, protected)
+	kit, err := keys.Kit(ctx, s.Store, url, k.secret, protected)
 	if err != nil {
 		return false, err
 	}

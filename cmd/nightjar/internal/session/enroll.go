@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"nightjar/cmd/nightjar/internal/passphrase"
-	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
@@ -89,27 +88,27 @@ func (set *Settings) waitingKey(keys *keyring.Keyring, state keyring.State) (key
 
 // enrollAt reads the keys of the configured repository, which this machine must be able to tell from another.
 func (set *Settings) enrollAt(ctx context.Context) (*keyring.Keyring, keyring.State, error) {
-	s, err := set.site(ctx)
+	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	defer place.Close(s.store)
-	_, root, err := set.namedRoot()
+	defer s.Close()
+	_, root, err := set.NamedRoot()
 	if err != nil {
 		return nil, "", err
 	}
-	known, err := s.state.At(set.Reach().Name(s.place))
+	known, err := s.State.At(s.Name)
 	if err != nil {
 		return nil, "", err
 	}
 	if root == "" && known == "" {
 		return nil, "", usage.Errorf("name the root key that this machine is to believe: --root FINGERPRINT; the recovery kit and nightjar key list say it")
 	}
-	if err := durable.MkdirAll(s.folder, 0o700); err != nil {
+	if err := durable.MkdirAll(string(s.State), 0o700); err != nil {
 		return nil, "", fmt.Errorf("make state directory: %w", err)
 	}
-	keys, err := set.keys(ctx, s, Write)
-	return keys, s.state, err
+	keys, err := s.Keys(ctx, Write)
+	return keys, s.State, err
 }
 
 // NewHostKey makes a key for a host and writes it to a new file, under its passphrase.

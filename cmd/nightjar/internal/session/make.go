@@ -118,7 +118,7 @@ func (set *Settings) Make(ctx context.Context, at store.Location, o MakeOptions)
 		if err != nil {
 			return err
 		}
-		path = cmp.Or(o.KitFile, kitPath(stateDir, k.ID()))
+		path = cmp.Or(o.KitFile, KitPath(state, k.ID()))
 		if err := durable.CreateFile(path, page, 0o600); err != nil {
 			return fmt.Errorf("write recovery kit: %w", err)
 		}
@@ -132,10 +132,6 @@ func (set *Settings) Make(ctx context.Context, at store.Location, o MakeOptions)
 		Repository: keyring.ID(), Place: place.Shown(at), Root: kit.Root, Host: o.Host, HostKey: keys.host.Fingerprint(),
 		Recovery: kit.Recovery, Kit: path, KitHasKey: keys.kitSecret != nil, Protected: keys.protected,
 	}, nil
-}
-
-func kitPath(state, repository string) string {
-	return filepath.Join(state, repository, "recovery-kit.txt")
 }
 
 type initKeys struct {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"nightjar/cmd/nightjar/internal/place"
-	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -27,33 +25,21 @@ func (set *Settings) TrustTimes(ctx context.Context, s *Session, d *Destination)
 // MendKeys puts back the objects without which nothing can be opened, keys and config, from the recovery kit and from another copy (nil: none), and returns their names.
 // It believes what this machine remembers, or the kit or --root say. Nothing is written in a dry run.
 func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool) (mended []string, err error) {
-	at, err := place.Parse(set.Repo)
-	if set.Repo == "" {
-		at, err = set.Embedded()
-	}
+	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stateDir, _, err := set.Folders()
+	defer s.Close()
+	offers, err := offered(ctx, set, from)
 	if err != nil {
 		return nil, err
 	}
-	stored, err := set.Reach().Open(ctx, at)
-	if err != nil {
-		return nil, fmt.Errorf("open repository: %w", err)
-	}
-	defer place.Close(stored)
-	offers, err := set.offers(ctx, from)
+	repository, root, err := set.NamedRoot()
 	if err != nil {
 		return nil, err
 	}
-	repository, root, err := set.namedRoot()
-	if err != nil {
-		return nil, err
-	}
-	state := keyring.State(stateDir)
 	pin := func(claimed string) (keyring.Pin, error) {
-		p, err := state.Pin(claimed, set.Reach().Name(at))
+		p, err := s.State.Pin(claimed, s.Name)
 		if err != nil || p.Root != "" {
 			return p, err
 		}
@@ -62,7 +48,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 		}
 		return keyring.Pin{Root: root}, nil
 	}
-	m := keyMender{set: set, stored: stored, dryRun: dryRun}
+	m := keyMender{site: s, now: set.Now, dryRun: dryRun}
 	for _, o := range offers {
 		if _, ok := keyring.Number(o.name); !ok {
 			continue
@@ -70,7 +56,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 		if k, err := keyring.Read(o.object, pin); err != nil || !named(k, o.name) {
 			continue
 		}
-		ours, err := store.ReadAll(ctx, stored, o.name, store.MaxObject)
+		ours, err := store.ReadAll(ctx, s.Store, o.name, store.MaxObject)
 		if errors.Is(err, store.ErrUnavailable) {
 			return nil, err
 		}
@@ -83,7 +69,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 			return m.mended, err
 		}
 	}
-	return m.mended, m.config(ctx, at, state, offers)
+	return m.mended, m.config(ctx, offers)
 }
 
 // named reports whether a keyring is the object of that name.
@@ -98,25 +84,20 @@ type offer struct {
 	object []byte
 }
 
-func (set *Settings) offers(ctx context.Context, from store.Store) (all []offer, err error) {
-	for _, file := range []string{set.Kit, set.Key} {
-		if file == "" {
-			continue
-		}
-		content, _, isFile, err := userkeys.Read(file)
-		if err != nil {
-			return nil, err
-		}
-		if !isFile {
-			continue
-		}
-		for line := range strings.Lines(string(content)) {
+// offered returns what the kits that the command line names have, and then what another copy has.
+func offered(ctx context.Context, set *Settings, from store.Store) (all []offer, err error) {
+	kits, err := set.KitFiles()
+	if err != nil {
+		return nil, err
+	}
+	for _, kit := range kits {
+		for line := range strings.Lines(string(kit.Content)) {
 			name, begins := strings.CutPrefix(strings.TrimSpace(line), "-----BEGIN ")
 			name, ends := strings.CutSuffix(name, "-----")
 			if _, isKeys := keyring.Number(name); !begins || !ends || !isKeys && name != configName {
 				continue
 			}
-			object, err := keyring.KitObject(content, name)
+			object, err := keyring.KitObject(kit.Content, name)
 			if err != nil {
 				return nil, err
 			}
@@ -150,8 +131,8 @@ func (set *Settings) offers(ctx context.Context, from store.Store) (all []offer,
 
 // A keyMender puts objects back.
 type keyMender struct {
-	set    *Settings
-	stored store.Store
+	site   *Site
+	now    func() time.Time
 	dryRun bool
 	mended []string
 }
@@ -164,12 +145,12 @@ func (m *keyMender) put(ctx context.Context, o offer) error {
 	if m.dryRun {
 		return nil
 	}
-	s, ok := m.stored.(store.Replacer)
+	s, ok := m.site.Store.(store.Replacer)
 	if !ok {
 		return fmt.Errorf("put back %s: the store cannot replace it", o.name)
 	}
 	at := time.Time{}
-	if info, err := m.stored.Stat(ctx, o.name); err == nil {
+	if info, err := m.site.Store.Stat(ctx, o.name); err == nil {
 		at = info.Time
 	}
 	_, err := s.Replace(ctx, o.name, o.object, at)
@@ -177,21 +158,21 @@ func (m *keyMender) put(ctx context.Context, o offer) error {
 }
 
 // config puts config back if the repository opens with one that is offered and not with its own. Without keys nothing can be tried, and opening says why.
-func (m *keyMender) config(ctx context.Context, at store.Location, state keyring.State, offers []offer) error {
-	ours, err := store.ReadAll(ctx, m.stored, configName, store.MaxObject)
+func (m *keyMender) config(ctx context.Context, offers []offer) error {
+	ours, err := store.ReadAll(ctx, m.site.Store, configName, store.MaxObject)
 	if errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
-	_, versioned := m.stored.(store.Versioned)
+	_, versioned := m.site.Store.(store.Versioned)
 	differs := func(o offer) bool { return o.name == configName && !bytes.Equal(o.object, ours) }
 	if !versioned && !slices.ContainsFunc(offers, differs) || m.dryRun && len(m.mended) > 0 {
 		return nil
 	}
-	keys, err := m.set.loadKeyring(ctx, m.stored, at, state, ReadMost)
+	keys, err := m.site.Keys(ctx, ReadMost)
 	if err != nil {
 		return nil // opening the repository says why
 	}
-	host, recovery, err := m.set.sessionKeys(ctx, keys, state, ReadMost)
+	host, recovery, err := m.site.Secrets(ctx, keys, ReadMost)
 	if err != nil {
 		return err
 	}
@@ -199,17 +180,17 @@ func (m *keyMender) config(ctx context.Context, at store.Location, state keyring
 		recovery = keyring.Held(host)
 	}
 	opens := func(s store.Store) bool {
-		r, err := repo.Open(ctx, s, keys, recovery, repo.Options{Now: m.set.Now})
+		r, err := repo.Open(ctx, s, keys, recovery, repo.Options{Now: m.now})
 		if err == nil {
 			r.Close()
 		}
 		return err == nil
 	}
-	if opens(m.stored) {
+	if opens(m.site.Store) {
 		return m.inFront(ctx, configName)
 	}
 	for _, o := range offers {
-		if differs(o) && opens(withObject{m.stored, o}) {
+		if differs(o) && opens(withObject{m.site.Store, o}) {
 			return m.put(ctx, o)
 		}
 	}
@@ -218,11 +199,11 @@ func (m *keyMender) config(ctx context.Context, at store.Location, state keyring
 
 // inFront stores again what somebody replaced, if an older version is read instead.
 func (m *keyMender) inFront(ctx context.Context, name string) error {
-	s, ok := m.stored.(store.Versioned)
+	s, ok := m.site.Store.(store.Versioned)
 	if !ok || !slices.ContainsFunc(s.Recovered(), func(i store.Info) bool { return i.Name == name }) {
 		return nil
 	}
-	object, err := store.ReadAll(ctx, m.stored, name, store.MaxObject)
+	object, err := store.ReadAll(ctx, m.site.Store, name, store.MaxObject)
 	if err != nil {
 		return fmt.Errorf("read an older version: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -61,6 +62,39 @@ func (set *Settings) Folders() (state, cache string, err error) {
 	}
 	cache, err = filepath.Abs(set.CacheDir)
 	return state, cache, err
+}
+
+// Access says what a command needs of a repository.
+type Access int
+
+const (
+	ReadNothing  Access = iota // no key: there is no Repository in the Session
+	ReadMetadata               // the host key or a recovery key
+	ReadContent                // a recovery key
+	ReadMost                   // the host key or a recovery key, which is made use of if it is there
+	Write                      // the host key
+	Maintain                   // the host key, or a recovery key that is named and stands for the root
+)
+
+// Embedded returns where the repository lies that a backup makes when none is named.
+func (set *Settings) Embedded() (store.Location, error) {
+	state, _, err := set.Folders()
+	return store.Location{Scheme: store.SchemeFile, Path: filepath.Join(state, "repository")}, err
+}
+
+// configured returns where the configured repository is, or else the embedded one.
+func (set *Settings) configured() (store.Location, error) {
+	if set.Repo != "" {
+		return place.Parse(set.Repo)
+	}
+	at, err := set.Embedded()
+	if err != nil {
+		return at, err
+	}
+	if _, err := os.Stat(at.Path); err != nil {
+		return at, ErrNotConfigured
+	}
+	return at, nil
 }
 
 // Reach says how places are reached.

@@ -19,6 +19,7 @@ import (
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/stream"
 	"nightjar/cmd/nightjar/internal/usage"
@@ -269,7 +270,7 @@ func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Sessio
 	} else if err != nil {
 		return nil, fmt.Errorf("make repository %s: %w", at.Path, err)
 	}
-	made, err := a.Make(ctx, at, session.MakeOptions{Unattended: true})
+	made, err := setup.Make(ctx, &a.Settings, at, setup.MakeOptions{Unattended: true})
 	if err != nil {
 		return nil, fmt.Errorf("make repository %s: %w", at.Path, err)
 	}

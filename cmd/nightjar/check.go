@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"nightjar/cmd/nightjar/internal/mend"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
@@ -120,7 +121,7 @@ func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *repair.Options
 		}
 		o.From, done = copy.Store, copy.Close
 	}
-	mended, err := a.MendKeys(ctx, o.From, k.dryRun)
+	mended, err := mend.Keys(ctx, &a.Settings, o.From, k.dryRun)
 	for _, name := range mended {
 		what := "put back"
 		if k.dryRun {

@@ -7,13 +7,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/cmd/nightjar/internal/place"
-	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 )
 
 func (a *app) initCommand() *cobra.Command {
-	var o session.MakeOptions
+	var o setup.MakeOptions
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Make a repository, its keys and its recovery kit",
@@ -32,7 +32,7 @@ KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a reco
 			if err != nil {
 				return err
 			}
-			made, err := a.Make(c.Context(), at, o)
+			made, err := setup.Make(c.Context(), &a.Settings, at, o)
 			if err != nil {
 				return fmt.Errorf("make repository %s: %w", place.Shown(at), err)
 			}
@@ -55,7 +55,7 @@ KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a reco
 	return c
 }
 
-func showMade(w io.Writer, n *session.Made) {
+func showMade(w io.Writer, n *setup.Made) {
 	fmt.Fprintf(w, "made repository %s in %s\n", n.Repository, quote.Display(n.Place))
 	fmt.Fprintf(w, "root key:     %s\n", n.Root)
 	fmt.Fprintf(w, "host key:     %s (%s)\n", n.HostKey, quote.Display(n.Host))

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/durable"
@@ -55,7 +56,7 @@ func (a *app) keyList() *cobra.Command {
 }
 
 func (a *app) keyEnroll() *cobra.Command {
-	var o session.EnrollOptions
+	var o setup.EnrollOptions
 	var file string
 	c := &cobra.Command{
 		Use:   "enroll",
@@ -66,7 +67,7 @@ nightjar key add-host NAME --certificate FILE. --root says which repository to b
 Said again, it prints the same certificate again. --renew makes another key, which is used as soon as key rotate host has added it.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			done, err := a.Enroll(c.Context(), o)
+			done, err := setup.Enroll(c.Context(), &a.Settings, o)
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/rekey"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
@@ -45,7 +45,7 @@ func (a *app) changesKeys(c *cobra.Command, arguments int, plan func(ctx context
 		if err != nil {
 			return err
 		}
-		done, err := a.ChangeKeys(c.Context(), kitFile, change.edit)
+		done, err := rekey.Change(c.Context(), &a.Settings, kitFile, change.edit)
 		switch {
 		case errors.Is(err, keyring.ErrUnchanged) && change.standing != "":
 			return a.reportStanding(change)
@@ -70,7 +70,7 @@ func (a *app) reportStanding(change keyChange) error {
 	return a.result(quote.Display(change.standing))
 }
 
-func (a *app) reportKeys(done *session.Changed, change keyChange) error {
+func (a *app) reportKeys(done *rekey.Changed, change keyChange) error {
 	name, _ := done.Keys.Object()
 	root := done.Keys.Pin().Root
 	if a.json {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
@@ -31,7 +32,7 @@ func (k *hostKeyFlags) read(ctx context.Context, a *app, host string) (*crypto.K
 	case (k.certificate == "") == (k.newKey == ""):
 		return nil, usage.Errorf("name the certificate that key enroll printed on the host, --certificate FILE; or have a key made, --new-key FILE")
 	case k.newKey != "":
-		return a.NewHostKey(ctx, host, k.newKey)
+		return setup.NewHostKey(ctx, &a.Settings, host, k.newKey)
 	case k.certificate == "-":
 		return userkeys.ReadCertificate(a.stdin)
 	}

@@ -40,6 +40,11 @@ func (set *Settings) trustTimes(ctx context.Context, s store.Store, keys *keyrin
 	return nil
 }
 
+// TrustTimes has another copy of an open repository tell the times of the original, if the root has said that it is a copy.
+func (set *Settings) TrustTimes(ctx context.Context, s *Session, d *Destination) error {
+	return set.trustTimes(ctx, d.Store, s.Keyring)
+}
+
 // OpenCopy opens the place of a copy, whose bucket is as b says. create makes it if it is missing.
 func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, create bool) (*Destination, error) {
 	at, err := place.Parse(url)
@@ -49,7 +54,7 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, c
 	here := set.Reach()
 	there := *here
 	there.Bucket, there.Endpoint = b, cmp.Or(here.Bucket.Endpoint, here.Endpoint)
-	if home, err := place.Parse(set.Repo); err == nil && here.Name(home) == there.Name(at) {
+	if home, err := set.configured(); err == nil && here.Name(home) == there.Name(at) {
 		return nil, usage.Errorf("%s is the repository itself: a copy is somewhere else", place.Shown(at))
 	}
 	open := there.Open

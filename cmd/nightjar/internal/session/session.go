@@ -1,8 +1,7 @@
-// Package session opens and makes repositories for a command line: it finds the place, the folders, the keys and their passphrases, asks
-// for what is missing where there is a terminal, and remembers whom to believe.
+// Package session opens repositories for a command line: it finds the folders, the place and the keys, and remembers whom to believe and what it has seen.
 //
-// The invariants: no passphrase is in an error, an argument or the environment of a program that is started; everything that can fail is tried before the
-// place of a new repository is touched. The package neither reads the environment nor prints results.
+// The invariant: keys are believed only if what this machine remembers, the recovery kit or the command line says so; those of a repository that is new here are
+// told of aloud. The package neither reads the environment nor prints results.
 package session
 
 import (

@@ -1,4 +1,8 @@
-package session
+// Package mend puts back the objects without which nothing of a repository can be opened, keys and config.
+//
+// The invariant: an object is put back only if it is signed by a root key that this machine, a recovery kit or the command line says to believe, and a config only if
+// the repository opens with it.
+package mend
 
 import (
 	"bytes"
@@ -9,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -17,14 +22,9 @@ import (
 
 const configName = "config"
 
-// TrustTimes has another copy of an open repository tell the times of the original, if the root has said that it is a copy.
-func (set *Settings) TrustTimes(ctx context.Context, s *Session, d *Destination) error {
-	return set.trustTimes(ctx, d.Store, s.Keyring)
-}
-
-// MendKeys puts back the objects without which nothing can be opened, keys and config, from the recovery kit and from another copy (nil: none), and returns their names.
+// Keys puts back keys and config of the configured repository from the recovery kit and from another copy (nil: none), and returns their names.
 // It believes what this machine remembers, or the kit or --root say. Nothing is written in a dry run.
-func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool) (mended []string, err error) {
+func Keys(ctx context.Context, set *session.Settings, from store.Store, dryRun bool) (mended []string, err error) {
 	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ type offer struct {
 }
 
 // offered returns what the kits that the command line names have, and then what another copy has.
-func offered(ctx context.Context, set *Settings, from store.Store) (all []offer, err error) {
+func offered(ctx context.Context, set *session.Settings, from store.Store) (all []offer, err error) {
 	kits, err := set.KitFiles()
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func offered(ctx context.Context, set *Settings, from store.Store) (all []offer,
 
 // A keyMender puts objects back.
 type keyMender struct {
-	site   *Site
+	site   *session.Site
 	now    func() time.Time
 	dryRun bool
 	mended []string
@@ -168,11 +168,11 @@ func (m *keyMender) config(ctx context.Context, offers []offer) error {
 	if !versioned && !slices.ContainsFunc(offers, differs) || m.dryRun && len(m.mended) > 0 {
 		return nil
 	}
-	keys, err := m.site.Keys(ctx, ReadMost)
+	keys, err := m.site.Keys(ctx, session.ReadMost)
 	if err != nil {
 		return nil // opening the repository says why
 	}
-	host, recovery, err := m.site.Secrets(ctx, keys, ReadMost)
+	host, recovery, err := m.site.Secrets(ctx, keys, session.ReadMost)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,7 @@
-package session
+// Package rekey changes who holds a repository's keys, and writes the recovery kit again.
+//
+// The invariant: a recovery key that the kit held is not lost with the old kit, and whether the new one can be written is tried before anything is changed.
+package rekey
 
 import (
 	"cmp"
@@ -11,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
@@ -25,25 +29,25 @@ type Changed struct {
 	HasKey bool   // the kit holds a recovery key
 }
 
-// ChangeKeys has edit make the configured repository's next keys, which takes a recovery key, and writes the recovery kit again: into kitFile, or else into the kit that the command line
+// Change has edit make the configured repository's next keys, which takes a recovery key, and writes the recovery kit again: into kitFile, or else into the kit that the command line
 // names, or else into the state directory. A recovery key that the kit held stays in it, while it is one.
-func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*keyring.Draft) error) (*Changed, error) {
-	set = set.warningOnce() // the keys are read again and again
+func Change(ctx context.Context, set *session.Settings, kitFile string, edit func(*keyring.Draft) error) (*Changed, error) {
+	set = warningOnce(set) // the keys are read again and again
 	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	load := func(ctx context.Context) (*keyring.Keyring, error) { return s.Keys(ctx, Write) }
+	load := func(ctx context.Context) (*keyring.Keyring, error) { return s.Keys(ctx, session.Write) }
 	keys, err := load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	host, recovery, err := s.Secrets(ctx, keys, ReadContent)
+	host, recovery, err := s.Secrets(ctx, keys, session.ReadContent)
 	if err != nil {
 		return nil, err
 	}
-	kit, err := set.findKit(kitFile, keys.ID(), KitPath(s.State, keys.ID()))
+	kit, err := findKit(set, kitFile, keys.ID(), session.KitPath(s.State, keys.ID()))
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +73,7 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 			return nil, err
 		}
 	}
-	hasKey, err := set.writeKit(ctx, s, next, kit)
+	hasKey, err := writeKit(ctx, set, s, next, kit)
 	if err != nil {
 		err = usage.Hinted{
 			Err:  fmt.Errorf("%s is stored and counts, but its recovery kit is not written: %w", name, err),
@@ -80,7 +84,7 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 }
 
 // warningOnce returns the same settings that say each warning once.
-func (set *Settings) warningOnce() *Settings {
+func warningOnce(set *session.Settings) *session.Settings {
 	once, said := *set, map[string]bool{}
 	once.Warn = func(err error) {
 		if !said[err.Error()] {
@@ -99,7 +103,7 @@ type kitFile struct {
 }
 
 // findKit finds the kit that was there, and tries whether it can be replaced.
-func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
+func findKit(set *session.Settings, named, repository, usual string) (kitFile, error) {
 	k := kitFile{path: named}
 	for _, path := range []string{named, set.Kit, set.Key, usual} {
 		if path == "" {
@@ -127,14 +131,14 @@ func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
 	if k.path, err = filepath.Abs(k.path); err != nil {
 		return k, err
 	}
-	if err := probe(filepath.Dir(k.path)); err != nil {
+	if err := durable.Probe(filepath.Dir(k.path)); err != nil {
 		return k, fmt.Errorf("write recovery kit: %w", err)
 	}
 	return k, nil
 }
 
 // writeKit puts the kit of new keys in the place of the old one.
-func (set *Settings) writeKit(ctx context.Context, s *Site, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
+func writeKit(ctx context.Context, set *session.Settings, s *session.Site, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
 	protected := false
 	if k.secret != nil {
 		key, err := crypto.ReadKey(k.secret)

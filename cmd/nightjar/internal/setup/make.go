@@ -1,4 +1,7 @@
-package session
+// Package setup makes a repository with its keys and its recovery kit, and enrols a host in one that exists.
+//
+// The invariant: all that can fail is tried before a place is touched, and what this machine must not lose is kept before there is anything to lose it for.
+package setup
 
 import (
 	"cmp"
@@ -11,6 +14,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
@@ -55,7 +59,7 @@ func (n *Made) Advice() string {
 }
 
 // Make makes a repository. It does all that can fail before it touches the place, and undoes what it did if it fails after all.
-func (set *Settings) Make(ctx context.Context, at store.Location, o MakeOptions) (_ *Made, err error) {
+func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeOptions) (_ *Made, err error) {
 	o.Host = cmp.Or(o.Host, set.HostName)
 	if o.Host == "" {
 		return nil, usage.Errorf("this host has no name: set --host")
@@ -71,7 +75,7 @@ func (set *Settings) Make(ctx context.Context, at store.Location, o MakeOptions)
 	if err := durable.MkdirAll(stateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
-	if err := probe(stateDir); err != nil {
+	if err := durable.Probe(stateDir); err != nil {
 		return nil, fmt.Errorf("use state directory: %w", err)
 	}
 	if o.KitFile != "" {
@@ -81,11 +85,11 @@ func (set *Settings) Make(ctx context.Context, at store.Location, o MakeOptions)
 		if _, err := os.Lstat(o.KitFile); err == nil {
 			return nil, fmt.Errorf("write recovery kit %s: %w", o.KitFile, fs.ErrExist)
 		}
-		if err := probe(filepath.Dir(o.KitFile)); err != nil {
+		if err := durable.Probe(filepath.Dir(o.KitFile)); err != nil {
 			return nil, fmt.Errorf("write recovery kit: %w", err)
 		}
 	}
-	keys, err := set.initKeys(ctx, o)
+	keys, err := makeKeys(ctx, set, o)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +122,7 @@ func (set *Settings) Make(ctx context.Context, at store.Location, o MakeOptions)
 		if err != nil {
 			return err
 		}
-		path = cmp.Or(o.KitFile, KitPath(state, k.ID()))
+		path = cmp.Or(o.KitFile, session.KitPath(state, k.ID()))
 		if err := durable.CreateFile(path, page, 0o600); err != nil {
 			return fmt.Errorf("write recovery kit: %w", err)
 		}
@@ -134,7 +138,7 @@ func (set *Settings) Make(ctx context.Context, at store.Location, o MakeOptions)
 	}, nil
 }
 
-type initKeys struct {
+type newKeys struct {
 	host        *crypto.Key
 	hostArmored []byte // under its passphrase
 	recovery    []*crypto.Key
@@ -142,7 +146,7 @@ type initKeys struct {
 	protected   bool
 }
 
-func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, err error) {
+func makeKeys(ctx context.Context, set *session.Settings, o MakeOptions) (k newKeys, err error) {
 	for _, name := range o.EncryptKeys {
 		key, err := set.UserKeys().Certificate(ctx, name)
 		if err != nil {
@@ -198,19 +202,4 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 	}
 	k.hostArmored, err = k.host.ArmorSecret(hostSecret)
 	return k, err
-}
-
-// probe makes a file in a folder and removes it.
-func probe(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	f, err := durable.CreateTemp(dir, 0o600)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	defer f.Close()
-	return durable.Unlink(dir, f.Name())
 }

@@ -4,8 +4,10 @@ package sessiontest
 import (
 	"context"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,4 +97,12 @@ func Snapshot(t *testing.T, folder string) map[string]string {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// WantSame fails if what is below a folder is not what it was.
+func WantSame(t *testing.T, folder string, before map[string]string) {
+	t.Helper()
+	if after := Snapshot(t, folder); !maps.Equal(after, before) {
+		t.Errorf("%s has changed: there are %q, were %q", folder, slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(before)))
+	}
 }

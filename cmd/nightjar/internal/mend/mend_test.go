@@ -88,24 +88,44 @@ func TestFromCopy(t *testing.T) {
 	m.Open(t, session.Write)
 }
 
-// What nobody says to believe is not put back, whoever offers it.
+// What nobody says to believe is not put back, whoever offers it: not by a machine that knows the repository, nor by one that is told of it.
 func TestStranger(t *testing.T) {
 	m, ours := sessiontest.WithRepository(t)
 	other, theirs := sessiontest.WithRepository(t)
-	must(t, os.RemoveAll(filepath.Join(m.Repo, "keys")))
-	damaged := sessiontest.Snapshot(t, m.Repo)
 	from, err := store.OpenDir(other.Repo)
 	must(t, err)
-	if names := mended(t, m, from, false); len(names) != 0 {
-		t.Errorf("%q were put back from another repository", names)
-	}
-	m.Root = string(ours.Root)
-	if names := mended(t, m, from, false); len(names) != 0 {
-		t.Errorf("%q were put back from another repository", names)
+	desk := sessiontest.New(t, m.Repo)
+	for _, gone := range []string{"config", "keys"} {
+		must(t, os.RemoveAll(filepath.Join(m.Repo, gone)))
+		damaged := sessiontest.Snapshot(t, m.Repo)
+		for what, root := range map[string]crypto.Fingerprint{"nothing": "", "root": ours.Root} {
+			m.Root, desk.Root = string(root), string(root)
+			if names := mended(t, m, from, false); len(names) != 0 {
+				t.Errorf("%s gone, %s named: %q were put back from another repository", gone, what, names)
+			}
+			if names, err := mend.Keys(context.Background(), desk.Settings, from, true); err == nil && slices.Contains(names, keyring.Name(1)) {
+				t.Errorf("%s gone, %s named: %q would be put back from another repository by a new machine", gone, what, names)
+			}
+		}
+		sessiontest.WantSame(t, m.Repo, damaged)
 	}
 	m.Kit = theirs.Kit
 	if _, err := mend.Keys(context.Background(), m.Settings, nil, false); !errors.Is(err, crypto.ErrIntegrity) {
 		t.Errorf("a kit of another: %v", err)
 	}
-	sessiontest.WantSame(t, m.Repo, damaged)
+}
+
+// A machine that knows nothing yet puts back what the kit has, since the kit says whom to believe.
+func TestNewMachine(t *testing.T) {
+	m, made := sessiontest.WithRepository(t)
+	whole := sessiontest.Snapshot(t, m.Repo)
+	must(t, os.Remove(filepath.Join(m.Repo, "config")))
+	must(t, os.Remove(filepath.Join(m.Repo, keyring.Name(1))))
+	desk := sessiontest.New(t, m.Repo)
+	desk.Key = made.Kit
+	if names, want := mended(t, desk, nil, false), []string{"config", keyring.Name(1)}; !slices.Equal(names, want) {
+		t.Errorf("%q were put back, want %q", names, want)
+	}
+	sessiontest.WantSame(t, m.Repo, whole)
+	desk.Open(t, session.ReadContent)
 }

@@ -1,24 +1,13 @@
-// Package backup brings file trees and streams into a repository and back.
+// Package backup saves file trees and streams in a repository.
 //
-// A backup walks the trees in order of names, beside the trees of the archive before, and hands what is new or changed to
-// workers in batches of about a megabyte of neighbouring files; one goroutine puts the results together, again in order. So memory depends
-// neither on the number of files nor on their sizes. A restore plans windows of files, creates them, and lets their content come in any order.
+// A scan walks the trees beside those of the archive before, and hands what is new or changed to workers in batches of about a megabyte of neighbouring files; one
+// goroutine puts the results together, again in the scan's order. So memory depends neither on the number of files nor on their sizes.
 //
-// The package never leaves the paths that it was given, nor the target, whatever an archive or a file system says. It knows chunks and
-// trees, never how a repository stores them. It reports what goes wrong with single files, and goes on.
+// The package never leaves the paths that it was given. It knows chunks and trees, never how a repository stores them. It reports what goes wrong with single
+// files, and goes on. Package restore puts back what it saves, and package browse looks into it.
 package backup
 
-import (
-	"sync/atomic"
-	"time"
-)
-
-// Progress counts a running backup or restore. Fields only grow, and may be read at any time.
-type Progress struct {
-	Files   atomic.Uint64 // dealt with
-	Bytes   atomic.Uint64 // of content, dealt with
-	Problem atomic.Uint64 // reported
-}
+import "time"
 
 // Statistics sum up a backup.
 type Statistics struct {

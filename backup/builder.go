@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"nightjar/backup/scan"
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
@@ -50,12 +51,12 @@ func (b *builder) run(ctx context.Context) error {
 				return nil
 			}
 			select {
-			case <-batch.done:
+			case <-batch.Done:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			for i := range batch.events {
-				if err := b.event(&batch.events[i]); err != nil {
+			for i := range batch.Events {
+				if err := b.event(&batch.Events[i]); err != nil {
 					return err
 				}
 			}
@@ -65,31 +66,31 @@ func (b *builder) run(ctx context.Context) error {
 	}
 }
 
-func (b *builder) event(e *event) error {
-	switch e.kind {
-	case enter:
+func (b *builder) event(e *scan.Event) error {
+	switch e.Kind {
+	case scan.Enter:
 		return b.enter(e)
-	case leave:
+	case scan.Leave:
 		return b.leave()
 	}
-	if e.path != "" { // it was read
+	if e.Path != "" { // it was read
 		s := b.p.sums
 		switch {
-		case e.skip:
+		case e.Skip:
 			s.Unread++
 			return nil
-		case e.previous == nil:
+		case e.Previous == nil:
 			s.New++
-		case sameContent(e.node, e.previous):
+		case sameContent(e.Node, e.Previous):
 			s.Unchanged++
 		default:
 			s.Changed++
 		}
 		s.Files++
-		s.Bytes += e.node.Size
+		s.Bytes += e.Node.Size
 		b.p.o.Progress.Files.Add(1)
 	}
-	return b.add(e.node)
+	return b.add(e.Node)
 }
 
 // sameContent reports whether a file that was read again turned out to be what it was.
@@ -97,7 +98,7 @@ func sameContent(n, was *tree.Node) bool {
 	return n.Size == was.Size && n.Mtime == was.Mtime && n.Contents.Level == was.Contents.Level && slices.Equal(n.Contents.Items, was.Contents.Items)
 }
 
-func (b *builder) enter(e *event) error {
+func (b *builder) enter(e *scan.Event) error {
 	var l *level
 	if len(b.spare) > 0 {
 		l = b.spare[len(b.spare)-1]
@@ -106,12 +107,12 @@ func (b *builder) enter(e *event) error {
 		l = new(level)
 		l.encoder = tree.NewEncoder(b.key, func(t []byte) (chunk.ID, error) { return b.tree(l, t) })
 	}
-	l.node, l.was = e.node, nil
+	l.node, l.was = e.Node, nil
 	b.open = append(b.open, l)
-	if e.previous == nil {
+	if e.Previous == nil {
 		return nil
 	}
-	err := tree.Walk(e.previous.Contents, func(id chunk.ID) ([]byte, error) { return b.reader.Metadata(b.ctx, id) }, func(item tree.Item) error {
+	err := tree.Walk(e.Previous.Contents, func(id chunk.ID) ([]byte, error) { return b.reader.Metadata(b.ctx, id) }, func(item tree.Item) error {
 		l.was = append(l.was, item)
 		return nil
 	})

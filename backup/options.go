@@ -3,81 +3,32 @@ package backup
 import (
 	"io"
 
-	"nightjar/backup/local"
-	"nightjar/chunk"
+	"nightjar/backup/filter"
+	"nightjar/backup/scan"
+	"nightjar/backup/watch"
 	"nightjar/repo"
 )
 
 // Options say what a backup saves.
 type Options struct {
-	Paths         []string      // absolute
-	Filter        *Filter       // nil: everything
+	Paths         []string // absolute
+	Filter        *filter.Filter
+	ExcludeCaches bool          // leave out what is in directories with a CACHEDIR.TAG, but for that file
 	OneFileSystem bool          // do not enter other file systems
 	Rehash        bool          // read unchanged files too
 	Avoid         []string      // folders that are never saved: the repository itself, the cache
 	Previous      *repo.Archive // nil: none
 	Workers       int           // 0: as many as cores
 
-	Progress *Progress
+	Progress *watch.Progress
 	Problem  func(path string, err error) // told of everything that makes the archive incomplete; calls may come from any goroutine
 }
 
-// RestoreOptions say what a restore puts back, and how.
-type RestoreOptions struct {
-	Path      string  // in the archive: a directory, whose content goes into Target, or one entry; "" or "/" is everything
-	Target    string  // an existing folder, or one to make
-	Filter    *Filter // nil: everything
-	Overwrite Overwrite
-	DryRun    bool // say what would be done
-	Ownership local.Ownership
-	Partial   bool                // keep files of which parts are lost, under a name that ends with DamagedSuffix, with zeros for what is missing
-	Verify    func() *chunk.Namer // makes what names chunks: what was written is read back and compared; nil: it is not
-
-	Progress *Progress
-	Problem  func(path string, err error)     // told of what could not be put back as it was
-	Report   func(path string, action Action) // told of every entry, if not nil
-}
-
-// DamagedSuffix ends the names of files of which not all could be put back.
-const DamagedSuffix = ".damaged"
-
-// Overwrite says what becomes of files that are there already.
-type Overwrite int
-
-// The policies.
-const (
-	Refuse    Overwrite = iota // a target that is not empty is refused
-	Always                     // replace
-	IfChanged                  // replace unless size and mtime are equal
-	IfNewer                    // replace what is older than the saved file
-	Never                      // keep
-)
-
-// Action says what a restore did, or would do, with an entry.
-type Action int
-
-// The actions.
-const (
-	Created Action = iota
-	Replaced
-	Kept
-)
-
-// RestoreStatistics sum up a restore.
-type RestoreStatistics struct {
-	Files, Dirs, Others, Links uint64
-	Bytes                      uint64 // of content
-	Kept                       uint64
-	Verified                   uint64 // files that were read back, and were as they should be
-	Problems                   uint64
-	Read                       repo.Reads
-}
-
-// Map returns the counters under the names that --json uses.
-func (s *RestoreStatistics) Map() map[string]uint64 {
-	return map[string]uint64{
-		"files": s.Files, "dirs": s.Dirs, "others": s.Others, "links": s.Links, "bytes": s.Bytes, "kept": s.Kept, "verified": s.Verified,
-		"problems": s.Problems, "bytes_read": s.Read.Bytes, "bytes_read_again": s.Read.Again,
+// scan returns what concerns the scan.
+func (o *Options) scan() scan.Options {
+	return scan.Options{
+		Filter: o.Filter, ExcludeCaches: o.ExcludeCaches, OneFileSystem: o.OneFileSystem, Rehash: o.Rehash, Avoid: o.Avoid,
+		Progress: o.Progress, Problem: o.Problem,
 	}
 }
 

@@ -1,4 +1,4 @@
-package backup
+package backup_test
 
 import (
 	"context"
@@ -15,6 +15,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nightjar/backup"
+	"nightjar/backup/backuptest"
+	"nightjar/backup/browse"
+	"nightjar/backup/filter"
 	"nightjar/repo"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
@@ -23,9 +27,9 @@ import (
 
 // saved lists what the last archive has below a folder.
 func (s *site) saved(below string) []string {
-	s.t.Helper()
+	s.T.Helper()
 	names := []string{}
-	must(s.t, List(context.Background(), s.reader(), s.last, below, true, func(p string, n *tree.Node) error {
+	must(s.T, browse.List(context.Background(), s.Reader(), s.Last, below, true, func(p string, n *tree.Node) error {
 		p = strings.TrimPrefix(p, strings.TrimSuffix(below, "/")+"/")
 		if n.IsDir() {
 			p += "/"
@@ -36,7 +40,7 @@ func (s *site) saved(below string) []string {
 	return names
 }
 
-func paths(p ...string) func(*Options) { return func(o *Options) { o.Paths = p } }
+func paths(p ...string) func(*backup.Options) { return func(o *backup.Options) { o.Paths = p } }
 
 func TestPaths(t *testing.T) {
 	base := t.TempDir()
@@ -80,10 +84,10 @@ func TestPaths(t *testing.T) {
 			for _, name := range tt.bad {
 				bad = append(bad, p(name))
 			}
-			s.save(paths(all...))
-			s.log.only(t, bad...)
-			if s.last.Complete != (len(bad) == 0) {
-				t.Error("complete:", s.last.Complete)
+			s.Save(paths(all...))
+			s.Log.Only(t, bad...)
+			if s.Last.Complete != (len(bad) == 0) {
+				t.Error("complete:", s.Last.Complete)
 			}
 			if got := s.saved(base); !slices.Equal(got, tt.want) {
 				t.Errorf("saved\n%q, not\n%q", got, tt.want)
@@ -92,44 +96,33 @@ func TestPaths(t *testing.T) {
 	}
 	s := newSite(t)
 	for _, bad := range [][]string{nil, {p("none")}, {"data"}} {
-		if _, err := s.trySave(paths(bad...)); err == nil || s.last != nil {
-			t.Errorf("%q: %v, archive %v", bad, err, s.last)
+		if _, err := s.TrySave(paths(bad...)); err == nil || s.Last != nil {
+			t.Errorf("%q: %v, archive %v", bad, err, s.Last)
 		}
 	}
 	// All there is, but for what is not asked for.
-	s.save(paths("/"), func(o *Options) {
-		o.Filter = filter(t, FilterOptions{Exclude: []string{"/[!t]*", "/t[!m]*", "/tmp/[!T]*", "/tmp/T[!e]*", "/tmp/Test[!P]*"}})
+	s.Save(paths("/"), func(o *backup.Options) {
+		o.Filter = backuptest.Filter(t, filter.Options{Exclude: []string{"/[!t]*", "/t[!m]*", "/tmp/[!T]*", "/tmp/T[!e]*", "/tmp/Test[!P]*"}})
 	})
 	if got := s.saved("/tmp"); strings.HasPrefix(base, "/tmp/TestPaths") && (!slices.Contains(got, strings.TrimPrefix(p("data/a/file"), "/tmp/")) || slices.Contains(got, "nightjar")) {
 		t.Errorf("saved of /: %q", got)
 	}
 }
 
-// mount mounts a file system, or what is at from, for the rest of the test.
-func mount(t *testing.T, from, at string) {
-	t.Helper()
-	if from == "" {
-		must(t, unix.Mount("none", at, "tmpfs", 0, "size=8m"))
-	} else {
-		must(t, unix.Mount(from, at, "", unix.MS_BIND, ""))
-	}
-	t.Cleanup(func() { must(t, unix.Unmount(at, unix.MNT_DETACH)) })
-}
-
 func TestOneFileSystem(t *testing.T) {
-	needRoot(t)
+	backuptest.NeedRoot(t)
 	s := newSite(t)
-	s.write("here", "")
+	s.Write("here", "")
 	for _, dir := range []string{"m", "n"} {
-		must(t, os.MkdirAll(s.path(dir), 0o755))
-		mount(t, "", s.path(dir))
-		s.write(dir+"/in/asked/file", "")
-		s.write(dir+"/in/other", "")
-		must(t, os.Mkdir(s.path(dir+"/in/asked/deeper"), 0o755))
-		mount(t, "", s.path(dir+"/in/asked/deeper"))
-		s.write(dir+"/in/asked/deeper/file", "")
+		must(t, os.MkdirAll(s.Path(dir), 0o755))
+		backuptest.Mount(t, "", s.Path(dir))
+		s.Write(dir+"/in/asked/file", "")
+		s.Write(dir+"/in/other", "")
+		must(t, os.Mkdir(s.Path(dir+"/in/asked/deeper"), 0o755))
+		backuptest.Mount(t, "", s.Path(dir+"/in/asked/deeper"))
+		s.Write(dir+"/in/asked/deeper/file", "")
 	}
-	one := func(o *Options) { o.OneFileSystem = true }
+	one := func(o *backup.Options) { o.OneFileSystem = true }
 	for _, tt := range []struct {
 		paths []string
 		want  []string
@@ -141,11 +134,11 @@ func TestOneFileSystem(t *testing.T) {
 	} {
 		var all []string
 		for _, name := range tt.paths {
-			all = append(all, s.path(name))
+			all = append(all, s.Path(name))
 		}
-		s.save(one, paths(all...))
-		s.log.none(t)
-		if got := s.saved(s.src); !slices.Equal(got, tt.want) {
+		s.Save(one, paths(all...))
+		s.Log.None(t)
+		if got := s.saved(s.Src); !slices.Equal(got, tt.want) {
 			t.Errorf("of %q saved\n%q, not\n%q", tt.paths, got, tt.want)
 		}
 	}
@@ -153,11 +146,11 @@ func TestOneFileSystem(t *testing.T) {
 
 func TestAvoid(t *testing.T) {
 	s := newSite(t)
-	s.write("repository/config", "never")
-	s.write("file", "saved")
-	must(t, os.Symlink("repository", s.path("link")))
-	s.save(func(o *Options) { o.Avoid = []string{s.path("link"), s.path("none")} })
-	if got := s.saved(s.src); !slices.Equal(got, []string{"file", "link"}) {
+	s.Write("repository/config", "never")
+	s.Write("file", "saved")
+	must(t, os.Symlink("repository", s.Path("link")))
+	s.Save(func(o *backup.Options) { o.Avoid = []string{s.Path("link"), s.Path("none")} })
+	if got := s.saved(s.Src); !slices.Equal(got, []string{"file", "link"}) {
 		t.Errorf("saved %q", got)
 	}
 }
@@ -165,35 +158,34 @@ func TestAvoid(t *testing.T) {
 func TestExclude(t *testing.T) {
 	s := newSite(t)
 	for _, name := range []string{"a.tmp", "keep", "sub/b.tmp", "sub/deep/c.tmp", "sub/deep/keep", "cache/CACHEDIR.TAG", "cache/x/y", "fake/CACHEDIR.TAG", "fake/x", "dir/x", "sub/dir/y", "raw\xff\xfe", "raw\xff"} {
-		s.write(name, name)
+		s.Write(name, name)
 	}
-	s.write("cache/CACHEDIR.TAG", cacheTag+"\n# more")
-	s.write("big", strings.Repeat("x", 1001))
-	s.write("notbig", strings.Repeat("x", 1000))
-	s.save()
-	everything := s.saved(s.src)
+	s.Write("cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n# more")
+	s.Write("big", strings.Repeat("x", 1001))
+	s.Write("notbig", strings.Repeat("x", 1000))
+	s.Save()
+	everything := s.saved(s.Src)
 	for _, tt := range []struct {
-		o    FilterOptions
+		o    filter.Options
 		less []string // what is missing, by prefix
 	}{
-		{FilterOptions{Exclude: []string{"*.tmp"}}, []string{"a.tmp", "sub/b.tmp", "sub/deep/c.tmp"}},
-		{FilterOptions{Exclude: []string{s.src + "/*.tmp"}}, []string{"a.tmp"}},
-		{FilterOptions{Exclude: []string{s.src + "/**/*.tmp"}}, []string{"a.tmp", "sub/b.tmp", "sub/deep/c.tmp"}},
-		{FilterOptions{Exclude: []string{"dir/"}}, []string{"dir/", "sub/dir/"}},
-		{FilterOptions{Exclude: []string{"sub/dir"}}, []string{"sub/dir/"}},
-		{FilterOptions{Exclude: []string{"sub/**/keep"}}, []string{"sub/deep/keep"}},
-		{FilterOptions{Exclude: []string{s.src + "/{sub,fake}"}}, []string{"sub/", "fake/"}},
-		{FilterOptions{Exclude: []string{"raw\xff"}}, []string{"raw\xff"}},
-		{FilterOptions{Exclude: []string{"raw*"}}, []string{"raw\xff", "raw\xff\xfe"}},
-		{FilterOptions{LargerThan: 1000}, []string{"big"}},
-		{FilterOptions{Caches: true}, []string{"cache/x/"}},
+		{filter.Options{Exclude: []string{"*.tmp"}}, []string{"a.tmp", "sub/b.tmp", "sub/deep/c.tmp"}},
+		{filter.Options{Exclude: []string{s.Src + "/*.tmp"}}, []string{"a.tmp"}},
+		{filter.Options{Exclude: []string{s.Src + "/**/*.tmp"}}, []string{"a.tmp", "sub/b.tmp", "sub/deep/c.tmp"}},
+		{filter.Options{Exclude: []string{"dir/"}}, []string{"dir/", "sub/dir/"}},
+		{filter.Options{Exclude: []string{"sub/dir"}}, []string{"sub/dir/"}},
+		{filter.Options{Exclude: []string{"sub/**/keep"}}, []string{"sub/deep/keep"}},
+		{filter.Options{Exclude: []string{s.Src + "/{sub,fake}"}}, []string{"sub/", "fake/"}},
+		{filter.Options{Exclude: []string{"raw\xff"}}, []string{"raw\xff"}},
+		{filter.Options{Exclude: []string{"raw*"}}, []string{"raw\xff", "raw\xff\xfe"}},
+		{filter.Options{LargerThan: 1000}, []string{"big"}},
 	} {
-		st := s.save(func(o *Options) { o.Filter, o.Previous = filter(t, tt.o), s.last })
-		s.log.none(t)
+		st := s.Save(func(o *backup.Options) { o.Filter, o.Previous = backuptest.Filter(t, tt.o), s.Last })
+		s.Log.None(t)
 		want := slices.DeleteFunc(slices.Clone(everything), func(name string) bool {
 			return slices.ContainsFunc(tt.less, func(p string) bool { return p == name || strings.HasSuffix(p, "/") && strings.HasPrefix(name, p) })
 		})
-		if got := s.saved(s.src); !slices.Equal(got, want) {
+		if got := s.saved(s.Src); !slices.Equal(got, want) {
 			t.Errorf("%+v: saved\n%q, not\n%q", tt.o, got, want)
 		}
 		gone := uint64(0)
@@ -205,112 +197,95 @@ func TestExclude(t *testing.T) {
 		if st.Deleted != gone {
 			t.Errorf("%+v: %d deleted, not %d", tt.o, st.Deleted, gone)
 		}
-		s.save()
+		s.Save()
 	}
-	// The same at restore, where directories come only with what is in them.
-	for _, tt := range []struct {
-		o    FilterOptions
-		want []string
-	}{
-		{FilterOptions{Include: []string{"*.tmp"}}, []string{"a.tmp", "sub/", "sub/b.tmp", "sub/deep/", "sub/deep/c.tmp"}},
-		{FilterOptions{Include: []string{"sub"}, Exclude: []string{"deep"}}, []string{"sub/", "sub/b.tmp", "sub/dir/", "sub/dir/y"}},
-		{FilterOptions{Include: []string{s.src + "/sub/deep/"}}, []string{"sub/", "sub/deep/", "sub/deep/c.tmp", "sub/deep/keep"}},
-		{FilterOptions{Include: []string{s.src + "/{sub/deep,fake}/x", s.src + "/{sub/deep,fake}/keep"}}, []string{"fake/", "fake/x", "sub/", "sub/deep/", "sub/deep/keep"}},
-		{FilterOptions{Include: []string{"none"}}, []string{}},
-		{FilterOptions{Include: []string{"sub/**/y"}}, []string{"sub/", "sub/dir/", "sub/dir/y"}},
-	} {
-		target, st := s.restore(func(o *RestoreOptions) { o.Filter = filter(t, tt.o) })
-		s.log.none(t)
-		if got := treeOf(t, target); !slices.Equal(got, tt.want) || int(st.Files+st.Dirs) != len(got) {
-			t.Errorf("%+v: restored\n%q, not\n%q: %+v", tt.o, got, tt.want, st)
-		}
-	}
-	for _, bad := range []string{"", "/", "[", "a[", "{a", "a\\"} {
-		if _, err := NewFilter(FilterOptions{Exclude: []string{bad}}); err == nil {
-			t.Errorf("pattern %q is taken", bad)
-		}
+	st := s.Save(func(o *backup.Options) { o.ExcludeCaches = true })
+	s.Log.None(t)
+	want := slices.DeleteFunc(slices.Clone(everything), func(name string) bool { return strings.HasPrefix(name, "cache/x/") })
+	if got := s.saved(s.Src); !slices.Equal(got, want) || st.Deleted != 1 {
+		t.Errorf("without caches: saved\n%q, not\n%q: %+v", got, want, st)
 	}
 }
 
 // TestUnreadable backs up, as root, what root cannot read, and changes others before their turn comes.
 func TestUnreadable(t *testing.T) {
-	needRoot(t)
+	backuptest.NeedRoot(t)
 	t.Parallel()
 	s := newSite(t)
 	for _, name := range []string{"bad", "b-fifo", "b-dir", "b-link", "b-gone", "b-grown", "b-shrunk", "b-touched", "good", "sub/good"} {
-		s.write(name, "content")
+		s.Write(name, "content")
 	}
 	// An empty file by its size, whose every read fails.
-	mount(t, "/proc/self/mem", s.path("bad"))
-	age()
-	s.save()
-	s.log.only(t, s.path("bad"))
-	if s.last.Complete {
+	backuptest.Mount(t, "/proc/self/mem", s.Path("bad"))
+	backuptest.Age()
+	s.Save()
+	s.Log.Only(t, s.Path("bad"))
+	if s.Last.Complete {
 		t.Error("complete")
 	}
 	// The scan has passed all in the batch when the first is read, and fails.
-	s.write("a-bad", "")
-	s.write("b-touched", "content") // so that it is read
-	mount(t, "/proc/self/mem", s.path("a-bad"))
+	s.Write("a-bad", "")
+	s.Write("b-touched", "content") // so that it is read
+	backuptest.Mount(t, "/proc/self/mem", s.Path("a-bad"))
 	for _, name := range []string{"b-fifo", "b-dir", "b-link", "b-gone", "b-grown", "b-shrunk"} {
-		must(t, os.Chmod(s.path(name), 0o600))
+		must(t, os.Chmod(s.Path(name), 0o600))
 	}
-	age()
+	backuptest.Age()
 	var once sync.Once
-	s.save(func(o *Options) {
+	s.Save(func(o *backup.Options) {
 		report := o.Problem
 		o.Problem = func(path string, err error) {
 			report(path, err)
 			once.Do(func() {
 				for _, name := range []string{"b-fifo", "b-dir", "b-link", "b-gone"} {
-					must(t, os.Remove(s.path(name)))
+					must(t, os.Remove(s.Path(name)))
 				}
-				must(t, unix.Mkfifo(s.path("b-fifo"), 0o600))
-				must(t, os.Mkdir(s.path("b-dir"), 0o700))
-				must(t, os.Symlink("good", s.path("b-link")))
-				s.write("b-grown", "grown content")
-				s.write("b-shrunk", "c")
-				s.write("b-touched", "CONTENT")
+				must(t, unix.Mkfifo(s.Path("b-fifo"), 0o600))
+				must(t, os.Mkdir(s.Path("b-dir"), 0o700))
+				must(t, os.Symlink("good", s.Path("b-link")))
+				s.Write("b-grown", "grown content")
+				s.Write("b-shrunk", "c")
+				s.Write("b-touched", "CONTENT")
 			})
 		}
 	})
-	s.log.only(t, s.path("a-bad"), s.path("b-fifo"), s.path("b-dir"), s.path("b-link"), s.path("b-gone"), s.path("bad"))
-	if err := s.log.all[s.path("b-gone")]; !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "vanished") {
+	s.Log.Only(t, s.Path("a-bad"), s.Path("b-fifo"), s.Path("b-dir"), s.Path("b-link"), s.Path("b-gone"), s.Path("bad"))
+	if err := s.Log.All[s.Path("b-gone")]; !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "vanished") {
 		t.Errorf("vanished: %v", err)
 	}
-	target, _ := s.restore()
+	target, _ := s.Restore()
 	for name, want := range map[string]string{"good": "content", "sub/good": "content", "b-grown": "grown content", "b-shrunk": "c", "b-touched": "CONTENT"} {
-		if got := content(t, target+"/"+name); got != want {
+		if got := backuptest.Content(t, target+"/"+name); got != want {
 			t.Errorf("%s: %q, not %q", name, got, want)
 		}
 	}
 	// What was read a moment after it changed may have changed again in the same tick of the clock.
-	if st := s.save(); st.BytesRead < uint64(len("grown content"+"c"+"CONTENT")) {
+	if st := s.Save(); st.BytesRead < uint64(len("grown content"+"c"+"CONTENT")) {
 		t.Errorf("read %d bytes of what may have changed again", st.BytesRead)
 	}
 }
 
 // A file that the kernel makes up may have no end, or nothing to say.
 func TestNoEnd(t *testing.T) {
-	needRoot(t)
+	backuptest.NeedRoot(t)
 	t.Parallel()
 	s := newSite(t)
-	s.write("kmsg", "")
-	s.write("file", "file")
-	mount(t, "/proc/kmsg", s.path("kmsg"))
+	s.Write("kmsg", "")
+	s.Write("file", "file")
+	backuptest.Mount(t, "/proc/kmsg", s.Path("kmsg"))
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	log := new(problems)
+	log := new(backuptest.Problems)
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := Tree(ctx, s.r, &repo.Archive{Host: "host", Job: "job"}, Options{Paths: []string{s.src}, Problem: log.add})
+		_, _, err := backup.Tree(ctx, s.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Options{Paths: []string{s.Src}, Problem: log.Add})
 		done <- err
 	}()
 	select {
 	case err := <-done:
 		must(t, err)
-		if err := log.all[s.path("kmsg")]; !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("reported %v", log.all)
+		if err := log.All[s.Path("kmsg")]; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("reported %v", log.All)
 		}
 	case <-time.After(15 * time.Second):
 		t.Fatal("waits for more")
@@ -319,7 +294,7 @@ func TestNoEnd(t *testing.T) {
 
 // TestChanging changes a large file while it is read.
 func TestChanging(t *testing.T) {
-	data := random(48 << 20)
+	data := backuptest.Random(48 << 20)
 	for name, change := range map[string]func(string) error{
 		"grows": func(p string) error {
 			f, err := os.OpenFile(p, os.O_APPEND|os.O_WRONLY, 0)
@@ -335,72 +310,26 @@ func TestChanging(t *testing.T) {
 			f := &storetest.Faulty{Store: store.NewMemory(nil)}
 			// With one connection, reading waits at the second pack until the first is stored: so the file changes before it is read to its end.
 			s := newSiteOn(t, f, func(o *repo.Options) { o.Connections = 1 })
-			must(t, os.WriteFile(s.path("file"), data, 0o600))
-			s.write("good", "good")
+			must(t, os.WriteFile(s.Path("file"), data, 0o600))
+			s.Write("good", "good")
 			var once sync.Once
 			f.Before = []storetest.Hook{func(c storetest.Call) error {
 				if c.Op == storetest.Put && strings.Contains(c.Name, "content") {
-					once.Do(func() { must(t, change(s.path("file"))) })
+					once.Do(func() { must(t, change(s.Path("file"))) })
 				}
 				return nil
 			}}
-			st := s.save(func(o *Options) { o.Workers = 1 })
-			s.log.only(t, s.path("file"))
-			if s.last.Complete || st.Unsettled != 1 || st.Files != 2 || st.Unread != 0 {
-				t.Errorf("%+v, complete %v", st, s.last.Complete)
+			st := s.Save(func(o *backup.Options) { o.Workers = 1 })
+			s.Log.Only(t, s.Path("file"))
+			if s.Last.Complete || st.Unsettled != 1 || st.Files != 2 || st.Unread != 0 {
+				t.Errorf("%+v, complete %v", st, s.Last.Complete)
 			}
-			target, _ := s.restore()
-			s.log.none(t)
-			if got := content(t, target+"/file"); !strings.HasPrefix(string(data)+string(data[:1000]), got) || len(got) < 10<<20 {
+			target, _ := s.Restore()
+			s.Log.None(t)
+			if got := backuptest.Content(t, target+"/file"); !strings.HasPrefix(string(data)+string(data[:1000]), got) || len(got) < 10<<20 {
 				t.Errorf("restored %d bytes that were never there", len(got))
 			}
 		})
-	}
-}
-
-// A directory that is moved while the walk is deep in it costs what is in it, not the backup.
-func TestMoved(t *testing.T) {
-	src := t.TempDir()
-	deep(t, src, "top", slices.Repeat([]string{"d"}, 200))
-	must(t, os.WriteFile(src+"/z", nil, 0o600))
-	log := new(problems)
-	o := Options{Paths: []string{src}, Problem: log.add}
-	o.fill()
-	sel, err := selectPaths(o.Paths, log.add)
-	must(t, err)
-	must(t, os.WriteFile(src+"/top"+strings.Repeat("/d", 200)+"/large", make([]byte, batchBytes), 0o600))
-	var seen []string
-	open, left := 0, 0
-	s := scanner{ctx: context.Background(), o: &o, stats: new(Statistics), now: time.Now, out: func(b *batch) error {
-		for _, e := range b.events {
-			switch e.kind {
-			case enter:
-				open++
-			case leave:
-				open--
-				left++
-			default:
-				seen = append(seen, e.node.Name)
-				if e.node.Name == "large" {
-					must(t, os.Rename(src+"/top/d/d/d", src+"/away"))
-					must(t, os.RemoveAll(src+"/top/d/d"))
-				}
-			}
-		}
-		b.close()
-		return nil
-	}}
-	noLeak(t, func() {
-		root := openRoot(t)
-		defer root.Close()
-		err = s.scan(root, sel, nil)
-	})
-	must(t, err)
-	if len(log.paths()) == 0 {
-		t.Error("nothing is reported")
-	}
-	if open != 0 || !slices.Contains(seen, "z") {
-		t.Errorf("%d directories open at the end of %d; saw %q", open, left, seen)
 	}
 }
 
@@ -409,12 +338,12 @@ func TestFailedRun(t *testing.T) {
 	f := &storetest.Faulty{Store: store.NewMemory(nil)}
 	s := newSiteOn(t, f)
 	for i := range 100 {
-		s.write(strings.Repeat("d/", i%50)+"f"+string(rune('0'+i/50)), string(random(200_000)))
+		s.Write(strings.Repeat("d/", i%50)+"f"+string(rune('0'+i/50)), string(backuptest.Random(200_000)))
 	}
 	for _, n := range []int64{1, 2} {
 		f.Before = []storetest.Hook{storetest.From(storetest.Put, n, syscall.ENOSPC)}
-		noLeak(t, func() {
-			if _, err := s.trySave(); !errors.Is(err, syscall.ENOSPC) {
+		backuptest.NoLeak(t, func() {
+			if _, err := s.TrySave(); !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("put %d fails: %v", n, err)
 			}
 		})
@@ -427,18 +356,18 @@ func TestFailedRun(t *testing.T) {
 		}
 		return nil
 	}}
-	noLeak(t, func() {
-		_, _, err := Tree(ctx, s.r, &repo.Archive{Host: "host", Job: "job"}, Options{Paths: []string{s.src}})
+	backuptest.NoLeak(t, func() {
+		_, _, err := backup.Tree(ctx, s.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Options{Paths: []string{s.Src}})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
 	})
 	f.After = nil
-	all, err := s.r.Archives(context.Background(), func(name string, err error) { t.Error(name, err) })
+	all, err := s.Repo.Archives(context.Background(), func(name string, err error) { t.Error(name, err) })
 	if err != nil || len(all) != 0 {
 		t.Errorf("committed %v, %v", all, err)
 	}
-	if st := s.save(); st.ChunksKnown == 0 {
+	if st := s.Save(); st.ChunksKnown == 0 {
 		t.Errorf("nothing was known of what had been sent: %+v", st)
 	}
 }

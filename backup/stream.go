@@ -6,6 +6,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nightjar/backup/browse"
+	"nightjar/backup/scan"
+	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -51,7 +54,7 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 		file := &tree.Node{Name: src.Name, Mode: tree.Regular | 0o600, Mtime: now, Ctime: now, Links: 1, Size: uint64(contents.Size()), Contents: contents}
 		sums.Files, sums.Bytes, sums.New, sums.Dirs = 1, file.Size, 1, 1
 		p.o.Progress.Files.Add(1)
-		for _, e := range []event{{kind: enter, node: &tree.Node{Name: "root", Mode: tree.Directory | 0o755, Mtime: now, Ctime: now}}, {node: file}, {kind: leave}} {
+		for _, e := range []scan.Event{{Kind: scan.Enter, Node: &tree.Node{Name: "root", Mode: tree.Directory | 0o755, Mtime: now, Ctime: now}}, {Node: file}, {Kind: scan.Leave}} {
 			if err := b.event(&e); err != nil {
 				return tree.Item{}, err
 			}
@@ -62,14 +65,14 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 
 // streamBefore returns the stream of that name in the predecessor, or what else there is. Without it the run sends more.
 func streamBefore(ctx context.Context, rd *repo.Reader, o *Options, name string) (held, like []tree.Contents) {
-	root, err := rootOf(ctx, rd, o.Previous)
+	root, err := browse.Root(ctx, rd, o.Previous)
 	if err != nil {
 		o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))
 	}
 	if root == nil {
 		return nil, nil
 	}
-	for n, err := range tree.Nodes(root.Contents, fetcher(ctx, rd)) {
+	for n, err := range tree.Nodes(root.Contents, func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }) {
 		switch {
 		case err != nil:
 			o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))
@@ -82,4 +85,12 @@ func streamBefore(ctx context.Context, rd *repo.Reader, o *Options, name string)
 		}
 	}
 	return nil, like
+}
+
+// contentsOf returns a file's contents, if it has any.
+func contentsOf(n *tree.Node) []tree.Contents {
+	if len(n.Contents.Items) == 0 {
+		return nil
+	}
+	return []tree.Contents{n.Contents}
 }

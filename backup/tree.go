@@ -3,20 +3,23 @@ package backup
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"nightjar/backup/local"
+	"nightjar/backup/browse"
+	"nightjar/backup/scan"
+	"nightjar/backup/watch"
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
+
+// batchesWait is how many batches may be on their way from the scan to the builder.
+const batchesWait = 16
 
 // A pipeline is a running backup.
 type pipeline struct {
@@ -25,8 +28,8 @@ type pipeline struct {
 	rule    chunk.Rule
 	sums    *Statistics // of the builder
 	stats   counters
-	batches chan *batch // for workers
-	ordered chan *batch // the same and others, for the builder
+	batches chan *scan.Batch // for workers
+	ordered chan *scan.Batch // the same and others, for the builder
 	jobs    chan *job
 	ahead   int           // chunks of one file that are on their way
 	busy    atomic.Int32  // workers that may still cut
@@ -37,7 +40,7 @@ type pipeline struct {
 func newPipeline(r *repo.Repository, w *repo.Writer, o *Options, sums *Statistics) *pipeline {
 	p := &pipeline{
 		o: o, writer: w, rule: r.Rule(), sums: sums,
-		batches: make(chan *batch, o.Workers), ordered: make(chan *batch, batchesWait),
+		batches: make(chan *scan.Batch, o.Workers), ordered: make(chan *scan.Batch, batchesWait),
 		jobs: make(chan *job, o.Workers), ahead: 2 * o.Workers, idle: make(chan struct{}),
 	}
 	p.busy.Store(int32(o.Workers))
@@ -50,7 +53,7 @@ func (o *Options) fill() {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Progress == nil {
-		o.Progress = new(Progress)
+		o.Progress = new(watch.Progress)
 	}
 	report, progress := o.Problem, o.Progress
 	o.Problem = func(path string, err error) {
@@ -109,20 +112,15 @@ func (s *Statistics) add(sent *repo.Sent) {
 
 // trees runs scan, workers and builder.
 func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statistics) (tree.Item, error) {
-	sel, err := selectPaths(p.o.Paths, p.o.Problem)
+	sel, err := scan.Select(p.o.Paths, p.o.Problem)
 	if err != nil {
 		return tree.Item{}, err
 	}
 	reader := p.writer.Reader()
-	previous, err := rootOf(ctx, reader, p.o.Previous)
+	previous, err := browse.Root(ctx, reader, p.o.Previous)
 	if err != nil {
 		p.o.Problem("/", fmt.Errorf("compare with the archive before: %w", err))
 	}
-	root, err := local.OpenDir("/", local.NewOwners())
-	if err != nil {
-		return tree.Item{}, fmt.Errorf("open /: %w", err)
-	}
-	defer root.Close()
 	b, err := p.newBuilder(ctx, r.NameKey())
 	if err != nil {
 		return tree.Item{}, err
@@ -136,19 +134,21 @@ func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statisti
 		g.Go(func() error { return w.run(ctx) })
 	}
 	g.Go(func() error { return b.run(ctx) })
-	var walk Statistics
-	g.Go(func() error {
+	var walk scan.Counts
+	g.Go(func() (err error) {
 		defer close(p.ordered)
 		defer close(p.batches)
-		s := scanner{
-			ctx: ctx, o: p.o, reader: reader, holds: p.writer.Holds, avoid: identify(p.o.Avoid), stats: &walk, now: time.Now,
-			out: func(b *batch) error { return p.pass(ctx, b) },
+		o := p.o.scan()
+		if previous != nil {
+			fetch := func(id chunk.ID) ([]byte, error) { return reader.Metadata(ctx, id) }
+			o.Previous = &scan.Predecessor{Start: p.o.Previous.Start, Root: previous, Fetch: fetch, Holds: p.writer.Holds}
 		}
-		return s.scan(root, sel, previous)
+		walk, err = scan.Walk(ctx, sel, o, func(b *scan.Batch) error { return p.pass(ctx, b) })
+		return err
 	})
 	err = g.Wait()
 	for b := range p.batches { // what nobody came to
-		b.close()
+		b.Close()
 	}
 	if err != nil {
 		return tree.Item{}, err
@@ -158,12 +158,12 @@ func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statisti
 }
 
 // pass hands a batch to the builder and, if there is something to read, to a worker.
-func (p *pipeline) pass(ctx context.Context, b *batch) error {
-	if len(b.reads) > 0 {
+func (p *pipeline) pass(ctx context.Context, b *scan.Batch) error {
+	if len(b.Reads) > 0 {
 		select {
 		case p.batches <- b:
 		case <-ctx.Done():
-			b.close()
+			b.Close()
 			return context.Cause(ctx)
 		}
 	}
@@ -176,7 +176,7 @@ func (p *pipeline) pass(ctx context.Context, b *batch) error {
 }
 
 // merge adds what the scan counted.
-func (s *Statistics) merge(walk *Statistics) {
+func (s *Statistics) merge(walk *scan.Counts) {
 	s.Files += walk.Files
 	s.Bytes += walk.Bytes
 	s.Dirs += walk.Dirs
@@ -186,38 +186,4 @@ func (s *Statistics) merge(walk *Statistics) {
 	s.ChangedDirs += walk.ChangedDirs
 	s.Deleted += walk.Deleted
 	s.Unread += walk.Unread
-}
-
-// identify finds the folders that are never saved, under whatever name they are met.
-func identify(paths []string) map[fileID]bool {
-	ids := map[fileID]bool{}
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if err != nil {
-			continue
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			ids[fileID{uint64(st.Dev), st.Ino}] = true
-		}
-	}
-	return ids
-}
-
-// rootOf returns the root directory of an archive, nil without one.
-func rootOf(ctx context.Context, reader *repo.Reader, a *repo.Archive) (*tree.Node, error) {
-	if a == nil {
-		return nil, nil
-	}
-	encoded, err := reader.Metadata(ctx, a.Root.ID)
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := tree.Decode(encoded)
-	if err != nil {
-		return nil, err
-	}
-	if len(nodes) != 1 || !nodes[0].IsDir() {
-		return nil, fmt.Errorf("root tree %v is none", a.Root.ID)
-	}
-	return &nodes[0], nil
 }

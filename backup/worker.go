@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nightjar/backup/local"
+	"nightjar/backup/scan"
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
@@ -45,11 +46,11 @@ func (w *worker) run(ctx context.Context) error {
 				return w.rest(ctx)
 			}
 			err := w.batch(ctx, b)
-			b.close()
+			b.Close()
 			if err != nil {
 				return err
 			}
-			close(b.done)
+			close(b.Done)
 		case j := <-w.p.jobs:
 			j.run(w.saver)
 		case <-ctx.Done():
@@ -75,22 +76,22 @@ func (w *worker) rest(ctx context.Context) error {
 	}
 }
 
-func (w *worker) batch(ctx context.Context, b *batch) error {
-	for _, i := range b.reads {
+func (w *worker) batch(ctx context.Context, b *scan.Batch) error {
+	for _, i := range b.Reads {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e := &b.events[i]
+		e := &b.Events[i]
 		if err := w.file(ctx, e); err != nil {
 			var stop *fatal
 			if errors.As(err, &stop) {
-				return fmt.Errorf("save %q: %w", e.path, stop.err)
+				return fmt.Errorf("save %q: %w", e.Path, stop.err)
 			}
 			if errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("vanished before it was read: %w", err)
 			}
-			e.skip = true
-			w.p.o.Problem(e.path, err)
+			e.Skip = true
+			w.p.o.Problem(e.Path, err)
 		}
 	}
 	return nil
@@ -103,17 +104,17 @@ func (f *fatal) Error() string { return f.err.Error() }
 func (f *fatal) Unwrap() error { return f.err }
 
 // file reads and saves one file. The entry describes the file as it was when it was opened.
-func (w *worker) file(ctx context.Context, e *event) error {
-	f, err := e.dir.Open(e.node.Name)
+func (w *worker) file(ctx context.Context, e *scan.Event) error {
+	f, err := e.Dir.Open(e.Node.Name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	// Files on disks know no deadline; some of those that the kernel makes up never end.
 	_ = f.SetReadDeadline(time.Now().Add(patience))
-	name, flags := e.node.Name, e.node.Flags
+	name, flags := e.Node.Name, e.Node.Flags
 	before := tree.Node{Name: name}
-	sparse, err := e.dir.StatFile(f, &before)
+	sparse, err := e.Dir.StatFile(f, &before)
 	if err != nil {
 		return err
 	}
@@ -121,15 +122,15 @@ func (w *worker) file(ctx context.Context, e *event) error {
 		return errors.New("is no longer a regular file")
 	}
 	before.Name, before.Flags = name, flags
-	if time.Since(before.Ctime.Time()) < settled {
+	if time.Since(before.Ctime.Time()) < scan.Settled {
 		before.Flags |= tree.Unsettled
 	}
 	if before.Xattrs, err = local.XattrsFile(f); err != nil {
-		w.p.o.Problem(e.path, err)
+		w.p.o.Problem(e.Path, err)
 	}
 	var was *repo.Past
-	if len(e.held)+len(e.like) > 0 {
-		was = w.p.writer.Past(e.held, e.like)
+	if len(e.Held)+len(e.Like) > 0 {
+		was = w.p.writer.Past(e.Held, e.Like)
 		defer was.Close()
 	}
 	switch {
@@ -145,15 +146,15 @@ func (w *worker) file(ctx context.Context, e *event) error {
 	}
 	opened := before
 	before.Size = uint64(before.Contents.Size())
-	*e.node = before
+	*e.Node = before
 	var after tree.Node
-	if _, err := e.dir.StatFile(f, &after); err != nil {
+	if _, err := e.Dir.StatFile(f, &after); err != nil {
 		return err
 	}
 	if after.Ctime != opened.Ctime || after.Mtime != opened.Mtime || after.Size != opened.Size || before.Size != opened.Size {
-		e.node.Flags |= tree.Unsettled
+		e.Node.Flags |= tree.Unsettled
 		w.p.stats.unsettled.Add(1)
-		w.p.o.Problem(e.path, errChanged)
+		w.p.o.Problem(e.Path, errChanged)
 	}
 	return nil
 }

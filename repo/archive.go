@@ -16,14 +16,8 @@ import (
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 )
-
-// MaxSkew is how far the time that an archive or an index object says of itself may be from the store's.
-const MaxSkew = 10 * time.Minute
-
-func skewed(signed, stored time.Time) bool { return signed.Sub(stored).Abs() > MaxSkew }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // A Text is bytes in a JSON record, where they may be invalid UTF-8.
 type Text = record.Text
@@ -82,7 +76,7 @@ type Root struct {
 // Late reports whether the store dated the archive so long after its last view that what it refers to may be gone, or otherwise than
 // it says of itself. It can still be restored by its id.
 func (a *Archive) Late() bool {
-	return a.Grace < forever && (skewed(a.Time, a.Stored) || a.Stored.Sub(a.view()) > a.Grace)
+	return a.Grace < forever && (sealed.Skewed(a.Time, a.Stored) || a.Stored.Sub(a.view()) > a.Grace)
 }
 
 // forever is the Grace of an archive that cannot be late, which is so in the simulation only.
@@ -93,7 +87,7 @@ func (r *Repository) allowance(view time.Time) time.Duration {
 	if r.options.Without.Late {
 		return forever
 	}
-	return r.keys.Allowance(view)
+	return r.Keys().Allowance(view)
 }
 
 // view returns the last one; zero if there was none.
@@ -116,11 +110,10 @@ func (a *Archive) Displaces() bool { return a.Counts() && !a.Backdated && !a.Rep
 func (r *Repository) Archives(ctx context.Context, damaged func(name string, err error)) ([]Archive, error) {
 	var all []Archive
 	contents := map[string][sha256.Size]byte{} // what each says
-	verified, err := r.Verified(ctx)
+	verified, err := r.Believe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.vouched.Store(&verified)
 	err = r.Records(ctx, "archive", func(x Record) error {
 		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified[x.ID]}
 		if x.Err == nil {
@@ -182,7 +175,7 @@ func markRepeated(archives []Archive, contents map[string][sha256.Size]byte) {
 
 // checkHost refuses an archive that one host has signed in another's name.
 func (r *Repository) checkHost(a *Archive, signer crypto.Fingerprint) error {
-	host, err := r.keys.Owner(signer)
+	host, err := r.Keys().Owner(signer)
 	if err == nil && host != a.Host {
 		err = fmt.Errorf("it says that it is of host %q, and host %q has signed it: %w", a.Host, host, crypto.ErrIntegrity)
 	}
@@ -262,14 +255,14 @@ func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, er
 	if err != nil {
 		return 0, fmt.Errorf("encode archive: %w", err)
 	}
-	info, err := r.putRecord(ctx, r.host, "archive", content)
+	info, err := r.PutRecordAs(ctx, r.Host(), "archive", content)
 	if err != nil {
 		return 0, err
 	}
-	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.host.Fingerprint()), r.allowance(a.view())
+	a.ID, a.Stored, a.Signer, a.Grace = strings.TrimPrefix(info.Name, "archive/"), info.Time, string(r.Host().Fingerprint()), r.allowance(a.view())
 	if a.Late() {
 		return 0, fmt.Errorf("store archive %s: the store dated it %s, %s from its last answer and %s after the run's last view of the repository: it does not count",
-			a.ID, stamp(a.Stored), a.Time.Sub(a.Stored).Abs(), a.Stored.Sub(a.view()))
+			a.ID, sealed.Stamp(a.Stored), a.Time.Sub(a.Stored).Abs(), a.Stored.Sub(a.view()))
 	}
 	return info.Size, nil
 }

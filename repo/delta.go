@@ -8,7 +8,6 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
-	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/past"
 	"nightjar/repo/tree"
@@ -46,7 +45,7 @@ func (w stored) List(ctx context.Context, id chunk.ID) ([]byte, error) {
 
 // Describe skips what is broken, or from somebody who is not trusted: that costs space.
 func (w stored) Describe(ctx context.Context, id chunk.ID, length int, to *delta.Base) {
-	if ok, err := w.indexed(id.Key(), pack.WholeContent); ok && err == nil {
+	if ok, err := w.run.Indexed(id.Key(), pack.WholeContent); ok && err == nil {
 		to.AppendWhole(delta.Source{ID: id, Length: length}, w.signature(ctx, id))
 		return
 	}
@@ -58,7 +57,7 @@ func (w stored) Describe(ctx context.Context, id chunk.ID, length int, to *delta
 	sums := make([]*delta.Signature, len(r.Sources)+1)
 	for n := range sums {
 		if s := r.Source(n); s.Length > 0 {
-			if ok, err := w.indexed(s.ID.Key(), pack.WholeContent); ok && err == nil {
+			if ok, err := w.run.Indexed(s.ID.Key(), pack.WholeContent); ok && err == nil {
 				sums[n] = w.signature(ctx, s.ID)
 			}
 		}
@@ -91,21 +90,19 @@ func (w *Writer) signature(ctx context.Context, id chunk.ID) *delta.Signature {
 
 // trustedBlob hands the first blob of a type to use that it accepts, of those that this run may build on.
 func (w *Writer) trustedBlob(ctx context.Context, id chunk.ID, typ pack.Type, use func([]byte) error) {
-	all, err := w.reader.locate(ctx, id, typ)
+	all, err := w.reader.Locations(ctx, id, typ)
 	if err != nil {
 		return
 	}
 	for _, at := range all {
-		if !w.trusted(at.Pack.Signer) || w.avoids(at, id.Key()) {
+		if !w.run.Trusts(at, id.Key()) {
 			continue
 		}
-		if frame, err := w.reader.frame(ctx, at); err == nil && use(blobIn(frame, at)) == nil {
+		if b, err := w.reader.Blob(ctx, at); err == nil && use(b) == nil {
 			return
 		}
 	}
 }
-
-func blobIn(frame []byte, at index.Location) []byte { return frame[at.Offset : at.Offset+at.Length] }
 
 // delta saves a chunk as a recipe, if that is worth it.
 func (s *Saver) delta(id chunk.ID, data []byte, offset int64, before *Past) (bool, error) {
@@ -202,7 +199,7 @@ func (s *Saver) describeMeta(typ pack.Type, item tree.Item) {
 	if err != nil || int64(len(data)) != item.Length {
 		return
 	}
-	if ok, err := s.w.indexed(item.ID.Key(), typ); ok && err == nil {
+	if ok, err := s.w.run.Indexed(item.ID.Key(), typ); ok && err == nil {
 		s.base.AppendWhole(delta.Source{ID: item.ID, Length: len(data)}, s.signer.Sign(data, treeBlock, nil))
 	} else if r := s.w.recipe(s.w.ctx, item.ID, typ); r != nil && r.Length == len(data) {
 		s.base.AppendRebuilt(r, data, s.signer, treeBlock)
@@ -237,7 +234,7 @@ func outgrown(r *delta.Recipe, size int) bool {
 // sign saves the signature of a chunk.
 func (s *Saver) sign(id chunk.ID, data []byte, runs []int) error {
 	s.encoded = s.signer.Sign(data, signBlock, runs).Append(s.encoded[:0])
-	return s.blob(&s.signatures, pack.SignatureOf+pack.WholeContent, pack.Opaque, id, s.encoded)
+	return s.blob(pack.SignatureOf+pack.WholeContent, id, s.encoded)
 }
 
 // signable reports whether a chunk is long enough to have a signature.
@@ -250,7 +247,7 @@ func (s *Saver) mend(id chunk.ID, data []byte, runs []int) error {
 	if !signable(data, runs) {
 		return nil
 	}
-	if signed, err := s.w.indexed(id.Key(), pack.SignatureOf+pack.WholeContent); signed || err != nil {
+	if signed, err := s.w.run.Indexed(id.Key(), pack.SignatureOf+pack.WholeContent); signed || err != nil {
 		return err
 	}
 	if runs == nil && pack.ClassOf(data) == pack.Opaque || !s.w.unsigned(id) {
@@ -261,34 +258,18 @@ func (s *Saver) mend(id chunk.ID, data []byte, runs []int) error {
 
 // unsigned reports whether a whole chunk was stored by a run before, and makes its signature the caller's to save. It is asked once no signature is indexed.
 func (w *Writer) unsigned(id chunk.ID) bool {
-	all, err := w.reader.locate(w.ctx, id, pack.WholeContent)
-	before := func(at index.Location) bool {
-		_, ours := w.unindexed.signing[at.Pack.ID]
-		return !ours && w.trusted(at.Pack.Signer)
-	}
-	w.unindexed.Lock()
-	ok := err == nil && slices.ContainsFunc(all, before)
-	w.unindexed.Unlock()
-	if !ok {
-		return false
-	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	_, claimed := w.claims.m[id.Key()]
-	if !claimed {
-		w.claims.m[id.Key()] = false
-	}
-	return !claimed
+	all, err := w.reader.Locations(w.ctx, id, pack.WholeContent)
+	return err == nil && w.unindexed.others(all, w.trusted) && w.claims.take(id.Key())
 }
 
 // recipe saves how a chunk is put together.
 func (s *Saver) recipe(whole pack.Type, id chunk.ID, r *delta.Recipe) error {
 	s.encoded = r.Append(s.encoded[:0])
-	return s.blob(&s.recipes, pack.RecipeFor+whole, metadataClass, id, s.encoded)
+	return s.blob(pack.RecipeFor+whole, id, s.encoded)
 }
 
 // blob saves metadata under an id.
-func (s *Saver) blob(f *openFrame, typ pack.Type, class pack.Class, id chunk.ID, encoded []byte) error {
+func (s *Saver) blob(typ pack.Type, id chunk.ID, encoded []byte) error {
 	s.w.Sent.Metadata.Add(uint64(len(encoded)))
-	return s.share(f, pack.Metadata, class, encoded, pack.Blob{Key: id.Key(), Type: typ, Length: len(encoded)}, metadataFrame)
+	return s.frames.Metadata(encoded, pack.Blob{Key: id.Key(), Type: typ, Length: len(encoded)})
 }

@@ -63,7 +63,7 @@ func (n *night) restored(t testing.TB, rd *Reader) {
 	for _, item := range n.contents.Items {
 		ids = append(ids, item.ID)
 	}
-	data, errs, err := fetch(t.Context(), rd, ids)
+	data, errs, err := fetchAll(t.Context(), rd, ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,8 +237,9 @@ func TestTreesAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rd := p.reader()
-		id := chunk.NewNamer(rd.r.config.secret, chunk.Metadata).ID(encoded)
+		r := p.unlocked()
+		rd := must(r.NewReader(t.Context()))
+		id := chunk.NewNamer(r.Secret(), chunk.Metadata).ID(encoded)
 		trees[id], was = bytes.Clone(encoded), []tree.Item{{ID: id, Length: int64(len(encoded))}}
 		for id, want := range trees {
 			if got, err := rd.Metadata(t.Context(), id); err != nil || !bytes.Equal(got, want) {
@@ -273,7 +274,7 @@ func TestDamagedBase(t *testing.T) {
 	for _, item := range second.contents.Items {
 		ids = append(ids, item.ID)
 	}
-	_, errs, err := fetch(t.Context(), p.reader(), ids)
+	_, errs, err := fetchAll(t.Context(), p.reader(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +324,7 @@ func TestLyingSignature(t *testing.T) {
 		if err := s.sign(id, noise(6, len(data)), nil); err != nil { // of the file's next content
 			return nil, err
 		}
-		if err := s.share(&s.shared[0], pack.Content, pack.Opaque, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}, sharedFrame); err != nil {
+		if err := s.frames.Content(pack.Opaque, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}); err != nil {
 			return nil, err
 		}
 		first.contents.Items = []tree.Item{{ID: id, Length: int64(len(data))}}
@@ -335,7 +336,7 @@ func TestLyingSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := first.save(t, p.open(hostKey()), noise(6, 1<<20), 1<<20)
-	_, errs, err := fetch(t.Context(), p.reader(), []chunk.ID{second.contents.Items[0].ID})
+	_, errs, err := fetchAll(t.Context(), p.reader(), []chunk.ID{second.contents.Items[0].ID})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,9 +60,8 @@ func TestOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
-		t.Fatal(err)
-	}
+	metadata := crypto.NewOpener(must(r.Keys().OpenMetadata(t.Context(), keyring.Held(hostKey())))...)
+	content := crypto.NewOpener(must(r.Keys().OpenSecrets(t.Context(), keyring.Held(recoveryKey())))...)
 	full := 0
 	err = filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
 		if err != nil {
@@ -87,11 +86,11 @@ func TestOnDisk(t *testing.T) {
 		if sum := sha256.Sum256(b); kind != "config" && filepath.Base(path) != hex.EncodeToString(sum[:]) {
 			t.Errorf("%s has another hash", name)
 		}
-		opener, signers := r.metadata, r.keys.Signers(kind)
+		opener := metadata
 		if kind == "content" {
-			opener = r.content.opener
+			opener = content
 		}
-		opened, err := opener.Open(b, signers, r.binding(kind), noon)
+		opened, err := opener.Open(b, r.Keys().Signers(kind), crypto.Binding{Repository: r.ID(), Kind: kind, Version: FormatVersion}, noon)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -117,6 +116,9 @@ func TestOnDisk(t *testing.T) {
 	}
 	if full == 0 {
 		t.Error("no pack is full")
+	}
+	if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
+		t.Fatal(err)
 	}
 	rd, err := r.NewReader(t.Context())
 	if err != nil {

@@ -12,6 +12,13 @@ import (
 	"nightjar/chunk"
 )
 
+// How chunks come into frames, in bytes. doc/format.md, section 5.
+const (
+	ownFrame     = 512 << 10 // chunks from this size on have frames of their own
+	sharedFrame  = 1 << 20
+	literalFrame = 512 << 10
+)
+
 // noise returns bytes that do not compress, the same for the same seed.
 func noise(seed, n int) []byte {
 	b := make([]byte, n)
@@ -88,8 +95,8 @@ func mustWrite(t testing.TB, r *Repository, groups ...[][]byte) written {
 	return out
 }
 
-// fetch returns what Fetch delivers, by place.
-func fetch(ctx context.Context, rd *Reader, ids []chunk.ID) (data [][]byte, errs []error, err error) {
+// fetchAll returns what Fetch delivers, by place.
+func fetchAll(ctx context.Context, rd *Reader, ids []chunk.ID) (data [][]byte, errs []error, err error) {
 	data, errs = make([][]byte, len(ids)), make([]error, len(ids))
 	count := make([]int, len(ids))
 	var mu sync.Mutex
@@ -118,7 +125,7 @@ func wantRestored(t testing.TB, rd *Reader, all ...written) {
 		for id := range w.content {
 			ids = append(ids, id)
 		}
-		data, errs, err := fetch(t.Context(), rd, ids)
+		data, errs, err := fetchAll(t.Context(), rd, ids)
 		if err != nil {
 			t.Fatal(err)
 		}

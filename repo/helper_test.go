@@ -3,8 +3,10 @@ package repo
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -18,6 +20,8 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
@@ -102,7 +106,7 @@ var madeOnce = sync.OnceValues(func() (objects map[string][]byte, secrets []*cry
 	keys := must(Init(context.Background(), s, p.initOptions()))
 	secrets = must(keys.OpenSecrets(context.Background(), keyring.Held(recoveryKey())))
 	objects = map[string][]byte{}
-	for _, name := range []string{configName, keyring.Name(1)} {
+	for _, name := range []string{sealed.Config, keyring.Name(1)} {
 		objects[name] = must(store.ReadAll(context.Background(), s, name, 0))
 	}
 	return objects, secrets
@@ -175,8 +179,8 @@ func (p *place) open(key *crypto.Key, change ...func(*Options)) *Repository {
 	return r
 }
 
-// reader opens the repository with the recovery key.
-func (p *place) reader(change ...func(*Options)) *Reader {
+// unlocked opens the repository with the recovery key.
+func (p *place) unlocked(change ...func(*Options)) *Repository {
 	p.t.Helper()
 	o := p.options()
 	for _, f := range change {
@@ -190,11 +194,13 @@ func (p *place) reader(change ...func(*Options)) *Reader {
 	if err := r.UnlockContent(p.t.Context(), keyring.Held(recoveryKey())); err != nil {
 		p.t.Fatal(err)
 	}
-	rd, err := r.NewReader(p.t.Context())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return rd
+	return r
+}
+
+// reader reads with the recovery key.
+func (p *place) reader(change ...func(*Options)) *Reader {
+	p.t.Helper()
+	return must(p.unlocked(change...).NewReader(p.t.Context()))
 }
 
 func noPin(string) (keyring.Pin, error) { return keyring.Pin{}, nil }
@@ -290,6 +296,19 @@ func (p *place) delete(name string) {
 	}
 }
 
+// seal makes a record as anybody could.
+func seal(metadata, signer *crypto.Key, b crypto.Binding, text []byte, random io.Reader, now func() time.Time) ([]byte, error) {
+	sealer, err := crypto.NewSealer(metadata, signer, b, random, now)
+	if err != nil {
+		return nil, err
+	}
+	object, err := sealer.Seal(must(pack.NewCompressor(pack.Default)).AppendRecord(nil, text))
+	return object.Object, err
+}
+
+// named is the name of an object of a kind with this content.
+func named(kind string, object []byte) string { return sealed.Name(kind, sha256.Sum256(object)) }
+
 // names lists what is stored under a prefix, by name.
 func (p *place) names(prefix string) []string { return storedNames(p.t, p.memory, prefix) }
 
@@ -343,7 +362,7 @@ func (p *place) indexObject(r *Repository, name string) (index.Object, store.Inf
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	content, _, err := r.record(p.t.Context(), &info)
+	content, _, err := r.Record(p.t.Context(), info)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -362,7 +381,7 @@ func (p *place) indexedPacks(r *Repository) map[string]bool {
 		o, _ := p.indexObject(r, name)
 		for _, run := range o.Runs {
 			for _, pack := range run.Packs {
-				name := nameOf(pack.Directory.Kind.String(), pack.ID)
+				name := sealed.Name(pack.Directory.Kind.String(), pack.ID)
 				packs[name] = true
 				if _, err := p.memory.Stat(p.t.Context(), name); err != nil {
 					p.t.Errorf("an index names what is not stored: %v", err)

@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -12,8 +11,15 @@ import (
 
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
+)
+
+// From how many index objects of which age on a host merges. doc/format.md, section 6.
+const (
+	mergeFrom = 16
+	mergeAge  = 24 * time.Hour
 )
 
 // nights runs small backups two hours apart, each of other content.
@@ -37,6 +43,22 @@ func (p *place) merged(r *Repository) (names []string) {
 	return names
 }
 
+// live returns the names of the index objects that the host has written and nothing stands for, as of the last sync.
+func (p *place) live(r *Repository) (names []string) {
+	p.t.Helper()
+	replaced := r.ReplacedIndexes()
+	err := r.IndexObjects(p.t.Context(), func(x IndexRecord) error {
+		if !replaced[x.ID] && x.Signer == r.Host().Fingerprint() {
+			names = append(names, x.Name)
+		}
+		return x.Err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return names
+}
+
 // wantKnown fails unless a run with this cache sends nothing of what was saved.
 func (p *place) wantKnown(r *Repository, all []written) {
 	p.t.Helper()
@@ -45,7 +67,7 @@ func (p *place) wantKnown(r *Repository, all []written) {
 	}
 	for _, w := range all {
 		for id := range w.content {
-			if at, err := r.index.Lookup(id.Key(), nil); err != nil || len(at) == 0 {
+			if at, err := r.local.Lookup(p.t.Context(), id.Key()); err != nil || len(at) == 0 {
 				p.t.Fatalf("chunk %v is at %v, %v", id, at, err)
 			}
 		}
@@ -79,7 +101,7 @@ func TestMergeIndexes(t *testing.T) {
 			t.Errorf("a run of %v was merged at %v", run.Time, now)
 		}
 		one := slices.IndexFunc(o.Replaces, func(id index.ObjectID) bool {
-			single, info := p.indexObject(r, nameOf("index", id))
+			single, info := p.indexObject(r, sealed.Name("index", id))
 			return info.Time.Equal(run.Time) && slices.EqualFunc(single.Runs[0].Packs, run.Packs, func(a, b index.Pack) bool { return a.ID == b.ID })
 		})
 		if one < 0 {
@@ -93,7 +115,7 @@ func TestMergeIndexes(t *testing.T) {
 	// With, without, and again with what it stands for.
 	objects := map[string][]byte{}
 	for _, id := range o.Replaces {
-		objects[nameOf("index", id)] = p.get(nameOf("index", id))
+		objects[sealed.Name("index", id)] = p.get(sealed.Name("index", id))
 	}
 	p.wantKnown(cached, all)
 	for name := range objects {
@@ -130,13 +152,13 @@ func TestMergeForYears(t *testing.T) {
 	if err := r.SyncIndex(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	live := r.liveIndexes()
+	live := p.live(r)
 	if len(live) > mergeFrom+12+4 {
 		t.Errorf("%d index objects count", len(live))
 	}
 	packs := map[index.ObjectID]int{}
-	for _, l := range live {
-		o, _ := p.indexObject(r, l.info().Name)
+	for _, name := range live {
+		o, _ := p.indexObject(r, name)
 		for _, run := range o.Runs {
 			for _, pack := range run.Packs {
 				packs[pack.ID]++
@@ -153,8 +175,8 @@ func TestMergeForYears(t *testing.T) {
 	}
 	// Prune deletes what others stand for; it is not named for ever.
 	counts := map[string]bool{}
-	for _, l := range live {
-		counts[l.info().Name] = true
+	for _, name := range live {
+		counts[name] = true
 	}
 	for _, name := range p.names("index/") {
 		if !counts[name] {
@@ -165,7 +187,7 @@ func TestMergeForYears(t *testing.T) {
 	for _, name := range p.merged(r) {
 		o, info := p.indexObject(r, name)
 		for _, id := range o.Replaces {
-			if _, err := p.memory.Stat(t.Context(), nameOf("index", id)); err != nil && info.Time.After(noon.Add(201*time.Hour)) {
+			if _, err := p.memory.Stat(t.Context(), sealed.Name("index", id)); err != nil && info.Time.After(noon.Add(201*time.Hour)) {
 				t.Errorf("%s names what had gone before: %v", name, err)
 			}
 		}
@@ -289,7 +311,7 @@ func TestMergeOnlyWhole(t *testing.T) {
 		t.Errorf("%d objects are merged", len(o.Replaces))
 	}
 	for _, id := range o.Replaces {
-		if name := nameOf("index", id); name == damaged || name == gone || slices.Contains(others, name) {
+		if name := sealed.Name("index", id); name == damaged || name == gone || slices.Contains(others, name) {
 			t.Errorf("%s is merged", name)
 		}
 	}
@@ -297,17 +319,6 @@ func TestMergeOnlyWhole(t *testing.T) {
 		t.Errorf("warned: %q", warned)
 	}
 	p.wantKnown(p.open(hostKey()), all)
-
-	// Whatever the local index, which is only a cache, says of who signed it.
-	warned = nil
-	id, _ := sumOf(others[0])
-	info, err := p.memory.Stat(t.Context(), others[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if parts, err := r.readIndexes(t.Context(), []listedIndex{{id, info.Size, info.Time}}); len(parts) > 0 || err != nil || len(warned) != 1 {
-		t.Errorf("%d objects of another host would be merged, %v, warned %q", len(parts), err, warned)
-	}
 }
 
 // Processes of one host, and another host, merge at the same time: there may be duplicates, and they go when they are merged again.
@@ -330,7 +341,7 @@ func TestMergeTogether(t *testing.T) {
 	var wait sync.WaitGroup
 	for _, r := range []*Repository{one, two, other} {
 		wait.Go(func() {
-			if info, err := r.mergeIndexes(context.Background(), p.clock.now(), nil); err != nil || info.Size == 0 {
+			if info, err := r.local.Merge(context.Background(), p.clock.now()); err != nil || info.Size == 0 {
 				t.Errorf("%v, %v", info, err)
 			}
 		})
@@ -345,7 +356,7 @@ func TestMergeTogether(t *testing.T) {
 	for _, name := range p.merged(one) {
 		o, _ := p.indexObject(one, name)
 		for _, id := range o.Replaces {
-			replaced[nameOf("index", id)] = true
+			replaced[sealed.Name("index", id)] = true
 		}
 	}
 	for name := range replaced {
@@ -357,8 +368,8 @@ func TestMergeTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[index.ObjectID]bool{}
-	for _, l := range one.liveIndexes() {
-		o, _ := p.indexObject(one, l.info().Name)
+	for _, name := range p.live(one) {
+		o, _ := p.indexObject(one, name)
 		for _, run := range o.Runs {
 			for _, pack := range run.Packs {
 				if seen[pack.ID] {
@@ -369,97 +380,6 @@ func TestMergeTogether(t *testing.T) {
 		}
 	}
 	p.wantKnown(p.open(hostKey()), all)
-}
-
-// Packs that are gone are left out by the next merge.
-func TestMergeSkips(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	p.nights(r, 0, 16)
-	p.clock.move(mergeAge)
-	if err := r.SyncIndex(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	sum, _ := sumOf(p.names("content/")[0])
-	info, err := r.mergeIndexes(t.Context(), p.clock.now(), func(id index.ObjectID) bool { return id == sum })
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, _ := p.indexObject(r, info.Name)
-	n := 0
-	for _, run := range o.Runs {
-		for _, pack := range run.Packs {
-			if n++; pack.ID == sum {
-				t.Error("the pack is named")
-			}
-		}
-	}
-	if n != 31 {
-		t.Errorf("%d packs are named", n)
-	}
-}
-
-// Whatever sizes and ages: few objects are left, none is rewritten often, and no object is too large.
-func TestDueIndexes(t *testing.T) {
-	const steps = 2000
-	for seed := range uint64(3) {
-		r := rand.New(rand.NewPCG(seed, 9))
-		type object struct {
-			listedIndex
-			rewritten int // times, what has been most often
-		}
-		all := map[index.ObjectID]object{}
-		now, most, rewritten := noon, 0, 0
-		name := func() (id index.ObjectID) {
-			for i := range 4 {
-				id[i] = byte(r.Uint32())
-			}
-			return id
-		}
-		for range steps {
-			now = now.Add(time.Hour)
-			size := int64(1024)
-			switch seed % 3 {
-			case 1:
-				size += r.Int64N(1 << r.IntN(22))
-			case 2:
-				size += r.Int64N(mergeSmall)
-			}
-			id := name()
-			all[id] = object{listedIndex{id, size, now}, 0}
-			var list []listedIndex
-			small := 0
-			for _, o := range all {
-				list = append(list, o.listedIndex)
-				if o.size <= mergeSmall && now.Sub(o.time) >= mergeAge {
-					small++
-				}
-			}
-			most = max(most, small)
-			due := dueIndexes(list, now)
-			if len(due) == 0 {
-				continue
-			}
-			o := object{listedIndex{name(), 0, now}, 0}
-			for _, l := range due {
-				if l.size > mergeSmall || now.Sub(l.time) < mergeAge {
-					t.Fatalf("%d bytes of %v are due at %v", l.size, l.time, now)
-				}
-				o.size += l.size
-				o.rewritten = max(o.rewritten, all[l.id].rewritten+1)
-				delete(all, l.id)
-			}
-			if o.size > mergeMost || len(due) < mergeFrom {
-				t.Fatalf("%d objects of %d bytes are due", len(due), o.size)
-			}
-			all[o.id] = o
-			rewritten = max(rewritten, o.rewritten)
-		}
-		// From mergeFrom objects on, each that is not due is larger than all before together.
-		if most > mergeFrom+11 || rewritten > 11 {
-			t.Errorf("seed %d: up to %d small objects, rewritten up to %d times", seed, most, rewritten)
-		}
-	}
 }
 
 // A sync reads what is new, once, and nothing else; a run's own index objects are not read again.

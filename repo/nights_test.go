@@ -5,13 +5,13 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
-	"nightjar/internal/lru"
+	"nightjar/repo/fetch"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/tree"
 )
@@ -45,8 +45,11 @@ func TestReadsOfManyNights(t *testing.T) {
 		changed += last.sent.Literals.Load()
 	}
 	reads := func(n *night) Reads {
-		rd := p.reader()
-		rd.frames = lru.New[frameID, []byte](nights * literalFrame / 2)
+		r := p.unlocked()
+		if err := r.SyncIndex(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		rd := fetch.New(r.Objects, r.local, fetch.Options{Connections: 4, Cache: nights * literalFrame / 2})
 		n.restored(t, rd)
 		return rd.Reads()
 	}
@@ -93,17 +96,21 @@ func TestLiteralsOfSeveralSavers(t *testing.T) {
 	}
 	rd := p.reader()
 	second.restored(t, rd)
+	type frameID struct {
+		pack  index.ObjectID
+		frame int
+	}
 	var frames []frameID // in the order of the file, each once
 	for _, item := range second.contents.Items {
-		at, err := rd.locate(t.Context(), item.ID, pack.RecipeFor+pack.WholeContent)
+		at, err := rd.Locations(t.Context(), item.ID, pack.RecipeFor+pack.WholeContent)
 		if err != nil || len(at) != 1 {
 			t.Fatalf("chunk has %d recipes: %v", len(at), err)
 		}
-		recipe, err := rd.readRecipe(t.Context(), at[0])
+		recipe, err := rd.RecipeAt(t.Context(), at[0])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at, err = rd.locate(t.Context(), recipe.Literal.ID, pack.WholeContent); err != nil || len(at) != 1 {
+		if at, err = rd.Locations(t.Context(), recipe.Literal.ID, pack.WholeContent); err != nil || len(at) != 1 {
 			t.Fatalf("literal is in %d places: %v", len(at), err)
 		}
 		if f := (frameID{at[0].Pack.ID, at[0].Frame}); len(frames) == 0 || frames[len(frames)-1] != f {
@@ -156,7 +163,7 @@ func TestRecipesOfAllSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids = append(ids, ids...)
-	data, errs, err := fetch(t.Context(), p.reader(), ids)
+	data, errs, err := fetchAll(t.Context(), p.reader(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,36 +172,6 @@ func TestRecipesOfAllSizes(t *testing.T) {
 			wantError(t, errs[i], crypto.ErrIntegrity, "rebuild chunk")
 		} else if errs[i] != nil || !bytes.Equal(data[i], want) {
 			t.Errorf("chunk %d: %d bytes of %d, %v", i, len(data[i]), len(want), errs[i])
-		}
-	}
-}
-
-// A group ends where chunks share no source, if there is such a place.
-func TestCut(t *testing.T) {
-	for _, tt := range []struct {
-		sources string // of each chunk
-		want    int
-	}{
-		{"a b", 1},
-		{"a a", 1},
-		{"a b c d", 3},
-		{"a b c c", 3}, // 2 is but half of it
-		{"a b c d d", 3},
-		{"a b c d de", 3},
-		{"a b c d e ef df", 6},
-		{"a b c d e ef gf", 4},
-		{"a b c d e f ga", 6},
-	} {
-		var some []*rebuild
-		for _, names := range strings.Fields(tt.sources) {
-			r := &delta.Recipe{}
-			for _, name := range names {
-				r.Sources = append(r.Sources, delta.Source{ID: chunk.ID{byte(name)}, Length: 1})
-			}
-			some = append(some, &rebuild{recipe: r})
-		}
-		if got := cut(some); got != tt.want {
-			t.Errorf("%q is cut at %d, not at %d", tt.sources, got, tt.want)
 		}
 	}
 }

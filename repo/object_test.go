@@ -15,16 +15,16 @@ func forgeries(p, other *place, kind string, object []byte) map[string]func() (n
 		o := p.options()
 		o.fill()
 		b.Version = FormatVersion
-		forged, err := sealRecord(must(p.keys.MetadataKey()), signer, b, []byte(text), o)
+		forged, err := seal(must(p.keys.MetadataKey()), signer, b, []byte(text), o.Random, o.Now)
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		return objectName(kind, forged), forged
+		return named(kind, forged), forged
 	}
 	bend := func(f func(b []byte) []byte) func() (string, []byte) {
 		return func() (string, []byte) {
 			forged := f(bytes.Clone(object))
-			return objectName(kind, forged), forged
+			return named(kind, forged), forged
 		}
 	}
 	id := p.keys.ID()
@@ -41,7 +41,7 @@ func forgeries(p, other *place, kind string, object []byte) map[string]func() (n
 		"of another kind": func() (string, []byte) {
 			return seal(hostKey(), crypto.Binding{Repository: id, Kind: "forget"}, `{"version":0}`)
 		},
-		"from another repository":   func() (string, []byte) { b := other.get(other.names(kind + "/")[0]); return objectName(kind, b), b },
+		"from another repository":   func() (string, []byte) { b := other.get(other.names(kind + "/")[0]); return named(kind, b), b },
 		"truncated":                 bend(func(b []byte) []byte { return b[:len(b)-1] }),
 		"cut to nothing":            bend(func(b []byte) []byte { return nil }),
 		"with something after it":   bend(func(b []byte) []byte { return append(b, 0) }),
@@ -66,8 +66,8 @@ func TestForgedArchives(t *testing.T) {
 		p.put(name, forged)
 	}
 	index := p.get(p.names("index/")[0]) // a true object of another kind
-	bad[objectName("archive", index)] = "an index object"
-	p.put(objectName("archive", index), index)
+	bad[named("archive", index)] = "an index object"
+	p.put(named("archive", index), index)
 	p.put("archive/readme", []byte("hello"))
 	all, err := r.Archives(t.Context(), func(name string, err error) {
 		if bad[name] == "" {
@@ -149,7 +149,7 @@ func TestRottenObjects(t *testing.T) {
 		whole := p.get(name)
 		for _, rotten := range [][]byte{nil, whole[:len(whole)/2], append(bytes.Clone(whole), 0), flipped(whole, 0), flipped(whole, len(whole)/2), flipped(whole, len(whole)-1)} {
 			p.put(name, rotten)
-			_, _, err := r.record(t.Context(), &store.Info{Name: name, Size: int64(len(p.get(name))), Time: noon})
+			_, _, err := r.Record(t.Context(), store.Info{Name: name, Size: int64(len(p.get(name))), Time: noon})
 			wantError(t, err, crypto.ErrIntegrity, name)
 		}
 		p.put(name, whole)

@@ -1,8 +1,8 @@
 package repo
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"testing"
 	"time"
@@ -10,8 +10,6 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
-	"nightjar/repo/store"
-	"nightjar/repo/store/storetest"
 )
 
 func TestOpenWithWrongKey(t *testing.T) {
@@ -73,7 +71,7 @@ func TestUnlockContent(t *testing.T) {
 	err = r.UnlockContent(t.Context(), keyring.Held(hostKey(), thiefKey()))
 	wantError(t, err, crypto.ErrNoKey, "content key")
 	for id := range saved.content {
-		data, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
+		data, errs, err := fetchAll(t.Context(), rd, []chunk.ID{id})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,20 +154,20 @@ func TestExpiredHostStaysReadable(t *testing.T) {
 	_, err := write(t.Context(), r, [][][]byte{some(2, 5)}, nil)
 	wantError(t, err, nil, "expired on 2026-03-01")
 	wantSame(t, p.memory, before)
-	rd := p.reader()
-	wantRestored(t, rd, saved)
-	if all := archives(t, rd.r); len(all) != 1 || all[0].ID != saved.archive.ID {
+	r = p.unlocked()
+	wantRestored(t, must(r.NewReader(t.Context())), saved)
+	if all := archives(t, r); len(all) != 1 || all[0].ID != saved.archive.ID {
 		t.Errorf("archives: %+v", all)
 	}
 
 	// What it signs when it has expired does not count.
-	late, err := sealRecord(must(p.keys.MetadataKey()), key, rd.r.binding("archive"), []byte(`{"version":0}`), Options{Now: func() time.Time { return noon }})
+	late, err := seal(must(p.keys.MetadataKey()), key, crypto.Binding{Repository: p.keys.ID(), Kind: "archive", Version: FormatVersion}, []byte(`{"version":0}`), rand.Reader, func() time.Time { return noon })
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.put(objectName("archive", late), late)
+	p.put(named("archive", late), late)
 	damaged := 0
-	if _, err := rd.r.Archives(t.Context(), func(name string, err error) {
+	if _, err := r.Archives(t.Context(), func(name string, err error) {
 		damaged++
 		wantError(t, err, crypto.ErrIntegrity, "expired")
 	}); err != nil || damaged != 1 {
@@ -186,113 +184,18 @@ func TestCompromisedHost(t *testing.T) {
 	wantRestored(t, p.reader(func(o *Options) { o.IndexDir = cache }), saved)
 	p.hosts[0].certificate()["compromised"] = true
 	p.rekey(p.hosts...)
-	rd := p.reader(func(o *Options) { o.IndexDir = cache })
+	r := p.unlocked(func(o *Options) { o.IndexDir = cache })
+	rd := must(r.NewReader(t.Context()))
 	for id := range saved.content {
-		_, errs, err := fetch(t.Context(), rd, []chunk.ID{id})
+		_, errs, err := fetchAll(t.Context(), rd, []chunk.ID{id})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantError(t, errs[0], ErrMissing, "")
 	}
 	damaged := 0
-	all, err := rd.r.Archives(t.Context(), func(name string, err error) { damaged++; wantError(t, err, ErrDisowned, "marked compromised") })
+	all, err := r.Archives(t.Context(), func(name string, err error) { damaged++; wantError(t, err, ErrDisowned, "marked compromised") })
 	if err != nil || len(all) != 0 || damaged != 1 {
 		t.Errorf("%d archives, %d damaged, %v", len(all), damaged, err)
 	}
-}
-
-func TestOpenConfig(t *testing.T) {
-	other := otherPlace(t)
-	for name, test := range map[string]struct {
-		change func(p *place)
-		target error
-		text   string
-	}{
-		"missing":               {func(p *place) { p.delete("config") }, crypto.ErrIntegrity, "config"},
-		"of another repository": {func(p *place) { p.put("config", other.get("config")) }, crypto.ErrIntegrity, "config"},
-		"empty":                 {func(p *place) { p.put("config", nil) }, crypto.ErrIntegrity, "config"},
-		"truncated":             {func(p *place) { b := p.get("config"); p.put("config", b[:len(b)-1]) }, crypto.ErrIntegrity, "config"},
-		"flipped":               {func(p *place) { b := p.get("config"); b[len(b)/2] ^= 1; p.put("config", b) }, crypto.ErrIntegrity, "config"},
-		"too large":             {func(p *place) { p.put("config", make([]byte, configMax+1)) }, store.ErrTooLarge, "config"},
-		"signed by a host": {func(p *place) {
-			p.putConfig(hostKey(), "config", p.configText(""))
-		}, crypto.ErrIntegrity, "unknown key"},
-		"of another kind": {func(p *place) {
-			root, _, _ := p.secrets()
-			p.putConfig(root, "archive", p.configText(""))
-		}, crypto.ErrIntegrity, "kind"},
-		"newer version": {func(p *place) {
-			root, _, _ := p.secrets()
-			p.putConfig(root, "config", []byte(`{"version":1}`))
-		}, ErrVersion, "config"},
-		"names another repository": {func(p *place) {
-			root, _, _ := p.secrets()
-			p.putConfig(root, "config", p.configText(other.keys.ID()))
-		}, crypto.ErrIntegrity, "another repository"},
-		"bad chunker": {func(p *place) {
-			root, _, _ := p.secrets()
-			p.putConfig(root, "config", bytes.Replace(p.configText(""), []byte(`"min":524288`), []byte(`"min":-1`), 1))
-		}, nil, "config"},
-		"no secret": {func(p *place) {
-			root, _, _ := p.secrets()
-			p.putConfig(root, "config", bytes.Replace(p.configText(""), []byte(`"secret"`), []byte(`"sacred"`), 1))
-		}, crypto.ErrIntegrity, "config"},
-		"unreadable": {func(p *place) {
-			p.faulty.Before = []storetest.Hook{storetest.From(storetest.Get, 1, errFault)}
-		}, errFault, "config"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := newPlace(t)
-			test.change(p)
-			_, err := Open(t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), p.options())
-			wantError(t, err, test.target, test.text)
-		})
-	}
-}
-
-// configText is a valid config, of that repository or else of this.
-func (p *place) configText(repository string) []byte {
-	p.t.Helper()
-	if repository == "" {
-		repository = p.keys.ID()
-	}
-	o := p.options()
-	o.fill()
-	b, err := newConfig(repository, o.Random)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return b
-}
-
-func (p *place) putConfig(signer *crypto.Key, kind string, text []byte) {
-	p.t.Helper()
-	o := p.options()
-	o.fill()
-	b := crypto.Binding{Repository: p.keys.ID(), Kind: kind}
-	object, err := sealRecord(must(p.keys.MetadataKey()), signer, b, text, o)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.put(configName, object)
-}
-
-func FuzzConfig(f *testing.F) {
-	p := newPlace(f)
-	root, _, _ := p.secrets()
-	r := p.open(hostKey())
-	f.Add(p.configText(""))
-	f.Add([]byte(`{"version":0,"secret":"","chunker":{"polynomial":"0x1","min":0,"bits":64,"max":1}}`))
-	f.Add([]byte(`{}`))
-	o := p.options()
-	o.fill()
-	f.Fuzz(func(t *testing.T, text []byte) {
-		object, err := sealRecord(must(p.keys.MetadataKey()), root, r.binding(configName), text, o)
-		if err != nil {
-			t.Skip()
-		}
-		if r.openConfig(object) == nil && (r.config.rule.Validate() != nil || r.config.secret == chunk.Secret{}) {
-			t.Errorf("config %q was let in", text)
-		}
-	})
 }

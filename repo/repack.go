@@ -25,7 +25,7 @@ type Repacker struct {
 // Repack runs f with a Repacker. When it returns, the new packs are stored and indexed, as those of a run that began at a store time. It takes
 // UnlockContent. After an error what was sent may or may not be indexed.
 func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f func(*Repacker) error) error {
-	root := r.root()
+	root := r.Root()
 	if root == nil {
 		return errors.New("repack: it takes a recovery key")
 	}
@@ -33,10 +33,9 @@ func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f 
 	w.ctx, w.fail = context.WithCancelCause(ctx)
 	defer w.fail(nil)
 	w.unindexed.last = r.options.Now()
-	w.firstView(begin)
-	defer w.view.close()
-	w.uploads.SetLimit(r.options.Connections)
-	if err := w.makePackers(root); err != nil {
+	w.run = r.local.Begin(begin, nil)
+	defer w.run.Close()
+	if err := w.open(root); err != nil {
 		return err
 	}
 	s, err := w.NewSaver()
@@ -45,7 +44,7 @@ func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f 
 	}
 	if err := f(&Repacker{w, s, w.reader}); err != nil {
 		w.fail(err)
-		_ = w.uploads.Wait() // for the same reason
+		_ = w.packs.Wait() // for the same reason
 		return err
 	}
 	return w.finish(true)
@@ -57,11 +56,7 @@ func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 	if err := p.w.ctx.Err(); err != nil {
 		return context.Cause(p.w.ctx)
 	}
-	object, err := store.ReadAll(p.w.ctx, p.w.r.store, info.Name, store.MaxObject)
-	if err != nil {
-		return fmt.Errorf("repack %s: %w", info.Name, err)
-	}
-	entry, plain, err := p.w.r.openPack(p.w.ctx, info, object)
+	entry, plain, err := p.w.r.ReadPack(p.w.ctx, info)
 	if err != nil {
 		return fmt.Errorf("repack %s: %w", info.Name, err)
 	}
@@ -76,7 +71,7 @@ func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 
 // Frames writes what keep accepts of those frames of a stored pack that are as its index says, though the pack is not. What cannot be made of it any more is left out.
 func (p *Repacker) Frames(object []byte, x *index.Pack, keep func(pack.Blob) (bool, error)) error {
-	return p.rd.blobs(object, x, func(b pack.Blob, data []byte) error {
+	return p.rd.Blobs(object, x, func(b pack.Blob, data []byte) error {
 		ok, err := keep(b)
 		if ok && err == nil {
 			err = p.blob(b, data)
@@ -103,16 +98,11 @@ func (p *Repacker) frame(kind pack.Kind, stored []byte, f pack.Frame, keep func(
 	case n == 0:
 		return nil
 	case n == len(f.Blobs) && kind == pack.Content:
-		return p.w.packers[0].add(stored, f)
+		return p.w.packs.Add(kind, stored, f)
 	}
-	d, err := p.w.r.decompressor()
+	data, err := p.w.r.Decompress(nil, stored, f.Plain)
 	if err != nil {
 		return err
-	}
-	defer p.w.r.decompressors.Put(d)
-	data, err := d.Frame(nil, stored, f.Plain)
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
 	for i, b := range f.Blobs {
 		if kept[i] {
@@ -127,23 +117,18 @@ func (p *Repacker) frame(kind pack.Kind, stored []byte, f pack.Frame, keep func(
 
 // blob writes one blob. Wholes were compared with their keyed hashes when the pack was opened; what else there is gets tried.
 func (p *Repacker) blob(b pack.Blob, data []byte) error {
-	to, class := &p.s.trees, metadataClass
 	switch b.Type {
 	case pack.WholeContent:
-		return p.s.wholeContent(pack.ClassOf(data), data, b)
+		return p.s.frames.Content(pack.ClassOf(data), data, b)
 	case pack.RecipeFor + pack.WholeContent:
 		if err := p.try(b.Key, data); err != nil {
 			return err
 		}
-		to = &p.s.recipes
 	case pack.RecipeFor + pack.WholeTree, pack.RecipeFor + pack.WholeList:
 		b.Type -= pack.RecipeFor
 		r, err := delta.DecodeRecipe(data)
 		if err == nil {
-			data, err = r.Apply(nil, func(n int) ([]byte, error) { return p.rd.wholeMetadata(p.w.ctx, r.Source(n).ID, b.Type) })
-		}
-		if err == nil {
-			err = p.rd.checkHalf(b.Key, data, b.Type)
+			data, err = p.rd.Make(p.w.ctx, b.Key, r, b.Type)
 		}
 		if err != nil {
 			return err
@@ -153,9 +138,8 @@ func (p *Repacker) blob(b pack.Blob, data []byte) error {
 		if ok, err := p.signs(b.Key, data); !ok || err != nil {
 			return err
 		}
-		to, class = &p.s.signatures, pack.Opaque
 	}
-	return p.s.share(to, pack.Metadata, class, data, b, metadataFrame)
+	return p.s.frames.Metadata(data, b)
 }
 
 // try makes a chunk of content by a recipe.
@@ -164,12 +148,7 @@ func (p *Repacker) try(key chunk.Key, encoded []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
-	g := p.rd.newGroup([]*rebuild{{recipe: r, half: &key}}, true, func(_ int, _ []byte, err error) error { return err })
-	memory := make([]byte, r.Length)
-	if err := g.begin(p.w.ctx, memory); err != nil {
-		return err
-	}
-	return g.finish(p.w.ctx, memory)
+	return p.rd.Try(p.w.ctx, key, r)
 }
 
 // signs reports whether a block signature is that of the chunk. A wrong one is left out: that costs space only.
@@ -178,10 +157,8 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 	if err != nil {
 		return false, nil
 	}
-	var id chunk.ID // of which the index looks at no more
-	copy(id[:], key[:])
 	same := false
-	err = p.rd.newWholeFetch([]chunk.ID{id}, false, func(_ int, data []byte, err error) error {
+	err = p.rd.Whole(p.w.ctx, key, func(data []byte, err error) error {
 		if err == nil && p.s.content.ID(data).Key() == key && old.Length() == len(data) {
 			same = bytes.Equal(p.s.signer.Sign(data, old.Block(), old.Runs()).Append(nil), encoded)
 		}
@@ -189,6 +166,6 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 			return err
 		}
 		return nil
-	}).all(p.w.ctx)
+	})
 	return same, err
 }

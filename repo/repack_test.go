@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"nightjar/chunk"
@@ -14,19 +15,25 @@ import (
 // The root vouches for nothing that it has not tried: a host's lies stay that host's.
 func TestRepackTriesWhatItCopies(t *testing.T) {
 	content := bytes.Repeat([]byte("what is told of it may be wrong\n"), 1000)
+	saved := func(s *Saver) error {
+		_, err := s.Content(content)
+		return err
+	}
 	for name, c := range map[string]struct {
-		lie   func(s *Saver, id chunk.ID) error
-		left  []pack.Type // of the chunk's key, in new packs
+		save  func(s *Saver) error // the content, and lies about it
+		left  []pack.Type          // of the chunk's key, in new packs
 		fails bool
 	}{
-		"nothing": {func(s *Saver, id chunk.ID) error { return nil }, []pack.Type{pack.WholeContent, pack.SignatureOf + pack.WholeContent}, false},
-		"signature": {func(s *Saver, id chunk.ID) error {
-			s.signatures = openFrame{}
-			return s.sign(id, bytes.Repeat([]byte("a lie"), len(content)/5), nil)
+		"nothing": {saved, []pack.Type{pack.WholeContent, pack.SignatureOf + pack.WholeContent}, false},
+		"signature": {func(s *Saver) error {
+			if err := s.Again(content); err != nil { // which signs nothing
+				return err
+			}
+			return s.sign(s.content.ID(content), bytes.Repeat([]byte("a lie"), len(content)/5), nil)
 		}, []pack.Type{pack.WholeContent}, false},
-		"recipe": {func(s *Saver, id chunk.ID) error {
-			return s.recipe(pack.WholeContent, s.content.ID([]byte("another")), &delta.Recipe{Length: 5,
-				Sources: []delta.Source{{ID: id, Length: len(content)}}, Copies: []delta.Copy{{Source: 1, Offset: 0, Length: 5}}})
+		"recipe": {func(s *Saver) error {
+			return errors.Join(saved(s), s.recipe(pack.WholeContent, s.content.ID([]byte("another")), &delta.Recipe{Length: 5,
+				Sources: []delta.Source{{ID: s.content.ID(content), Length: len(content)}}, Copies: []delta.Copy{{Source: 1, Offset: 0, Length: 5}}}))
 		}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -38,14 +45,12 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				if id, err = s.Content(content); err != nil {
-					return nil, err
-				}
+				id = s.content.ID(content)
 				root, err := s.Tree([]byte("no tree, but saved as one"))
 				if err != nil {
 					return nil, err
 				}
-				return &Archive{Host: "db1", Job: "job", Root: Root{ID: root, Length: 25}}, c.lie(s, id)
+				return &Archive{Host: "db1", Job: "job", Root: Root{ID: root, Length: 25}}, c.save(s)
 			}); err != nil {
 				t.Fatal(err)
 			}
@@ -53,8 +58,11 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 			if err := r.Repack(t.Context(), p.clock.now(), new(Sent), func(*Repacker) error { return nil }); err == nil {
 				t.Error("it took no recovery key")
 			}
-			rd := p.reader()
-			err := rd.r.Repack(t.Context(), p.clock.now(), new(Sent), func(to *Repacker) error {
+			root := p.unlocked()
+			if err := root.SyncIndex(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			err := root.Repack(t.Context(), p.clock.now(), new(Sent), func(to *Repacker) error {
 				for _, name := range old {
 					if err := to.Pack(must(p.memory.Stat(t.Context(), name)), func(pack.Blob) bool { return true }); err != nil {
 						return err
@@ -75,14 +83,13 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 			if err := r.SyncIndex(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			root := string(r.keys.Root().Fingerprint())
-			all, err := r.index.Lookup(id.Key(), nil)
+			all, err := r.local.Lookup(t.Context(), id.Key())
 			if err != nil {
 				t.Fatal(err)
 			}
 			left := map[pack.Type]int{}
 			for _, at := range all {
-				if at.Pack.Signer == root {
+				if at.Pack.Signer == string(r.Keys().Root().Fingerprint()) {
 					left[at.Type]++
 				}
 			}

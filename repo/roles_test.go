@@ -8,6 +8,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -17,8 +18,8 @@ func (p *place) forge(signer *crypto.Key, kind, text string) store.Info {
 	o := p.options()
 	o.fill()
 	b := crypto.Binding{Repository: p.keys.ID(), Kind: kind}
-	object := must(sealRecord(must(p.keys.MetadataKey()), signer, b, []byte(text), o))
-	return must(p.memory.Put(p.t.Context(), objectName(kind, object), object))
+	object := must(seal(must(p.keys.MetadataKey()), signer, b, []byte(text), o.Random, o.Now))
+	return must(p.memory.Put(p.t.Context(), named(kind, object), object))
 }
 
 // Who signed an object must have had the role for its kind when it was stored.
@@ -29,7 +30,7 @@ func TestRolesOfSigners(t *testing.T) {
 	p.hosts = []host{p.newHost("db2", secondKey(), keyring.Backup), p.newHost("pruner", pruner, keyring.Prune)}
 	p.hosts[0]["roles"] = append(p.hosts[0]["roles"].([]any), host{"role": keyring.Prune, "from": noon.Add(time.Hour), "until": noon.Add(2 * time.Hour)})
 	p.rekey(p.hosts...)
-	r := p.reader().r
+	r := p.unlocked()
 	const soon, during, after = 0, 90 * time.Minute, 3 * time.Hour
 	for kind, allowed := range map[string]map[*crypto.Key][3]bool{
 		"archive":   {hostKey(): {true, true, true}, secondKey(): {true, true, true}, pruner: {}, root: {}},
@@ -105,9 +106,11 @@ func TestPutRecord(t *testing.T) {
 		{nil, false, "dropped", nil},
 		{nil, true, "archive", nil},
 	} {
-		r := p.reader().r
-		if !test.recovery {
-			r.content.opener, r.content.root = nil, nil
+		r := must(Open(t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), p.options()))
+		if test.recovery {
+			if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if test.host != nil {
 			if err := r.SetHost(test.host); err != nil {
@@ -158,21 +161,21 @@ func TestHandedOverRoot(t *testing.T) {
 	if again.sent.ChunksKnown.Load() != 3 {
 		t.Errorf("%d chunks known", again.sent.ChunksKnown.Load())
 	}
-	rd := p.reader()
-	wantRestored(t, rd, saved, again)
-	if _, _, err := rd.r.Record(t.Context(), before); err != nil {
+	r := p.unlocked()
+	wantRestored(t, must(r.NewReader(t.Context())), saved, again)
+	if _, _, err := r.Record(t.Context(), before); err != nil {
 		t.Error(err)
 	}
-	_, _, err := rd.r.Record(t.Context(), p.forge(stolen, "forget", `{"version":0,"x":1}`))
+	_, _, err := r.Record(t.Context(), p.forge(stolen, "forget", `{"version":0,"x":1}`))
 	wantError(t, err, crypto.ErrIntegrity, "does not count for the time")
-	if _, err := rd.r.PutRecord(t.Context(), "forget", []byte(`{"version":0}`)); err != nil {
+	if _, err := r.PutRecord(t.Context(), "forget", []byte(`{"version":0}`)); err != nil {
 		t.Error(err)
 	}
 
-	config := p.get(configName)
-	p.putConfig(stolen, configName, p.configText(""))
+	config := p.get(sealed.Config)
+	p.put(sealed.Config, must(seal(must(p.keys.MetadataKey()), stolen, crypto.Binding{Repository: p.keys.ID(), Kind: sealed.Config, Version: FormatVersion}, []byte(`{"version":0}`), rand.Reader, p.clock.now)))
 	_, err = Open(t.Context(), p.memory, p.keys, recovery, p.options())
 	wantError(t, err, crypto.ErrIntegrity, "not the config that the keys name")
-	p.put(configName, config)
+	p.put(sealed.Config, config)
 	wantRestored(t, p.reader(), saved, again)
 }

@@ -1,28 +1,26 @@
 package repo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
+	"nightjar/crypto"
 	"nightjar/internal/lru"
+	"nightjar/repo/fill"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
-	"nightjar/repo/store"
+	"nightjar/repo/view"
 )
 
 const (
-	indexEvery  = time.Minute      // a run that dies has lost about this much
-	indexChunks = 250_000          // or this many chunks, so that an index object stays small
-	dyingTime   = 30 * time.Second // for what is in flight when a run is cancelled
+	indexEvery = time.Minute      // a run that dies has lost about this much
+	dyingTime  = 30 * time.Second // for what is in flight when a run is cancelled
+	mergeTime  = 5 * time.Minute  // a backup that is done waits no longer for its index objects to be merged
 )
 
 // Sent counts what a Writer did. Fields only grow, and may be read at any time.
@@ -53,42 +51,24 @@ type Writer struct {
 	reader *Reader                                 // of what was stored before
 	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
 
-	packers [2]*packer
-	uploads errgroup.Group
-	savers  struct {
-		sync.Mutex
-		all []*Saver
-	}
-	literals struct {
-		sync.Mutex
-		frames [pack.Classes]openFrame
-	}
-	claims struct {
-		sync.Mutex
-		m map[chunk.Key]bool // what is on its way and in no index object yet; true: as itself
-	}
-	unindexed struct {
-		sync.Mutex
-		content, metadata []index.Pack                // in no index object yet
-		signing           map[index.ObjectID]struct{} // of content, stored by this run: its signatures come with the metadata
-		chunks            int                         // of content
-		last              time.Time                   // when the last index object was written
-	}
-	view view
+	run       *view.Run // what this run may refer to
+	claims    claims
+	packs     *fill.Packs
+	unindexed unindexed
 }
 
 // Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, views and trust are filled in here.
 // When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns no archive.
 func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
-	if r.host == nil {
+	if r.Host() == nil {
 		return nil, errors.New("write: no host key")
 	}
 	w := &Writer{r: r, Sent: sent}
-	now, err := storeTime(ctx, r.store, r.options)
+	now, err := r.StoreTime(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
-	unread, err := r.sync(ctx)
+	unread, err := r.local.Take(ctx)
 	if err = errors.Join(err, unread); err != nil && (unread == nil || !r.options.Without.Unread) { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
@@ -97,9 +77,9 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	w.begin, w.unindexed.last = now, r.options.Now()
-	w.firstView(now)
-	defer w.view.close()
-	w.claims.m, w.unindexed.signing = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
+	w.run = r.local.Begin(now, w.trusted)
+	defer w.run.Close()
+	w.claims.all, w.unindexed.ours = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
 	// A cancelled run still gets a moment to finish what is in flight, and to index it.
@@ -111,8 +91,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		context.AfterFunc(work, func() { timer.Stop() })
 	})()
 	w.ctx = work
-	w.uploads.SetLimit(r.options.Connections)
-	if err := w.makePackers(r.host); err != nil {
+	if err := w.open(r.Host()); err != nil {
 		return nil, err
 	}
 
@@ -136,7 +115,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		return nil, err
 	}
 	for renewed := true; renewed; {
-		if now, renewed, err = w.current(ctx); err == nil && renewed {
+		if now, renewed, err = w.run.Current(ctx); err == nil && renewed {
 			err = w.putIndex(ctx, nil)
 		}
 		if err != nil {
@@ -144,7 +123,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 		}
 	}
 	archive.Version, archive.Host, archive.Trusted = FormatVersion, w.self, names
-	archive.Views, archive.Time = w.view.taken, now.UTC()
+	archive.Views, archive.Time = w.run.Views(), now.UTC()
 	size, err := r.putArchive(ctx, archive)
 	if err != nil {
 		return archive, err
@@ -161,16 +140,19 @@ func (r *Repository) Add(ctx context.Context, sent *Sent, f func(ctx context.Con
 	return err
 }
 
+// Reader returns a Reader that knows what was indexed when the run began, and what it has added.
+func (w *Writer) Reader() *Reader { return w.r.newReader() }
+
 // tidyIndex makes the next run's start cheaper. The backup is done, whatever comes of this.
 func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
 	limited, cancel := context.WithTimeout(ctx, mergeTime)
 	defer cancel()
-	info, err := w.r.mergeIndexes(limited, now, nil)
+	info, err := w.r.local.Merge(limited, now)
 	if err == nil && info.Size > 0 {
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
 	}
-	if flushed := w.r.index.Flush(); err == nil {
+	if flushed := w.r.local.Flush(); err == nil {
 		err = flushed
 	}
 	if err != nil && ctx.Err() == nil {
@@ -178,30 +160,17 @@ func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
 	}
 }
 
-// StoreTime returns what time it is, by the store's clock.
-func (r *Repository) StoreTime(ctx context.Context) (time.Time, error) {
-	return storeTime(ctx, r.store, r.options)
-}
-
-// storeTime asks the store for its time; one that cannot tell is taken to agree with this host.
-func storeTime(ctx context.Context, s store.Store, o Options) (time.Time, error) {
-	if c, ok := s.(store.Clock); ok {
-		return c.Now(ctx)
-	}
-	return o.Now(), nil
-}
-
 // trust sets whose index objects count in this run, which begins now.
 func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
-	host := w.r.host.Fingerprint()
-	if err := w.r.keys.MayWrite(host, "archive", now); err != nil {
+	host := w.r.Host().Fingerprint()
+	if err := w.r.Keys().MayWrite(host, "archive", now); err != nil {
 		return nil, err
 	}
-	if w.self, err = w.r.keys.HostName(host); err != nil {
+	if w.self, err = w.r.Keys().HostName(host); err != nil {
 		return nil, err
 	}
 	trusted := map[string]bool{}
-	for _, s := range w.r.keys.Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
+	for _, s := range w.r.Keys().Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
 		if f := string(s.Key.Fingerprint()); !trusted[f] {
 			trusted[f] = true
 			fingerprints = append(fingerprints, f)
@@ -211,63 +180,21 @@ func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
 	return fingerprints, nil
 }
 
-// known reports whether a chunk is stored, whole or as a recipe, or on its way; if not, it is the caller's to save.
-func (w *Writer) known(key chunk.Key, whole pack.Type) (bool, error) {
-	w.claims.Lock()
-	_, known := w.claims.m[key]
-	w.claims.Unlock()
-	if known {
-		return true, nil
-	}
-	if known, err := w.has(key, whole); known || err != nil {
-		return known, err
-	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	if _, known = w.claims.m[key]; !known {
-		w.claims.m[key] = false
-	}
-	return known, nil
-}
-
-// claimWhole notes that what was claimed is going to be stored as itself.
-func (w *Writer) claimWhole(key chunk.Key) {
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	w.claims.m[key] = true
-}
-
-// knownWhole is known for what recipes lean on: a recipe of it will not do.
-func (w *Writer) knownWhole(key chunk.Key, whole pack.Type) (bool, error) {
-	if ok, err := w.refer(key, whole); ok || err != nil {
-		return ok, err
-	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	known := w.claims.m[key]
-	w.claims.m[key] = true
-	return known, nil
+// open makes what packs are filled in.
+func (w *Writer) open(signer *crypto.Key) (err error) {
+	w.packs, err = fill.New(w.ctx, w.fail, fill.Options{
+		Compression: w.r.options.Compression,
+		Connections: w.r.options.Connections,
+		Sealer:      func(kind pack.Kind) (*crypto.Sealer, error) { return w.r.PackSealer(kind, signer) },
+		Put:         w.putPack,
+		Stored:      w.storedPack,
+		Compressed:  &w.Sent.Frames,
+	})
+	return err
 }
 
 // Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
-func (w *Writer) Flush() error {
-	err := w.close()
-	return cmp.Or(err, w.uploads.Wait()) // nothing outlives a run, whether it fails or not
-}
-
-func (w *Writer) close() error {
-	for _, s := range w.savers.all {
-		if err := s.flush(); err != nil {
-			return err
-		}
-	}
-	for _, p := range w.packers {
-		if err := p.close(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (w *Writer) Flush() error { return w.packs.Flush() }
 
 // finish stores all that is open. With whole, everything that was saved; else only packs that are full of finished frames.
 func (w *Writer) finish(whole bool) error {
@@ -275,11 +202,9 @@ func (w *Writer) finish(whole bool) error {
 	if whole {
 		err = w.Flush()
 	} else {
-		w.view.ending.Store(true)
-		for _, p := range w.packers {
-			_ = p.close() // only why the run ends, which is known
-		}
-		if err = w.uploads.Wait(); errors.Is(context.Cause(w.ctx), err) {
+		w.run.End()
+		w.packs.Send()
+		if err = w.packs.Wait(); errors.Is(context.Cause(w.ctx), err) {
 			err = nil
 		}
 	}
@@ -294,114 +219,4 @@ func (w *Writer) finish(whole bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), dyingTime)
 	defer cancel()
 	return errors.Join(err, w.writeIndex(ctx, false))
-}
-
-// storedPack notes a pack that is in the store, and indexes when it is time.
-func (w *Writer) storedPack(p index.Pack) error {
-	w.unindexed.Lock()
-	if p.Directory.Kind == pack.Content {
-		w.unindexed.content = append(w.unindexed.content, p)
-		w.unindexed.chunks += blobs(p)
-	} else {
-		w.unindexed.metadata = append(w.unindexed.metadata, p)
-	}
-	due := len(w.unindexed.content) > 0 && (w.unindexed.chunks >= indexChunks || w.r.options.Now().Sub(w.unindexed.last) >= indexEvery)
-	w.unindexed.Unlock()
-	if !due {
-		return nil
-	}
-	return w.writeIndex(w.ctx, false)
-}
-
-// writeIndex stores index objects for what is stored and not indexed. Trees lean on content that may still be on its way, so metadata is
-// named at the end of a run only, in the order in which it was made.
-func (w *Writer) writeIndex(ctx context.Context, last bool) error {
-	w.unindexed.Lock()
-	packs := w.unindexed.content
-	w.unindexed.content, w.unindexed.chunks, w.unindexed.last = nil, 0, w.r.options.Now()
-	if last {
-		packs = append(packs, w.unindexed.metadata...)
-		w.unindexed.metadata = nil
-	}
-	w.unindexed.Unlock()
-	for len(packs) > 0 {
-		n, chunks := 0, 0
-		for n < len(packs) && chunks < indexChunks {
-			chunks += blobs(packs[n])
-			n++
-		}
-		if err := w.putIndex(ctx, packs[:n]); err != nil {
-			if !last { // the run ends, but may still get to index them
-				w.unindexed.Lock()
-				w.unindexed.content = append(w.unindexed.content, packs...)
-				w.unindexed.Unlock()
-			}
-			return err
-		}
-		packs = packs[n:]
-	}
-	return nil
-}
-
-func blobs(p index.Pack) (n int) {
-	for _, f := range p.Directory.Frames {
-		n += len(f.Blobs)
-	}
-	return n
-}
-
-// putIndex stores one index object, by a view that is not too old, and notes what it says.
-func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
-	object := index.Object{Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
-	if w.root {
-		_, err := w.r.AddIndex(ctx, &object)
-		return err
-	}
-	now := func() (time.Time, error) {
-		at, _, err := w.current(ctx)
-		if err != nil {
-			return at, fmt.Errorf("index what was stored: %w", err)
-		}
-		return at, nil
-	}
-	_, err := inTime(now, func(at time.Time) (store.Info, error) {
-		w.r.index.Lock() // a listing that began before would take it for gone
-		defer w.r.index.Unlock()
-		object.Time = at
-		info, err := w.r.putRecord(ctx, w.r.host, "index", object.Append(nil))
-		if err != nil {
-			return info, err
-		}
-		w.Sent.Objects.Add(1)
-		w.Sent.Bytes.Add(uint64(info.Size))
-		if skewed(at, info.Time) {
-			if w.r.options.Without.Rewrite {
-				info.Time = at
-			}
-			return info, nil
-		}
-		w.unindexed.Lock()
-		for _, p := range packs {
-			w.unindexed.signing[p.ID] = struct{}{}
-		}
-		w.unindexed.Unlock()
-		sum, _ := sumOf(info.Name)
-		if err := w.r.index.Add(index.Source{Object: sum, Signer: string(w.r.host.Fingerprint())}, &object); err != nil {
-			return info, fmt.Errorf("note what was stored: %w", err)
-		}
-		return info, nil
-	})
-	if err != nil {
-		return err
-	}
-	w.claims.Lock()
-	defer w.claims.Unlock()
-	for _, p := range packs {
-		for _, f := range p.Directory.Frames {
-			for _, b := range f.Blobs {
-				delete(w.claims.m, b.Key)
-			}
-		}
-	}
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store/storetest"
 )
 
@@ -59,7 +60,7 @@ func TestCommitOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, _, err := r.record(t.Context(), &info)
+		content, _, err := r.Record(t.Context(), info)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +69,7 @@ func TestCommitOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, pack := range o.Runs[0].Packs {
-			pack := nameOf(pack.Directory.Kind.String(), pack.ID)
+			pack := sealed.Name(pack.Directory.Kind.String(), pack.ID)
 			if !there[pack] {
 				t.Errorf("%s names %s, which is stored later", name, pack)
 			}
@@ -266,7 +267,7 @@ func TestGraceExceeded(t *testing.T) {
 	_, err := write(t.Context(), r, threeGroups(), func(w *Writer) error {
 		err := p.perMinute(w)
 		if groups++; groups == 3 {
-			p.clock.move(r.keys.Grace(noon))
+			p.clock.move(r.Keys().Grace(noon))
 		}
 		return err
 	})
@@ -351,15 +352,14 @@ func TestManySaversSaveOnce(t *testing.T) {
 	if sent.ChunksNew.Load() != 20 || sent.ChunksKnown.Load() != 7*20 {
 		t.Errorf("%d new, %d known", sent.ChunksNew.Load(), sent.ChunksKnown.Load())
 	}
-	rd := p.reader()
 	n := r.Namer()
 	for _, data := range chunks {
 		saved.content[n.ID(data)] = data
-		if at, err := rd.r.index.Lookup(n.ID(data).Key(), nil); err != nil || len(at) != 1 {
+		if at, err := r.local.Lookup(t.Context(), n.ID(data).Key()); err != nil || len(at) != 1 {
 			t.Errorf("stored %d times, %v", len(at), err)
 		}
 	}
-	wantRestored(t, rd, saved)
+	wantRestored(t, p.reader(), saved)
 }
 
 func TestSizesAtTheEdges(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"nightjar/backup"
+	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
@@ -120,7 +120,7 @@ func (a *app) warn(err error) { a.say("warning", err.Error()) }
 // problem tells of what is wrong with one path, and makes the exit code 3. It may be called from any goroutine.
 func (a *app) problem(path string, err error) {
 	a.problems.Add(1)
-	if errors.Is(err, crypto.ErrIntegrity) || errors.Is(err, backup.ErrVerify) {
+	if errors.Is(err, crypto.ErrIntegrity) || errors.Is(err, restore.ErrVerify) {
 		a.damaged.Store(true)
 	}
 	a.say("warning", path+": "+err.Error())

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/backup"
+	"nightjar/backup/filter"
+	"nightjar/backup/watch"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
@@ -155,7 +157,7 @@ func (a *app) expect(ctx context.Context, o backup.Options, stream bool) *atomic
 		expected.Store(o.Previous.Statistics["bytes"])
 	case !stream && a.watched():
 		go func() {
-			var total backup.Progress
+			var total watch.Progress
 			if backup.Measure(ctx, o, &total) == nil {
 				expected.Store(total.Bytes.Load())
 			}
@@ -181,26 +183,26 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 		}
 		b.paths[i] = abs
 	}
-	filter := backup.FilterOptions{Exclude: b.exclude, Caches: b.excludeCaches}
+	choice := filter.Options{Exclude: b.exclude}
 	for _, file := range b.excludeFrom {
 		patterns, err := readPatterns(file)
 		if err != nil {
 			return nil, nil, err
 		}
-		filter.Exclude = append(filter.Exclude, patterns...)
+		choice.Exclude = append(choice.Exclude, patterns...)
 	}
-	excludes := filter.Exclude
+	excludes := choice.Exclude
 	if b.excludeCaches {
 		excludes = append(excludes, "(caches)")
 	}
 	if b.excludeLarger != "" {
 		var err error
-		if filter.LargerThan, err = show.ParseSize(b.excludeLarger); err != nil {
+		if choice.LargerThan, err = show.ParseSize(b.excludeLarger); err != nil {
 			return nil, nil, usage.Errorf("--exclude-larger-than: %w", err)
 		}
-		excludes = append(excludes, fmt.Sprintf("(larger than %d)", filter.LargerThan))
+		excludes = append(excludes, fmt.Sprintf("(larger than %d)", choice.LargerThan))
 	}
-	f, err := backup.NewFilter(filter)
+	f, err := filter.New(choice)
 	if err != nil {
 		return nil, nil, usage.Error{Err: err}
 	}
@@ -218,7 +220,7 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 		archive.Labels[repo.Text(key)] = repo.Text(value)
 	}
 	return archive, &backup.Options{
-		Paths: b.paths, Filter: f, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(backup.Progress), Problem: a.problem,
+		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem,
 	}, nil
 }
 

@@ -6,7 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/backup"
+	"nightjar/backup/browse"
+	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
 )
@@ -45,13 +46,13 @@ func (a *app) catCommand() *cobra.Command {
 				return err
 			}
 			need := func(add func(string, int64)) error {
-				return backup.Needs(c.Context(), rd, archive, backup.RestoreOptions{Path: path}, add)
+				return restore.Needs(c.Context(), rd, archive, restore.Options{Path: path}, add)
 			}
 			if err := a.thaw(c.Context(), s, &thaw, need); err != nil {
 				return err
 			}
 			w := bufio.NewWriterSize(a.stdout, 1<<20)
-			if err := backup.Cat(c.Context(), rd, archive, path, w); err != nil {
+			if err := browse.Cat(c.Context(), rd, archive, path, w); err != nil {
 				_ = w.Flush() // the error says that what was printed is not all
 				return fmt.Errorf("print %s: %w", args[0], err)
 			}

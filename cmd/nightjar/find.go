@@ -7,7 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/backup"
+	"nightjar/backup/browse"
+	"nightjar/backup/filter"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -31,7 +32,7 @@ What is the same in several archives is one line: the first and the last of them
 			if len(args) == 0 {
 				return usage.Errorf("nothing to find: name a PATTERN")
 			}
-			o := backup.FindOptions{}
+			o := browse.FindOptions{}
 			if err := f.options(a, args, &o); err != nil {
 				return err
 			}
@@ -48,8 +49,8 @@ What is the same in several archives is one line: the first and the last of them
 	return c
 }
 
-func (f *findFlags) options(a *app, patterns []string, o *backup.FindOptions) (err error) {
-	if o.Filter, err = backup.NewFilter(backup.FilterOptions{Include: patterns}); err != nil {
+func (f *findFlags) options(a *app, patterns []string, o *browse.FindOptions) (err error) {
+	if o.Filter, err = filter.New(filter.Options{Include: patterns}); err != nil {
 		return usage.Error{Err: err}
 	}
 	for _, size := range []struct {
@@ -78,7 +79,7 @@ func (f *findFlags) options(a *app, patterns []string, o *backup.FindOptions) (e
 	return f.choice.check(now)
 }
 
-func (a *app) findEntries(ctx context.Context, f *findFlags, o backup.FindOptions) error {
+func (a *app) findEntries(ctx context.Context, f *findFlags, o browse.FindOptions) error {
 	s, err := a.Open(ctx, session.ReadMetadata)
 	if err != nil {
 		return err
@@ -95,7 +96,7 @@ func (a *app) findEntries(ctx context.Context, f *findFlags, o backup.FindOption
 	o.Problem = func(archive, path string, err error) { a.problem(archive[:8]+":"+path, err) }
 	w := bufio.NewWriter(a.stdout)
 	j := show.JSONArray{W: w}
-	err = backup.Find(ctx, rd, archives, o, func(x backup.Found) error {
+	err = browse.Find(ctx, rd, archives, o, func(x browse.Found) error {
 		for _, group := range show.Groups(x.Archives, f.all) {
 			if a.json {
 				if err := j.Add(show.FoundEntry(archives, group, &x)); err != nil {

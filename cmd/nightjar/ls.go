@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/backup"
+	"nightjar/backup/browse"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/quote"
@@ -40,7 +40,7 @@ func (a *app) lsCommand() *cobra.Command {
 			}
 			w := bufio.NewWriter(a.stdout)
 			j := show.JSONArray{W: w}
-			err = backup.List(c.Context(), rd, archive, path, recursive, func(path string, n *tree.Node) error {
+			err = browse.List(c.Context(), rd, archive, path, recursive, func(path string, n *tree.Node) error {
 				switch {
 				case a.json:
 					return j.Add(show.Entry(path, n))

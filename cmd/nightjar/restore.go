@@ -12,8 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/backup"
+	"nightjar/backup/browse"
+	"nightjar/backup/filter"
 	"nightjar/backup/local"
+	"nightjar/backup/restore"
+	"nightjar/backup/watch"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
@@ -58,14 +61,14 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if r.target == "" {
 		return usage.Errorf("no target: say --target DIR")
 	}
-	policies := map[string]backup.Overwrite{
-		"": backup.Refuse, "never": backup.Never, "always": backup.Always, "if-changed": backup.IfChanged, "if-newer": backup.IfNewer,
+	policies := map[string]restore.Overwrite{
+		"": restore.Refuse, "never": restore.Never, "always": restore.Always, "if-changed": restore.IfChanged, "if-newer": restore.IfNewer,
 	}
 	policy, ok := policies[r.overwrite]
 	if !ok {
 		return usage.Errorf("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
 	}
-	filter, err := backup.NewFilter(backup.FilterOptions{Include: r.include, Exclude: r.exclude})
+	chosen, err := filter.New(filter.Options{Include: r.include, Exclude: r.exclude})
 	if err != nil {
 		return usage.Error{Err: err}
 	}
@@ -89,12 +92,12 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if err != nil {
 		return err
 	}
-	o := backup.RestoreOptions{
-		Path: path, Target: r.target, Filter: filter, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
-		Progress: new(backup.Progress), Problem: a.problem,
+	o := restore.Options{
+		Path: path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
+		Progress: new(watch.Progress), Problem: a.problem,
 	}
 	if !r.dryRun {
-		need := func(add func(string, int64)) error { return backup.Needs(ctx, rd, archive, o, add) }
+		need := func(add func(string, int64)) error { return restore.Needs(ctx, rd, archive, o, add) }
 		if err := a.thaw(ctx, s, &r.thaw, need); err != nil {
 			return err
 		}
@@ -116,7 +119,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		stop = a.follow(progress.Saved(o.Progress, expected))
 	}
 	start := a.Now()
-	sums, err := backup.Restore(ctx, rd, archive, o)
+	sums, err := restore.Run(ctx, rd, archive, o)
 	stop()
 	if actions != nil {
 		err = errors.Join(err, actions.End())
@@ -148,7 +151,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 func (a *app) stoppedRestore(ctx context.Context, err error) error {
 	const goOn = "the same command with --overwrite if-changed keeps what is whole in the target, and restores the rest"
 	switch {
-	case errors.Is(err, backup.ErrNotEmpty), errors.Is(err, backup.ErrNotFound):
+	case errors.Is(err, restore.ErrNotEmpty), errors.Is(err, browse.ErrNotFound):
 		return err
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return usage.Hinted{Err: err, Hint: "the disk is full: make room in the target. Then " + goOn}
@@ -175,7 +178,7 @@ func splitArchive(arg string) (archive, path string) {
 	return archive, path
 }
 
-func (a *app) reportRestore(s *session.Session, archive *repo.Archive, r *restoreFlags, sums *backup.RestoreStatistics, took time.Duration) error {
+func (a *app) reportRestore(s *session.Session, archive *repo.Archive, r *restoreFlags, sums *restore.Statistics, took time.Duration) error {
 	if a.json {
 		return a.printJSON(show.RestoredJSON(archive, r.target, r.dryRun, sums, took, s.Requests()))
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/backup"
+	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -65,7 +65,7 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 		return err
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("salvage to %q: %w", g.target, backup.ErrNotEmpty)
+		return fmt.Errorf("salvage to %q: %w", g.target, restore.ErrNotEmpty)
 	}
 	s, err := a.Open(ctx, session.ReadContent)
 	if err != nil {
@@ -85,12 +85,12 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 		return err
 	}
 	var done []salvaged
-	put := func(one salvaged, restore func(o backup.RestoreOptions) (backup.RestoreStatistics, error)) error {
-		o := backup.RestoreOptions{
+	put := func(one salvaged, run func(o restore.Options) (restore.Statistics, error)) error {
+		o := restore.Options{
 			Target: filepath.Join(g.target, one.Folder), Partial: true, Ownership: a.ownership(g.numericIDs),
 			Problem: func(path string, err error) { a.problem(one.Folder+":"+path, err) },
 		}
-		sums, err := restore(o)
+		sums, err := run(o)
 		if err != nil && (ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
 			return err
 		}
@@ -104,22 +104,22 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	}
 	for _, x := range chosenForSalvage(archives, g.all) {
 		one := salvaged{Folder: "archive-" + show.ShortID(x), Archive: x.ID, What: fmt.Sprintf("%s of %s, %s", show.Source(x), quote.Display(x.Host), show.LocalTime(x.Time))}
-		if err := put(one, func(o backup.RestoreOptions) (backup.RestoreStatistics, error) { return backup.Restore(ctx, rd, x, o) }); err != nil {
+		if err := put(one, func(o restore.Options) (restore.Statistics, error) { return restore.Run(ctx, rd, x, o) }); err != nil {
 			return err
 		}
 	}
 	for i, orphan := range orphans {
 		one := salvaged{Folder: fmt.Sprintf("tree-%04d", i+1), What: "a folder that nothing names"}
-		restore := func(o backup.RestoreOptions) (backup.RestoreStatistics, error) {
-			return backup.RestoreTree(ctx, rd, orphan.Root, o)
+		run := func(o restore.Options) (restore.Statistics, error) {
+			return restore.Tree(ctx, rd, orphan.Root, o)
 		}
 		if orphan.Whole {
 			one.What = "an archive that is lost"
-			restore = func(o backup.RestoreOptions) (backup.RestoreStatistics, error) {
-				return backup.Restore(ctx, rd, &repo.Archive{ID: orphan.ID.String(), Root: orphan.Root}, o)
+			run = func(o restore.Options) (restore.Statistics, error) {
+				return restore.Run(ctx, rd, &repo.Archive{ID: orphan.ID.String(), Root: orphan.Root}, o)
 			}
 		}
-		if err := put(one, restore); err != nil {
+		if err := put(one, run); err != nil {
 			return err
 		}
 	}

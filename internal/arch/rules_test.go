@@ -10,7 +10,7 @@ import (
 )
 
 // What repo leans on, and what maintains it.
-var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
+var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
 
 var aboveRepo = append([]string{"repo"}, underRepo...)
 
@@ -28,22 +28,33 @@ var arrows = map[string][]string{
 	"repo/lists":           {"chunk", "repo/pack", "repo/index", "repo/record"},
 	"repo/spool":           {},
 	"repo/blocks":          {},
+	"repo/ledger":          {"repo/store"},
+	"repo/sealed":          {"chunk", "crypto", "repo/blocks", "repo/index", "repo/keyring", "repo/ledger", "repo/pack", "repo/record", "repo/store"},
+	"repo/view":            {"chunk", "crypto", "repo/index", "repo/lists", "repo/pack", "repo/record", "repo/sealed", "repo/spool", "repo/store"},
+	"repo/fetch":           {"chunk", "chunk/delta", "crypto", "repo/blocks", "repo/index", "repo/ledger", "repo/lists", "repo/pack", "repo/sealed", "repo/store", "repo/view"},
+	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
 	"repo/mirror":          aboveRepo,
 	"repo/store":           {},
 	"repo/store/s3":        {"repo/store"},
 	"repo/store/storetest": {"repo/store"},
-	"backup":               {"backup/local", "chunk", "repo", "repo/tree"},
+	"backup":               {"backup/browse", "backup/filter", "backup/local", "backup/scan", "backup/watch", "chunk", "repo", "repo/tree"},
+	"backup/browse":        {"backup/filter", "chunk", "repo", "repo/tree"},
+	"backup/filter":        {},
 	"backup/local":         {"chunk", "repo/tree"},
+	"backup/restore":       {"backup/browse", "backup/filter", "backup/local", "backup/watch", "chunk", "repo", "repo/tree"},
+	"backup/scan":          {"backup/filter", "backup/local", "backup/watch", "chunk", "repo/tree"},
+	"backup/watch":         {},
+	"backup/backuptest":    {"backup", "backup/filter", "backup/restore", "backup/scan", "crypto", "repo", "repo/keyring", "repo/store"},
 	"mysqldump":            {},
 	"snapshot":             {},
-	"job":                  {"backup", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
+	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
-	"internal/recover":     {"backup", "repo", "repo/store/s3"},                                                      // tests alone, which nobody may import
-	"internal/torture":     {"backup", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
-	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                          // likewise
+	"internal/recover":     {"backup", "repo", "repo/store/s3"},                                                                        // tests alone, which nobody may import
+	"internal/torture":     {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
+	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                                            // likewise
 
 	"repo/maintain/check":        append([]string{"repo/maintain/retain"}, aboveRepo...),
 	"repo/maintain/locks":        aboveRepo,
@@ -65,7 +76,9 @@ func within(dir, parent string) bool {
 func isTool(dir string) bool { return within(dir, "internal/bench") || within(dir, "internal/arch") }
 
 // isTestHelper tells what only tests import, which may do what libraries may not.
-func isTestHelper(dir string) bool { return within(dir, "internal/s3test") }
+func isTestHelper(dir string) bool {
+	return within(dir, "internal/s3test") || dir == "backup/backuptest"
+}
 
 // makesForTests tells what tests of its neighbours put repositories and stores together with.
 func makesForTests(dir string) bool {

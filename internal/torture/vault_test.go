@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nightjar/backup"
+	"nightjar/backup/restore"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
@@ -163,9 +164,9 @@ func (v *vault) judge(ctx context.Context, s store.Store, seen []check.Seen, wha
 		a := &all[i]
 		target := filepath.Join(dir, a.ID)
 		before := j.problems
-		var o backup.RestoreOptions
+		var o restore.Options
 		o.Path, o.Target, o.Problem = string(a.Paths[0]), target, func(string, error) { j.problems++ }
-		if _, err := backup.Restore(ctx, rd, a, o); err != nil {
+		if _, err := restore.Run(ctx, rd, a, o); err != nil {
 			j.problems++
 		}
 		want, ours := v.truth[a.ID]

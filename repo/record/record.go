@@ -2,7 +2,7 @@
 // up, what prune is about to take away and has taken away, and what repair had to give up. doc/format.md, section 9.
 //
 // The package neither seals, signs nor stores: what it is given to parse has been authenticated, and is checked all the same. Whether
-// a signer may say such things is for package repo.
+// a signer may say such things is for package sealed.
 package record
 
 import (

@@ -9,7 +9,8 @@ import (
 	"io/fs"
 	"syscall"
 
-	"nightjar/backup"
+	"nightjar/backup/browse"
+	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/session"
@@ -92,8 +93,8 @@ var hints = []struct {
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
 	{repo.ErrNoArchive, "nightjar list shows the archives: name one by 8 digits of its id, or as latest"},
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
-	{backup.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
-	{backup.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},
+	{browse.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
+	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},
 	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
 	{userkeys.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
@@ -110,7 +111,7 @@ var hints = []struct {
 	{s3.ErrRegion, "name the bucket's region with --region"},
 	{s3.ErrUnreachable, "is the network up, and --endpoint right? Run the same command again: what was stored is used"},
 	{s3.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
-	{backup.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
+	{restore.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},
 	{syscall.EDQUOT, "the quota is used up; nothing that was there is lost. Make room and run the same command again"},
 	{fs.ErrPermission, "run as a user who may do that"},

@@ -12,7 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"nightjar/backup"
+	"nightjar/backup/watch"
 	"nightjar/cmd/nightjar/internal/show"
 )
 
@@ -27,7 +27,7 @@ type Meter struct {
 }
 
 // Saved is the meter of a backup or a restore.
-func Saved(p *backup.Progress, total *atomic.Uint64) Meter {
+func Saved(p *watch.Progress, total *atomic.Uint64) Meter {
 	return Meter{
 		Text: func() string {
 			text := fmt.Sprintf("%d files, %s", p.Files.Load(), show.Size(p.Bytes.Load()))

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"nightjar/backup"
+	"nightjar/backup/browse"
 	"nightjar/internal/quote"
 	"nightjar/repo"
 )
@@ -22,7 +22,7 @@ func Groups(archives []int, each bool) [][]int {
 }
 
 // Found prints what was found, as the group of archives has it.
-func Found(w io.Writer, archives []repo.Archive, group []int, x *backup.Found) error {
+func Found(w io.Writer, archives []repo.Archive, group []int, x *browse.Found) error {
 	first, last := &archives[group[0]], &archives[group[len(group)-1]]
 	which := ShortID(first)
 	if len(group) > 1 {
@@ -47,7 +47,7 @@ type FoundJSON struct {
 }
 
 // FoundEntry returns what --json tells of what was found, as the group of archives has it.
-func FoundEntry(archives []repo.Archive, group []int, x *backup.Found) FoundJSON {
+func FoundEntry(archives []repo.Archive, group []int, x *browse.Found) FoundJSON {
 	j := FoundJSON{EntryJSON: Entry(x.Path, x.Node)}
 	for _, i := range group {
 		j.Archives = append(j.Archives, archives[i].ID)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nightjar/backup"
+	"nightjar/backup/restore"
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/maintain/check"
@@ -76,7 +77,7 @@ func BackupJSON(made *repo.Archive, s *backup.Statistics, problems uint64, reque
 }
 
 // RestoredJSON returns what --json tells of how a restore went.
-func RestoredJSON(archive *repo.Archive, target string, dryRun bool, s *backup.RestoreStatistics, took time.Duration, requests map[string]uint64) any {
+func RestoredJSON(archive *repo.Archive, target string, dryRun bool, s *restore.Statistics, took time.Duration, requests map[string]uint64) any {
 	return struct {
 		Archive    *ArchiveJSON      `json:"archive"`
 		Target     string            `json:"target"`
@@ -88,7 +89,7 @@ func RestoredJSON(archive *repo.Archive, target string, dryRun bool, s *backup.R
 }
 
 // Restored prints how a restore went. requests is nil where they are not counted.
-func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s *backup.RestoreStatistics, took time.Duration, requests map[string]uint64) {
+func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s *restore.Statistics, took time.Duration, requests map[string]uint64) {
 	verb := "restored"
 	if dryRun {
 		verb = "would restore"
@@ -130,7 +131,7 @@ func NewActions(w io.Writer, dryRun bool) *Actions {
 }
 
 // Add prints what is done with one entry.
-func (l *Actions) Add(path string, action backup.Action) {
+func (l *Actions) Add(path string, action restore.Action) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fmt.Fprintf(l.w, "%s %s\n", l.words[action], quote.Display(path))

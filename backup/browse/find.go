@@ -1,0 +1,185 @@
+package browse
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+	"time"
+
+	"nightjar/backup/filter"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// FindOptions say what is looked for. Zero fields are for everything.
+type FindOptions struct {
+	Filter       *filter.Filter // of which only Include counts, and for the entries themselves, not for what is below them
+	Larger       uint64         // files of more bytes
+	Smaller      uint64         // files of fewer bytes
+	Newer, Older time.Time      // what was modified after, before
+
+	Problem func(archive, path string, err error) // told of directories that cannot be read, with the id of one of the archives that have them
+}
+
+// A Found is one state of an entry, and the archives that have it so.
+type Found struct {
+	Path     string
+	Node     *tree.Node
+	Archives []int // places in what Find was given, ascending
+}
+
+// Find looks through archives at once, and calls f for all that it finds, in order of paths. A directory that is the same in several is read once. Memory grows
+// with the number of archives times the depth of the directories that differ between them, not with the number of entries.
+func Find(ctx context.Context, rd *repo.Reader, archives []repo.Archive, o FindOptions, f func(Found) error) error {
+	s := &finder{ctx: ctx, rd: rd, archives: archives, o: &o, found: f}
+	var roots []version
+	for i := range archives {
+		n, err := Root(ctx, rd, &archives[i])
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			s.problem(i, "/", err)
+			continue
+		}
+		roots = join(roots, n, []int{i}, sameContents)
+	}
+	return s.dir("/", roots)
+}
+
+// A finder looks at the same directory of all archives at a time.
+type finder struct {
+	ctx      context.Context
+	rd       *repo.Reader
+	archives []repo.Archive
+	o        *FindOptions
+	found    func(Found) error
+}
+
+// A version is a state of an entry, and who has it.
+type version struct {
+	node     *tree.Node
+	archives []int
+}
+
+// join adds n to the versions, or to the one that is the same.
+func join(versions []version, n *tree.Node, archives []int, same func(a, b *tree.Node) bool) []version {
+	for i := range versions {
+		if v := &versions[i]; same(v.node, n) {
+			v.archives = append(slices.Clip(v.archives), archives...)
+			return versions
+		}
+	}
+	return append(versions, version{n, archives})
+}
+
+func sameContents(a, b *tree.Node) bool {
+	return a.Contents.Level == b.Contents.Level && slices.Equal(a.Contents.Items, b.Contents.Items)
+}
+
+// sameEntry compares what people see of an entry, and the content of all but directories, which say by their times whether a name has come or gone.
+func sameEntry(a, b *tree.Node) bool {
+	return a.Mode == b.Mode && a.Owner == b.Owner && a.Size == b.Size && a.Mtime == b.Mtime && a.Target == b.Target &&
+		a.Major == b.Major && a.Minor == b.Minor && (a.IsDir() || sameContents(a, b))
+}
+
+func (s *finder) problem(archive int, at string, err error) {
+	if s.o.Problem != nil {
+		s.o.Problem(s.archives[archive].ID, at, err)
+	}
+}
+
+// dir merges the versions of one directory by name.
+func (s *finder) dir(at string, versions []version) error {
+	heads := make([]*head, 0, len(versions))
+	defer func() {
+		for _, h := range heads {
+			h.stop()
+		}
+	}()
+	for _, v := range versions {
+		next, stop := iter.Pull2(tree.Nodes(v.node.Contents, fetcher(s.ctx, s.rd)))
+		h := &head{next: next, stop: stop, archives: v.archives}
+		heads = append(heads, h)
+		s.advance(h, at)
+	}
+	for {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		name := ""
+		for _, h := range heads {
+			if h.node != nil && (name == "" || h.node.Name < name) {
+				name = h.node.Name
+			}
+		}
+		if name == "" {
+			return nil
+		}
+		var entries, dirs []version
+		for _, h := range heads {
+			if n := h.node; n != nil && n.Name == name {
+				entries = join(entries, n, h.archives, sameEntry)
+				if n.IsDir() {
+					dirs = join(dirs, n, h.archives, sameContents)
+				}
+				s.advance(h, at)
+			}
+		}
+		if err := s.entries(path.Join(at, name), entries, dirs); err != nil {
+			return err
+		}
+	}
+}
+
+// A head is the next entry of one version of a directory; nil at its end.
+type head struct {
+	next     func() (*tree.Node, error, bool)
+	stop     func()
+	node     *tree.Node
+	archives []int
+}
+
+func (s *finder) advance(h *head, at string) {
+	n, err, ok := h.next()
+	if err != nil && s.ctx.Err() == nil {
+		s.problem(h.archives[0], at, fmt.Errorf("read directory: %w", err))
+	}
+	h.node = nil
+	if ok && err == nil {
+		h.node = n
+	}
+}
+
+func (s *finder) entries(at string, entries, dirs []version) error {
+	is, below := s.o.Filter.Includes(at, false)
+	for _, v := range entries {
+		if !is || !s.wanted(v.node) {
+			continue
+		}
+		slices.Sort(v.archives)
+		if err := s.found(Found{Path: at, Node: v.node, Archives: v.archives}); err != nil {
+			return err
+		}
+	}
+	if !below || len(dirs) == 0 {
+		return nil
+	}
+	return s.dir(at, dirs)
+}
+
+// wanted compares size and time; only files have a size.
+func (s *finder) wanted(n *tree.Node) bool {
+	o := s.o
+	switch at := n.Mtime.Time(); {
+	case (o.Larger > 0 || o.Smaller > 0) && !n.IsRegular(),
+		o.Larger > 0 && n.Size <= o.Larger,
+		o.Smaller > 0 && n.Size >= o.Smaller,
+		!o.Newer.IsZero() && !at.After(o.Newer),
+		!o.Older.IsZero() && !at.Before(o.Older):
+		return false
+	}
+	return true
+}

@@ -1,0 +1,160 @@
+package restore_test
+
+import (
+	"context"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"nightjar/backup/backuptest"
+	"nightjar/backup/restore"
+	"nightjar/chunk"
+	"nightjar/repo"
+	"nightjar/repo/store"
+	"nightjar/repo/tree"
+)
+
+// A maker stores trees made by hand.
+type maker struct {
+	t     *testing.T
+	key   []byte
+	saver *repo.Saver
+}
+
+func (m *maker) dir(name string, nodes ...tree.Node) tree.Node {
+	m.t.Helper()
+	e := tree.NewEncoder(m.key, m.saver.Tree)
+	for _, n := range nodes {
+		must(m.t, e.Add(&n))
+	}
+	items, err := e.Finish()
+	must(m.t, err)
+	return tree.Node{Name: name, Mode: tree.Directory | 0o755, Contents: tree.Contents{Items: items}}
+}
+
+// raw is a directory of bytes that no encoder makes.
+func (m *maker) raw(name string, encoded []byte) tree.Node {
+	m.t.Helper()
+	id, err := m.saver.Tree(encoded)
+	must(m.t, err)
+	return tree.Node{Name: name, Mode: tree.Directory | 0o755, Contents: tree.Contents{Items: []tree.Item{{ID: id, Length: int64(len(encoded))}}}}
+}
+
+// encoded returns the bytes of a directory.
+func (m *maker) encoded(nodes ...tree.Node) (b []byte) {
+	m.t.Helper()
+	e := tree.NewEncoder(m.key, func(encoded []byte) (chunk.ID, error) {
+		b = slices.Clone(encoded)
+		return chunk.ID{}, nil
+	})
+	for _, n := range nodes {
+		must(m.t, e.Add(&n))
+	}
+	_, err := e.Finish()
+	must(m.t, err)
+	return b
+}
+
+// handMade commits an archive as a host would that has been taken over.
+func handMade(t *testing.T, r *repo.Repository, f func(*maker) tree.Node) *repo.Archive {
+	t.Helper()
+	a, err := r.Write(context.Background(), new(repo.Sent), func(_ context.Context, w *repo.Writer) (*repo.Archive, error) {
+		saver, err := w.NewSaver()
+		must(t, err)
+		m := &maker{t, r.NameKey(), saver}
+		root := m.dir("", f(m))
+		item := root.Contents.Items[0]
+		return &repo.Archive{Host: "host", Job: "job", Root: repo.Root{ID: item.ID, Length: item.Length}}, nil
+	})
+	must(t, err)
+	return a
+}
+
+func TestHostileArchive(t *testing.T) {
+	r := backuptest.NewRepository(t, store.NewMemory(nil))
+	outer := t.TempDir()
+	file := func(name string) tree.Node { return tree.Node{Name: name, Mode: tree.Regular | 0o644, Links: 1} }
+	link := func(name, target string) tree.Node {
+		return tree.Node{Name: name, Mode: tree.Symlink | 0o777, Target: target, Links: 1}
+	}
+	// swap makes another name of one that the encoder takes.
+	swap := func(b []byte, old, new string) []byte {
+		if len(old) != len(new) || strings.Count(string(b), old) != 1 {
+			t.Fatalf("cannot make %q of %q", new, old)
+		}
+		return []byte(strings.Replace(string(b), old, new, 1))
+	}
+	a := handMade(t, r, func(m *maker) tree.Node {
+		return m.dir("root",
+			m.dir("a good", file("file")),
+			m.raw("dot", swap(m.encoded(file("@")), "@", ".")),
+			m.raw("dots", swap(m.encoded(file("@@")), "@@", "..")),
+			m.raw("dotsdir", swap(m.encoded(m.dir("@@", file("up"))), "@@", "..")),
+			m.raw("duplicate", swap(m.encoded(link("@1", outer), m.dir("@2", file("in"))), "@2", "@1")),
+			m.raw("nul", swap(m.encoded(file("@@@")), "@@@", "a\x00b")),
+			m.raw("slash", swap(m.encoded(file("@@@@")), "@@@@", "../x")),
+			m.raw("truncated", m.encoded(file("abc"))[:10]),
+			m.dir("z good", link("absolute", outer), link("up", "../../.."), file("x")),
+			// Names of one file that was never saved itself, of another type, and of itself.
+			tree.Node{Name: "z1", Mode: tree.Regular | 0o600, Links: 9, Inode: 7, Device: 1},
+			tree.Node{Name: "z2", Mode: tree.Symlink | 0o777, Target: outer, Links: 9, Inode: 7, Device: 1},
+			tree.Node{Name: "z3", Mode: tree.Regular | 0o600, Links: 9, Inode: 7, Device: 1},
+		)
+	})
+	rd, err := r.NewReader(context.Background())
+	must(t, err)
+	top := t.TempDir()
+	target := top + "/target"
+	log := new(backuptest.Problems)
+	backuptest.NoLeak(t, func() {
+		_, err = restore.Run(context.Background(), rd, a, restore.Options{Target: target, Problem: log.Add})
+	})
+	must(t, err)
+	log.Only(t, "/dot", "/dots", "/dotsdir", "/duplicate", "/nul", "/slash", "/truncated")
+	if got := backuptest.List(t, top); !slices.Equal(got, []string{
+		"target/", "target/a good/", "target/a good/file", "target/dot/", "target/dots/", "target/dotsdir/", "target/duplicate/", "target/nul/", "target/slash/", "target/truncated/",
+		"target/z good/", "target/z good/absolute", "target/z good/up", "target/z good/x", "target/z1", "target/z2", "target/z3",
+	}) {
+		t.Errorf("restored %q", got)
+	}
+	if got := backuptest.List(t, outer); len(got) > 0 {
+		t.Errorf("outside there is %q", got)
+	}
+}
+
+// Inode numbers are used again: what had one number when each was read is not one file.
+func TestInodeReused(t *testing.T) {
+	ctx := context.Background()
+	r := backuptest.NewRepository(t, store.NewMemory(nil))
+	a := handMade(t, r, func(m *maker) tree.Node {
+		file := func(name, content string, sec int64) tree.Node {
+			id, err := m.saver.Content([]byte(content))
+			must(t, err)
+			n := tree.Node{Name: name, Mode: tree.Regular | 0o644, Links: 2, Inode: 5, Device: 1, Size: uint64(len(content)), Mtime: tree.Time{Sec: sec}}
+			n.Contents.Items = []tree.Item{{ID: id, Length: int64(len(content))}}
+			return n
+		}
+		return m.dir("root", file("a", "first", 1), file("b", "other", 2), file("c", "other", 2))
+	})
+	rd, err := r.NewReader(ctx)
+	must(t, err)
+	target := t.TempDir()
+	_, err = restore.Run(ctx, rd, a, restore.Options{Target: target, Ownership: 2, Problem: func(p string, err error) { t.Error(p, err) }})
+	must(t, err)
+	got := map[string]string{}
+	for _, name := range []string{"a", "b", "c"} {
+		got[name] = backuptest.Content(t, target+"/"+name)
+	}
+	b, err := os.Lstat(target + "/b")
+	must(t, err)
+	c, err := os.Lstat(target + "/c")
+	must(t, err)
+	if !os.SameFile(b, c) {
+		t.Error("two names of one file became two files")
+	}
+	if want := map[string]string{"a": "first", "b": "other", "c": "other"}; !maps.Equal(got, want) {
+		t.Errorf("restored %q", got)
+	}
+}

@@ -1,0 +1,367 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"nightjar/backup/local"
+	"nightjar/chunk"
+	"nightjar/repo/tree"
+)
+
+// A window is a stretch of the archive whose content is fetched together.
+type window struct {
+	files, parts, handles int
+	ids                   []chunk.ID
+	places                []place // of ids
+	links                 []plannedLink
+	dirs                  []finishedDir
+}
+
+type plannedLink struct {
+	first   []string // from the target
+	dir     *handle
+	name    string
+	path    string
+	replace bool
+	node    *tree.Node
+}
+
+type finishedDir struct {
+	dir  *handle
+	node *tree.Node
+	path string
+}
+
+type counts struct {
+	files, dirs, others, links, bytes, kept, verified, problems atomic.Uint64
+
+	mu         sync.Mutex
+	replaced   []*placedFile // complete, and beside what they replace
+	unfinished map[*placedFile]struct{}
+}
+
+func (r *restorer) statistics() Statistics {
+	s := &r.shared
+	return Statistics{
+		Files: s.files.Load(), Dirs: s.dirs.Load(), Others: s.others.Load(), Links: s.links.Load(),
+		Bytes: s.bytes.Load(), Kept: s.kept.Load(), Verified: s.verified.Load(), Problems: s.problems.Load(),
+		Read: r.rd.Reads(),
+	}
+}
+
+// A handle is a directory that several users close together.
+type handle struct {
+	*local.Dir
+	users atomic.Int32
+}
+
+func newHandle(d *local.Dir) *handle {
+	h := &handle{Dir: d}
+	h.users.Store(1)
+	return h
+}
+
+func (h *handle) use() *handle {
+	h.users.Add(1)
+	return h
+}
+
+func (h *handle) release() {
+	if h != nil && h.users.Add(-1) == 0 {
+		h.Close()
+	}
+}
+
+// place does what a window planned.
+func (r *restorer) place(ctx context.Context, w *window) error {
+	defer w.discard()
+	err := r.rd.Fetch(ctx, w.ids, func(i int, data []byte, err error) error {
+		p := w.places[i]
+		if err == nil && int64(len(data)) != p.length {
+			err = fmt.Errorf("chunk %v has %d bytes, not %d", w.ids[i], len(data), p.length)
+		}
+		if err != nil {
+			p.file.miss(err)
+		} else {
+			p.file.write(data, p.offset)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.replace(); err != nil {
+		return err
+	}
+	for _, l := range w.links {
+		if err := r.link(l); err != nil {
+			r.problem(l.path, fmt.Errorf("make hard link: %w", err))
+			continue
+		}
+		r.shared.links.Add(1)
+		r.o.Progress.Files.Add(1)
+	}
+	for _, d := range w.dirs {
+		if err := r.applier.Dir(d.dir.Dir, d.node); err != nil {
+			r.problem(d.path, err)
+		}
+	}
+	return nil
+}
+
+// discard closes what a window holds, but for its files.
+func (w *window) discard() {
+	for _, l := range w.links {
+		l.dir.release()
+	}
+	for _, d := range w.dirs {
+		d.dir.release()
+	}
+	*w = window{}
+}
+
+// replace puts complete files in the place of those that they replace: after their content is durable.
+func (r *restorer) replace() error {
+	r.shared.mu.Lock()
+	replaced := r.shared.replaced
+	r.shared.replaced = nil
+	r.shared.mu.Unlock()
+	if len(replaced) == 0 {
+		return nil
+	}
+	if err := r.sync(); err != nil {
+		r.shared.mu.Lock()
+		defer r.shared.mu.Unlock()
+		r.shared.replaced = append(r.shared.replaced, replaced...) // to be taken away
+		return err
+	}
+	for _, f := range replaced {
+		if err := f.dir.Rename(f.name, f.node.Name); err != nil {
+			r.problem(f.path, err)
+			f.dir.Remove(f.name)
+		}
+		f.dir.release()
+	}
+	return nil
+}
+
+// sync makes durable what was written, on every file system that is in the target.
+func (r *restorer) sync() error {
+	r.shared.mu.Lock()
+	dirs := append([]*local.Dir{r.target}, slices.Collect(maps.Values(r.mounts))...)
+	r.shared.mu.Unlock()
+	for _, d := range dirs {
+		if err := d.SyncFS(); err != nil {
+			return fmt.Errorf("make %s durable: %w", r.o.Target, err)
+		}
+	}
+	return nil
+}
+
+// crossed notes the file system of a directory that was there, and that the walk has entered.
+func (r *restorer) crossed(device uint64, d *local.Dir) error {
+	r.shared.mu.Lock()
+	defer r.shared.mu.Unlock()
+	if device == r.device || r.mounts[device] != nil {
+		return nil
+	}
+	mounted, err := d.Dup()
+	if err != nil {
+		return err
+	}
+	r.mounts[device] = mounted
+	return nil
+}
+
+func (r *restorer) link(l plannedLink) error {
+	from := r.target
+	for _, name := range l.first[:len(l.first)-1] {
+		next, err := from.Sub(name)
+		if from != r.target {
+			from.Close()
+		}
+		if err != nil {
+			return err
+		}
+		from = next
+	}
+	if from != r.target {
+		defer from.Close()
+	}
+	old := l.first[len(l.first)-1]
+	if !l.replace {
+		return l.dir.Link(from, old, l.name)
+	}
+	name := beside(r.archive, l.name)
+	l.dir.Remove(name)
+	if err := l.dir.Link(from, old, name); err != nil {
+		return err
+	}
+	err := l.dir.Rename(name, l.name)
+	l.dir.Remove(name) // still there if both were the same file
+	return ignoreMissing(err)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// A placedFile is a file that is being put back. Its chunks come in any order.
+type placedFile struct {
+	r        *restorer
+	node     *tree.Node
+	path     string
+	dir      *handle
+	name     string // what it is called until it is complete
+	replaces bool
+	parts    bool // it has more than one chunk
+	holes    bool
+
+	pending atomic.Int64 // chunks to come, and one for the planner
+
+	mu   sync.Mutex
+	file *os.File
+	made bool
+	some bool  // of its content was written
+	lost error // why a part cannot be had, if the rest is kept
+	err  error
+}
+
+// open returns the file, made when it is first asked for.
+func (f *placedFile) open() (*os.File, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil || f.file != nil {
+		return f.file, f.err
+	}
+	file, err := f.dir.Create(f.name)
+	if errors.Is(err, fs.ErrExist) && f.replaces { // left by a run that died
+		if err = f.dir.Remove(f.name); err == nil {
+			file, err = f.dir.Create(f.name)
+		}
+	}
+	f.file, f.err, f.made = file, err, err == nil
+	return file, err
+}
+
+// write puts one chunk into its place.
+func (f *placedFile) write(data []byte, offset int64) {
+	file, err := f.open()
+	if err == nil {
+		_, err = file.WriteAt(data, offset)
+	}
+	if err != nil {
+		f.fail(err)
+		return
+	}
+	f.r.shared.bytes.Add(uint64(len(data)))
+	f.r.o.Progress.Bytes.Add(uint64(len(data)))
+	if f.r.o.Partial {
+		f.mu.Lock()
+		f.some = true
+		f.mu.Unlock()
+	}
+	f.done()
+}
+
+// fail notes why the file cannot be had.
+func (f *placedFile) fail(err error) {
+	f.mu.Lock()
+	if f.err == nil {
+		f.err = err
+	}
+	f.mu.Unlock()
+	f.done()
+}
+
+// done counts down, and finishes the file when all has come.
+func (f *placedFile) done() {
+	if f.pending.Add(-1) == 0 {
+		f.finish()
+	}
+}
+
+func (f *placedFile) finish() {
+	file, err := f.open()
+	f.r.ended(f)
+	if err == nil && f.lost != nil {
+		err = f.keep(file)
+	}
+	if err == nil {
+		if size := int64(f.node.Size); f.holes {
+			err = file.Truncate(size)
+		}
+		if err == nil && f.r.verify != nil {
+			err = f.r.verify(f)
+		}
+		if err == nil {
+			if err := f.r.applier.File(file, f.node); err != nil {
+				f.r.problem(f.path, err) // the content is there
+			}
+		}
+	}
+	if f.file != nil {
+		err = errors.Join(err, f.file.Close())
+	}
+	if err != nil {
+		if f.made {
+			f.dir.Remove(f.name)
+		}
+		f.r.failed(f.path, err)
+		f.dir.release()
+		return
+	}
+	f.r.shared.files.Add(1)
+	f.r.o.Progress.Files.Add(1)
+	if f.replaces {
+		f.r.shared.mu.Lock()
+		defer f.r.shared.mu.Unlock()
+		f.r.shared.replaced = append(f.r.shared.replaced, f)
+		return
+	}
+	f.dir.release()
+}
+
+// began and ended keep the files of which something may still come.
+func (r *restorer) began(f *placedFile) {
+	r.shared.mu.Lock()
+	defer r.shared.mu.Unlock()
+	if r.shared.unfinished == nil {
+		r.shared.unfinished = map[*placedFile]struct{}{}
+	}
+	r.shared.unfinished[f] = struct{}{}
+}
+
+func (r *restorer) ended(f *placedFile) {
+	r.shared.mu.Lock()
+	defer r.shared.mu.Unlock()
+	delete(r.shared.unfinished, f)
+}
+
+// abandon takes away what is incomplete when a restore stops.
+func (r *restorer) abandon() {
+	for f := range r.shared.unfinished {
+		if f.file != nil {
+			f.file.Close()
+		}
+		if f.made {
+			f.dir.Remove(f.name)
+		}
+		f.dir.release()
+	}
+	for _, f := range r.shared.replaced {
+		f.dir.Remove(f.name)
+		f.dir.release()
+	}
+}

@@ -1,0 +1,312 @@
+package restore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"nightjar/backup/browse"
+	"nightjar/backup/local"
+	"nightjar/repo"
+	"nightjar/repo/tree"
+)
+
+// A window is small enough to keep in memory, whatever the archive's size.
+const (
+	windowFiles  = 16384
+	windowChunks = 32768
+)
+
+// openInWindow returns how many directories, and as many files of more than one chunk, a window may keep open: two windows are under way.
+func openInWindow() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		limit.Cur = 1024
+	}
+	const others = 200
+	return int(min(max(limit.Cur, others), 8192)-others)/4 + 16
+}
+
+// A planner walks an archive, makes what has no content, and plans the rest in windows. It is for one goroutine.
+type planner struct {
+	*restorer
+	ctx    context.Context
+	out    func(*window) error
+	w      *window
+	stack  *local.Stack // down to the deepest directory that was made; nil without a target
+	levels []*planLevel
+	dir    *handle // of the deepest directory, for files
+	open   int     // in a window
+}
+
+func newPlanner(ctx context.Context, r *restorer, out func(*window) error) *planner {
+	p := &planner{restorer: r, ctx: ctx, out: out, w: &window{}, open: openInWindow()}
+	if r.target != nil {
+		p.stack = local.NewStack(r.target)
+	}
+	return p
+}
+
+func (p *planner) close() {
+	p.dir.release()
+	p.w.discard()
+	if p.stack != nil {
+		p.stack.Close()
+	}
+}
+
+// plan restores n, which is at a path in the archive: a directory's content, or one entry.
+func (p *planner) plan(n *tree.Node, at string) error {
+	var err error
+	if n.IsDir() {
+		p.levels = []*planLevel{{node: n, path: at, made: true, entered: p.stack != nil}}
+		is, _ := p.o.Filter.Includes(at, false)
+		if err = p.children(is); err == nil {
+			err = p.leave()
+		}
+	} else {
+		p.levels = []*planLevel{{path: path.Dir(at), made: true, entered: p.stack != nil}}
+		err = p.entry(n, true)
+	}
+	if err != nil {
+		return err
+	}
+	return p.flush()
+}
+
+func (p *planner) top() *planLevel { return p.levels[len(p.levels)-1] }
+
+// children walks the deepest directory; included says that a directory above was asked for.
+func (p *planner) children(included bool) error {
+	level := p.top()
+	for n, err := range tree.NodesLeft(level.node.Contents, fetcher(p.ctx, p.rd)) {
+		if err := p.ctx.Err(); err != nil {
+			return context.Cause(p.ctx)
+		}
+		if errors.Is(err, repo.ErrUnavailable) {
+			return fmt.Errorf("read directory %q: %w", level.path, err)
+		}
+		if err != nil {
+			p.problem(level.path, fmt.Errorf("read directory: %w", err)) // what else is in it is put back
+			continue
+		}
+		if err := p.entry(n, included); err != nil {
+			return err
+		}
+		if level.gone {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (p *planner) entry(n *tree.Node, above bool) error {
+	at := path.Join(p.top().path, n.Name)
+	size := uint64(0)
+	if n.IsRegular() {
+		size = n.Size
+	}
+	is, below := p.o.Filter.Includes(at, above)
+	if !is && !(below && n.IsDir()) || p.o.Filter.Excludes(at, size) {
+		return nil
+	}
+	if n.IsDir() {
+		p.levels = append(p.levels, &planLevel{node: n, path: at})
+		if is && !p.ensure() {
+			p.levels = p.levels[:len(p.levels)-1]
+			return nil
+		}
+		if err := p.children(is); err != nil {
+			return err
+		}
+		return p.leave()
+	}
+	if !p.ensure() {
+		return nil
+	}
+	action, err := p.decide(p.top(), n)
+	if err != nil {
+		p.problem(at, err)
+		return nil
+	}
+	if action == Kept {
+		p.shared.kept.Add(1)
+	}
+	p.report(at, action)
+	if action == Kept || p.o.DryRun {
+		return nil
+	}
+	if n.IsHardLinked() {
+		linked, err := p.link(n, at, action)
+		if linked || err != nil {
+			return err
+		}
+	}
+	if err := p.large(n); err != nil {
+		p.problem(at, err)
+	}
+	if n.IsRegular() {
+		return p.file(n, at, action)
+	}
+	made, err := p.special(n, action)
+	if err != nil {
+		p.problem(at, err)
+	}
+	if !made {
+		return nil
+	}
+	p.shared.others.Add(1)
+	p.o.Progress.Files.Add(1)
+	return nil
+}
+
+// large fetches attributes that are too large for a tree.
+func (p *planner) large(n *tree.Node) error {
+	if n.XattrContents == nil {
+		return nil
+	}
+	if n.XattrContents.Size() > tree.MaxXattrs {
+		return errors.New("extended attributes are out of bounds")
+	}
+	var b bytes.Buffer
+	if err := browse.Copy(p.ctx, p.rd, *n.XattrContents, &b); err != nil {
+		return fmt.Errorf("read extended attributes: %w", err)
+	}
+	var err error
+	n.Xattrs, err = tree.DecodeXattrs(b.Bytes())
+	return err
+}
+
+// special makes an entry without content, and reports whether it is there.
+func (p *planner) special(n *tree.Node, action Action) (made bool, err error) {
+	d := p.stack.Top()
+	name := n.Name
+	if action == Replaced {
+		name = beside(p.archive, n.Name)
+		if err := ignoreMissing(d.Remove(name)); err != nil { // left by a run that died
+			return false, err
+		}
+	}
+	if n.IsSymlink() {
+		err = d.Symlink(n.Target, name)
+	} else {
+		err = d.Mknod(name, n)
+	}
+	if err != nil {
+		return false, err
+	}
+	err = p.applier.Entry(d, name, n)
+	if action == Replaced {
+		if failed := d.Rename(name, n.Name); failed != nil {
+			return false, errors.Join(err, failed, d.Remove(name))
+		}
+	}
+	return true, err
+}
+
+// link makes a further name of a file that has been put back under its first, and reports whether it did.
+func (p *planner) link(n *tree.Node, at string, action Action) (bool, error) {
+	id := linkID{n.Device, n.Inode, n.Type(), n.Size, n.Mtime}
+	first := p.links[id]
+	if first == nil {
+		p.links[id] = &firstLinkTo{path: p.relative(n.Name), left: n.Links - 1}
+		return false, nil
+	}
+	if first.left--; first.left == 0 {
+		delete(p.links, id)
+	}
+	dir, err := p.handle()
+	if err != nil {
+		return false, err
+	}
+	p.w.links = append(p.w.links, plannedLink{first: first.path, dir: dir.use(), name: n.Name, path: at, replace: action == Replaced, node: n})
+	return true, p.due()
+}
+
+// relative returns the way from the target to an entry of the deepest directory.
+func (p *planner) relative(name string) []string {
+	var way []string
+	for _, level := range p.levels[1:] {
+		way = append(way, level.node.Name)
+	}
+	return append(way, name)
+}
+
+// handle returns the deepest directory, to be used while its files are placed.
+func (p *planner) handle() (*handle, error) {
+	if p.dir == nil {
+		d, err := p.stack.Top().Dup()
+		if err != nil {
+			return nil, err
+		}
+		p.dir = newHandle(d)
+		p.w.handles++
+	}
+	return p.dir, nil
+}
+
+// file plans a file's content.
+func (p *planner) file(n *tree.Node, at string, action Action) error {
+	dir, err := p.handle()
+	if err != nil {
+		return err
+	}
+	f := &placedFile{r: p.restorer, node: n, path: at, dir: dir.use(), name: n.Name, parts: n.Contents.Level > 0 || len(n.Contents.Items) > 1}
+	if action == Replaced {
+		f.name, f.replaces = beside(p.archive, n.Name), true
+	}
+	f.pending.Store(1) // the planner's own
+	f.holes = n.Contents.Level > 0 || slices.ContainsFunc(n.Contents.Items, func(i tree.Item) bool { return i.Hole })
+	p.began(f)
+	p.w.files++
+	if f.parts {
+		p.w.parts++
+	}
+	offset := int64(0)
+	err = tree.Walk(n.Contents, fetcher(p.ctx, p.rd), func(item tree.Item) error {
+		if !item.Hole {
+			f.pending.Add(1)
+			p.w.ids = append(p.w.ids, item.ID)
+			p.w.places = append(p.w.places, place{f, offset, item.Length})
+		}
+		offset += item.Length
+		return p.due()
+	})
+	switch {
+	case err == nil:
+		f.done()
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
+	case errors.Is(err, repo.ErrUnavailable):
+		return fmt.Errorf("read list of chunks of %q: %w", at, err)
+	default:
+		f.miss(fmt.Errorf("read list of chunks: %w", err))
+	}
+	return p.due()
+}
+
+// due passes the window on when it is large enough.
+func (p *planner) due() error {
+	w := p.w
+	if w.files < windowFiles && len(w.ids) < windowChunks && w.parts < p.open && w.handles < p.open {
+		return nil
+	}
+	return p.flush()
+}
+
+func (p *planner) flush() error {
+	w := p.w
+	p.w = &window{}
+	return p.out(w)
+}
+
+type place struct {
+	file   *placedFile
+	offset int64
+	length int64
+}

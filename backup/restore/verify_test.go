@@ -1,0 +1,105 @@
+package restore_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nightjar/backup/backuptest"
+	"nightjar/backup/restore"
+	"nightjar/chunk"
+)
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	s := backuptest.New(t)
+	s.Write("empty", "")
+	s.Write("small", "small")
+	s.Write("large", string(backuptest.Random(5<<20)))
+	f, err := os.Create(s.Path("sparse"))
+	must(t, err)
+	_, err = f.WriteAt([]byte("end"), 3<<20)
+	must(t, errors.Join(err, f.Close()))
+	s.Save()
+	target, st := s.Restore(func(o *restore.Options) { o.Verify = s.Repo.Namer })
+	s.Log.None(t)
+	if st.Verified != 4 || st.Files != 4 {
+		t.Errorf("%d files, %d of them read back", st.Files, st.Verified)
+	}
+	backuptest.Same(t, backuptest.FactsOf(t, target), backuptest.FactsOf(t, s.Src))
+
+	// What is kept is not read.
+	_, st = s.Restore(func(o *restore.Options) {
+		o.Verify, o.Target, o.Overwrite = s.Repo.Namer, target, restore.Never
+	})
+	if st.Verified != 0 || st.Kept != 4 {
+		t.Errorf("%d files kept, %d read back", st.Kept, st.Verified)
+	}
+}
+
+// Files are spoilt when they have been written and before they are read back.
+func TestVerifySpoilt(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(f *os.File) error{
+		"flipped":   func(f *os.File) error { _, err := f.WriteAt([]byte{'!'}, 1<<20); return err },
+		"truncated": func(f *os.File) error { return f.Truncate(2 << 20) },
+		"extended":  func(f *os.File) error { return f.Truncate(4 << 20) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := backuptest.New(t)
+			s.Write("file", strings.Repeat("content ", 3<<17))
+			s.Save()
+			target := t.TempDir()
+			there := filepath.Join(target, "file")
+			verify := func(o *restore.Options) {
+				o.Target, o.Overwrite = target, restore.Always
+				o.Verify = func() *chunk.Namer {
+					found, err := filepath.Glob(filepath.Join(filepath.Dir(there), "*"))
+					hidden, err2 := filepath.Glob(filepath.Join(filepath.Dir(there), ".nightjar-*"))
+					if len(hidden) > 0 {
+						found = hidden
+					}
+					if err != nil || err2 != nil || len(found) != 1 {
+						t.Errorf("found %q and %q", found, hidden)
+						return s.Repo.Namer()
+					}
+					f, err := os.OpenFile(found[0], os.O_WRONLY, 0)
+					if err == nil {
+						err = errors.Join(spoil(f), f.Close())
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					return s.Repo.Namer()
+				}
+			}
+			check := func(st restore.Statistics) {
+				t.Helper()
+				s.Log.Only(t, s.Path("file"))
+				if err := s.Log.All[s.Path("file")]; !errors.Is(err, restore.ErrVerify) {
+					t.Errorf("reported %v", err)
+				}
+				if st.Verified != 0 || st.Problems != 1 {
+					t.Errorf("%d read back, %d problems", st.Verified, st.Problems)
+				}
+			}
+			_, st := s.Restore(verify)
+			check(st)
+			if _, err := os.Lstat(there); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a file is there that is not as it was saved (%v)", err)
+			}
+
+			// What was there stays.
+			must(t, os.WriteFile(there, []byte("mine"), 0o600))
+			s.Log = new(backuptest.Problems)
+			_, st = s.Restore(verify)
+			check(st)
+			if b, err := os.ReadFile(there); err != nil || string(b) != "mine" {
+				t.Errorf("what was there is now %q, %v", b[:min(len(b), 10)], err)
+			}
+		})
+	}
+}

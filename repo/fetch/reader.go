@@ -1,0 +1,136 @@
+// Package fetch reads chunks: it finds their places, plans which ranges of which packs to read, reads and decodes frames, several at the same time, and
+// rebuilds what is stored as a recipe.
+//
+// The invariant: what is delivered has the keyed hash that was asked for. Every place is tried before something cannot be had, and an older version of a
+// pack that somebody spoilt.
+//
+// The package knows of packs, frames, recipes and the index, and nothing of files or archives.
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"nightjar/chunk"
+	"nightjar/crypto"
+	"nightjar/internal/lru"
+	"nightjar/repo/index"
+	"nightjar/repo/ledger"
+	"nightjar/repo/lists"
+	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
+	"nightjar/repo/view"
+)
+
+const (
+	rangeMax   = 9 << 20   // bytes of one read: half a pack and the frame that lies across its middle
+	rangeGap   = 256 << 10 // bytes read for nothing rather than by another request
+	frameCache = 48 << 20  // bytes of decoded frames that are kept: a chunk of a file of many nights is made of up to 64 sources, most of them in frames of 512 KiB
+)
+
+// ErrMissing says that no index names the chunk.
+var ErrMissing = fmt.Errorf("it is in no index: %w", crypto.ErrIntegrity)
+
+// ErrLost says that repair has given the chunk up.
+var ErrLost = fmt.Errorf("repair gave it up as lost: %w", crypto.ErrIntegrity)
+
+// A Reader delivers chunks by their ids. It is safe for concurrent use.
+type Reader struct {
+	objects     *sealed.Objects
+	local       *view.Local
+	connections int
+
+	frames   *lru.Cache[frameID, []byte]
+	sessions *lru.Cache[index.ObjectID, crypto.SessionKey]
+	namers   [2]sync.Pool  // of content, of metadata
+	spare    chan *buffers // for as many requests as there may be at the same time
+}
+
+// Options say how a Reader works.
+type Options struct {
+	Connections int // requests at the same time; needed
+	Cache       int // bytes of decoded frames that are kept; 0: 48 MiB
+}
+
+type frameID struct {
+	pack  index.ObjectID
+	frame int
+}
+
+// New returns a Reader of what is indexed now and later.
+func New(objects *sealed.Objects, local *view.Local, o Options) *Reader {
+	if o.Cache == 0 {
+		o.Cache = frameCache
+	}
+	rd := &Reader{
+		objects: objects, local: local, connections: o.Connections,
+		frames: lru.New[frameID, []byte](o.Cache), sessions: lru.New[index.ObjectID, crypto.SessionKey](4096), spare: make(chan *buffers, o.Connections),
+	}
+	for range cap(rd.spare) {
+		rd.spare <- new(buffers)
+	}
+	for i, domain := range []chunk.Domain{chunk.Content, chunk.Metadata} {
+		rd.namers[i].New = func() any { return chunk.NewNamer(objects.Secret(), domain) }
+	}
+	return rd
+}
+
+// Reads returns what was read of packs since the repository was opened, by all Readers. What this machine's cache held was not.
+func (rd *Reader) Reads() ledger.Reads { return rd.objects.Ledger().Reads() }
+
+// locate returns where a chunk lies, in a fixed order; each lies inside its frame. What prune has dropped is left out, and what repair gave up comes last: it may
+// have been put back.
+func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+	all, err := rd.lookup(ctx, id)
+	dropped := rd.local.Lists()
+	return slices.DeleteFunc(all, func(at index.Location) bool {
+		return !slices.Contains(types, at.Type) || dropped.Blob(at.Pack.ID, id.Key(), at.Type)&lists.Dropped != 0
+	}), err
+}
+
+// lookup is locate with what was dropped, in all forms.
+func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, error) {
+	all, err := rd.local.Lookup(ctx, id.Key())
+	if err != nil {
+		return nil, fmt.Errorf("look up %v: %w", id, err)
+	}
+	all = slices.DeleteFunc(all, func(at index.Location) bool { return at.Offset+at.Length > at.Plain })
+	named := rd.local.Lists()
+	lost := func(at index.Location) int { return int(named.Blob(at.Pack.ID, id.Key(), at.Type) & lists.Lost) }
+	slices.SortFunc(all, func(a, b index.Location) int {
+		return cmp.Or(cmp.Compare(lost(a), lost(b)), slices.Compare(a.Pack.ID[:], b.Pack.ID[:]))
+	})
+	return all, nil
+}
+
+// check reports whether data has the whole id, of which the index knows half.
+func (rd *Reader) check(id chunk.ID, data []byte, typ pack.Type) error {
+	if rd.name(data, typ) != id {
+		return errOtherHash
+	}
+	return nil
+}
+
+// checkHalf is check where only half is known.
+func (rd *Reader) checkHalf(key chunk.Key, data []byte, typ pack.Type) error {
+	if rd.name(data, typ).Key() != key {
+		return errOtherHash
+	}
+	return nil
+}
+
+var errOtherHash = fmt.Errorf("its content does not have that keyed hash: %w", crypto.ErrIntegrity)
+
+// name returns the id of a chunk of that type.
+func (rd *Reader) name(data []byte, typ pack.Type) chunk.ID {
+	pool := &rd.namers[1]
+	if typ == pack.WholeContent || typ == pack.RecipeFor+pack.WholeContent {
+		pool = &rd.namers[0]
+	}
+	n := pool.Get().(*chunk.Namer)
+	defer pool.Put(n)
+	return n.ID(data)
+}

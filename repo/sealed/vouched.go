@@ -1,0 +1,110 @@
+package sealed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/keyring"
+	"nightjar/repo/record"
+	"nightjar/repo/store"
+)
+
+// ErrDisowned says of an object that the key that signed it is marked compromised, and that no verified record names it. It is an ErrIntegrity, and a
+// state of things that is known: nobody need look for what is damaged.
+var ErrDisowned = fmt.Errorf("the key that signed it is marked compromised, and nobody vouches for it: %w", crypto.ErrIntegrity)
+
+// setKeys sets whose signatures are looked at: those of marked keys too, of which Disowned decides.
+func (s *Objects) setKeys(keys *keyring.Keyring) {
+	s.keys, s.signers, s.marked = keys, map[string][]crypto.Signer{}, map[crypto.Fingerprint]bool{}
+	for _, kind := range kinds {
+		marked := keys.Marked(kind)
+		for _, signer := range marked {
+			s.marked[signer.Key.Fingerprint()] = true
+		}
+		s.signers[kind] = append(keys.Signers(kind), marked...)
+	}
+}
+
+// Signers returns whose signatures on objects of a kind are looked at: those of marked keys, too.
+func (s *Objects) Signers(kind string) []crypto.Signer { return s.signers[kind] }
+
+// Disowned returns ErrDisowned for an object that does not count because of its signer.
+func (s *Objects) Disowned(signer crypto.Fingerprint, id index.ObjectID) error {
+	if s.marked[signer] && !(*s.vouched.Load())[id] {
+		return ErrDisowned
+	}
+	return nil
+}
+
+// Suppose returns the objects as they would be with these keys, if verified records named what is given (not nil) and nothing else. They have no cache.
+func (s *Objects) Suppose(ctx context.Context, keys *keyring.Keyring, verified map[index.ObjectID]bool) (*Objects, error) {
+	return s.other(ctx, s.store, keys, verified)
+}
+
+// Verified returns what verified records name: archives that count, late or not, and objects that count, whoever has signed them.
+func (s *Objects) Verified(ctx context.Context) (map[index.ObjectID]bool, error) {
+	if s.supposed != nil {
+		return s.supposed, nil
+	}
+	ids := map[index.ObjectID]bool{}
+	err := s.Records(ctx, record.VerifiedKind, func(x Record) error {
+		var v record.Verified
+		if x.Err == nil {
+			x.Err = record.Decode(x.Content, &v)
+		}
+		switch {
+		case errors.Is(x.Err, store.ErrUnavailable):
+			return x.Err
+		case errors.Is(x.Err, ErrDisowned):
+			return nil
+		case x.Err != nil:
+			s.options.Warn(fmt.Errorf("pass over %s: %w", x.Name, x.Err))
+			return nil
+		}
+		for _, id := range v.Archives {
+			ids[id] = true
+		}
+		for _, id := range v.Objects {
+			ids[id] = true
+		}
+		return nil
+	})
+	return ids, err
+}
+
+// Believe is Verified, and from then on what it returns counts.
+func (s *Objects) Believe(ctx context.Context) (map[index.ObjectID]bool, error) {
+	ids, err := s.Verified(ctx)
+	if err == nil {
+		s.vouched.Store(&ids)
+	}
+	return ids, err
+}
+
+// loadVerified notes what counts though its signer is marked. Of verified records themselves none does.
+func (s *Objects) loadVerified(ctx context.Context) error {
+	s.vouched.Store(new(map[index.ObjectID]bool))
+	if len(s.marked) == 0 {
+		return nil
+	}
+	if _, err := s.Believe(ctx); err != nil {
+		return fmt.Errorf("read what counts of keys that are marked compromised: %w", err)
+	}
+	return nil
+}
+
+// PutVerified stores a verified record, signed by the root: it must count, whichever host is marked next. It needs UnlockContent.
+func (s *Objects) PutVerified(ctx context.Context, v *record.Verified) (store.Info, error) {
+	root := s.Root()
+	if root == nil {
+		return store.Info{}, errors.New("vouch for archives: it takes a recovery key")
+	}
+	content, err := record.Encode(v)
+	if err != nil {
+		return store.Info{}, err
+	}
+	return s.PutRecordAs(ctx, root, record.VerifiedKind, content)
+}

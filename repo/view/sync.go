@@ -1,0 +1,249 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"nightjar/crypto"
+	"nightjar/repo/index"
+	"nightjar/repo/lists"
+	"nightjar/repo/record"
+	"nightjar/repo/sealed"
+	"nightjar/repo/store"
+)
+
+// syncBytes bounds the index objects that are read at the same time, in bytes as they are stored: decoded they take five times as much.
+const syncBytes = 8 << 20
+
+// listedIndex is an index object that a listing named. There may be many, so its name is not kept.
+type listedIndex struct {
+	id   index.ObjectID
+	size int64
+	time time.Time
+}
+
+func (l *listedIndex) info() store.Info {
+	return store.Info{Name: sealed.Name("index", l.id), Size: l.size, Time: l.time}
+}
+
+// Take takes a view: it fetches what is new and forgets what is gone, of the lists and then of the index objects. What prune takes from a list lies in a
+// later one, or in no index object any more, before it is gone: so in this order nothing is missed. unread says which lists could not be read; all else is
+// done all the same.
+func (v *Local) Take(ctx context.Context) (unread, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.options.Without.ListsFirst {
+		if err := v.syncObjects(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if unread, err = v.syncLists(ctx); err != nil {
+		return unread, fmt.Errorf("read what prune has condemned and dropped: %w", err)
+	}
+	if v.options.Without.ListsFirst {
+		return unread, nil
+	}
+	return unread, v.syncObjects(ctx)
+}
+
+// SyncIndex is Take for who only reads. A list that cannot be read is a warning: who only reads may look for what is gone, and says so.
+func (v *Local) SyncIndex(ctx context.Context) error {
+	unread, err := v.Take(ctx)
+	if unread != nil {
+		v.options.Warn(unread)
+	}
+	return err
+}
+
+// SyncLists brings up to date what Lists returns, and nothing else.
+func (v *Local) SyncLists(ctx context.Context) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	unread, err := v.syncLists(ctx)
+	if unread != nil {
+		v.options.Warn(unread)
+	}
+	return err
+}
+
+func (v *Local) syncLists(ctx context.Context) (unread, err error) {
+	known := v.Lists().Lists()
+	seen := map[index.ObjectID]lists.List{}
+	kinds := []string{record.CondemnedKind, record.DroppedKind, record.LostKind}
+	if v.options.Without.CondemnedFirst {
+		slices.Reverse(kinds)
+	}
+	for _, kind := range kinds {
+		infos, err := v.objects.ListRecords(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range infos {
+			id, _ := store.SumOf(info.Name)
+			if l, ok := known[id]; ok {
+				seen[id] = l
+				continue
+			}
+			x := v.objects.ReadRecord(ctx, info)
+			if x.Err == nil {
+				var l lists.List
+				if l, x.Err = lists.Parse(kind, x.Content, x.Time, v.voidAfter(x.Time)); x.Err == nil {
+					if l.Fate == lists.Condemned && v.options.Dropped {
+						l.Fate = lists.Dropped
+					}
+					seen[id] = l
+					continue
+				}
+				x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+			}
+			if errors.Is(x.Err, sealed.ErrDisowned) { // what it says to be gone may be
+				if seen[id], err = lists.ParseDisowned(kind, x.Disowned); err != nil {
+					seen[id] = lists.List{} // nobody has believed it
+				}
+				continue
+			}
+			switch {
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			case errors.Is(x.Err, store.ErrUnavailable):
+				return nil, x.Err
+			case errors.Is(x.Err, store.ErrNotExist): // it has just ended, and what followed it is read next
+			case kind == record.LostKind: // what is gone is found missing again
+				v.options.Warn(fmt.Errorf("what repair gave up is not known: %w", x.Err))
+			default:
+				unread = errors.Join(unread, fmt.Errorf("a list of prune cannot be read: %w", x.Err))
+			}
+		}
+	}
+	if !maps.EqualFunc(known, seen, func(lists.List, lists.List) bool { return true }) {
+		v.lists.Store(lists.New(seen))
+	}
+	return unread, nil
+}
+
+// voidAfter returns the grace that tells whether a dropped list came too late.
+func (v *Local) voidAfter(stored time.Time) time.Duration {
+	if v.options.Without.Void {
+		return math.MaxInt64
+	}
+	return v.objects.Keys().Grace(stored)
+}
+
+// nobody is the signer of a late index object in the local index: no writer trusts it, and what it says it replaces counts on. Who
+// reads may try what it names, as everywhere.
+const nobody = ""
+
+func (v *Local) syncObjects(ctx context.Context) error {
+	if v.index == nil {
+		x, err := index.Open(v.options.Dir, index.Options{Warn: v.options.Warn, FlushAt: ObjectChunks})
+		if err != nil {
+			return fmt.Errorf("open local index: %w", err)
+		}
+		v.index = x
+	}
+	listed := map[index.ObjectID]listedIndex{}
+	err := v.objects.Store().List(ctx, "index/", func(i store.Info) error {
+		if sum, ok := store.SumOf(i.Name); ok && sealed.IsName("index", i.Name) {
+			listed[sum] = listedIndex{sum, i.Size, i.Time}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list index objects: %w", err)
+	}
+	// The cache may know objects of signers that have lost their trust since.
+	valid := map[string]bool{nobody: true}
+	for _, s := range v.objects.Signers("index") {
+		valid[string(s.Key.Fingerprint())] = true
+	}
+	if err := v.index.Retain(func(s index.Source) bool {
+		_, ok := listed[s.Object]
+		return ok && valid[s.Signer] && v.objects.Disowned(crypto.Fingerprint(s.Signer), s.Object) == nil
+	}); err != nil {
+		return fmt.Errorf("update local index: %w", err)
+	}
+	v.mine = nil
+	for _, s := range v.index.Sources() {
+		v.noteMine(s, listed[s.Object])
+		delete(listed, s.Object)
+	}
+	if err := v.fetchIndexes(ctx, listed); err != nil {
+		return err
+	}
+	if err := v.index.Flush(); err != nil {
+		return fmt.Errorf("update local index: %w", err)
+	}
+	return nil
+}
+
+// noteMine notes an index object if this host signed it; v.mu is held.
+func (v *Local) noteMine(s index.Source, l listedIndex) {
+	if v.objects.Host() != nil && s.Signer == string(v.objects.Host().Fingerprint()) {
+		v.mine = append(v.mine, l)
+	}
+}
+
+// fetchIndexes adds index objects to the local index, the newest first: what those stand for need not be taken in. v.mu is held.
+func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]listedIndex) error {
+	todo := make([]listedIndex, 0, len(listed))
+	for _, l := range listed {
+		todo = append(todo, l)
+	}
+	slices.SortFunc(todo, func(a, b listedIndex) int { return b.time.Compare(a.time) })
+	var mu sync.Mutex
+	room := semaphore.NewWeighted(syncBytes)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(v.options.Connections)
+	for _, l := range todo {
+		weight := min(max(l.size, 0), syncBytes)
+		if room.Acquire(gctx, weight) != nil {
+			break // g says why
+		}
+		g.Go(func() error {
+			defer room.Release(weight)
+			x := sealed.ParseIndex(v.objects.ReadRecord(gctx, l.info()))
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case gctx.Err() != nil:
+				return gctx.Err()
+			case errors.Is(x.Err, store.ErrUnavailable):
+				return fmt.Errorf("update local index: %w", x.Err)
+			case errors.Is(x.Err, store.ErrNotExist), // its owner replaced it meanwhile
+				errors.Is(x.Err, sealed.ErrDisowned):
+				return nil
+			case x.Err != nil:
+				// What it names counts as not stored. A damaged object must not stop the rest.
+				v.options.Warn(fmt.Errorf("index object is passed over: %w", x.Err))
+				return nil
+			}
+			from := source(l.id, x.Signer)
+			if x.Late && !v.options.Without.LateIndex {
+				if !x.Object.Time.IsZero() { // not one that was made for readers
+					v.options.Warn(fmt.Errorf("no backup builds on %s: the store dated it %s, it says %s", x.Name, sealed.Stamp(x.Time), sealed.Stamp(x.Object.Time)))
+				}
+				from.Signer = nobody
+			}
+			if err := v.index.Add(from, &x.Object); err != nil {
+				return fmt.Errorf("update local index: %w", err)
+			}
+			l.time = x.Time
+			v.noteMine(from, l)
+			return nil
+		})
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,27 +55,29 @@ func (f *findFlags) options(a *app, patterns []string, o *browse.FindOptions) (e
 		return usage.Error{Err: err}
 	}
 	for _, size := range []struct {
-		text string
-		to   *uint64
-	}{{f.larger, &o.Larger}, {f.smaller, &o.Smaller}} {
+		flag, text string
+		to         *uint64
+	}{{"larger", f.larger, &o.Larger}, {"smaller", f.smaller, &o.Smaller}} {
 		if size.text == "" {
 			continue
 		}
 		n, err := show.ParseSize(size.text)
 		if err != nil {
-			return usage.Error{Err: err}
+			return usage.Errorf("--%s: %w", size.flag, err)
 		}
 		*size.to = uint64(n)
 	}
 	now := a.Now()
-	if f.newer != "" {
-		o.Newer, err = show.ParseTime(f.newer, now)
-	}
-	if err == nil && f.older != "" {
-		o.Older, err = show.ParseTime(f.older, now)
-	}
-	if err != nil {
-		return usage.Error{Err: err}
+	for _, at := range []struct {
+		flag, text string
+		to         *time.Time
+	}{{"newer", f.newer, &o.Newer}, {"older", f.older, &o.Older}} {
+		if at.text == "" {
+			continue
+		}
+		if *at.to, err = show.ParseTime(at.text, now); err != nil {
+			return usage.Errorf("--%s: %w", at.flag, err)
+		}
 	}
 	return f.choice.check(now)
 }

@@ -112,7 +112,7 @@ Exit code 11 if it is the wrong key, 12 if something is damaged.`,
 				return err
 			}
 			defer s.Close()
-			proof, err := check.ProveKey(c.Context(), s.Repository, a.passOver)
+			proof, err := check.ProveKey(c.Context(), s.Repository, s.PassOver)
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -72,33 +71,22 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if err != nil {
 		return usage.Error{Err: err}
 	}
-	name, path := splitArchive(arg)
-	if err := r.choice.check(a.Now()); err != nil {
-		return err
-	}
 	if err := r.thaw.check(); err != nil {
 		return err
 	}
-	s, err := a.Open(ctx, session.ReadContent)
+	s, err := a.openArchive(ctx, arg, session.ReadContent, &r.choice)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	archive, err := a.find(ctx, s, name, path, &r.choice)
-	if err != nil {
-		return err
-	}
-	rd, err := s.NewReader(ctx)
-	if err != nil {
-		return err
-	}
+	archive := s.archive
 	o := restore.Options{
-		Path: path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
+		Path: s.path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
 		Progress: new(watch.Progress), Problem: a.problem,
 	}
 	if !r.dryRun {
-		need := func(add func(string, int64)) error { return restore.Needs(ctx, rd, archive, o, add) }
-		if err := a.thaw(ctx, s, &r.thaw, need); err != nil {
+		need := func(add func(string, int64)) error { return restore.Needs(ctx, s.reader, archive, o, add) }
+		if err := a.thaw(ctx, s.Session, &r.thaw, need); err != nil {
 			return err
 		}
 	}
@@ -111,7 +99,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		o.Report = actions.Add
 	}
 	expected := new(atomic.Uint64)
-	if path == "" && len(r.include)+len(r.exclude) == 0 && !r.dryRun {
+	if s.path == "" && len(r.include)+len(r.exclude) == 0 && !r.dryRun {
 		expected.Store(archive.Statistics["bytes"])
 	}
 	stop := func() {}
@@ -119,7 +107,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		stop = a.follow(progress.Saved(o.Progress, expected))
 	}
 	start := a.Now()
-	sums, err := restore.Run(ctx, rd, archive, o)
+	sums, err := restore.Run(ctx, s.reader, archive, o)
 	stop()
 	if actions != nil {
 		err = errors.Join(err, actions.End())
@@ -133,7 +121,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 			Hint: "a pattern that begins with a slash is for whole paths, another matches at any depth; nightjar find PATTERN looks through all archives",
 		}
 	}
-	if err := a.reportRestore(s, archive, r, &sums, a.Now().Sub(start)); err != nil {
+	if err := a.reportRestore(s.Session, archive, r, &sums, a.Now().Sub(start)); err != nil {
 		return err
 	}
 	if sums.Problems > 0 {
@@ -170,12 +158,6 @@ func (a *app) ownership(numeric bool) local.Ownership {
 		return local.Numeric
 	}
 	return local.ByName
-}
-
-// splitArchive takes ARCHIVE:PATH apart.
-func splitArchive(arg string) (archive, path string) {
-	archive, path, _ = strings.Cut(arg, ":")
-	return archive, path
 }
 
 func (a *app) reportRestore(s *session.Session, archive *repo.Archive, r *restoreFlags, sums *restore.Statistics, took time.Duration) error {

@@ -44,13 +44,16 @@ func (s *Session) Folders() []string {
 	return []string{s.Cache}
 }
 
+// PassOver warns of a record that cannot be used, but for one that is known not to count.
+func (s *Session) PassOver(name string, err error) {
+	if !errors.Is(err, repo.ErrDisowned) {
+		s.site.set.Warn(fmt.Errorf("pass over %s: %w", name, err))
+	}
+}
+
 // Previous returns this host's newest archive of a job, nil if there is none.
 func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, error) {
-	all, err := s.Archives(ctx, func(name string, err error) {
-		if !errors.Is(err, repo.ErrDisowned) { // which is known
-			s.site.set.Warn(fmt.Errorf("pass over %s: %w", name, err))
-		}
-	})
+	all, err := s.Archives(ctx, s.PassOver)
 	if err != nil {
 		return nil, err
 	}

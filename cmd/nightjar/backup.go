@@ -267,7 +267,7 @@ func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Sessio
 	if err != nil {
 		return nil, err
 	}
-	if err := place.CheckEmptyDir(at.Path); errors.Is(err, repo.ErrExists) {
+	if err := a.Reach().CheckEmpty(ctx, at, false); errors.Is(err, repo.ErrExists) {
 		return a.OpenAt(ctx, at, session.Write)
 	} else if err != nil {
 		return nil, fmt.Errorf("make repository %s: %w", at.Path, err)

@@ -133,7 +133,7 @@ func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *repair.Options
 		s, err = a.Open(ctx, session.Maintain)
 	}
 	if err == nil && copy != nil {
-		err = a.TrustTimes(ctx, s, copy)
+		err = s.TrustTimes(ctx, copy)
 	}
 	return s, done, err
 }

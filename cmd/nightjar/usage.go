@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"strings"
 
-	"nightjar/cmd/nightjar/internal/usage"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"nightjar/cmd/nightjar/internal/usage"
 )
 
 // What other backup tools call our commands and flags.

@@ -98,18 +98,18 @@ func TestStranger(t *testing.T) {
 	for _, gone := range []string{"config", "keys"} {
 		must(t, os.RemoveAll(filepath.Join(m.Repo, gone)))
 		damaged := sessiontest.Snapshot(t, m.Repo)
-		for what, root := range map[string]crypto.Fingerprint{"nothing": "", "root": ours.Root} {
+		for _, root := range []crypto.Fingerprint{"", ours.Root} {
 			m.Root, desk.Root = string(root), string(root)
 			if names := mended(t, m, from, false); len(names) != 0 {
-				t.Errorf("%s gone, %s named: %q were put back from another repository", gone, what, names)
+				t.Errorf("%s gone, root %q named: %q were put back from another repository", gone, root, names)
 			}
 			if names, err := mend.Keys(context.Background(), desk.Settings, from, true); err == nil && slices.Contains(names, keyring.Name(1)) {
-				t.Errorf("%s gone, %s named: %q would be put back from another repository by a new machine", gone, what, names)
+				t.Errorf("%s gone, root %q named: %q would be put back from another repository by a new machine", gone, root, names)
 			}
 		}
 		sessiontest.WantSame(t, m.Repo, damaged)
 	}
-	m.Kit = theirs.Kit
+	m.Kit = theirs.Kit // beside our root
 	if _, err := mend.Keys(context.Background(), m.Settings, nil, false); !errors.Is(err, crypto.ErrIntegrity) {
 		t.Errorf("a kit of another: %v", err)
 	}

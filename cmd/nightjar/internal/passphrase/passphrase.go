@@ -13,9 +13,9 @@ import (
 	"os"
 	"os/exec"
 
-	"nightjar/crypto"
-
 	"golang.org/x/term"
+
+	"nightjar/crypto"
 )
 
 // maxSize is how many bytes of a file are looked at for a line.

@@ -24,7 +24,7 @@ func (o *Options) CheckEmpty(ctx context.Context, l store.Location, createBucket
 		if o.Bucket.given() || createBucket {
 			return usage.Errorf("%s is a directory: options for buckets have no place", Shown(l))
 		}
-		return CheckEmptyDir(l.Path)
+		return checkEmptyDir(l.Path)
 	}
 	s, err := o.bucket(ctx, l, false)
 	if createBucket && errors.Is(err, store.ErrNoStore) {
@@ -102,8 +102,8 @@ func (r *recorder) undo(ctx context.Context) error {
 	return r.Delete(ctx, "config")
 }
 
-// CheckEmptyDir refuses a directory that holds anything. A file system's lost+found is nothing, and what an init left that died, repo.Init judges.
-func CheckEmptyDir(path string) error {
+// checkEmptyDir refuses a directory that holds anything. A file system's lost+found is nothing, and what an init left that died, repo.Init judges.
+func checkEmptyDir(path string) error {
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

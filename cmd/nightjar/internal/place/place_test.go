@@ -126,7 +126,7 @@ func TestDirectory(t *testing.T) {
 	wantUsage(t, "create bucket", o.CheckEmpty(ctx, l, true), "options for buckets have no place")
 }
 
-func TestCheckEmptyDir(t *testing.T) {
+func TestCheckEmpty(t *testing.T) {
 	for _, c := range []struct {
 		holds string
 		want  error
@@ -143,16 +143,16 @@ func TestCheckEmptyDir(t *testing.T) {
 		for _, name := range strings.Fields(c.holds) {
 			must(t, os.Mkdir(filepath.Join(dir, name), 0o700))
 		}
-		if err := CheckEmptyDir(dir); !errors.Is(err, c.want) {
+		if err := checkEmptyDir(dir); !errors.Is(err, c.want) {
 			t.Errorf("a directory with %q: %v, want %v", c.holds, err, c.want)
 		}
 	}
-	if err := CheckEmptyDir(filepath.Join(t.TempDir(), "missing")); err != nil {
+	if err := checkEmptyDir(filepath.Join(t.TempDir(), "missing")); err != nil {
 		t.Errorf("a missing directory: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
-	if err := CheckEmptyDir(file); err == nil {
+	if err := checkEmptyDir(file); err == nil {
 		t.Error("a file is a place for a repository")
 	}
 }

@@ -23,8 +23,8 @@ type Destination struct {
 func (d *Destination) Close() { place.Close(d.Store) }
 
 // trustTimes has a store tell home times if the root has said that it is a copy.
-func (set *Settings) trustTimes(ctx context.Context, s store.Store, keys *keyring.Keyring) error {
-	c, ok := s.(store.Claimer)
+func (s *Site) trustTimes(ctx context.Context, of store.Store, keys *keyring.Keyring) error {
+	c, ok := of.(store.Claimer)
 	if !ok {
 		return nil
 	}
@@ -33,7 +33,7 @@ func (set *Settings) trustTimes(ctx context.Context, s store.Store, keys *keyrin
 		return err
 	}
 	if err := keys.IsCopy(claim, c.Place(), stored); err != nil {
-		set.Warn(fmt.Errorf("%s says that it is a copy, and is not believed: %w", c.Place(), err))
+		s.set.Warn(fmt.Errorf("%s says that it is a copy, and is not believed: %w", c.Place(), err))
 		return nil
 	}
 	c.TrustTimes()
@@ -41,8 +41,8 @@ func (set *Settings) trustTimes(ctx context.Context, s store.Store, keys *keyrin
 }
 
 // TrustTimes has another copy of an open repository tell the times of the original, if the root has said that it is a copy.
-func (set *Settings) TrustTimes(ctx context.Context, s *Session, d *Destination) error {
-	return set.trustTimes(ctx, d.Store, s.Keyring)
+func (s *Session) TrustTimes(ctx context.Context, d *Destination) error {
+	return s.site.trustTimes(ctx, d.Store, s.Keyring)
 }
 
 // OpenCopy opens the place of a copy, whose bucket is as b says. create makes it if it is missing.

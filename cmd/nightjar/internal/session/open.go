@@ -94,7 +94,7 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 	if err != nil {
 		return nil, err
 	}
-	if err := set.trustTimes(ctx, site.Store, keys); err != nil {
+	if err := site.trustTimes(ctx, site.Store, keys); err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", place.Shown(at), err)
 	}
 	s := &Session{Place: at, Store: site.Store, Keyring: keys, Cache: caches, site: site}

@@ -19,6 +19,7 @@ import (
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/quote"
 )
@@ -71,7 +72,7 @@ func (a *app) command() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		Args: noSubcommand,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return session.Usagef("no command given")
+			return usage.Errorf("no command given")
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true

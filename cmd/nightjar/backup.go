@@ -18,10 +18,13 @@ import (
 	"nightjar/backup/filter"
 	"nightjar/backup/watch"
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/stream"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
@@ -49,7 +52,7 @@ func (a *app) backupCommand() *cobra.Command {
 			if b.stdin == "" {
 				b.paths = args
 			} else if dash := c.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
-				return session.Usagef("with --stdin, a command comes after --, and paths have no place")
+				return usage.Errorf("with --stdin, a command comes after --, and paths have no place")
 			} else {
 				b.program = args
 			}
@@ -80,7 +83,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		return err
 	}
 	if b.copy.to != "" {
-		if _, err := session.ParsePlace(b.copy.to); err != nil {
+		if _, err := place.Parse(b.copy.to); err != nil {
 			return err
 		}
 	}
@@ -122,7 +125,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 			a.note("archive %s was made, but is not copied yet", show.ShortID(made))
 			return failed
 		}
-		return session.Hinted{
+		return usage.Hinted{
 			Err:  outcome.Problems{What: fmt.Sprintf("archive %s was made, but its copy failed: %v", show.ShortID(made), failed), Damaged: outcome.Code(ctx, failed) == outcome.Integrity || a.damaged.Load()},
 			Hint: outcome.Hint(failed, "nightjar backup"),
 		}
@@ -130,7 +133,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if n := a.problems.Load(); n > 0 {
 		err := outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
 		if err.Damaged {
-			return session.Hinted{Err: err, Hint: lostHint(ctx, s.Repository)}
+			return usage.Hinted{Err: err, Hint: lostHint(ctx, s.Repository)}
 		}
 		return err
 	}
@@ -166,17 +169,17 @@ func (a *app) expect(ctx context.Context, o backup.Options, stream bool) *atomic
 // planBackup checks all that can be wrong with the command line.
 func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error) {
 	if b.stdin == "" && len(b.paths) == 0 {
-		return nil, nil, session.Usagef("nothing to save: name paths, or --stdin NAME")
+		return nil, nil, usage.Errorf("nothing to save: name paths, or --stdin NAME")
 	}
 	if b.stdin != "" {
 		if err := tree.ValidName(b.stdin); err != nil {
-			return nil, nil, session.Usagef("--stdin: %w", err)
+			return nil, nil, usage.Errorf("--stdin: %w", err)
 		}
 	}
 	for i, p := range b.paths {
 		abs, err := filepath.Abs(p)
 		if err != nil || p == "" {
-			return nil, nil, session.Usagef("path %q: %w", p, cmp.Or(err, errors.New("it is empty")))
+			return nil, nil, usage.Errorf("path %q: %w", p, cmp.Or(err, errors.New("it is empty")))
 		}
 		b.paths[i] = abs
 	}
@@ -195,13 +198,13 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 	if b.excludeLarger != "" {
 		var err error
 		if choice.LargerThan, err = show.ParseSize(b.excludeLarger); err != nil {
-			return nil, nil, session.UsageError{Err: err}
+			return nil, nil, usage.Errorf("--exclude-larger-than: %w", err)
 		}
 		excludes = append(excludes, fmt.Sprintf("(larger than %d)", choice.LargerThan))
 	}
 	f, err := filter.New(choice)
 	if err != nil {
-		return nil, nil, session.UsageError{Err: err}
+		return nil, nil, usage.Error{Err: err}
 	}
 	archive := &repo.Archive{
 		Paths: texts(b.paths), Stream: repo.Text(b.stdin), Excludes: texts(excludes), Tags: texts(b.tags), Program: "nightjar " + version(),
@@ -209,7 +212,7 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 	for _, l := range b.labels {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {
-			return nil, nil, session.Usagef("label %q: write KEY=VALUE", l)
+			return nil, nil, usage.Errorf("label %q: write KEY=VALUE", l)
 		}
 		if archive.Labels == nil {
 			archive.Labels = repo.Labels{}
@@ -253,30 +256,30 @@ func readPatterns(file string) ([]string, error) {
 func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Session, error) {
 	if a.Repo != "" {
 		if embedded {
-			return nil, session.Usagef("--embedded and a configured repository (--repo, NIGHTJAR_REPO) exclude each other")
+			return nil, usage.Errorf("--embedded and a configured repository (--repo, NIGHTJAR_REPO) exclude each other")
 		}
 		return a.Open(ctx, session.Write)
 	}
 	if !embedded && !(isTerminal(a.stdin) && isTerminal(a.stdout)) {
 		return nil, session.ErrNotConfigured
 	}
-	place, err := a.Embedded()
+	at, err := a.Embedded()
 	if err != nil {
 		return nil, err
 	}
-	if err := session.CheckPlace(place.Path); errors.Is(err, repo.ErrExists) {
-		return a.OpenAt(ctx, place, session.Write)
+	if err := a.Reach().CheckEmpty(ctx, at, false); errors.Is(err, repo.ErrExists) {
+		return a.OpenAt(ctx, at, session.Write)
 	} else if err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", place.Path, err)
+		return nil, fmt.Errorf("make repository %s: %w", at.Path, err)
 	}
-	made, err := a.Make(ctx, place, session.MakeOptions{Unattended: true})
+	made, err := setup.Make(ctx, &a.Settings, at, setup.MakeOptions{Unattended: true})
 	if err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", place.Path, err)
+		return nil, fmt.Errorf("make repository %s: %w", at.Path, err)
 	}
-	a.note("made a repository in %s", place.Path)
+	a.note("made a repository in %s", at.Path)
 	a.note("it is on this same machine, and gone with it: --repo names a better place")
 	a.note("its recovery kit is %s. %s", made.Kit, made.Advice())
-	return a.OpenAt(ctx, place, session.Write)
+	return a.OpenAt(ctx, at, session.Write)
 }
 
 // saveStream saves standard input or what a command prints. The command's failure is that of the stream.

@@ -6,8 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/cache"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 )
 
@@ -17,7 +18,11 @@ func (a *app) cacheCommand() *cobra.Command {
 		Short: "Say what this machine keeps only to save time",
 		Args:  noSubcommand,
 		RunE: func(*cobra.Command, []string) error {
-			folder, caches, err := a.Caches()
+			_, folder, err := a.Folders()
+			if err != nil {
+				return err
+			}
+			caches, err := cache.List(folder)
 			if err != nil {
 				return err
 			}
@@ -26,7 +31,7 @@ func (a *app) cacheCommand() *cobra.Command {
 				total += x.Bytes
 			}
 			if a.json {
-				return a.printJSON(map[string]any{"folder": quote.Text(folder), "bytes": total, "repositories": append([]session.Cache{}, caches...)})
+				return a.printJSON(map[string]any{"folder": quote.Text(folder), "bytes": total, "repositories": append([]cache.Entry{}, caches...)})
 			}
 			return a.print(func(w io.Writer) {
 				fmt.Fprintf(w, "caches in %s\n", quote.Display(folder))
@@ -47,9 +52,9 @@ func (a *app) cacheCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			before, err := show.ParseTime(unused, a.Now())
 			if err != nil {
-				return session.UsageError{Err: fmt.Errorf("--unused: %w", err)}
+				return usage.Error{Err: fmt.Errorf("--unused: %w", err)}
 			}
-			return a.cleanCaches(func(c *session.Cache) bool { return all || c.Used.Before(before) })
+			return a.cleanCaches(func(c *cache.Entry) bool { return all || c.Used.Before(before) })
 		},
 	}
 	clean.Flags().BoolVar(&all, "all", false, "those in use, too")
@@ -58,8 +63,12 @@ func (a *app) cacheCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) cleanCaches(old func(*session.Cache) bool) error {
-	_, caches, err := a.Caches()
+func (a *app) cleanCaches(old func(*cache.Entry) bool) error {
+	_, folder, err := a.Folders()
+	if err != nil {
+		return err
+	}
+	caches, err := cache.List(folder)
 	if err != nil {
 		return err
 	}

@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"nightjar/backup/browse"
 	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 )
 
 func (a *app) catCommand() *cobra.Command {
@@ -19,39 +22,26 @@ func (a *app) catCommand() *cobra.Command {
 		Short: "Print a file of an archive; of an archive made with --stdin, PATH may be left out",
 		Args:  oneArgument("ARCHIVE:PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := choice.check(a.Now()); err != nil {
-				return err
-			}
 			if err := thaw.check(); err != nil {
 				return err
 			}
-			s, err := a.Open(c.Context(), session.ReadContent)
+			s, err := a.openArchive(c.Context(), args[0], session.ReadContent, &choice)
 			if err != nil {
 				return err
 			}
 			defer s.Close()
-			name, path := splitArchive(args[0])
-			archive, err := a.find(c.Context(), s, name, path, &choice)
-			if err != nil {
-				return err
-			}
+			path := cmp.Or(s.path, string(s.archive.Stream))
 			if path == "" {
-				if path = string(archive.Stream); path == "" {
-					return session.Usagef("no file is named: say %s:PATH", name)
-				}
-			}
-			rd, err := s.NewReader(c.Context())
-			if err != nil {
-				return err
+				return usage.Errorf("no file is named: say %s:PATH", strings.TrimSuffix(args[0], ":"))
 			}
 			need := func(add func(string, int64)) error {
-				return restore.Needs(c.Context(), rd, archive, restore.Options{Path: path}, add)
+				return restore.Needs(c.Context(), s.reader, s.archive, restore.Options{Path: path}, add)
 			}
-			if err := a.thaw(c.Context(), s, &thaw, need); err != nil {
+			if err := a.thaw(c.Context(), s.Session, &thaw, need); err != nil {
 				return err
 			}
 			w := bufio.NewWriterSize(a.stdout, 1<<20)
-			if err := browse.Cat(c.Context(), rd, archive, path, w); err != nil {
+			if err := browse.Cat(c.Context(), s.reader, s.archive, path, w); err != nil {
 				_ = w.Flush() // the error says that what was printed is not all
 				return fmt.Errorf("print %s: %w", args[0], err)
 			}

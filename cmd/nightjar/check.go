@@ -14,10 +14,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"nightjar/cmd/nightjar/internal/mend"
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
@@ -26,7 +29,7 @@ import (
 type checkFlags struct {
 	readData, repair, dryRun bool
 	sample, from, source     string
-	bucket                   session.Bucket // of the other copy
+	bucket                   place.Bucket // of the other copy
 	thaw                     thawFlags
 }
 
@@ -67,22 +70,22 @@ func (k *checkFlags) options() (repair.Options, error) {
 	if k.sample != "" {
 		var err error
 		if o.Check.Sample, err = show.ParseShare(k.sample); err != nil {
-			return o, session.UsageError{Err: fmt.Errorf("--sample: %w", err)}
+			return o, usage.Error{Err: fmt.Errorf("--sample: %w", err)}
 		}
 	}
 	if err := k.thaw.check(); err != nil {
 		return o, err
 	}
 	if k.thaw.tier != "" && (!o.Check.ReadData || k.sample != "") {
-		return o, session.Usagef("--thaw-tier goes with --read-data, without --sample")
+		return o, usage.Errorf("--thaw-tier goes with --read-data, without --sample")
 	}
 	if !k.repair && (k.from != "" || k.source != "" || k.dryRun) {
-		return o, session.Usagef("--from, --source and --dry-run go with --repair")
+		return o, usage.Errorf("--from, --source and --dry-run go with --repair")
 	}
 	if k.source != "" {
 		root, err := os.OpenRoot(k.source)
 		if err != nil {
-			return o, session.UsageError{Err: fmt.Errorf("--source: %w", err)}
+			return o, usage.Error{Err: fmt.Errorf("--source: %w", err)}
 		}
 		o.Source = func(path string) (repair.SourceFile, error) { return openSource(root, path) }
 	}
@@ -120,7 +123,7 @@ func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *repair.Options
 		}
 		o.From, done = copy.Store, copy.Close
 	}
-	mended, err := a.MendKeys(ctx, o.From, k.dryRun)
+	mended, err := mend.Keys(ctx, &a.Settings, o.From, k.dryRun)
 	for _, name := range mended {
 		what := "put back"
 		if k.dryRun {
@@ -132,7 +135,7 @@ func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *repair.Options
 		s, err = a.Open(ctx, session.Maintain)
 	}
 	if err == nil && copy != nil {
-		err = a.TrustTimes(ctx, s, copy)
+		err = s.TrustTimes(ctx, copy)
 	}
 	return s, done, err
 }
@@ -241,7 +244,7 @@ func (a *app) checkSource(ctx context.Context, s *session.Session, source string
 			}
 		}
 	}
-	return session.Usagef("--source %s: nothing that was saved lies below it under its whole path; on the machine that was saved, it is --source /", source)
+	return usage.Errorf("--source %s: nothing that was saved lies below it under its whole path; on the machine that was saved, it is --source /", source)
 }
 
 // quiet reports whether a finding is of no concern to who does not ask.
@@ -264,7 +267,7 @@ func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) er
 		what = fmt.Sprintf("repository %s was repaired, but not all: faults: %d", s.ID(), sums.Faults)
 		hint = "what stays lost is recorded, and all other files can be restored. Another copy (--from), the files themselves (--source /) or a recovery key (--key) may have more"
 	}
-	return session.Hinted{Err: outcome.Problems{What: what, Damaged: true}, Hint: hint}
+	return usage.Hinted{Err: outcome.Problems{What: what, Damaged: true}, Hint: hint}
 }
 
 // endJSON ends the list of findings and the object that it is in.

@@ -10,9 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/mirror"
@@ -21,7 +23,7 @@ import (
 
 type copyFlags struct {
 	to                             string
-	bucket                         session.Bucket
+	bucket                         place.Bucket
 	create, remove, verify, dryRun bool
 	archives                       []string
 	choice                         choice
@@ -57,7 +59,7 @@ Exit code 3 or 12 if something could not be copied.`,
 
 func (a *app) copy(ctx context.Context, f *copyFlags) error {
 	if f.to == "" {
-		return session.Usagef("no place for the copy: say --to URL")
+		return usage.Errorf("no place for the copy: say --to URL")
 	}
 	if err := f.choice.check(a.Now()); err != nil {
 		return err
@@ -65,8 +67,8 @@ func (a *app) copy(ctx context.Context, f *copyFlags) error {
 	need := session.ReadNothing
 	switch {
 	case f.remove && f.some():
-		return session.Usagef("--delete goes with a copy of all archives")
-	case f.create && !f.dryRun && session.NeedsClaim(f.to):
+		return usage.Errorf("--delete goes with a copy of all archives")
+	case f.create && !f.dryRun && place.NeedsClaim(f.to):
 		need = session.ReadContent
 	case f.remove:
 		need = session.ReadMetadata
@@ -140,19 +142,19 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 		}
 	}
 	stop()
-	place := session.Shown(to.Place)
+	where := place.Shown(to.Place)
 	copied := &show.Copied{
-		Place: place, DryRun: f.dryRun, Elapsed: a.Now().Sub(start).Seconds(), Summary: m.Summary(),
+		Place: where, DryRun: f.dryRun, Elapsed: a.Now().Sub(start).Seconds(), Summary: m.Summary(),
 		Requests: since(before, s.Requests()), CopyRequests: to.Requests(),
 	}
 	if err != nil {
-		return copied, fmt.Errorf("copy to %s: %w", place, err)
+		return copied, fmt.Errorf("copy to %s: %w", where, err)
 	}
 	if f.create && !f.dryRun {
 		a.note("write on your recovery kit where the copy is: %s", to.Address)
 	}
 	if copied.Findings > 0 {
-		err = outcome.Problems{What: fmt.Sprintf("copied to %s, but objects are not as they should be: %d", place, copied.Findings), Damaged: damaged}
+		err = outcome.Problems{What: fmt.Sprintf("copied to %s, but objects are not as they should be: %d", where, copied.Findings), Damaged: damaged}
 	}
 	return copied, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/session"
 )
 
@@ -20,7 +21,7 @@ func newApp() *app {
 		Repo:     os.Getenv("NIGHTJAR_REPO"),
 		StateDir: cmp.Or(os.Getenv("NIGHTJAR_STATE_DIR"), state), CacheDir: cmp.Or(os.Getenv("NIGHTJAR_CACHE_DIR"), cache),
 		TempDir:    os.Getenv("TMPDIR"),
-		Bucket:     session.Bucket{CacheLimit: os.Getenv("NIGHTJAR_CACHE_LIMIT")},
+		Bucket:     place.Bucket{CacheLimit: os.Getenv("NIGHTJAR_CACHE_LIMIT")},
 		Endpoint:   cmp.Or(os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL")),
 		Passphrase: os.Getenv("PASSPHRASE"), SignPassphrase: os.Getenv("SIGN_PASSPHRASE"),
 		Now: time.Now, Warn: a.warn, Stderr: a.stderr,

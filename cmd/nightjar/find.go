@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 )
 
 type findFlags struct {
@@ -29,7 +31,7 @@ func (a *app) findCommand() *cobra.Command {
 What is the same in several archives is one line: the first and the last of them, how many have it, size, time, path.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return session.Usagef("nothing to find: name a PATTERN")
+				return usage.Errorf("nothing to find: name a PATTERN")
 			}
 			o := browse.FindOptions{}
 			if err := f.options(a, args, &o); err != nil {
@@ -50,30 +52,32 @@ What is the same in several archives is one line: the first and the last of them
 
 func (f *findFlags) options(a *app, patterns []string, o *browse.FindOptions) (err error) {
 	if o.Filter, err = filter.New(filter.Options{Include: patterns}); err != nil {
-		return session.UsageError{Err: err}
+		return usage.Error{Err: err}
 	}
 	for _, size := range []struct {
-		text string
-		to   *uint64
-	}{{f.larger, &o.Larger}, {f.smaller, &o.Smaller}} {
+		flag, text string
+		to         *uint64
+	}{{"larger", f.larger, &o.Larger}, {"smaller", f.smaller, &o.Smaller}} {
 		if size.text == "" {
 			continue
 		}
 		n, err := show.ParseSize(size.text)
 		if err != nil {
-			return session.UsageError{Err: err}
+			return usage.Errorf("--%s: %w", size.flag, err)
 		}
 		*size.to = uint64(n)
 	}
 	now := a.Now()
-	if f.newer != "" {
-		o.Newer, err = show.ParseTime(f.newer, now)
-	}
-	if err == nil && f.older != "" {
-		o.Older, err = show.ParseTime(f.older, now)
-	}
-	if err != nil {
-		return session.UsageError{Err: err}
+	for _, at := range []struct {
+		flag, text string
+		to         *time.Time
+	}{{"newer", f.newer, &o.Newer}, {"older", f.older, &o.Older}} {
+		if at.text == "" {
+			continue
+		}
+		if *at.to, err = show.ParseTime(at.text, now); err != nil {
+			return usage.Errorf("--%s: %w", at.flag, err)
+		}
 	}
 	return f.choice.check(now)
 }

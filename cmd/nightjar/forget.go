@@ -12,6 +12,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 	"nightjar/repo/maintain/retain"
 )
@@ -50,8 +51,10 @@ What is given up stays, and can be restored by its name, until prune takes it aw
 
 // duplicity's words. Like there, they only say what they would do unless --force is given.
 func (a *app) removeOlderCommand() *cobra.Command {
-	return a.removeCommand("remove-older-than AGE", "Give up archives older than an age, as duplicity's command of that name", func(o *forgetFlags, arg string) error {
-		o.within = arg
+	return a.removeCommand("remove-older-than AGE", "Give up archives older than an age, as duplicity's command of that name", func(o *forgetFlags, arg string) (err error) {
+		if o.Within, err = show.ParseAge(arg); err != nil {
+			return usage.Error{Err: err}
+		}
 		return nil
 	})
 }
@@ -59,7 +62,7 @@ func (a *app) removeOlderCommand() *cobra.Command {
 func (a *app) removeAllButCommand() *cobra.Command {
 	return a.removeCommand("remove-all-but-n-full N", "Give up all but the newest N archives of each job, as duplicity's command of that name", func(o *forgetFlags, arg string) (err error) {
 		if o.Last, err = strconv.Atoi(arg); err != nil || o.Last < 1 {
-			return session.Usagef("%q is no number of archives", arg)
+			return usage.Errorf("%q is no number of archives", arg)
 		}
 		return nil
 	})
@@ -72,7 +75,7 @@ func (a *app) removeCommand(use, short string, set func(*forgetFlags, string) er
 		Use: use, Short: short,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return session.Usagef("give one argument: %s", use)
+				return usage.Errorf("give one argument: %s", use)
 			}
 			return nil
 		},
@@ -96,13 +99,13 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 	if o.within != "" {
 		var err error
 		if o.Within, err = show.ParseAge(o.within); err != nil {
-			return session.UsageError{Err: err}
+			return usage.Errorf("--keep-within: %w", err)
 		}
 	}
 	if err := o.Validate(); err != nil && len(names) == 0 {
-		return session.Usagef("%w: name rules (--keep-daily 7 …) or archives", err)
+		return usage.Errorf("%w: name rules (--keep-daily 7 …) or archives", err)
 	} else if err == nil && len(names) > 0 {
-		return session.Usagef("archives and rules exclude each other")
+		return usage.Errorf("archives and rules exclude each other")
 	}
 	s, err := a.Open(ctx, session.Maintain)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
 )
@@ -18,7 +19,7 @@ func (a *app) indexCommand() *cobra.Command {
 		Use:   "index",
 		Short: "Look after the indexes, which say where each chunk is",
 		Args:  noSubcommand,
-		RunE:  func(*cobra.Command, []string) error { return session.Usagef("say index rebuild") },
+		RunE:  func(*cobra.Command, []string) error { return usage.Errorf("say index rebuild") },
 	}
 	var o repair.RebuildOptions
 	var thaw thawFlags

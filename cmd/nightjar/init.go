@@ -6,12 +6,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/cmd/nightjar/internal/setup"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 )
 
 func (a *app) initCommand() *cobra.Command {
-	var o session.MakeOptions
+	var o setup.MakeOptions
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Make a repository, its keys and its recovery kit",
@@ -24,15 +26,15 @@ KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a reco
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if a.Repo == "" {
-				return session.Usagef("no repository is named: set --repo or NIGHTJAR_REPO")
+				return usage.Errorf("no repository is named: set --repo or NIGHTJAR_REPO")
 			}
-			place, err := session.ParsePlace(a.Repo)
+			at, err := place.Parse(a.Repo)
 			if err != nil {
 				return err
 			}
-			made, err := a.Make(c.Context(), place, o)
+			made, err := setup.Make(c.Context(), &a.Settings, at, o)
 			if err != nil {
-				return fmt.Errorf("make repository %s: %w", session.Shown(place), err)
+				return fmt.Errorf("make repository %s: %w", place.Shown(at), err)
 			}
 			if a.json {
 				made.Place, made.Host, made.Kit = quote.Text(made.Place), quote.Text(made.Host), quote.Text(made.Kit)
@@ -53,7 +55,7 @@ KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a reco
 	return c
 }
 
-func showMade(w io.Writer, n *session.Made) {
+func showMade(w io.Writer, n *setup.Made) {
 	fmt.Fprintf(w, "made repository %s in %s\n", n.Repository, quote.Display(n.Place))
 	fmt.Fprintf(w, "root key:     %s\n", n.Root)
 	fmt.Fprintf(w, "host key:     %s (%s)\n", n.HostKey, quote.Display(n.Host))

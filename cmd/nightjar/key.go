@@ -7,7 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/durable"
 	"nightjar/internal/quote"
 	"nightjar/repo/maintain/check"
@@ -23,7 +25,7 @@ object keys/NNNNNN, which every host believes by the root key that it remembers,
 A second host takes two commands. On the new host:   nightjar key enroll --root FINGERPRINT > web2.crt
 On the machine with a recovery key:                  nightjar key add-host web2 --certificate web2.crt --key KEY`,
 		Args: noSubcommand,
-		RunE: func(*cobra.Command, []string) error { return session.Usagef("say key list, or another of key --help") },
+		RunE: func(*cobra.Command, []string) error { return usage.Errorf("say key list, or another of key --help") },
 	}
 	c.AddCommand(a.keyList(), a.keyCheck(), a.keyEnroll(), a.keyAddHost(), a.keyRemoveHost(), a.keyCompromised(), a.keyRole(),
 		a.keyAddRecovery(), a.keyRemoveRecovery(), a.keyRotate(), a.keyRoot(), a.keyReseal(), a.keyGrace())
@@ -36,7 +38,12 @@ func (a *app) keyList() *cobra.Command {
 		Short: "List hosts, roles, recovery keys and the repository's own keys; needs no secret",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			keys, err := a.Keys(c.Context())
+			s, err := a.Site(c.Context())
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			keys, err := s.Keys(c.Context(), session.ReadNothing)
 			if err != nil {
 				return err
 			}
@@ -49,7 +56,7 @@ func (a *app) keyList() *cobra.Command {
 }
 
 func (a *app) keyEnroll() *cobra.Command {
-	var o session.EnrollOptions
+	var o setup.EnrollOptions
 	var file string
 	c := &cobra.Command{
 		Use:   "enroll",
@@ -60,7 +67,7 @@ nightjar key add-host NAME --certificate FILE. --root says which repository to b
 Said again, it prints the same certificate again. --renew makes another key, which is used as soon as key rotate host has added it.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			done, err := a.Enroll(c.Context(), o)
+			done, err := setup.Enroll(c.Context(), &a.Settings, o)
 			if err != nil {
 				return err
 			}
@@ -105,7 +112,7 @@ Exit code 11 if it is the wrong key, 12 if something is damaged.`,
 				return err
 			}
 			defer s.Close()
-			proof, err := check.ProveKey(c.Context(), s.Repository, a.passOver)
+			proof, err := check.ProveKey(c.Context(), s.Repository, s.PassOver)
 			if err != nil {
 				return err
 			}

@@ -8,8 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/rekey"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/repo/keyring"
@@ -35,7 +36,7 @@ func (a *app) changesKeys(c *cobra.Command, arguments int, plan func(ctx context
 	c.Flags().StringVar(&kitFile, "kit-file", "", "where to write the recovery kit (default: the kit that is named, or in the state directory)")
 	c.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) != arguments {
-			return session.Usagef("say key %s", c.Use)
+			return usage.Errorf("say key %s", c.Use)
 		}
 		return nil
 	}
@@ -44,12 +45,12 @@ func (a *app) changesKeys(c *cobra.Command, arguments int, plan func(ctx context
 		if err != nil {
 			return err
 		}
-		done, err := a.ChangeKeys(c.Context(), kitFile, change.edit)
+		done, err := rekey.Change(c.Context(), &a.Settings, kitFile, change.edit)
 		switch {
 		case errors.Is(err, keyring.ErrUnchanged) && change.standing != "":
 			return a.reportStanding(change)
 		case errors.Is(err, keyring.ErrUnchanged):
-			return session.Hinted{Err: err, Hint: "nightjar key list says how things are"}
+			return usage.Hinted{Err: err, Hint: "nightjar key list says how things are"}
 		case err != nil:
 			return err
 		}
@@ -69,7 +70,7 @@ func (a *app) reportStanding(change keyChange) error {
 	return a.result(quote.Display(change.standing))
 }
 
-func (a *app) reportKeys(done *session.Changed, change keyChange) error {
+func (a *app) reportKeys(done *rekey.Changed, change keyChange) error {
 	name, _ := done.Keys.Object()
 	root := done.Keys.Pin().Root
 	if a.json {
@@ -100,7 +101,7 @@ func (a *app) keyAddRecovery() *cobra.Command {
 		Short: "Add a recovery key, or the renewed certificate of one: a file, or a fingerprint in your GnuPG keyring",
 	}
 	return a.changesKeys(c, 1, func(ctx context.Context, args []string) (keyChange, error) {
-		key, err := a.Certificate(ctx, args[0])
+		key, err := a.UserKeys().Certificate(ctx, args[0])
 		if err != nil {
 			return keyChange{}, err
 		}
@@ -116,7 +117,7 @@ func (a *app) keyRemoveRecovery() *cobra.Command {
 	return a.changesKeys(c, 1, func(_ context.Context, args []string) (keyChange, error) {
 		f, err := crypto.ParseFingerprint(args[0])
 		if err != nil {
-			return keyChange{}, session.UsageError{Err: err}
+			return keyChange{}, usage.Error{Err: err}
 		}
 		return keyChange{
 			edit:   func(d *keyring.Draft) error { return d.RemoveRecovery(f) },
@@ -132,7 +133,7 @@ func (a *app) keyRotate() *cobra.Command {
 		Short: "Make a new metadata or content key, or give a host a new key; what is there opens on",
 		Args:  noSubcommand,
 		RunE: func(*cobra.Command, []string) error {
-			return session.Usagef("say rotate metadata, rotate content or rotate host NAME")
+			return usage.Errorf("say rotate metadata, rotate content or rotate host NAME")
 		},
 	}
 	for what, edit := range map[string]func(*keyring.Draft) error{"metadata": (*keyring.Draft).RotateMetadata, "content": (*keyring.Draft).RotateContent} {
@@ -176,7 +177,7 @@ func (a *app) keyGrace() *cobra.Command {
 	return a.changesKeys(c, 1, func(_ context.Context, args []string) (keyChange, error) {
 		grace, err := show.ParseAge(args[0])
 		if err != nil {
-			return keyChange{}, session.UsageError{Err: err}
+			return keyChange{}, usage.Error{Err: err}
 		}
 		return keyChange{
 			edit: func(d *keyring.Draft) error { return d.SetGrace(grace) },

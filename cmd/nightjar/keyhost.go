@@ -10,7 +10,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/vouch"
@@ -27,13 +30,13 @@ func (k *hostKeyFlags) add(f *pflag.FlagSet) {
 func (k *hostKeyFlags) read(ctx context.Context, a *app, host string) (*crypto.Key, error) {
 	switch {
 	case (k.certificate == "") == (k.newKey == ""):
-		return nil, session.Usagef("name the certificate that key enroll printed on the host, --certificate FILE; or have a key made, --new-key FILE")
+		return nil, usage.Errorf("name the certificate that key enroll printed on the host, --certificate FILE; or have a key made, --new-key FILE")
 	case k.newKey != "":
-		return a.NewHostKey(ctx, host, k.newKey)
+		return setup.NewHostKey(ctx, &a.Settings, host, k.newKey)
 	case k.certificate == "-":
-		return session.ReadCertificate(a.stdin)
+		return userkeys.ReadCertificate(a.stdin)
 	}
-	return a.Certificate(ctx, k.certificate)
+	return a.UserKeys().Certificate(ctx, k.certificate)
 }
 
 func (a *app) keyAddHost() *cobra.Command {
@@ -52,7 +55,7 @@ that the host takes with nightjar key enroll --sign-key FILE. A host that was re
 		for _, name := range has {
 			role, ok := parseRole(name)
 			if !ok {
-				return keyChange{}, session.Usagef("role %q: there are backup and prune", name)
+				return keyChange{}, usage.Errorf("role %q: there are backup and prune", name)
 			}
 			roles = append(roles, role)
 		}
@@ -120,7 +123,7 @@ another time, while prune has not begun to take away what those archives need.`,
 			advice: hadMetadata,
 		}
 		if (before == "") != none {
-			return change, session.Usagef("say which archives are from before the theft: --keep-before \"2006-01-02 15:04\" keeps those that were stored by then, --keep-none keeps none")
+			return change, usage.Errorf("say which archives are from before the theft: --keep-before \"2006-01-02 15:04\" keeps those that were stored by then, --keep-none keeps none")
 		}
 		if none {
 			return change, nil
@@ -131,7 +134,7 @@ another time, while prune has not begun to take away what those archives need.`,
 			err = fmt.Errorf("%s is yet to come", before)
 		}
 		if err != nil {
-			return change, session.UsageError{Err: fmt.Errorf("--keep-before: %w", err)}
+			return change, usage.Error{Err: fmt.Errorf("--keep-before: %w", err)}
 		}
 		kept, err := a.vouch(ctx, vouch.Options{Who: args[0], Before: at})
 		if err != nil {
@@ -165,7 +168,7 @@ func (a *app) keyRole() *cobra.Command {
 		role, ok := parseRole(strings.TrimLeft(args[1], "+-"))
 		gives := strings.HasPrefix(args[1], "+")
 		if !ok || !gives && !strings.HasPrefix(args[1], "-") {
-			return keyChange{}, session.Usagef("%q: say +backup, -backup, +prune or -prune", args[1])
+			return keyChange{}, usage.Errorf("%q: say +backup, -backup, +prune or -prune", args[1])
 		}
 		said := fmt.Sprintf("host %s has the role %s", args[0], role)
 		if !gives {
@@ -192,7 +195,7 @@ func takesDashedArguments(c *cobra.Command, words ...string) {
 		}
 		c.InheritedFlags() // joins those of the commands above to this one's
 		if err := c.Flags().Parse(flags); err != nil {
-			return session.UsageError{Err: err}
+			return usage.Error{Err: err}
 		}
 		if help, err := c.Flags().GetBool("help"); help || err != nil {
 			return c.Help()

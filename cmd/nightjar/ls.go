@@ -21,26 +21,14 @@ func (a *app) lsCommand() *cobra.Command {
 		Short: "List what an archive holds",
 		Args:  oneArgument("ARCHIVE[:PATH]"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := choice.check(a.Now()); err != nil {
-				return err
-			}
-			s, err := a.Open(c.Context(), session.ReadMetadata)
+			s, err := a.openArchive(c.Context(), args[0], session.ReadMetadata, &choice)
 			if err != nil {
 				return err
 			}
 			defer s.Close()
-			name, path := splitArchive(args[0])
-			archive, err := a.find(c.Context(), s, name, path, &choice)
-			if err != nil {
-				return err
-			}
-			rd, err := s.NewReader(c.Context())
-			if err != nil {
-				return err
-			}
 			w := bufio.NewWriter(a.stdout)
 			j := show.JSONArray{W: w}
-			err = browse.List(c.Context(), rd, archive, path, recursive, func(path string, n *tree.Node) error {
+			err = browse.List(c.Context(), s.reader, s.archive, s.path, recursive, func(path string, n *tree.Node) error {
 				switch {
 				case a.json:
 					return j.Add(show.Entry(path, n))

@@ -1,6 +1,7 @@
 // Command nightjar keeps encrypted, signed, incremental backups.
 //
-// One file per command holds its flags, its messages and how its result is shown; all else is in the packages that it calls.
+// One file per command holds its flags, its messages and how its result is shown; all else is in the packages that it calls. Of those that are only its own, session
+// opens a repository, by what place, passphrase, userkeys and cache find; setup, rekey and mend make one, change its keys and put back what it takes to open it.
 // The environment is read in env.go (and, for the runtime, here), hints and exit codes are chosen in package outcome. Whatever comes from outside (names in
 // archives, errors that repeat them) is shown escaped; no passphrase is ever shown, logged or taken from an argument.
 package main

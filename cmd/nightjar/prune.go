@@ -12,6 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/maintain/prune"
 )
 
@@ -64,9 +65,9 @@ func (a *app) prune(ctx context.Context, o prune.Options) error {
 		var incomplete *prune.IncompleteError
 		if errors.As(err, &incomplete) && ctx.Err() == nil {
 			if errors.Is(err, prune.ErrRedated) {
-				return session.Hinted{Err: err, Hint: "if the repository was moved, nightjar check --repair --key KEY has its archives count again, where they are whole; --dry-run says which. An archive that is not wanted any more goes by its name: nightjar forget"}
+				return usage.Hinted{Err: err, Hint: "if the repository was moved, nightjar check --repair --key KEY has its archives count again, where they are whole; --dry-run says which. An archive that is not wanted any more goes by its name: nightjar forget"}
 			}
-			return session.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check, and forget such archives or bring back what they lack"}
+			return usage.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check, and forget such archives or bring back what they lack"}
 		}
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 )
 
@@ -58,46 +58,35 @@ func (a *app) restoreCommand() *cobra.Command {
 
 func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if r.target == "" {
-		return session.Usagef("no target: say --target DIR")
+		return usage.Errorf("no target: say --target DIR")
 	}
 	policies := map[string]restore.Overwrite{
 		"": restore.Refuse, "never": restore.Never, "always": restore.Always, "if-changed": restore.IfChanged, "if-newer": restore.IfNewer,
 	}
 	policy, ok := policies[r.overwrite]
 	if !ok {
-		return session.Usagef("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
+		return usage.Errorf("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
 	}
 	chosen, err := filter.New(filter.Options{Include: r.include, Exclude: r.exclude})
 	if err != nil {
-		return session.UsageError{Err: err}
-	}
-	name, path := splitArchive(arg)
-	if err := r.choice.check(a.Now()); err != nil {
-		return err
+		return usage.Error{Err: err}
 	}
 	if err := r.thaw.check(); err != nil {
 		return err
 	}
-	s, err := a.Open(ctx, session.ReadContent)
+	s, err := a.openArchive(ctx, arg, session.ReadContent, &r.choice)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	archive, err := a.find(ctx, s, name, path, &r.choice)
-	if err != nil {
-		return err
-	}
-	rd, err := s.NewReader(ctx)
-	if err != nil {
-		return err
-	}
+	archive := s.archive
 	o := restore.Options{
-		Path: path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
+		Path: s.path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
 		Progress: new(watch.Progress), Problem: a.problem,
 	}
 	if !r.dryRun {
-		need := func(add func(string, int64)) error { return restore.Needs(ctx, rd, archive, o, add) }
-		if err := a.thaw(ctx, s, &r.thaw, need); err != nil {
+		need := func(add func(string, int64)) error { return restore.Needs(ctx, s.reader, archive, o, add) }
+		if err := a.thaw(ctx, s.Session, &r.thaw, need); err != nil {
 			return err
 		}
 	}
@@ -110,7 +99,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		o.Report = actions.Add
 	}
 	expected := new(atomic.Uint64)
-	if path == "" && len(r.include)+len(r.exclude) == 0 && !r.dryRun {
+	if s.path == "" && len(r.include)+len(r.exclude) == 0 && !r.dryRun {
 		expected.Store(archive.Statistics["bytes"])
 	}
 	stop := func() {}
@@ -118,7 +107,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		stop = a.follow(progress.Saved(o.Progress, expected))
 	}
 	start := a.Now()
-	sums, err := restore.Run(ctx, rd, archive, o)
+	sums, err := restore.Run(ctx, s.reader, archive, o)
 	stop()
 	if actions != nil {
 		err = errors.Join(err, actions.End())
@@ -127,12 +116,12 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 		return a.stoppedRestore(ctx, err)
 	}
 	if len(r.include) > 0 && sums.Files+sums.Dirs+sums.Others+sums.Links+sums.Kept+sums.Problems == 0 && !r.dryRun {
-		return session.Hinted{
+		return usage.Hinted{
 			Err:  fmt.Errorf("restore archive %s: nothing in it matches --include", show.ShortID(archive)),
 			Hint: "a pattern that begins with a slash is for whole paths, another matches at any depth; nightjar find PATTERN looks through all archives",
 		}
 	}
-	if err := a.reportRestore(s, archive, r, &sums, a.Now().Sub(start)); err != nil {
+	if err := a.reportRestore(s.Session, archive, r, &sums, a.Now().Sub(start)); err != nil {
 		return err
 	}
 	if sums.Problems > 0 {
@@ -141,7 +130,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 			hint = "all else was restored. nightjar check --read-data names what is damaged, another copy (--repo) may have it, and check --repair heals"
 		}
 		what := fmt.Sprintf("archive %s was restored, but not all of it as it was: problems: %d", show.ShortID(archive), sums.Problems)
-		return session.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint}
+		return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint}
 	}
 	return nil
 }
@@ -153,7 +142,7 @@ func (a *app) stoppedRestore(ctx context.Context, err error) error {
 	case errors.Is(err, restore.ErrNotEmpty), errors.Is(err, browse.ErrNotFound):
 		return err
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return session.Hinted{Err: err, Hint: "the disk is full: make room in the target. Then " + goOn}
+		return usage.Hinted{Err: err, Hint: "the disk is full: make room in the target. Then " + goOn}
 	case ctx.Err() != nil:
 		a.note("%s", goOn)
 	}
@@ -169,12 +158,6 @@ func (a *app) ownership(numeric bool) local.Ownership {
 		return local.Numeric
 	}
 	return local.ByName
-}
-
-// splitArchive takes ARCHIVE:PATH apart.
-func splitArchive(arg string) (archive, path string) {
-	archive, path, _ = strings.Cut(arg, ":")
-	return archive, path
 }
 
 func (a *app) reportRestore(s *session.Session, archive *repo.Archive, r *restoreFlags, sums *restore.Statistics, took time.Duration) error {

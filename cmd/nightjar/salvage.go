@@ -16,6 +16,7 @@ import (
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/maintain/repair"
@@ -61,7 +62,7 @@ type salvaged struct {
 
 func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	if g.target == "" {
-		return session.Usagef("no target: say --target DIR")
+		return usage.Errorf("no target: say --target DIR")
 	}
 	if err := g.thaw.check(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 )
@@ -24,7 +25,7 @@ func (a *app) statsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			sums, err := show.Gather(c.Context(), s.Repository, session.Shown(s.Place), archives)
+			sums, err := show.Gather(c.Context(), s.Repository, place.Shown(s.Place), archives)
 			if err != nil {
 				return err
 			}

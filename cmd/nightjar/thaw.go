@@ -12,6 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/maintain/thaw"
 	"nightjar/repo/store"
 )
@@ -34,14 +35,14 @@ func (t *thawFlags) check() error {
 	tiers := []string{"bulk", "standard", "expedited"}
 	switch {
 	case t.tier == "" && t.wait:
-		return session.Usagef("--thaw-wait goes with --thaw-tier")
+		return usage.Errorf("--thaw-wait goes with --thaw-tier")
 	case t.days < 1 || t.days > 30_000:
-		return session.Usagef("--thaw-days %d: at least 1", t.days)
+		return usage.Errorf("--thaw-days %d: at least 1", t.days)
 	case t.tier == "":
 		return nil
 	}
 	if !slices.Contains(tiers, t.tier) {
-		return session.Usagef("--thaw-tier %q: it is %s", t.tier, strings.Join(tiers, ", "))
+		return usage.Errorf("--thaw-tier %q: it is %s", t.tier, strings.Join(tiers, ", "))
 	}
 	return nil
 }
@@ -66,7 +67,7 @@ func (a *app) thaw(ctx context.Context, s *session.Session, t *thawFlags, need f
 	}
 	a.note("%d of %d packs, %s, lie in an archive storage class: %d were asked for now, the others before", len(done.Pending), len(packs), show.Size(uint64(done.Bytes)), done.Asked)
 	if !t.wait {
-		return session.Hinted{
+		return usage.Hinted{
 			Err:  fmt.Errorf("packs that cannot be read yet: %d: %w", len(done.Pending), store.ErrArchived),
 			Hint: "they are on their way: run the same command again in some hours, or with --thaw-wait. Nothing is asked for twice",
 		}

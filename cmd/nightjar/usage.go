@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 )
 
 // What other backup tools call our commands and flags.
@@ -45,22 +45,22 @@ var (
 
 // unknownCommand says which command may have been meant.
 func unknownCommand(c *cobra.Command, name string) error {
-	err := session.Usagef("unknown command %q", strings.TrimPrefix(c.CommandPath()+" "+name, c.Root().Name()+" "))
+	err := usage.Errorf("unknown command %q", strings.TrimPrefix(c.CommandPath()+" "+name, c.Root().Name()+" "))
 	return suggest(err, c, "", alike(c, name))
 }
 
 // wrongFlag says which flag may have been meant.
 func wrongFlag(c *cobra.Command, err error) error {
-	usage := session.UsageError{Err: err}
+	wrong := usage.Error{Err: err}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
-		return usage
+		return wrong
 	}
 	flags := new(cobra.Command)
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		flags.AddCommand(&cobra.Command{Use: f.Name, SuggestFor: flagsElsewhere[f.Name], Run: func(*cobra.Command, []string) {}})
 	})
-	return suggest(usage, c, "--", alike(flags, unknown.GetSpecifiedName()))
+	return suggest(wrong, c, "--", alike(flags, unknown.GetSpecifiedName()))
 }
 
 // alike returns the commands below c whose names are much like the name, or that other tools call so.
@@ -76,7 +76,7 @@ func suggest(err error, c *cobra.Command, prefix string, names []string) error {
 	for i := range names {
 		names[i] = prefix + names[i]
 	}
-	return session.Hinted{Err: err, Hint: fmt.Sprintf("is %s meant? %s --help says what there is", strings.Join(names, " or "), c.CommandPath())}
+	return usage.Hinted{Err: err, Hint: fmt.Sprintf("is %s meant? %s --help says what there is", strings.Join(names, " or "), c.CommandPath())}
 }
 
 // shortHelp keeps the flags of every command to the help of the root.

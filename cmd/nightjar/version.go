@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 )
 
@@ -38,7 +38,7 @@ func (a *app) versionCommand() *cobra.Command {
 
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return session.Usagef("%q is too much", args[0])
+		return usage.Errorf("%q is too much", args[0])
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ func noSubcommand(c *cobra.Command, args []string) error {
 func oneArgument(name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return session.Usagef("say exactly one %s", name)
+			return usage.Errorf("say exactly one %s", name)
 		}
 		return nil
 	}

@@ -95,6 +95,21 @@ func MkdirAll(path string, perm fs.FileMode) error {
 	return SyncDir(parent)
 }
 
+// Probe makes a file in a directory and removes it, so that what would fail late fails early.
+func Probe(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	f, err := CreateTemp(dir, 0o600)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	defer f.Close()
+	return Unlink(dir, f.Name())
+}
+
 // CreateTemp makes an empty file of a new name that begins with TempPrefix in
 // an open folder, for reading and writing by its owner only, following no
 // symbolic link; perm is before umask. The file's Name is relative to dir.

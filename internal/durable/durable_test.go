@@ -226,3 +226,15 @@ func TestSystemCalls(t *testing.T) {
 		t.Errorf("system calls: %q, want %q\n%s", strings.Join(got, " "), want, log)
 	}
 }
+
+func TestProbe(t *testing.T) {
+	dir := t.TempDir()
+	must(t, Probe(dir))
+	wantEntries(t, dir, 0)
+	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	for _, path := range []string{filepath.Join(dir, "file"), filepath.Join(dir, "missing"), "/proc/self"} {
+		if err := Probe(path); err == nil {
+			t.Errorf("%s can be written to", path)
+		}
+	}
+}

@@ -11,7 +11,11 @@ import (
 
 	"nightjar/backup/browse"
 	"nightjar/backup/restore"
+	"nightjar/cmd/nightjar/internal/passphrase"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -44,7 +48,7 @@ func (e Problems) Error() string { return e.What }
 
 // Code returns the exit code for an error of a run with this context.
 func Code(ctx context.Context, err error) int {
-	var usage session.UsageError
+	var wrong usage.Error
 	var problems Problems
 	var key *crypto.KeyError
 	switch {
@@ -52,7 +56,7 @@ func Code(ctx context.Context, err error) int {
 		return Done
 	case ctx.Err() != nil && !errors.As(err, &problems):
 		return Interrupted
-	case errors.As(err, &usage):
+	case errors.As(err, &wrong):
 		return Usage
 	case errors.As(err, &problems) && problems.Damaged:
 		return Integrity
@@ -65,7 +69,7 @@ func Code(ctx context.Context, err error) int {
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
 	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey),
-		errors.Is(err, session.ErrGnuPG), errors.As(err, &key):
+		errors.Is(err, userkeys.ErrGnuPG), errors.As(err, &key):
 		return Key
 	}
 	return Failed
@@ -83,7 +87,7 @@ var hints = []struct {
 	{mirror.ErrNoClaim, "nightjar copy --create --key KEY has a recovery key sign that; it changes nothing that is there"},
 	{mirror.ErrOther, "nothing was changed; name an empty place, or that of this repository's copy"},
 	{repo.ErrExists, "nothing was changed; name another place, or go on using the repository that is there"},
-	{session.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
+	{place.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
 	{keyring.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
@@ -91,9 +95,9 @@ var hints = []struct {
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
 	{browse.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
 	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},
-	{session.ErrNoPassphrase, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
+	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
-	{session.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
+	{userkeys.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
 	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used"},
 	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
 	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},
@@ -115,12 +119,12 @@ var hints = []struct {
 
 // Hint returns what to do about an error of a command, or "".
 func Hint(err error, command string) string {
-	var own session.Hinted
+	var own usage.Hinted
 	if errors.As(err, &own) {
 		return own.Hint
 	}
-	var usage session.UsageError
-	if errors.As(err, &usage) {
+	var wrong usage.Error
+	if errors.As(err, &wrong) {
 		return command + " --help says what there is"
 	}
 	for _, h := range hints {

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 
+	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
-	"nightjar/repo/store/s3"
 )
 
 // A Destination is the place of a copy.
@@ -19,11 +20,11 @@ type Destination struct {
 }
 
 // Close ends its use.
-func (d *Destination) Close() { closeStore(d.Store) }
+func (d *Destination) Close() { place.Close(d.Store) }
 
 // trustTimes has a store tell home times if the root has said that it is a copy.
-func (set *Settings) trustTimes(ctx context.Context, s store.Store, keys *keyring.Keyring) error {
-	c, ok := s.(store.Claimer)
+func (s *Site) trustTimes(ctx context.Context, of store.Store, keys *keyring.Keyring) error {
+	c, ok := of.(store.Claimer)
 	if !ok {
 		return nil
 	}
@@ -32,77 +33,43 @@ func (set *Settings) trustTimes(ctx context.Context, s store.Store, keys *keyrin
 		return err
 	}
 	if err := keys.IsCopy(claim, c.Place(), stored); err != nil {
-		set.Warn(fmt.Errorf("%s says that it is a copy, and is not believed: %w", c.Place(), err))
+		s.set.Warn(fmt.Errorf("%s says that it is a copy, and is not believed: %w", c.Place(), err))
 		return nil
 	}
 	c.TrustTimes()
 	return nil
 }
 
+// TrustTimes has another copy of an open repository tell the times of the original, if the root has said that it is a copy.
+func (s *Session) TrustTimes(ctx context.Context, d *Destination) error {
+	return s.site.trustTimes(ctx, d.Store, s.Keyring)
+}
+
 // OpenCopy opens the place of a copy, whose bucket is as b says. create makes it if it is missing.
-func (set *Settings) OpenCopy(ctx context.Context, url string, b Bucket, create bool) (*Destination, error) {
-	place, err := ParsePlace(url)
+func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, create bool) (*Destination, error) {
+	at, err := place.Parse(url)
 	if err != nil {
 		return nil, err
 	}
-	there := *set
-	there.Bucket, there.Endpoint = b, cmp.Or(set.Bucket.Endpoint, set.Endpoint)
-	if home, err := ParsePlace(set.Repo); err == nil && set.seenAt(home) == there.seenAt(place) {
-		return nil, Usagef("%s is the repository itself: a copy is somewhere else", Shown(place))
+	here := set.Reach()
+	there := *here
+	there.Bucket, there.Endpoint = b, cmp.Or(here.Bucket.Endpoint, here.Endpoint)
+	if home, err := set.configured(); err == nil && here.Name(home) == there.Name(at) {
+		return nil, usage.Errorf("%s is the repository itself: a copy is somewhere else", place.Shown(at))
 	}
-	s, err := there.openCopy(ctx, place, create)
+	open := there.Open
+	if create {
+		open = there.Create
+	}
+	s, err := open(ctx, at)
 	if errors.Is(err, store.ErrNoStore) {
-		err = Hinted{err, "is the disk mounted, and the URL right? nightjar copy --create makes the place of a copy"}
+		err = usage.Hinted{Err: err, Hint: "is the disk mounted, and the URL right? nightjar copy --create makes the place of a copy"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open copy: %w", err)
 	}
-	return &Destination{Place: place, Store: s, Address: there.address(place)}, nil
-}
-
-func (set *Settings) openCopy(ctx context.Context, place store.Location, create bool) (store.Carrier, error) {
-	if place.Scheme == store.SchemeFile {
-		if set.Bucket.given() {
-			return nil, Usagef("%s is a directory: options for buckets have no place", Shown(place))
-		}
-		open := store.OpenDir
-		if create {
-			open = store.CreateDir
-		}
-		d, err := open(place.Path)
-		if err != nil {
-			return nil, err
-		}
-		return d, nil
-	}
-	o, err := set.s3Options(place)
-	if err != nil {
-		return nil, err
-	}
-	open := s3.Open
-	if create {
-		open = s3.Create
-	}
-	s, err := open(ctx, place, o)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// requests returns how many requests of each kind were sent to a store; nil if it is none that is asked by requests.
-func requests(s store.Store) map[string]uint64 {
-	if c, ok := s.(interface{ Requests() map[string]uint64 }); ok {
-		return c.Requests()
-	}
-	return nil
+	return &Destination{Place: at, Store: s, Address: there.Address(at)}, nil
 }
 
 // Requests returns how many requests of each kind were sent to the place.
-func (d *Destination) Requests() map[string]uint64 { return requests(d.Store) }
-
-// NeedsClaim reports whether a copy at a URL begins with a claim that a recovery key signs: in a bucket, where times are mere metadata.
-func NeedsClaim(url string) bool {
-	place, err := ParsePlace(url)
-	return err == nil && place.Scheme != store.SchemeFile
-}
+func (d *Destination) Requests() map[string]uint64 { return place.Requests(d.Store) }

@@ -14,7 +14,7 @@ import (
 // Archives returns all archives, oldest first, as Repository.Archives does. It remembers the newest of each job, and warns of those that it remembers and that are gone though nobody
 // forgot them.
 func (s *Session) Archives(ctx context.Context, damaged func(name string, err error)) ([]repo.Archive, error) {
-	if s.past {
+	if s.past() {
 		return s.Repository.Archives(ctx, damaged)
 	}
 	present := map[index.ObjectID]bool{}
@@ -33,16 +33,16 @@ func (s *Session) Archives(ctx context.Context, damaged func(name string, err er
 	for i := range all {
 		note(all[i].ID)
 	}
-	seen, err := s.state.Seen(s.ID())
+	seen, err := s.site.State.Seen(s.ID())
 	if err != nil {
-		s.warn(err)
+		s.site.set.Warn(err)
 	}
 	gone, err := check.Vanished(ctx, s.Repository, func(id index.ObjectID) bool { return present[id] }, s.expected(seen))
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range gone {
-		s.warn(fmt.Errorf("archive %.8s of job %s, which this machine has seen, is gone and nobody forgot it: it was deleted, or an older state of the repository is shown", g.ID, g.Job))
+		s.site.set.Warn(fmt.Errorf("archive %.8s of job %s, which this machine has seen, is gone and nobody forgot it: it was deleted, or an older state of the repository is shown", g.ID, g.Job))
 	}
 	for _, g := range gone {
 		present[g.ID] = true // it should be
@@ -51,23 +51,26 @@ func (s *Session) Archives(ctx context.Context, damaged func(name string, err er
 	return all, nil
 }
 
+// past reports whether an earlier state was asked for.
+func (s *Session) past() bool { return s.site.set.Bucket.AsOf != "" }
+
 // Wrote remembers an archive that this machine has made.
 func (s *Session) Wrote(a *repo.Archive) {
-	seen, err := s.state.Seen(s.ID())
+	seen, err := s.site.State.Seen(s.ID())
 	if err != nil {
 		return // which Archives has told
 	}
-	if err := s.state.SaveSeen(s.ID(), append(seen, s.archiveSeen(a))); err != nil {
-		s.warn(err)
+	if err := s.site.State.SaveSeen(s.ID(), append(seen, s.archiveSeen(a))); err != nil {
+		s.site.set.Warn(err)
 	}
 }
 
 // Seen returns the archives that this machine remembers, and should find.
 func (s *Session) Seen() ([]check.Seen, error) {
-	if s.past {
+	if s.past() {
 		return nil, nil
 	}
-	seen, err := s.state.Seen(s.ID())
+	seen, err := s.site.State.Seen(s.ID())
 	return s.expected(seen), err
 }
 
@@ -75,7 +78,7 @@ func (s *Session) Seen() ([]check.Seen, error) {
 func (s *Session) expected(seen []keyring.ArchiveSeen) []check.Seen {
 	var all []check.Seen
 	for _, a := range seen {
-		if id, err := index.ParseObjectID(a.ID); err == nil && a.URL == s.seenAt {
+		if id, err := index.ParseObjectID(a.ID); err == nil && a.URL == s.site.Name {
 			all = append(all, check.Seen{ID: id, Job: a.Job})
 		}
 	}
@@ -89,15 +92,15 @@ func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, kee
 		now = append(now, s.archiveSeen(&all[i]))
 	}
 	for _, a := range before {
-		if id, err := index.ParseObjectID(a.ID); a.URL != s.seenAt || err == nil && keep[id] {
+		if id, err := index.ParseObjectID(a.ID); a.URL != s.site.Name || err == nil && keep[id] {
 			now = append(now, a)
 		}
 	}
-	if err := s.state.SaveSeen(s.ID(), now); err != nil {
-		s.warn(err)
+	if err := s.site.State.SaveSeen(s.ID(), now); err != nil {
+		s.site.set.Warn(err)
 	}
 }
 
 func (s *Session) archiveSeen(a *repo.Archive) keyring.ArchiveSeen {
-	return keyring.ArchiveSeen{ID: a.ID, URL: s.seenAt, Host: quote.Text(a.Host), Job: quote.Text(string(a.Job)), Time: a.Time}
+	return keyring.ArchiveSeen{ID: a.ID, URL: s.site.Name, Host: quote.Text(a.Host), Job: quote.Text(string(a.Job)), Time: a.Time}
 }

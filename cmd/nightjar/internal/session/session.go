@@ -1,19 +1,21 @@
-// Package session opens and makes repositories for a command line: it finds the place, the folders, the keys and their passphrases, asks
-// for what is missing where there is a terminal, and remembers whom to believe.
+// Package session opens repositories for a command line: it finds the folders, the place and the keys, and remembers whom to believe and what it has seen.
 //
-// The invariants: no passphrase is in an error, an argument or the environment of a program that is started; everything that can fail is tried before the
-// place of a new repository is touched. The package neither reads the environment nor prints results.
+// The invariant: keys are believed only if what this machine remembers, the recovery kit or the command line says so; those of a repository that is new here are
+// told of aloud. The package neither reads the environment nor prints results.
 package session
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
-	"nightjar/crypto"
+	"nightjar/cmd/nightjar/internal/passphrase"
+	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/internal/tempdir"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
@@ -26,7 +28,7 @@ type Settings struct {
 	TempDir            string
 	Key, Kit, Root     string // a recovery key, a recovery kit's file, the root key's fingerprint
 
-	Bucket      Bucket
+	Bucket      place.Bucket
 	Endpoint    string // of a server for buckets, where Bucket names none
 	Connections int    // objects sent or read at the same time; 0: as many as suit the place
 	Compression pack.Level
@@ -43,45 +45,73 @@ type Settings struct {
 	Interrupted func()
 }
 
-// Errors that callers branch on.
-var (
-	ErrGnuPG         = errors.New("gpg did not give the key or open the message")
-	ErrNoPassphrase  = fmt.Errorf("no passphrase is given and there is no terminal to ask: %w", crypto.ErrLocked)
-	ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)
-	ErrNotEmpty      = errors.New("the place is not empty and no repository")
-)
+// ErrNotConfigured says that no repository is named, and that there is none on this machine itself.
+var ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)
 
-// UsageError says that the command line is wrong.
-type UsageError struct{ Err error }
-
-func (e UsageError) Error() string { return e.Err.Error() }
-func (e UsageError) Unwrap() error { return e.Err }
-
-// Usagef makes a UsageError.
-func Usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
-
-// Hinted is an error with advice that only its place knows.
-type Hinted struct {
-	Err  error
-	Hint string
-}
-
-func (e Hinted) Error() string { return e.Err.Error() }
-func (e Hinted) Unwrap() error { return e.Err }
-
-// folders returns the absolute state and cache folders.
-func (set *Settings) folders() (state, cache string, err error) {
+// Folders returns the absolute state and cache folders.
+func (set *Settings) Folders() (state, cache string, err error) {
 	if set.StateDir == "" {
-		return "", "", Usagef("no state directory: set --state-dir (or HOME)")
+		return "", "", usage.Errorf("no state directory: set --state-dir (or HOME)")
 	}
 	if set.CacheDir == "" {
-		return "", "", Usagef("no cache directory: set --cache-dir (or HOME)")
+		return "", "", usage.Errorf("no cache directory: set --cache-dir (or HOME)")
 	}
 	if state, err = filepath.Abs(set.StateDir); err != nil {
 		return "", "", err
 	}
 	cache, err = filepath.Abs(set.CacheDir)
 	return state, cache, err
+}
+
+// Access says what a command needs of a repository.
+type Access int
+
+const (
+	ReadNothing  Access = iota // no key: there is no Repository in the Session
+	ReadMetadata               // the host key or a recovery key
+	ReadContent                // a recovery key
+	ReadMost                   // the host key or a recovery key, which is made use of if it is there
+	Write                      // the host key
+	Maintain                   // the host key, or a recovery key that is named and stands for the root
+)
+
+// Embedded returns where the repository lies that a backup makes when none is named.
+func (set *Settings) Embedded() (store.Location, error) {
+	state, _, err := set.Folders()
+	return store.Location{Scheme: store.SchemeFile, Path: filepath.Join(state, "repository")}, err
+}
+
+// configured returns where the configured repository is, or else the embedded one.
+func (set *Settings) configured() (store.Location, error) {
+	if set.Repo != "" {
+		return place.Parse(set.Repo)
+	}
+	at, err := set.Embedded()
+	if err != nil {
+		return at, err
+	}
+	if _, err := os.Stat(at.Path); err != nil {
+		return at, ErrNotConfigured
+	}
+	return at, nil
+}
+
+// Reach says how places are reached.
+func (set *Settings) Reach() *place.Options {
+	return &place.Options{Bucket: set.Bucket, Endpoint: set.Endpoint, Connections: set.Connections, Now: set.Now, Warn: set.Warn}
+}
+
+// Passphrases says where passphrases come from.
+func (set *Settings) Passphrases() *passphrase.Source {
+	return &passphrase.Source{
+		File: set.PassphraseFile, Command: set.PassphraseCommand, Any: set.Passphrase, Host: set.SignPassphrase,
+		Environ: set.Environ, Stderr: set.Stderr, Interrupted: set.Interrupted,
+	}
+}
+
+// UserKeys finds the keys that the command line names.
+func (set *Settings) UserKeys() *userkeys.Finder {
+	return &userkeys.Finder{Passphrases: set.Passphrases(), Environ: set.Environ}
 }
 
 // temp returns the folder for our own scratch files. Few runs need any, so one that cannot be used is a warning, if it was chosen.

@@ -1,4 +1,5 @@
-package session
+// Package userkeys finds the keys that a command line names. A KEY is the fingerprint of one in the user's GnuPG keyring, smartcards among it, or else a file.
+package userkeys
 
 import (
 	"context"
@@ -11,12 +12,23 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/cmd/nightjar/internal/passphrase"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
 )
 
-// keyFileMax is the size in bytes of the largest file that is looked at for keys.
-const keyFileMax = 32 << 20
+// maxSize is the size in bytes of the largest file that is looked at for keys.
+const maxSize = 32 << 20
+
+// ErrGnuPG is in every error in gpg's own words.
+var ErrGnuPG = errors.New("gpg did not give the key or open the message")
+
+// A Finder finds keys, and unlocks them.
+type Finder struct {
+	Passphrases *passphrase.Source
+	Environ     func() ([]string, error) // the environment of gpg
+}
 
 // gpg opens messages with the user's GnuPG, and so with its smartcard.
 type gpg struct {
@@ -39,21 +51,21 @@ func gnupgError(ctx context.Context, err error) error {
 }
 
 // gnupg returns the user's GnuPG.
-func (set *Settings) gnupg() (crypto.GnuPG, error) {
-	env, err := set.Environ()
+func (f *Finder) gnupg() (crypto.GnuPG, error) {
+	env, err := f.Environ()
 	return crypto.GnuPG{Env: env}, err
 }
 
-// readKeyFile returns the content of the file that a KEY names. ok is false if KEY is a fingerprint.
-func readKeyFile(key string) (content []byte, fingerprint crypto.Fingerprint, ok bool, err error) {
-	if f, err := crypto.ParseFingerprint(key); err == nil {
-		return nil, f, false, nil
+// Read returns the content of the file that a KEY names. ok is false if KEY is a fingerprint.
+func Read(key string) (content []byte, fingerprint crypto.Fingerprint, ok bool, err error) {
+	if named, err := crypto.ParseFingerprint(key); err == nil {
+		return nil, named, false, nil
 	}
-	content, err = readSmallFile(key)
+	content, err = ReadFile(key)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = Hinted{
-			fmt.Errorf("read key %s: neither a file nor a fingerprint of 40 digits: %w", key, crypto.ErrNoKey),
-			"gpg --fingerprint NAME prints the fingerprint of a key in your GnuPG keyring",
+		err = usage.Hinted{
+			Err:  fmt.Errorf("read key %s: neither a file nor a fingerprint of 40 digits: %w", key, crypto.ErrNoKey),
+			Hint: "gpg --fingerprint NAME prints the fingerprint of a key in your GnuPG keyring",
 		}
 	} else if err != nil {
 		err = fmt.Errorf("read key: %w", err)
@@ -61,22 +73,23 @@ func readKeyFile(key string) (content []byte, fingerprint crypto.Fingerprint, ok
 	return content, "", true, err
 }
 
-func readSmallFile(path string) ([]byte, error) {
+// ReadFile reads a file that may hold keys.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, keyFileMax+1))
-	if err == nil && len(b) > keyFileMax {
+	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err == nil && len(b) > maxSize {
 		err = fmt.Errorf("%s: too large for a key", path)
 	}
 	return b, err
 }
 
 // Certificate returns the public half of what a KEY names: a file, or a fingerprint in the user's GnuPG keyring.
-func (set *Settings) Certificate(ctx context.Context, key string) (*crypto.Key, error) {
-	content, fingerprint, isFile, err := readKeyFile(key)
+func (f *Finder) Certificate(ctx context.Context, key string) (*crypto.Key, error) {
+	content, fingerprint, isFile, err := Read(key)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +100,7 @@ func (set *Settings) Certificate(ctx context.Context, key string) (*crypto.Key, 
 		}
 		return k.Public(), nil
 	}
-	g, err := set.gnupg()
+	g, err := f.gnupg()
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +110,7 @@ func (set *Settings) Certificate(ctx context.Context, key string) (*crypto.Key, 
 
 // ReadCertificate reads the public half of the one key that r holds.
 func ReadCertificate(r io.Reader) (*crypto.Key, error) {
-	content, err := io.ReadAll(io.LimitReader(r, keyFileMax))
+	content, err := io.ReadAll(io.LimitReader(r, maxSize))
 	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
@@ -108,9 +121,9 @@ func ReadCertificate(r io.Reader) (*crypto.Key, error) {
 	return k.Public(), nil
 }
 
-// signingKey returns what a --sign-key names, unlocked.
-func (set *Settings) signingKey(ctx context.Context, key string) (*crypto.Key, error) {
-	content, fingerprint, isFile, err := readKeyFile(key)
+// Signing returns what a --sign-key names, unlocked.
+func (f *Finder) Signing(ctx context.Context, key string) (*crypto.Key, error) {
+	content, fingerprint, isFile, err := Read(key)
 	if err != nil {
 		return nil, err
 	}
@@ -120,46 +133,45 @@ func (set *Settings) signingKey(ctx context.Context, key string) (*crypto.Key, e
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 	} else {
-		passphrase, err := set.configuredPassphrase(ctx, hostRole)
+		secret, err := f.Passphrases.Configured(ctx, passphrase.Host)
 		if err != nil {
 			return nil, err
 		}
-		g, err := set.gnupg()
+		g, err := f.gnupg()
 		if err != nil {
 			return nil, err
 		}
-		if k, err = g.ExportSecret(ctx, fingerprint, passphrase); err != nil {
+		if k, err = g.ExportSecret(ctx, fingerprint, secret); err != nil {
 			return nil, gnupgError(ctx, err)
 		}
 	}
 	if !k.HasSecret() {
 		return nil, fmt.Errorf("use key %s to sign: its secret half is not there: %w", k.Fingerprint(), crypto.ErrNoKey)
 	}
-	return k, set.unlock(ctx, k, hostRole)
+	return k, f.Unlock(ctx, k, passphrase.Host)
 }
 
-// unlock takes the passphrase off a key, if it has one.
-func (set *Settings) unlock(ctx context.Context, k *crypto.Key, r role) error {
+// Unlock takes the passphrase off a key, if it has one.
+func (f *Finder) Unlock(ctx context.Context, k *crypto.Key, r passphrase.Role) error {
 	if !k.Locked() {
 		return nil
 	}
 	what := "recovery key"
-	if r == hostRole {
+	if r == passphrase.Host {
 		what = "host key"
 	}
-	passphrase, err := set.passphrase(ctx, r, fmt.Sprintf("Passphrase of %s %s", what, k.Fingerprint()))
+	secret, err := f.Passphrases.Get(ctx, r, fmt.Sprintf("Passphrase of %s %s", what, k.Fingerprint()))
 	if err != nil {
 		return fmt.Errorf("unlock %s %s: %w", what, k.Fingerprint(), err)
 	}
-	return k.Unlock(passphrase)
+	return k.Unlock(secret)
 }
 
-// recoveryKey returns what opens the repository's secrets: what --key names, or else a secret in the --kit; nil if neither is given.
-func (set *Settings) recoveryKey(ctx context.Context, keys *keyring.Keyring) (keyring.Decrypter, error) {
-	known := keys.Recovery()
-	name := set.Key
-	if name == "" && set.Kit != "" {
-		content, err := readSmallFile(set.Kit)
+// Recovery returns what opens the secrets of a repository with these recovery keys: what a KEY names, or else a secret in the recovery kit that is this file;
+// nil if neither is given.
+func (f *Finder) Recovery(ctx context.Context, name, kit string, known []crypto.Fingerprint) (keyring.Decrypter, error) {
+	if name == "" && kit != "" {
+		content, err := ReadFile(kit)
 		if err != nil {
 			return nil, fmt.Errorf("read recovery kit: %w", err)
 		}
@@ -167,12 +179,12 @@ func (set *Settings) recoveryKey(ctx context.Context, keys *keyring.Keyring) (ke
 		if err != nil || !slices.ContainsFunc(all, (*crypto.Key).HasSecret) {
 			return nil, nil // its owner has the key elsewhere
 		}
-		name = set.Kit
+		name = kit
 	}
 	if name == "" {
 		return nil, nil
 	}
-	content, fingerprint, isFile, err := readKeyFile(name)
+	content, fingerprint, isFile, err := Read(name)
 	if err != nil {
 		return nil, err
 	}
@@ -180,12 +192,12 @@ func (set *Settings) recoveryKey(ctx context.Context, keys *keyring.Keyring) (ke
 		if !slices.Contains(known, fingerprint) {
 			return nil, notRecovery(name, known)
 		}
-		g, err := set.gnupg()
+		g, err := f.gnupg()
 		if err != nil {
 			return nil, err
 		}
-		passphrase, err := set.configuredPassphrase(ctx, recoveryRole)
-		return gpg{GnuPG: g, passphrase: passphrase}, err
+		secret, err := f.Passphrases.Configured(ctx, passphrase.Recovery)
+		return gpg{GnuPG: g, passphrase: secret}, err
 	}
 	all, err := crypto.ReadKeys(content)
 	if err != nil {
@@ -196,7 +208,7 @@ func (set *Settings) recoveryKey(ctx context.Context, keys *keyring.Keyring) (ke
 		return nil, notRecovery(name, known)
 	}
 	for _, k := range usable {
-		if err := set.unlock(ctx, k, recoveryRole); err != nil {
+		if err := f.Unlock(ctx, k, passphrase.Recovery); err != nil {
 			return nil, err
 		}
 	}
@@ -204,13 +216,14 @@ func (set *Settings) recoveryKey(ctx context.Context, keys *keyring.Keyring) (ke
 }
 
 func notRecovery(name string, known []crypto.Fingerprint) error {
-	return Hinted{
-		fmt.Errorf("use key %s: it holds no secret recovery key of this repository: %w", name, crypto.ErrNoKey),
-		needsRecovery(known),
+	return usage.Hinted{
+		Err:  fmt.Errorf("use key %s: it holds no secret recovery key of this repository: %w", name, crypto.ErrNoKey),
+		Hint: NameRecovery(known),
 	}
 }
 
-func needsRecovery(known []crypto.Fingerprint) string {
+// NameRecovery is the advice to name one of these recovery keys.
+func NameRecovery(known []crypto.Fingerprint) string {
 	var names []string
 	for _, f := range known {
 		names = append(names, string(f))

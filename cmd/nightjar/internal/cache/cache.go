@@ -1,4 +1,7 @@
-package session
+// Package cache looks after the folder of what this machine keeps of repositories only to save time: one folder for each, named by the repository's id.
+//
+// The invariant: nothing is deleted that it does not know to be a cache, and whatever is wrong here stops no command.
+package cache
 
 import (
 	"errors"
@@ -21,10 +24,8 @@ const (
 
 var cacheFolders = []string{indexFolder, blocksFolder}
 
-const defaultCacheLimit = "1G"
-
-// A Cache is what this machine keeps of one repository only to save time.
-type Cache struct {
+// An Entry is what is kept of one repository.
+type Entry struct {
 	Repository string    `json:"repository"`
 	Bytes      uint64    `json:"bytes"`
 	Used       time.Time `json:"used"` // last
@@ -33,20 +34,17 @@ type Cache struct {
 
 var repositoryID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
-// Caches returns the folder of all caches, and each of them; none if there is no folder.
-func (set *Settings) Caches() (folder string, caches []Cache, err error) {
-	if _, folder, err = set.folders(); err != nil {
-		return "", nil, err
-	}
+// List returns what is in the folder of all caches, the one last used first; nothing if there is no folder.
+func List(folder string) (caches []Entry, err error) {
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
-		return folder, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return folder, nil, fmt.Errorf("read cache: %w", err)
+		return nil, fmt.Errorf("read cache: %w", err)
 	}
 	for _, e := range entries {
-		c := Cache{Repository: e.Name(), folder: filepath.Join(folder, e.Name())}
+		c := Entry{Repository: e.Name(), folder: filepath.Join(folder, e.Name())}
 		if !e.IsDir() || !repositoryID.MatchString(e.Name()) {
 			continue
 		}
@@ -63,12 +61,12 @@ func (set *Settings) Caches() (folder string, caches []Cache, err error) {
 			}
 		}
 		if err != nil {
-			return folder, nil, fmt.Errorf("read cache: %w", err)
+			return nil, fmt.Errorf("read cache: %w", err)
 		}
 		caches = append(caches, c)
 	}
-	slices.SortFunc(caches, func(a, b Cache) int { return b.Used.Compare(a.Used) })
-	return folder, caches, nil
+	slices.SortFunc(caches, func(a, b Entry) int { return b.Used.Compare(a.Used) })
+	return caches, nil
 }
 
 // folderBytes adds up files; one that goes meanwhile counts nothing.
@@ -88,8 +86,8 @@ func folderBytes(folder string) (sum uint64, err error) {
 	return sum, err
 }
 
-// Remove deletes the cache: what is known to be one, and nothing beside it.
-func (c *Cache) Remove() error {
+// Remove deletes what is known to be a cache, and nothing beside it.
+func (c *Entry) Remove() error {
 	for _, f := range cacheFolders {
 		if err := os.RemoveAll(filepath.Join(c.folder, f)); err != nil {
 			return fmt.Errorf("remove cache: %w", err)
@@ -99,25 +97,29 @@ func (c *Cache) Remove() error {
 	return nil
 }
 
-// touchCache notes when a cache was used last. Whatever is wrong with it, those find who use it.
-func (set *Settings) touchCache(folder string) {
-	if os.MkdirAll(folder, 0o700) == nil {
-		now := set.Now()
-		_ = os.Chtimes(folder, now, now)
+// Use returns the folders for a repository's indexes and for blocks of its metadata, below the folder of all caches, and notes when they are used.
+// An error is for a warning: what else is wrong with the folders, those find who use them.
+func Use(folder, repository string, now time.Time) (indexes, blocks string, err error) {
+	err = tag(folder)
+	own := filepath.Join(folder, repository)
+	if os.MkdirAll(own, 0o700) == nil {
+		_ = os.Chtimes(own, now, now)
 	}
+	return filepath.Join(own, indexFolder), filepath.Join(own, blocksFolder), err
 }
 
-// tagCache tells other backup programs to leave the cache out. What else is wrong with the folder, those find who use it.
-func (set *Settings) tagCache(cache string) {
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return
+// tag tells other backup programs to leave the caches out.
+func tag(folder string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil
 	}
 	const text = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of nightjar's: deleting it costs time, never data.\n"
-	path := filepath.Join(cache, "CACHEDIR.TAG")
+	path := filepath.Join(folder, "CACHEDIR.TAG")
 	if _, err := os.Stat(path); err == nil {
-		return
+		return nil
 	}
 	if err := durable.WriteFile(path, []byte(text), 0o600); err != nil {
-		set.Warn(fmt.Errorf("tag cache: %w", err))
+		return fmt.Errorf("tag cache: %w", err)
 	}
+	return nil
 }

@@ -1,4 +1,8 @@
-package session
+// Package mend puts back the objects without which nothing of a repository can be opened, keys and config.
+//
+// The invariant: an object is put back only if it is signed by a root key that this machine, a recovery kit or the command line says to believe, and a config only if
+// the repository opens with it.
+package mend
 
 import (
 	"bytes"
@@ -9,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -17,41 +22,24 @@ import (
 
 const configName = "config"
 
-// TrustTimes has another copy of an open repository tell the times of the original, if the root has said that it is a copy.
-func (set *Settings) TrustTimes(ctx context.Context, s *Session, d *Destination) error {
-	return set.trustTimes(ctx, d.Store, s.Keyring)
-}
-
-// MendKeys puts back the objects without which nothing can be opened, keys and config, from the recovery kit and from another copy (nil: none), and returns their names.
+// Keys puts back keys and config of the configured repository from the recovery kit and from another copy (nil: none), and returns their names.
 // It believes what this machine remembers, or the kit or --root say. Nothing is written in a dry run.
-func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool) (mended []string, err error) {
-	place, err := ParsePlace(set.Repo)
-	if set.Repo == "" {
-		place, err = set.Embedded()
-	}
+func Keys(ctx context.Context, set *session.Settings, from store.Store, dryRun bool) (mended []string, err error) {
+	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stateDir, _, err := set.folders()
+	defer s.Close()
+	offers, err := offered(ctx, set, from)
 	if err != nil {
 		return nil, err
 	}
-	stored, err := set.openStore(ctx, place)
-	if err != nil {
-		return nil, fmt.Errorf("open repository: %w", err)
-	}
-	defer closeStore(stored)
-	offers, err := set.offers(ctx, from)
+	repository, root, err := set.NamedRoot()
 	if err != nil {
 		return nil, err
 	}
-	repository, root, err := set.namedRoot()
-	if err != nil {
-		return nil, err
-	}
-	state := keyring.State(stateDir)
 	pin := func(claimed string) (keyring.Pin, error) {
-		p, err := state.Pin(claimed, set.seenAt(place))
+		p, err := s.State.Pin(claimed, s.Name)
 		if err != nil || p.Root != "" {
 			return p, err
 		}
@@ -60,7 +48,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 		}
 		return keyring.Pin{Root: root}, nil
 	}
-	m := keyMender{set: set, stored: stored, dryRun: dryRun}
+	m := keyMender{site: s, now: set.Now, dryRun: dryRun}
 	for _, o := range offers {
 		if _, ok := keyring.Number(o.name); !ok {
 			continue
@@ -68,7 +56,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 		if k, err := keyring.Read(o.object, pin); err != nil || !named(k, o.name) {
 			continue
 		}
-		ours, err := store.ReadAll(ctx, stored, o.name, store.MaxObject)
+		ours, err := store.ReadAll(ctx, s.Store, o.name, store.MaxObject)
 		if errors.Is(err, store.ErrUnavailable) {
 			return nil, err
 		}
@@ -84,7 +72,7 @@ func (set *Settings) MendKeys(ctx context.Context, from store.Store, dryRun bool
 	if err := m.hidden(ctx, pin); err != nil {
 		return m.mended, err
 	}
-	return m.mended, m.config(ctx, place, state, offers)
+	return m.mended, m.config(ctx, offers)
 }
 
 // named reports whether a keyring is the object of that name.
@@ -99,25 +87,20 @@ type offer struct {
 	object []byte
 }
 
-func (set *Settings) offers(ctx context.Context, from store.Store) (all []offer, err error) {
-	for _, file := range []string{set.Kit, set.Key} {
-		if file == "" {
-			continue
-		}
-		content, _, isFile, err := readKeyFile(file)
-		if err != nil {
-			return nil, err
-		}
-		if !isFile {
-			continue
-		}
-		for line := range strings.Lines(string(content)) {
+// offered returns what the kits that the command line names have, and then what another copy has.
+func offered(ctx context.Context, set *session.Settings, from store.Store) (all []offer, err error) {
+	kits, err := set.KitFiles()
+	if err != nil {
+		return nil, err
+	}
+	for _, kit := range kits {
+		for line := range strings.Lines(string(kit.Content)) {
 			name, begins := strings.CutPrefix(strings.TrimSpace(line), "-----BEGIN ")
 			name, ends := strings.CutSuffix(name, "-----")
 			if _, isKeys := keyring.Number(name); !begins || !ends || !isKeys && name != configName {
 				continue
 			}
-			object, err := keyring.KitObject(content, name)
+			object, err := keyring.KitObject(kit.Content, name)
 			if err != nil {
 				return nil, err
 			}
@@ -151,8 +134,8 @@ func (set *Settings) offers(ctx context.Context, from store.Store) (all []offer,
 
 // A keyMender puts objects back.
 type keyMender struct {
-	set    *Settings
-	stored store.Store
+	site   *session.Site
+	now    func() time.Time
 	dryRun bool
 	mended []string
 }
@@ -165,12 +148,12 @@ func (m *keyMender) put(ctx context.Context, o offer) error {
 	if m.dryRun {
 		return nil
 	}
-	s, ok := m.stored.(store.Replacer)
+	s, ok := m.site.Store.(store.Replacer)
 	if !ok {
 		return fmt.Errorf("put back %s: the store cannot replace it", o.name)
 	}
 	at := time.Time{}
-	if info, err := m.stored.Stat(ctx, o.name); err == nil {
+	if info, err := m.site.Store.Stat(ctx, o.name); err == nil {
 		at = info.Time
 	}
 	_, err := s.Replace(ctx, o.name, o.object, at)
@@ -179,7 +162,7 @@ func (m *keyMender) put(ctx context.Context, o offer) error {
 
 // hidden puts back the numbers that somebody deleted where versions are kept.
 func (m *keyMender) hidden(ctx context.Context, pin func(claimed string) (keyring.Pin, error)) error {
-	s, ok := m.stored.(store.Versioned)
+	s, ok := m.site.Store.(store.Versioned)
 	if !ok {
 		return nil
 	}
@@ -205,7 +188,7 @@ func (m *keyMender) hidden(ctx context.Context, pin func(claimed string) (keyrin
 		}
 		var object []byte
 		if err == nil {
-			object, err = store.ReadAll(ctx, m.stored, name, store.MaxObject)
+			object, err = store.ReadAll(ctx, m.site.Store, name, store.MaxObject)
 		}
 		if err != nil {
 			return fmt.Errorf("read an older version: %w", err)
@@ -218,21 +201,21 @@ func (m *keyMender) hidden(ctx context.Context, pin func(claimed string) (keyrin
 }
 
 // config puts config back if the repository opens with one that is offered and not with its own. Without keys nothing can be tried, and opening says why.
-func (m *keyMender) config(ctx context.Context, place store.Location, state keyring.State, offers []offer) error {
-	ours, err := store.ReadAll(ctx, m.stored, configName, store.MaxObject)
+func (m *keyMender) config(ctx context.Context, offers []offer) error {
+	ours, err := store.ReadAll(ctx, m.site.Store, configName, store.MaxObject)
 	if errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
-	_, versioned := m.stored.(store.Versioned)
+	_, versioned := m.site.Store.(store.Versioned)
 	differs := func(o offer) bool { return o.name == configName && !bytes.Equal(o.object, ours) }
 	if !versioned && !slices.ContainsFunc(offers, differs) || m.dryRun && len(m.mended) > 0 {
 		return nil
 	}
-	keys, err := m.set.loadKeyring(ctx, m.stored, place, state, ReadMost)
+	keys, err := m.site.Keys(ctx, session.ReadMost)
 	if err != nil {
 		return nil // opening the repository says why
 	}
-	host, recovery, err := m.set.sessionKeys(ctx, keys, state, ReadMost)
+	host, recovery, err := m.site.Secrets(ctx, keys, session.ReadMost)
 	if err != nil {
 		return err
 	}
@@ -240,17 +223,17 @@ func (m *keyMender) config(ctx context.Context, place store.Location, state keyr
 		recovery = keyring.Held(host)
 	}
 	opens := func(s store.Store) bool {
-		r, err := repo.Open(ctx, s, keys, recovery, repo.Options{Now: m.set.Now})
+		r, err := repo.Open(ctx, s, keys, recovery, repo.Options{Now: m.now})
 		if err == nil {
 			r.Close()
 		}
 		return err == nil
 	}
-	if opens(m.stored) {
+	if opens(m.site.Store) {
 		return m.inFront(ctx, configName)
 	}
 	for _, o := range offers {
-		if differs(o) && opens(withObject{m.stored, o}) {
+		if differs(o) && opens(withObject{m.site.Store, o}) {
 			return m.put(ctx, o)
 		}
 	}
@@ -259,11 +242,11 @@ func (m *keyMender) config(ctx context.Context, place store.Location, state keyr
 
 // inFront stores again what somebody replaced, if an older version is read instead.
 func (m *keyMender) inFront(ctx context.Context, name string) error {
-	s, ok := m.stored.(store.Versioned)
+	s, ok := m.site.Store.(store.Versioned)
 	if !ok || !slices.ContainsFunc(s.Recovered(), func(i store.Info) bool { return i.Name == name }) {
 		return nil
 	}
-	object, err := store.ReadAll(ctx, m.stored, name, store.MaxObject)
+	object, err := store.ReadAll(ctx, m.site.Store, name, store.MaxObject)
 	if err != nil {
 		return fmt.Errorf("read an older version: %w", err)
 	}

@@ -1,4 +1,7 @@
-package session
+// Package rekey changes who holds a repository's keys, and writes the recovery kit again.
+//
+// The invariant: a recovery key that the kit held is not lost with the old kit, and whether the new one can be written is tried before anything is changed.
+package rekey
 
 import (
 	"cmp"
@@ -11,52 +14,13 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo/keyring"
-	"nightjar/repo/store"
 )
-
-// A site is the configured repository before its keys are known.
-type site struct {
-	place  store.Location
-	store  store.Store
-	folder string // of the state
-	state  keyring.State
-}
-
-func (set *Settings) site(ctx context.Context) (s site, err error) {
-	if s.folder, _, err = set.folders(); err != nil {
-		return s, err
-	}
-	s.state = keyring.State(s.folder)
-	if s.place, err = set.place(); err != nil {
-		return s, err
-	}
-	if s.store, err = set.openStore(ctx, s.place); err != nil {
-		return s, fmt.Errorf("open repository: %w", err)
-	}
-	return s, nil
-}
-
-// keys returns the keys in force at a site.
-func (set *Settings) keys(ctx context.Context, s site, need Access) (*keyring.Keyring, error) {
-	keys, err := set.loadKeyring(ctx, s.store, s.place, s.state, need)
-	if err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", Shown(s.place), err)
-	}
-	return keys, nil
-}
-
-// Keys returns the configured repository's keys, for which it takes no secret.
-func (set *Settings) Keys(ctx context.Context) (*keyring.Keyring, error) {
-	s, err := set.site(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer closeStore(s.store)
-	return set.keys(ctx, s, ReadMetadata)
-}
 
 // Changed tells of a change of keys.
 type Changed struct {
@@ -65,30 +29,30 @@ type Changed struct {
 	HasKey bool   // the kit holds a recovery key
 }
 
-// ChangeKeys has edit make the configured repository's next keys, which takes a recovery key, and writes the recovery kit again: into kitFile, or else into the kit that the command line
+// Change has edit make the configured repository's next keys, which takes a recovery key, and writes the recovery kit again: into kitFile, or else into the kit that the command line
 // names, or else into the state directory. A recovery key that the kit held stays in it, while it is one.
-func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*keyring.Draft) error) (*Changed, error) {
-	set = set.warningOnce() // the keys are read again and again
-	s, err := set.site(ctx)
+func Change(ctx context.Context, set *session.Settings, kitFile string, edit func(*keyring.Draft) error) (*Changed, error) {
+	set = warningOnce(set) // the keys are read again and again
+	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer closeStore(s.store)
-	load := func(ctx context.Context) (*keyring.Keyring, error) { return set.keys(ctx, s, Write) }
+	defer s.Close()
+	load := func(ctx context.Context) (*keyring.Keyring, error) { return s.Keys(ctx, session.Write) }
 	keys, err := load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	host, recovery, err := set.sessionKeys(ctx, keys, s.state, ReadContent)
+	host, recovery, err := s.Secrets(ctx, keys, session.ReadContent)
 	if err != nil {
 		return nil, err
 	}
-	kit, err := set.findKit(kitFile, keys.ID(), kitPath(s.folder, keys.ID()))
+	kit, err := findKit(set, kitFile, keys.ID(), session.KitPath(s.State, keys.ID()))
 	if err != nil {
 		return nil, err
 	}
 	editor := keyring.Editor{
-		Store: s.store, Load: load, Now: set.Now, Random: rand.Reader,
+		Store: s.Store, Load: load, Now: set.Now, Random: rand.Reader,
 		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
 			return k.OpenSecrets(ctx, recovery)
 		},
@@ -100,27 +64,27 @@ func (set *Settings) ChangeKeys(ctx context.Context, kitFile string, edit func(*
 	for _, f := range unsealed {
 		set.Warn(fmt.Errorf("key %s has expired: what is sealed from now on does not open with it", f))
 	}
-	if err := s.state.Remember(next.ID(), set.seenAt(s.place), next.Pin()); err != nil {
+	if err := s.Remember(next); err != nil {
 		set.Warn(err)
 	}
 	name, _ := next.Object()
 	if kit.secret == nil && host != nil { // the one key that is host and recovery key
-		if kit.secret, err = s.state.ArmoredHostKey(keys.ID()); err != nil {
+		if kit.secret, err = s.State.ArmoredHostKey(keys.ID()); err != nil {
 			return nil, err
 		}
 	}
-	hasKey, err := set.writeKit(ctx, s, next, kit)
+	hasKey, err := writeKit(ctx, set, s, next, kit)
 	if err != nil {
-		err = Hinted{
-			fmt.Errorf("%s is stored and counts, but its recovery kit is not written: %w", name, err),
-			"nightjar key reseal --kit-file FILE writes one",
+		err = usage.Hinted{
+			Err:  fmt.Errorf("%s is stored and counts, but its recovery kit is not written: %w", name, err),
+			Hint: "nightjar key reseal --kit-file FILE writes one",
 		}
 	}
 	return &Changed{Keys: next, Kit: kit.path, HasKey: hasKey}, err
 }
 
 // warningOnce returns the same settings that say each warning once.
-func (set *Settings) warningOnce() *Settings {
+func warningOnce(set *session.Settings) *session.Settings {
 	once, said := *set, map[string]bool{}
 	once.Warn = func(err error) {
 		if !said[err.Error()] {
@@ -139,13 +103,13 @@ type kitFile struct {
 }
 
 // findKit finds the kit that was there, and tries whether it can be replaced.
-func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
+func findKit(set *session.Settings, named, repository, usual string) (kitFile, error) {
 	k := kitFile{path: named}
 	for _, path := range []string{named, set.Kit, set.Key, usual} {
 		if path == "" {
 			continue
 		}
-		content, err := readSmallFile(path)
+		content, err := userkeys.ReadFile(path)
 		id, _, isKit := keyring.KitRoot(content)
 		isKit = isKit && id == repository
 		switch {
@@ -167,14 +131,14 @@ func (set *Settings) findKit(named, repository, usual string) (kitFile, error) {
 	if k.path, err = filepath.Abs(k.path); err != nil {
 		return k, err
 	}
-	if err := probe(filepath.Dir(k.path)); err != nil {
+	if err := durable.Probe(filepath.Dir(k.path)); err != nil {
 		return k, fmt.Errorf("write recovery kit: %w", err)
 	}
 	return k, nil
 }
 
 // writeKit puts the kit of new keys in the place of the old one.
-func (set *Settings) writeKit(ctx context.Context, s site, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
+func writeKit(ctx context.Context, set *session.Settings, s *session.Site, keys *keyring.Keyring, k kitFile) (hasKey bool, err error) {
 	protected := false
 	if k.secret != nil {
 		key, err := crypto.ReadKey(k.secret)
@@ -184,11 +148,11 @@ func (set *Settings) writeKit(ctx context.Context, s site, keys *keyring.Keyring
 			protected = key.Locked()
 		}
 	}
-	url := set.address(s.place)
-	if url == set.seenAt(s.place) && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
+	url := set.Reach().Address(s.Place)
+	if url == s.Name && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
 		url = k.url
 	}
-	kit, err := keys.Kit(ctx, s.store, url, k.secret, protected)
+	kit, err := keys.Kit(ctx, s.Store, url, k.secret, protected)
 	if err != nil {
 		return false, err
 	}

@@ -1,4 +1,7 @@
-package session
+// Package setup makes a repository with its keys and its recovery kit, and enrols a host in one that exists.
+//
+// The invariant: all that can fail is tried before a place is touched, and what this machine must not lose is kept before there is anything to lose it for.
+package setup
 
 import (
 	"cmp"
@@ -9,6 +12,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"nightjar/cmd/nightjar/internal/passphrase"
+	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo"
@@ -52,23 +59,23 @@ func (n *Made) Advice() string {
 }
 
 // Make makes a repository. It does all that can fail before it touches the place, and undoes what it did if it fails after all.
-func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptions) (_ *Made, err error) {
+func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeOptions) (_ *Made, err error) {
 	o.Host = cmp.Or(o.Host, set.HostName)
 	if o.Host == "" {
-		return nil, Usagef("this host has no name: set --host")
+		return nil, usage.Errorf("this host has no name: set --host")
 	}
-	stateDir, _, err := set.folders()
+	stateDir, _, err := set.Folders()
 	if err != nil {
 		return nil, err
 	}
 	state := keyring.State(stateDir)
-	if err := set.checkPlace(ctx, place, o.CreateBucket); err != nil {
+	if err := set.Reach().CheckEmpty(ctx, at, o.CreateBucket); err != nil {
 		return nil, err
 	}
 	if err := durable.MkdirAll(stateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
-	if err := probe(stateDir); err != nil {
+	if err := durable.Probe(stateDir); err != nil {
 		return nil, fmt.Errorf("use state directory: %w", err)
 	}
 	if o.KitFile != "" {
@@ -78,16 +85,16 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 		if _, err := os.Lstat(o.KitFile); err == nil {
 			return nil, fmt.Errorf("write recovery kit %s: %w", o.KitFile, fs.ErrExist)
 		}
-		if err := probe(filepath.Dir(o.KitFile)); err != nil {
+		if err := durable.Probe(filepath.Dir(o.KitFile)); err != nil {
 			return nil, fmt.Errorf("write recovery kit: %w", err)
 		}
 	}
-	keys, err := set.initKeys(ctx, o)
+	keys, err := makeKeys(ctx, set, o)
 	if err != nil {
 		return nil, err
 	}
 
-	stored, undo, err := set.createStore(ctx, place, o.CreateBucket)
+	stored, undo, err := set.Reach().Begin(ctx, at, o.CreateBucket)
 	defer func() {
 		if err != nil && !errors.Is(err, repo.ErrExists) {
 			undo()
@@ -96,7 +103,7 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 	if err != nil {
 		return nil, err
 	}
-	defer func() { closeStore(stored) }()
+	defer func() { place.Close(stored) }()
 	// What this machine must not lose is kept before there is anything to lose it for.
 	var kit *keyring.Kit
 	var path string
@@ -104,18 +111,18 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 		if err := state.SaveHostKey(k.ID(), keys.hostArmored); err != nil {
 			return err
 		}
-		if err := state.Remember(k.ID(), set.seenAt(place), k.Pin()); err != nil {
+		if err := state.Remember(k.ID(), set.Reach().Name(at), k.Pin()); err != nil {
 			return err
 		}
 		var err error
-		if kit, err = k.Kit(ctx, stored, set.address(place), keys.kitSecret, keys.protected); err != nil {
+		if kit, err = k.Kit(ctx, stored, set.Reach().Address(at), keys.kitSecret, keys.protected); err != nil {
 			return err
 		}
 		page, err := kit.Text()
 		if err != nil {
 			return err
 		}
-		path = cmp.Or(o.KitFile, kitPath(stateDir, k.ID()))
+		path = cmp.Or(o.KitFile, session.KitPath(state, k.ID()))
 		if err := durable.CreateFile(path, page, 0o600); err != nil {
 			return fmt.Errorf("write recovery kit: %w", err)
 		}
@@ -126,16 +133,12 @@ func (set *Settings) Make(ctx context.Context, place store.Location, o MakeOptio
 		return nil, err
 	}
 	return &Made{
-		Repository: keyring.ID(), Place: Shown(place), Root: kit.Root, Host: o.Host, HostKey: keys.host.Fingerprint(),
+		Repository: keyring.ID(), Place: place.Shown(at), Root: kit.Root, Host: o.Host, HostKey: keys.host.Fingerprint(),
 		Recovery: kit.Recovery, Kit: path, KitHasKey: keys.kitSecret != nil, Protected: keys.protected,
 	}, nil
 }
 
-func kitPath(state, repository string) string {
-	return filepath.Join(state, repository, "recovery-kit.txt")
-}
-
-type initKeys struct {
+type newKeys struct {
 	host        *crypto.Key
 	hostArmored []byte // under its passphrase
 	recovery    []*crypto.Key
@@ -143,9 +146,9 @@ type initKeys struct {
 	protected   bool
 }
 
-func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, err error) {
+func makeKeys(ctx context.Context, set *session.Settings, o MakeOptions) (k newKeys, err error) {
 	for _, name := range o.EncryptKeys {
-		key, err := set.Certificate(ctx, name)
+		key, err := set.UserKeys().Certificate(ctx, name)
 		if err != nil {
 			return k, err
 		}
@@ -160,7 +163,7 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 	}
 	switch {
 	case o.SignKey != "":
-		k.host, err = set.signingKey(ctx, o.SignKey)
+		k.host, err = set.UserKeys().Signing(ctx, o.SignKey)
 	case made != nil:
 		k.host = made
 	default:
@@ -170,13 +173,15 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 		return k, err
 	}
 
-	newPassphrase := set.newPassphrase
+	newPassphrase := set.Passphrases().New
 	if o.Unattended {
-		newPassphrase = func(ctx context.Context, r role, _ string) ([]byte, error) { return set.configuredPassphrase(ctx, r) }
+		newPassphrase = func(ctx context.Context, r passphrase.Role, _ string) ([]byte, error) {
+			return set.Passphrases().Configured(ctx, r)
+		}
 	}
 	var secret []byte
 	if made != nil {
-		if secret, err = newPassphrase(ctx, recoveryRole, "Passphrase for the new recovery key"); err != nil {
+		if secret, err = newPassphrase(ctx, passphrase.Recovery, "Passphrase for the new recovery key"); err != nil {
 			return k, err
 		}
 		if k.kitSecret, err = made.ArmorSecret(secret); err != nil {
@@ -184,12 +189,12 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 		}
 		k.protected = len(secret) > 0
 	}
-	hostSecret, err := set.configuredPassphrase(ctx, hostRole)
+	hostSecret, err := set.Passphrases().Configured(ctx, passphrase.Host)
 	if err == nil && hostSecret == nil {
 		if made == k.host {
 			hostSecret = secret // what was typed for the one key
 		} else {
-			hostSecret, err = newPassphrase(ctx, hostRole, "Passphrase for the host key on this machine")
+			hostSecret, err = newPassphrase(ctx, passphrase.Host, "Passphrase for the host key on this machine")
 		}
 	}
 	if err != nil {
@@ -197,63 +202,4 @@ func (set *Settings) initKeys(ctx context.Context, o MakeOptions) (k initKeys, e
 	}
 	k.hostArmored, err = k.host.ArmorSecret(hostSecret)
 	return k, err
-}
-
-// CheckPlace refuses a directory that holds anything. A file system's lost+found is nothing, and what an init left that died, repo.Init judges.
-func CheckPlace(path string) error {
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	empty := true
-	for _, e := range entries {
-		switch e.Name() {
-		case "lost+found", "config":
-		case "keys":
-			return repo.ErrExists
-		default:
-			empty = false
-		}
-	}
-	if !empty {
-		return ErrNotEmpty
-	}
-	return nil
-}
-
-// probe makes a file in a folder and removes it.
-func probe(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	f, err := durable.CreateTemp(dir, 0o600)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	defer f.Close()
-	return durable.Unlink(dir, f.Name())
-}
-
-// removeOnFailure returns what removes the objects of a repository that was not finished in a directory that is empty now, and the folders
-// that were made for it.
-func removeOnFailure(path string) (undo func()) {
-	made := []string{filepath.Join(path, "keys")}
-	for dir := path; ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		made = append(made, dir)
-	}
-	return func() {
-		_ = os.Remove(filepath.Join(path, "keys", "000001"))
-		_ = os.Remove(filepath.Join(path, "config"))
-		for _, dir := range made {
-			_ = os.Remove(dir) // leaves what is not empty
-		}
-	}
 }

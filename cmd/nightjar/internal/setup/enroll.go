@@ -1,10 +1,13 @@
-package session
+package setup
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
+	"nightjar/cmd/nightjar/internal/passphrase"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo/keyring"
@@ -26,13 +29,13 @@ type Enrolled struct {
 }
 
 // Enroll makes or takes this machine's key for a repository that exists, and remembers whom to believe. Whoever holds a recovery key then adds the certificate to the keys.
-func (set *Settings) Enroll(ctx context.Context, o EnrollOptions) (*Enrolled, error) {
-	keys, state, err := set.enrollAt(ctx)
+func Enroll(ctx context.Context, set *session.Settings, o EnrollOptions) (*Enrolled, error) {
+	keys, state, err := keysToEnroll(ctx, set)
 	if err != nil {
 		return nil, err
 	}
 	id := keys.ID()
-	key, save, err := set.waitingKey(keys, state)
+	key, save, err := waitingKey(keys, state)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +44,7 @@ func (set *Settings) Enroll(ctx context.Context, o EnrollOptions) (*Enrolled, er
 		name, live = keys.Live(key.Fingerprint())
 	}
 	if key == nil || o.SignKey != "" || o.Renew && live {
-		if key, err = set.makeHostKey(ctx, o.SignKey, func(armored []byte) error { return save(id, armored) }); err != nil {
+		if key, err = makeHostKey(ctx, set, o.SignKey, func(armored []byte) error { return save(id, armored) }); err != nil {
 			return nil, err
 		}
 		name, _ = keys.Live(key.Fingerprint()) // one that was made elsewhere may be enrolled already
@@ -54,7 +57,7 @@ func (set *Settings) Enroll(ctx context.Context, o EnrollOptions) (*Enrolled, er
 }
 
 // waitingKey returns the key of this machine that is enrolled or is to be enrolled, nil if there is none, and what saves the one that follows.
-func (set *Settings) waitingKey(keys *keyring.Keyring, state keyring.State) (key *crypto.Key, save func(string, []byte) error, err error) {
+func waitingKey(keys *keyring.Keyring, state keyring.State) (key *crypto.Key, save func(string, []byte) error, err error) {
 	id := keys.ID()
 	next, err := state.NextHostKey(id)
 	if err == nil {
@@ -84,44 +87,44 @@ func (set *Settings) waitingKey(keys *keyring.Keyring, state keyring.State) (key
 	return nil, state.SaveNextHostKey, nil
 }
 
-// enrollAt reads the keys of the configured repository, which this machine must be able to tell from another.
-func (set *Settings) enrollAt(ctx context.Context) (*keyring.Keyring, keyring.State, error) {
-	s, err := set.site(ctx)
+// keysToEnroll reads the keys of the configured repository, which this machine must be able to tell from another.
+func keysToEnroll(ctx context.Context, set *session.Settings) (*keyring.Keyring, keyring.State, error) {
+	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	defer closeStore(s.store)
-	_, root, err := set.namedRoot()
+	defer s.Close()
+	_, root, err := set.NamedRoot()
 	if err != nil {
 		return nil, "", err
 	}
-	known, err := s.state.At(set.seenAt(s.place))
+	known, err := s.State.At(s.Name)
 	if err != nil {
 		return nil, "", err
 	}
 	if root == "" && known == "" {
-		return nil, "", Usagef("name the root key that this machine is to believe: --root FINGERPRINT; the recovery kit and nightjar key list say it")
+		return nil, "", usage.Errorf("name the root key that this machine is to believe: --root FINGERPRINT; the recovery kit and nightjar key list say it")
 	}
-	if err := durable.MkdirAll(s.folder, 0o700); err != nil {
+	if err := durable.MkdirAll(string(s.State), 0o700); err != nil {
 		return nil, "", fmt.Errorf("make state directory: %w", err)
 	}
-	keys, err := set.keys(ctx, s, Write)
-	return keys, s.state, err
+	keys, err := s.Keys(ctx, session.Write)
+	return keys, s.State, err
 }
 
 // NewHostKey makes a key for a host and writes it to a new file, under its passphrase.
-func (set *Settings) NewHostKey(ctx context.Context, host, file string) (*crypto.Key, error) {
+func NewHostKey(ctx context.Context, set *session.Settings, host, file string) (*crypto.Key, error) {
 	key, err := crypto.Generate("nightjar host "+host, set.Now(), nil)
 	if err != nil {
 		return nil, err
 	}
-	return key, set.saveHostKey(ctx, key, func(armored []byte) error { return durable.CreateFile(file, armored, 0o600) })
+	return key, saveHostKey(ctx, set, key, func(armored []byte) error { return durable.CreateFile(file, armored, 0o600) })
 }
 
 // makeHostKey takes the key that is named, or makes one, and has it saved under its passphrase.
-func (set *Settings) makeHostKey(ctx context.Context, named string, save func(armored []byte) error) (key *crypto.Key, err error) {
+func makeHostKey(ctx context.Context, set *session.Settings, named string, save func(armored []byte) error) (key *crypto.Key, err error) {
 	if named != "" {
-		key, err = set.signingKey(ctx, named)
+		key, err = set.UserKeys().Signing(ctx, named)
 	} else {
 		key, err = crypto.Generate("nightjar host "+set.HostName, set.Now(), nil)
 	}
@@ -131,11 +134,11 @@ func (set *Settings) makeHostKey(ctx context.Context, named string, save func(ar
 	if err := key.Signs(set.Now()); err != nil {
 		return nil, fmt.Errorf("use host key: %w", err)
 	}
-	return key, set.saveHostKey(ctx, key, save)
+	return key, saveHostKey(ctx, set, key, save)
 }
 
-func (set *Settings) saveHostKey(ctx context.Context, key *crypto.Key, save func(armored []byte) error) error {
-	passphrase, err := set.newPassphrase(ctx, hostRole, "Passphrase for the host key")
+func saveHostKey(ctx context.Context, set *session.Settings, key *crypto.Key, save func(armored []byte) error) error {
+	passphrase, err := set.Passphrases().New(ctx, passphrase.Host, "Passphrase for the host key")
 	if err != nil {
 		return err
 	}

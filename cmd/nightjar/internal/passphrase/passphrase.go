@@ -1,0 +1,151 @@
+// Package passphrase finds the passphrases of keys: in what was given in advance, or else by asking at the terminal.
+//
+// The invariants: no passphrase is in an error, an argument or the environment of a program that is started; and an empty one is never taken where one was meant.
+package passphrase
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+
+	"golang.org/x/term"
+
+	"nightjar/crypto"
+)
+
+// maxSize is how many bytes of a file are looked at for a line.
+const maxSize = 64 << 10
+
+// ErrNone says that nobody gives a passphrase that is needed.
+var ErrNone = fmt.Errorf("no passphrase is given and there is no terminal to ask: %w", crypto.ErrLocked)
+
+// A Role says what a key whose passphrase is wanted is for.
+type Role int
+
+const (
+	Recovery Role = iota
+	Host
+)
+
+// A Source says where passphrases come from. Empty fields were not given. For a host key Host goes before all others; then File goes before Command, and that before Any.
+type Source struct {
+	File, Command string // a file whose first line is it, a shell command that prints it
+	Any, Host     string // as such, for every key or for host keys
+
+	Environ     func() ([]string, error) // the environment of Command
+	Stderr      io.Writer                // of Command
+	Interrupted func()                   // called, and does not return, when a signal comes while the terminal is asked
+	terminal    string                   // empty: /dev/tty
+}
+
+// Configured returns the passphrase that was given in advance; nil: none was.
+func (s *Source) Configured(ctx context.Context, r Role) ([]byte, error) {
+	switch {
+	case r == Host && s.Host != "":
+		return []byte(s.Host), nil
+	case s.File != "":
+		return readFile(s.File)
+	case s.Command != "":
+		return s.run(ctx)
+	case s.Any != "":
+		return []byte(s.Any), nil
+	}
+	return nil, nil
+}
+
+// Get returns the passphrase for a key that has one, asking for it if there is a terminal; else ErrNone.
+func (s *Source) Get(ctx context.Context, r Role, prompt string) ([]byte, error) {
+	p, err := s.Configured(ctx, r)
+	if p != nil || err != nil {
+		return p, err
+	}
+	return s.ask(ctx, prompt)
+}
+
+// New returns what protects a new key; empty: nothing does.
+func (s *Source) New(ctx context.Context, r Role, prompt string) ([]byte, error) {
+	p, err := s.Configured(ctx, r)
+	if p != nil || err != nil {
+		return p, err
+	}
+	first, err := s.ask(ctx, prompt+" (empty: none)")
+	if errors.Is(err, ErrNone) {
+		return nil, nil
+	}
+	if err != nil || len(first) == 0 {
+		return nil, err
+	}
+	second, err := s.ask(ctx, "The same again")
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(first, second) {
+		return nil, errors.New("read passphrase: the two are not the same")
+	}
+	return first, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read passphrase: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSize))
+	if err != nil {
+		return nil, fmt.Errorf("read passphrase: %w", err)
+	}
+	return firstLine(b, "file")
+}
+
+func (s *Source) run(ctx context.Context) ([]byte, error) {
+	env, err := s.Environ()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", s.Command)
+	cmd.Env, cmd.Stderr = env, s.Stderr
+	b, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("run passphrase command: %w", err)
+	}
+	return firstLine(b, "command")
+}
+
+// firstLine returns the first line of b. An empty one is an error: it must not silently leave a new key without protection.
+func firstLine(b []byte, from string) ([]byte, error) {
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) == 0 {
+		return nil, fmt.Errorf("read passphrase: the %s gives an empty one", from)
+	}
+	return line, nil
+}
+
+// ask reads a passphrase from the terminal.
+func (s *Source) ask(ctx context.Context, prompt string) ([]byte, error) {
+	tty, err := os.OpenFile(cmp.Or(s.terminal, "/dev/tty"), os.O_RDWR, 0)
+	if err != nil {
+		return nil, ErrNone
+	}
+	defer tty.Close()
+	if before, err := term.GetState(int(tty.Fd())); err == nil {
+		// The read below cannot be interrupted, and nothing has been done yet; but the terminal must show again what is typed.
+		defer context.AfterFunc(ctx, func() {
+			_ = term.Restore(int(tty.Fd()), before)
+			s.Interrupted()
+		})()
+	}
+	fmt.Fprintf(tty, "%s: ", prompt)
+	b, err := term.ReadPassword(int(tty.Fd()))
+	fmt.Fprintln(tty)
+	if err != nil {
+		return nil, fmt.Errorf("read passphrase from the terminal: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,174 @@
+package place
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/repo/store/s3"
+)
+
+const defaultCacheLimit = "1G"
+
+// Bucket says how a repository in a bucket is reached, and what its objects are stored with. Empty fields were not given.
+type Bucket struct {
+	Profile                    string // of the AWS configuration; empty: the environment's
+	Region, Endpoint           string
+	PathStyle                  bool
+	StorageClasses             []string // KIND=CLASS
+	ObjectLock, LockMode       string   // how long, as show.ParseAge reads it; governance or compliance
+	AsOf                       string   // a time, as show.ParseTime reads it
+	SSE, KMSKey                string
+	RequesterPays              bool
+	LimitUpload, LimitDownload string // bytes a second, as show.ParseSize reads them
+	CacheLimit                 string // bytes of metadata that this machine keeps of each repository in a bucket
+	prefix                     string // of its flags
+}
+
+// Flags gives a command and all below it the options for buckets.
+func (b *Bucket) Flags(c *cobra.Command) {
+	f := c.PersistentFlags()
+	b.flags(f, "", "")
+	f.StringVar(&b.AsOf, "as-of", "", "show a bucket that keeps versions as it stood then, for reading: 2006-01-02, \"2006-01-02 15:04\", or an age like 3D")
+	f.StringVar(&b.CacheLimit, "cache-limit", cmp.Or(b.CacheLimit, defaultCacheLimit), "metadata kept in the cache of each repository in a bucket; 0: none (NIGHTJAR_CACHE_LIMIT)")
+	f.StringVar(&b.LimitDownload, "limit-download", "", "bytes a second read from a bucket")
+}
+
+// CopyFlags gives a command the options for the bucket of a copy.
+func (b *Bucket) CopyFlags(c *cobra.Command) {
+	c.Flags().StringVar(&b.Profile, "to-profile", "", "the copy: profile of the AWS configuration (default: as for the repository)")
+	b.flags(c.Flags(), "to-", "the copy: ")
+}
+
+// FromFlags gives a command the options for the bucket of a copy that is only read.
+func (b *Bucket) FromFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&b.Profile, "from-profile", "", "the other copy: profile of the AWS configuration (default: as for the repository)")
+	f.StringVar(&b.Region, "from-region", "", "the other copy: region of the bucket (default: the AWS configuration's)")
+	f.StringVar(&b.Endpoint, "from-endpoint", "", "the other copy: URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
+	f.BoolVar(&b.PathStyle, "from-path-style", false, "the other copy: put the bucket into the path of URLs (default: with an endpoint only)")
+	f.BoolVar(&b.RequesterPays, "from-requester-pays", false, "the other copy: accept the charges of a bucket whose users pay")
+}
+
+func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
+	b.prefix = prefix
+	f.StringVar(&b.Region, prefix+"region", "", of+"region of the bucket (default: the AWS configuration's)")
+	f.StringVar(&b.Endpoint, prefix+"endpoint", "", of+"URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
+	f.BoolVar(&b.PathStyle, prefix+"path-style", false, of+"put the bucket into the path of URLs (default: with an endpoint only)")
+	f.StringArrayVar(&b.StorageClasses, prefix+"storage-class", nil, of+"storage class `KIND=CLASS` of new objects; KIND is content, metadata, index, archive or other; may be repeated")
+	f.StringVar(&b.ObjectLock, prefix+"object-lock", "", of+"lock new objects for that long, like 30D: nobody can delete them before")
+	f.StringVar(&b.LockMode, prefix+"object-lock-mode", "governance", of+"how: governance, or compliance, which not even the bucket's owner can undo")
+	f.StringVar(&b.SSE, prefix+"sse", "", of+"encryption by the server: AES256, aws:kms or aws:kms:dsse (default: the bucket's)")
+	f.StringVar(&b.KMSKey, prefix+"sse-kms-key", "", of+"id of the KMS key for aws:kms")
+	f.BoolVar(&b.RequesterPays, prefix+"requester-pays", false, of+"accept the charges of a bucket whose users pay")
+	f.StringVar(&b.LimitUpload, prefix+"limit-upload", "", of+"bytes a second sent to a bucket, like 5M")
+}
+
+// CacheBytes returns how many bytes of metadata to keep of a repository in a bucket.
+func (b *Bucket) CacheBytes() (int64, error) {
+	if b.CacheLimit == "0" {
+		return 0, nil
+	}
+	n, err := show.ParseSize(cmp.Or(b.CacheLimit, defaultCacheLimit))
+	if err != nil {
+		return 0, usage.Errorf("--cache-limit: %w", err)
+	}
+	return n, nil
+}
+
+func (b *Bucket) given() bool {
+	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
+		b.LimitUpload != "" || b.LimitDownload != "" || b.ObjectLock != "" || b.AsOf != ""
+}
+
+func (o *Options) s3Options() (s3.Options, error) {
+	b := &o.Bucket
+	to := s3.Options{
+		Profile: b.Profile, Region: b.Region, Endpoint: cmp.Or(b.Endpoint, o.Endpoint), SSE: b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays,
+		Connections: o.Connections, Warn: o.Warn,
+	}
+	if b.PathStyle {
+		to.PathStyle = &b.PathStyle
+	}
+	err := o.CheckConnections()
+	if err != nil {
+		return to, err
+	}
+	if to.StorageClass, err = b.classes(); err != nil {
+		return to, err
+	}
+	if to.Lock, err = b.lock(); err != nil {
+		return to, err
+	}
+	if b.AsOf != "" {
+		if to.AsOf, err = show.ParseTime(b.AsOf, o.Now()); err != nil {
+			return to, usage.Errorf("--as-of: %w", err)
+		}
+	}
+	for _, limit := range []struct {
+		flag, text string
+		to         *int64
+	}{{"limit-upload", b.LimitUpload, &to.LimitUpload}, {"limit-download", b.LimitDownload, &to.LimitDownload}} {
+		if limit.text == "" {
+			continue
+		}
+		if *limit.to, err = show.ParseSize(limit.text); err != nil {
+			return to, usage.Errorf("--%s%s: %w", b.prefix, limit.flag, err)
+		}
+	}
+	return to, nil
+}
+
+func (b *Bucket) lock() (l s3.Lock, err error) {
+	switch b.LockMode {
+	case "", "governance":
+	case "compliance":
+		l.Compliance = true
+	default:
+		return l, usage.Errorf("--%sobject-lock-mode %q: it is governance or compliance", b.prefix, b.LockMode)
+	}
+	if b.ObjectLock == "" {
+		return l, nil
+	}
+	l.For, err = show.ParseAge(b.ObjectLock)
+	if err == nil && l.For < 24*time.Hour {
+		err = errors.New("a day at least")
+	}
+	if err != nil {
+		return l, usage.Errorf("--%sobject-lock %q: %w", b.prefix, b.ObjectLock, err)
+	}
+	return l, nil
+}
+
+// otherKinds is what a storage class is given for that is meant for all objects that no other is meant for.
+const otherKinds = "other"
+
+// classes returns the class of an object by its name; nil: nothing was said.
+func (b *Bucket) classes() (func(name string) string, error) {
+	if len(b.StorageClasses) == 0 {
+		return nil, nil
+	}
+	kinds := []string{"content", "metadata", "index", "archive", otherKinds}
+	classes := map[string]string{}
+	for _, text := range b.StorageClasses {
+		kind, class, ok := strings.Cut(text, "=")
+		if !ok || class == "" || !slices.Contains(kinds, kind) {
+			return nil, usage.Errorf("--%sstorage-class %q: write KIND=CLASS, with a kind of %s", b.prefix, text, strings.Join(kinds, ", "))
+		}
+		if (class == "GLACIER" || class == "DEEP_ARCHIVE") && kind != "content" {
+			return nil, usage.Errorf("--%sstorage-class %q: what is needed every night cannot lie there; content can", b.prefix, text)
+		}
+		classes[kind] = class
+	}
+	return func(name string) string {
+		kind, _, _ := strings.Cut(name, "/")
+		return cmp.Or(classes[kind], classes[otherKinds])
+	}, nil
+}

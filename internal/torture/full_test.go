@@ -34,7 +34,7 @@ func (d *disk) room(pages int) {
 	d.t.Helper()
 	size := uint64(64 << 20)
 	if pages >= 0 {
-		size = d.used() + uint64(max(pages, 1))*page // a size of 0 is no limit
+		size = max(d.used()+uint64(pages)*page, page) // a size of 0 is no limit
 	}
 	must(d.t, unix.Mount("none", d.path, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", size)))
 }

@@ -63,7 +63,7 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, c
 	}
 	s, err := open(ctx, at)
 	if errors.Is(err, store.ErrNoStore) {
-		err = usage.Hinted{Err: err, Hint: "is the disk mounted, and the URL right? nightjar copy --create makes the place of a copy"}
+		err = usage.Hinted{Err: err, Hint: "is the disk mounted, and the URL right? A new copy is made by nightjar copy --to URL --create"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open copy: %w", err)

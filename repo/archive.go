@@ -130,7 +130,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 	if err != nil {
 		return nil, err
 	}
-	err = r.Records(ctx, "archive", func(x Record) error {
+	err = r.Records(ctx, "archive", func(x sealed.Record) error {
 		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified[x.ID]}
 		if x.Err == nil {
 			x.Err = versioned.Parse(x.Content, &a)
@@ -175,7 +175,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 	for i := range all {
 		a := &all[i]
 		a.Backdated = a.Time.Before(times[a.Predecessor])
-		a.Redated = !a.Counts() && !a.lateByItself() && (named[a.ID] || arrived.Sub(a.Time) > MaxSkew)
+		a.Redated = !a.Counts() && !a.lateByItself() && (named[a.ID] || arrived.Sub(a.Time) > sealed.MaxSkew)
 	}
 	markRepeated(all, contents, named)
 	return all, nil

@@ -10,15 +10,16 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/internal/versioned"
+	"nightjar/repo/sealed"
 )
 
 func testArchives() []Archive {
 	at := func(h int) time.Time { return noon.Add(time.Duration(h) * time.Hour) }
 	all := []Archive{
 		{ID: "aaaaaaaa01" + strings.Repeat("0", 54), Host: "db1", Job: "etc", Tags: []Text{"x"}, Time: at(0), Stored: at(0)},
-		{ID: "aaaaaaaa02" + strings.Repeat("0", 54), Host: "db2", Job: "etc", Tags: []Text{"x", "y"}, Time: at(1), Stored: at(1).Add(MaxSkew)},
-		{ID: "bbbbbbbb02" + strings.Repeat("0", 54), Host: "db1", Job: "var", Time: at(2), Stored: at(2).Add(MaxSkew + 1)},
-		{ID: "cccccccc02" + strings.Repeat("0", 54), Host: "db1", Job: "var", Time: at(3), Stored: at(3).Add(-MaxSkew - 1)},
+		{ID: "aaaaaaaa02" + strings.Repeat("0", 54), Host: "db2", Job: "etc", Tags: []Text{"x", "y"}, Time: at(1), Stored: at(1).Add(sealed.MaxSkew)},
+		{ID: "bbbbbbbb02" + strings.Repeat("0", 54), Host: "db1", Job: "var", Time: at(2), Stored: at(2).Add(sealed.MaxSkew + 1)},
+		{ID: "cccccccc02" + strings.Repeat("0", 54), Host: "db1", Job: "var", Time: at(3), Stored: at(3).Add(-sealed.MaxSkew - 1)},
 	}
 	for i := range all {
 		all[i].Views, all[i].Grace = []time.Time{all[i].Time}, time.Hour

@@ -117,10 +117,12 @@ func TestOnDisk(t *testing.T) {
 	if full == 0 {
 		t.Error("no pack is full")
 	}
-	if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
+	recovered, err := OpenContent(t.Context(), dir, keys, keyring.Held(recoveryKey()), Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	rd, err := r.NewReader(t.Context())
+	defer recovered.Close()
+	rd, err := recovered.NewReader(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store/storetest"
 )
 
@@ -56,7 +57,7 @@ func TestFetchMixed(t *testing.T) {
 }
 
 // nameAt is the name of the pack at a place.
-func nameAt(at index.Location) string { return PackName(at.Pack.Kind, at.Pack.ID) }
+func nameAt(at index.Location) string { return sealed.PackName(at.Pack.Kind, at.Pack.ID) }
 
 // locations of each chunk.
 func locations(t *testing.T, rd *Reader, w written) map[chunk.ID][]index.Location {

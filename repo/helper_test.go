@@ -186,14 +186,11 @@ func (p *place) unlocked(change ...func(*Options)) *Repository {
 	for _, f := range change {
 		f(&o)
 	}
-	r, err := Open(p.t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), o)
+	r, err := OpenContent(p.t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), o)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { r.Close() })
-	if err := r.UnlockContent(p.t.Context(), keyring.Held(recoveryKey())); err != nil {
-		p.t.Fatal(err)
-	}
 	return r
 }
 

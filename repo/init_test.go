@@ -45,15 +45,12 @@ func TestInitInDirectory(t *testing.T) {
 	if fmt.Sprint(got) != "[config keys/000001]" && fmt.Sprint(got) != "[keys/000001 config]" {
 		t.Errorf("stored: %q", got)
 	}
-	r, err := Open(t.Context(), dir, keys, keyring.Held(recoveryKey()), Options{IndexDir: t.TempDir()})
+	r, err := OpenContent(t.Context(), dir, keys, keyring.Held(key), Options{IndexDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
 	if err := r.SetHost(key); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.UnlockContent(t.Context(), keyring.Held(key)); err != nil {
 		t.Fatal(err)
 	}
 	saved := mustWrite(t, r, some(1, 10))

@@ -47,7 +47,7 @@ func (p *place) merged(r *Repository) (names []string) {
 func (p *place) live(r *Repository) (names []string) {
 	p.t.Helper()
 	replaced := r.ReplacedIndexes()
-	err := r.IndexObjects(p.t.Context(), func(x IndexRecord) error {
+	err := r.IndexObjects(p.t.Context(), func(x sealed.IndexRecord) error {
 		if !replaced[x.ID] && x.Signer == r.Host().Fingerprint() {
 			names = append(names, x.Name)
 		}

@@ -60,7 +60,7 @@ func (c *counted) Decrypt(ctx context.Context, armored []byte) ([]byte, error) {
 	return c.Decrypter.Decrypt(ctx, armored)
 }
 
-func TestUnlockContent(t *testing.T) {
+func TestContentTakesRecoveryKey(t *testing.T) {
 	p := newPlace(t)
 	r := p.open(hostKey())
 	saved := mustWrite(t, r, some(1, 3))
@@ -68,7 +68,7 @@ func TestUnlockContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = r.UnlockContent(t.Context(), keyring.Held(hostKey(), thiefKey()))
+	_, err = OpenContent(t.Context(), p.memory, p.keys, keyring.Held(hostKey(), thiefKey()), p.options())
 	wantError(t, err, crypto.ErrNoKey, "content key")
 	for id := range saved.content {
 		data, errs, err := fetchAll(t.Context(), rd, []chunk.ID{id})
@@ -81,10 +81,7 @@ func TestUnlockContent(t *testing.T) {
 		}
 	}
 	wantRestored(t, rd, written{trees: saved.trees}) // which it may read
-	if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
-		t.Fatal(err)
-	}
-	wantRestored(t, rd, saved)
+	wantRestored(t, p.reader(), saved)
 }
 
 func TestSetHost(t *testing.T) {

@@ -23,7 +23,7 @@ type Repacker struct {
 }
 
 // Repack runs f with a Repacker. When it returns, the new packs are stored and indexed, as those of a run that began at a store time. It takes
-// UnlockContent. After an error what was sent may or may not be indexed.
+// OpenContent. After an error what was sent may or may not be indexed.
 func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f func(*Repacker) error) error {
 	root := r.Root()
 	if root == nil {

@@ -216,26 +216,3 @@ type Reader = fetch.Reader
 
 // Reads say what was read of packs and archives.
 type Reads = ledger.Reads
-
-// What maintenance calls single objects.
-type (
-	Record      = sealed.Record
-	IndexRecord = sealed.IndexRecord
-	Runs        = sealed.Runs
-	RunID       = sealed.RunID
-)
-
-// MaxSkew is how far the time that an archive or an index object says of itself may be from the store's.
-const MaxSkew = sealed.MaxSkew
-
-// Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
-func Kind(name string) string { return sealed.Kind(name) }
-
-// ObjectID returns the hash in an object's name.
-func ObjectID(name string) (index.ObjectID, error) { return sealed.ObjectID(name) }
-
-// PackName returns where a pack lies.
-func PackName(kind pack.Kind, id index.ObjectID) string { return sealed.PackName(kind, id) }
-
-// CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.
-func CheckFrames(object []byte, p *index.Pack) (damaged []int) { return sealed.CheckFrames(object, p) }

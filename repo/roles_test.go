@@ -106,12 +106,11 @@ func TestPutRecord(t *testing.T) {
 		{nil, false, "dropped", nil},
 		{nil, true, "archive", nil},
 	} {
-		r := must(Open(t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), p.options()))
+		open := Open
 		if test.recovery {
-			if err := r.UnlockContent(t.Context(), keyring.Held(recoveryKey())); err != nil {
-				t.Fatal(err)
-			}
+			open = OpenContent
 		}
+		r := must(open(t.Context(), p.faulty, p.keys, keyring.Held(recoveryKey()), p.options()))
 		if test.host != nil {
 			if err := r.SetHost(test.host); err != nil {
 				t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 
 // putPack stores a pack.
 func (w *Writer) putPack(p index.Pack, object []byte) error {
-	name := PackName(p.Directory.Kind, p.ID)
+	name := sealed.PackName(p.Directory.Kind, p.ID)
 	w.run.Sent(p.ID)
 	if _, err := w.r.Store().Put(w.ctx, name, object); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)

@@ -312,7 +312,7 @@ func TestSkewWithinBounds(t *testing.T) {
 	p := newPlace(t)
 	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
 		if c.Op == storetest.Put && strings.HasPrefix(c.Name, "archive/") {
-			p.clock.move(MaxSkew)
+			p.clock.move(sealed.MaxSkew)
 		}
 		return nil
 	}}

@@ -111,11 +111,10 @@ func NewRepository(t testing.TB, s store.Store, change ...func(*repo.Options)) *
 	for _, f := range change {
 		f(&o)
 	}
-	r, err := repo.Open(ctx, s, keys, opener, o)
+	r, err := repo.OpenContent(ctx, s, keys, opener, o)
 	must(t, err)
 	t.Cleanup(func() { r.Close() })
 	must(t, r.SetHost(key))
-	must(t, r.UnlockContent(ctx, opener))
 	return r
 }
 

@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"time"
 
-	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/sealed"
 )
 
 // lie lets a host that nobody trusts say that it has all that others have. It has nothing.
@@ -17,7 +17,7 @@ func (w *world) lie(seed uint64) error {
 	}
 	defer r.Close()
 	var lies []index.Pack
-	err = r.IndexObjects(w.ctx, func(x repo.IndexRecord) error {
+	err = r.IndexObjects(w.ctx, func(x sealed.IndexRecord) error {
 		if x.Signer == w.liar.Fingerprint() {
 			return nil
 		}
@@ -26,7 +26,7 @@ func (w *world) lie(seed uint64) error {
 				junk := make([]byte, p.Size)
 				_, _ = random{liar.rng}.Read(junk)
 				p.ID = sha256.Sum256(junk)
-				if _, err := w.store.Put(w.ctx, repo.PackName(p.Directory.Kind, p.ID), junk); err != nil {
+				if _, err := w.store.Put(w.ctx, sealed.PackName(p.Directory.Kind, p.ID), junk); err != nil {
 					return err
 				}
 				lies = append(lies, p)

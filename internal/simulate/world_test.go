@@ -15,14 +15,15 @@ import (
 	"nightjar/internal/rules"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
 const (
 	day   = 24 * time.Hour
 	grace = 7 * day
-	ripe  = grace + repo.MaxSkew + time.Minute // from when a list is stored until it is due, by any clock
-	blur  = 2 * time.Minute                    // how far a store's clocks are from one another at most
+	ripe  = grace + sealed.MaxSkew + time.Minute // from when a list is stored until it is due, by any clock
+	blur  = 2 * time.Minute                      // how far a store's clocks are from one another at most
 
 	hosts   = 20
 	pruners = 2

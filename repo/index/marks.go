@@ -15,13 +15,3 @@ func (m Marks) Set(entry int64) bool {
 	m[entry/64] |= 1 << (entry % 64)
 	return fresh
 }
-
-// Clear takes an entry out of the set.
-func (m Marks) Clear(entry int64) { m[entry/64] &^= 1 << (entry % 64) }
-
-// Add puts all entries of another set of the same Frozen into this one.
-func (m Marks) Add(other Marks) {
-	for i, bits := range other {
-		m[i] |= bits
-	}
-}

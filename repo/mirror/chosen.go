@@ -9,6 +9,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -131,7 +132,7 @@ func (w *walker) tree(id chunk.ID) error {
 
 // eachPack calls f for each pack that a repository's index objects name.
 func eachPack(ctx context.Context, r *repo.Repository, f func(p *index.Pack) error) error {
-	return r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+	return r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		if errors.Is(x.Err, store.ErrUnavailable) {
 			return x.Err
 		}

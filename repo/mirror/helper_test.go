@@ -21,6 +21,7 @@ import (
 	"nightjar/repo/keyring"
 	"nightjar/repo/mirror"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -341,7 +342,7 @@ func (s *site) rekey(edit func(*keyring.Draft) error) {
 // object returns an index object at home.
 func (s *site) object(name string) (*index.Object, error) {
 	var o *index.Object
-	err := s.in(s.home, false).IndexObjects(s.t.Context(), func(x repo.IndexRecord) error {
+	err := s.in(s.home, false).IndexObjects(s.t.Context(), func(x sealed.IndexRecord) error {
 		if x.Name == name {
 			o = &x.Object
 		}
@@ -371,7 +372,7 @@ func (s *site) wantIndexed(at store.Store) {
 	s.t.Helper()
 	r := s.in(at, false)
 	dropped := map[index.ObjectID]bool{}
-	err := r.Records(s.t.Context(), "dropped", func(x repo.Record) error {
+	err := r.Records(s.t.Context(), "dropped", func(x sealed.Record) error {
 		var d record.Dropped
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, &d)
@@ -384,13 +385,13 @@ func (s *site) wantIndexed(at store.Store) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	err = r.IndexObjects(s.t.Context(), func(x repo.IndexRecord) error {
+	err = r.IndexObjects(s.t.Context(), func(x sealed.IndexRecord) error {
 		if x.Err != nil {
 			return x.Err
 		}
 		for _, run := range x.Object.Runs {
 			for _, p := range run.Packs {
-				name := repo.PackName(p.Directory.Kind, p.ID)
+				name := sealed.PackName(p.Directory.Kind, p.ID)
 				if _, err := at.Stat(s.t.Context(), name); err != nil && !dropped[p.ID] {
 					s.t.Errorf("%s names %s: %v", x.Name, name, err)
 				}

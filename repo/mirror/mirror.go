@@ -23,9 +23,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/crypto"
-	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -202,7 +202,7 @@ func (m *Mirror) begin(ctx context.Context) error {
 	}
 	var keys []store.Info
 	err = m.from.List(ctx, "keys/", func(i store.Info) error {
-		if repo.Kind(i.Name) == "keys" {
+		if sealed.Kind(i.Name) == "keys" {
 			keys = append(keys, i)
 		}
 		return nil
@@ -329,8 +329,8 @@ func ids(ctx context.Context, s store.Store, kinds ...string) (idSet, error) {
 // each calls f for each object of a kind in a store.
 func each(ctx context.Context, s store.Store, kind string, f func(index.ObjectID, store.Info) error) error {
 	err := s.List(ctx, kind+"/", func(info store.Info) error {
-		id, err := repo.ObjectID(info.Name)
-		if err != nil || repo.Kind(info.Name) != kind {
+		id, err := sealed.ObjectID(info.Name)
+		if err != nil || sealed.Kind(info.Name) != kind {
 			return nil // no object of this format
 		}
 		return f(id, info)

@@ -10,6 +10,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -67,7 +68,7 @@ type pruner struct {
 
 // old reports whether the grace period of a record is over. It begins anew when the copy gets the record, if its store tells that: at home somebody may
 // have made it look older than it is.
-func (p *pruner) old(x repo.Record) bool {
+func (p *pruner) old(x sealed.Record) bool {
 	at := x.Time
 	if t := p.stored[x.ID]; t.After(at) {
 		at = t
@@ -82,18 +83,18 @@ func (p *pruner) archives(ctx context.Context) (kept int, err error) {
 		return 0, err
 	}
 	given := map[index.ObjectID]bool{} // up; true: long enough ago
-	note := func(x repo.Record, ids []index.ObjectID) {
+	note := func(x sealed.Record, ids []index.ObjectID) {
 		for _, id := range ids {
 			given[id] = given[id] || p.old(x)
 		}
 	}
-	err = records(ctx, p, record.ForgetKind, func(x repo.Record, r *record.Forget) {
+	err = records(ctx, p, record.ForgetKind, func(x sealed.Record, r *record.Forget) {
 		for _, a := range r.Archives {
 			note(x, []index.ObjectID{a.Archive})
 		}
 	})
 	if err == nil {
-		err = records(ctx, p, record.LostKind, func(x repo.Record, r *record.Lost) { note(x, r.Archives) })
+		err = records(ctx, p, record.LostKind, func(x sealed.Record, r *record.Lost) { note(x, r.Archives) })
 	}
 	if err != nil {
 		return 0, err
@@ -130,7 +131,7 @@ func (p *pruner) indexes(ctx context.Context) error {
 	}
 	claims := map[index.ObjectID]claim{}
 	var standing []index.ObjectID
-	err = p.copy.IndexObjects(ctx, func(x repo.IndexRecord) error {
+	err = p.copy.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		if x.Err != nil {
 			return nil // check says so
 		}
@@ -168,7 +169,7 @@ func (p *pruner) indexes(ctx context.Context) error {
 // packs deletes what was dropped.
 func (p *pruner) packs(ctx context.Context) error {
 	dropped := map[index.ObjectID]struct{}{}
-	err := records(ctx, p, record.DroppedKind, func(x repo.Record, r *record.Dropped) {
+	err := records(ctx, p, record.DroppedKind, func(x sealed.Record, r *record.Dropped) {
 		if p.old(x) {
 			for _, id := range r.Packs {
 				dropped[id] = struct{}{}
@@ -203,8 +204,8 @@ func (p *pruner) packs(ctx context.Context) error {
 }
 
 // records calls f for each record of a kind in the copy. One that cannot be read says nothing.
-func records[T any](ctx context.Context, p *pruner, kind string, f func(x repo.Record, r *T)) error {
-	return p.copy.Records(ctx, kind, func(x repo.Record) error {
+func records[T any](ctx context.Context, p *pruner, kind string, f func(x sealed.Record, r *T)) error {
+	return p.copy.Records(ctx, kind, func(x sealed.Record) error {
 		r := new(T)
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, r)

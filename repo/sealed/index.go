@@ -54,33 +54,7 @@ func parseIndex(x Record) IndexRecord {
 	return IndexRecord{x, object, x.Err == nil && Skewed(object.Time, x.Time)}
 }
 
-// Runs are the store times of the newest index object of each run that sent packs.
-type Runs map[RunID]time.Time
-
-// RunID names a run.
-type RunID struct {
-	Signer crypto.Fingerprint
-	Begin  time.Time // store time of its first view
-}
-
-// Add notes what an index object says of runs. A merged one has kept the times of those that it stands for.
-func (n Runs) Add(x IndexRecord) {
-	if x.Err != nil || x.Late {
-		return
-	}
-	for _, run := range x.Object.Runs {
-		at := run.Time
-		if at.IsZero() {
-			at = x.Time
-		}
-		id := RunID{x.Signer, run.Begin}
-		if at.After(n[id]) {
-			n[id] = at
-		}
-	}
-}
-
-// AddIndex stores an index object as the root, whose word every host takes. It needs UnlockContent.
+// AddIndex stores an index object as the root, whose word every host takes. It needs OpenContent.
 func (s *Objects) AddIndex(ctx context.Context, o *index.Object) (store.Info, error) {
 	root := s.Root()
 	if root == nil {

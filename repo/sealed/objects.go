@@ -44,16 +44,13 @@ type Objects struct {
 	host    *crypto.Key // signs what is written; nil: reading only
 
 	metadata *crypto.Opener             // holds the metadata keys' secret halves
+	content  *crypto.Opener             // holds the content keys' too; nil but after OpenContent, as root
+	root     *crypto.Key                // with its secret half
 	signers  map[string][]crypto.Signer // by kind of object, with those whose keys are marked compromised
 	marked   map[crypto.Fingerprint]bool
 	vouched  atomic.Pointer[map[index.ObjectID]bool] // what counts of the marked, as of the opening or the last Believe
 	supposed map[index.ObjectID]bool                 // what verified records are to name; nil: what they do
 
-	content struct {
-		sync.RWMutex
-		opener *crypto.Opener // nil until UnlockContent, as root
-		root   *crypto.Key
-	}
 	ledger        *ledger.Ledger // through which packs and archives are read
 	blocks        *blocks.Cache
 	decompressors sync.Pool
@@ -79,7 +76,12 @@ func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, reco
 	if err != nil {
 		return nil, err
 	}
-	x.unlock(secrets)
+	x.content = crypto.NewOpener(secrets...)
+	for _, key := range secrets {
+		if key.Fingerprint() == keys.Root().Fingerprint() {
+			x.root = key
+		}
+	}
 	return x, nil
 }
 
@@ -100,11 +102,8 @@ func (s *Objects) In(ctx context.Context, elsewhere store.Store) (*Objects, erro
 func (s *Objects) other(ctx context.Context, elsewhere store.Store, keys *keyring.Keyring, supposed map[index.ObjectID]bool) (*Objects, error) {
 	o := s.options
 	o.Blocks = blocks.Options{Warn: o.Warn}
-	other := &Objects{store: elsewhere, options: o, host: s.host, metadata: s.metadata, supposed: supposed}
+	other := &Objects{store: elsewhere, options: o, host: s.host, metadata: s.metadata, content: s.content, root: s.root, supposed: supposed}
 	other.setKeys(keys)
-	s.content.RLock()
-	other.content.opener, other.content.root = s.content.opener, s.content.root
-	s.content.RUnlock()
 	if err := other.load(ctx); err != nil {
 		return nil, err
 	}
@@ -197,42 +196,13 @@ func (s *Objects) SetHost(key *crypto.Key) error {
 // Host returns the key of SetHost; nil: none.
 func (s *Objects) Host() *crypto.Key { return s.host }
 
-// UnlockContent opens the content key, which only a recovery key can.
-func (s *Objects) UnlockContent(ctx context.Context, recovery keyring.Decrypter) error {
-	secrets, err := s.keys.OpenSecrets(ctx, recovery)
-	if err != nil {
-		return err
-	}
-	s.unlock(secrets)
-	return nil
-}
+// CanReadContent reports whether a recovery key has opened the repository.
+func (s *Objects) CanReadContent() bool { return s.content != nil }
 
-func (s *Objects) unlock(secrets []*crypto.Key) {
-	s.content.Lock()
-	defer s.content.Unlock()
-	s.content.opener = crypto.NewOpener(secrets...)
-	for _, key := range secrets {
-		if key.Fingerprint() == s.keys.Root().Fingerprint() {
-			s.content.root = key
-		}
-	}
-}
+// Root returns the root key with its secret half, nil but after OpenContent.
+func (s *Objects) Root() *crypto.Key { return s.root }
 
-// CanReadContent reports whether UnlockContent has been called.
-func (s *Objects) CanReadContent() bool {
-	s.content.RLock()
-	defer s.content.RUnlock()
-	return s.content.opener != nil
-}
-
-// Root returns the root key with its secret half, nil before UnlockContent.
-func (s *Objects) Root() *crypto.Key {
-	s.content.RLock()
-	defer s.content.RUnlock()
-	return s.content.root
-}
-
-// ClaimCopy returns what says of a place that it is a copy of the repository. It needs UnlockContent, as the root signs that.
+// ClaimCopy returns what says of a place that it is a copy of the repository. It needs OpenContent, as the root signs that.
 func (s *Objects) ClaimCopy(place string) ([]byte, error) {
 	root := s.Root()
 	if root == nil {

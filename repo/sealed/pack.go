@@ -19,12 +19,10 @@ func (s *Objects) opener(kind pack.Kind) (*crypto.Opener, error) {
 	if kind != pack.Content {
 		return s.metadata, nil
 	}
-	s.content.RLock()
-	defer s.content.RUnlock()
-	if s.content.opener == nil {
+	if s.content == nil {
 		return nil, fmt.Errorf("content is sealed to the recovery keys: %w", crypto.ErrNoKey)
 	}
-	return s.content.opener, nil
+	return s.content, nil
 }
 
 // SessionKey opens a pack's session key.

@@ -178,7 +178,7 @@ func seal(metadata, signer *crypto.Key, b crypto.Binding, content []byte, random
 	return sealed.Object, nil
 }
 
-// PutRecord seals a record and stores it. It signs as this host, if its role suffices for the kind, and else as the root, if UnlockContent has been called.
+// PutRecord seals a record and stores it. It signs as this host, if its role suffices for the kind, and else as the root, if a recovery key has opened the repository.
 func (s *Objects) PutRecord(ctx context.Context, kind string, content []byte) (store.Info, error) {
 	signer, err := s.signer(ctx, kind)
 	if err != nil {

@@ -96,7 +96,7 @@ func (s *Objects) loadVerified(ctx context.Context) error {
 	return nil
 }
 
-// PutVerified stores a verified record, signed by the root: it must count, whichever host is marked next. It needs UnlockContent.
+// PutVerified stores a verified record, signed by the root: it must count, whichever host is marked next. It needs OpenContent.
 func (s *Objects) PutVerified(ctx context.Context, v *record.Verified) (store.Info, error) {
 	root := s.Root()
 	if root == nil {

@@ -75,9 +75,7 @@ func TestDirOpen(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	for _, path := range []string{filepath.Join(dir, "missing"), file, filepath.Join(file, "below")} {
-		_, err := store.OpenDir(path)
-		wantError(t, err, store.ErrNoStore, path)
-		s, err := store.Open(t.Context(), "file://"+path)
+		s, err := store.OpenDir(path)
 		wantError(t, err, store.ErrNoStore, path)
 		if s != nil {
 			t.Fatal("an error and a store")
@@ -92,11 +90,11 @@ func TestDirOpen(t *testing.T) {
 
 	made := filepath.Join(dir, "x", "y")
 	for range 2 {
-		s, err := store.Create(t.Context(), made)
+		s, err := store.CreateDir(made)
 		must(t, err)
-		defer s.(*store.Dir).Close()
-		if s.(*store.Dir).Path() != made {
-			t.Fatalf("Path is %s", s.(*store.Dir).Path())
+		defer s.Close()
+		if s.Path() != made {
+			t.Fatalf("Path is %s", s.Path())
 		}
 	}
 }

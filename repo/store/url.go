@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -69,34 +68,4 @@ func validScheme(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// Open opens the directory store at a URL that ParseLocation accepts; what
-// another scheme means, only the caller knows. It fails with ErrNoStore when
-// the directory is missing.
-func Open(ctx context.Context, url string) (Store, error) {
-	return at(ctx, url, OpenDir)
-}
-
-// Create is Open for a directory that is made if it is missing.
-func Create(ctx context.Context, url string) (Store, error) {
-	return at(ctx, url, CreateDir)
-}
-
-func at(ctx context.Context, url string, open func(path string) (*Dir, error)) (Store, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	l, err := ParseLocation(url)
-	if err != nil {
-		return nil, err
-	}
-	if l.Scheme != SchemeFile {
-		return nil, fmt.Errorf("open store: scheme %s:// is not supported; use /path or file:///path", l.Scheme)
-	}
-	d, err := open(l.Path)
-	if err != nil {
-		return nil, err // a bare return of d would make a non-nil Store of a nil *Dir
-	}
-	return d, nil
 }

@@ -48,13 +48,6 @@ func TestParseLocationRefuses(t *testing.T) {
 	}
 }
 
-func TestOpenOtherScheme(t *testing.T) {
-	_, err := store.Open(t.Context(), "ftp://user:hunter2@host/x")
-	if err == nil || !strings.Contains(err.Error(), "ftp://") || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("error %v", err)
-	}
-}
-
 func FuzzParseLocation(f *testing.F) {
 	for _, url := range []string{"/a", "./a", "file:///a%20b", "file://h/a", "s3://b/p", "", "file:///%2e%2e/x"} {
 		f.Add(url)

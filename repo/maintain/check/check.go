@@ -23,6 +23,7 @@ import (
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -194,7 +195,7 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 	var records []store.Info
 	err = c.r.Store().List(ctx, "", func(i store.Info) error {
 		c.sum.Bytes += i.Size
-		switch kind := repo.Kind(i.Name); kind {
+		switch kind := sealed.Kind(i.Name); kind {
 		case "":
 			c.found(Finding{What: Foreign, Object: i.Name})
 		case "content", "metadata":
@@ -210,7 +211,7 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 	}
 	for _, info := range records {
 		content, _, err := c.r.Record(ctx, info)
-		if err == nil && repo.Kind(info.Name) == record.ForgetKind {
+		if err == nil && sealed.Kind(info.Name) == record.ForgetKind {
 			err = c.forgets(content)
 		}
 		if err != nil {
@@ -229,11 +230,11 @@ func (c *checker) record(name string, err error) {
 		c.found(Finding{What: Disowned, Object: name})
 		return
 	}
-	if c.survey != nil && repo.Kind(name) == "index" && !IsGone(err) {
+	if c.survey != nil && sealed.Kind(name) == "index" && !IsGone(err) {
 		c.survey.Unread = errors.Join(c.survey.Unread, err)
 	}
 	f := Finding{What: Damaged, Object: name, Err: err}
-	if id, err := repo.ObjectID(name); err == nil && c.lost.Object(id) {
+	if id, err := sealed.ObjectID(name); err == nil && c.lost.Object(id) {
 		f.What = Lost
 	}
 	c.found(f)
@@ -245,10 +246,10 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	stored := map[index.ObjectID]store.Info{}
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
 		err := c.r.Store().List(ctx, kind.String()+"/", func(i store.Info) error {
-			if repo.Kind(i.Name) == "" {
+			if sealed.Kind(i.Name) == "" {
 				return nil
 			}
-			if id, err := repo.ObjectID(i.Name); err == nil && mine(id) {
+			if id, err := sealed.ObjectID(i.Name); err == nil && mine(id) {
 				stored[id] = i
 			}
 			return nil
@@ -263,7 +264,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	counts := map[index.ObjectID]bool{} // of those that are seen: false if all that names them is late, though not made so, for readers alone
 	replaced := c.r.ReplacedIndexes()   // which may name what is gone
 	dropped := c.r.Lists()
-	err := c.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+	err := c.r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		if pass == 0 {
 			c.sum.Indexes++
 			c.chosen = c.chosen || x.Err == nil && x.Object.Time.IsZero()
@@ -291,7 +292,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 					continue
 				}
 				seen[p.ID] = struct{}{}
-				name := repo.PackName(p.Directory.Kind, p.ID)
+				name := sealed.PackName(p.Directory.Kind, p.ID)
 				if !ok || at.Size != p.Size {
 					if older, has := c.r.Recover(ctx, name); has {
 						at, ok = older, true
@@ -375,7 +376,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	c.sum.PacksRead++
 	c.sum.BytesRead += int64(len(object))
 	c.mu.Unlock()
-	damaged := repo.CheckFrames(object, p)
+	damaged := sealed.CheckFrames(object, p)
 	if sha256.Sum256(object) != p.ID {
 		c.spoilt(p, info.Name, damaged, fmt.Errorf("its %d bytes do not have that hash, and %d of %d frames are spoilt", len(object), len(damaged), len(p.Hashes)))
 		return nil

@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 )
 
 func TestCheckWhole(t *testing.T) {
@@ -155,7 +155,7 @@ func TestCheckLate(t *testing.T) {
 		}
 	}
 	content := s.Names("content")[0]
-	packID, err := repo.ObjectID(content)
+	packID, err := sealed.ObjectID(content)
 	if err != nil {
 		t.Fatal(err)
 	}

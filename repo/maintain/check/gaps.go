@@ -9,6 +9,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/retain"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -22,7 +23,7 @@ type Seen struct {
 func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 	present := map[index.ObjectID]bool{}
 	all, err := c.r.Archives(ctx, func(name string, err error) {
-		if id, err := repo.ObjectID(name); err == nil {
+		if id, err := sealed.ObjectID(name); err == nil {
 			present[id] = true
 		}
 		c.record(name, err)

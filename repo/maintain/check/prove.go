@@ -9,6 +9,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/sealed"
 	"nightjar/repo/tree"
 )
 
@@ -142,7 +143,7 @@ func (w *prover) opens(id chunk.ID) error {
 			w.proof.Packs++
 			return nil
 		}
-		err = fmt.Errorf("open %s: %w", repo.PackName(at.Pack.Kind, at.Pack.ID), err)
+		err = fmt.Errorf("open %s: %w", sealed.PackName(at.Pack.Kind, at.Pack.ID), err)
 	}
 	return err
 }

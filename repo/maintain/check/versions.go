@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"nightjar/repo"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -37,7 +37,7 @@ func (c *checker) versions(ctx context.Context) error {
 	}
 	for _, prefix := range []string{"archive/", "keys/"} { // which nobody deletes, but prune what was forgotten
 		err := s.Hidden(ctx, prefix, func(i store.Info, deleted time.Time) error {
-			if id, err := repo.ObjectID(i.Name); err == nil {
+			if id, err := sealed.ObjectID(i.Name); err == nil {
 				if _, ok := c.forgotten[id]; ok {
 					return nil
 				}

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"nightjar/repo"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -44,7 +44,7 @@ func Extend(ctx context.Context, s store.Store, packs iter.Seq[string], connecti
 		})
 	}
 	err := s.List(gctx, "", func(i store.Info) error {
-		switch repo.Kind(i.Name) {
+		switch sealed.Kind(i.Name) {
 		case "", "content", "metadata":
 		default:
 			extend(i.Name)

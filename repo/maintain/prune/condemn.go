@@ -6,9 +6,9 @@ import (
 	"slices"
 
 	"nightjar/chunk"
-	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -281,7 +281,7 @@ func (p *pruner) sweep(ctx context.Context) error {
 func (p *pruner) sweepIndexes(ctx context.Context) error {
 	old := map[index.ObjectID]bool{} // stored a grace period ago
 	err := p.r.Store().List(ctx, "index/", func(i store.Info) error {
-		if id, err := repo.ObjectID(i.Name); err == nil && (p.now.Sub(i.Time) > p.grace(i.Time) || p.without.KeepIndex) {
+		if id, err := sealed.ObjectID(i.Name); err == nil && (p.now.Sub(i.Time) > p.grace(i.Time) || p.without.KeepIndex) {
 			old[id] = true
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -39,8 +40,8 @@ func (p *pruner) findLists(ctx context.Context) error {
 			into = &p.dropped
 		}
 		err := p.r.Store().List(ctx, kind+"/", func(i store.Info) error {
-			id, err := repo.ObjectID(i.Name)
-			if repo.Kind(i.Name) == "" || err != nil {
+			id, err := sealed.ObjectID(i.Name)
+			if sealed.Kind(i.Name) == "" || err != nil {
 				return nil
 			}
 			*into = append(*into, &list{Info: i, id: id})
@@ -151,7 +152,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 func (p *pruner) ripens(l *list) time.Time {
 	ripe := l.Time.Add(p.grace(l.Time))
 	if !p.without.Slack {
-		ripe = ripe.Add(repo.MaxSkew)
+		ripe = ripe.Add(sealed.MaxSkew)
 	}
 	return ripe
 }
@@ -197,7 +198,7 @@ func leans(t pack.Type) bool { return isRecipe(t) || t == pack.WholeTree || t ==
 // readArchives notes what counts, and removes what was forgotten long ago.
 func (p *pruner) readArchives(ctx context.Context) error {
 	old := map[string]bool{} // forgotten a grace period ago
-	err := p.r.Records(ctx, record.ForgetKind, func(x repo.Record) error {
+	err := p.r.Records(ctx, record.ForgetKind, func(x sealed.Record) error {
 		var f record.Forget
 		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &f)
 		if !ok {
@@ -214,7 +215,7 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		return err
 	}
 	p.lost = map[chunk.ID]bool{}
-	err = p.r.Records(ctx, record.LostKind, func(x repo.Record) error {
+	err = p.r.Records(ctx, record.LostKind, func(x sealed.Record) error {
 		var l record.Lost
 		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &l)
 		if !ok {

@@ -19,13 +19,14 @@ import (
 	"nightjar/repo/maintain/locks"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
 // Options say what a prune does. The zero value prunes whole packs.
 type Options struct {
 	DryRun    bool                  // say what would be done, and change nothing
-	Repack    bool                  // also write anew what is needed of packs that are mostly not; needs UnlockContent
+	Repack    bool                  // also write anew what is needed of packs that are mostly not; needs OpenContent
 	Threshold float64               // packs of which less than this share is needed are repacked; 0: 0.5
 	Problem   func(error)           // told of what is passed over; may be nil
 	Progress  func(done, total int) // of archives whose trees are walked; may be nil
@@ -209,7 +210,7 @@ func (p *pruner) extendLocks(ctx context.Context) error {
 	}
 	packs := func(yield func(name string) bool) {
 		for n, known := range p.f.Packs() {
-			if p.packs[n]&(stored|needed) == stored|needed && !yield(repo.PackName(known.Kind, known.ID)) {
+			if p.packs[n]&(stored|needed) == stored|needed && !yield(sealed.PackName(known.Kind, known.ID)) {
 				return
 			}
 		}
@@ -232,7 +233,7 @@ func (p *pruner) findRuns() {
 		begin  time.Time
 	}
 	// What an index object says of itself is up to MaxSkew before its store time.
-	recent := p.now.Add(-p.grace(p.now) - repo.MaxSkew)
+	recent := p.now.Add(-p.grace(p.now) - sealed.MaxSkew)
 	p.young = p.now.Add(-p.grace(p.now))
 	alive := map[run]bool{}
 	sources := map[int]*index.FrozenSource{}
@@ -267,8 +268,8 @@ func (p *pruner) findRuns() {
 func (p *pruner) listPacks(ctx context.Context) error {
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
 		err := p.r.Store().List(ctx, kind.String()+"/", func(i store.Info) error {
-			id, err := repo.ObjectID(i.Name)
-			if repo.Kind(i.Name) == "" || err != nil {
+			id, err := sealed.ObjectID(i.Name)
+			if sealed.Kind(i.Name) == "" || err != nil {
 				return nil
 			}
 			if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
@@ -347,7 +348,7 @@ func (p *pruner) removePacks(ctx context.Context, ids []index.ObjectID) error {
 		p.unstore(id)
 		p.sum.PacksRemoved++
 		p.sum.BytesRemoved += size
-		g.Go(func() error { return p.remove(gctx, repo.PackName(kind, id)) })
+		g.Go(func() error { return p.remove(gctx, sealed.PackName(kind, id)) })
 	}
 	return g.Wait()
 }

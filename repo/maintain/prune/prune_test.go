@@ -20,6 +20,7 @@ import (
 	"nightjar/repo/maintain/prune"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
@@ -137,7 +138,7 @@ func TestPrune(t *testing.T) {
 	if done != plan || done.Archives != 1 || done.ArchivesRemoved != 1 || done.PacksCondemned != 1 || done.PacksRemoved != 0 {
 		t.Errorf("condemned %+v, planned %+v", done, plan)
 	}
-	if want := c.at.Add(grace + repo.MaxSkew); !done.Due.Equal(want) {
+	if want := c.at.Add(grace + sealed.MaxSkew); !done.Due.Equal(want) {
 		t.Errorf("due at %v, want %v", done.Due, want)
 	}
 	c.Whole()
@@ -241,7 +242,7 @@ func newNights(t *testing.T) (*clocked, []*repo.Archive) {
 // blobs returns how many blobs of a type the index objects name.
 func (c *clocked) blobs(typ pack.Type) (n int) {
 	c.T.Helper()
-	if err := c.Open(false).IndexObjects(context.Background(), func(x repo.IndexRecord) error {
+	if err := c.Open(false).IndexObjects(context.Background(), func(x sealed.IndexRecord) error {
 		for _, run := range x.Object.Runs {
 			for _, p := range run.Packs {
 				for _, f := range p.Directory.Frames {
@@ -690,7 +691,7 @@ func TestPruneMoved(t *testing.T) {
 	}
 	late := c.Names("index")
 	var again index.Object
-	if err := r.IndexObjects(t.Context(), func(x repo.IndexRecord) error {
+	if err := r.IndexObjects(t.Context(), func(x sealed.IndexRecord) error {
 		again.Runs = append(again.Runs, index.Run{Packs: x.Object.Runs[0].Packs})
 		return x.Err
 	}); err != nil {
@@ -785,7 +786,7 @@ func TestPruneSweepsIndexes(t *testing.T) {
 	c.Night()
 	r := c.Open(true)
 	var hosts []index.Object
-	if err := r.IndexObjects(t.Context(), func(x repo.IndexRecord) error {
+	if err := r.IndexObjects(t.Context(), func(x sealed.IndexRecord) error {
 		hosts = append(hosts, index.Object{Runs: []index.Run{{Packs: x.Object.Runs[0].Packs}}})
 		return x.Err
 	}); err != nil {
@@ -798,7 +799,7 @@ func TestPruneSweepsIndexes(t *testing.T) {
 	}
 	root := c.Keys.Root().Fingerprint()
 	all := index.Object{Runs: []index.Run{{}}}
-	if err := r.IndexObjects(t.Context(), func(x repo.IndexRecord) error {
+	if err := r.IndexObjects(t.Context(), func(x sealed.IndexRecord) error {
 		if x.Signer == root {
 			all.Replaces = append(all.Replaces, x.ID)
 			all.Runs[0].Packs = append(all.Runs[0].Packs, x.Object.Runs[0].Packs...)

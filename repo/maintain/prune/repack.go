@@ -10,6 +10,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 )
 
 // repack writes what is needed of packs that are mostly not into new packs, by the root, whom every archive trusts. The old ones are condemned then:
@@ -27,7 +28,7 @@ func (p *pruner) repack(ctx context.Context) error {
 	write := func(to *repo.Repacker) error {
 		for _, n := range order {
 			known := &p.f.Packs()[n]
-			info, err := p.r.Store().Stat(ctx, repo.PackName(known.Kind, known.ID))
+			info, err := p.r.Store().Stat(ctx, sealed.PackName(known.Kind, known.ID))
 			if err != nil {
 				return err
 			}

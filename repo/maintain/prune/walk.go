@@ -13,6 +13,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -76,7 +77,7 @@ func (p *pruner) overtaken(ctx context.Context, a *repo.Archive) (bool, error) {
 	}
 	fresh := false
 	err := p.r.Store().List(ctx, record.DroppedKind+"/", func(i store.Info) error {
-		fresh = fresh || !known[i.Name] && repo.Kind(i.Name) != ""
+		fresh = fresh || !known[i.Name] && sealed.Kind(i.Name) != ""
 		return nil
 	})
 	return fresh, err

@@ -15,6 +15,7 @@ import (
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -157,7 +158,7 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 
 // repack stores anew what the good frames of a pack hold, unless it can be had elsewhere, and reports whether the pack is needed no more.
 func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *check.BadPack) (done bool, err error) {
-	name := repo.PackName(b.Pack.Directory.Kind, b.Pack.ID)
+	name := sealed.PackName(b.Pack.Directory.Kind, b.Pack.ID)
 	object, err := store.ReadAll(ctx, m.r.Store(), name, store.MaxObject)
 	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 		return false, fmt.Errorf("repair %s: %w", name, errors.Join(err, ctx.Err()))
@@ -245,7 +246,7 @@ func (m *mender) leaning(ctx context.Context, p *places) error {
 	if len(p.packs)+len(p.blobs) == 0 || m.o.DryRun {
 		return nil
 	}
-	return m.r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+	return m.r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		if x.Err != nil {
 			return nil
 		}

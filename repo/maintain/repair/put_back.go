@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"time"
 
-	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -67,7 +67,7 @@ func (m *mender) hiddenBeside(ctx context.Context) error {
 			break
 		}
 		err = s.Hidden(ctx, kind+"/", func(i store.Info, deleted time.Time) error {
-			if repo.Kind(i.Name) == kind && deleted.Sub(since) >= -repo.MaxSkew {
+			if sealed.Kind(i.Name) == kind && deleted.Sub(since) >= -sealed.MaxSkew {
 				m.Findings = append(m.Findings, check.Finding{What: check.Hidden, Object: i.Name, Err: errors.New("deleted together with archives")})
 			}
 			return nil
@@ -124,7 +124,7 @@ func readGood(ctx context.Context, from store.Store, name string) ([]byte, store
 	if err != nil {
 		return nil, info, err
 	}
-	if id, err := repo.ObjectID(name); err != nil || sha256.Sum256(object) != id {
+	if id, err := sealed.ObjectID(name); err != nil || sha256.Sum256(object) != id {
 		return nil, info, fmt.Errorf("object %s of the other copy does not have that hash", name)
 	}
 	return object, info, nil
@@ -151,15 +151,15 @@ func (m *mender) putBack(ctx context.Context, name string, object []byte, at tim
 	if info.Time, err = store.HomeTime(ctx, m.r.Store(), info); err != nil {
 		return fmt.Errorf("put back %s: %w", name, err)
 	}
-	m.back[repo.Kind(name)]++
-	id, err := repo.ObjectID(name)
+	m.back[sealed.Kind(name)]++
+	id, err := sealed.ObjectID(name)
 	if err != nil {
 		return err
 	}
-	if b := m.Bad[id]; b != nil && len(repo.CheckFrames(object, b.Pack)) == 0 {
+	if b := m.Bad[id]; b != nil && len(sealed.CheckFrames(object, b.Pack)) == 0 {
 		delete(m.Bad, id)
 	}
-	if repo.Kind(name) == "archive" && info.Time.Sub(at).Abs() > repo.MaxSkew {
+	if sealed.Kind(name) == "archive" && info.Time.Sub(at).Abs() > sealed.MaxSkew {
 		m.late[id.String()] = at
 	}
 	return nil
@@ -169,7 +169,7 @@ func (m *mender) putBack(ctx context.Context, name string, object []byte, at tim
 func (m *mender) indexesFromCopy(ctx context.Context) error {
 	bare := map[index.ObjectID]bool{}
 	for _, f := range m.Findings {
-		if id, err := repo.ObjectID(f.Object); err == nil && f.What == check.Unindexed {
+		if id, err := sealed.ObjectID(f.Object); err == nil && f.What == check.Unindexed {
 			bare[id] = true
 		}
 	}
@@ -178,7 +178,7 @@ func (m *mender) indexesFromCopy(ctx context.Context) error {
 	}
 	var infos []store.Info
 	err := m.o.From.List(ctx, "index/", func(i store.Info) error {
-		if repo.Kind(i.Name) == "index" {
+		if sealed.Kind(i.Name) == "index" {
 			infos = append(infos, i)
 		}
 		return nil
@@ -232,7 +232,7 @@ func (m *mender) helps(ctx context.Context, x *index.Object, bare map[index.Obje
 				some = true
 				continue
 			}
-			_, err := m.r.Store().Stat(ctx, repo.PackName(p.Directory.Kind, p.ID))
+			_, err := m.r.Store().Stat(ctx, sealed.PackName(p.Directory.Kind, p.ID))
 			if errors.Is(err, store.ErrNotExist) {
 				return false, nil
 			}

@@ -9,6 +9,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -173,7 +174,7 @@ func (b *rebuilder) open(ctx context.Context, kind pack.Kind, f func(store.Info,
 			return nil
 		default:
 			b.done.Damaged++
-			if id, err := repo.ObjectID(info.Name); err == nil {
+			if id, err := sealed.ObjectID(info.Name); err == nil {
 				delete(b.stored, id)
 			}
 		}
@@ -209,7 +210,7 @@ func (b *rebuilder) flush(ctx context.Context) error {
 // indexed returns the packs that indexes name, and hands each to f, if that is not nil. What a damaged or late index named is not among them.
 func indexed(ctx context.Context, r *repo.Repository, f func(p *index.Pack) error) (map[index.ObjectID]struct{}, error) {
 	known := map[index.ObjectID]struct{}{}
-	err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+	err := r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		if x.Err != nil || x.Late {
 			return nil
 		}
@@ -233,8 +234,8 @@ func indexed(ctx context.Context, r *repo.Repository, f func(p *index.Pack) erro
 func listPacks(ctx context.Context, r *repo.Repository, kind pack.Kind, skip func(index.ObjectID) bool, f func(store.Info) error) error {
 	dropped := r.Lists()
 	return r.Store().List(ctx, kind.String()+"/", func(info store.Info) error {
-		id, err := repo.ObjectID(info.Name)
-		if repo.Kind(info.Name) == "" || err != nil || dropped.Pack(id)&lists.Dropped != 0 || skip(id) {
+		id, err := sealed.ObjectID(info.Name)
+		if sealed.Kind(info.Name) == "" || err != nil || dropped.Pack(id)&lists.Dropped != 0 || skip(id) {
 			return nil
 		}
 		return f(info)

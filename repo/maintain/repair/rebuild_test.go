@@ -17,6 +17,7 @@ import (
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
@@ -81,14 +82,14 @@ func TestCheckMerged(t *testing.T) {
 	}
 	old := s.Names("index")
 	var parts []index.Stored
-	err := r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+	err := r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		parts = append(parts, index.Stored{ID: x.ID, Time: x.Time, Object: x.Object})
 		return x.Err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	joined := index.Join(parts, func(id index.ObjectID) bool { return repo.PackName(pack.Content, id) == dropped })
+	joined := index.Join(parts, func(id index.ObjectID) bool { return sealed.PackName(pack.Content, id) == dropped })
 	if _, err := r.AddIndex(ctx, &joined); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func TestRebuildAfterDrop(t *testing.T) {
 	ctx := context.Background()
 	s, _, first := nightsOfRecipes(t)
 	for name := range s.all(s.Store) {
-		switch kind := repo.Kind(name); {
+		switch kind := sealed.Kind(name); {
 		case kind == "archive" || kind == "index", first[name] != nil && (kind == "content" || kind == "metadata"):
 			s.Put(name, nil)
 		}
@@ -198,7 +199,7 @@ func TestRebuildKeepsRecipes(t *testing.T) {
 	if err != nil || len(at) != 1 {
 		t.Fatalf("%d places, %v", len(at), err)
 	}
-	err = r.IndexObjects(ctx, func(x repo.IndexRecord) error {
+	err = r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		for _, p := range x.Object.Runs[0].Packs {
 			for _, f := range p.Directory.Frames {
 				for _, b := range f.Blobs {

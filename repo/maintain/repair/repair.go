@@ -16,6 +16,7 @@ import (
 	"nightjar/repo/lists"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -145,14 +146,14 @@ func (m *mender) indexes(ctx context.Context) error {
 func (m *mender) record(ctx context.Context, lost record.Lost) error {
 	for i := range m.Findings {
 		f := &m.Findings[i]
-		id, err := repo.ObjectID(f.Object)
+		id, err := sealed.ObjectID(f.Object)
 		if m.o.DryRun || f.What != check.Missing && f.What != check.Damaged || err != nil {
 			continue
 		}
 		if errors.Is(f.Err, crypto.ErrNotInForce) { // its bytes are there, and with its time it would be as good as ever
 			continue
 		}
-		switch kind := repo.Kind(f.Object); {
+		switch kind := sealed.Kind(f.Object); {
 		case kind == "content", kind == "metadata": // what it takes along is told by itself
 			if !slices.Contains(lost.Packs, id) {
 				lost.Objects = append(lost.Objects, id)

@@ -20,6 +20,7 @@ import (
 	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 	"nightjar/repo/tree"
@@ -242,7 +243,7 @@ func TestRepairLate(t *testing.T) {
 		t.Fatalf("%+v, %v", sum, err)
 	}
 	var v record.Verified
-	err = r.Records(ctx, record.VerifiedKind, func(x repo.Record) error {
+	err = r.Records(ctx, record.VerifiedKind, func(x sealed.Record) error {
 		if x.Err != nil {
 			return x.Err
 		}
@@ -343,7 +344,7 @@ func (s *site) packWith(file string) string {
 	if err != nil || len(all) != 1 {
 		s.T.Fatalf("%d places, %v", len(all), err)
 	}
-	return repo.PackName(all[0].Pack.Kind, all[0].Pack.ID)
+	return sealed.PackName(all[0].Pack.Kind, all[0].Pack.ID)
 }
 
 // fetch reads a chunk, with that outcome.

@@ -12,6 +12,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 )
 
 // vouch says that archives count which are late only because they were stored again, if they are whole without anything that prune has condemned: those that were put
@@ -28,7 +29,7 @@ func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
 		case a.Counts():
 		case lacking[a.ID]:
 			refused[a.ID] = errors.New("it is not whole")
-		case put && a.Time.Sub(at).Abs() <= repo.MaxSkew:
+		case put && a.Time.Sub(at).Abs() <= sealed.MaxSkew:
 			wanted[a.ID] = true
 		case a.Redated:
 			if err := m.believable(a); err != nil {
@@ -132,7 +133,7 @@ func (m *mender) whole(ctx context.Context, wanted map[string]bool, refused map[
 func (m *mender) tell(whole []index.ObjectID, refused map[string]error) {
 	for i := range m.Findings {
 		f := &m.Findings[i]
-		id, err := repo.ObjectID(f.Object)
+		id, err := sealed.ObjectID(f.Object)
 		if f.What != check.Redated || err != nil {
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 )
 
 const day = 24 * time.Hour
@@ -236,7 +237,7 @@ func TestRepairVouchesForNothingCondemned(t *testing.T) {
 	c.move()
 	condemned := record.Condemned{View: c.at}
 	for _, name := range c.Names("content") {
-		id, err := repo.ObjectID(name)
+		id, err := sealed.ObjectID(name)
 		if err != nil {
 			t.Fatal(err)
 		}

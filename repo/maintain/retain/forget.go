@@ -10,6 +10,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 )
 
 // most is how many archives one record names, so that it stays small.
@@ -25,7 +26,7 @@ type GivenUp struct {
 // it names counts as not given up.
 func Forgotten(ctx context.Context, r *repo.Repository, damaged func(name string, err error)) (map[index.ObjectID]GivenUp, error) {
 	all := map[index.ObjectID]GivenUp{}
-	err := r.Records(ctx, record.ForgetKind, func(x repo.Record) error {
+	err := r.Records(ctx, record.ForgetKind, func(x sealed.Record) error {
 		var f record.Forget
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, &f)

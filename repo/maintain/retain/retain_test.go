@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/repo"
+	"nightjar/repo/sealed"
 )
 
 var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -131,7 +132,7 @@ func TestForgedTimes(t *testing.T) {
 			for i := range 1 + r.IntN(30) {
 				forged := made(fmt.Sprint("forged", i), 0)
 				forged.Time = noon.Add(time.Duration(r.Int64N(int64(4000*day))) - 2000*day)
-				if forged.Time.Sub(noon).Abs() <= repo.MaxSkew {
+				if forged.Time.Sub(noon).Abs() <= sealed.MaxSkew {
 					continue
 				}
 				all = append(all, forged)

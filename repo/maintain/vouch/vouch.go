@@ -18,6 +18,7 @@ import (
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -155,7 +156,7 @@ func (v *voucher) collect(ctx context.Context) error {
 	all := idSet{}
 	for _, kind := range kinds {
 		err := v.r.Store().List(ctx, kind+"/", func(i store.Info) error {
-			if id, err := repo.ObjectID(i.Name); err == nil && repo.Kind(i.Name) == kind {
+			if id, err := sealed.ObjectID(i.Name); err == nil && sealed.Kind(i.Name) == kind {
 				all[id] = true
 			}
 			return nil
@@ -170,7 +171,7 @@ func (v *voucher) collect(ctx context.Context) error {
 	}
 	defer trial.Close()
 	for _, kind := range kinds {
-		err := trial.Records(ctx, kind, func(x repo.Record) error {
+		err := trial.Records(ctx, kind, func(x sealed.Record) error {
 			switch {
 			case errors.Is(x.Err, repo.ErrUnavailable):
 				return x.Err
@@ -199,7 +200,7 @@ func (v *voucher) collect(ctx context.Context) error {
 }
 
 // index notes an index object.
-func (v *voucher) index(ctx context.Context, x repo.Record) error {
+func (v *voucher) index(ctx context.Context, x sealed.Record) error {
 	object, err := index.ParseObject(x.Content)
 	if err != nil {
 		return nil // a check says so
@@ -222,7 +223,7 @@ func (v *voucher) index(ctx context.Context, x repo.Record) error {
 }
 
 // repeat notes what a record says that will not count itself.
-func (v *voucher) repeat(x repo.Record) error {
+func (v *voucher) repeat(x sealed.Record) error {
 	var r record.Verified
 	if err := record.Decode(x.Content, &r); err != nil {
 		return nil // a check says so
@@ -247,8 +248,8 @@ func (v *voucher) merged(ctx context.Context) (idSet, error) {
 	all := idSet{}
 	for _, kind := range []string{"content", "metadata"} {
 		err := v.r.Store().List(ctx, kind+"/", func(i store.Info) error {
-			id, err := repo.ObjectID(i.Name)
-			if err != nil || repo.Kind(i.Name) != kind || !named[id] {
+			id, err := sealed.ObjectID(i.Name)
+			if err != nil || sealed.Kind(i.Name) != kind || !named[id] {
 				return nil
 			}
 			at, err := store.HomeTime(ctx, v.r.Store(), i)

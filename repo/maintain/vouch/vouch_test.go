@@ -18,6 +18,7 @@ import (
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/maintain/vouch"
 	"nightjar/repo/record"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -149,7 +150,7 @@ func (s *stolen) index(replaces []index.ObjectID, packs ...index.Pack) {
 // indexes returns all index objects, and the packs that they name.
 func (s *stolen) indexes() (ids []index.ObjectID, packs []index.Pack) {
 	s.T.Helper()
-	if err := s.Open(false).IndexObjects(context.Background(), func(x repo.IndexRecord) error {
+	if err := s.Open(false).IndexObjects(context.Background(), func(x sealed.IndexRecord) error {
 		ids = append(ids, x.ID)
 		for _, run := range x.Object.Runs {
 			packs = append(packs, run.Packs...)
@@ -229,7 +230,7 @@ func TestVouchForWhatIsComplete(t *testing.T) {
 	s := newStolen(t)
 	_, packs := s.indexes()
 	for _, p := range packs {
-		if name := repo.PackName(p.Directory.Kind, p.ID); strings.HasPrefix(name, "content/") && s.stat(name).Time.Before(s.before) {
+		if name := sealed.PackName(p.Directory.Kind, p.ID); strings.HasPrefix(name, "content/") && s.stat(name).Time.Before(s.before) {
 			s.Put(name, nil)
 		}
 	}

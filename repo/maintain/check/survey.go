@@ -2,6 +2,8 @@ package check
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"nightjar/chunk"
@@ -60,4 +62,39 @@ func (s *Survey) Tell() Summary {
 		s.c.found(f)
 	}
 	return s.c.sum
+}
+
+// Lacking walks archives in the repository as it would be, and returns of each that is not whole the first thing that it lacks, by its id. wanted is asked of all
+// archives that can be read then, oldest first.
+func Lacking(ctx context.Context, r *repo.Repository, then *repo.Supposition, o Options, wanted func(*repo.Archive) bool) (map[string]error, error) {
+	trial, err := r.Suppose(ctx, then)
+	if err != nil {
+		return nil, err
+	}
+	defer trial.Close()
+	s, err := NewSurvey(ctx, trial, o)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rd, err := trial.NewReader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Walk(ctx, rd, slices.DeleteFunc(all, func(a repo.Archive) bool { return !wanted(&a) })); err != nil {
+		return nil, err
+	}
+	lacking := map[string]error{}
+	for _, f := range s.Findings {
+		if f.Fault() && f.Archive != "" && lacking[f.Archive] == nil {
+			if f.Err == nil {
+				f.Err = errors.New("parts of it are gone")
+			}
+			lacking[f.Archive] = fmt.Errorf("%s: %w", f.Path, f.Err)
+		}
+	}
+	return lacking, nil
 }

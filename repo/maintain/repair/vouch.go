@@ -99,29 +99,14 @@ func (m *mender) whole(ctx context.Context, wanted map[string]bool, refused map[
 		}
 		verified[id], ids = true, append(ids, id)
 	}
-	trial, err := m.r.Suppose(ctx, &repo.Supposition{Keys: m.r.Keys(), Verified: verified, Dropped: true})
+	then := &repo.Supposition{Keys: m.r.Keys(), Verified: verified, Dropped: true}
+	lacking, err := check.Lacking(ctx, m.r, then, check.Options{Connections: m.o.Check.Connections}, func(a *repo.Archive) bool { return wanted[a.ID] })
 	if err != nil {
 		return nil, err
 	}
-	defer trial.Close()
-	s, err := check.NewSurvey(ctx, trial, check.Options{Connections: m.o.Check.Connections})
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.Objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rd, err := trial.NewReader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Walk(ctx, rd, slices.DeleteFunc(all, func(a repo.Archive) bool { return !wanted[a.ID] })); err != nil {
-		return nil, err
-	}
-	for _, f := range s.Findings {
-		if f.Fault() && f.Archive != "" && refused[f.Archive] == nil {
-			refused[f.Archive] = fmt.Errorf("it is not whole, or prune has condemned something of it: %s", f.Path)
+	for id, why := range lacking {
+		if refused[id] == nil {
+			refused[id] = fmt.Errorf("it is not whole, or prune has condemned something of it: %w", why)
 		}
 	}
 	ids = slices.DeleteFunc(ids, func(id index.ObjectID) bool { return refused[id.String()] != nil })

@@ -273,60 +273,40 @@ func (v *voucher) merged(ctx context.Context) (idSet, error) {
 // complete returns which archives of before are complete if that and more count, and why the others are not.
 func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left map[string]error, err error) {
 	marked := slices.ContainsFunc(v.r.Keys().Marked("archive"), func(s crypto.Signer) bool { return v.mine(s.Key.Fingerprint()) })
-	s := &repo.Supposition{Keys: v.keys, Verified: maps.Clone(v.objects), Dropped: marked}
+	then := &repo.Supposition{Keys: v.keys, Verified: maps.Clone(v.objects), Dropped: marked}
 	for _, ids := range []idSet{v.verified, v.again, more} {
-		maps.Copy(s.Verified, ids)
+		maps.Copy(then.Verified, ids)
 	}
 	for id := range v.archives {
-		s.Verified[id] = true
+		then.Verified[id] = true
 	}
-	trial, err := v.r.Suppose(ctx, s)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer trial.Close()
-	survey, err := check.NewSurvey(ctx, trial, check.Options{})
-	if err != nil {
-		return nil, nil, err
-	}
-	all, err := survey.Objects(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	whole, left = idSet{}, map[string]error{}
-	all = slices.DeleteFunc(all, func(a repo.Archive) bool {
+	whole, late := idSet{}, map[string]error{}
+	var walked []index.ObjectID
+	left, err = check.Lacking(ctx, v.r, then, check.Options{}, func(a *repo.Archive) bool {
 		id, err := index.ParseObjectID(a.ID)
 		at, early := v.archives[id]
 		a.Stored = at
-		if early && marked && v.verified[id] { // somebody has looked at it
+		switch {
+		case err != nil || !early:
+			return false
+		case marked && v.verified[id]: // somebody has looked at it
 			whole[id] = true
-			return true
+			return false
+		case a.Late() && !v.verified[id] && !v.again[id]:
+			late[a.ID] = errors.New("it was stored too late, and did not count before")
+			return false
 		}
-		if early && a.Late() && !v.verified[id] && !v.again[id] {
-			left[a.ID] = errors.New("it was stored too late, and did not count before")
-		}
-		return err != nil || !early || left[a.ID] != nil
+		walked = append(walked, id)
+		return true
 	})
-	rd, err := trial.NewReader(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := survey.Walk(ctx, rd, all); err != nil {
-		return nil, nil, err
-	}
-	for _, f := range survey.Findings {
-		if f.Fault() && f.Archive != "" && left[f.Archive] == nil {
-			why := f.Err
-			if why == nil {
-				why = errors.New("parts of it are gone")
-			}
-			left[f.Archive] = fmt.Errorf("%s: %w", f.Path, why)
-		}
-	}
-	for i := range all {
-		if id, err := index.ParseObjectID(all[i].ID); err == nil && left[all[i].ID] == nil {
+	for _, id := range walked {
+		if left[id.String()] == nil {
 			whole[id] = true
 		}
 	}
+	maps.Copy(left, late)
 	return whole, left, nil
 }

@@ -112,7 +112,7 @@ func (b *builder) enter(e *scan.Event) error {
 	if e.Previous == nil {
 		return nil
 	}
-	err := tree.Walk(e.Previous.Contents, func(id chunk.ID) ([]byte, error) { return b.reader.Metadata(b.ctx, id) }, func(item tree.Item) error {
+	err := tree.Walk(e.Previous.Contents, b.reader.Fetcher(b.ctx), func(item tree.Item) error {
 		l.was = append(l.was, item)
 		return nil
 	})

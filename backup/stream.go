@@ -8,7 +8,6 @@ import (
 
 	"nightjar/backup/browse"
 	"nightjar/backup/scan"
-	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -72,7 +71,7 @@ func streamBefore(ctx context.Context, rd *repo.Reader, o *Options, name string)
 	if root == nil {
 		return nil, nil
 	}
-	for n, err := range tree.Nodes(root.Contents, func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }) {
+	for n, err := range tree.Nodes(root.Contents, rd.Fetcher(ctx)) {
 		switch {
 		case err != nil:
 			o.Problem(name, fmt.Errorf("compare with the archive before: %w", err))

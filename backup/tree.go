@@ -140,7 +140,7 @@ func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statisti
 		defer close(p.batches)
 		o := p.o.scan()
 		if previous != nil {
-			fetch := func(id chunk.ID) ([]byte, error) { return reader.Metadata(ctx, id) }
+			fetch := reader.Fetcher(ctx)
 			o.Previous = &scan.Predecessor{Start: p.o.Previous.Start, Root: previous, Fetch: fetch, Holds: p.writer.Holds}
 		}
 		walk, err = scan.Walk(ctx, sel, o, func(b *scan.Batch) error { return p.pass(ctx, b) })

@@ -10,7 +10,6 @@ import (
 	"path"
 	"strings"
 
-	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -56,7 +55,7 @@ func LookUp(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string) 
 		var found *tree.Node
 		var damaged error // of which the entry may have been
 		if n.IsDir() {
-			for child, err := range tree.NodesLeft(n.Contents, fetcher(ctx, rd)) {
+			for child, err := range tree.NodesLeft(n.Contents, rd.Fetcher(ctx)) {
 				if err != nil {
 					damaged = errors.Join(damaged, err)
 					continue
@@ -78,8 +77,4 @@ func LookUp(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string) 
 		n, at = found, path.Join(at, part)
 	}
 	return n, path.Dir(name), nil
-}
-
-func fetcher(ctx context.Context, rd *repo.Reader) func(chunk.ID) ([]byte, error) {
-	return func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }
 }

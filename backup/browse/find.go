@@ -100,7 +100,7 @@ func (s *finder) dir(at string, versions []version) error {
 		}
 	}()
 	for _, v := range versions {
-		next, stop := iter.Pull2(tree.Nodes(v.node.Contents, fetcher(s.ctx, s.rd)))
+		next, stop := iter.Pull2(tree.Nodes(v.node.Contents, s.rd.Fetcher(s.ctx)))
 		h := &head{next: next, stop: stop, archives: v.archives}
 		heads = append(heads, h)
 		s.advance(h, at)

@@ -25,7 +25,7 @@ func List(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, re
 }
 
 func list(ctx context.Context, rd *repo.Reader, at string, dir *tree.Node, recursive bool, f func(string, *tree.Node) error) error {
-	for n, err := range tree.Nodes(dir.Contents, fetcher(ctx, rd)) {
+	for n, err := range tree.Nodes(dir.Contents, rd.Fetcher(ctx)) {
 		if err != nil {
 			return fmt.Errorf("read %q: %w", at, err)
 		}
@@ -76,7 +76,7 @@ func Copy(ctx context.Context, rd *repo.Reader, c tree.Contents, w io.Writer) er
 		ids = ids[:0]
 		return err
 	}
-	err := tree.Walk(c, fetcher(ctx, rd), func(item tree.Item) error {
+	err := tree.Walk(c, rd.Fetcher(ctx), func(item tree.Item) error {
 		if !item.Hole {
 			if ids = append(ids, item.ID); len(ids) < chunksAhead {
 				return nil

@@ -40,7 +40,7 @@ func (p *needs) dir(n *tree.Node, at string, included bool) error {
 	if err := p.contents(n.XattrContents); err != nil {
 		return err
 	}
-	for child, err := range tree.Nodes(n.Contents, fetcher(p.ctx, p.rd)) {
+	for child, err := range tree.Nodes(n.Contents, p.rd.Fetcher(p.ctx)) {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (p *needs) contents(c *tree.Contents) error {
 	if c == nil {
 		return nil
 	}
-	err := tree.Walk(*c, fetcher(p.ctx, p.rd), func(item tree.Item) error {
+	err := tree.Walk(*c, p.rd.Fetcher(p.ctx), func(item tree.Item) error {
 		if item.Hole {
 			return nil
 		}

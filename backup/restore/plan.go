@@ -84,7 +84,7 @@ func (p *planner) top() *planLevel { return p.levels[len(p.levels)-1] }
 // children walks the deepest directory; included says that a directory above was asked for.
 func (p *planner) children(included bool) error {
 	level := p.top()
-	for n, err := range tree.NodesLeft(level.node.Contents, fetcher(p.ctx, p.rd)) {
+	for n, err := range tree.NodesLeft(level.node.Contents, p.rd.Fetcher(p.ctx)) {
 		if err := p.ctx.Err(); err != nil {
 			return context.Cause(p.ctx)
 		}
@@ -268,7 +268,7 @@ func (p *planner) file(n *tree.Node, at string, action Action) error {
 		p.w.parts++
 	}
 	offset := int64(0)
-	err = tree.Walk(n.Contents, fetcher(p.ctx, p.rd), func(item tree.Item) error {
+	err = tree.Walk(n.Contents, p.rd.Fetcher(p.ctx), func(item tree.Item) error {
 		if !item.Hole {
 			f.pending.Add(1)
 			p.w.ids = append(p.w.ids, item.ID)

@@ -19,7 +19,6 @@ import (
 	"nightjar/backup/browse"
 	"nightjar/backup/local"
 	"nightjar/backup/watch"
-	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -187,8 +186,4 @@ func (r *restorer) report(path string, a Action) {
 	if r.o.Report != nil {
 		r.o.Report(path, a)
 	}
-}
-
-func fetcher(ctx context.Context, rd *repo.Reader) func(chunk.ID) ([]byte, error) {
-	return func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }
 }

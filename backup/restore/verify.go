@@ -55,7 +55,7 @@ func (b *readBack) compare(ctx context.Context, r *restorer, f *placedFile) erro
 		return fmt.Errorf("%d bytes, not %d: %w", info.Size(), f.node.Size, ErrVerify)
 	}
 	offset := int64(0)
-	return tree.Walk(f.node.Contents, fetcher(ctx, r.rd), func(item tree.Item) error {
+	return tree.Walk(f.node.Contents, r.rd.Fetcher(ctx), func(item tree.Item) error {
 		at := offset
 		offset += item.Length
 		if item.Hole {

@@ -86,6 +86,8 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		if _, err := place.Parse(b.copy.to); err != nil {
 			return err
 		}
+	} else if b.copy.bucket.Given() {
+		return usage.Errorf("options that begin with --to- say how the copy is reached: they go with --copy-to")
 	}
 	s, err := a.openForBackup(ctx, b.embedded)
 	if err != nil {

@@ -82,6 +82,9 @@ func (k *checkFlags) options() (repair.Options, error) {
 	if !k.repair && (k.from != "" || k.source != "" || k.dryRun) {
 		return o, usage.Errorf("--from, --source and --dry-run go with --repair")
 	}
+	if k.from == "" && k.bucket.Given() {
+		return o, usage.Errorf("options that begin with --from- say how the other copy is reached: they go with --from")
+	}
 	if k.source != "" {
 		root, err := os.OpenRoot(k.source)
 		if err != nil {

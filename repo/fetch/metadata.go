@@ -23,6 +23,11 @@ func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {
 	return rd.metadata(ctx, id, locations)
 }
 
+// Fetcher returns Metadata in the form that package tree takes.
+func (rd *Reader) Fetcher(ctx context.Context) func(chunk.ID) ([]byte, error) {
+	return func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }
+}
+
 // wholeMetadata is Metadata for what a recipe leans on.
 func (rd *Reader) wholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
 	all, err := rd.bases(ctx, id, whole)

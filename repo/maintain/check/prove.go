@@ -77,7 +77,7 @@ func (w *prover) tree(id chunk.ID) error {
 		return fmt.Errorf("open folder: %w: %w", err, crypto.ErrIntegrity)
 	}
 	w.proof.Folders++
-	lists := func(id chunk.ID) ([]byte, error) { return w.rd.Metadata(w.ctx, id) }
+	lists := w.rd.Fetcher(w.ctx)
 	for i := range nodes {
 		n := &nodes[i]
 		if n.IsRegular() {

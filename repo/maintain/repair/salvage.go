@@ -73,7 +73,7 @@ func orphansAmong(ctx context.Context, rd *repo.Reader, trees map[chunk.Key]bool
 	for i := range archives {
 		named[archives[i].Root.ID.Key()] = true
 	}
-	lists := func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }
+	lists := rd.Fetcher(ctx)
 	all := map[chunk.Key]Orphan{}
 	for key := range trees {
 		id, data, err := rd.Tree(ctx, key)

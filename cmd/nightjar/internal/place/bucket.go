@@ -83,7 +83,8 @@ func (b *Bucket) CacheBytes() (int64, error) {
 	return n, nil
 }
 
-func (b *Bucket) given() bool {
+// Given reports whether any option says something of a bucket.
+func (b *Bucket) Given() bool {
 	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
 		b.LimitUpload != "" || b.LimitDownload != "" || b.ObjectLock != "" || b.AsOf != ""
 }

@@ -21,7 +21,7 @@ var ErrNotEmpty = errors.New("the place is not empty and no repository")
 // CheckEmpty refuses a place that holds anything. A bucket that is still missing is not looked into if it shall be made.
 func (o *Options) CheckEmpty(ctx context.Context, l store.Location, createBucket bool) error {
 	if l.Scheme == store.SchemeFile {
-		if o.Bucket.given() || createBucket {
+		if o.Bucket.Given() || createBucket {
 			return usage.Errorf("%s is a directory: options for buckets have no place", Shown(l))
 		}
 		return checkEmptyDir(l.Path)

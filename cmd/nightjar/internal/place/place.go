@@ -115,7 +115,7 @@ func (o *Options) open(ctx context.Context, l store.Location, create bool) (stor
 }
 
 func (o *Options) directory(l store.Location, create bool) (*store.Dir, error) {
-	if o.Bucket.given() {
+	if o.Bucket.Given() {
 		return nil, usage.Errorf("%s is a directory: options for buckets have no place", Shown(l))
 	}
 	if create {

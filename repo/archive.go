@@ -61,7 +61,7 @@ type Archive struct {
 	Stored    time.Time     `json:"-"` // when, by the store's clock
 	Signer    string        `json:"-"` // fingerprint
 	Grace     time.Duration `json:"-"` // in which it had to be stored after its last view
-	Verified  bool          `json:"-"` // a record says that it is complete, late or not
+	Verified  bool          `json:"-"` // a record says that it counts, late or not
 	Backdated bool          `json:"-"` // it says that it is older than its job's predecessor
 	Repeated  bool          `json:"-"` // another that was stored before it says the same, word for word
 	Redated   bool          `json:"-"` // it is late, yet is the predecessor of another, or older than the repository is here: it counted once, and was stored again, alone or with the whole repository
@@ -131,7 +131,7 @@ func (r *Repository) Archives(ctx context.Context, damaged func(name string, err
 		return nil, err
 	}
 	err = r.Records(ctx, "archive", func(x sealed.Record) error {
-		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified[x.ID]}
+		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified.Late[x.ID]}
 		if x.Err == nil {
 			x.Err = versioned.Parse(x.Content, &a)
 		}

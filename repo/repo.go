@@ -137,8 +137,8 @@ func (r *Repository) In(ctx context.Context, s store.Store) (*Repository, error)
 // A Supposition is what could be.
 type Supposition struct {
 	Keys     *keyring.Keyring
-	Verified map[index.ObjectID]bool // what verified records name, and nothing else; not nil
-	Dropped  bool                    // what is condemned is dropped
+	Verified *sealed.Vouched // what verified records name, and nothing else; not nil
+	Dropped  bool            // what is condemned is dropped
 }
 
 // Suppose returns the repository as it would be. It has no cache, and warns of nothing: this one does.

@@ -75,11 +75,11 @@ func (d *Dropped) Void(stored time.Time, grace time.Duration) bool {
 	return stored.Sub(d.View) > grace/2
 }
 
-// Verified says of archives that were late, or whose signer lost its trust later, that they were found complete.
+// Verified says of archives that were late, and, if the root signs it, of objects of a signer that lost its trust later, that they count.
 type Verified struct {
 	Version  int              `json:"version"`
-	Archives []index.ObjectID `json:"archives"`
-	Objects  []index.ObjectID `json:"objects,omitempty"` // of a signer that lost its trust: these count all the same
+	Archives []index.ObjectID `json:"archives"`          // that count though they are late
+	Objects  []index.ObjectID `json:"objects,omitempty"` // archives among them, of a signer that lost its trust: these count all the same
 	View     time.Time        `json:"view"`
 }
 

@@ -20,7 +20,6 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
-	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/ledger"
 	"nightjar/repo/pack"
@@ -48,8 +47,8 @@ type Objects struct {
 	root     *crypto.Key                // with its secret half
 	signers  map[string][]crypto.Signer // by kind of object, with those whose keys are marked compromised
 	marked   map[crypto.Fingerprint]bool
-	vouched  atomic.Pointer[map[index.ObjectID]bool] // what counts of the marked, as of the opening or the last Believe
-	supposed map[index.ObjectID]bool                 // what verified records are to name; nil: what they do
+	vouched  atomic.Pointer[Vouched] // as of the opening or the last Believe
+	supposed *Vouched                // what verified records are to name; nil: what they do
 
 	ledger        *ledger.Ledger // through which packs and archives are read
 	blocks        *blocks.Cache
@@ -99,7 +98,7 @@ func (s *Objects) In(ctx context.Context, elsewhere store.Store) (*Objects, erro
 	return s.other(ctx, elsewhere, s.keys, nil)
 }
 
-func (s *Objects) other(ctx context.Context, elsewhere store.Store, keys *keyring.Keyring, supposed map[index.ObjectID]bool) (*Objects, error) {
+func (s *Objects) other(ctx context.Context, elsewhere store.Store, keys *keyring.Keyring, supposed *Vouched) (*Objects, error) {
 	o := s.options
 	o.Blocks = blocks.Options{Warn: o.Warn}
 	other := &Objects{store: elsewhere, options: o, host: s.host, metadata: s.metadata, content: s.content, root: s.root, supposed: supposed}

@@ -33,23 +33,29 @@ func (s *Objects) Signers(kind string) []crypto.Signer { return s.signers[kind] 
 
 // Disowned returns ErrDisowned for an object that does not count because of its signer.
 func (s *Objects) Disowned(signer crypto.Fingerprint, id index.ObjectID) error {
-	if s.marked[signer] && !(*s.vouched.Load())[id] {
+	if s.marked[signer] && !s.vouched.Load().Marked[id] {
 		return ErrDisowned
 	}
 	return nil
 }
 
-// Suppose returns the objects as they would be with these keys, if verified records named what is given (not nil) and nothing else. They have no cache.
-func (s *Objects) Suppose(ctx context.Context, keys *keyring.Keyring, verified map[index.ObjectID]bool) (*Objects, error) {
-	return s.other(ctx, s.store, keys, verified)
+// A Vouched is what verified records name. The zero value is nothing.
+type Vouched struct {
+	Late   map[index.ObjectID]bool // archives that count though they are late
+	Marked map[index.ObjectID]bool // what counts though its signer's key is marked compromised: the root alone says so
 }
 
-// Verified returns what verified records name: archives that count, late or not, and objects that count, whoever has signed them.
-func (s *Objects) Verified(ctx context.Context) (map[index.ObjectID]bool, error) {
+// Suppose returns the objects as they would be with these keys, if verified records named what is given (not nil) and nothing else. They have no cache.
+func (s *Objects) Suppose(ctx context.Context, keys *keyring.Keyring, vouched *Vouched) (*Objects, error) {
+	return s.other(ctx, s.store, keys, vouched)
+}
+
+// Verified returns what verified records name, which must not be changed.
+func (s *Objects) Verified(ctx context.Context) (*Vouched, error) {
 	if s.supposed != nil {
 		return s.supposed, nil
 	}
-	ids := map[index.ObjectID]bool{}
+	all := &Vouched{map[index.ObjectID]bool{}, map[index.ObjectID]bool{}}
 	err := s.Records(ctx, record.VerifiedKind, func(x Record) error {
 		var v record.Verified
 		if x.Err == nil {
@@ -65,28 +71,30 @@ func (s *Objects) Verified(ctx context.Context) (map[index.ObjectID]bool, error)
 			return nil
 		}
 		for _, id := range v.Archives {
-			ids[id] = true
+			all.Late[id] = true
 		}
-		for _, id := range v.Objects {
-			ids[id] = true
+		if s.keys.Follows(x.Signer) { // a mark is the root's: no host takes it back
+			for _, id := range v.Objects {
+				all.Marked[id] = true
+			}
 		}
 		return nil
 	})
-	return ids, err
+	return all, err
 }
 
 // Believe is Verified, and from then on what it returns counts.
-func (s *Objects) Believe(ctx context.Context) (map[index.ObjectID]bool, error) {
-	ids, err := s.Verified(ctx)
+func (s *Objects) Believe(ctx context.Context) (*Vouched, error) {
+	all, err := s.Verified(ctx)
 	if err == nil {
-		s.vouched.Store(&ids)
+		s.vouched.Store(all)
 	}
-	return ids, err
+	return all, err
 }
 
 // loadVerified notes what counts though its signer is marked. Of verified records themselves none does.
 func (s *Objects) loadVerified(ctx context.Context) error {
-	s.vouched.Store(new(map[index.ObjectID]bool))
+	s.vouched.Store(new(Vouched))
 	if len(s.marked) == 0 {
 		return nil
 	}

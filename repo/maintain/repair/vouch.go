@@ -90,14 +90,14 @@ func (m *mender) whole(ctx context.Context, wanted map[string]bool, refused map[
 	if err != nil {
 		return nil, err
 	}
-	verified = maps.Clone(verified)
+	verified = &sealed.Vouched{Late: maps.Clone(verified.Late), Marked: verified.Marked}
 	var ids []index.ObjectID
 	for name := range wanted {
 		id, err := index.ParseObjectID(name)
 		if err != nil {
 			return nil, err
 		}
-		verified[id], ids = true, append(ids, id)
+		verified.Late[id], ids = true, append(ids, id)
 	}
 	then := &repo.Supposition{Keys: m.r.Keys(), Verified: verified, Dropped: true}
 	lacking, err := check.Lacking(ctx, m.r, then, check.Options{Connections: m.o.Check.Connections}, func(a *repo.Archive) bool { return wanted[a.ID] })

@@ -63,8 +63,8 @@ type voucher struct {
 	r        *repo.Repository
 	o        Options
 	keys     *keyring.Keyring // with the mark
-	verified idSet            // what counts by records already
-	again    idSet            // archives that count by a record that will not
+	verified *sealed.Vouched  // what counts by records already
+	again    idSet            // late archives that count by a record that will not
 
 	archives map[index.ObjectID]time.Time // of before, with their store times
 	objects  idSet                        // of before
@@ -113,7 +113,8 @@ func (v *voucher) run(ctx context.Context, done *Summary) (err error) {
 		v.o.Left(id, left[id])
 	}
 	*done = Summary{Archives: len(whole), Left: len(left), Objects: len(v.objects)}
-	maps.Copy(whole, v.again)
+	maps.Copy(v.objects, whole)
+	maps.Copy(whole, v.again) // which undoes no other mark
 	return v.write(ctx, sortedIDs(whole), sortedIDs(v.objects), view)
 }
 
@@ -165,7 +166,7 @@ func (v *voucher) collect(ctx context.Context) error {
 			return fmt.Errorf("list %s objects: %w", kind, err)
 		}
 	}
-	trial, err := v.r.Suppose(ctx, &repo.Supposition{Keys: v.keys, Verified: all})
+	trial, err := v.r.Suppose(ctx, &repo.Supposition{Keys: v.keys, Verified: &sealed.Vouched{Marked: all}})
 	if err != nil {
 		return err
 	}
@@ -231,9 +232,6 @@ func (v *voucher) repeat(x sealed.Record) error {
 	for _, id := range r.Archives {
 		v.again[id] = true
 	}
-	for _, id := range r.Objects {
-		v.objects[id] = true
-	}
 	return nil
 }
 
@@ -273,13 +271,14 @@ func (v *voucher) merged(ctx context.Context) (idSet, error) {
 // complete returns which archives of before are complete if that and more count, and why the others are not.
 func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left map[string]error, err error) {
 	marked := slices.ContainsFunc(v.r.Keys().Marked("archive"), func(s crypto.Signer) bool { return v.mine(s.Key.Fingerprint()) })
-	then := &repo.Supposition{Keys: v.keys, Verified: maps.Clone(v.objects), Dropped: marked}
-	for _, ids := range []idSet{v.verified, v.again, more} {
-		maps.Copy(then.Verified, ids)
-	}
+	counts := &sealed.Vouched{Late: maps.Clone(v.verified.Late), Marked: maps.Clone(v.verified.Marked)}
+	maps.Copy(counts.Late, v.again)
+	maps.Copy(counts.Marked, v.objects)
+	maps.Copy(counts.Marked, more)
 	for id := range v.archives {
-		then.Verified[id] = true
+		counts.Late[id], counts.Marked[id] = true, true
 	}
+	then := &repo.Supposition{Keys: v.keys, Verified: counts, Dropped: marked}
 	whole, late := idSet{}, map[string]error{}
 	var walked []index.ObjectID
 	left, err = check.Lacking(ctx, v.r, then, check.Options{}, func(a *repo.Archive) bool {
@@ -289,10 +288,10 @@ func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left m
 		switch {
 		case err != nil || !early:
 			return false
-		case marked && v.verified[id]: // somebody has looked at it
+		case marked && v.verified.Marked[id]: // somebody has looked at it
 			whole[id] = true
 			return false
-		case a.Late() && !v.verified[id] && !v.again[id]:
+		case a.Late() && !v.verified.Late[id] && !v.again[id]:
 			late[a.ID] = errors.New("it was stored too late, and did not count before")
 			return false
 		}

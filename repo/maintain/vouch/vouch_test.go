@@ -270,7 +270,7 @@ func TestVouchForRecords(t *testing.T) {
 	if err != nil || len(forgotten) != 1 {
 		t.Errorf("forgotten %v, %v", forgotten, err)
 	}
-	if verified, err := r.Verified(t.Context()); err != nil || !verified[late] {
+	if verified, err := r.Verified(t.Context()); err != nil || !verified.Late[late] {
 		t.Errorf("verified %v, %v", verified, err)
 	}
 	s.wants(s.archives...)
@@ -381,4 +381,118 @@ func TestDisownedLists(t *testing.T) {
 	if mine.Root != second.Root {
 		t.Error("the nights differ")
 	}
+}
+
+// enroll adds a host with both roles, which nobody marks. What s does next is as the first host again.
+func (s *stolen) enroll(name string) *crypto.Key {
+	s.T.Helper()
+	key, err := crypto.Generate(name, s.at.Add(-time.Minute), nil)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	s.Change(s.Key, func(d *keyring.Draft) error { return d.AddHost(name, key, keyring.Backup, keyring.Prune) })
+	return key
+}
+
+// put stores a record as the host whose key that is.
+func (s *stolen) put(as *crypto.Key, kind string, v any) {
+	s.T.Helper()
+	r := s.Open(false)
+	content, err := record.Encode(v)
+	if err == nil {
+		err = r.SetHost(as)
+	}
+	if err == nil {
+		_, err = r.PutRecord(context.Background(), kind, content)
+	}
+	if err != nil {
+		s.T.Fatal(err)
+	}
+}
+
+// all returns the ids of all that the thief's host has signed, and of the packs.
+func (s *stolen) all() (ids []index.ObjectID) {
+	s.T.Helper()
+	for _, kind := range []string{"archive", "index", "content", "metadata", "forget", "lost", "condemned", "dropped"} {
+		for _, name := range s.Names(kind) {
+			id, _ := store.SumOf(name)
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// A mark is set by the root, and taken back by the root alone: not by a host with the role prune, be it before the mark or after it, be all vouched for or what is from before.
+func TestHostTakesBackNoMark(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		for _, keep := range []int{0, 2} {
+			s := newStolen(t)
+			other := s.enroll("other")
+			if keep > 0 {
+				s.vouch(s.as(s.Store, s.Keys))
+			}
+			if !early {
+				s.Keys = s.marked()
+				thief := s.Key
+				s.Key = other
+				s.put(other, record.VerifiedKind, &record.Verified{Archives: s.all(), Objects: s.all(), View: s.at})
+				s.Key = thief
+			} else {
+				s.put(other, record.VerifiedKind, &record.Verified{Archives: s.all(), Objects: s.all(), View: s.at})
+			}
+			s.wants(s.archives[:keep]...)
+		}
+	}
+}
+
+// Nor does what a marked host had dropped or given up go because another host vouches for that.
+func TestHostVouchesForNoLists(t *testing.T) {
+	s := newStolen(t)
+	other := s.enroll("other")
+	s.vouch(s.as(s.Store, s.Keys))
+	var packs []index.ObjectID
+	for _, kind := range []string{"content", "metadata"} {
+		for _, name := range s.Names(kind) {
+			id, _ := store.SumOf(name)
+			packs = append(packs, id)
+		}
+	}
+	s.put(s.Key, record.DroppedKind, &record.Dropped{Packs: packs, View: s.at})
+	s.put(s.Key, record.LostKind, &record.Lost{Packs: packs})
+	s.put(s.Key, record.ForgetKind, &record.Forget{Archives: []record.Forgotten{{Archive: s.all()[0]}}})
+	s.put(other, record.VerifiedKind, &record.Verified{Objects: s.all(), View: s.at})
+	s.wants(s.archives[:2]...)
+	forgotten, err := retain.Forgotten(t.Context(), s.as(s.Store, s.marked()), func(name string, err error) { t.Error(name, err) })
+	if err != nil || len(forgotten) != 0 {
+		t.Errorf("forgotten %v, %v", forgotten, err)
+	}
+}
+
+// When the root repeats what a host had verified before it was marked, it takes back no mark of another.
+func TestRepeatingTakesBackNoOtherMark(t *testing.T) {
+	s := newStolen(t)
+	other := s.enroll("other")
+	s.put(other, record.VerifiedKind, &record.Verified{Archives: s.all(), Objects: s.all(), View: s.at})
+	s.Keys = s.marked()
+	done, err := vouch.Archives(t.Context(), s.as(s.Store, s.Keys), vouch.Options{Who: "other", Before: s.at})
+	if err != nil || done.Archives != 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if s.Keys, err = s.Keys.Suppose("other"); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.as(s.Store, s.Keys).Archives(t.Context(), func(string, error) {}); err != nil || len(all) != 0 {
+		t.Errorf("%d archives count, %v", len(all), err)
+	}
+}
+
+// An archive that the root vouched for counts on when the repository is moved without its times: it is named as one that may be late, too.
+func TestVouchedAndMoved(t *testing.T) {
+	s := newStolen(t)
+	s.vouch(s.as(s.Store, s.Keys))
+	s.pass(time.Hour)
+	for _, a := range s.archives {
+		s.Put("archive/"+a.ID, s.Read("archive/"+a.ID))
+	}
+	s.wants(s.archives[:2]...)
 }

@@ -133,10 +133,12 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 		was = w.p.writer.Past(e.Held, e.Like)
 		defer was.Close()
 	}
+	whole := false // read to where it ends, whatever its size is said to be
 	switch {
 	case sparse || len(before.Xattrs) > 0: // a block of attributes can make up for a hole in the count
 		before.Contents, err = w.sparse(ctx, f, before.Size, was)
 	case before.Size <= uint64(w.p.rule.Min):
+		whole = true
 		before.Contents, err = w.small(ctx, f, was)
 	default:
 		before.Contents, err = w.large(ctx, io.LimitReader(f, int64(before.Size)), was) // one that grows as fast as it is read has an end, too
@@ -151,28 +153,54 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 	if _, err := e.Dir.StatFile(f, &after); err != nil {
 		return err
 	}
-	if after.Ctime != opened.Ctime || after.Mtime != opened.Mtime || after.Size != opened.Size || before.Size != opened.Size {
+	var wrong error
+	switch {
+	case after.Ctime != opened.Ctime || after.Mtime != opened.Mtime || after.Size != opened.Size:
+		wrong = errChanged
+	case opened.Size == 0: // but for empty ones, a size that the kernel does not know beforehand
+	case before.Size != opened.Size, !whole && longer(f, opened.Size):
+		wrong = errSize
+	}
+	if wrong != nil || before.Size != opened.Size {
 		e.Node.Flags |= tree.Unsettled
+	}
+	if wrong != nil {
 		w.p.stats.unsettled.Add(1)
-		w.p.o.Problem(e.Path, errChanged)
+		w.p.o.Problem(e.Path, wrong)
 	}
 	return nil
+}
+
+// longer reports whether a file goes on past a size.
+func longer(f *os.File, size uint64) bool {
+	n, _ := f.ReadAt(make([]byte, 1), int64(size))
+	return n > 0
 }
 
 // patience is how long a file may take that has to be waited for.
 const patience = 2 * time.Second
 
-var errChanged = errors.New("changed while it was read")
+var (
+	errChanged = errors.New("changed while it was read")
+	errSize    = errors.New("has another size than the file system says")
+)
 
 // small saves a file that is one chunk, unless it has grown.
 func (w *worker) small(ctx context.Context, f *os.File, was *repo.Past) (tree.Contents, error) {
 	n, err := io.ReadFull(f, w.buf)
 	switch {
 	case err == nil: // it has grown past that
+		info, err := f.Stat()
+		if err != nil {
+			return tree.Contents{}, err
+		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return tree.Contents{}, err
 		}
-		return w.large(ctx, f, was)
+		if info.Size() == 0 { // as of most files that the kernel makes up
+			return w.large(ctx, f, was)
+		}
+		return w.large(ctx, io.LimitReader(f, info.Size()), was)
 	case errors.Is(err, io.EOF):
 		return tree.Contents{}, nil
 	case !errors.Is(err, io.ErrUnexpectedEOF):
@@ -205,27 +233,20 @@ func (w *worker) finish() (tree.Contents, error) {
 // sparse saves data and leaves holes out.
 func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, was *repo.Past) (tree.Contents, error) {
 	w.list.Reset()
-	var ahead local.Extent
-	flush := func() error {
-		if ahead.Hole {
-			return w.list.Add(tree.Item{Length: ahead.Length, Hole: true})
+	for x := range local.Extents(f, int64(size)) {
+		if x.Hole {
+			if err := w.list.Add(tree.Item{Length: x.Length, Hole: true}); err != nil {
+				return tree.Contents{}, &fatal{err}
+			}
+			continue
 		}
-		if ahead.Length == 0 {
-			return nil
-		}
-		return w.pieces(ctx, io.NewSectionReader(f, ahead.Offset, ahead.Length), ahead.Offset, was)
-	}
-	for x, err := range local.Extents(f, int64(size)) {
-		if err != nil {
+		r := io.NewSectionReader(f, x.Offset, x.Length)
+		if err := w.pieces(ctx, r, x.Offset, was); err != nil {
 			return tree.Contents{}, err
 		}
-		if err := flush(); err != nil {
-			return tree.Contents{}, err
+		if n, _ := r.Seek(0, io.SeekCurrent); n < x.Length { // it has shrunk: what follows would stand in the wrong place
+			break
 		}
-		ahead = x
-	}
-	if err := flush(); err != nil {
-		return tree.Contents{}, err
 	}
 	return w.finish()
 }

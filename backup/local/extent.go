@@ -1,7 +1,6 @@
 package local
 
 import (
-	"fmt"
 	"iter"
 	"os"
 	"runtime"
@@ -15,47 +14,50 @@ type Extent struct {
 	Hole           bool
 }
 
-// Extents iterates over the data and the holes in the first size bytes of f, in order and without gaps; where the file system knows no holes, all
-// is data. It ends after the first error. It moves the file's offset: meanwhile, read with ReadAt.
-func Extents(f *os.File, size int64) iter.Seq2[Extent, error] {
-	return func(yield func(Extent, error) bool) {
-		hole := false
-		for off := int64(0); off < size; hole = !hole {
-			end, err := extentEnd(f, off, size, hole)
-			if err != nil {
-				yield(Extent{}, fmt.Errorf("find holes of %s: %w", f.Name(), err))
-				return
-			}
-			if hole && end <= off {
-				// Neither data nor a hole: the file changes under us. To call it data is never wrong.
-				end, hole = size, false
-			}
-			if end > off && !yield(Extent{Offset: off, Length: end - off, Hole: hole}, nil) {
-				return
-			}
-			off = max(off, end)
-		}
-	}
+// Extents iterates over the data and the holes in the first size bytes of f, in order and without gaps. What is not known to be a hole is data: so is all that
+// follows a call that fails or contradicts itself. It moves the file's offset: meanwhile, read with ReadAt.
+func Extents(f *os.File, size int64) iter.Seq[Extent] {
+	return extents(size, func(off int64, whence int) (end int64, err error) {
+		defer runtime.KeepAlive(f)
+		err = retry(func() (err error) {
+			end, err = unix.Seek(int(f.Fd()), off, whence)
+			return err
+		})
+		return end, err
+	})
 }
 
-// extentEnd returns where the data, or the hole, at off ends: not past off if there is none.
-func extentEnd(f *os.File, off, size int64, hole bool) (int64, error) {
-	defer runtime.KeepAlive(f)
-	whence := unix.SEEK_HOLE
-	if hole {
-		whence = unix.SEEK_DATA
+// extents is Extents by a function that seeks. A hole is one where SEEK_HOLE and SEEK_DATA both say so.
+func extents(size int64, seek func(off int64, whence int) (int64, error)) iter.Seq[Extent] {
+	return func(yield func(Extent) bool) {
+		off := int64(0)
+		for off < size {
+			end, err := seek(off, unix.SEEK_HOLE)
+			if err != nil || end < off || end == off && off > 0 { // elsewhere than at the start, data begins here
+				break
+			}
+			end = min(end, size)
+			if end > off && !yield(Extent{Offset: off, Length: end - off}) {
+				return
+			}
+			if off = end; off == size {
+				return
+			}
+			end, err = seek(off, unix.SEEK_DATA)
+			if err == unix.ENXIO { // nothing but a hole follows; or the file has shrunk, which its reader will see
+				end, err = size, nil
+			}
+			if err != nil || end <= off {
+				break
+			}
+			end = min(end, size)
+			if !yield(Extent{Offset: off, Length: end - off, Hole: true}) {
+				return
+			}
+			off = end
+		}
+		if off < size {
+			yield(Extent{Offset: off, Length: size - off})
+		}
 	}
-	var end int64
-	err := retry(func() (err error) {
-		end, err = unix.Seek(int(f.Fd()), off, whence)
-		return err
-	})
-	switch err {
-	case nil:
-		return min(end, size), nil
-	case unix.ENXIO, // nothing but a hole follows; or the file has shrunk, which its reader will see
-		unix.EINVAL, unix.ENOTSUP: // no holes here
-		return size, nil
-	}
-	return 0, err
 }

@@ -125,7 +125,7 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 	if time.Since(before.Ctime.Time()) < scan.Settled {
 		before.Flags |= tree.Unsettled
 	}
-	if before.Xattrs, err = local.XattrsFile(f); err != nil {
+	if before.Xattrs, err = e.Dir.XattrsFile(f); err != nil {
 		w.p.o.Problem(e.Path, err)
 	}
 	var was *repo.Past

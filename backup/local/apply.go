@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -25,12 +26,17 @@ const (
 
 // An Applier gives back to entries what Stat and Xattrs told of them. Its methods may be used by several goroutines at once.
 //
-// They do all that can be done, and return together the errors of what could not. A set-id bit comes back to a regular file only if
-// the owner, or the group, that it stands for did.
+// They do all that can be done, and return together the errors of what could not. They change nothing that is as it is to be. A set-id bit comes back to a
+// regular file only if the owner, or the group, that it stands for did.
 type Applier struct {
-	Owners    *Owners // for ByName; nil: by id
-	Ownership Ownership
-	Xattrs    bool // set the attributes, and remove others; Node.Xattrs has to hold large ones, too
+	Owners      *Owners // for ByName, and for ACLs; nil: by id
+	Ownership   Ownership
+	Xattrs      bool                   // set the attributes, and remove others; Node.Xattrs has to hold large ones, too
+	NumericACLs bool                   // entries of ACLs keep their numbers; else they go by name where there is that name
+	Unknown     func(tree.AccountName) // told once of each account in ACLs that is not known here and keeps its number, if not nil
+
+	mu   sync.Mutex
+	told map[tree.AccountName]bool
 }
 
 // File gives an open file back its owner, attributes, mode and mtime, which is also its access time. It comes after the
@@ -56,12 +62,9 @@ func (a *Applier) Entry(d *Dir, name string, n *tree.Node) error {
 }
 
 func (a *Applier) apply(h handle, name string, n *tree.Node) error {
-	var st unix.Stat_t
-	if err := fstat(h.fd, &st); err != nil {
-		return fmt.Errorf("stat %s: %w", name, err)
-	}
-	if st.Mode&tree.TypeMask != n.Type() {
-		return fmt.Errorf("restore attributes of %s: it is of another type", name)
+	st, err := stat(h, name, n)
+	if err != nil {
+		return err
 	}
 	var errs []error
 	note := func(what string, err error) {
@@ -70,33 +73,87 @@ func (a *Applier) apply(h handle, name string, n *tree.Node) error {
 		}
 	}
 	// To change the owner clears set-id bits and capabilities; who is not root can set no attribute once the file is read-only.
-	mode, changed, err := a.setOwner(h, &st, n)
+	mode, changed, err := a.setOwner(h, st, n)
 	note("owner", err)
 	if a.Xattrs {
-		if n.XattrContents != nil && len(n.Xattrs) == 0 {
-			note("attributes", errors.New("not loaded"))
-		} else if err := h.setXattrs(name, n.Xattrs); err != nil {
-			errs = append(errs, err)
+		want, err := a.wanted(n)
+		if err == nil {
+			var set bool
+			set, err = h.setXattrs(name, want)
+			if errors.Is(err, unix.EACCES) && !n.IsSymlink() && h.chmod(mode|0o200) == nil {
+				set, err = h.setXattrs(name, want)
+				changed = true
+			}
+			changed = changed || set
 		}
-		changed = changed || len(n.Xattrs) > 0
+		if err != nil {
+			errs = append(errs, err)
+			mode = h.modeWithoutACL(n, mode)
+		}
 	}
 	if !n.IsSymlink() && (changed || mode != st.Mode&^tree.TypeMask) {
 		note("mode", h.chmod(mode))
 	}
-	note("time", h.setTime(n.Mtime))
+	if timeOf(st) != n.Mtime {
+		note("time", h.setTime(n.Mtime))
+	}
 	return errors.Join(errs...)
+}
+
+// stat looks at what is to have the attributes of n.
+func stat(h handle, name string, n *tree.Node) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	if err := fstat(h.fd, &st); err != nil {
+		return nil, fmt.Errorf("stat %s: %w", name, err)
+	}
+	if st.Mode&tree.TypeMask != n.Type() {
+		return nil, fmt.Errorf("restore attributes of %s: it is of another type", name)
+	}
+	return &st, nil
+}
+
+// wanted returns the attributes that an entry is to have here.
+func (a *Applier) wanted(n *tree.Node) ([]tree.Xattr, error) {
+	if n.XattrContents != nil && len(n.Xattrs) == 0 {
+		return nil, fmt.Errorf("set attributes of %s: not loaded", n.Name)
+	}
+	if len(n.Xattrs) == 0 {
+		return nil, nil
+	}
+	var names []tree.AccountName
+	if at, found := findXattr(n.Xattrs, tree.ACLNames); found && a.Owners != nil && !a.NumericACLs {
+		var err error
+		if names, err = tree.DecodeACLNames(n.Xattrs[at].Value); err != nil {
+			return nil, fmt.Errorf("set attributes of %s: %w", n.Name, err)
+		}
+	}
+	want := make([]tree.Xattr, 0, len(n.Xattrs))
+	for _, x := range n.Xattrs {
+		if passedOver(x.Name) {
+			continue
+		}
+		if isACL(x.Name) {
+			x.Value = a.localACL(x.Value, names)
+		}
+		want = append(want, x)
+	}
+	return want, nil
 }
 
 // noID is what chown takes for "leave it".
 const noID = 1<<32 - 1
 
+// owner returns whose an entry is to be.
+func (a *Applier) owner(n *tree.Node) (uid, gid uint32) {
+	if a.Ownership == Numeric {
+		return n.Owner.UID, n.Owner.GID
+	}
+	return a.Owners.ids(n.Owner)
+}
+
 // setOwner returns the mode that goes with the owner that it achieved, and whether it changed anything.
 func (a *Applier) setOwner(h handle, st *unix.Stat_t, n *tree.Node) (mode uint32, changed bool, err error) {
-	uid, gid := n.Owner.UID, n.Owner.GID
-	if a.Ownership != Numeric {
-		uid, gid = a.Owners.ids(n.Owner)
-	}
-	mode = n.Mode &^ tree.TypeMask
+	uid, gid := a.owner(n)
 	sameUser, sameGroup := uid == st.Uid, gid == st.Gid
 	if !(sameUser && sameGroup) && a.Ownership != None {
 		if uid == noID || gid == noID {
@@ -105,14 +162,20 @@ func (a *Applier) setOwner(h handle, st *unix.Stat_t, n *tree.Node) (mode uint32
 			err = h.chown(uid, gid)
 		}
 		if err == nil {
-			return mode, true, nil
+			return n.Mode &^ tree.TypeMask, true, nil
 		}
 	}
+	return modeWith(n, sameUser, sameGroup), false, err
+}
+
+// modeWith returns the mode of an entry whose owner is, or is not, as it was.
+func modeWith(n *tree.Node, sameUser, sameGroup bool) uint32 {
+	mode := n.Mode &^ tree.TypeMask
 	if n.IsRegular() && !sameUser {
 		mode &^= unix.S_ISUID
 	}
 	if n.IsRegular() && !sameGroup {
 		mode &^= unix.S_ISGID
 	}
-	return mode, false, err
+	return mode
 }

@@ -49,7 +49,7 @@ func BenchmarkXattrsFile(b *testing.B) {
 	defer f.Close()
 	b.ReportAllocs()
 	for b.Loop() {
-		_, err := XattrsFile(f)
+		_, err := d.XattrsFile(f)
 		must(b, err)
 	}
 }

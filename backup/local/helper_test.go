@@ -128,6 +128,9 @@ func factsIn(n *tree.Node) facts {
 		f.rdev = unix.Mkdev(n.Major, n.Minor)
 	}
 	for _, x := range n.Xattrs {
+		if x.Name == tree.ACLNames {
+			continue
+		}
 		f.xattrs[x.Name] = x.Value
 	}
 	return f
@@ -150,7 +153,7 @@ func read(t testing.TB, d *Dir, name string) *tree.Node {
 		defer f.Close()
 		_, err = d.StatFile(f, &n)
 		must(t, err)
-		n.Xattrs, err = XattrsFile(f)
+		n.Xattrs, err = d.XattrsFile(f)
 	case n.IsDir():
 		sub, openErr := d.Sub(name)
 		must(t, openErr)

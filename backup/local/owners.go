@@ -103,8 +103,16 @@ func (d *directory) name(id uint32) string {
 }
 
 func (d *directory) id(name string, otherwise uint32) uint32 {
+	if id, ok := d.find(name); ok {
+		return id
+	}
+	return otherwise
+}
+
+// find reports whether there is an account of that name.
+func (d *directory) find(name string) (uint32, bool) {
 	if name == "" {
-		return otherwise
+		return 0, false
 	}
 	d.mu.RLock()
 	id, ok := d.ids[name]
@@ -112,10 +120,7 @@ func (d *directory) id(name string, otherwise uint32) uint32 {
 	if !ok {
 		id = d.lookUp(name)
 	}
-	if id < 0 {
-		return otherwise
-	}
-	return uint32(id)
+	return uint32(id), id >= 0
 }
 
 func (d *directory) lookUp(name string) int64 {

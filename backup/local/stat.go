@@ -72,7 +72,7 @@ func fstat(fd int, st *unix.Stat_t) error {
 func fill(n *tree.Node, st *unix.Stat_t, owners *Owners) {
 	n.Mode = st.Mode
 	n.Owner = owners.owner(st.Uid, st.Gid)
-	n.Mtime = tree.Time{Sec: int64(st.Mtim.Sec), Nsec: uint32(st.Mtim.Nsec)}
+	n.Mtime = timeOf(st)
 	n.Ctime = tree.Time{Sec: int64(st.Ctim.Sec), Nsec: uint32(st.Ctim.Nsec)}
 	n.Inode, n.Links, n.Device = st.Ino, uint64(st.Nlink), uint64(st.Dev)
 	n.Size, n.Major, n.Minor = 0, 0, 0
@@ -82,4 +82,8 @@ func fill(n *tree.Node, st *unix.Stat_t, owners *Owners) {
 	if n.IsDevice() {
 		n.Major, n.Minor = unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
 	}
+}
+
+func timeOf(st *unix.Stat_t) tree.Time {
+	return tree.Time{Sec: int64(st.Mtim.Sec), Nsec: uint32(st.Mtim.Nsec)}
 }

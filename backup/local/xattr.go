@@ -14,7 +14,7 @@ import (
 	"nightjar/repo/tree"
 )
 
-// Xattrs returns the extended attributes of any kind of entry, ascending by name, ACLs among them. None is nil: so is a file system that
+// Xattrs returns the extended attributes of any kind of entry, ascending by name, ACLs among them, with tree.ACLNames for their accounts. None is nil: so is a file system that
 // knows none, or does not let us list them. If some cannot be read, the others come with the error.
 func (d *Dir) Xattrs(name string) ([]tree.Xattr, error) {
 	h, err := d.hold(name)
@@ -22,16 +22,21 @@ func (d *Dir) Xattrs(name string) ([]tree.Xattr, error) {
 		return nil, fmt.Errorf("read attributes of %s: %w", name, err)
 	}
 	defer h.close()
-	return h.xattrs(name)
+	xattrs, err := h.xattrs(name)
+	return d.NameACLs(xattrs), err
 }
 
 // XattrsSelf is Xattrs of the directory itself, in one call to the kernel if there are none.
-func (d *Dir) XattrsSelf() ([]tree.Xattr, error) { return handle{fd: d.fd}.xattrs("directory") }
+func (d *Dir) XattrsSelf() ([]tree.Xattr, error) {
+	xattrs, err := handle{fd: d.fd}.xattrs("directory")
+	return d.NameACLs(xattrs), err
+}
 
 // XattrsFile is Xattrs of an open file, in one call to the kernel if there are none.
-func XattrsFile(f *os.File) ([]tree.Xattr, error) {
+func (d *Dir) XattrsFile(f *os.File) ([]tree.Xattr, error) {
 	defer runtime.KeepAlive(f)
-	return handle{fd: int(f.Fd())}.xattrs(f.Name())
+	xattrs, err := handle{fd: int(f.Fd())}.xattrs(f.Name())
+	return d.NameACLs(xattrs), err
 }
 
 func (h handle) xattrs(of string) ([]tree.Xattr, error) {
@@ -72,7 +77,7 @@ func (h handle) xattrNames() ([]string, error) {
 	}
 	var names []string
 	for name := range strings.SplitSeq(string(list[:n]), "\x00") {
-		if len(name) > 0 && !strings.HasPrefix(name, tree.Reserved) { // a file system in user space may claim any
+		if len(name) > 0 && !passedOver(name) {
 			names = append(names, name)
 		}
 	}
@@ -99,44 +104,50 @@ func isSmall(buf []byte, err error) bool {
 	return (err == unix.ERANGE || err == unix.E2BIG) && len(buf) < tree.MaxXattrs
 }
 
-const (
-	accessACL  = "system.posix_acl_access"
-	defaultACL = "system.posix_acl_default"
-)
+// passedOver says that an attribute is none of the entry's own. A file system in user space may claim any name, also one that is ours. And XFS shows root
+// each ACL a second time, in a form of its own with the same numbers.
+func passedOver(name string) bool {
+	return strings.HasPrefix(name, tree.Reserved) || name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"
+}
 
-// setXattrs makes the attributes be want, which ascend by name. It leaves alone what the system itself puts on new files, unless it is wanted
-// otherwise; an ACL that a new entry inherited is not of that kind.
-func (h handle) setXattrs(of string, want []tree.Xattr) error {
+// setXattrs makes the attributes be want, which ascend by name, and reports whether it changed any. It leaves alone what the system itself puts on new files,
+// unless it is wanted otherwise; an ACL that a new entry inherited is not of that kind.
+func (h handle) setXattrs(of string, want []tree.Xattr) (changed bool, err error) {
 	have, err := h.xattrNames()
 	if err != nil {
-		return fmt.Errorf("list attributes of %s: %w", of, err)
+		return false, fmt.Errorf("list attributes of %s: %w", of, err)
 	}
 	var errs []error
 	for _, name := range have {
-		_, wanted := slices.BinarySearchFunc(want, name, func(x tree.Xattr, name string) int { return strings.Compare(x.Name, name) })
-		if wanted || !isOurs(name) {
+		if _, wanted := findXattr(want, name); wanted || !isOurs(name) {
 			continue
 		}
+		changed = true
 		if err := h.removeXattr(name); err != nil && err != unix.ENODATA {
 			errs = append(errs, fmt.Errorf("remove attribute %s of %s: %w", name, of, err))
 		}
 	}
-	for _, x := range want {
-		if strings.HasPrefix(x.Name, tree.Reserved) {
+	for i := range want {
+		if h.has(have, &want[i]) {
 			continue
 		}
-		if _, found := slices.BinarySearch(have, x.Name); found {
-			if value, err := h.xattr(x.Name); err == nil && bytes.Equal(value, x.Value) {
-				continue
-			}
-		}
-		if err := h.setXattr(x.Name, x.Value); err != nil {
-			errs = append(errs, fmt.Errorf("set attribute %s of %s: %w", x.Name, of, err))
+		changed = true
+		if err := h.setXattr(want[i].Name, want[i].Value); err != nil {
+			errs = append(errs, fmt.Errorf("set attribute %s of %s: %w", want[i].Name, of, err))
 		}
 	}
-	return errors.Join(errs...)
+	return changed, errors.Join(errs...)
+}
+
+// has reports whether an attribute, of which have are the names, is as it is to be.
+func (h handle) has(have []string, x *tree.Xattr) bool {
+	if _, found := slices.BinarySearch(have, x.Name); !found {
+		return false
+	}
+	value, err := h.xattr(x.Name)
+	return err == nil && bytes.Equal(value, x.Value)
 }
 
 func isOurs(name string) bool {
-	return name == accessACL || name == defaultACL || strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "trusted.")
+	return isACL(name) || strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "trusted.")
 }

@@ -10,17 +10,19 @@ import (
 
 // Options say what a restore puts back, and how.
 type Options struct {
-	Path      string // in the archive: a directory, whose content goes into Target, or one entry; "" or "/" is everything
-	Target    string // an existing folder, or one to make
-	Filter    *filter.Filter
-	Overwrite Overwrite
-	DryRun    bool // say what would be done
-	Ownership local.Ownership
-	Partial   bool                // keep files of which parts are lost, under a name that ends with DamagedSuffix, with zeros for what is missing
-	Verify    func() *chunk.Namer // makes what names chunks: what was written is read back and compared; nil: it is not
+	Path        string // in the archive: a directory, whose content goes into Target, or one entry; "" or "/" is everything
+	Target      string // an existing folder, or one to make
+	Filter      *filter.Filter
+	Overwrite   Overwrite
+	DryRun      bool // say what would be done
+	Ownership   local.Ownership
+	NumericACLs bool                // accounts in ACLs by number, not by name
+	Partial     bool                // keep files of which parts are lost, under a name that ends with DamagedSuffix, with zeros for what is missing
+	Verify      func() *chunk.Namer // makes what names chunks: what was written is read back and compared; nil: it is not
 
 	Progress *watch.Progress
 	Problem  func(path string, err error)     // told of what could not be put back as it was
+	Warn     func(err error)                  // told of what users should know besides, if not nil
 	Report   func(path string, action Action) // told of every entry, if not nil
 }
 

@@ -50,7 +50,7 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 		o.Progress = new(watch.Progress)
 	}
 	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLinkTo{}, mounts: map[uint64]*local.Dir{}}
-	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true}
+	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true, NumericACLs: o.NumericACLs, Unknown: r.unknown}
 	if err := r.openTarget(); err != nil {
 		return Statistics{}, err
 	}
@@ -169,6 +169,17 @@ func (r *restorer) problem(path string, err error) {
 	if r.o.Problem != nil {
 		r.o.Problem(path, err)
 	}
+}
+
+func (r *restorer) unknown(n tree.AccountName) {
+	if r.o.Warn == nil {
+		return
+	}
+	kind := "user"
+	if n.Group {
+		kind = "group"
+	}
+	r.o.Warn(fmt.Errorf("restore ACLs: there is no %s %q here: what it was allowed goes to number %d", kind, n.Name, n.ID))
 }
 
 // failed tells why a file could not be put back. Nothing that follows could be when the disk is full.

@@ -298,7 +298,8 @@ func (s *scanner) file(path string, n, was *tree.Node, old *former) error {
 			return err
 		}
 		if stored {
-			n.Contents, n.Xattrs, n.XattrContents = was.Contents, was.Xattrs, was.XattrContents
+			n.Contents, n.XattrContents = was.Contents, was.XattrContents
+			n.Xattrs = s.stack.Top().NameACLs(was.Xattrs) // accounts are renamed without a trace in the file
 			n.Flags = 0
 			s.counts.Unchanged++
 			s.counted(n)
@@ -343,7 +344,7 @@ func (s *scanner) attributes(read func() ([]tree.Xattr, error), path string, n, 
 			return err
 		}
 		if stored {
-			n.Xattrs, n.XattrContents = was.Xattrs, was.XattrContents
+			n.Xattrs, n.XattrContents = s.stack.Top().NameACLs(was.Xattrs), was.XattrContents
 			return nil
 		}
 	}

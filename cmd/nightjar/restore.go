@@ -49,7 +49,7 @@ func (a *app) restoreCommand() *cobra.Command {
 	f.StringArrayVar(&r.exclude, "exclude", nil, "leave out what matches the `PATTERN`; may be repeated")
 	f.StringVar(&r.overwrite, "overwrite", "", "what to do with files that are there: never, always, if-changed, if-newer (default: refuse a folder that is not empty)")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done")
-	f.BoolVar(&r.numericIDs, "numeric-ids", false, "give back owners by number, not by name")
+	f.BoolVar(&r.numericIDs, "numeric-ids", false, "give back owners, and accounts in ACLs, by number, not by name")
 	f.BoolVar(&r.verify, "verify", false, "read back what was written, and compare it")
 	r.choice.flags(c)
 	r.thaw.flags(c)
@@ -81,8 +81,8 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	defer s.Close()
 	archive := s.archive
 	o := restore.Options{
-		Path: s.path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs),
-		Progress: new(watch.Progress), Problem: a.problem,
+		Path: s.path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs), NumericACLs: r.numericIDs,
+		Progress: new(watch.Progress), Problem: a.problem, Warn: a.warn,
 	}
 	if !r.dryRun {
 		need := func(add func(string, int64)) error { return restore.Needs(ctx, s.reader, archive, o, add) }

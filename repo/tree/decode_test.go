@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -258,6 +259,37 @@ func FuzzDecodeXattrs(f *testing.F) {
 		}
 		if got, err := EncodeXattrs(xattrs); err != nil || !bytes.Equal(got, b) {
 			t.Fatalf("%x decodes and encodes to %x, %v", b, got, err)
+		}
+	})
+}
+
+func TestACLNames(t *testing.T) {
+	want := []AccountName{{ID: 7, Name: "lp"}, {ID: 1<<32 - 1, Name: strings.Repeat("u", MaxOwner)}, {Group: true, ID: 0, Name: "root"}, {Group: true, ID: 7, Name: "lp"}}
+	got, err := DecodeACLNames(EncodeACLNames(want))
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for what, b := range map[string][]byte{
+		"nothing": nil, "none": wire(0), "another kind": wire(1, 4, 1, 1, "a"), "no name": wire(1, 2, 1, 0, 0), "twice": wire(2, 2, 1, 1, "a", 2, 1, 1, "b"),
+		"groups first": wire(2, 8, 1, 1, "a", 2, 1, 1, "b"), "too long": wire(1, 2, 1, 0x81, 2, strings.Repeat("a", MaxOwner+1)),
+		"33 bits": wire(1, 2, 0x80, 0x80, 0x80, 0x80, 0x10, 1, "a"), "left over": wire(1, 2, 1, 1, "a", 0), "truncated": wire(1, 2, 1, 5, "a"), "many": wire(0x80, 0x80, 4, 2, 1, 1, "a"),
+	} {
+		if got, err := DecodeACLNames(b); err == nil {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
+
+func FuzzDecodeACLNames(f *testing.F) {
+	f.Add(EncodeACLNames([]AccountName{{ID: 1000, Name: "alice"}, {Group: true, ID: 4, Name: "adm"}}))
+	f.Add([]byte{0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		names, err := DecodeACLNames(b)
+		if err != nil {
+			return
+		}
+		if got := EncodeACLNames(names); !bytes.Equal(got, b) {
+			t.Fatalf("%x decodes and encodes to %x", b, got)
 		}
 	})
 }

@@ -58,9 +58,24 @@ type part struct {
 
 func (k *Key) parts() []*part { return append([]*part{k.primary}, k.subkeys...) }
 
+// part returns the one of that fingerprint, in bytes; nil: there is none.
+func (k *Key) part(fingerprint []byte) *part {
+	if bytes.Equal(k.primary.pub.Fingerprint, fingerprint) {
+		return k.primary
+	}
+	for _, p := range k.subkeys {
+		if bytes.Equal(p.pub.Fingerprint, fingerprint) {
+			return p
+		}
+	}
+	return nil
+}
+
 // Fingerprint returns the primary key's.
-func (k *Key) Fingerprint() Fingerprint {
-	return Fingerprint(strings.ToUpper(hex.EncodeToString(k.primary.pub.Fingerprint)))
+func (k *Key) Fingerprint() Fingerprint { return k.primary.fingerprint() }
+
+func (p *part) fingerprint() Fingerprint {
+	return Fingerprint(strings.ToUpper(hex.EncodeToString(p.pub.Fingerprint)))
 }
 
 // Name returns the primary user ID, which may hold any bytes, or be empty.

@@ -13,6 +13,7 @@ import (
 type Opened struct {
 	Plain    []byte
 	Signer   Fingerprint // of the signer's primary key
+	Issuer   Fingerprint // of the key that made the signature: that one, or a subkey of it
 	Created  time.Time   // as the signer's clock said: for display only
 	Envelope Envelope    // zero when the object was not encrypted
 }

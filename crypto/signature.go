@@ -155,7 +155,7 @@ func (s signedParts) verify(signers []Signer, b Binding, at time.Time) (Opened, 
 		!exactMPIs(s.signature[len(head)+2:], mpis) {
 		return Opened{}, integrity("signature is not of the exact form")
 	}
-	return Opened{Plain: s.data, Signer: key.Fingerprint(), Created: sig.CreationTime}, nil
+	return Opened{Plain: s.data, Signer: key.Fingerprint(), Issuer: p.fingerprint(), Created: sig.CreationTime}, nil
 }
 
 // findSigner returns the signer that claims the signature and may have made it at that time.
@@ -163,18 +163,32 @@ func findSigner(signers []Signer, sig *packet.Signature, at time.Time) (*Key, *p
 	if sig.IssuerKeyVersion != 4 || len(sig.IssuerFingerprint) != 20 {
 		return nil, nil, integrity("signature names no signer")
 	}
-	err := integrity("signed by an unknown key %s", strings.ToUpper(hex.EncodeToString(sig.IssuerFingerprint)))
+	return findIssuer(signers, sig.IssuerFingerprint, at)
+}
+
+func findIssuer(signers []Signer, issuer []byte, at time.Time) (*Key, *part, error) {
+	err := integrity("signed by an unknown key %s", strings.ToUpper(hex.EncodeToString(issuer)))
 	for _, s := range signers {
-		for _, p := range s.Key.parts() {
-			if !p.sign || !bytes.Equal(p.pub.Fingerprint, sig.IssuerFingerprint) {
-				continue
-			}
-			if err = s.allows(p, at); err == nil {
-				return s.Key, p, nil
-			}
+		p := s.Key.part(issuer)
+		if p == nil || !p.sign {
+			continue
+		}
+		if err = s.allows(p, at); err == nil {
+			return s.Key, p, nil
 		}
 	}
 	return nil, nil, err
+}
+
+// MayHaveSigned returns nil if one of signers may have made, at that time, a signature that is known to be good: it is all that Open asks of who signed. issuer
+// is Opened.Issuer.
+func MayHaveSigned(signers []Signer, issuer Fingerprint, at time.Time) error {
+	raw, err := hex.DecodeString(string(issuer))
+	if err != nil {
+		return integrity("%q is no fingerprint", issuer)
+	}
+	_, _, err = findIssuer(signers, raw, at)
+	return err
 }
 
 func (s Signer) allows(p *part, at time.Time) error {

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -8,14 +9,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/internal/quote"
-	"nightjar/internal/versioned"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -124,61 +123,44 @@ func (a *Archive) Displaces() bool { return a.Counts() && !a.Backdated && !a.Rep
 
 // Archives returns all archives, oldest first. damaged is told of each that cannot be read.
 func (r *Repository) Archives(ctx context.Context, damaged func(name string, err error)) ([]Archive, error) {
-	var all []Archive
-	contents := map[string][sha256.Size]byte{} // what each says
-	verified, err := r.Believe(ctx)
+	roll, err := r.Roll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = r.Records(ctx, "archive", func(x sealed.Record) error {
-		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: verified.Late[x.ID]}
-		if x.Err == nil {
-			x.Err = versioned.Parse(x.Content, &a)
-		}
-		if x.Err == nil {
-			a.Grace = r.allowance(a.view())
-			x.Err = r.checkHost(&a, x.Signer)
-		}
-		if x.Err == nil && !a.Counts() {
-			a.Stored = r.FirstStored(ctx, x.Info)
-		}
-		switch {
-		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive
-			return x.Err
-		case x.Err != nil:
-			damaged(x.Name, x.Err)
-		default:
-			all, contents[a.ID] = append(all, a), sha256.Sum256(x.Content)
+	return roll.Archives(ctx, "", damaged)
+}
+
+// standing sets what archives are among each other. Only those of one host have to do with each other, so it takes all of a host.
+func standing(all []Archive, contents map[string][sha256.Size]byte, arrived time.Time) {
+	byID, named := map[string]*Archive{}, map[string]bool{}
+	for i := range all {
+		byID[all[i].ID] = &all[i]
+	}
+	before := func(a *Archive) *Archive {
+		if p := byID[a.Predecessor]; p != nil && p.Host == a.Host {
+			return p
 		}
 		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	sort.Slice(all, func(i, j int) bool {
-		if !all[i].Time.Equal(all[j].Time) {
-			return all[i].Time.Before(all[j].Time)
-		}
-		if !all[i].End.Equal(all[j].End) { // S3 counts whole seconds; within one even a host's clock is better than nothing
-			return all[i].End.Before(all[j].End)
-		}
-		return all[i].ID < all[j].ID
-	})
-	times, named := map[string]time.Time{}, map[string]bool{}
 	for i := range all {
-		times[all[i].ID], named[all[i].Predecessor] = all[i].Time, true
-	}
-	arrived, err := r.arrived(ctx, all)
-	if err != nil {
-		return nil, err
+		if p := before(&all[i]); p != nil {
+			named[p.ID] = true
+		}
 	}
 	for i := range all {
 		a := &all[i]
-		a.Backdated = a.Time.Before(times[a.Predecessor])
+		p := before(a)
+		a.Backdated = p != nil && a.Time.Before(p.Time)
 		a.Redated = !a.Counts() && !a.lateByItself() && (named[a.ID] || arrived.Sub(a.Time) > sealed.MaxSkew)
 	}
 	markRepeated(all, contents, named)
-	return all, nil
+}
+
+// older orders archives by time.
+func older(a, b *Archive) int {
+	return cmp.Or(a.Time.Compare(b.Time),
+		a.End.Compare(b.End), // S3 counts whole seconds; within one even a host's clock is better than nothing
+		strings.Compare(a.ID, b.ID))
 }
 
 // arrived returns since when the store has the config, the first object of any repository. Nobody asks unless an archive is late.
@@ -269,14 +251,22 @@ func (a *Archive) hasTags(want []string) bool {
 	return true
 }
 
+// Latest returns the place of the newest archive that may displace others and was not given up; -1: there is none. archives are in order of time.
+func Latest(archives []Archive) int {
+	for i := len(archives) - 1; i >= 0; i-- {
+		if archives[i].Displaces() && archives[i].Forgotten.IsZero() {
+			return i
+		}
+	}
+	return -1
+}
+
 // Find returns the archive that name stands for: "latest", the newest that may displace others and was not given up, or at least eight digits of an id.
 // archives are in order of time.
 func Find(archives []Archive, name string) (*Archive, error) {
 	if name == "latest" {
-		for i := len(archives) - 1; i >= 0; i-- {
-			if archives[i].Displaces() && archives[i].Forgotten.IsZero() {
-				return &archives[i], nil
-			}
+		if i := Latest(archives); i >= 0 {
+			return &archives[i], nil
 		}
 		if len(archives) > 0 { // a repository that was copied without its times: better than nothing at 3 a.m.
 			return &archives[len(archives)-1], nil

@@ -54,6 +54,8 @@ type Options struct {
 	IndexDir    string           // folder of the local index; a cache
 	BlockDir    string           // folder of metadata that was read or written; a cache. "": none, which is best for a store on this machine
 	BlockLimit  int64            // bytes in BlockDir
+	RecordDir   string           // folder of what archives and records of maintenance say; a cache. "": none
+	Reread      bool             // the store is on this machine: records are read all the same, so that damage shows
 	Connections int              // objects sent or read at the same time; 0: 4
 	Compression pack.Level       // of content that is written
 	Now         func() time.Time // nil: time.Now
@@ -80,7 +82,11 @@ func (o *Options) fill() {
 }
 
 func (o *Options) sealed() sealed.Options {
-	return sealed.Options{Blocks: blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn}, Now: o.Now, Random: o.Random, Warn: o.Warn}
+	return sealed.Options{
+		Blocks:   blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn},
+		Register: o.RecordDir, Reread: o.Reread,
+		Now: o.Now, Random: o.Random, Warn: o.Warn,
+	}
 }
 
 // A Repository is an open repository: its objects, and what is indexed of them. It is safe for concurrent use.
@@ -154,7 +160,7 @@ func (r *Repository) Suppose(ctx context.Context, s *Supposition) (*Repository, 
 
 func (r *Repository) uncached() Options {
 	o := r.options
-	o.IndexDir, o.BlockDir = "", ""
+	o.IndexDir, o.BlockDir, o.RecordDir = "", "", ""
 	return o
 }
 
@@ -177,8 +183,8 @@ func (r *Repository) ReplacedIndexes() map[index.ObjectID]bool { return r.local.
 // Chunks returns how many places of chunks, trees and lists the local index knows, those too that prune has dropped. It is 0 before the first SyncIndex.
 func (r *Repository) Chunks() int64 { return r.local.Chunks() }
 
-// Close ends the use of the local index.
-func (r *Repository) Close() error { return r.local.Close() }
+// Close ends the use of the local index, and keeps what was learnt of records.
+func (r *Repository) Close() error { return errors.Join(r.local.Close(), r.Objects.Close()) }
 
 // NewReader returns a Reader that knows all that is indexed now.
 func (r *Repository) NewReader(ctx context.Context) (*Reader, error) {

@@ -44,19 +44,68 @@ func (c *choice) check(now time.Time) (err error) {
 
 // archives returns those that are chosen, and the errors of the damaged by their ids.
 func (a *app) archives(ctx context.Context, s *session.Session, c *choice) (chosen []repo.Archive, damaged map[string]error, err error) {
-	damaged = map[string]error{}
-	all, err := s.Archives(ctx, func(name string, err error) {
-		damaged[strings.TrimPrefix(name, "archive/")] = err
-		s.PassOver(name, err)
-	})
+	roll, err := s.Roll(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	err = retain.Mark(ctx, s.Repository, all, s.PassOver)
+	r := reading{s, roll, c, map[string]error{}}
+	chosen, err = r.archives(ctx, c.Host)
+	return chosen, r.damaged, err
+}
+
+// A reading reads of the archives as they were listed those that a command needs.
+type reading struct {
+	s       *session.Session
+	roll    *session.Roll
+	choice  *choice
+	damaged map[string]error // by id
+}
+
+// archives returns those of a host, of all if it is "", that are chosen.
+func (r *reading) archives(ctx context.Context, host string) ([]repo.Archive, error) {
+	all, err := r.roll.Archives(ctx, host, r.pass)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return c.Select(all), damaged, nil
+	if err := retain.Mark(ctx, r.s.Repository, all, r.s.PassOver); err != nil {
+		return nil, err
+	}
+	return r.choice.Select(all), nil
+}
+
+func (r *reading) pass(name string, err error) {
+	id := strings.TrimPrefix(name, "archive/")
+	if r.damaged[id] == nil {
+		r.s.PassOver(name, err)
+	}
+	r.damaged[id] = err
+}
+
+// latest returns the archives of the host that has the newest of those that may be called latest and saved something at the path; of all hosts if there is none. It
+// reads one host after the other, that with the newest archive first, until no other can have a newer one. others says that there are more hosts.
+func (r *reading) latest(ctx context.Context, path string) (chosen []repo.Archive, others bool, err error) {
+	hosts, err := r.roll.Hosts(ctx, r.pass)
+	if err != nil {
+		return nil, false, err
+	}
+	var best *repo.Archive
+	for _, h := range hosts {
+		if best != nil && !h.Time.After(best.Time) {
+			break
+		}
+		of, err := r.archives(ctx, h.Host)
+		if err != nil {
+			return nil, false, err
+		}
+		of = savedAt(of, path)
+		if i := repo.Latest(of); i >= 0 && (best == nil || of[i].Time.After(best.Time)) {
+			best, chosen = &of[i], of
+		}
+	}
+	if best == nil {
+		chosen, err = r.archives(ctx, "")
+	}
+	return chosen, len(hosts) > 1, err
 }
 
 // An opened archive is one that is found in a repository, which is open until Close.
@@ -93,13 +142,29 @@ func (a *app) openArchive(ctx context.Context, arg string, need session.Access, 
 
 // find returns the one archive that is meant: by latest, the newest that saved something at the path, if there is one.
 func (a *app) find(ctx context.Context, s *session.Session, name, path string, c *choice) (*repo.Archive, error) {
-	chosen, damaged, err := a.archives(ctx, s, c)
+	roll, err := s.Roll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if with := slices.DeleteFunc(slices.Clone(chosen), func(x repo.Archive) bool { return !saves(&x, path) }); name == latest && len(with) > 0 {
+	r := reading{s, roll, c, map[string]error{}}
+	host, others := c.Host, false
+	var chosen []repo.Archive
+	if name == latest && host == "" {
+		chosen, others, err = r.latest(ctx, path)
+		others = others && c.Job == "" && len(c.Tags) == 0 && path == ""
+	} else {
+		if host == "" {
+			host, _ = roll.HostOf(name)
+		}
+		chosen, err = r.archives(ctx, host)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if with := savedAt(chosen, path); name == latest && len(with) > 0 {
 		chosen = with
 	}
+	damaged := r.damaged
 	archive, err := repo.Find(chosen, name)
 	if errors.Is(err, repo.ErrNoArchive) && len(name) >= 8 {
 		for id, reason := range damaged {
@@ -115,7 +180,7 @@ func (a *app) find(ctx context.Context, s *session.Session, name, path string, c
 	}
 	switch {
 	case err != nil:
-	case name == latest && jobs(chosen) > 1:
+	case name == latest && (others || jobs(chosen) > 1):
 		a.note("the latest is %s of %s, %s: %s. Those of other jobs are found by --host, --job, --tag or %s:PATH",
 			show.ShortID(archive), archive.Host, show.LocalTime(archive.Time), show.Source(archive), latest)
 	case a.verbose:
@@ -125,6 +190,11 @@ func (a *app) find(ctx context.Context, s *session.Session, name, path string, c
 }
 
 const latest = "latest"
+
+// savedAt returns those of the archives that saved something at a path.
+func savedAt(archives []repo.Archive, path string) []repo.Archive {
+	return slices.DeleteFunc(slices.Clone(archives), func(x repo.Archive) bool { return !saves(&x, path) })
+}
 
 // saves reports whether the archive is of something that lies at the path, below it, or above it; or of the stream of that name.
 func saves(x *repo.Archive, name string) bool {

@@ -85,7 +85,7 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	if err != nil {
 		return err
 	}
-	archives, err := s.Archives(ctx, func(name string, err error) {
+	archives, err := s.Archives(ctx, "", func(name string, err error) {
 		if !errors.Is(err, repo.ErrDisowned) { // which is known
 			a.problem(name, err)
 		}

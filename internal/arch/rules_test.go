@@ -10,7 +10,7 @@ import (
 )
 
 // What repo leans on, and what maintains it.
-var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
+var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/register", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
 
 var aboveRepo = append([]string{"repo"}, underRepo...)
 
@@ -28,8 +28,9 @@ var arrows = map[string][]string{
 	"repo/lists":           {"chunk", "repo/pack", "repo/index", "repo/record"},
 	"repo/spool":           {},
 	"repo/blocks":          {},
+	"repo/register":        {},
 	"repo/ledger":          {"repo/store"},
-	"repo/sealed":          {"chunk", "crypto", "repo/blocks", "repo/index", "repo/keyring", "repo/ledger", "repo/pack", "repo/record", "repo/store"},
+	"repo/sealed":          {"chunk", "crypto", "repo/blocks", "repo/index", "repo/keyring", "repo/ledger", "repo/pack", "repo/record", "repo/register", "repo/store"},
 	"repo/view":            {"chunk", "crypto", "repo/index", "repo/lists", "repo/pack", "repo/record", "repo/sealed", "repo/spool", "repo/store"},
 	"repo/fetch":           {"chunk", "chunk/delta", "crypto", "repo/blocks", "repo/index", "repo/ledger", "repo/lists", "repo/pack", "repo/sealed", "repo/store", "repo/view"},
 	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},

@@ -23,15 +23,18 @@ import (
 	"nightjar/repo/keyring"
 	"nightjar/repo/ledger"
 	"nightjar/repo/pack"
+	"nightjar/repo/register"
 	"nightjar/repo/store"
 )
 
 // Options say how Objects work. All functions are needed.
 type Options struct {
-	Blocks blocks.Options // of what is kept on this machine of metadata packs and records, as they are stored
-	Now    func() time.Time
-	Random io.Reader
-	Warn   func(error) // told what is wrong but stops nothing
+	Blocks   blocks.Options // of what is kept on this machine of metadata packs, as they are stored
+	Register string         // folder of what is kept on this machine of records that were opened; "": none
+	Reread   bool           // records are read and compared with their hashes all the same: it costs little, and damage shows
+	Now      func() time.Time
+	Random   io.Reader
+	Warn     func(error) // told what is wrong but stops nothing
 }
 
 // Objects are those of one repository in one store. They are safe for concurrent use.
@@ -42,16 +45,18 @@ type Objects struct {
 	config  config
 	host    *crypto.Key // signs what is written; nil: reading only
 
-	metadata *crypto.Opener             // holds the metadata keys' secret halves
-	content  *crypto.Opener             // holds the content keys' too; nil but after OpenContent, as root
-	root     *crypto.Key                // with its secret half
-	signers  map[string][]crypto.Signer // by kind of object, with those whose keys are marked compromised
+	metadata *crypto.Opener                                    // holds the metadata keys' secret halves
+	content  *crypto.Opener                                    // holds the content keys' too; nil but after OpenContent, as root
+	root     *crypto.Key                                       // with its secret half
+	signers  map[string][]crypto.Signer                        // by kind of object, with those whose keys are marked compromised
+	bySigner map[string]map[crypto.Fingerprint][]crypto.Signer // the same by their primary keys
 	marked   map[crypto.Fingerprint]bool
 	vouched  atomic.Pointer[Vouched] // as of the opening or the last Believe
 	supposed *Vouched                // what verified records are to name; nil: what they do
 
 	ledger        *ledger.Ledger // through which packs and archives are read
 	blocks        *blocks.Cache
+	register      *register.Register
 	decompressors sync.Pool
 	unrecovered   sync.Once // told that older versions cannot be looked for
 }
@@ -100,7 +105,7 @@ func (s *Objects) In(ctx context.Context, elsewhere store.Store) (*Objects, erro
 
 func (s *Objects) other(ctx context.Context, elsewhere store.Store, keys *keyring.Keyring, supposed *Vouched) (*Objects, error) {
 	o := s.options
-	o.Blocks = blocks.Options{Warn: o.Warn}
+	o.Blocks, o.Register = blocks.Options{Warn: o.Warn}, ""
 	other := &Objects{store: elsewhere, options: o, host: s.host, metadata: s.metadata, content: s.content, root: s.root, supposed: supposed}
 	other.setKeys(keys)
 	if err := other.load(ctx); err != nil {
@@ -114,6 +119,12 @@ func (s *Objects) load(ctx context.Context) error {
 	if err := s.loadConfig(ctx); err != nil {
 		return err
 	}
+	if s.options.Register != "" {
+		var err error
+		if s.register, err = register.Open(s.options.Register, s.config.secret.Key(noteDomain)); err != nil {
+			return err
+		}
+	}
 	return s.loadVerified(ctx)
 }
 
@@ -121,6 +132,7 @@ func (s *Objects) load(ctx context.Context) error {
 func (s *Objects) loadConfig(ctx context.Context) error {
 	s.ledger = ledger.New(s.store)
 	s.blocks = blocks.New(s.ledger, s.options.Blocks)
+	s.register = new(register.Register)
 	s.decompressors.New = func() any {
 		d, err := pack.NewDecompressor()
 		if err != nil {

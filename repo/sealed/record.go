@@ -2,20 +2,16 @@ package sealed
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"nightjar/crypto"
-	"nightjar/repo/blocks"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
-	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
@@ -36,12 +32,23 @@ type Record struct {
 	Disowned []byte // with an ErrDisowned: the content
 }
 
-// Records calls f for each record of a kind (archive, index, forget, condemned, …), in the order in which the store lists them. Only one is in memory at a time.
+// Records calls f for each record of a kind (archive, index, forget, condemned, …). Only one is in memory at a time.
 func (s *Objects) Records(ctx context.Context, kind string, f func(Record) error) error {
+	return s.RecordsOf(ctx, kind, "", f)
+}
+
+// RecordsOf is Records without those that are known to be of other hosts alone: archives that they have signed, and forget records that name theirs. All, if
+// host is empty.
+func (s *Objects) RecordsOf(ctx context.Context, kind, host string, f func(Record) error) error {
 	infos, err := s.ListRecords(ctx, kind)
 	if err != nil {
 		return err
 	}
+	return s.ReadRecords(ctx, s.Of(infos, host), f)
+}
+
+// ReadRecords calls f for each of the records that were listed.
+func (s *Objects) ReadRecords(ctx context.Context, infos []store.Info, f func(Record) error) error {
 	for _, info := range infos {
 		x := s.ReadRecord(ctx, info)
 		if ctx.Err() != nil {
@@ -66,6 +73,7 @@ func (s *Objects) ListRecords(ctx context.Context, kind string) ([]store.Info, e
 	if err != nil {
 		return nil, fmt.Errorf("list %s objects: %w", kind, err)
 	}
+	s.forgetGone(kind, infos)
 	return infos, nil
 }
 
@@ -99,14 +107,23 @@ func (s *Objects) record(ctx context.Context, info *store.Info) (content []byte,
 // oneVersion is record of the version that the store gives.
 func (s *Objects) oneVersion(ctx context.Context, info *store.Info) (content []byte, opened crypto.Opened, err error) {
 	kind, _, _ := strings.Cut(info.Name, "/")
-	object, err := s.recordObject(ctx, kind, *info)
+	note, noted := s.noted(kind, *info)
+	var object []byte
+	if !noted || s.options.Reread {
+		object, err = s.recordObject(ctx, kind, *info)
+	}
 	if err == nil {
 		info.Time, err = store.HomeTime(ctx, s.store, *info)
 	}
 	if err != nil {
 		return nil, opened, fmt.Errorf("read %s: %w", info.Name, err)
 	}
-	return s.openRecord(kind, *info, object)
+	if noted {
+		return s.judge(kind, *info, note)
+	}
+	content, opened, err = s.openRecord(kind, *info, object)
+	s.note(kind, *info, content, opened, err)
+	return content, opened, err
 }
 
 // openRecord is record for an object that has the hash in its name. With an ErrDisowned it returns the content all the same.
@@ -124,20 +141,8 @@ func (s *Objects) openRecord(kind string, info store.Info, object []byte) (conte
 	return content, opened, err
 }
 
-// readAlways are the kinds of which many runs read all: so they are kept on this machine.
-var readAlways = []string{"archive", record.ForgetKind, record.VerifiedKind, record.CondemnedKind, record.DroppedKind, record.LostKind}
-
 // recordObject returns a record as it is stored, with the right hash.
 func (s *Objects) recordObject(ctx context.Context, kind string, info store.Info) ([]byte, error) {
-	sum, ok := store.SumOf(info.Name)
-	if slices.Contains(readAlways, kind) && ok && info.Size > 0 && info.Size <= blocks.Size {
-		x := blocks.Object{Sum: sum, Name: info.Name, Size: info.Size}
-		object, err := s.blocks.Read(ctx, x, 0, x.Size, nil)
-		if err == nil && sha256.Sum256(object) == sum {
-			return object, nil
-		}
-		s.blocks.Forget(x, 0, x.Size)
-	}
 	if info.Size > store.MaxObject {
 		return nil, fmt.Errorf("%d bytes: %w: %w", info.Size, store.ErrTooLarge, crypto.ErrIntegrity)
 	}

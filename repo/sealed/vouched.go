@@ -19,12 +19,18 @@ var ErrDisowned = fmt.Errorf("the key that signed it is marked compromised, and 
 // setKeys sets whose signatures are looked at: those of marked keys too, of which Disowned decides.
 func (s *Objects) setKeys(keys *keyring.Keyring) {
 	s.keys, s.signers, s.marked = keys, map[string][]crypto.Signer{}, map[crypto.Fingerprint]bool{}
+	s.bySigner = map[string]map[crypto.Fingerprint][]crypto.Signer{}
 	for _, kind := range kinds {
 		marked := keys.Marked(kind)
 		for _, signer := range marked {
 			s.marked[signer.Key.Fingerprint()] = true
 		}
 		s.signers[kind] = append(keys.Signers(kind), marked...)
+		s.bySigner[kind] = map[crypto.Fingerprint][]crypto.Signer{}
+		for _, signer := range s.signers[kind] {
+			f := signer.Key.Fingerprint()
+			s.bySigner[kind][f] = append(s.bySigner[kind][f], signer)
+		}
 	}
 }
 

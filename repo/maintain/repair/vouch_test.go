@@ -186,8 +186,8 @@ func TestRepairVouchesForKeysInForce(t *testing.T) {
 	early := *nights[0]
 	early.Host = "new"
 	id := c.putArchive(early)
+	c.putArchive(repo.Archive{Host: "new", Job: "job", Time: c.at, Views: []time.Time{c.at}, Predecessor: id, Root: early.Root, Trusted: early.Trusted})
 	c.Site.Key = first
-	c.putArchive(repo.Archive{Host: "host", Job: "job", Time: c.at, Views: []time.Time{c.at}, Predecessor: id, Root: early.Root, Trusted: early.Trusted})
 	_, found := c.repair(true, repair.Options{})
 	if !slices.Contains(found, "redated archive/"+id) || c.counts(id) {
 		t.Errorf("repair: %q", found)

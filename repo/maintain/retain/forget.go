@@ -25,8 +25,13 @@ type GivenUp struct {
 // Forgotten returns the archives that were given up; of several records of one the first counts. damaged is told of each record that cannot be read: what
 // it names counts as not given up.
 func Forgotten(ctx context.Context, r *repo.Repository, damaged func(name string, err error)) (map[index.ObjectID]GivenUp, error) {
+	return forgotten(ctx, r, "", damaged)
+}
+
+// forgotten is Forgotten for archives of one host, of all if it is ""; what it returns may have others, too.
+func forgotten(ctx context.Context, r *repo.Repository, host string, damaged func(name string, err error)) (map[index.ObjectID]GivenUp, error) {
 	all := map[index.ObjectID]GivenUp{}
-	err := r.Records(ctx, record.ForgetKind, func(x sealed.Record) error {
+	err := r.RecordsOf(ctx, record.ForgetKind, host, func(x sealed.Record) error {
 		var f record.Forget
 		if x.Err == nil {
 			x.Err = record.Decode(x.Content, &f)
@@ -56,7 +61,17 @@ func Forgotten(ctx context.Context, r *repo.Repository, damaged func(name string
 
 // Mark notes in each archive whether, and when, it was given up.
 func Mark(ctx context.Context, r *repo.Repository, archives []repo.Archive, damaged func(name string, err error)) error {
-	gone, err := Forgotten(ctx, r, damaged)
+	if len(archives) == 0 {
+		return nil
+	}
+	host := archives[0].Host
+	for i := range archives {
+		if archives[i].Host != host {
+			host = ""
+			break
+		}
+	}
+	gone, err := forgotten(ctx, r, host, damaged)
 	if err != nil {
 		return err
 	}

@@ -18,11 +18,18 @@ import (
 
 // What a repository's cache has in it.
 const (
-	indexFolder  = "index"
-	blocksFolder = "metadata"
+	indexFolder   = "index"
+	blocksFolder  = "metadata"
+	recordsFolder = "records"
 )
 
-var cacheFolders = []string{indexFolder, blocksFolder}
+var cacheFolders = []string{indexFolder, blocksFolder, recordsFolder}
+
+// Folders are those of one repository.
+type Folders struct {
+	Indexes, Blocks string // the local index; blocks of metadata
+	Records         string // what archives and records of maintenance say
+}
 
 // An Entry is what is kept of one repository.
 type Entry struct {
@@ -97,15 +104,15 @@ func (c *Entry) Remove() error {
 	return nil
 }
 
-// Use returns the folders for a repository's indexes and for blocks of its metadata, below the folder of all caches, and notes when they are used.
+// Use returns a repository's folders below the folder of all caches, and notes when they are used.
 // An error is for a warning: what else is wrong with the folders, those find who use them.
-func Use(folder, repository string, now time.Time) (indexes, blocks string, err error) {
-	err = tag(folder)
+func Use(folder, repository string, now time.Time) (Folders, error) {
+	err := tag(folder)
 	own := filepath.Join(folder, repository)
 	if os.MkdirAll(own, 0o700) == nil {
 		_ = os.Chtimes(own, now, now)
 	}
-	return filepath.Join(own, indexFolder), filepath.Join(own, blocksFolder), err
+	return Folders{Indexes: filepath.Join(own, indexFolder), Blocks: filepath.Join(own, blocksFolder), Records: filepath.Join(own, recordsFolder)}, err
 }
 
 // tag tells other backup programs to leave the caches out.

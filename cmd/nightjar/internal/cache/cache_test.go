@@ -18,13 +18,13 @@ func must(t *testing.T, err error) {
 // use makes a cache of one repository with so many bytes in it.
 func use(t *testing.T, folder, repository string, at time.Time, size int) {
 	t.Helper()
-	indexes, blocks, err := Use(folder, repository, at)
+	own, err := Use(folder, repository, at)
 	must(t, err)
-	for _, f := range []string{indexes, blocks} {
+	for _, f := range []string{own.Indexes, own.Blocks, own.Records} {
 		must(t, os.Mkdir(f, 0o700))
 	}
-	must(t, os.WriteFile(filepath.Join(indexes, "run"), make([]byte, size), 0o600))
-	must(t, os.Chtimes(filepath.Dir(indexes), at, at)) // the folders were made after the use
+	must(t, os.WriteFile(filepath.Join(own.Indexes, "run"), make([]byte, size), 0o600))
+	must(t, os.Chtimes(filepath.Dir(own.Indexes), at, at)) // the folders were made after the use
 }
 
 func TestList(t *testing.T) {
@@ -44,7 +44,7 @@ func TestList(t *testing.T) {
 		t.Errorf("listed %+v", all)
 	}
 	// Used again, the older one is the newer.
-	_, _, err = Use(folder, older, at.Add(2*time.Hour))
+	_, err = Use(folder, older, at.Add(2*time.Hour))
 	must(t, err)
 	all, err = List(folder)
 	must(t, err)
@@ -85,13 +85,13 @@ func TestUseTags(t *testing.T) {
 		t.Errorf("tagged with %q", b)
 	}
 	must(t, os.WriteFile(tag, []byte("mine"), 0o600))
-	_, _, err = Use(folder, strings.Repeat("a", 32), time.Now())
+	_, err = Use(folder, strings.Repeat("a", 32), time.Now())
 	must(t, err)
 	if b, err := os.ReadFile(tag); string(b) != "mine" {
 		t.Errorf("the tag that was there is %q now, %v", b, err)
 	}
 	// A folder that cannot be made is for who uses it to find.
-	if _, _, err := Use(filepath.Join(tag, "cache"), strings.Repeat("a", 32), time.Now()); err != nil {
+	if _, err := Use(filepath.Join(tag, "cache"), strings.Repeat("a", 32), time.Now()); err != nil {
 		t.Error(err)
 	}
 }

@@ -53,13 +53,13 @@ func (s *Session) PassOver(name string, err error) {
 
 // Previous returns this host's newest archive of a job, nil if there is none.
 func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, error) {
-	all, err := s.Archives(ctx, s.PassOver)
+	all, err := s.Archives(ctx, s.Host, s.PassOver)
 	if err != nil {
 		return nil, err
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		p := &all[i]
-		if p.Host == s.Host && p.Job == job && p.Displaces() {
+		if p.Job == job && p.Displaces() {
 			return p, nil
 		}
 	}
@@ -116,21 +116,27 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 	if err != nil {
 		return nil, err
 	}
-	if at.Scheme == store.SchemeFile { // what is on this machine need not be here twice
-		limit = 0
-	}
-	indexes, blocks, err := cache.Use(caches, keys.ID(), set.Now())
+	folders, err := cache.Use(caches, keys.ID(), set.Now())
 	if err != nil {
 		set.Warn(err)
+	}
+	if limit == 0 {
+		folders.Records = ""
+	}
+	local := at.Scheme == store.SchemeFile
+	if local { // what is on this machine need not be here twice
+		limit = 0
 	}
 	var temp tempdir.Dir
 	if need == Write {
 		temp = set.temp()
 	}
 	s.Repository, err = openWith(ctx, site.Store, keys, opener, repo.Options{
-		IndexDir:    indexes,
-		BlockDir:    blocks,
+		IndexDir:    folders.Indexes,
+		BlockDir:    folders.Blocks,
 		BlockLimit:  limit,
+		RecordDir:   folders.Records,
+		Reread:      local,
 		Connections: set.Connections,
 		Compression: set.Compression,
 		Now:         set.Now,

@@ -11,44 +11,59 @@ import (
 	"nightjar/repo/maintain/check"
 )
 
-// Archives returns all archives, oldest first, as Repository.Archives does. It remembers the newest of each job, and warns of those that it remembers and that are gone though nobody
-// forgot them.
-func (s *Session) Archives(ctx context.Context, damaged func(name string, err error)) ([]repo.Archive, error) {
-	if s.past() {
-		return s.Repository.Archives(ctx, damaged)
-	}
-	present := map[index.ObjectID]bool{}
-	note := func(id string) {
-		if id, err := index.ParseObjectID(id); err == nil {
-			present[id] = true
-		}
-	}
-	all, err := s.Repository.Archives(ctx, func(name string, err error) {
-		note(name[len("archive/"):])
-		damaged(name, err)
-	})
+// A Roll is the archives as they were listed, for a machine that remembers what it saw: it warns of archives that are gone though nobody forgot them.
+type Roll struct {
+	*repo.Roll
+	s *Session
+}
+
+// Roll lists the archives.
+func (s *Session) Roll(ctx context.Context) (*Roll, error) {
+	roll, err := s.Repository.Roll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for i := range all {
-		note(all[i].ID)
+	return &Roll{roll, s}, nil
+}
+
+// Archives is repo's, and remembers the newest of each job.
+func (l *Roll) Archives(ctx context.Context, host string, damaged func(name string, err error)) ([]repo.Archive, error) {
+	all, err := l.Roll.Archives(ctx, host, damaged)
+	if err != nil {
+		return nil, err
+	}
+	return all, l.s.missAny(ctx, l.Roll, all)
+}
+
+// Archives lists and reads the archives of a host, of all if it is "", oldest first.
+func (s *Session) Archives(ctx context.Context, host string, damaged func(name string, err error)) ([]repo.Archive, error) {
+	roll, err := s.Roll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return roll.Archives(ctx, host, damaged)
+}
+
+// missAny warns of archives that this machine has seen and that are gone, and remembers those that were read.
+func (s *Session) missAny(ctx context.Context, roll *repo.Roll, read []repo.Archive) error {
+	if s.past() {
+		return nil
 	}
 	seen, err := s.site.State.Seen(s.ID())
 	if err != nil {
 		s.site.set.Warn(err)
 	}
-	gone, err := check.Vanished(ctx, s.Repository, func(id index.ObjectID) bool { return present[id] }, s.expected(seen))
+	gone, err := check.Vanished(ctx, s.Repository, roll.Has, s.expected(seen))
 	if err != nil {
-		return nil, err
+		return err
 	}
+	missed := map[index.ObjectID]bool{}
 	for _, g := range gone {
 		s.site.set.Warn(fmt.Errorf("archive %.8s of job %s, which this machine has seen, is gone and nobody forgot it: it was deleted, or an older state of the repository is shown", g.ID, g.Job))
+		missed[g.ID] = true // it should be there
 	}
-	for _, g := range gone {
-		present[g.ID] = true // it should be
-	}
-	s.remember(seen, all, present)
-	return all, nil
+	s.remember(seen, read, func(id index.ObjectID) bool { return missed[id] || roll.Has(id) })
+	return nil
 }
 
 // past reports whether an earlier state was asked for.
@@ -86,13 +101,13 @@ func (s *Session) expected(seen []keyring.ArchiveSeen) []check.Seen {
 }
 
 // remember keeps what there is or should be, though it may be damaged; what was forgotten is forgotten here, too.
-func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, keep map[index.ObjectID]bool) {
+func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, keep func(index.ObjectID) bool) {
 	var now []keyring.ArchiveSeen
 	for i := range all {
 		now = append(now, s.archiveSeen(&all[i]))
 	}
 	for _, a := range before {
-		if id, err := index.ParseObjectID(a.ID); a.URL != s.site.Name || err == nil && keep[id] {
+		if id, err := index.ParseObjectID(a.ID); a.URL != s.site.Name || err == nil && keep(id) {
 			now = append(now, a)
 		}
 	}

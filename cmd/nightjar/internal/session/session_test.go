@@ -30,7 +30,7 @@ func save(t *testing.T, m *sessiontest.Machine, job string) *repo.Archive {
 
 func list(t *testing.T, m *sessiontest.Machine) (ids []string) {
 	t.Helper()
-	all, err := m.Open(t, session.ReadMetadata).Archives(context.Background(), func(name string, err error) { t.Error(name, err) })
+	all, err := m.Open(t, session.ReadMetadata).Archives(context.Background(), "", func(name string, err error) { t.Error(name, err) })
 	must(t, err)
 	for _, a := range all {
 		ids = append(ids, a.ID)

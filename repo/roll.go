@@ -1,0 +1,147 @@
+package repo
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"nightjar/internal/versioned"
+	"nightjar/repo/index"
+	"nightjar/repo/sealed"
+	"nightjar/repo/store"
+)
+
+// A Roll is the archives as the store listed them at one time. What was read of an archive before is known on this machine, so what is asked of one host
+// costs nothing for the others, however many there are.
+type Roll struct {
+	r        *Repository
+	infos    []store.Info
+	verified *sealed.Vouched
+	listed   map[index.ObjectID]bool // made when it is asked for
+}
+
+// Roll lists the archives.
+func (r *Repository) Roll(ctx context.Context) (*Roll, error) {
+	verified, err := r.Believe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := r.ListRecords(ctx, "archive")
+	if err != nil {
+		return nil, err
+	}
+	return &Roll{r: r, infos: infos, verified: verified}, nil
+}
+
+// Has reports whether an archive was listed, readable or not.
+func (l *Roll) Has(id index.ObjectID) bool {
+	if l.listed == nil {
+		l.listed = make(map[index.ObjectID]bool, len(l.infos))
+		for _, info := range l.infos {
+			if id, ok := store.SumOf(info.Name); ok {
+				l.listed[id] = true
+			}
+		}
+	}
+	return l.listed[id]
+}
+
+// HostOf returns the host of the one archive whose id begins so, if there is one and this machine has read it before.
+func (l *Roll) HostOf(prefix string) (host string, ok bool) {
+	found := 0
+	for _, info := range l.infos {
+		if strings.HasPrefix(strings.TrimPrefix(info.Name, "archive/"), prefix) {
+			found++
+			host, _, ok = l.r.Known(info)
+		}
+	}
+	return host, ok && found == 1
+}
+
+// A Newest is a host with the time of its newest archive.
+type Newest struct {
+	Host string
+	Time time.Time
+}
+
+// Hosts returns whose archives there are, that with the newest first. It reads those that this machine has not read before; damaged is told of those that
+// cannot be read.
+func (l *Roll) Hosts(ctx context.Context, damaged func(name string, err error)) ([]Newest, error) {
+	newest := map[string]time.Time{}
+	note := func(host string, at time.Time) {
+		if last, ok := newest[host]; !ok || at.After(last) {
+			newest[host] = at
+		}
+	}
+	var unknown []store.Info
+	for _, info := range l.infos {
+		if host, at, ok := l.r.Known(info); ok {
+			note(host, at)
+		} else {
+			unknown = append(unknown, info)
+		}
+	}
+	read, _, err := l.read(ctx, unknown, damaged)
+	if err != nil {
+		return nil, err
+	}
+	for i := range read {
+		note(read[i].Host, read[i].Time)
+	}
+	var all []Newest
+	for host, at := range newest {
+		all = append(all, Newest{host, at})
+	}
+	slices.SortFunc(all, func(a, b Newest) int { return cmp.Or(b.Time.Compare(a.Time), strings.Compare(a.Host, b.Host)) })
+	return all, nil
+}
+
+// Archives returns the archives of a host, of all if it is "", oldest first. damaged is told of each that cannot be read, and may be of that host.
+func (l *Roll) Archives(ctx context.Context, host string, damaged func(name string, err error)) ([]Archive, error) {
+	all, contents, err := l.read(ctx, l.r.Of(l.infos, host), damaged)
+	if err != nil {
+		return nil, err
+	}
+	if host != "" {
+		all = slices.DeleteFunc(all, func(a Archive) bool { return a.Host != host })
+	}
+	slices.SortFunc(all, func(a, b Archive) int { return older(&a, &b) })
+	arrived, err := l.r.arrived(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	standing(all, contents, arrived)
+	return all, nil
+}
+
+// read reads archives, and returns with them what each says.
+func (l *Roll) read(ctx context.Context, infos []store.Info, damaged func(name string, err error)) (all []Archive, contents map[string][sha256.Size]byte, err error) {
+	contents = map[string][sha256.Size]byte{}
+	err = l.r.ReadRecords(ctx, infos, func(x sealed.Record) error {
+		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: l.verified.Late[x.ID]}
+		if x.Err == nil {
+			x.Err = versioned.Parse(x.Content, &a)
+		}
+		if x.Err == nil {
+			a.Grace = l.r.allowance(a.view())
+			x.Err = l.r.checkHost(&a, x.Signer)
+		}
+		if x.Err == nil && !a.Counts() {
+			a.Stored = l.r.FirstStored(ctx, x.Info)
+		}
+		switch {
+		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive
+			return x.Err
+		case x.Err != nil:
+			damaged(x.Name, x.Err)
+		default:
+			all, contents[a.ID] = append(all, a), sha256.Sum256(x.Content)
+		}
+		return nil
+	})
+	return all, contents, err
+}

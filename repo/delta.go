@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -166,7 +167,7 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 	if copied < 3*recipeSize(r) || len(r.Sources) > treeSources {
 		return false, nil
 	}
-	if ok, err := s.w.leans(r, typ); !ok || err != nil {
+	if ok, err := s.w.leans(r, typ); !ok || err != nil || !s.tried(r, m.Literal, typ, data) {
 		return false, err
 	}
 	if r.Literal.Length > 0 {
@@ -180,6 +181,18 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 		}
 	}
 	return true, s.recipe(typ, id, r)
+}
+
+// tried reports whether a recipe makes the tree or list that it is for, of its literal and what is stored. Trees hold names that anybody may have chosen.
+func (s *Saver) tried(r *delta.Recipe, literal []byte, typ pack.Type, data []byte) bool {
+	made, err := r.Apply(s.made[:0], func(n int) ([]byte, error) {
+		if n == 0 {
+			return literal, nil
+		}
+		return s.w.reader.WholeMetadata(s.w.ctx, r.Source(n).ID, typ)
+	})
+	s.made = made
+	return err == nil && bytes.Equal(made, data)
 }
 
 // leans reports whether all sources of a recipe are where this run may refer to them; if so, it is taken to. Since they were described a new
@@ -200,7 +213,7 @@ func (s *Saver) describeMeta(typ pack.Type, item tree.Item) {
 		return
 	}
 	if ok, err := s.w.run.Indexed(item.ID.Key(), typ); ok && err == nil {
-		s.base.AppendWhole(delta.Source{ID: item.ID, Length: len(data)}, s.signer.Sign(data, treeBlock, nil))
+		s.base.AppendWhole(delta.Source{ID: item.ID, Length: len(data)}, s.signer.Sign(item.ID, data, treeBlock, nil))
 	} else if r := s.w.recipe(s.w.ctx, item.ID, typ); r != nil && r.Length == len(data) {
 		s.base.AppendRebuilt(r, data, s.signer, treeBlock)
 	}
@@ -233,7 +246,7 @@ func outgrown(r *delta.Recipe, size int) bool {
 
 // sign saves the signature of a chunk.
 func (s *Saver) sign(id chunk.ID, data []byte, runs []int) error {
-	s.encoded = s.signer.Sign(data, signBlock, runs).Append(s.encoded[:0])
+	s.encoded = s.signer.Sign(id, data, signBlock, runs).Append(s.encoded[:0])
 	return s.blob(pack.SignatureOf+pack.WholeContent, id, s.encoded)
 }
 

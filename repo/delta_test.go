@@ -367,7 +367,7 @@ func TestSignedLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := (*night)(nil).save(t, r, append(data, text...), 1<<20) // one chunk of it twice
-	if sent := again.sent; sent.ChunksNew.Load() != 0 || sent.Metadata.Load() < 2*24<<10 || sent.Metadata.Load() > 2*26<<10 {
+	if sent := again.sent; sent.ChunksNew.Load() != 0 || sent.Metadata.Load() < 2*28<<10 || sent.Metadata.Load() > 2*30<<10 {
 		t.Errorf("%d chunks and %d bytes of metadata", sent.ChunksNew.Load(), sent.Metadata.Load())
 	}
 	last := again.save(t, r, again.data, 1<<20)
@@ -445,7 +445,7 @@ func TestSignedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := sent.Metadata.Load(); n > 26<<10 {
+	if n := sent.Metadata.Load(); n > 30<<10 {
 		t.Errorf("%d bytes of metadata for a megabyte", n)
 	}
 }

@@ -159,8 +159,9 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 	}
 	same := false
 	err = p.rd.Whole(p.w.ctx, key, func(data []byte, err error) error {
-		if err == nil && p.s.content.ID(data).Key() == key && old.Length() == len(data) {
-			same = bytes.Equal(p.s.signer.Sign(data, old.Block(), old.Runs()).Append(nil), encoded)
+		if err == nil && old.Length() == len(data) {
+			id := p.s.content.ID(data)
+			same = id.Key() == key && bytes.Equal(p.s.signer.Sign(id, data, old.Block(), old.Runs()).Append(nil), encoded)
 		}
 		if errors.Is(err, ErrUnavailable) {
 			return err

@@ -20,6 +20,7 @@ type Saver struct {
 	matcher *delta.Matcher
 	base    delta.Base
 	encoded []byte // a recipe or signature in the making
+	made    []byte // by a recipe that is tried
 }
 
 // NewSaver returns a Saver for one goroutine, which must have stopped saving when the function that was given the Writer returns.

@@ -64,15 +64,10 @@ func (b *Base) AppendRecipe(r *Recipe, signatures []*Signature) {
 
 // AppendRebuilt does what AppendRecipe does for a chunk of which the bytes are at hand: it signs them, and needs no signatures.
 func (b *Base) AppendRebuilt(r *Recipe, data []byte, s *Signer, size int) {
-	runs := make([]int, len(r.Copies))
-	for i, c := range r.Copies {
-		runs[i] = c.Length
-	}
-	sig := s.Sign(data, size, runs)
-	at := 0
 	for _, c := range r.Copies {
-		b.appendBlocks(r.Source(c.Source), c.Offset, c.Length, sig, at)
-		at += c.Length
+		source := r.Source(c.Source)
+		b.appendBlocks(source, c.Offset, c.Length, s.sign(s.key(source.ID), c.Offset, data[:c.Length], size, nil), 0)
+		data = data[c.Length:]
 	}
 }
 

@@ -3,6 +3,8 @@ package delta
 import (
 	"crypto/sha256"
 	"testing"
+
+	"nightjar/chunk"
 )
 
 func BenchmarkSHA256(b *testing.B) {
@@ -37,7 +39,7 @@ func BenchmarkSign(b *testing.B) {
 	bySize(b, func(b *testing.B, data []byte, block int) {
 		s := NewSigner(secret)
 		for b.Loop() {
-			s.Sign(data, block, nil)
+			s.Sign(chunk.ID{1}, data, block, nil)
 		}
 	})
 }

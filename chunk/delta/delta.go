@@ -2,7 +2,7 @@
 // are out of reach; the matcher, which finds the old blocks again in new content; and recipes, which say how to put a chunk
 // together out of what the matcher found and a literal, the bytes that nobody had.
 //
-// Content-defined chunking alone sends a whole chunk for one changed page of a database. A signature has twelve bytes for
+// Content-defined chunking alone sends a whole chunk for one changed page of a database. A signature has fourteen bytes for
 // every block of old content, so it can be kept where the content itself cannot be read, and the next change of the
 // page costs a block or two.
 //
@@ -10,9 +10,12 @@
 // Base as the stretches of whole chunks that it was made of, so what is matched against it needs no further recipe,
 // however many nights lie between.
 //
-// A Signature cannot be checked against the chunk that it describes, and eight bytes are a sum that collides one day: so what
-// a recipe makes counts only when it has the chunk's ID. The package does not check that, nor does it
-// fetch, store or decide anything: when a delta is worth it, and when a chunk is stored whole again, is its caller's to say.
+// A Signature cannot be checked against the chunk that it describes, and its sums could be equal where blocks are not: so what
+// a recipe makes counts only when it has the chunk's ID. Who knows the secret can find another block for the sum of one, but only
+// once its chunk is there, and by 2^80 tries for each.
+//
+// The package does not check what a recipe makes, nor does it fetch, store or decide anything: when a delta is worth it, and
+// when a chunk is stored whole again, is its caller's to say.
 package delta
 
 import (

@@ -44,7 +44,7 @@ func (m *model) whole(data []byte, runs []int) Source {
 	id := m.namer.ID(data)
 	if _, ok := m.wholes[id]; !ok {
 		m.wholes[id] = bytes.Clone(data)
-		m.signed[id] = m.signer.Sign(data, m.block, runs).Append(nil)
+		m.signed[id] = m.signer.Sign(id, data, m.block, runs).Append(nil)
 	}
 	return Source{id, len(data)}
 }
@@ -68,7 +68,7 @@ func (m *model) base(readable bool, chunks ...Source) *Base {
 		encoded, ok := m.recipes[c.ID]
 		switch {
 		case !ok && readable:
-			b.AppendWhole(c, m.signer.Sign(m.wholes[c.ID], m.block, nil))
+			b.AppendWhole(c, m.signer.Sign(c.ID, m.wholes[c.ID], m.block, nil))
 		case !ok:
 			b.AppendWhole(c, m.signature(c))
 		default:

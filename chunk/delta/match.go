@@ -23,7 +23,8 @@ type Match struct {
 type Matcher struct {
 	signer *Signer
 	match  Match
-	number []int // of the base's sources in the recipe; 0 for those not used
+	number []int      // of the base's sources in the recipe; 0 for those not used
+	keys   []chunkKey // of the base's sources; zero for those not needed yet
 
 	base  *Base
 	data  []byte
@@ -48,7 +49,7 @@ func (m *Matcher) Match(data []byte, base *Base, expected int) *Match {
 		panic(fmt.Sprintf("delta: match %d bytes", len(data)))
 	}
 	m.base, m.data, m.done, m.last, m.waste = base, data, 0, nil, 0
-	m.number = zeroed(m.number, len(base.sources))
+	m.number, m.keys = zeroed(m.number, len(base.sources)), zeroed(m.keys, len(base.sources))
 	m.match.Recipe = Recipe{Length: len(data), Sources: m.match.Recipe.Sources[:0], Copies: m.match.Recipe.Copies[:0]}
 	m.match.Literal, m.match.Runs = m.match.Literal[:0], m.match.Runs[:0]
 	m.shift, m.next = expected, base.from(expected)
@@ -109,7 +110,7 @@ func (m *Matcher) find(p int) int {
 // found takes the block of the table that is at p, if there is one, after the blocks that stand before both.
 func (m *Matcher) found(h uint32, p int) bool {
 	t, blocks := &m.base.table, m.base.blocks
-	i := m.lookup(h, m.data[p:p+t.window])
+	i := m.lookup(h, p)
 	if i < 0 {
 		return false
 	}
@@ -133,28 +134,20 @@ func (m *Matcher) found(h uint32, p int) bool {
 	return true
 }
 
-// lookup returns the number of a block of the table that is equal to the window, of which h is the rolling sum; or -1.
-func (m *Matcher) lookup(h uint32, window []byte) int {
-	t, hashed := &m.base.table, false
-	var strong [8]byte
+// lookup returns the number of a block of the table that is at p, where the window has the rolling sum h; or -1.
+func (m *Matcher) lookup(h uint32, p int) int {
+	t := &m.base.table
 	for n := range maxProbe {
 		i := int(*t.slot(h, n)) - 1
 		if i < 0 {
 			break
 		}
-		b := &m.base.blocks[i]
-		if b.rolling != h {
-			continue
+		if b := &m.base.blocks[i]; b.rolling == h {
+			if m.same(b, p) {
+				return i
+			}
+			break
 		}
-		if !hashed {
-			strong, hashed = m.signer.strong(window), true
-		}
-		if b.strong == strong {
-			return i
-		}
-	}
-	if hashed {
-		m.waste += len(window)
 	}
 	return -1
 }
@@ -170,7 +163,11 @@ func (m *Matcher) is(i, p int) bool {
 
 // same reports whether a block is at p.
 func (m *Matcher) same(b *block, p int) bool {
-	if m.signer.strong(m.data[p:p+int(b.length)]) == b.strong {
+	key := &m.keys[b.source]
+	if *key == (chunkKey{}) {
+		*key = m.signer.key(m.base.sources[b.source].ID)
+	}
+	if m.signer.is(*key, int(b.offset), b.strong, m.data[p:p+int(b.length)]) {
 		return true
 	}
 	m.waste += int(b.length)

@@ -118,7 +118,7 @@ func checkHostile(t *testing.T, sig *Signature, data []byte, expected int) {
 	t.Helper()
 	signer := NewSigner(secret)
 	hashed, hash := 0, signer.hash
-	signer.hash = func(k0, k1 uint64, block []byte) uint64 {
+	signer.hash = func(k0, k1 uint64, block []byte) (uint64, uint64) {
 		hashed += len(block)
 		return hash(k0, k1, block)
 	}
@@ -151,11 +151,11 @@ func TestHostileSignatures(t *testing.T) {
 		if runs == nil {
 			length = chunk.MaxSize
 		}
-		sig := s.Sign(make([]byte, length), 256, runs)
+		sig := s.Sign(chunk.ID{1}, make([]byte, length), 256, runs)
 		checkHostile(t, sig, data, 0)
 		checkHostile(t, sig, data, 7)
 		for i := range sig.sums { // all roll to the same sum, and none is true
-			sig.sums[i].strong = [8]byte{byte(i), byte(i >> 8), 1}
+			sig.sums[i].strong = [strongSize]byte{byte(i), byte(i >> 8), 1}
 		}
 		checkHostile(t, sig, data, 0)
 		for i := range sig.sums { // all sums in one place of the table
@@ -174,7 +174,7 @@ func TestManyRuns(t *testing.T) {
 		runs[i] = 16
 	}
 	base := &Base{}
-	base.AppendWhole(Source{m.namer.ID(old), len(old)}, m.signer.Sign(old, 256, runs))
+	base.AppendWhole(Source{m.namer.ID(old), len(old)}, m.signer.Sign(m.namer.ID(old), old, 256, runs))
 	data := bytes.Clone(old)
 	for i := 0; i < len(data); i += 32 {
 		data[i]++
@@ -189,14 +189,14 @@ func TestManyRuns(t *testing.T) {
 	}
 	double := &Base{}
 	for range 2 {
-		double.AppendWhole(Source{m.namer.ID(old), len(old)}, m.signer.Sign(old, 256, runs))
+		double.AppendWhole(Source{m.namer.ID(old), len(old)}, m.signer.Sign(m.namer.ID(old), old, 256, runs))
 		double.Skip(0)
 	}
 	match = m.matcher.Match(slices.Concat(data, data), double, 0)
 	if len(match.Runs) != MaxRuns || match.Recipe.Validate() != nil {
 		t.Errorf("%d runs, want the bound of %d", len(match.Runs), MaxRuns)
 	}
-	if _, err := DecodeSignature(m.signer.Sign(match.Literal, 256, match.Runs).Append(nil)); err != nil {
+	if _, err := DecodeSignature(m.signer.Sign(chunk.ID{1}, match.Literal, 256, match.Runs).Append(nil)); err != nil {
 		t.Errorf("the literal's signature cannot be stored: %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestManyRuns(t *testing.T) {
 // A base knows at most MaxSources chunks and maxBlocks blocks. What comes after is old content all the same.
 func TestBaseIsBounded(t *testing.T) {
 	s := NewSigner(secret)
-	sig := s.Sign(make([]byte, 32), 16, nil)
+	sig := s.Sign(chunk.ID{1}, make([]byte, 32), 16, nil)
 	base := &Base{}
 	for i := range MaxSources + 10 {
 		base.AppendWhole(Source{chunk.ID{byte(i), byte(i >> 8), byte(i >> 16)}, 32}, sig)
@@ -213,7 +213,7 @@ func TestBaseIsBounded(t *testing.T) {
 		t.Errorf("%d sources, %d blocks, %d bytes", len(base.sources), len(base.blocks), base.Length())
 	}
 	base.Reset()
-	sig = s.Sign(make([]byte, 300_000), 1, nil)
+	sig = s.Sign(chunk.ID{1}, make([]byte, 300_000), 1, nil)
 	for range 4 {
 		base.AppendWhole(Source{chunk.ID{1}, 300_000}, sig)
 	}

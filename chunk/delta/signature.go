@@ -24,10 +24,13 @@ type run struct {
 
 type sum struct {
 	rolling uint32
-	strong  [8]byte
+	strong  [strongSize]byte
 }
 
-const sumSize = 4 + 8
+const (
+	strongSize = 10
+	sumSize    = 4 + strongSize
+)
 
 // newSignature returns a signature whose sums are zero.
 func newSignature(block int, runs []int) (*Signature, error) {

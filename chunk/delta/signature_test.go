@@ -2,6 +2,8 @@ package delta
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
@@ -18,15 +20,16 @@ func TestSignatureBytes(t *testing.T) {
 	for i := range counting {
 		counting[i] = byte(i)
 	}
-	const want = "00800402030562579066cd129125a49e3dc046480ae69006244adda2c722"
-	sig := NewSigner(counting).Sign([]byte("abcdefgh"), 512, []int{3, 5})
+	const want = "00800403030504" + "62579066ab17975682cdaf5a0ee6" + "46480ae6fe9beeb57d0c4046e1f5" + "0000000000000000000000000000"
+	data := []byte("abcdefgh\x00\x00\x00\x00")
+	sig := NewSigner(counting).Sign(chunk.NewNamer(counting, chunk.Content).ID(data), data, 512, []int{3, 5, 4})
 	if got := hex.EncodeToString(sig.Append(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
 func TestSums(t *testing.T) {
-	s, key := NewSigner(secret), secret.Key(chunk.Blocks)
+	s, key, id := NewSigner(secret), secret.Key(chunk.Blocks), chunk.ID{7, 8, 9}
 	m := binary.LittleEndian.Uint32(key) | 1
 	data := noise(1, 1100)
 	for n := range len(data) {
@@ -37,9 +40,13 @@ func TestSums(t *testing.T) {
 		if got := s.rolling(data[:n]); got != h {
 			t.Fatalf("rolling sum of %d bytes is %#x, want %#x", n, got, h)
 		}
-		mac := siphash.New(key[16:])
-		mac.Write(data[:n])
-		if got := s.strong(data[:n]); !bytes.Equal(got[:], mac.Sum(nil)) {
+		mac := hmac.New(sha256.New, key)
+		mac.Write(id[:])
+		own := mac.Sum(nil)[:16]
+		own[0], own[1], own[2] = own[0]^byte(n), own[1]^byte(n>>8), own[2]^1
+		sip := siphash.New128(own)
+		sip.Write(data[:n])
+		if got := s.strong(s.key(id), 1<<16+n, data[:n]); !bytes.Equal(got[:], sip.Sum(nil)[:10]) {
 			t.Fatalf("strong sum of %d bytes is %x", n, got)
 		}
 	}
@@ -54,14 +61,14 @@ func TestSums(t *testing.T) {
 }
 
 func TestSignature(t *testing.T) {
-	s := NewSigner(secret)
+	s, id := NewSigner(secret), chunk.ID{1}
 	for _, runs := range [][]int{nil, {1}, {255}, {256}, {257}, {256, 1, 600}, {1, 1, 1}, {5000, 300, 512}} {
 		length := 0
 		for _, n := range runs {
 			length += n
 		}
 		data := noise(2, length)
-		sig := s.Sign(data, 256, runs)
+		sig := s.Sign(id, data, 256, runs)
 		encoded := sig.Append(nil)
 		got, err := DecodeSignature(encoded)
 		if err != nil {
@@ -72,14 +79,14 @@ func TestSignature(t *testing.T) {
 		}
 		for from := 0; from <= length; from += 1 + length/97 {
 			for to := from; to <= length; to += 1 + length/89 {
-				checkWithin(t, s, got, data, runs, from, to)
+				checkWithin(t, s, id, got, data, runs, from, to)
 			}
 		}
 	}
 }
 
 // checkWithin compares what within says with the blocks that one finds by walking through all runs.
-func checkWithin(t *testing.T, s *Signer, sig *Signature, data []byte, runs []int, from, to int) {
+func checkWithin(t *testing.T, s *Signer, id chunk.ID, sig *Signature, data []byte, runs []int, from, to int) {
 	t.Helper()
 	var want, got []stretch
 	at := 0
@@ -93,7 +100,7 @@ func checkWithin(t *testing.T, s *Signer, sig *Signature, data []byte, runs []in
 	}
 	for b, sum := range sig.within(from, to) {
 		got = append(got, b)
-		if block := data[b.at : b.at+b.length]; sum.rolling != s.rolling(block) || sum.strong != s.strong(block) {
+		if block := data[b.at : b.at+b.length]; sum.rolling != s.rolling(block) || sum.strong != s.strong(s.key(id), b.at, block) {
 			t.Fatalf("runs %v: the block at %d has the sums of another", runs, b.at)
 		}
 	}
@@ -103,7 +110,7 @@ func checkWithin(t *testing.T, s *Signer, sig *Signature, data []byte, runs []in
 }
 
 func TestSignatureRefuses(t *testing.T) {
-	good := NewSigner(secret).Sign(noise(1, 1000), 512, []int{700, 300}).Append(nil) // 0, 512, 2, 700, 300, 3 blocks
+	good := NewSigner(secret).Sign(chunk.ID{1}, noise(1, 1000), 512, []int{700, 300}).Append(nil) // 0, 512, 2, 700, 300, 3 blocks
 	for n := range good {
 		if _, err := DecodeSignature(good[:n]); err == nil {
 			t.Errorf("a signature cut to %d bytes decodes", n)
@@ -112,15 +119,15 @@ func TestSignatureRefuses(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"version":         slices.Concat([]byte{1}, good[1:]),
 		"trailing":        append(bytes.Clone(good), 0),
-		"one block more":  append(bytes.Clone(good), make([]byte, 12)...),
+		"one block more":  append(bytes.Clone(good), make([]byte, sumSize)...),
 		"small block":     {0, 0xff, 1, 0},
 		"large block":     {0, 0x81, 0x80, 4, 0},
 		"empty run":       {0, 0x80, 2, 1, 0},
-		"empty and not":   slices.Concat([]byte{0, 0x80, 4, 2, 0, 1}, make([]byte, 12)),
+		"empty and not":   slices.Concat([]byte{0, 0x80, 4, 2, 0, 1}, make([]byte, sumSize)),
 		"huge runs":       slices.Concat([]byte{0, 0x80, 4, 0x80, 0x80, 4}, make([]byte, 100)),
-		"too many runs":   slices.Concat([]byte{0, 0x80, 4, 0x81, 0x80, 4}, make([]byte, 65537*13)),
+		"too many runs":   slices.Concat([]byte{0, 0x80, 4, 0x81, 0x80, 4}, make([]byte, 65537*(1+sumSize))),
 		"overlong number": {0, 0x80, 4, 0x80, 0},
-		"too long":        slices.Concat([]byte{0, 0x80, 0x80, 4, 2, 0x80, 0x80, 0x80, 4, 1}, make([]byte, 129*12)),
+		"too long":        slices.Concat([]byte{0, 0x80, 0x80, 4, 2, 0x80, 0x80, 0x80, 4, 1}, make([]byte, 129*sumSize)),
 	} {
 		if _, err := DecodeSignature(bad); err == nil {
 			t.Errorf("%s decodes", name)
@@ -130,9 +137,9 @@ func TestSignatureRefuses(t *testing.T) {
 
 func FuzzSignature(f *testing.F) {
 	s := NewSigner(secret)
-	f.Add(s.Sign(noise(1, 3000), 512, nil).Append(nil))
-	f.Add(s.Sign(noise(2, 900), 256, []int{100, 1, 799}).Append(nil))
-	f.Add(s.Sign(nil, 1024, nil).Append(nil))
+	f.Add(s.Sign(chunk.ID{1}, noise(1, 3000), 512, nil).Append(nil))
+	f.Add(s.Sign(chunk.ID{1}, noise(2, 900), 256, []int{100, 1, 799}).Append(nil))
+	f.Add(s.Sign(chunk.ID{1}, nil, 1024, nil).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		sig, err := DecodeSignature(b)
 		if err != nil {

@@ -1,8 +1,12 @@
 package delta
 
 import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 
 	"github.com/dchest/siphash"
 
@@ -11,15 +15,20 @@ import (
 
 // A Signer makes the sums of blocks. It is for one goroutine.
 type Signer struct {
-	hash   func(k0, k1 uint64, block []byte) uint64
-	k0, k1 uint64
+	hash   func(k0, k1 uint64, block []byte) (uint64, uint64)
+	mac    hash.Hash // with the block key
 	powers [9]uint32 // of the rolling sum's multiplier
 }
+
+// A chunkKey is the key of one chunk's strong sums.
+type chunkKey struct{ k0, k1 uint64 }
+
+var zeros [MaxBlock]byte
 
 // NewSigner returns a Signer with the block key of the secret: nobody without it can tell from a sum what is in a block.
 func NewSigner(s chunk.Secret) *Signer {
 	key := s.Key(chunk.Blocks)
-	signer := &Signer{hash: siphash.Hash, k0: binary.LittleEndian.Uint64(key[16:]), k1: binary.LittleEndian.Uint64(key[24:])}
+	signer := &Signer{hash: siphash.Hash128, mac: hmac.New(sha256.New, key)}
 	m := binary.LittleEndian.Uint32(key) | 1
 	signer.powers[0] = 1
 	for i := range signer.powers[1:] {
@@ -28,9 +37,23 @@ func NewSigner(s chunk.Secret) *Signer {
 	return signer
 }
 
-// Sign returns the signature of data in blocks of the given size. The grid of blocks restarts with each run; runs are the lengths of
+// key returns the key of a chunk's strong sums.
+func (s *Signer) key(id chunk.ID) chunkKey {
+	var sum [sha256.Size]byte
+	s.mac.Reset()
+	s.mac.Write(id[:])
+	s.mac.Sum(sum[:0])
+	return chunkKey{binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])}
+}
+
+// Sign returns the signature of a chunk, of which data are the bytes, in blocks of the given size. The grid of blocks restarts with each run; runs are the lengths of
 // what data is made of, or nil for one run. Blocks may be smaller than MinBlock, but then the signature cannot be stored.
-func (s *Signer) Sign(data []byte, block int, runs []int) *Signature {
+func (s *Signer) Sign(id chunk.ID, data []byte, block int, runs []int) *Signature {
+	return s.sign(s.key(id), 0, data, block, runs)
+}
+
+// sign is Sign of what stands at an offset of the chunk that has the key.
+func (s *Signer) sign(key chunkKey, offset int, data []byte, block int, runs []int) *Signature {
 	if block < 1 || block > MaxBlock || len(data) > chunk.MaxSize {
 		panic(fmt.Sprintf("delta: sign %d bytes in blocks of %d", len(data), block))
 	}
@@ -45,19 +68,36 @@ func (s *Signer) Sign(data []byte, block int, runs []int) *Signature {
 	for _, n := range runs {
 		for run := data[:n]; len(run) > 0; i++ {
 			b := run[:min(block, len(run))]
-			sig.sums[i] = sum{rolling: s.rolling(b), strong: s.strong(b)}
-			run = run[len(b):]
+			sig.sums[i] = sum{rolling: s.rolling(b)}
+			if sig.sums[i].rolling != 0 || !isZero(b) {
+				sig.sums[i].strong = s.strong(key, offset, b)
+			}
+			run, offset = run[len(b):], offset+len(b)
 		}
 		data = data[n:]
 	}
 	return sig
 }
 
-// strong is SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed function made to give eight bytes, at twice the speed of SHA-256.
-func (s *Signer) strong(block []byte) (strong [8]byte) {
-	binary.LittleEndian.PutUint64(strong[:], s.hash(s.k0, s.k1, block))
+// strong is the begin of SipHash-2-4's 16 bytes (Aumasson and Bernstein, 2012), at twice the speed of SHA-256. Each block has a key of its own, by its chunk
+// and the offset there: who knows the secret cannot know the key before the chunk is, and no try is one against several blocks.
+func (s *Signer) strong(key chunkKey, offset int, block []byte) (strong [strongSize]byte) {
+	low, high := s.hash(key.k0^uint64(offset), key.k1, block)
+	binary.LittleEndian.PutUint64(strong[:], low)
+	binary.LittleEndian.PutUint16(strong[8:], uint16(high))
 	return strong
 }
+
+// is reports whether data are what a block at an offset of a chunk was, as far as its strong sum tells. That of zeros is zero: they are
+// many, so their sums are to compress.
+func (s *Signer) is(key chunkKey, offset int, strong [strongSize]byte, data []byte) bool {
+	if strong == [strongSize]byte{} {
+		return isZero(data)
+	}
+	return s.strong(key, offset, data) == strong
+}
+
+func isZero(block []byte) bool { return bytes.Equal(block, zeros[:len(block)]) }
 
 // rolling takes eight bytes at a time, so that only one multiplication in eight waits for the one before.
 func (s *Signer) rolling(block []byte) uint32 {

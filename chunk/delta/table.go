@@ -17,7 +17,7 @@ type table struct {
 	shift  int // from a sum to its word in the filter
 }
 
-// fill makes the table anew. Of blocks with equal sums it holds the first.
+// fill makes the table anew. Of blocks with equal rolling sums, which are nearly always equal, it holds the first.
 func (t *table) fill(blocks []block, window int) {
 	log := max(bits.Len(uint(2*len(blocks))), 6)
 	t.made, t.window, t.shift = true, window, 32-log+wordBits
@@ -39,7 +39,7 @@ func (t *table) add(blocks []block, i int) {
 			t.filter[h>>t.shift] |= 1<<(h&63) | 1<<(h>>6&63)
 			return
 		}
-		if blocks[*slot-1].sum == blocks[i].sum {
+		if blocks[*slot-1].rolling == h {
 			return
 		}
 	}

@@ -28,8 +28,8 @@ func (rd *Reader) Fetcher(ctx context.Context) func(chunk.ID) ([]byte, error) {
 	return func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }
 }
 
-// wholeMetadata is Metadata for what a recipe leans on.
-func (rd *Reader) wholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
+// WholeMetadata is Metadata for what a recipe leans on, which is stored as itself.
+func (rd *Reader) WholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
 	all, err := rd.bases(ctx, id, whole)
 	if err != nil {
 		return nil, fmt.Errorf("read metadata %v: %w", id, err)
@@ -97,7 +97,7 @@ func (rd *Reader) metadataAt(ctx context.Context, at index.Location) ([]byte, er
 
 // apply makes a tree or a list of a recipe.
 func (rd *Reader) apply(ctx context.Context, r *delta.Recipe, whole pack.Type) ([]byte, error) {
-	return r.Apply(nil, func(n int) ([]byte, error) { return rd.wholeMetadata(ctx, r.Source(n).ID, whole) })
+	return r.Apply(nil, func(n int) ([]byte, error) { return rd.WholeMetadata(ctx, r.Source(n).ID, whole) })
 }
 
 // Tree returns a tree of which half the id is known, and all of the id.

@@ -263,7 +263,7 @@ func (p *path) sign() (worker, error) {
 	s := delta.NewSigner(p.secret)
 	return func(_ context.Context, c piece) error {
 		if pack.ClassOf(c.data) != pack.Opaque {
-			s.Sign(c.data, signBlock, nil)
+			s.Sign(chunk.ID{1}, c.data, signBlock, nil)
 		}
 		return nil
 	}, nil

@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -43,6 +44,7 @@ type Fate struct {
 	Ahead      time.Duration // of the server's clock
 	Strip      []string      // headers the server never gets to see
 	StripReply []string      // headers the client never gets to see
+	Page       string        // answered at once, as a web server does; with Status, else 200
 
 	Edit func(body []byte) []byte // what the client gets to see of the answer's body
 }
@@ -122,6 +124,12 @@ func (w *Weather) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		<-in.Context().Done() // which is noticed once the body has been read
 		return
 	}
+	if f.Page != "" {
+		out.Header().Set("Content-Type", "text/html; charset=utf-8")
+		out.WriteHeader(cmp.Or(f.Status, http.StatusOK))
+		fmt.Fprint(out, f.Page)
+		return
+	}
 	if f.Status != 0 {
 		if f.Region != "" {
 			out.Header().Set("X-Amz-Bucket-Region", f.Region)
@@ -154,7 +162,7 @@ func (w *Weather) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		reset(out)
 		return
 	}
-	if f.Edit != nil {
+	if f.Edit != nil && in.Method != http.MethodHead { // whose answer has a length, but no body
 		body, err := io.ReadAll(answer.Body)
 		if err != nil {
 			reset(out)

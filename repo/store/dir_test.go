@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/storetest"
 )
 
 func list(t *testing.T, s store.Store, prefix string) []string {
@@ -304,5 +306,42 @@ func TestDirWriter(t *testing.T) {
 		name := "content/" + hex.EncodeToString(sum[:1]) + "/" + hex.EncodeToString(sum[:])
 		_, err := s.Put(t.Context(), name, data)
 		must(t, err)
+	}
+}
+
+// A folder that goes while it is listed makes a listing that lacks anything an error.
+func TestDirListNeverShort(t *testing.T) {
+	const objects = 60
+	for name, breaks := range map[string]func(t *testing.T, path string){
+		"a folder removed": func(t *testing.T, path string) { must(t, os.RemoveAll(filepath.Join(path, "content", "1"))) },
+		"a folder moved": func(t *testing.T, path string) {
+			must(t, os.Rename(filepath.Join(path, "content", "1"), filepath.Join(path, "away")))
+		},
+		"all of them removed": func(t *testing.T, path string) { must(t, os.RemoveAll(filepath.Join(path, "content"))) },
+		"all of them moved": func(t *testing.T, path string) {
+			must(t, os.Rename(filepath.Join(path, "content"), filepath.Join(path, "away")))
+		},
+		"the store removed": func(t *testing.T, path string) { must(t, os.RemoveAll(path)) },
+	} {
+		for _, at := range []int{1, 20, 30, 31, 59} {
+			t.Run(fmt.Sprintf("%s/%d", name, at), func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "store")
+				s, err := store.CreateDir(path)
+				must(t, err)
+				defer s.Close()
+				for i := range objects {
+					folder := filepath.Join(path, "content", strconv.Itoa(i%2))
+					if i < 2 {
+						must(t, os.MkdirAll(folder, 0o700))
+					}
+					must(t, os.WriteFile(filepath.Join(folder, strconv.Itoa(i)), nil, 0o600))
+				}
+				storetest.NeverShort(t, s, objects, func(seen int) {
+					if seen == at {
+						breaks(t, path)
+					}
+				})
+			})
+		}
 	}
 }

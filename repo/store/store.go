@@ -68,8 +68,10 @@ type Store interface {
 	// List calls f once for every object whose name begins with prefix, in any
 	// order; "" means all. What is not an object (other names, unfinished
 	// writes) is left out. Objects stored or deleted meanwhile may or may not
-	// be seen. An error of f ends the listing and is returned as it is. f may
-	// call the store.
+	// be seen. What cannot be listed to its end is an error, whatever f was told
+	// before; only a prefix below which nothing was ever stored lists nothing.
+	// An error of f ends the listing and is returned as it is. f may call the
+	// store.
 	List(ctx context.Context, prefix string, f func(Info) error) error
 
 	// Delete removes an object, or returns ErrNotExist. A crash of the store's

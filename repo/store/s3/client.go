@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -17,8 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
-	"github.com/aws/smithy-go/middleware"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // configure reads the SDK's configuration, which decides what o leaves open, and makes sure that there are
@@ -109,25 +106,4 @@ func httpClient(o Options) *awshttp.BuildableClient {
 		// HTTP/2 would put all requests into one connection; S3 does not speak it.
 		t.ForceAttemptHTTP2, t.TLSNextProto = false, map[string]func(string, *tls.Conn) http.RoundTripper{}
 	})
-}
-
-// maxAnswer bounds every answer that the SDK decodes: lists of at most 1,000
-// keys, and errors. Objects are read by our own bounded code.
-const maxAnswer = 16 << 20
-
-func boundAnswers(stack *middleware.Stack) error {
-	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("BoundAnswer",
-		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
-			middleware.DeserializeOutput, middleware.Metadata, error,
-		) {
-			out, metadata, err := next.HandleDeserialize(ctx, in)
-			r, ok := out.RawResponse.(*smithyhttp.Response)
-			if ok && r.StatusCode != http.StatusPartialContent && r.Body != nil {
-				r.Body = struct {
-					io.Reader
-					io.Closer
-				}{io.LimitReader(r.Body, maxAnswer), r.Body}
-			}
-			return out, metadata, err
-		}), middleware.After)
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -35,6 +34,8 @@ var (
 	ErrUnreachable error = unavailable("server cannot be reached")
 	// ErrFailing says that the server answered, and every time that it cannot now. That says nothing about an object.
 	ErrFailing error = unavailable("server fails")
+	// ErrAnswer says that an answer came that no S3 server would give, or one that contradicts itself. Nothing of it is believed.
+	ErrAnswer error = unavailable("the server's answer cannot be used")
 
 	// ErrNoLock says that objects cannot be locked in the bucket.
 	ErrNoLock = errors.New("the bucket has no object lock")
@@ -85,6 +86,9 @@ func (s *Store) explain(ctx context.Context, action, name string, err error) err
 		return fmt.Errorf("%s: %w", what, ctxErr)
 	}
 	text, kind := classify(err)
+	if kind == store.ErrNotExist && strings.HasPrefix(action, "s3:ListBucket") {
+		kind = ErrAnswer // a bucket that is missing is called so, and a listing is never of nothing
+	}
 	switch kind {
 	case nil:
 		return fmt.Errorf("%s: %s", what, text)
@@ -108,12 +112,12 @@ func (s *Store) explainRead(ctx context.Context, name string, id *string, err er
 	_, kind := classify(err)
 	denied := status(err) == http.StatusForbidden && kind != store.ErrArchived
 	if denied || status(err) == http.StatusNotFound || status(err) == http.StatusBadRequest {
-		out, listErr := s.glance(ctx, name)
+		first, listErr := s.glance(ctx, name)
 		_, kind := classify(listErr)
 		switch {
 		case listErr != nil && kind != nil && kind != ErrDenied && kind != ErrUnreachable:
 			return s.explain(ctx, "s3:ListBucket", "", listErr)
-		case listErr == nil && denied && (len(out.Contents) == 0 || aws.ToString(out.Contents[0].Key) != s.place.key(name)):
+		case listErr == nil && denied && !first.has(s.place.key(name)):
 			return fmt.Errorf("%s on %s: %w", action, s.place.url(name), store.ErrNotExist)
 		}
 	}
@@ -129,6 +133,10 @@ func classify(err error) (text string, kind error) {
 	var most *retry.MaxAttemptsError
 	if errors.As(err, &most) && most.Attempt > 1 {
 		tries = fmt.Sprintf(", after %d attempts", most.Attempt)
+	}
+	var answer *answerError
+	if errors.As(err, &answer) {
+		return answer.text + tries, answer.kind
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -209,6 +217,11 @@ func status(err error) int {
 	return 0
 }
 
+// notFound says whether a server of S3, and no other, said that nothing is there.
+func notFound(err error) bool {
+	return status(err) == http.StatusNotFound && !errors.Is(err, ErrAnswer)
+}
+
 func notImplemented(err error) bool { return status(err) == http.StatusNotImplemented }
 
 // unsupported says whether the server knows no such operation on a bucket: some
@@ -219,7 +232,9 @@ func unsupported(err error) bool {
 		errors.As(err, &api) && api.ErrorCode() == "MalformedXML"
 }
 
-func preconditionFailed(err error) bool { return status(err) == http.StatusPreconditionFailed }
+func preconditionFailed(err error) bool {
+	return status(err) == http.StatusPreconditionFailed && !errors.Is(err, ErrAnswer)
+}
 
 // clean keeps what a server says from taking over a terminal or a log.
 func clean(s string) string {

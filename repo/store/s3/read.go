@@ -52,14 +52,14 @@ func (s *Store) GetInto(ctx context.Context, name string, offset int64, buf []by
 	return nil
 }
 
-// readVersion goes on where an answer broke off. Without an id it reads the latest version.
+// readVersion goes on where an answer broke off, and asks again where it was none. Without an id it reads the latest version.
 func (s *Store) readVersion(ctx context.Context, name string, id *string, offset int64, buf []byte) error {
 	done := 0
 	for attempt := 1; ; attempt++ {
 		n, err := s.readOnce(ctx, name, id, offset+int64(done), buf[done:])
 		done += n
-		var cut *cutError
-		if !errors.As(err, &cut) || attempt >= s.o.MaxAttempts {
+		var again *answerError
+		if !errors.As(err, &again) || attempt >= s.o.MaxAttempts {
 			return err
 		}
 		select {
@@ -68,13 +68,6 @@ func (s *Store) readVersion(ctx context.Context, name string, id *string, offset
 		}
 	}
 }
-
-// cutError is an answer that did not come to its end. It does not wrap its
-// cause, often io.ErrUnexpectedEOF, which would say that the object is too short.
-type cutError struct{ text string }
-
-func (e *cutError) Error() string { return e.text }
-func (e *cutError) Unwrap() error { return ErrUnreachable } // it says nothing about the object
 
 func (s *Store) readOnce(ctx context.Context, name string, id *string, offset int64, buf []byte) (int, error) {
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
@@ -99,8 +92,7 @@ func (s *Store) readOnce(ctx context.Context, name string, id *string, offset in
 	case ctx.Err() != nil:
 		return n, ctx.Err()
 	}
-	return n, &cutError{fmt.Sprintf("s3:GetObject on %s: answer broke off after %d of %d bytes: %s",
-		s.place.url(name), n, len(buf), clean(err.Error()))}
+	return n, brokenOff("s3:GetObject on %s: answer broke off after %d of %d bytes: %v", s.place.url(name), n, len(buf), err)
 }
 
 // checkRange wants exactly the range that was asked for.
@@ -108,7 +100,7 @@ func checkRange(out *s3.GetObjectOutput, offset int64, length int) error {
 	var from, to, size int64
 	got := aws.ToString(out.ContentRange)
 	if n, err := fmt.Sscanf(got, "bytes %d-%d/%d", &from, &to, &size); n != 3 || err != nil || from != offset || to < from || to >= size {
-		return fmt.Errorf("asked for %d bytes at %d, the server sent range %q", length, offset, clean(got))
+		return unusable("asked for %d bytes at %d, the server sent range %q", length, offset, got)
 	}
 	switch n := aws.ToInt64(out.ContentLength); {
 	case size > store.MaxObject:
@@ -116,7 +108,7 @@ func checkRange(out *s3.GetObjectOutput, offset int64, length int) error {
 	case size < offset+int64(length):
 		return fmt.Errorf("%d bytes at %d wanted, object ends at %d: %w", length, offset, size, io.ErrUnexpectedEOF)
 	case n != int64(length) || to-from+1 != n:
-		return fmt.Errorf("asked for %d bytes at %d, the server sent %d", length, offset, n)
+		return unusable("asked for %d bytes at %d, the server sent %d", length, offset, n)
 	}
 	return nil
 }

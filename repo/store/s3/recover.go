@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 
@@ -177,7 +176,7 @@ func (s *Store) headRight(ctx context.Context, name string) (id *string, out *s3
 			return nil, nil, err
 		}
 		out, err = s.head(ctx, name, id)
-		replaced := status(err) == http.StatusNotFound
+		replaced := notFound(err)
 		if want, hashed := store.SumOf(name); err == nil && hashed {
 			sum, known := checksum(out)
 			replaced = !known || sum != want // what we store has one, unless the server keeps none

@@ -147,8 +147,9 @@ type Store struct {
 	client *s3.Client
 	sent   requests
 
-	ahead time.Duration // of the server's clock, before this machine's
-	pins  pins
+	ahead    time.Duration // of the server's clock, before this machine's
+	pins     pins
+	pageSize int32 // keys in an answer to a listing; 0: as many as the server likes
 
 	probing      sync.Mutex
 	conditions   support
@@ -236,10 +237,10 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 	if err != nil {
 		return nil, s.explain(ctx, "s3:ListBucket", "", err)
 	}
-	if at, err := answered(first.ResultMetadata); err == nil {
+	if at, err := answered(first.answered); err == nil {
 		s.ahead = time.Until(at)
 	}
-	s.copy.claimed = len(first.Contents) > 0 && aws.ToString(first.Contents[0].Key) == s.place.key(claimName)
+	s.copy.claimed = first.has(s.place.key(claimName))
 	return s, nil
 }
 
@@ -292,10 +293,8 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 // glance lists at most one key that begins with the object's: the cheapest
 // question whose answer says all that can be wrong, since unlike that to a HEAD
 // it has a body. It returns the SDK's own error.
-func (s *Store) glance(ctx context.Context, name string) (*s3.ListObjectsV2Output, error) {
-	return s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
-		Bucket: &s.place.bucket, Prefix: aws.String(s.place.key(name)), MaxKeys: aws.Int32(1), RequestPayer: s.payer(),
-	})
+func (s *Store) glance(ctx context.Context, name string) (*page, error) {
+	return s.page(ctx, name, false, nil, 1)
 }
 
 func (s *Store) payer() types.RequestPayer {

@@ -8,8 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"path"
 	"time"
 
@@ -110,8 +108,14 @@ func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha25
 	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = s.storedWith(name)
 	in.ObjectLockMode, in.ObjectLockRetainUntilDate = s.lockedWith(name)
 	out, err := s.client.PutObject(ctx, in)
+	if _, kind := classify(err); kind == store.ErrNotExist {
+		return store.Info{}, unusable("the answer to a PUT is that nothing is there")
+	}
 	if err != nil {
 		return store.Info{}, err
+	}
+	if out.ETag == nil {
+		return store.Info{}, unusable("the answer to a PUT has no ETag")
 	}
 	if out.ChecksumSHA256 == nil {
 		s.warnChecksum.Do(func() { s.o.Warn(ErrNoChecksums) })
@@ -135,7 +139,7 @@ func (s *Store) storedWith(name string) (class types.StorageClass, sse types.Ser
 // byte by byte if the server has none of the whole.
 func (s *Store) same(ctx context.Context, name string, data []byte, sum [sha256.Size]byte) (store.Info, error) {
 	out, err := s.head(ctx, name, nil)
-	if status(err) == http.StatusNotFound {
+	if notFound(err) {
 		return store.Info{}, store.ErrNotExist
 	}
 	if err != nil {
@@ -201,10 +205,14 @@ func (s *Store) lookUp(ctx context.Context, name string) (*s3.HeadObjectOutput, 
 
 // head returns the SDK's own error. Without an id it is about the latest version.
 func (s *Store) head(ctx context.Context, name string, id *string) (*s3.HeadObjectOutput, error) {
-	return s.client.HeadObject(ctx, &s3.HeadObjectInput{
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)), VersionId: id,
 		ChecksumMode: types.ChecksumModeEnabled, RequestPayer: s.payer(),
 	})
+	if err == nil && (out.ETag == nil || out.LastModified == nil || out.ContentLength == nil || *out.ContentLength < 0) {
+		return nil, unusable("the answer to a HEAD has no ETag, time or size")
+	}
+	return out, err
 }
 
 // List implements store.Store.
@@ -215,33 +223,25 @@ func (s *Store) List(ctx context.Context, prefix string, f func(store.Info) erro
 	if !s.o.AsOf.IsZero() {
 		return s.listAsOf(ctx, prefix, f)
 	}
-	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
-		Bucket: &s.place.bucket, Prefix: aws.String(s.place.key(prefix)), RequestPayer: s.payer(),
-		EncodingType: types.EncodingTypeUrl, // foreign keys may hold what XML cannot
-	}, func(o *s3.ListObjectsV2PaginatorOptions) { o.StopOnDuplicateToken = true })
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return fmt.Errorf("list objects: %w", s.explain(ctx, "s3:ListBucket", prefix, err))
-		}
-		for _, o := range page.Contents {
+	var failed error // what f, or the end of ctx, said
+	err := s.pages(ctx, prefix, false, func(p *page) error {
+		for i := range p.entries {
+			e := &p.entries[i]
 			if err := ctx.Err(); err != nil {
-				return fmt.Errorf("list objects: %w", err)
+				failed = fmt.Errorf("list objects: %w", err)
+			} else if e.name != "" {
+				failed = f(e.info())
 			}
-			key := aws.ToString(o.Key)
-			if page.EncodingType == types.EncodingTypeUrl {
-				if key, err = url.QueryUnescape(key); err != nil {
-					continue // no key of ours needs an escape that could be wrong
-				}
-			}
-			if name, ok := s.place.name(key); ok {
-				if err := f(infoOf(name, o.Size, o.LastModified)); err != nil {
-					return err
-				}
+			if failed != nil {
+				return failed
 			}
 		}
+		return nil
+	})
+	if failed != nil || err == nil {
+		return failed
 	}
-	return nil
+	return fmt.Errorf("list objects: %w", s.explain(ctx, "s3:ListBucket", prefix, err))
 }
 
 // Delete implements store.Store. S3 does not say whether anything was there,
@@ -270,7 +270,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ask store for its time: %w", s.explain(ctx, "s3:ListBucket", "", err))
 	}
-	at, err := answered(out.ResultMetadata)
+	at, err := answered(out.answered)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ask store %s for its time: %w", s.place, err)
 	}

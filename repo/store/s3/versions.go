@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"nightjar/repo/store"
 )
@@ -87,63 +82,54 @@ func (s *Store) versionsOf(ctx context.Context, name string) (all []version, err
 // prefix, newest first, or with maxVersions of them; without those, and without
 // the objects, that came after Options.AsOf.
 func (s *Store) versions(ctx context.Context, prefix string, f func([]version) error) error {
-	pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{
-		Bucket: &s.place.bucket, Prefix: aws.String(s.place.key(prefix)), RequestPayer: s.payer(),
-		EncodingType: types.EncodingTypeUrl,
-	})
 	var group []version
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if notImplemented(err) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("list versions: %w", s.explain(ctx, "s3:ListBucketVersions", prefix, err))
-		}
-		for _, v := range s.versionsIn(page) {
+	var failed error // what f, or the end of ctx, said
+	begun := false
+	page := func(p *page) error {
+		begun = true
+		for _, v := range s.versionsIn(p) {
 			if err := ctx.Err(); err != nil {
-				return fmt.Errorf("list versions: %w", err)
-			}
-			if len(group) > 0 && group[0].Name != v.Name {
-				if err := f(group); err != nil {
-					return err
-				}
+				failed = fmt.Errorf("list versions: %w", err)
+			} else if len(group) > 0 && group[0].Name != v.Name {
+				failed = f(group)
 				group = nil
+			}
+			if failed != nil {
+				return failed
 			}
 			if len(group) == maxVersions {
 				group = slices.Delete(group, 1, 2)
 			}
 			group = append(group, v)
 		}
-	}
-	if len(group) == 0 {
 		return nil
 	}
-	return f(group)
+	err := s.pages(ctx, prefix, true, page)
+	if notImplemented(err) && !begun {
+		err = s.pages(ctx, prefix, true, page) // one refusal may be a proxy's whim
+	}
+	switch {
+	case failed != nil:
+		return failed
+	case notImplemented(err) && !begun && s.o.AsOf.IsZero():
+		return nil // a server that knows no versions has none
+	case err != nil:
+		return fmt.Errorf("list versions: %w", s.explain(ctx, "s3:ListBucketVersions", prefix, err))
+	case len(group) > 0:
+		return f(group)
+	}
+	return nil
 }
 
 // versionsIn puts a page's versions and its delete markers, which stand apart,
 // into one order. Of one second, what is not deleted counts as newer.
-func (s *Store) versionsIn(page *s3.ListObjectVersionsOutput) []version {
+func (s *Store) versionsIn(p *page) []version {
 	var all []version
-	add := func(key, id *string, size *int64, at *time.Time, deleted bool, latest *bool) {
-		name := aws.ToString(key)
-		if page.EncodingType == types.EncodingTypeUrl {
-			var err error
-			if name, err = url.QueryUnescape(name); err != nil {
-				return
-			}
+	for i := range p.entries {
+		e := &p.entries[i]
+		if e.name != "" && (s.o.AsOf.IsZero() || !e.time.After(s.o.AsOf)) {
+			all = append(all, version{e.info(), e.id, e.deleted, e.latest})
 		}
-		future := !s.o.AsOf.IsZero() && aws.ToTime(at).Truncate(time.Second).After(s.o.AsOf)
-		if name, ok := s.place.name(name); ok && !future {
-			all = append(all, version{infoOf(name, size, at), aws.ToString(id), deleted, aws.ToBool(latest)})
-		}
-	}
-	for _, v := range page.Versions {
-		add(v.Key, v.VersionId, v.Size, v.LastModified, false, v.IsLatest)
-	}
-	for _, v := range page.DeleteMarkers {
-		add(v.Key, v.VersionId, nil, v.LastModified, true, v.IsLatest)
 	}
 	slices.SortStableFunc(all, func(a, b version) int {
 		switch {
@@ -154,8 +140,15 @@ func (s *Store) versionsIn(page *s3.ListObjectVersionsOutput) []version {
 				return -1
 			}
 			return 1
+		case !a.Time.Equal(b.Time):
+			return b.Time.Compare(a.Time)
+		case a.deleted != b.deleted:
+			if b.deleted {
+				return -1
+			}
+			return 1
 		}
-		return b.Time.Compare(a.Time)
+		return 0
 	})
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,6 +50,8 @@ type Faulty struct {
 	// Hide, if not nil, says which objects List leaves out, as a listing does
 	// that lags behind.
 	Hide func(store.Info) bool
+	// Tear, if not nil, is called before List hands on its nth object, counted from 1; its error ends the listing.
+	Tear func(prefix string, n int) error
 }
 
 var (
@@ -114,8 +117,14 @@ func (s *Faulty) GetInto(ctx context.Context, name string, offset int64, buf []b
 
 // List implements store.Store.
 func (s *Faulty) List(ctx context.Context, prefix string, f func(store.Info) error) error {
+	n := 0
 	return s.call(Call{Op: List, Name: prefix}, func() error {
 		return s.Store.List(ctx, prefix, func(info store.Info) error {
+			if n++; s.Tear != nil {
+				if err := s.Tear(prefix, n); err != nil {
+					return err
+				}
+			}
 			if s.Hide != nil && s.Hide(info) {
 				return nil
 			}
@@ -159,6 +168,16 @@ func (s *Faulty) call(c Call, run func() error) error {
 		}
 	}
 	return nil
+}
+
+// Torn returns a Tear that breaks every listing of what begins with prefix off before its nth object.
+func Torn(prefix string, n int, err error) func(string, int) error {
+	return func(listed string, i int) error {
+		if i == n && strings.HasPrefix(listed, prefix) {
+			return fmt.Errorf("list objects: %w", err)
+		}
+		return nil
+	}
 }
 
 // Nth returns a Hook that fails with err at the nth call of op, counted from 1,

@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -37,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Missing", missing},
 		{"List", list},
 		{"ListError", listError},
+		{"ListTorn", listTorn},
 		{"ListWhileDeleting", listWhileDeleting},
 		{"Delete", deleteObject},
 		{"HostileNames", hostileNames},
@@ -236,70 +236,6 @@ func missing(t *testing.T, s store.Store) {
 	}
 	if got := names(t, s, "b/"); len(got) > 0 {
 		t.Fatalf("looking for objects made some: %q", got)
-	}
-}
-
-func list(t *testing.T, s store.Store) {
-	if got := names(t, s, ""); len(got) > 0 {
-		t.Fatalf("a new store lists %q", got)
-	}
-	all := []string{"config", "content/ab/ab1", "content/ab/ab2", "content/ac/ac1", "content-x", "keys/000001", "keys/000002"}
-	for i, name := range all {
-		put(t, s, name, make([]byte, i))
-	}
-	slices.Sort(all)
-	for _, prefix := range []string{
-		"", "c", "config", "config2", "content", "content/", "content/a", "content/ab", "content/ab/", "content/ab/ab1",
-		"keys/", "keys/000002", "keys/3", "none/", "none/none/", strings.Repeat("k", store.MaxName),
-	} {
-		var want []string
-		for _, name := range all {
-			if strings.HasPrefix(name, prefix) {
-				want = append(want, name)
-			}
-		}
-		if got := names(t, s, prefix); !slices.Equal(got, want) {
-			t.Errorf("List(%q): %q, want %q", prefix, got, want)
-		}
-	}
-	err := s.List(t.Context(), "", func(info store.Info) error {
-		stat, err := s.Stat(t.Context(), info.Name)
-		if err == nil && stat != info {
-			err = fmt.Errorf("List says %+v, Stat says %+v", info, stat)
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-func listError(t *testing.T, s store.Store) {
-	put(t, s, "a/1", nil)
-	put(t, s, "b/2", nil)
-	stop := errors.New("stop")
-	calls := 0
-	err := s.List(t.Context(), "", func(store.Info) error {
-		calls++
-		return stop
-	})
-	if err != stop || calls != 1 {
-		t.Fatalf("List went on for %d calls and returned %v", calls, err)
-	}
-}
-
-func listWhileDeleting(t *testing.T, s store.Store) {
-	for i := range 50 {
-		put(t, s, fmt.Sprintf("a/%d", i), nil)
-	}
-	err := s.List(t.Context(), "a/", func(info store.Info) error {
-		return s.Delete(t.Context(), info.Name)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := names(t, s, ""); len(got) > 0 {
-		t.Fatalf("%q were not listed", got)
 	}
 }
 

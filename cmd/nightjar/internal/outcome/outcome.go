@@ -110,6 +110,7 @@ var hints = []struct {
 	{s3.ErrClock, "set the clock of this machine"},
 	{s3.ErrRegion, "name the bucket's region with --region"},
 	{s3.ErrUnreachable, "is the network up, and --endpoint right? Run the same command again: what was stored is used"},
+	{s3.ErrAnswer, "something else than the server answered, or the server is broken; nothing of it was believed. Look at --endpoint, and at proxies on the way"},
 	{s3.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
 	{restore.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},

@@ -1,0 +1,250 @@
+package s3
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"nightjar/repo/store"
+)
+
+// wanted is what a listing was asked for.
+type wanted struct {
+	place    place
+	prefix   string // of keys
+	versions bool
+}
+
+// decode returns the page that an answer holds, if it holds one and nothing speaks against it.
+func (w *wanted) decode(r *smithyhttp.Response) (*page, error) {
+	if r.StatusCode != http.StatusOK {
+		return nil, unusable("the answer to a listing has status %d", r.StatusCode)
+	}
+	body := &io.LimitedReader{R: r.Body, N: maxAnswer}
+	p, err := w.parse(body)
+	switch {
+	case err == nil || errors.Is(err, ErrAnswer):
+	case body.N <= 0:
+		err = unusable("the answer to a listing is longer than %d bytes", maxAnswer)
+	case errors.As(err, new(*xml.SyntaxError)):
+		err = unusable("the answer to a listing is no whole XML: %v", err)
+	default:
+		err = brokenOff("the answer to a listing broke off: %v", err)
+	}
+	return p, err
+}
+
+// raw is a page as it was sent.
+type raw struct {
+	fields   map[string]string
+	entries  []rawEntry
+	deleted  []bool
+	prefixes int
+}
+
+type rawEntry struct {
+	Key, LastModified, VersionId string
+	Size                         *int64
+	IsLatest                     bool
+}
+
+// single are elements that a page has once at most.
+var single = map[string]bool{
+	"Name": true, "Prefix": true, "EncodingType": true, "IsTruncated": true, "KeyCount": true,
+	"NextContinuationToken": true, "NextKeyMarker": true, "NextVersionIdMarker": true,
+}
+
+func (w *wanted) parse(body io.Reader) (*page, error) {
+	root := "ListBucketResult"
+	if w.versions {
+		root = "ListVersionsResult"
+	}
+	d := xml.NewDecoder(body)
+	got := raw{fields: map[string]string{}}
+	began, ended := false, false
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch t := token.(type) {
+		case xml.EndElement:
+			ended = true
+		case xml.CharData:
+			if (!began || ended) && len(strings.TrimSpace(string(t))) > 0 {
+				return nil, unusable("the answer to a listing is no XML, or not that alone")
+			}
+		case xml.StartElement:
+			switch {
+			case ended:
+				return nil, unusable("the answer to a listing goes on after its end")
+			case began:
+				if err := got.add(d, &t, w.versions); err != nil {
+					return nil, err
+				}
+			case t.Name.Local != root:
+				return nil, unusable("the answer to a listing is a %.40q, not a %s", t.Name.Local, root)
+			}
+			began = true
+		}
+	}
+	if !began {
+		return nil, unusable("the answer to a listing is empty")
+	}
+	return w.check(&got)
+}
+
+// add reads one element of a page.
+func (r *raw) add(d *xml.Decoder, t *xml.StartElement, versions bool) error {
+	name := t.Name.Local
+	switch {
+	case name == "CommonPrefixes":
+		r.prefixes++
+	case !versions && name == "Contents", versions && (name == "Version" || name == "DeleteMarker"):
+		if len(r.entries) == maxEntries {
+			return unusable("the answer to a listing has more than %d keys", maxEntries)
+		}
+		var e rawEntry
+		if err := d.DecodeElement(&e, t); err != nil {
+			return unnumbered(err)
+		}
+		r.entries, r.deleted = append(r.entries, e), append(r.deleted, name == "DeleteMarker")
+		return nil
+	case single[name]:
+		if _, twice := r.fields[name]; twice {
+			return unusable("the answer to a listing has two %s", name)
+		}
+		var text string
+		if err := d.DecodeElement(&text, t); err != nil {
+			return err
+		}
+		r.fields[name] = text
+		return nil
+	}
+	return d.Skip()
+}
+
+// unnumbered tells an element whose number is none from XML that is none.
+func unnumbered(err error) error {
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		return unusable("the answer to a listing holds %q as a size or a truth", number.Num)
+	}
+	return err
+}
+
+// check believes a page that agrees with itself and with what was asked for.
+func (w *wanted) check(r *raw) (*page, error) {
+	encoded := r.fields["EncodingType"] == string(types.EncodingTypeUrl)
+	plain := func(s string) (string, error) {
+		if !encoded {
+			return s, nil
+		}
+		return url.QueryUnescape(s)
+	}
+	p := &page{}
+	switch bucket, ok := r.fields["Name"]; {
+	case ok && bucket != w.place.bucket:
+		return nil, unusable("the answer to a listing is about bucket %.80q", bucket)
+	case r.prefixes > 0:
+		return nil, unusable("the answer to a listing has folders, not all keys")
+	}
+	if prefix, ok := r.fields["Prefix"]; ok && prefix != w.prefix { // some servers leave it as it is in any case
+		if prefix, err := plain(prefix); err != nil || prefix != w.prefix {
+			return nil, unusable("the answer to a listing is about prefix %.200q", r.fields["Prefix"])
+		}
+	}
+	if count, ok := r.fields["KeyCount"]; ok && strings.TrimSpace(count) != strconv.Itoa(len(r.entries)) {
+		return nil, unusable("the answer to a listing has %d keys and says %.20q", len(r.entries), count)
+	}
+	var err error
+	if p.next, err = w.nextOf(r, plain); err != nil {
+		return nil, err
+	}
+	type version struct{ name, id string }
+	seen := map[version]bool{}
+	disguised := false
+	for i := range r.entries {
+		e, err := w.entryOf(&r.entries[i], r.deleted[i], plain)
+		if err != nil {
+			return nil, err
+		}
+		if v := (version{e.name, e.id}); e.name != "" {
+			if seen[v] {
+				return nil, unusable("the answer to a listing has %s twice", e.name)
+			}
+			seen[v] = true
+		} else if name, err := url.QueryUnescape(r.entries[i].Key); err == nil && !encoded {
+			_, ours := w.place.name(name)
+			disguised = disguised || ours
+		}
+		p.entries = append(p.entries, e)
+	}
+	if disguised && len(seen) == 0 { // with others beside it, it is a strange key that somebody stored
+		return nil, unusable("the keys in the answer to a listing are encoded, and it does not say so")
+	}
+	return p, nil
+}
+
+func (w *wanted) nextOf(r *raw, plain func(string) (string, error)) (*marker, error) {
+	truncated, err := strconv.ParseBool(strings.TrimSpace(r.fields["IsTruncated"]))
+	if err != nil {
+		return nil, unusable("the answer to a listing does not say whether it is all (IsTruncated %.20q)", r.fields["IsTruncated"])
+	}
+	next := marker{token: r.fields["NextContinuationToken"]}
+	if w.versions {
+		next = marker{version: r.fields["NextVersionIdMarker"]}
+		if next.key, err = plain(r.fields["NextKeyMarker"]); err != nil {
+			return nil, unusable("the answer to a listing has the wrong escape %.200q", r.fields["NextKeyMarker"])
+		}
+	}
+	switch given := next.token != "" || next.key != ""; {
+	case truncated && !given:
+		return nil, unusable("the answer to a listing is truncated, and has no token for the rest")
+	case given && !truncated:
+		return nil, unusable("the answer to a listing says that it is all, and has a token for more")
+	case given:
+		return &next, nil
+	}
+	return nil, nil
+}
+
+func (w *wanted) entryOf(r *rawEntry, deleted bool, plain func(string) (string, error)) (e entry, err error) {
+	key, err := plain(r.Key)
+	if err != nil {
+		return e, nil // no key of ours needs an escape that could be wrong
+	}
+	if key == "" || !strings.HasPrefix(key, w.prefix) {
+		return e, unusable("the answer to a listing has %.200q, which does not begin with %s", key, w.prefix)
+	}
+	name, ours := w.place.name(key)
+	if !ours {
+		return entry{key: key}, nil
+	}
+	at, err := time.Parse(time.RFC3339, r.LastModified)
+	if err != nil {
+		return e, unusable("the answer to a listing has no time of %s", name)
+	}
+	if !deleted && (r.Size == nil || *r.Size < 0) {
+		return e, unusable("the answer to a listing has no size of %s", name)
+	}
+	// Lists know milliseconds, other answers do not.
+	return entry{key, name, aws.ToInt64(r.Size), at.UTC().Truncate(time.Second), r.VersionId, r.IsLatest, deleted}, nil
+}
+
+// has says whether the page begins with a key.
+func (p *page) has(key string) bool { return len(p.entries) > 0 && p.entries[0].key == key }
+
+func (e *entry) info() store.Info { return store.Info{Name: e.name, Size: e.size, Time: e.time} }

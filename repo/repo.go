@@ -47,6 +47,7 @@ var (
 	ErrLost         = fetch.ErrLost        // repair has given the chunk up
 	ErrDisowned     = sealed.ErrDisowned   // the key that signed it is marked compromised, and nobody vouches for it
 	ErrUnavailable  = store.ErrUnavailable // not a chunk is missing: the store is
+	ErrUnread       = store.ErrUnread      // nobody knows whether it is missing
 )
 
 // Options say how a Repository works.
@@ -176,6 +177,9 @@ func (r *Repository) SyncLists(ctx context.Context) error { return r.local.SyncL
 
 // Lists returns what prune has condemned and dropped, and repair has given up, as of the last sync.
 func (r *Repository) Lists() *lists.Set { return r.local.Lists() }
+
+// UnreadIndexes says which index objects could not be looked at when the index was brought up to date; nil: none. What they name may be there.
+func (r *Repository) UnreadIndexes() error { return r.local.Unread() }
 
 // ReplacedIndexes returns the index objects that others stand for, as of the last sync: what they say counts no more.
 func (r *Repository) ReplacedIndexes() map[index.ObjectID]bool { return r.local.ReplacedIndexes() }

@@ -21,6 +21,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/quote"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
@@ -42,7 +43,7 @@ func (a *app) checkCommand() *cobra.Command {
 --read-data reads packs as well; with a recovery key, which --key names, it also opens them, down to the last chunk.
 
 Each fault is one line; of an archive, the first twenty files of which the same is to be said are named, and all with --verbose or --json. With --verbose, what
-runs that died left over is told too, which is no fault. Exit code 12 if there is a fault. That parts are gone of an archive which was stored too late to count is a
+runs that died left over is told too, which is no fault. Exit code 12 if there is a fault; 1 if there is none, but something could not be looked at. That parts are gone of an archive which was stored too late to count is a
 warning: prune keeps nothing for it.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
@@ -125,6 +126,15 @@ func (a *app) openForCheck(ctx context.Context, k *checkFlags, o *repair.Options
 			return nil, done, err
 		}
 		o.From, done = copy.Store, copy.Close
+	}
+	if !k.dryRun {
+		moved, err := mend.Clear(ctx, &a.Settings)
+		for _, m := range moved {
+			a.note("%s: %v; it was moved to %s", m.Name, m.What, quote.Display(m.To))
+		}
+		if err != nil {
+			return nil, done, err
+		}
 	}
 	mended, err := mend.Keys(ctx, &a.Settings, o.From, k.dryRun)
 	for _, name := range mended {
@@ -252,12 +262,15 @@ func (a *app) checkSource(ctx context.Context, s *session.Session, source string
 
 // quiet reports whether a finding is of no concern to who does not ask.
 func quiet(f check.Finding) bool {
-	return !f.Fault() && f.What != check.Repaired && f.What != check.Uncounted
+	return !f.Fault() && f.What != check.Repaired && f.What != check.Uncounted && f.What != check.Unread
 }
 
 // checked says what is wrong, and what to do about it.
 func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) error {
 	if sums.Faults == 0 {
+		if sums.Unread > 0 {
+			return store.Unread(fmt.Errorf("check repository %s: objects and files that could not be looked at: %d", s.ID(), sums.Unread))
+		}
 		return nil
 	}
 	what := fmt.Sprintf("repository %s is damaged: faults: %d", s.ID(), sums.Faults)

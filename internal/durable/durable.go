@@ -134,7 +134,7 @@ func OpenAt(dir *os.File, name string, flag int, perm fs.FileMode) (*os.File, er
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, os.NewSyscallError("open", err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }

@@ -65,7 +65,7 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.L
 		err = nil
 	}
 	err = errors.Join(append(problems, err)...)
-	if rd.local.Lists().Chunk(id) && !errors.Is(err, store.ErrUnavailable) {
+	if rd.local.Lists().Chunk(id) && !errors.Is(err, store.ErrUnread) {
 		err = ErrLost
 	}
 	return nil, fmt.Errorf("read metadata %v: %w", id, err)

@@ -79,7 +79,7 @@ func (rd *Reader) Sources(ctx context.Context, id chunk.ID) ([][]chunk.ID, error
 	var all [][]chunk.ID
 	for _, at := range locations {
 		ids, err := rd.sourcesAt(ctx, at)
-		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+		if errors.Is(err, store.ErrUnread) || ctx.Err() != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}
 		if err == nil {
@@ -121,7 +121,7 @@ func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there
 				continue
 			}
 			r, err := rd.RecipeAt(ctx, at)
-			if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			if errors.Is(err, store.ErrUnread) || ctx.Err() != nil {
 				return nil, errors.Join(err, ctx.Err())
 			}
 			if err != nil {

@@ -133,7 +133,7 @@ func (w *walker) tree(id chunk.ID) error {
 // eachPack calls f for each pack that a repository's index objects name.
 func eachPack(ctx context.Context, r *repo.Repository, f func(p *index.Pack) error) error {
 	return r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
-		if errors.Is(x.Err, store.ErrUnavailable) {
+		if errors.Is(x.Err, store.ErrUnread) {
 			return x.Err
 		}
 		for _, run := range x.Object.Runs { // none, if it cannot be read

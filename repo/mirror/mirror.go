@@ -197,6 +197,9 @@ func (m *Mirror) begin(ctx context.Context) error {
 	if err := m.claim(ctx); err != nil {
 		return err
 	}
+	if err := m.clutter(ctx); err != nil {
+		return err
+	}
 	if err := m.putAs(ctx, config, home, there); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
@@ -128,4 +129,16 @@ func (m *Mirror) verify(ctx context.Context, id index.ObjectID, info store.Info)
 		s.Verified.add(info.Size)
 	})
 	return true, nil
+}
+
+// clutter tells what lies at home in the place of objects: they are in no listing.
+func (m *Mirror) clutter(ctx context.Context) error {
+	c, ok := m.from.(store.Cluttered)
+	if !ok {
+		return nil
+	}
+	return c.Clutter(ctx, sealed.Belongs, func(name string, what error) error {
+		m.found(Finding{Object: name, Err: fmt.Errorf("%w: %w", what, crypto.ErrIntegrity)})
+		return nil
+	})
 }

@@ -3,6 +3,7 @@ package sealed
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -32,6 +33,21 @@ func Kind(name string) string {
 		return kind
 	}
 	return ""
+}
+
+// Belongs says what has its place under a name: an object (0), a folder of objects, or store.Nothing.
+func Belongs(name string) fs.FileMode {
+	if Kind(name) != "" {
+		return 0
+	}
+	kind, sub, deep := strings.Cut(name, "/")
+	switch isPack := kind == pack.Content.String() || kind == pack.Metadata.String(); {
+	case !deep && (kind == "keys" || slices.Contains(kinds, kind)):
+		return fs.ModeDir
+	case deep && isPack && len(sub) == 2 && strings.Trim(sub, "0123456789abcdef") == "":
+		return fs.ModeDir
+	}
+	return store.Nothing
 }
 
 // ObjectID returns the hash in an object's name.

@@ -68,7 +68,7 @@ func (s *Objects) Verified(ctx context.Context) (*Vouched, error) {
 			x.Err = record.Decode(x.Content, &v)
 		}
 		switch {
-		case errors.Is(x.Err, store.ErrUnavailable):
+		case errors.Is(x.Err, store.ErrUnread):
 			return x.Err
 		case errors.Is(x.Err, ErrDisowned):
 			return nil

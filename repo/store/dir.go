@@ -20,24 +20,29 @@ import (
 
 // Dir is a Store in a directory: an object is a file, a '/' in its name a
 // folder, its time the file's mtime. Below the directory no symbolic link is
-// followed, wherever it points to, and what is neither a file nor a folder is
-// refused. Files are made with mode 0600, folders with 0700.
+// followed, wherever it points to. Files are made with mode 0600, folders with
+// 0700.
+//
+// What is no regular file is no object: under an object's name it is a missing
+// one, and Put moves it aside. So it does with what is no folder where objects
+// lie, but for a symbolic link: somebody may have moved the folder. Only
+// MoveAside takes that away.
 //
 // A Put that is killed leaves a file whose name begins with ".tmp-", which is
 // no valid name; nothing here removes it.
 type Dir struct {
 	path   string
 	root   *os.File
-	synced sync.Map // folders whose entry this Dir knows to be durable
+	synced sync.Map   // folders whose entry this Dir knows to be durable
+	moving sync.Mutex // held while something is moved aside
 }
 
 var (
-	_ Carrier  = (*Dir)(nil)
-	_ Clock    = (*Dir)(nil)
-	_ Replacer = (*Dir)(nil)
+	_ Carrier   = (*Dir)(nil)
+	_ Clock     = (*Dir)(nil)
+	_ Replacer  = (*Dir)(nil)
+	_ Cluttered = (*Dir)(nil)
 )
-
-var errNotRegular = errors.New("not a regular file")
 
 // OpenDir opens the store in an existing directory, ErrNoStore if there is
 // none. The path itself may be a symbolic link.
@@ -88,6 +93,11 @@ func (d *Dir) PutAt(ctx context.Context, name string, data []byte, at time.Time)
 	}
 	defer dir.Close()
 	info, err := sameObject(dir, base, data)
+	if isClutter(err) {
+		if _, err = d.moveAside(dir, base, unix.S_IFREG); err == nil {
+			err = fs.ErrNotExist
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		info, err = durable.CreateIn(dir, base, data, 0o600, at)
 	}
@@ -112,6 +122,11 @@ func (d *Dir) Replace(ctx context.Context, name string, data []byte, at time.Tim
 	}
 	defer dir.Close()
 	info, err := sameObject(dir, base, data)
+	if isClutter(err) {
+		if _, err = d.moveAside(dir, base, unix.S_IFREG); err == nil {
+			err = fs.ErrNotExist
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrExists) || errors.Is(err, unix.EIO) { // EIO: of a bad disk
 		info, err = durable.ReplaceIn(dir, base, data, 0o600, at)
 	}
@@ -164,8 +179,8 @@ func (d *Dir) Stat(ctx context.Context, name string) (Info, error) {
 	}
 	defer dir.Close()
 	st, err := lstat(dir, base)
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = errNotRegular
+	if err == nil {
+		err = mustBe(unix.S_IFREG, st.Mode)
 	}
 	if err != nil {
 		return Info{}, d.fail("look up", name, err)
@@ -213,8 +228,8 @@ func (d *Dir) Delete(ctx context.Context, name string) error {
 	}
 	defer dir.Close()
 	st, err := lstat(dir, base)
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = errNotRegular
+	if err == nil {
+		err = mustBe(unix.S_IFREG, st.Mode)
 	}
 	if err == nil {
 		err = durable.Unlink(dir, base)
@@ -268,13 +283,18 @@ func (d *Dir) now() (t time.Time, err error) {
 // fail wraps an error of an operation on an object, and tells a missing object
 // from a missing store.
 func (d *Dir) fail(verb, name string, err error) error {
+	reading := verb != "store" && verb != "replace"
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && d.gone():
 		return fmt.Errorf("%s object %s: directory %s: %w", verb, name, d.path, ErrNoStore)
 	case errors.Is(err, fs.ErrNotExist):
 		err = ErrNotExist
-	case errors.Is(err, unix.ELOOP):
-		err = fmt.Errorf("%w: a symbolic link", errNotRegular)
+	case isClutter(err) && reading:
+		err = fmt.Errorf("%w: %w", ErrNotExist, err)
+	case outOfReach(err):
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.As(err, new(unix.Errno)) && reading:
+		err = Unread(err)
 	}
 	return fmt.Errorf("%s object %s: %w", verb, name, err)
 }

@@ -142,47 +142,6 @@ func TestDirListLeavesOutJunk(t *testing.T) {
 	}
 }
 
-func TestDirRefusesLinksAndOthers(t *testing.T) {
-	dir, outside := t.TempDir(), t.TempDir()
-	secret := filepath.Join(outside, "secret")
-	must(t, os.WriteFile(secret, []byte("secret"), 0o600))
-	s := openDir(t, dir)
-	_, err := s.Put(t.Context(), "real/object", []byte("secret"))
-	must(t, err)
-	must(t, os.Symlink(secret, filepath.Join(dir, "link")))
-	must(t, os.Symlink("real/object", filepath.Join(dir, "inner-link")))
-	must(t, os.Symlink(filepath.Join(outside, "new"), filepath.Join(dir, "dangling")))
-	must(t, os.Symlink(outside, filepath.Join(dir, "folder")))
-	must(t, os.Symlink("real", filepath.Join(dir, "inner-folder")))
-	must(t, unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600))
-	must(t, os.Mkdir(filepath.Join(dir, "dir"), 0o700))
-	for _, name := range []string{
-		"link", "inner-link", "dangling", "folder/secret", "folder/new", "inner-folder/object", "fifo", "dir", "real/object/below",
-	} {
-		_, putErr := s.Put(t.Context(), name, []byte("secret"))
-		_, statErr := s.Stat(t.Context(), name)
-		for i, err := range []error{putErr, statErr, s.GetInto(t.Context(), name, 0, make([]byte, 6)), s.Delete(t.Context(), name)} {
-			if err == nil || !strings.Contains(err.Error(), name) {
-				t.Errorf("%s, operation %d: error %v", name, i, err)
-			}
-			if errors.Is(err, store.ErrNotExist) {
-				t.Errorf("%s, operation %d: there is something, but: %v", name, i, err)
-			}
-		}
-	}
-	if err := s.List(t.Context(), "folder/", func(store.Info) error { return nil }); err == nil {
-		t.Error("a linked folder was listed")
-	}
-	entries, err := os.ReadDir(outside)
-	must(t, err)
-	if len(entries) != 1 {
-		t.Errorf("outside the store is now %v", entries)
-	}
-	if content, err := os.ReadFile(secret); err != nil || string(content) != "secret" {
-		t.Errorf("the file outside is %q, %v", content, err)
-	}
-}
-
 func TestDirRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	must(t, os.Mkdir(dir, 0o700))

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,15 @@ func (d *Dir) makeFolder(folder string) (*os.File, error) {
 	return d.walkTo(folder, func(parent *os.File, path, segment string) (*os.File, error) {
 		_, known := d.synced.Load(path)
 		dir, err := durable.OpenAt(parent, segment, folderFlags, 0)
+		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+			in := inPlace(parent, segment, unix.S_IFDIR)
+			if isClutter(in) && in != clutter(unix.S_IFLNK) {
+				_, in = d.moveAside(parent, segment, unix.S_IFDIR)
+			}
+			if in == nil || errors.Is(in, fs.ErrNotExist) { // by now
+				err = fs.ErrNotExist
+			}
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			known = false
 			if err := mkdir(parent, segment); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -69,11 +79,13 @@ func (d *Dir) walkTo(folder string, enter func(parent *os.File, path, segment st
 		path := folder[:done]
 		done++
 		next, err := enter(dir, path, segment)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if in := inPlace(dir, segment, unix.S_IFDIR); isClutter(in) {
+				err = fmt.Errorf("%s: %w", path, in)
+			}
+		}
 		dir.Close()
 		if err != nil {
-			if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-				err = fmt.Errorf("%s: %w (symbolic links are not followed)", path, unix.ENOTDIR)
-			}
 			return nil, err
 		}
 		dir = next
@@ -93,11 +105,16 @@ func openObject(dir *os.File, base string) (*os.File, fs.FileInfo, error) {
 	// Without O_NONBLOCK, opening a planted FIFO would wait for its writer.
 	f, err := durable.OpenAt(dir, base, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
+		if in := inPlace(dir, base, unix.S_IFREG); isClutter(in) {
+			err = in
+		}
 		return nil, nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errNotRegular
+	if err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			err = mustBe(unix.S_IFREG, st.Mode)
+		}
 	}
 	if err != nil {
 		f.Close()
@@ -107,7 +124,8 @@ func openObject(dir *os.File, base string) (*os.File, fs.FileInfo, error) {
 }
 
 // List implements Store. Files, folders and links that are no objects are left
-// out; a link in the place of a folder that prefix names is an error.
+// out; what is in the place of the folder that prefix names is an error, since
+// nobody may take what is out of sight for gone.
 func (d *Dir) List(ctx context.Context, prefix string, f func(Info) error) error {
 	if err := checkList(ctx, prefix); err != nil {
 		return err
@@ -229,7 +247,7 @@ func lstat(dir *os.File, base string) (*unix.Stat_t, error) {
 			return &st, nil
 		}
 		if err != unix.EINTR {
-			return nil, err
+			return nil, os.NewSyscallError("stat", err)
 		}
 	}
 }
@@ -237,4 +255,15 @@ func lstat(dir *os.File, base string) (*unix.Stat_t, error) {
 func mkdir(dir *os.File, base string) error {
 	defer runtime.KeepAlive(dir)
 	return unix.Mkdirat(int(dir.Fd()), base, 0o700)
+}
+
+// outOfReach reports whether an error is the machine's or the file system's, and
+// says nothing about one object.
+func outOfReach(err error) bool {
+	for _, is := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ESTALE, unix.ENOTCONN, unix.EHOSTDOWN, unix.ETIMEDOUT} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/hex"
+	"io/fs"
 	"path"
 	"time"
 )
@@ -17,7 +18,7 @@ var ErrArchived error = archived{}
 type archived struct{}
 
 func (archived) Error() string        { return "object is in an archive storage class" }
-func (archived) Is(target error) bool { return target == ErrUnavailable }
+func (archived) Is(target error) bool { return target == ErrUnavailable || target == ErrUnread }
 
 // Versioned is a Store that may still have what somebody replaced or deleted.
 type Versioned interface {
@@ -71,6 +72,22 @@ type Thawer interface {
 	// Thaw asks for an object that is Frozen. One that is on its way already is
 	// no error.
 	Thaw(ctx context.Context, name string, o ThawOptions) error
+}
+
+// Nothing is the mode of what has no place in a store; 0 is that of an object.
+const Nothing = fs.ModeIrregular
+
+// Cluttered is a Store in which something else can lie where an object or a
+// folder of objects belongs. For a Store's methods it is a missing object, but
+// List fails where it is in the place of the folder that is listed.
+type Cluttered interface {
+	// Clutter calls f for each name where something else lies, and what that is.
+	// belongs says what has its place there: 0 an object, fs.ModeDir a folder,
+	// Nothing anything. An error of f ends that and is returned as it is.
+	Clutter(ctx context.Context, belongs func(name string) fs.FileMode, f func(name string, what error) error) error
+	// MoveAside gives what does not belong there another name, which is left
+	// alone, and returns where it is now; "" if there was no need.
+	MoveAside(ctx context.Context, name string, belongs fs.FileMode) (aside string, err error)
 }
 
 // SumOf returns the SHA-256 that a name ends with, if it ends with one.

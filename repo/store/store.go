@@ -26,17 +26,33 @@ var (
 	ErrExists = errors.New("object exists with other content")
 	// ErrNotExist says that no object has the name.
 	ErrNotExist = errors.New("object does not exist")
+	// ErrUnread says that it could not be looked whether an object is there, or
+	// what is in it: it may be whole.
+	ErrUnread = errors.New("it could not be looked at")
 	// ErrNoStore says that the store itself is missing: no such directory, or
-	// not a directory.
-	ErrNoStore = errors.New("no store")
+	// not a directory. It is an ErrUnread.
+	ErrNoStore error = unread("no store")
 	// ErrUnavailable says that not one object but the store is out of reach:
-	// whatever else is asked of it now will fail as well.
-	ErrUnavailable = errors.New("store is not available")
+	// whatever else is asked of it now will fail as well. It is an ErrUnread.
+	ErrUnavailable error = unread("store is not available")
 	// ErrName says that a name or prefix is malformed.
 	ErrName = errors.New("malformed object name")
 	// ErrTooLarge says that an object exceeds MaxObject or the caller's bound.
 	ErrTooLarge = errors.New("object too large")
 )
+
+type unread string
+
+func (u unread) Error() string        { return string(u) }
+func (u unread) Is(target error) bool { return target == ErrUnread }
+
+// Unread makes an error an ErrUnread, and leaves its text as it is.
+func Unread(err error) error { return &unreadError{err} }
+
+type unreadError struct{ error }
+
+func (u *unreadError) Unwrap() error        { return u.error }
+func (u *unreadError) Is(target error) bool { return target == ErrUnread }
 
 // Info is what a store knows about an object.
 type Info struct {

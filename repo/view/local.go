@@ -48,10 +48,11 @@ type Local struct {
 	objects *sealed.Objects
 	options Options
 
-	mu    sync.Mutex // held while a view is taken
-	index *index.Index
-	mine  []listedIndex // what this host has signed and is known
-	lists atomic.Pointer[lists.Set]
+	mu     sync.Mutex // held while a view is taken
+	index  *index.Index
+	mine   []listedIndex // what this host has signed and is known
+	unread error         // of the index objects that the last view lacks
+	lists  atomic.Pointer[lists.Set]
 }
 
 // New returns a Local that has no view yet.
@@ -69,6 +70,13 @@ func (v *Local) Close() error {
 
 // Lists returns what prune has condemned and dropped, and repair has given up.
 func (v *Local) Lists() *lists.Set { return v.lists.Load() }
+
+// Unread says which index objects the last view lacks since they could not be looked at; nil: none. What they name is no less there.
+func (v *Local) Unread() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.unread
+}
 
 // Chunks returns how many places of chunks, trees and lists are indexed, those too that prune has dropped. It is 0 before the first view.
 func (v *Local) Chunks() int64 {
@@ -88,8 +96,19 @@ func (v *Local) Lookup(ctx context.Context, key chunk.Key) ([]index.Location, er
 		if err = v.SyncIndex(ctx); err == nil {
 			all, err = v.index.Lookup(key, nil)
 		}
+		if errors.Is(err, index.ErrBroken) { // the disk of this machine fails
+			err = &unavailableError{err}
+		}
 	}
 	return all, err
+}
+
+// unavailableError is a store.ErrUnavailable: what the index does not say is not missing.
+type unavailableError struct{ error }
+
+func (e *unavailableError) Unwrap() error { return e.error }
+func (e *unavailableError) Is(target error) bool {
+	return target == store.ErrUnavailable || target == store.ErrUnread
 }
 
 // AddUnlisted takes in packs that no index object names, until the next view.

@@ -202,6 +202,7 @@ func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]list
 	var mu sync.Mutex
 	var late []error
 	room := semaphore.NewWeighted(syncBytes)
+	v.unread = nil
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(v.options.Connections)
 	for _, l := range todo {
@@ -225,6 +226,9 @@ func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]list
 			case x.Err != nil:
 				// What it names counts as not stored. A damaged object must not stop the rest.
 				v.options.Warn(fmt.Errorf("index object is passed over: %w", x.Err))
+				if errors.Is(x.Err, store.ErrUnread) {
+					v.unread = errors.Join(v.unread, x.Err)
+				}
 				return nil
 			}
 			from := source(l.id, x.Signer)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"syscall"
 
 	"nightjar/crypto"
 	"nightjar/repo/index"
@@ -65,7 +64,10 @@ func (c *checker) spoilt(p *index.Pack, name string, frames []int, err error) {
 
 // IsGone reports whether an error says that bytes are lost, and not only out of reach now: who may not read them, or has to wait for them, must not give them up.
 func IsGone(err error) bool {
-	for _, is := range []error{crypto.ErrIntegrity, store.ErrNotExist, store.ErrTooLarge, io.ErrUnexpectedEOF, syscall.EIO} {
+	if errors.Is(err, store.ErrUnread) { // one place of several may be
+		return false
+	}
+	for _, is := range []error{crypto.ErrIntegrity, store.ErrNotExist, store.ErrTooLarge, io.ErrUnexpectedEOF} {
 		if errors.Is(err, is) {
 			return true
 		}

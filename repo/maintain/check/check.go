@@ -49,6 +49,7 @@ const (
 	Repaired  What = "repaired"  // it was missing or damaged
 	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
 	Redated   What = "redated"   // it counted once, and was stored again without its time: so it is late, and prune gives up nothing until it counts or is forgotten
+	Unread    What = "unread"    // it could not be looked at, and may be whole; no fault, but nobody knows
 	Uncounted What = "uncounted" // parts of an archive are gone that does not count, since it is late: prune keeps nothing for it; no fault
 )
 
@@ -66,7 +67,7 @@ type Finding struct {
 // Fault reports whether something is wrong that nobody knew of, or somebody tried that.
 func (f Finding) Fault() bool {
 	switch f.What {
-	case Foreign, Unindexed, Lost, Disowned, Repaired, Uncounted:
+	case Foreign, Unindexed, Lost, Disowned, Repaired, Uncounted, Unread:
 		return false
 	}
 	return true
@@ -81,7 +82,7 @@ type Summary struct {
 	Checksums                       int  // objects whose checksum the store vouched for
 	Faults, Leftovers               int
 	Lost, Disowned, Repaired        int
-	Uncounted                       int
+	Uncounted, Unread               int
 }
 
 const (
@@ -104,6 +105,7 @@ type checker struct {
 	whole map[chunk.Key]struct{} // trees below which nothing is wrong
 	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
 
+	clutter   map[string]error            // what lies in the place of packs
 	chosen    bool                        // it is a copy of some archives: an index was made for readers alone
 	forgotten map[index.ObjectID]struct{} // archives
 
@@ -177,6 +179,8 @@ func (c *checker) found(f Finding) {
 		c.sum.Disowned++
 	case f.What == Uncounted:
 		c.sum.Uncounted++
+	case f.What == Unread:
+		c.sum.Unread++
 	default:
 		c.sum.Leftovers++
 	}
@@ -187,6 +191,9 @@ func (c *checker) found(f Finding) {
 
 // objects looks at all names and opens the records, and returns the number of packs.
 func (c *checker) objects(ctx context.Context) (packs int, err error) {
+	if err := c.cluttered(ctx); err != nil {
+		return 0, err
+	}
 	var records []store.Info
 	err = c.r.Store().List(ctx, "", func(i store.Info) error {
 		c.sum.Bytes += i.Size
@@ -219,14 +226,35 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 	return packs, nil
 }
 
+// cluttered tells what lies in the place of objects. Of packs it is not known yet whether any belongs there.
+func (c *checker) cluttered(ctx context.Context) error {
+	c.clutter = map[string]error{}
+	s, ok := c.r.Store().(store.Cluttered)
+	if !ok {
+		return nil
+	}
+	return s.Clutter(ctx, sealed.Belongs, func(name string, what error) error {
+		switch kind := sealed.Kind(name); kind {
+		case "content", "metadata":
+			c.clutter[name] = what
+		case "":
+			c.found(Finding{What: Damaged, Object: name, Err: what})
+		default:
+			c.found(Finding{What: Missing, Object: name, Err: what})
+		}
+		return nil
+	})
+}
+
 // record tells of a record that cannot be used.
 func (c *checker) record(name string, err error) {
 	if errors.Is(err, repo.ErrDisowned) {
 		c.found(Finding{What: Disowned, Object: name})
 		return
 	}
-	if c.survey != nil && sealed.Kind(name) == "index" && !IsGone(err) {
-		c.survey.Unread = errors.Join(c.survey.Unread, err)
+	if errors.Is(err, store.ErrUnread) || c.survey != nil && sealed.Kind(name) == "index" && !IsGone(err) {
+		c.found(Finding{What: Unread, Object: name, Err: err})
+		return
 	}
 	f := Finding{What: Damaged, Object: name, Err: err}
 	if id, err := sealed.ObjectID(name); err == nil && c.lost.Object(id) {

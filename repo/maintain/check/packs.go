@@ -76,8 +76,20 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 					}
 				}
 				if !ok {
-					c.giveUp(p, Finding{What: Missing, Object: name})
-					continue
+					var err error
+					at, err = c.r.Store().Stat(ctx, name) // a listing may lag behind
+					switch {
+					case err == nil:
+					case errors.Is(err, store.ErrNotExist):
+						c.giveUp(p, Finding{What: Missing, Object: name, Err: c.clutter[name]})
+						delete(c.clutter, name)
+						continue
+					case errors.Is(err, store.ErrUnavailable):
+						return fmt.Errorf("look for a pack: %w", err)
+					default:
+						c.found(Finding{What: Unread, Object: name, Err: err})
+						continue
+					}
 				}
 				read := at.Size != p.Size || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
 				g.Go(func() error { return c.pack(gctx, at, p, read) })
@@ -90,6 +102,11 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	})
 	if err != nil {
 		return err
+	}
+	for name, what := range c.clutter {
+		if id, err := sealed.ObjectID(name); err == nil && mine(id) {
+			c.found(Finding{What: Foreign, Object: name, Err: what})
+		}
 	}
 	for id, info := range stored {
 		if _, ok := seen[id]; !ok {
@@ -142,8 +159,9 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("check %s: %w", info.Name, err)
 	}
-	if c.survey != nil && err != nil && !IsGone(err) {
-		return fmt.Errorf("check %s: %w", info.Name, err)
+	if err != nil && !IsGone(err) {
+		c.found(Finding{What: Unread, Object: info.Name, Err: err})
+		return nil
 	}
 	if err != nil {
 		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})
@@ -166,7 +184,7 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		return nil
 	}
 	opened, err := c.r.OpenPack(ctx, info, object)
-	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+	if errors.Is(err, store.ErrUnread) || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
 	}
 	if err == nil && !sameDirectory(&opened.Directory, &p.Directory) {

@@ -18,7 +18,6 @@ type Survey struct {
 	Bad      map[index.ObjectID]*BadPack
 	Gone     map[chunk.ID]*Gone
 	Broken   map[chunk.ID]bool // lists that name what is gone
-	Unread   error             // index objects that are out of reach
 
 	c *checker
 }
@@ -52,7 +51,21 @@ func (s *Survey) Objects(ctx context.Context) ([]repo.Archive, error) {
 // Walk looks with rd for what archives need, down to the chunks of all files, and notes what is gone.
 func (s *Survey) Walk(ctx context.Context, rd *repo.Reader, archives []repo.Archive) error {
 	s.c.rd = rd
+	if err := s.c.r.UnreadIndexes(); err != nil {
+		return err
+	}
 	return s.c.walk(ctx, archives)
+}
+
+// Unread says what could not be looked at; nil: nothing. Before all is, nothing can be called lost.
+func (s *Survey) Unread() error {
+	var all []error
+	for _, f := range s.Findings {
+		if f.What == Unread {
+			all = append(all, f.Err)
+		}
+	}
+	return errors.Join(all...)
 }
 
 // Tell ends the survey: it tells of all findings, and counts them.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/repo"
+	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
 
@@ -92,7 +94,7 @@ func (w *walker) lose(p Piece, content bool) (known bool) {
 
 // outOfReach reports whether the walk cannot go on: an error is the store's, or a repair would take for lost what is not.
 func (w *walker) outOfReach(err error) bool {
-	return errors.Is(err, repo.ErrUnavailable) || w.survey != nil && err != nil && !IsGone(err)
+	return errors.Is(err, store.ErrUnavailable) || w.survey != nil && err != nil && !IsGone(err)
 }
 
 // useless notes lists that name what is gone: who refers to a list takes it for whole.
@@ -109,6 +111,13 @@ func (w *walker) useless(lists []chunk.ID) {
 
 // damaged tells of an entry of which chunks are gone; what is known of all of them was told before. Of an archive that does not count all that is new is told at once.
 func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
+	if err == nil || errors.Is(err, repo.ErrMissing) {
+		err = cmp.Or(w.r.UnreadIndexes(), err) // of what could not be looked at nobody knows what it names
+	}
+	if errors.Is(err, store.ErrUnread) {
+		w.found(Finding{What: Unread, Archive: w.archive, Path: at, Err: err})
+		return
+	}
 	if !w.counts {
 		if !known {
 			w.lacks++

@@ -71,7 +71,7 @@ func (p *pruner) decode(ctx context.Context, name string, content []byte, err er
 		return false, ctx.Err()
 	case errors.Is(err, store.ErrNotExist):
 		return false, fmt.Errorf("read %s: %w", name, errAgain)
-	case errors.Is(err, repo.ErrUnavailable):
+	case errors.Is(err, repo.ErrUnread):
 		return false, err
 	case err != nil && !errors.Is(err, repo.ErrDisowned):
 		p.o.Problem(fmt.Errorf("pass over %s: %w", name, err))

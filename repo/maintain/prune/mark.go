@@ -198,7 +198,7 @@ func (m *marker) passing(err error) error {
 	if m.ctx.Err() != nil {
 		return m.ctx.Err()
 	}
-	if errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
+	if errors.Is(err, repo.ErrUnread) || errors.Is(err, index.ErrBroken) {
 		return err
 	}
 	return nil

@@ -40,7 +40,7 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 		}
 		for _, a := range group {
 			if err := m.tree(a.Root.ID); err != nil {
-				if ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, index.ErrBroken) {
+				if ctx.Err() != nil || errors.Is(err, repo.ErrUnread) || errors.Is(err, index.ErrBroken) {
 					return err
 				}
 				if overtaken, failed := p.overtaken(ctx, a); overtaken || failed != nil {

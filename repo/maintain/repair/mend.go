@@ -160,7 +160,7 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *check.BadPack) (done bool, err error) {
 	name := sealed.PackName(b.Pack.Directory.Kind, b.Pack.ID)
 	object, err := store.ReadAll(ctx, m.r.Store(), name, store.MaxObject)
-	if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+	if errors.Is(err, store.ErrUnread) || ctx.Err() != nil {
 		return false, fmt.Errorf("repair %s: %w", name, errors.Join(err, ctx.Err()))
 	}
 	if err != nil {

@@ -80,7 +80,7 @@ func (p *places) lean(ctx context.Context, rd *repo.Reader, of *index.Pack) erro
 // stands reports whether all that a recipe leans on can be had. One that cannot be read stands on nothing.
 func (p *places) stands(ctx context.Context, rd *repo.Reader, at index.Location) (bool, error) {
 	all, err := rd.BasesAt(ctx, at)
-	if errors.Is(err, repo.ErrUnavailable) || ctx.Err() != nil {
+	if errors.Is(err, repo.ErrUnread) || ctx.Err() != nil {
 		return false, errors.Join(err, ctx.Err())
 	}
 	if err != nil {

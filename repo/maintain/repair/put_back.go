@@ -86,7 +86,7 @@ func (m *mender) fromCopy(ctx context.Context) error {
 	}
 	for i := range m.Findings {
 		f := &m.Findings[i]
-		if f.Object == "" || f.What != check.Missing && f.What != check.Damaged && f.What != check.Lost {
+		if f.Object == "" || f.What != check.Missing && f.What != check.Damaged && f.What != check.Lost && f.What != check.Unread {
 			continue
 		}
 		object, info, err := readGood(ctx, m.o.From, f.Object)

@@ -98,7 +98,7 @@ func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 	}
 	all, err := look()
 	if err == nil {
-		err = m.Unread
+		err = m.Unread()
 	}
 	if err == nil && m.back["index"]+m.back["archive"] > 0 { // which name others
 		all, err = look()

@@ -37,7 +37,7 @@ func forgotten(ctx context.Context, r *repo.Repository, host string, damaged fun
 			x.Err = record.Decode(x.Content, &f)
 		}
 		switch {
-		case errors.Is(x.Err, repo.ErrUnavailable):
+		case errors.Is(x.Err, repo.ErrUnread):
 			return x.Err
 		case errors.Is(x.Err, repo.ErrDisowned): // it gives up nothing
 			return nil

@@ -174,7 +174,7 @@ func (v *voucher) collect(ctx context.Context) error {
 	for _, kind := range kinds {
 		err := trial.Records(ctx, kind, func(x sealed.Record) error {
 			switch {
-			case errors.Is(x.Err, repo.ErrUnavailable):
+			case errors.Is(x.Err, repo.ErrUnread):
 				return x.Err
 			case x.Err != nil || !v.mine(x.Signer): // a check says so
 				return nil

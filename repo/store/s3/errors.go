@@ -53,8 +53,10 @@ var (
 // unavailable is a reason why nothing can be had from the store: a store.ErrUnavailable.
 type unavailable string
 
-func (u unavailable) Error() string        { return string(u) }
-func (u unavailable) Is(target error) bool { return target == store.ErrUnavailable }
+func (u unavailable) Error() string { return string(u) }
+func (u unavailable) Is(target error) bool {
+	return target == store.ErrUnavailable || target == store.ErrUnread
+}
 
 // kinds are what error codes of the server mean to callers.
 var kinds = map[string]error{
@@ -91,7 +93,7 @@ func (s *Store) explain(ctx context.Context, action, name string, err error) err
 	}
 	switch kind {
 	case nil:
-		return fmt.Errorf("%s: %s", what, text)
+		return store.Unread(fmt.Errorf("%s: %s", what, text))
 	case store.ErrNotExist:
 		return fmt.Errorf("%s: %w", what, kind)
 	case store.ErrNoStore:

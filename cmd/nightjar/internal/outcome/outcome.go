@@ -66,6 +66,8 @@ func Code(ctx context.Context, err error) int {
 		return Archived
 	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore), errors.Is(err, mirror.ErrNoCopy):
 		return NoRepository
+	case errors.Is(err, store.ErrUnread): // which says nothing about integrity
+		return Failed
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
 	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey),
@@ -116,6 +118,7 @@ var hints = []struct {
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},
 	{syscall.EDQUOT, "the quota is used up; nothing that was there is lost. Make room and run the same command again"},
 	{fs.ErrPermission, "run as a user who may do that"},
+	{store.ErrUnread, "it may be whole, and nothing was given up: look at the disk and the limits of this machine, and run the same command again"},
 }
 
 // Hint returns what to do about an error of a command, or "".

@@ -228,6 +228,7 @@ func Checked(w io.Writer, s *check.Summary, took time.Duration) {
 		{"bytes read", ExactSize(uint64(s.BytesRead))},
 		{"content opened", opened},
 		{"faults", count(s.Faults)},
+		{"not looked at", count(s.Unread)},
 		{"repaired", count(s.Repaired)},
 		{"lost before", count(s.Lost)},
 		{"disowned", count(s.Disowned)},
@@ -241,6 +242,6 @@ func CheckedJSON(s *check.Summary, took time.Duration) any {
 	return map[string]any{
 		"elapsed_seconds": took.Seconds(), "archives": s.Archives, "trees": s.Trees, "files": s.Files, "indexes": s.Indexes, "packs": s.Packs,
 		"bytes_stored": s.Bytes, "checksums": s.Checksums, "packs_read": s.PacksRead, "bytes_read": s.BytesRead, "content_opened": s.Opened,
-		"faults": s.Faults, "leftovers": s.Leftovers, "repaired": s.Repaired, "lost": s.Lost, "disowned": s.Disowned, "uncounted": s.Uncounted,
+		"faults": s.Faults, "leftovers": s.Leftovers, "repaired": s.Repaired, "lost": s.Lost, "disowned": s.Disowned, "uncounted": s.Uncounted, "unread": s.Unread,
 	}
 }

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"errors"
 	"io"
 
 	"nightjar/backup/filter"
@@ -34,6 +35,10 @@ func (o *Options) scan() scan.Options {
 
 // Source is a stream that a backup reads to its end.
 type Source struct {
-	Name   string // of the file in the archive
-	Reader io.Reader
+	Name       string // of the file in the archive
+	Reader     io.Reader
+	AllowEmpty bool // save it though nothing is in it
 }
+
+// ErrEmpty says that a stream had nothing in it: what should have written it has failed, as a rule.
+var ErrEmpty = errors.New("it is empty")

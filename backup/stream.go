@@ -12,7 +12,7 @@ import (
 	"nightjar/repo/tree"
 )
 
-// Stream saves a stream as one file in the root. An error of the source's Reader commits nothing.
+// Stream saves a stream as one file in the root. An error of the source's Reader commits nothing, and neither does ErrEmpty.
 func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src Source, o Options) (*repo.Archive, Statistics, error) {
 	o.fill()
 	if err := tree.ValidName(src.Name); err != nil {
@@ -48,6 +48,9 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 		}
 		if err := g.Wait(); err != nil {
 			return tree.Item{}, err
+		}
+		if contents.Size() == 0 && !src.AllowEmpty {
+			return tree.Item{}, fmt.Errorf("save stream %q: %w", src.Name, ErrEmpty)
 		}
 		now := tree.TimeOf(sums.Start)
 		file := &tree.Node{Name: src.Name, Mode: tree.Regular | 0o600, Mtime: now, Ctime: now, Links: 1, Size: uint64(contents.Size()), Contents: contents}

@@ -2,14 +2,16 @@ package crypto
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
+	"time"
+
+	"nightjar/internal/child"
 )
 
 // GnuPG runs the user's gpg program, which finds keys in a keyring, behind an agent or on a smartcard.
@@ -112,23 +114,14 @@ func (s gpgStatus) badPassphrase() bool {
 // run runs gpg with a passphrase through a pipe. Its output is bounded.
 func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string) ([]byte, gpgStatus, error) {
 	const statusFD, passphraseFD = 3, 4
-	path := g.Path
-	if path == "" {
-		path = "gpg"
-	}
-	options := []string{"--batch", "--no-verbose", "--status-fd", strconv.Itoa(statusFD)}
+	path := cmp.Or(g.Path, "gpg")
+	options := []string{path, "--batch", "--no-verbose", "--status-fd", strconv.Itoa(statusFD)}
 	if g.Home != "" {
 		options = append(options, "--homedir", g.Home)
 	}
 	if passphrase != nil {
 		options = append(options, "--pinentry-mode", "loopback", "--passphrase-fd", strconv.Itoa(passphraseFD))
 	}
-	cmd := exec.CommandContext(ctx, path, append(options, args...)...)
-	cmd.Env = append([]string{}, g.Env...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	stdout, stderr := &boundedBuffer{max: keysMax}, &boundedBuffer{max: 64 << 10}
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-
 	status, statusW, err := os.Pipe()
 	if err != nil {
 		return nil, "", fmt.Errorf("run %s: %w", path, err)
@@ -139,46 +132,35 @@ func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string
 		statusW.Close()
 		return nil, "", fmt.Errorf("run %s: %w", path, err)
 	}
-	cmd.ExtraFiles = []*os.File{statusW, pass}
-	err = cmd.Start()
+	p, err := child.Start(ctx, child.Command{
+		Args: append(options, args...), Env: g.Env, Stdin: bytes.NewReader(stdin), Files: []*os.File{statusW, pass},
+	})
 	statusW.Close()
 	pass.Close()
 	if err != nil {
 		passW.Close()
-		return nil, "", fmt.Errorf("run %s: %w", path, err)
+		return nil, "", err
 	}
 	go func() {
 		defer passW.Close()
 		// A gpg that does not read it fails, and says why.
 		_, _ = passW.Write(append(bytes.Clone(passphrase), '\n'))
 	}()
-	// An agent that gpg starts does not inherit the pipe, so this ends with gpg.
-	report, _ := io.ReadAll(io.LimitReader(status, 1<<20))
-	err = cmd.Wait()
-	s := gpgStatus(report)
+	report := make(chan gpgStatus, 1)
+	go func() {
+		b, _ := io.ReadAll(io.LimitReader(status, 1<<20)) // until gpg ends: an agent that it starts does not inherit the pipe
+		report <- gpgStatus(b)
+	}()
+	out, err := p.All(keysMax)
+	_ = status.SetReadDeadline(time.Now().Add(time.Second)) // should somebody else hold it
+	s := <-report
 	switch {
 	case err == nil:
-		return stdout.data, s, nil
-	case ctx.Err() != nil:
-		return nil, s, ctx.Err()
+		return out, s, nil
 	case s.badPassphrase():
 		return nil, s, ErrPassphrase
 	case s.has("NO_SECKEY"):
 		return nil, s, ErrNoKey
 	}
-	return nil, s, fmt.Errorf("%s: %w: %s", path, err, strings.TrimSpace(string(stderr.data)))
-}
-
-// boundedBuffer refuses more than max bytes, upon which the program's pipe is closed.
-type boundedBuffer struct {
-	data []byte
-	max  int
-}
-
-func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if len(p) > b.max-len(b.data) {
-		return 0, errors.New("output is too long")
-	}
-	b.data = append(b.data, p...)
-	return len(p), nil
+	return nil, s, err
 }

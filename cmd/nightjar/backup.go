@@ -25,6 +25,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/stream"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/child"
 	"nightjar/repo"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
@@ -38,7 +39,7 @@ type backupFlags struct {
 	oneFileSystem, rehash bool
 	tags, labels          []string
 	job, stdin            string
-	embedded              bool
+	allowEmpty, embedded  bool
 	copy                  copyFlags
 	paths, program        []string
 }
@@ -70,6 +71,7 @@ func (a *app) backupCommand() *cobra.Command {
 	f.StringArrayVar(&b.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the paths)")
 	f.StringVar(&b.stdin, "stdin", "", "save standard input, or what the command after -- prints, as a file of this name")
+	f.BoolVar(&b.allowEmpty, "allow-empty", false, "with --stdin: save a stream that is empty, too")
 	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
 	f.StringVar(&b.copy.to, "copy-to", "", "copy the repository there afterwards, as nightjar copy --to does")
 	b.copy.bucket.CopyFlags(c)
@@ -173,9 +175,18 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 	if b.stdin == "" && len(b.paths) == 0 {
 		return nil, nil, usage.Errorf("nothing to save: name paths, or --stdin NAME")
 	}
+	if b.allowEmpty && b.stdin == "" {
+		return nil, nil, usage.Errorf("--allow-empty is for --stdin")
+	}
 	if b.stdin != "" {
 		if err := tree.ValidName(b.stdin); err != nil {
 			return nil, nil, usage.Errorf("--stdin: %w", err)
+		}
+		if len(b.program) == 0 && isTerminal(a.stdin) {
+			return nil, nil, usage.Hinted{
+				Err:  usage.Errorf("--stdin: standard input is a terminal"),
+				Hint: "lead something into it, as in pg_dump shop | nightjar backup --stdin shop.sql; or name a command after --",
+			}
 		}
 	}
 	for i, p := range b.paths {
@@ -286,19 +297,22 @@ func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Sessio
 
 // saveStream saves standard input or what a command prints. The command's failure is that of the stream.
 func (a *app) saveStream(ctx context.Context, s *session.Session, template *repo.Archive, b *backupFlags, o backup.Options) (*repo.Archive, backup.Statistics, error) {
+	src, none := backup.Source{Name: b.stdin, AllowEmpty: b.allowEmpty}, backup.Statistics{}
 	if len(b.program) == 0 {
-		return backup.Stream(ctx, s.Repository, template, backup.Source{Name: b.stdin, Reader: stream.Interruptible(ctx, a.stdin)}, o)
+		src.Reader = stream.Input(ctx, a.stdin)
+		return backup.Stream(ctx, s.Repository, template, src, o)
 	}
 	env, err := a.Environ()
 	if err != nil {
-		return nil, backup.Statistics{}, err
+		return nil, none, err
 	}
-	output, err := stream.Start(ctx, b.program, env, a.stdin, a.stderr)
+	output, err := child.Start(ctx, child.Command{Args: b.program, Env: env, Stdin: a.stdin, Stderr: a.stderr})
 	if err != nil {
-		return nil, backup.Statistics{}, err
+		return nil, none, err
 	}
 	defer output.Stop()
-	return backup.Stream(ctx, s.Repository, template, backup.Source{Name: b.stdin, Reader: output}, o)
+	src.Reader = output
+	return backup.Stream(ctx, s.Repository, template, src, o)
 }
 
 // reportBackup prints the statistics of a run, and of the copy that was made after it, if one was.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"nightjar/backup"
 	"nightjar/backup/browse"
 	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/passphrase"
@@ -93,6 +94,7 @@ var hints = []struct {
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
 	{keyring.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
+	{backup.ErrEmpty, "nothing was saved: what should have written it has failed, or wrote nothing. --allow-empty saves it all the same"},
 	{repo.ErrNoArchive, "nightjar list shows the archives: name one by 8 digits of its id, or as latest"},
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
 	{browse.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},

@@ -11,11 +11,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 
 	"golang.org/x/term"
 
 	"nightjar/crypto"
+	"nightjar/internal/child"
 )
 
 // maxSize is how many bytes of a file are looked at for a line.
@@ -108,11 +108,9 @@ func (s *Source) run(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", s.Command)
-	cmd.Env, cmd.Stderr = env, s.Stderr
-	b, err := cmd.Output()
+	b, err := child.Output(ctx, child.Command{Name: "passphrase command", Args: []string{"/bin/sh", "-c", s.Command}, Env: env, Stderr: s.Stderr}, maxSize)
 	if err != nil {
-		return nil, fmt.Errorf("run passphrase command: %w", err)
+		return nil, err
 	}
 	return firstLine(b, "command")
 }

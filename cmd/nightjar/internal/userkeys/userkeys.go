@@ -8,13 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
 	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
+	"nightjar/internal/child"
 	"nightjar/repo/keyring"
 )
 
@@ -43,8 +43,7 @@ func (g gpg) Decrypt(ctx context.Context, armored []byte) ([]byte, error) {
 
 // gnupgError makes of an error in gpg's own words one that is ErrGnuPG.
 func gnupgError(ctx context.Context, err error) error {
-	var exit *exec.ExitError
-	if ctx.Err() != nil || !errors.As(err, &exit) {
+	if ctx.Err() != nil || !errors.Is(err, child.ErrFailed) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrGnuPG, err)

@@ -1,0 +1,251 @@
+// Package child runs the programs that nightjar needs beside it: those that print what is saved or a passphrase, and gpg.
+//
+// The invariant: what a program started ends with it. When its context ends, it is stopped, or fails, then the program and all that it started are told to end by
+// TERM, after a while by KILL, and whoever reads its output is kept waiting no longer. When nightjar itself is killed, the kernel kills the program.
+//
+// Without a terminal a program has a process group of its own. At a terminal it stays in nightjar's: so the terminal's keys reach it, and it can ask for a password.
+//
+// The package neither reads the environment nor chooses the temp directory: tempdir makes the environment of programs.
+package child
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Grace is how long programs have to end between TERM and KILL, unless a Command says otherwise.
+const Grace = 3 * time.Second
+
+const (
+	killed   = 2 * time.Second       // how long KILL is repeated: a process that waits for a disk cannot be killed
+	look     = 20 * time.Millisecond // how often the end of processes is looked for
+	lastWord = 4 << 10               // bytes of standard error that are kept
+)
+
+// ErrFailed is in the error of a program that ran and did not succeed.
+var ErrFailed = errors.New("the program failed")
+
+// A Command says what to run.
+type Command struct {
+	Name   string        // in errors; empty: Args[0]
+	Args   []string      // the program, looked for in the search path if it has no slash, and its arguments; not empty
+	Env    []string      // its whole environment, temp directory included; nil: empty
+	Stdin  io.Reader     // nil: nothing; an *os.File is handed over as it is
+	Stderr io.Writer     // likewise; nil: the end of what it says there is part of the error
+	Files  []*os.File    // descriptors 3 and up
+	Grace  time.Duration // between TERM and KILL; 0: Grace
+}
+
+// A Process is a program that runs; what it prints is read from it. It is for one goroutine, which calls Stop at the end.
+type Process struct {
+	name   string
+	cmd    *exec.Cmd
+	ctx    context.Context
+	cancel context.CancelFunc
+	grace  time.Duration
+	group  bool   // it has a process group of its own
+	begun  uint64 // when it was started, as process.start
+	output *os.File
+	last   error // of the output
+	said   tail  // on standard error
+
+	exited  chan struct{} // closed once the program has ended, and failure is set
+	failure error
+	whole   chan struct{} // closed once the output has been read to its end
+	once    sync.Once
+	gone    chan struct{} // closed once nothing is left to be ended
+}
+
+// Start starts a program. It is told to end when ctx ends.
+func Start(ctx context.Context, c Command) (*Process, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.Name = cmp.Or(c.Name, c.Args[0])
+	cmd := exec.Command(c.Args[0], c.Args[1:]...)
+	output, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", c.Name, err)
+	}
+	p := &Process{
+		name: c.Name, cmd: cmd, grace: cmp.Or(c.Grace, Grace), group: !hasTerminal(), begun: now(), output: output,
+		exited: make(chan struct{}), whole: make(chan struct{}), gone: make(chan struct{}),
+	}
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = append([]string{}, c.Env...), c.Stdin, w, c.Stderr, c.Files
+	if c.Stderr == nil {
+		cmd.Stderr = &p.said
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: p.group, Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second // for what others who hold its pipes have to say
+	started := make(chan error)
+	go func() {
+		// The death signal comes when the thread ends that started the program, so that thread does nothing else until then.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		if err := cmd.Wait(); !errors.Is(err, exec.ErrWaitDelay) { // which is its own success
+			p.failure = err
+		}
+		close(p.exited)
+	}()
+	err = <-started
+	w.Close()
+	if err != nil {
+		output.Close()
+		return nil, fmt.Errorf("run %s: %w", c.Name, plain(err))
+	}
+	p.ctx, p.cancel = context.WithCancel(ctx)
+	go p.watch()
+	return p, nil
+}
+
+// plain returns why a program cannot be started, without the words for the call.
+func plain(err error) error {
+	var call *os.PathError
+	var search *exec.Error
+	switch {
+	case errors.As(err, &search):
+		return search.Err
+	case errors.As(err, &call) && call.Op == "fork/exec":
+		return call.Err
+	}
+	return err
+}
+
+// watch ends what is left, unless the program succeeds and is read to its end. What it leaves in the background then is meant to stay.
+func (p *Process) watch() {
+	defer close(p.gone)
+	defer p.output.Close()
+	select {
+	case <-p.ctx.Done():
+	case <-p.exited:
+		if p.failure == nil {
+			select {
+			case <-p.ctx.Done():
+			case <-p.whole:
+				return
+			}
+		}
+	}
+	p.end()
+}
+
+// Read reads what the program prints. It returns io.EOF only once the program has succeeded.
+func (p *Process) Read(b []byte) (int, error) {
+	if p.last != nil {
+		return 0, p.last
+	}
+	n, err := p.output.Read(b)
+	if n > 0 || err == nil {
+		return n, nil
+	}
+	p.once.Do(func() { close(p.whole) })
+	select {
+	case <-p.exited:
+		if p.failure != nil {
+			<-p.gone // what it started, too
+			if !p.group {
+				p.interrupted()
+			}
+			err = p.failed()
+		}
+	case <-p.gone:
+	}
+	if p.ctx.Err() != nil {
+		err = context.Cause(p.ctx)
+	}
+	p.last = err
+	return 0, err
+}
+
+// interrupted waits a moment for ctx to end: a key at the terminal interrupts the program and nightjar alike.
+func (p *Process) interrupted() {
+	select {
+	case <-p.ctx.Done():
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
+// failed returns the error of a program that did not succeed.
+func (p *Process) failed() error {
+	return &failure{err: fmt.Errorf("run %s: %w", p.name, p.failure), said: p.said.String()}
+}
+
+type failure struct {
+	err  error
+	said string
+}
+
+func (f *failure) Error() string {
+	if f.said == "" {
+		return f.err.Error()
+	}
+	return f.err.Error() + ": " + f.said
+}
+
+func (f *failure) Unwrap() []error { return []error{ErrFailed, f.err} }
+
+// Stop ends the program with all that it started, unless it has succeeded and was read to its end.
+func (p *Process) Stop() {
+	p.cancel()
+	<-p.gone
+}
+
+// All reads what a program prints until it ends, and stops it: at most max bytes, more is an error.
+func (p *Process) All(max int) ([]byte, error) {
+	defer p.Stop()
+	out, err := io.ReadAll(io.LimitReader(p, int64(max)+1))
+	if err == nil && len(out) > max {
+		err = fmt.Errorf("run %s: it prints more than %d bytes", p.name, max)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Output runs a program and returns All that it prints.
+func Output(ctx context.Context, c Command, max int) ([]byte, error) {
+	p, err := Start(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return p.All(max)
+}
+
+// A tail keeps the end of what is written.
+type tail struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.data = append(t.data, b[max(0, len(b)-lastWord):]...)
+	if over := len(t.data) - lastWord; over > 0 {
+		t.data = append(t.data[:0], t.data[over:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(bytes.ToValidUTF8(t.data, []byte("?"))))
+}

@@ -1,0 +1,258 @@
+package child
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// helper is the variable that has this test's program start a command and tell its process number.
+const helper = "NIGHTJAR_CHILD_TEST"
+
+func TestMain(m *testing.M) {
+	if script := os.Getenv(helper); script != "" {
+		p, err := Start(context.Background(), Command{Args: []string{"/bin/sh", "-c", script}})
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(p.cmd.Process.Pid)
+		_, _ = io.Copy(io.Discard, p)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// marked returns an environment that tells the processes of a test, and a function that counts those that live.
+func marked(t *testing.T) (env []string, alive func() int) {
+	mark := "MARK=" + t.TempDir()
+	return []string{"PATH=" + os.Getenv("PATH"), mark}, func() (n int) {
+		all, _ := filepath.Glob("/proc/[0-9]*/environ")
+		for _, path := range all {
+			if b, _ := os.ReadFile(path); bytes.Contains(b, []byte(mark)) {
+				n++
+			}
+		}
+		return n
+	}
+}
+
+func shell(env []string, script string) Command {
+	return Command{Args: []string{"sh", "-c", script}, Env: env}
+}
+
+func TestOutput(t *testing.T) {
+	env, alive := marked(t)
+	ctx := context.Background()
+	c := shell(append(env, "A=b"), `cat; echo $A; cat <&3; ps -o pgid= -p $$ | tr -d ' '; echo $$`)
+	c.Stdin = strings.NewReader("in ")
+	f, err := os.Open("/dev/null")
+	must(t, err)
+	defer f.Close()
+	c.Files = []*os.File{f}
+	out, err := Output(ctx, c, 100)
+	lines := strings.Fields(string(out))
+	if err != nil || len(lines) != 4 || lines[0] != "in" || lines[1] != "b" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if !hasTerminal() && lines[2] != lines[3] {
+		t.Errorf("process %s is in group %s", lines[3], lines[2])
+	}
+	if out, err := Output(ctx, shell(env, "yes"), 100); err == nil || out != nil || !strings.Contains(err.Error(), "more than 100 bytes") {
+		t.Errorf("%q, %v", out, err)
+	}
+	out, err = Output(ctx, shell(env, "echo half; (yes | head -c 1000000; echo; echo last words) >&2; exit 7"), 100)
+	if !errors.Is(err, ErrFailed) || out != nil || !strings.HasPrefix(err.Error(), "run sh: exit status 7: ") || !strings.HasSuffix(err.Error(), "last words") || len(err.Error()) > lastWord+100 {
+		t.Errorf("%q, %.200v", out, err)
+	}
+	var seen bytes.Buffer
+	c = shell(env, "echo oops >&2; kill -9 $$")
+	c.Stderr = &seen
+	if _, err = Output(ctx, c, 100); !errors.Is(err, ErrFailed) || err.Error() != "run sh: signal: killed" || seen.String() != "oops\n" {
+		t.Errorf("%v, said %q", err, seen.String())
+	}
+	for path, want := range map[string]string{
+		"/no/such/program": "run /no/such/program: no such file or directory", "/etc": "run /etc: permission denied", "no-such-program": "run no-such-program: executable file not found in $PATH",
+	} {
+		if _, err := Output(ctx, Command{Args: []string{path}}, 100); err == nil || errors.Is(err, ErrFailed) || err.Error() != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if n := alive(); n != 0 {
+		t.Errorf("%d processes are left", n)
+	}
+}
+
+// However a program, and what it started, holds on: when its context ends, nothing of it is left soon, and its reader knows why.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"obeys":                   "echo begun; exec sleep 60",
+		"waits for another":       "echo begun; sleep 60; echo end",
+		"pipeline":                "echo begun; sleep 60 | cat",
+		"left another, its pipe":  "sleep 60 & echo begun",
+		"others hold the pipe":    "sleep 60 & sleep 60 & echo begun; wait",
+		"closes its output":       "echo begun; exec >&- 2>&-; sleep 60",
+		"ignores TERM":            "trap '' TERM; echo begun; sleep 60; sleep 60",
+		"child ignores TERM":      "(trap '' TERM; echo begun; sleep 60; sleep 60); echo end",
+		"orphan ignores TERM":     "(trap '' TERM; echo begun; sleep 60; sleep 60) & exit 0",
+		"groups of their own":     "set -m; sleep 60 & echo begun; sleep 60; wait",
+		"session of its own":      "echo begun; setsid sh -c 'sleep 60; echo end'; echo end",
+		"stopped":                 "sleep 60 & kill -STOP $!; echo begun; kill -STOP $$; echo end",
+		"TERM starts another":     "trap 'sleep 60' TERM; echo begun; sleep 60",
+		"prints without end":      "echo begun; exec yes",
+		"its child failed before": "echo begun; false; sleep 60",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env, alive := marked(t)
+			ctx, cancel := context.WithCancelCause(context.Background())
+			c := shell(env, script)
+			c.Grace = 300 * time.Millisecond
+			p, err := Start(ctx, c)
+			must(t, err)
+			defer p.Stop()
+			if b, err := io.ReadAll(io.LimitReader(p, 6)); string(b) != "begun\n" || err != nil {
+				t.Fatalf("%q, %v", b, err)
+			}
+			time.Sleep(100 * time.Millisecond) // for the others to be there
+			if alive() == 0 {
+				t.Fatal("nothing runs")
+			}
+			begun, why := time.Now(), errors.New("why")
+			cancel(why)
+			for err == nil {
+				_, err = p.Read(make([]byte, 1<<20))
+			}
+			if !errors.Is(err, why) {
+				t.Errorf("ends with %v", err)
+			}
+			if _, again := p.Read(make([]byte, 1)); again != err {
+				t.Errorf("and then with %v", again)
+			}
+			p.Stop()
+			if n := alive(); n != 0 {
+				t.Errorf("%d processes are left", n)
+			}
+			if d := time.Since(begun); d > 5*time.Second {
+				t.Errorf("after %v", d)
+			}
+		})
+	}
+}
+
+// One that fails ends what it leaves behind, which would keep its reader waiting; one that succeeds leaves what it means to leave.
+func TestLeavesBehind(t *testing.T) {
+	t.Parallel()
+	env, alive := marked(t)
+	begun := time.Now()
+	if _, err := Output(context.Background(), shell(env, "sleep 60 & exit 7"), 10); !errors.Is(err, ErrFailed) {
+		t.Error(err)
+	}
+	if n := alive(); n != 0 || time.Since(begun) > 5*time.Second {
+		t.Errorf("%d processes are left after %v", n, time.Since(begun))
+	}
+	out, err := Output(context.Background(), shell(env, "sleep 60 >/dev/null 2>&1 & echo $!"), 10)
+	must(t, err)
+	if n := alive(); n != 1 {
+		t.Errorf("%d processes are left", n)
+	}
+	var pid int
+	_, err = fmt.Sscan(string(out), &pid)
+	must(t, err)
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
+
+	// What one in the background still prints belongs to the output.
+	if out, err := Output(context.Background(), shell(env, "(sleep 0.3; echo late) & echo soon"), 100); err != nil || string(out) != "soon\nlate\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// Stop ends a program that is read no further.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	env, alive := marked(t)
+	p, err := Start(context.Background(), shell(env, "yes | cat; sleep 60"))
+	must(t, err)
+	if _, err := p.Read(make([]byte, 100)); err != nil {
+		t.Error(err)
+	}
+	p.Stop()
+	p.Stop()
+	if n := alive(); n != 0 {
+		t.Errorf("%d processes are left", n)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Start(ctx, shell(env, "echo begun")); !errors.Is(err, context.Canceled) {
+		t.Errorf("started too late: %v", err)
+	}
+}
+
+// A program outlives the thread that had it started, but not the process.
+func TestOutlives(t *testing.T) {
+	t.Parallel()
+	env, _ := marked(t)
+	processes := make(chan *Process)
+	go func() {
+		runtime.LockOSThread() // and the thread ends with this function
+		p, err := Start(context.Background(), shell(env, "sleep 0.5; echo fine"))
+		if err != nil {
+			t.Error(err)
+		}
+		processes <- p
+	}()
+	p := <-processes
+	defer p.Stop()
+	if b, err := io.ReadAll(p); string(b) != "fine\n" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+
+	self := exec.Command(os.Args[0])
+	self.Env = append(os.Environ(), helper+"=trap '' TERM INT HUP; sleep 60 & exec >&- 2>&-; wait")
+	out, err := self.StdoutPipe()
+	must(t, err)
+	must(t, self.Start())
+	var pid int
+	_, err = fmt.Fscan(out, &pid)
+	must(t, err)
+	t.Cleanup(func() { _ = syscall.Kill(-pid, syscall.SIGKILL) })
+	must(t, self.Process.Kill())
+	_ = self.Wait()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(look) {
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil || bytes.Contains(stat, []byte(") Z ")) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the program lives on")
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	x, ok := parse([]byte("42 (a) S 1 (b) R 7 8 9 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 12345 0\n"))
+	if want := (process{42, 7, 8, 9, 'R', 12345}); !ok || x != want {
+		t.Errorf("%+v", x)
+	}
+	for _, bad := range []string{"", "42", "42 (a", "42 (a) ", "x (a) R 7 8 9 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 12345 0", "42 (a) R 7 8 9 0 -1"} {
+		if x, ok := parse([]byte(bad)); ok {
+			t.Errorf("%q is %+v", bad, x)
+		}
+	}
+}

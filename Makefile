@@ -4,6 +4,7 @@
 # make build   the static binary ./nightjar
 # make bench   measure beside restic, borg and duplicity: SCALE=0.1 BENCHDIR=/somewhere ONLY=tree,dump (full scale needs 30 GB)
 # make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
+# make bench-hosts  measure what HOSTS hosts cost one of them, in BENCHDIR
 # make fuzz    every fuzz target for FUZZTIME
 
 GO          ?= go
@@ -15,13 +16,14 @@ ONLY        ?=
 SHARE       ?= 1
 SEED        ?= $(shell date +%s)
 ENTRIES     ?= 10000000
+HOSTS       ?= 1000
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
 TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g
 
 .NOTPARALLEL:
-.PHONY: test setup packages s3servers fmt vet lint build bench bench-index fuzz torture
+.PHONY: test setup packages s3servers fmt vet lint build bench bench-index bench-hosts fuzz torture
 
 test: setup fmt vet lint
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
@@ -77,6 +79,9 @@ bench:
 
 bench-index:
 	$(GO) run ./internal/bench/index -entries $(ENTRIES) -dir $(BENCHDIR)
+
+bench-hosts: build
+	$(GO) run ./internal/bench/hosts -hosts $(HOSTS) -dir $(BENCHDIR)
 
 fuzz:
 	@set -eu; for package in $$($(GO) list ./...); do \

@@ -18,11 +18,13 @@ type ArchiveSeen struct {
 	Host string    `json:"host"`
 	Job  string    `json:"job"`
 	Time time.Time `json:"time"`
+	Made bool      `json:"made,omitempty"` // by this host: of these it remembers more
 }
 
 const (
 	seenFile   = "archives.json"
-	seenEach   = 8      // archives of each job that are remembered
+	madeEach   = 8      // archives of each job that are remembered of those that this host made
+	seenEach   = 1      // and of others: each names the one before it, whose absence is missed
 	seenMax    = 10_000 // in all
 	seenBytes  = 16 << 20
 	seenFields = 4096 // bytes of a host's or a job's name
@@ -56,7 +58,7 @@ func (s State) Seen(repository string) ([]ArchiveSeen, error) {
 	return all, nil
 }
 
-// SaveSeen remembers the newest of some archives of each job, if that is anything new.
+// SaveSeen remembers the newest of some archives of each job, if that is anything new. One that was made here once is.
 func (s State) SaveSeen(repository string, all []ArchiveSeen) error {
 	folder, err := s.folder(repository)
 	if err != nil {
@@ -66,11 +68,17 @@ func (s State) SaveSeen(repository string, all []ArchiveSeen) error {
 	slices.SortStableFunc(all, func(a, b ArchiveSeen) int { return b.Time.Compare(a.Time) })
 	type job struct{ url, host, name string }
 	type place struct{ url, id string }
-	count, known := map[job]int{}, map[place]bool{}
+	count, known, made := map[job]int{}, map[place]bool{}, map[place]bool{}
+	for _, a := range all {
+		if a.Made {
+			made[place{a.URL, a.ID}] = true
+		}
+	}
 	var kept []ArchiveSeen
 	for _, a := range all {
 		of, at := job{a.URL, a.Host, a.Job}, place{a.URL, a.ID}
-		if known[at] || count[of] == seenEach || len(kept) == seenMax || len(a.Host) > seenFields || len(a.Job) > seenFields {
+		a.Made = made[at]
+		if known[at] || count[of] >= madeEach || count[of] >= seenEach && !a.Made || len(kept) == seenMax || len(a.Host) > seenFields || len(a.Job) > seenFields {
 			continue
 		}
 		known[at] = true

@@ -19,20 +19,31 @@ func TestSeen(t *testing.T) {
 	var all []ArchiveSeen
 	for i := range 12 {
 		for _, job := range []string{"one", "two"} {
-			all = append(all, ArchiveSeen{ID: fmt.Sprint(job, i), Host: "web1", Job: job, Time: time.Unix(int64(i), 0).UTC()})
+			all = append(all, ArchiveSeen{ID: fmt.Sprint(job, i), Host: "web1", Job: job, Time: time.Unix(int64(i), 0).UTC(), Made: true})
 		}
 	}
-	if err := s.SaveSeen(id, append(all, all...)); err != nil {
+	listed := slices.Clone(all) // what a listing says of the same
+	for i := range listed {
+		listed[i].Made = false
+	}
+	if err := s.SaveSeen(id, append(listed, all...)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Seen(id)
-	if err != nil || len(got) != 2*seenEach {
+	if err != nil || len(got) != 2*madeEach {
 		t.Fatalf("%d are remembered, %v", len(got), err)
 	}
 	for _, a := range got {
 		if a.Time.Unix() < 4 || !slices.Contains(all, a) {
 			t.Errorf("%+v is remembered", a)
 		}
+	}
+	others := State(t.TempDir())
+	if err := others.SaveSeen(id, listed); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := others.Seen(id); err != nil || len(all) != 2*seenEach || all[0].Time.Unix() != 11 || all[1].Time.Unix() != 11 {
+		t.Errorf("of others, %+v are remembered, %v", all, err)
 	}
 	path := filepath.Join(string(s), id, seenFile)
 	if err := s.SaveSeen(id, append(slices.Clone(got), ArchiveSeen{ID: got[0].ID, URL: "/elsewhere", Host: "web1", Job: "one"})); err != nil {

@@ -75,7 +75,9 @@ func (s *Session) Wrote(a *repo.Archive) {
 	if err != nil {
 		return // which Archives has told
 	}
-	if err := s.site.State.SaveSeen(s.ID(), append(seen, s.archiveSeen(a))); err != nil {
+	made := s.archiveSeen(a)
+	made.Made = true
+	if err := s.site.State.SaveSeen(s.ID(), append(seen, made)); err != nil {
 		s.site.set.Warn(err)
 	}
 }

@@ -29,6 +29,13 @@ func FactsOf(t testing.TB, root string) Facts {
 	return f
 }
 
+// Below returns what is in the tree, without the root.
+func (f Facts) Below() Facts {
+	below := maps.Clone(f)
+	delete(below, ".")
+	return below
+}
+
 // read reads an open directory, and closes it.
 func (f Facts) read(t testing.TB, fd int, at string, seen map[[2]uint64]string) {
 	t.Helper()

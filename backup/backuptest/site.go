@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -161,6 +162,15 @@ func (s *Site) TrySave(change ...func(*backup.Options)) (backup.Statistics, erro
 	return st, err
 }
 
+// SaveStream saves a stream as a file.
+func (s *Site) SaveStream(name, content string) {
+	s.T.Helper()
+	src := backup.Source{Name: name, Reader: strings.NewReader(content)}
+	a, _, err := backup.Stream(context.Background(), s.Repo, &repo.Archive{Host: "host", Job: "stream"}, src, backup.Options{})
+	must(s.T, err)
+	s.Last = a
+}
+
 // Restore puts the source as it was saved last into a target, by default a new one.
 func (s *Site) Restore(change ...func(*restore.Options)) (string, restore.Statistics) {
 	s.T.Helper()
@@ -182,7 +192,7 @@ func (s *Site) RestoreFrom(ctx context.Context, rd *repo.Reader, change ...func(
 		f(&o)
 	}
 	if o.Target == "" {
-		o.Target = s.T.TempDir()
+		o.Target = filepath.Join(s.T.TempDir(), "restored") // which the restore makes, so that it takes on the source's attributes
 	}
 	st, err := restore.Run(ctx, rd, s.Last, o)
 	return o.Target, st, err
@@ -213,6 +223,36 @@ func Mount(t *testing.T, from, at string) {
 		must(t, unix.Mount(from, at, "", unix.MS_BIND, ""))
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(at, unix.MNT_DETACH)) })
+}
+
+// MountCaseless mounts a new file system that takes names for the same which differ by case only, and returns where. The kernel remembers such names one by one, and
+// for a second after they have changed: again mounts it anew.
+func MountCaseless(t *testing.T) (at string, again func()) {
+	t.Helper()
+	NeedRoot(t)
+	dir := t.TempDir()
+	disk, at := filepath.Join(dir, "disk"), filepath.Join(dir, "mounted")
+	must(t, os.WriteFile(disk, nil, 0o600))
+	must(t, os.Truncate(disk, 64<<20))
+	must(t, os.Mkdir(at, 0o755))
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") == "" {
+				t.Skip("NOT TESTED: this test needs ", name)
+			}
+			t.Fatalf("%s: %v: %s", name, err, out)
+		}
+	}
+	mount := func() { run("lowntfs-3g", "-o", "ignore_case,permissions", disk, at) }
+	run("mkntfs", "--quiet", "--fast", "--force", disk)
+	mount()
+	t.Cleanup(func() { run("umount", at) })
+	return at, func() {
+		t.Helper()
+		run("umount", at)
+		mount()
+	}
 }
 
 // Age waits until what was changed has been left alone for long enough that its times will show the next change.

@@ -45,14 +45,6 @@ func (d *Dir) Mknod(name string, n *tree.Node) error {
 	return d.do("make", name, func() error { return unix.Mknodat(d.fd, name, n.Type()|0o600, int(dev)) })
 }
 
-// Link makes name another name of an entry in old; of a symbolic link itself if it is one.
-func (d *Dir) Link(old *Dir, oldName, name string) error {
-	if err := checkName(oldName); err != nil {
-		return err
-	}
-	return d.do("link", name, func() error { return unix.Linkat(old.fd, oldName, d.fd, name, 0) })
-}
-
 // Rename renames an entry of d, replacing one that has the new name.
 func (d *Dir) Rename(oldName, newName string) error {
 	if err := checkName(oldName); err != nil {

@@ -135,6 +135,11 @@ func opened(c io.Closer, err error) error {
 func actions(d *Dir) map[string]func(name string) error {
 	var n tree.Node
 	a := &Applier{Xattrs: true}
+	id := func(name string) FileID {
+		var n tree.Node
+		_ = d.Stat(name, &n)
+		return IDOf(&n)
+	}
 	return map[string]func(string) error{
 		"Sub":             func(name string) error { return opened(d.Sub(name)) },
 		"Stat":            func(name string) error { return d.Stat(name, &n) },
@@ -145,8 +150,8 @@ func actions(d *Dir) map[string]func(name string) error {
 		"Create":          func(name string) error { return opened(d.Create(name)) },
 		"Symlink":         func(name string) error { return d.Symlink("x", name) },
 		"Mknod":           func(name string) error { return d.Mknod(name, &tree.Node{Mode: unix.S_IFIFO}) },
-		"Link from":       func(name string) error { return d.Link(d, name, "new") },
-		"Link to":         func(name string) error { return d.Link(d, "old", name) },
+		"Link from":       func(name string) error { return d.Link(d, name, id(name), "new") },
+		"Link to":         func(name string) error { return d.Link(d, "old", id("old"), name) },
 		"Rename from":     func(name string) error { return d.Rename(name, "new") },
 		"Rename to":       func(name string) error { return d.Rename("old", name) },
 		"NoReplace from":  func(name string) error { return d.RenameNoReplace(name, "new") },
@@ -155,6 +160,8 @@ func actions(d *Dir) map[string]func(name string) error {
 		"RemoveAll":       d.RemoveAll,
 		"Entry":           func(name string) error { return a.Entry(d, name, &tree.Node{Mode: unix.S_IFLNK}) },
 		"Entry as a file": func(name string) error { return a.Entry(d, name, &tree.Node{Mode: unix.S_IFREG | 0o777}) },
+		"Amend":           func(name string) error { return a.Amend(d, name, id(name), &tree.Node{Mode: unix.S_IFLNK}) },
+		"Differs":         func(name string) error { _, err := a.Differs(d, name, &tree.Node{Mode: unix.S_IFLNK}); return err },
 		"Push":            func(name string) error { s := NewStack(d); defer s.Close(); return s.Push(name) },
 	}
 }

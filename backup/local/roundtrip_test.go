@@ -143,7 +143,7 @@ func TestRoundTrip(t *testing.T) {
 func TestStat(t *testing.T) {
 	d, path := openTemp(t)
 	must(t, os.WriteFile(filepath.Join(path, "a"), []byte("abc"), 0o600))
-	must(t, d.Link(d, "a", "b"))
+	must(t, d.Link(d, "a", IDOf(read(t, d, "a")), "b"))
 	n := tree.Node{Target: "kept", Major: 1, Minor: 1}
 	must(t, d.Stat("b", &n))
 	var st unix.Stat_t

@@ -3,8 +3,6 @@ package local
 import (
 	"errors"
 	"fmt"
-
-	"golang.org/x/sys/unix"
 )
 
 // maxOpen is how many directories a Stack keeps open besides its root.
@@ -22,10 +20,8 @@ type Stack struct {
 type level struct {
 	name string
 	dir  *Dir   // nil if closed
-	id   fileID // set when it is closed
+	id   FileID // set when it is closed
 }
-
-type fileID struct{ device, inode uint64 }
 
 // NewStack returns a Stack of root alone. It never closes root.
 func NewStack(root *Dir) *Stack {
@@ -46,7 +42,7 @@ func (s *Stack) Push(name string) error {
 	}
 	if len(s.levels)-s.open >= maxOpen {
 		l := &s.levels[s.open]
-		if l.id, err = l.dir.id(); err != nil {
+		if l.id, err = l.dir.ID(); err != nil {
 			_ = sub.Close() // it was only read from
 			return fmt.Errorf("open directory %s: %w", name, err)
 		}
@@ -119,7 +115,7 @@ func (s *Stack) descend() (*Dir, error) {
 
 // accept takes dir if it is the level's, and closes it otherwise.
 func (l *level) accept(dir *Dir) bool {
-	if id, err := dir.id(); err != nil || id != l.id {
+	if id, err := dir.ID(); err != nil || id != l.id {
 		_ = dir.Close()
 		return false
 	}
@@ -135,10 +131,4 @@ func (s *Stack) Close() {
 		}
 	}
 	s.levels, s.open = s.levels[:1], 1
-}
-
-func (d *Dir) id() (fileID, error) {
-	var st unix.Stat_t
-	err := fstat(d.fd, &st)
-	return fileID{uint64(st.Dev), st.Ino}, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"nightjar/backup/local"
 	"nightjar/repo/tree"
 )
 
@@ -14,7 +15,11 @@ type planLevel struct {
 	path    string
 	made    bool
 	entered bool // the stack leads through it: in a dry run only if it was there before
-	gone    bool // it cannot be made: reported, and what is in it is passed over
+	fresh   bool // this run has made it
+	keeps   bool // the attributes that it had before
+	seen    *seen
+	sealed  *bool // it takes new entries only; nil: nobody asked
+	gone    bool  // it cannot be made: reported, and what is in it is passed over
 }
 
 // ensure makes the directories that the walk is in, and reports whether they are there.
@@ -54,10 +59,13 @@ func (p *planner) mkdir(above, level *planLevel) error {
 		if err = p.stack.Top().Stat(name, &there); err != nil {
 			return err
 		}
+		if err = p.own(above, &there); err != nil {
+			return err
+		}
 		action = Kept
 		if !there.IsDir() {
 			// Never into what a link leads to.
-			if action, err = p.decide(above, level.node); err != nil || action != Replaced {
+			if action, err = p.decide(above, level.node, &there); err != nil || action != Replaced {
 				return errors.Join(err, errors.New("something else is there"))
 			}
 			if !p.o.DryRun {
@@ -77,11 +85,27 @@ func (p *planner) mkdir(above, level *planLevel) error {
 	if err := p.stack.Push(name); err != nil {
 		return err
 	}
+	if err := p.enter(above, level, action, &there); err != nil {
+		return errors.Join(err, p.stack.Pop())
+	}
 	level.entered = true
-	if action != Kept {
+	return nil
+}
+
+// enter notes what the directory that is on top of the stack now is.
+func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node) error {
+	if action == Kept {
+		above.seen.add(local.IDOf(there))
+		level.seen, level.keeps = newSeen(there.Device), p.o.Overwrite == Never
+		return p.crossed(there.Device, p.stack.Top())
+	}
+	level.fresh = true
+	if above.seen == nil {
 		return nil
 	}
-	return p.crossed(there.Device, p.stack.Top())
+	id, err := p.stack.Top().ID()
+	above.seen.add(id)
+	return err
 }
 
 // free tells a dry run whether a name is free, with fs.ErrExist if it is not.
@@ -100,26 +124,25 @@ func (p *planner) free(above *planLevel, name string) error {
 // leave ends the deepest directory: its attributes come when the window that holds the last of its files is done.
 func (p *planner) leave() error {
 	level := p.top()
-	p.levels = p.levels[:len(p.levels)-1]
+	last := len(p.levels) - 1
 	if !level.made || level.gone {
+		p.levels = p.levels[:last]
 		return nil
 	}
-	if p.o.DryRun {
-		if !level.entered || len(p.levels) == 0 {
-			return nil
+	if !p.o.DryRun && !level.keeps {
+		if err := p.large(level.node); err != nil {
+			p.problem(level.path, err)
 		}
-		return p.stack.Pop()
+		dir, err := p.handle()
+		if err != nil {
+			return fmt.Errorf("restore %q: %w", level.path, err)
+		}
+		p.w.dirs = append(p.w.dirs, finishedDir{dir: dir.use(), node: level.node, path: level.path})
 	}
-	if err := p.large(level.node); err != nil {
-		p.problem(level.path, err)
-	}
-	dir, err := p.handle()
-	if err != nil {
-		return fmt.Errorf("restore %q: %w", level.path, err)
-	}
+	p.dir.release()
 	p.dir = nil
-	p.w.dirs = append(p.w.dirs, finishedDir{dir: dir, node: level.node, path: level.path})
-	if len(p.levels) > 0 {
+	p.levels = p.levels[:last]
+	if last > 0 && level.entered {
 		if err := p.stack.Pop(); err != nil {
 			return fmt.Errorf("restore %q: %w", level.path, err)
 		}

@@ -36,9 +36,9 @@ type Overwrite int
 const (
 	Refuse    Overwrite = iota // a target that is not empty is refused
 	Always                     // replace
-	IfChanged                  // replace unless size and mtime are equal
+	IfChanged                  // replace unless size and mtime are equal; what is kept gets its attributes
 	IfNewer                    // replace what is older than the saved file
-	Never                      // keep
+	Never                      // keep, with all attributes, folders too
 )
 
 // Action says what a restore did, or would do, with an entry.
@@ -49,6 +49,7 @@ const (
 	Created Action = iota
 	Replaced
 	Kept
+	Amended // its content is kept, and attributes are put right
 )
 
 // Statistics sum up a restore.
@@ -56,6 +57,7 @@ type Statistics struct {
 	Files, Dirs, Others, Links uint64
 	Bytes                      uint64 // of content
 	Kept                       uint64
+	Amended                    uint64 // of those, how many had attributes that were not as saved
 	Verified                   uint64 // files that were read back, and were as they should be
 	Problems                   uint64
 	Read                       repo.Reads
@@ -64,7 +66,7 @@ type Statistics struct {
 // Map returns the counters under the names that --json uses.
 func (s *Statistics) Map() map[string]uint64 {
 	return map[string]uint64{
-		"files": s.Files, "dirs": s.Dirs, "others": s.Others, "links": s.Links, "bytes": s.Bytes, "kept": s.Kept, "verified": s.Verified,
+		"files": s.Files, "dirs": s.Dirs, "others": s.Others, "links": s.Links, "bytes": s.Bytes, "kept": s.Kept, "amended": s.Amended, "verified": s.Verified,
 		"problems": s.Problems, "bytes_read": s.Read.Bytes, "bytes_read_again": s.Read.Again,
 	}
 }

@@ -25,15 +25,6 @@ type window struct {
 	dirs                  []finishedDir
 }
 
-type plannedLink struct {
-	first   []string // from the target
-	dir     *handle
-	name    string
-	path    string
-	replace bool
-	node    *tree.Node
-}
-
 type finishedDir struct {
 	dir  *handle
 	node *tree.Node
@@ -41,7 +32,7 @@ type finishedDir struct {
 }
 
 type counts struct {
-	files, dirs, others, links, bytes, kept, verified, problems atomic.Uint64
+	files, dirs, others, links, bytes, kept, amended, verified, problems atomic.Uint64
 
 	mu         sync.Mutex
 	replaced   []*placedFile // complete, and beside what they replace
@@ -52,7 +43,7 @@ func (r *restorer) statistics() Statistics {
 	s := &r.shared
 	return Statistics{
 		Files: s.files.Load(), Dirs: s.dirs.Load(), Others: s.others.Load(), Links: s.links.Load(),
-		Bytes: s.bytes.Load(), Kept: s.kept.Load(), Verified: s.verified.Load(), Problems: s.problems.Load(),
+		Bytes: s.bytes.Load(), Kept: s.kept.Load(), Amended: s.amended.Load(), Verified: s.verified.Load(), Problems: s.problems.Load(),
 		Read: r.rd.Reads(),
 	}
 }
@@ -60,11 +51,13 @@ func (r *restorer) statistics() Statistics {
 // A handle is a directory that several users close together.
 type handle struct {
 	*local.Dir
+	fresh bool // this run has made it
+	seen  *seen
 	users atomic.Int32
 }
 
-func newHandle(d *local.Dir) *handle {
-	h := &handle{Dir: d}
+func newHandle(d *local.Dir, level *planLevel) *handle {
+	h := &handle{Dir: d, fresh: level.fresh, seen: level.seen}
 	h.users.Store(1)
 	return h
 }
@@ -101,17 +94,15 @@ func (r *restorer) place(ctx context.Context, w *window) error {
 	if err := r.replace(); err != nil {
 		return err
 	}
-	for _, l := range w.links {
-		if err := r.link(l); err != nil {
-			r.problem(l.path, fmt.Errorf("make hard link: %w", err))
-			continue
-		}
-		r.shared.links.Add(1)
-		r.o.Progress.Files.Add(1)
+	if err := r.placeLinks(ctx, w.links); err != nil {
+		return err
 	}
 	for _, d := range w.dirs {
 		if err := r.applier.Dir(d.dir.Dir, d.node); err != nil {
 			r.problem(d.path, err)
+		} else if r.o.Verify != nil {
+			different, err := r.applier.SelfDiffers(d.dir.Dir, d.node)
+			r.confirmed(d.path, different, err)
 		}
 	}
 	return nil
@@ -147,6 +138,8 @@ func (r *restorer) replace() error {
 		if err := f.dir.Rename(f.name, f.node.Name); err != nil {
 			r.problem(f.path, err)
 			f.dir.Remove(f.name)
+		} else {
+			f.there()
 		}
 		f.dir.release()
 	}
@@ -181,35 +174,6 @@ func (r *restorer) crossed(device uint64, d *local.Dir) error {
 	return nil
 }
 
-func (r *restorer) link(l plannedLink) error {
-	from := r.target
-	for _, name := range l.first[:len(l.first)-1] {
-		next, err := from.Sub(name)
-		if from != r.target {
-			from.Close()
-		}
-		if err != nil {
-			return err
-		}
-		from = next
-	}
-	if from != r.target {
-		defer from.Close()
-	}
-	old := l.first[len(l.first)-1]
-	if !l.replace {
-		return l.dir.Link(from, old, l.name)
-	}
-	name := beside(r.archive, l.name)
-	l.dir.Remove(name)
-	if err := l.dir.Link(from, old, name); err != nil {
-		return err
-	}
-	err := l.dir.Rename(name, l.name)
-	l.dir.Remove(name) // still there if both were the same file
-	return ignoreMissing(err)
-}
-
 func ignoreMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -223,7 +187,8 @@ type placedFile struct {
 	node     *tree.Node
 	path     string
 	dir      *handle
-	name     string // what it is called until it is complete
+	name     string     // what it is called until it is complete
+	first    *firstLink // if it may have other names
 	replaces bool
 	parts    bool // it has more than one chunk
 	holes    bool
@@ -232,6 +197,7 @@ type placedFile struct {
 
 	mu   sync.Mutex
 	file *os.File
+	id   local.FileID // if somebody will ask
 	made bool
 	some bool  // of its content was written
 	lost error // why a part cannot be had, if the rest is kept
@@ -251,8 +217,19 @@ func (f *placedFile) open() (*os.File, error) {
 			file, err = f.dir.Create(f.name)
 		}
 	}
-	f.file, f.err, f.made = file, err, err == nil
-	return file, err
+	f.file, f.err, f.made = file, f.dir.refused(f.name, err), err == nil
+	if f.made && (f.first != nil || f.dir.seen != nil) {
+		f.id, f.err = local.IDOfFile(file)
+		f.dir.seen.add(f.id)
+	}
+	return file, f.err
+}
+
+// there notes that the file has its name.
+func (f *placedFile) there() {
+	if f.first != nil {
+		f.first.made, f.first.id = true, f.id
+	}
 }
 
 // write puts one chunk into its place.
@@ -308,6 +285,8 @@ func (f *placedFile) finish() {
 		if err == nil {
 			if err := f.r.applier.File(file, f.node); err != nil {
 				f.r.problem(f.path, err) // the content is there
+			} else {
+				f.r.confirm(f.dir.Dir, f.name, f.node, f.path)
 			}
 		}
 	}
@@ -330,6 +309,7 @@ func (f *placedFile) finish() {
 		f.r.shared.replaced = append(f.r.shared.replaced, f)
 		return
 	}
+	f.there()
 	f.dir.release()
 }
 

@@ -62,15 +62,19 @@ func (p *planner) close() {
 
 // plan restores n, which is at a path in the archive: a directory's content, or one entry.
 func (p *planner) plan(n *tree.Node, at string) error {
+	target := &planLevel{node: n, path: at, made: true, entered: p.stack != nil, fresh: p.fresh, keeps: !p.made}
+	if !target.fresh {
+		target.seen = newSeen(p.device)
+	}
+	p.levels = []*planLevel{target}
 	var err error
 	if n.IsDir() {
-		p.levels = []*planLevel{{node: n, path: at, made: true, entered: p.stack != nil}}
 		is, _ := p.o.Filter.Includes(at, false)
 		if err = p.children(is); err == nil {
 			err = p.leave()
 		}
 	} else {
-		p.levels = []*planLevel{{path: path.Dir(at), made: true, entered: p.stack != nil}}
+		target.node, target.path = nil, path.Dir(at)
 		err = p.entry(n, true)
 	}
 	if err != nil {
@@ -129,33 +133,77 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 	if !p.ensure() {
 		return nil
 	}
-	action, err := p.decide(p.top(), n)
+	var there tree.Node
+	action, err := p.decide(p.top(), n, &there)
 	if err != nil {
 		p.problem(at, err)
 		return nil
 	}
-	if action == Kept {
-		p.shared.kept.Add(1)
+	var first *firstLink // of the file that n is a name of, if it may have others
+	further := false
+	var whole *local.FileID // what is there and has the content
+	if action == Kept && p.o.Overwrite == IfChanged {
+		id := local.IDOf(&there)
+		whole = &id
 	}
-	p.report(at, action)
-	if action == Kept || p.o.DryRun {
-		return nil
+	if n.IsHardLinked() && (action != Kept || whole != nil) {
+		first, further = p.name(n)
 	}
-	if n.IsHardLinked() {
-		linked, err := p.link(n, at, action)
-		if linked || err != nil {
-			return err
+	switch {
+	case whole == nil:
+	case further && (first.kept == nil || *first.kept != *whole):
+		action = Replaced // by another name of what the others are names of
+	case !further:
+		if action, err = p.amend(n, &there); err != nil {
+			p.problem(at, err)
+		}
+		if first != nil && action != Replaced {
+			first.made, first.id, first.kept = true, *whole, whole
 		}
 	}
+	p.report(at, action)
+	if action == Kept || action == Amended {
+		p.shared.kept.Add(1)
+		if action == Amended {
+			p.shared.amended.Add(1)
+		}
+	}
+	if p.o.DryRun {
+		return nil
+	}
+	switch {
+	case action == Amended:
+		if err := p.applier.Amend(p.stack.Top(), n.Name, *whole, n); err != nil {
+			p.problem(at, err)
+		} else {
+			p.confirm(p.stack.Top(), n.Name, n, at)
+		}
+		return nil
+	case action == Kept:
+		return nil
+	case further:
+		return p.link(first, n, at, action, whole)
+	}
+	dir, err := p.handle()
+	if err != nil {
+		return err
+	}
+	return p.put(dir, n, at, action, first)
+}
+
+// put makes an entry, or plans its content. first is that of the file that n is the first name of, if it may have others.
+func (p *planner) put(dir *handle, n *tree.Node, at string, action Action, first *firstLink) error {
 	if err := p.large(n); err != nil {
 		p.problem(at, err)
 	}
 	if n.IsRegular() {
-		return p.file(n, at, action)
+		return p.file(dir, n, at, action, first)
 	}
-	made, err := p.special(n, action)
+	made, err := p.special(dir, n, action, first)
 	if err != nil {
 		p.problem(at, err)
+	} else {
+		p.confirm(dir.Dir, n.Name, n, at)
 	}
 	if !made {
 		return nil
@@ -167,7 +215,7 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 
 // large fetches attributes that are too large for a tree.
 func (p *planner) large(n *tree.Node) error {
-	if n.XattrContents == nil {
+	if n.XattrContents == nil || len(n.Xattrs) > 0 {
 		return nil
 	}
 	if n.XattrContents.Size() > tree.MaxXattrs {
@@ -183,8 +231,7 @@ func (p *planner) large(n *tree.Node) error {
 }
 
 // special makes an entry without content, and reports whether it is there.
-func (p *planner) special(n *tree.Node, action Action) (made bool, err error) {
-	d := p.stack.Top()
+func (p *planner) special(d *handle, n *tree.Node, action Action, first *firstLink) (made bool, err error) {
 	name := n.Name
 	if action == Replaced {
 		name = beside(p.archive, n.Name)
@@ -198,43 +245,27 @@ func (p *planner) special(n *tree.Node, action Action) (made bool, err error) {
 		err = d.Mknod(name, n)
 	}
 	if err != nil {
-		return false, err
+		return false, d.refused(name, err)
 	}
-	err = p.applier.Entry(d, name, n)
+	var id local.FileID
+	if first != nil || d.seen != nil {
+		var here tree.Node
+		if err := d.Stat(name, &here); err != nil {
+			return false, err
+		}
+		id = local.IDOf(&here)
+		d.seen.add(id)
+	}
+	err = p.applier.Entry(d.Dir, name, n)
 	if action == Replaced {
 		if failed := d.Rename(name, n.Name); failed != nil {
 			return false, errors.Join(err, failed, d.Remove(name))
 		}
 	}
+	if first != nil {
+		first.made, first.id = true, id
+	}
 	return true, err
-}
-
-// link makes a further name of a file that has been put back under its first, and reports whether it did.
-func (p *planner) link(n *tree.Node, at string, action Action) (bool, error) {
-	id := linkID{n.Device, n.Inode, n.Type(), n.Size, n.Mtime}
-	first := p.links[id]
-	if first == nil {
-		p.links[id] = &firstLinkTo{path: p.relative(n.Name), left: n.Links - 1}
-		return false, nil
-	}
-	if first.left--; first.left == 0 {
-		delete(p.links, id)
-	}
-	dir, err := p.handle()
-	if err != nil {
-		return false, err
-	}
-	p.w.links = append(p.w.links, plannedLink{first: first.path, dir: dir.use(), name: n.Name, path: at, replace: action == Replaced, node: n})
-	return true, p.due()
-}
-
-// relative returns the way from the target to an entry of the deepest directory.
-func (p *planner) relative(name string) []string {
-	var way []string
-	for _, level := range p.levels[1:] {
-		way = append(way, level.node.Name)
-	}
-	return append(way, name)
 }
 
 // handle returns the deepest directory, to be used while its files are placed.
@@ -244,19 +275,15 @@ func (p *planner) handle() (*handle, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.dir = newHandle(d)
+		p.dir = newHandle(d, p.top())
 		p.w.handles++
 	}
 	return p.dir, nil
 }
 
 // file plans a file's content.
-func (p *planner) file(n *tree.Node, at string, action Action) error {
-	dir, err := p.handle()
-	if err != nil {
-		return err
-	}
-	f := &placedFile{r: p.restorer, node: n, path: at, dir: dir.use(), name: n.Name, parts: n.Contents.Level > 0 || len(n.Contents.Items) > 1}
+func (p *planner) file(dir *handle, n *tree.Node, at string, action Action, first *firstLink) error {
+	f := &placedFile{r: p.restorer, node: n, path: at, dir: dir.use(), name: n.Name, first: first, parts: n.Contents.Level > 0 || len(n.Contents.Items) > 1}
 	if action == Replaced {
 		f.name, f.replaces = beside(p.archive, n.Name), true
 	}
@@ -268,7 +295,7 @@ func (p *planner) file(n *tree.Node, at string, action Action) error {
 		p.w.parts++
 	}
 	offset := int64(0)
-	err = tree.Walk(n.Contents, p.rd.Fetcher(p.ctx), func(item tree.Item) error {
+	err := tree.Walk(n.Contents, p.rd.Fetcher(p.ctx), func(item tree.Item) error {
 		if !item.Hole {
 			f.pending.Add(1)
 			p.w.ids = append(p.w.ids, item.ID)

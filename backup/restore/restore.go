@@ -1,8 +1,9 @@
 // Package restore puts back what archives hold.
 //
 // A restore plans windows of files, creates them, and lets their content come in any order. So memory depends neither on the number of files nor on their sizes.
-// It never leaves the target, whatever an archive or a file system says, and follows no link in it. What was there before is replaced whole, or not at all. What goes wrong with
-// single files is reported, and the rest put back.
+// It never leaves the target, whatever an archive or a file system says, and follows no link in it. What was there before is replaced whole, or not at all; of what is kept, only
+// attributes change, where the policy says so. Nothing becomes a name of a file that this run has neither made nor found to be whole. What goes wrong with single files is
+// reported, and the rest put back.
 package restore
 
 import (
@@ -49,7 +50,7 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 	if o.Progress == nil {
 		o.Progress = new(watch.Progress)
 	}
-	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLinkTo{}, mounts: map[uint64]*local.Dir{}}
+	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLink{}, mounts: map[uint64]*local.Dir{}}
 	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true, NumericACLs: o.NumericACLs, Unknown: r.unknown}
 	if err := r.openTarget(); err != nil {
 		return Statistics{}, err
@@ -104,35 +105,28 @@ type restorer struct {
 	o       *Options
 	archive string     // its id
 	device  uint64     // of the target
+	made    bool       // this run has made the target
+	fresh   bool       // nothing was in it
 	target  *local.Dir // nil in a dry run without a target
 	owners  *local.Owners
 	applier *local.Applier
-	links   map[linkID]*firstLinkTo // of the planner
-	mounts  map[uint64]*local.Dir   // the other file systems in the target, by device; guarded by shared.mu
+	links   map[linkID]*firstLink // of the planner
+	mounts  map[uint64]*local.Dir // the other file systems in the target, by device; guarded by shared.mu
 	shared  counts
 
 	verify func(f *placedFile) error // nil: nobody asked
 	stop   context.CancelCauseFunc
 }
 
-// A linkID is what the names of one file have in common. A file system that is in use gives an inode number away again, and to a file that is another by then.
-type linkID struct {
-	device, inode uint64
-	kind          uint32
-	size          uint64
-	mtime         tree.Time
-}
-
-// firstLinkTo is where the first name of a hard-linked file was put.
-type firstLinkTo struct {
-	path []string
-	left uint64 // names that may still come
-}
-
 // openTarget opens the target, or makes it.
 func (r *restorer) openTarget() error {
 	if !r.o.DryRun {
-		if err := os.MkdirAll(r.o.Target, 0o700); err != nil {
+		err := os.Mkdir(r.o.Target, 0o700)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = os.MkdirAll(r.o.Target, 0o700)
+		}
+		r.made = err == nil
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("make target: %w", err)
 		}
 	}
@@ -149,6 +143,7 @@ func (r *restorer) openTarget() error {
 		return fmt.Errorf("open target: %w", err)
 	}
 	r.target, r.device = d, self.Device
+	r.fresh = r.made || r.o.Overwrite == Refuse
 	if r.o.Overwrite != Refuse {
 		return nil
 	}

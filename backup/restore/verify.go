@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
+	"nightjar/backup/local"
 	"nightjar/chunk"
 	"nightjar/repo/tree"
 )
@@ -33,6 +35,24 @@ func (r *restorer) verifier(ctx context.Context) func(*placedFile) error {
 		}
 		r.shared.verified.Add(1)
 		return nil
+	}
+}
+
+// confirm looks, if that was asked for, whether an entry has the attributes that it was given.
+func (r *restorer) confirm(d *local.Dir, name string, n *tree.Node, path string) {
+	if r.o.Verify == nil {
+		return
+	}
+	different, err := r.applier.Differs(d, name, n)
+	r.confirmed(path, different, err)
+}
+
+func (r *restorer) confirmed(path string, different []string, err error) {
+	switch {
+	case err != nil:
+		r.problem(path, fmt.Errorf("verify: %w", err))
+	case len(different) > 0:
+		r.problem(path, fmt.Errorf("verify: the file system has not taken on what was set: %s", strings.Join(different, ", ")))
 	}
 }
 

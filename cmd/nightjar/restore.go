@@ -50,7 +50,7 @@ func (a *app) restoreCommand() *cobra.Command {
 	f.StringVar(&r.overwrite, "overwrite", "", "what to do with files that are there: never, always, if-changed, if-newer (default: refuse a folder that is not empty)")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done")
 	f.BoolVar(&r.numericIDs, "numeric-ids", false, "give back owners, and accounts in ACLs, by number, not by name")
-	f.BoolVar(&r.verify, "verify", false, "read back what was written, and compare it")
+	f.BoolVar(&r.verify, "verify", false, "read back what was written, and compare it: content, and attributes")
 	r.choice.flags(c)
 	r.thaw.flags(c)
 	return c

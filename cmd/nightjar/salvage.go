@@ -100,7 +100,7 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	var done []salvaged
 	put := func(one salvaged, run func(o restore.Options) (restore.Statistics, error)) error {
 		o := restore.Options{
-			Target: filepath.Join(g.target, one.Folder), Partial: true, Ownership: a.ownership(g.numericIDs),
+			Target: filepath.Join(g.target, one.Folder), Partial: true, Ownership: a.ownership(g.numericIDs), NumericACLs: g.numericIDs, Warn: a.warn,
 			Problem: func(path string, err error) { a.problem(one.Folder+":"+path, err) },
 		}
 		sums, err := run(o)

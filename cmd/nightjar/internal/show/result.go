@@ -107,7 +107,8 @@ func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s 
 		{"hard links", count(s.Links)},
 		{"bytes", ExactSize(s.Bytes)},
 		{"files read back", count(s.Verified)},
-		{"kept as they were", count(s.Kept)},
+		{"kept as they were", count(s.Kept - s.Amended)},
+		{"attributes put right", count(s.Amended)},
 		{"problems", count(s.Problems)},
 		{"bytes read", ExactSize(s.Read.Bytes)},
 		{"read again", again},
@@ -118,14 +119,14 @@ func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s 
 type Actions struct {
 	mu    sync.Mutex
 	w     *bufio.Writer
-	words [3]string
+	words [4]string
 }
 
 // NewActions returns Actions that are printed to w.
 func NewActions(w io.Writer, dryRun bool) *Actions {
-	l := &Actions{w: bufio.NewWriter(w), words: [3]string{"created", "replaced", "kept"}}
+	l := &Actions{w: bufio.NewWriter(w), words: [4]string{"created", "replaced", "kept", "put attributes right of"}}
 	if dryRun {
-		l.words = [3]string{"would create", "would replace", "would keep"}
+		l.words = [4]string{"would create", "would replace", "would keep", "would put attributes right of"}
 	}
 	return l
 }

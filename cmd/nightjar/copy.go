@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/maintain/retain"
 	"nightjar/repo/mirror"
 	"nightjar/repo/store"
 )
@@ -64,7 +66,7 @@ func (a *app) copy(ctx context.Context, f *copyFlags) error {
 	if err := f.choice.check(a.Now()); err != nil {
 		return err
 	}
-	need := session.ReadNothing
+	need := session.ReadIfAble
 	switch {
 	case f.remove && f.some():
 		return usage.Errorf("--delete goes with a copy of all archives")
@@ -106,6 +108,11 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 	if c, ok := to.Store.(store.Claimer); ok && f.create && !f.dryRun {
 		if claim, err = s.ClaimCopy(c.Place()); err != nil {
 			return nil, err
+		}
+	}
+	if s.Repository != nil {
+		if err := a.unbroken(ctx, s); err != nil {
+			return nil, fmt.Errorf("copy to %s: %w", place.Shown(to.Place), err)
 		}
 	}
 	damaged := false
@@ -157,6 +164,20 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 		err = outcome.Problems{What: fmt.Sprintf("copied to %s, but objects are not as they should be: %d", where, copied.Findings), Damaged: damaged}
 	}
 	return copied, err
+}
+
+// unbroken refuses a listing of archives that lacks some: a copy of a part would pass for the whole.
+func (a *app) unbroken(ctx context.Context, s *session.Session) error {
+	damaged := map[string]error{} // which the copy tells
+	all, err := s.Archives(ctx, "", func(name string, err error) { damaged[path.Base(name)] = err })
+	if err != nil {
+		return err
+	}
+	missing, err := a.missing(ctx, s, all, damaged)
+	if err != nil {
+		return err
+	}
+	return retain.Unbroken(ctx, s.Repository, missing)
 }
 
 // since returns how many requests came after those before.

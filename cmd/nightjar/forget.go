@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
+	"nightjar/repo/index"
 	"nightjar/repo/maintain/retain"
 )
 
@@ -112,10 +113,18 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		return err
 	}
 	defer s.Close()
-	archives, _, err := a.archives(ctx, s, &o.choice)
+	archives, damaged, err := a.archives(ctx, s, &choice{})
 	if err != nil {
 		return err
 	}
+	missing, err := a.missing(ctx, s, archives, damaged)
+	if err == nil && len(names) == 0 {
+		err = retain.Unbroken(ctx, s.Repository, missing)
+	}
+	if err != nil {
+		return err
+	}
+	archives = o.Select(archives)
 	archives = slices.DeleteFunc(archives, func(x repo.Archive) bool { return !x.Forgotten.IsZero() })
 	var decisions []retain.Decision
 	if len(names) == 0 {
@@ -125,7 +134,7 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		}
 		decisions = o.Decide(archives, now, time.Local)
 		a.warnLate(decisions)
-	} else if decisions, err = byName(archives, names); err != nil {
+	} else if decisions, err = byName(append(archives, unreadable(damaged, missing)...), names); err != nil {
 		return err
 	}
 	if !o.dryRun {
@@ -149,6 +158,26 @@ func (a *app) warnLate(decisions []retain.Decision) {
 	}
 }
 
+// missing returns the archives that are missing though they should be there, besides those that can be read and those that cannot.
+func (a *app) missing(ctx context.Context, s *session.Session, all []repo.Archive, damaged map[string]error) (map[index.ObjectID]string, error) {
+	seen, err := s.Seen()
+	if err != nil {
+		a.Warn(err)
+	}
+	return retain.Missing(ctx, s.Repository, all, damaged, seen, s.PassOver)
+}
+
+// unreadable returns what is known of archives that cannot be opened, or are missing: their ids.
+func unreadable(damaged map[string]error, missing map[index.ObjectID]string) (all []repo.Archive) {
+	for id := range damaged {
+		all = append(all, repo.Archive{ID: id})
+	}
+	for id := range missing {
+		all = append(all, repo.Archive{ID: id.String()})
+	}
+	return all
+}
+
 // byName gives up what was asked for by name, and keeps the rest.
 func byName(archives []repo.Archive, names []string) ([]retain.Decision, error) {
 	asked := map[string]bool{}
@@ -162,7 +191,11 @@ func byName(archives []repo.Archive, names []string) ([]retain.Decision, error) 
 	var all []retain.Decision
 	for i := range archives {
 		if asked[archives[i].ID] {
-			all = append(all, retain.Decision{Archive: &archives[i], Reasons: []string{"named"}})
+			why := "named"
+			if archives[i].Version == 0 && archives[i].Host == "" {
+				why = "named; it cannot be opened"
+			}
+			all = append(all, retain.Decision{Archive: &archives[i], Reasons: []string{why}})
 		}
 	}
 	return all, nil

@@ -38,6 +38,11 @@ func (a *app) listCommand() *cobra.Command {
 			if disowned := all - len(damaged); disowned > 0 {
 				a.note("archives that do not count, since their host's key is marked compromised: %d", disowned)
 			}
+			all = len(damaged)
+			maps.DeleteFunc(damaged, func(_ string, reason error) bool { return errors.Is(reason, session.ErrGivenUp) })
+			if given := all - len(damaged); given > 0 {
+				a.note("archives that cannot be opened, and were given up: %d", given)
+			}
 			for _, reason := range damaged {
 				if err == nil {
 					err = fmt.Errorf("list archives: %d cannot be opened: %w", len(damaged), reason)

@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/maintain/prune"
+	"nightjar/repo/maintain/retain"
 )
 
 func (a *app) pruneCommand() *cobra.Command {
@@ -47,6 +48,9 @@ func (a *app) prune(ctx context.Context, o prune.Options) error {
 		return err
 	}
 	defer s.Close()
+	if o.Seen, err = s.Seen(); err != nil {
+		a.Warn(err)
+	}
 	o.Problem = a.warn
 	var done, total atomic.Int64
 	o.Progress = func(n, of int) {
@@ -64,10 +68,13 @@ func (a *app) prune(ctx context.Context, o prune.Options) error {
 	if err != nil {
 		var incomplete *prune.IncompleteError
 		if errors.As(err, &incomplete) && ctx.Err() == nil {
+			if errors.Is(err, retain.ErrGap) {
+				return err // which has a hint
+			}
 			if errors.Is(err, prune.ErrRedated) {
 				return usage.Hinted{Err: err, Hint: "if the repository was moved, nightjar check --repair --key KEY has its archives count again, where they are whole; --dry-run says which. An archive that is not wanted any more goes by its name: nightjar forget"}
 			}
-			return usage.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check, and forget such archives or bring back what they lack"}
+			return usage.Hinted{Err: err, Hint: "nothing is given up beside an archive that is not complete: look with nightjar check. nightjar check --repair brings back what they lack, or records what stays lost; nightjar forget ID gives such an archive up, though it cannot be opened"}
 		}
 		return err
 	}

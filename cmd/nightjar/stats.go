@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ func (a *app) statsCommand() *cobra.Command {
 				err = a.print(sums.Show)
 			}
 			for _, reason := range damaged {
-				if err == nil {
+				if err == nil && !errors.Is(reason, session.ErrGivenUp) {
 					err = fmt.Errorf("count archives: %d cannot be opened: %w", len(damaged), reason)
 				}
 			}

@@ -60,7 +60,7 @@ var arrows = map[string][]string{
 
 	"repo/maintain/check":        append([]string{"repo/maintain/retain"}, aboveRepo...),
 	"repo/maintain/locks":        aboveRepo,
-	"repo/maintain/prune":        append([]string{"repo/maintain/locks"}, aboveRepo...),
+	"repo/maintain/prune":        append([]string{"repo/maintain/locks", "repo/maintain/retain"}, aboveRepo...),
 	"repo/maintain/repair":       append([]string{"repo/maintain/check"}, aboveRepo...),
 	"repo/maintain/retain":       aboveRepo,
 	"repo/maintain/thaw":         {"repo/store"},

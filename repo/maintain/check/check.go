@@ -44,7 +44,7 @@ const (
 	Hidden    What = "hidden"    // somebody has deleted it, but not its older versions
 	Foreign   What = "foreign"   // nothing of this format
 	Unindexed What = "unindexed" // no index that counts names it, or prune has dropped it: left by a run that died; no fault
-	Lost      What = "lost"      // repair gave it up, and has recorded that; no fault
+	Lost      What = "lost"      // repair gave it up, and has recorded that, or somebody forgot it; no fault
 	Disowned  What = "disowned"  // the key that signed it is marked compromised, and nobody vouches for it; no fault
 	Repaired  What = "repaired"  // it was missing or damaged
 	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
@@ -257,8 +257,10 @@ func (c *checker) record(name string, err error) {
 		return
 	}
 	f := Finding{What: Damaged, Object: name, Err: err}
-	if id, err := sealed.ObjectID(name); err == nil && c.lost.Object(id) {
-		f.What = Lost
+	if id, err := sealed.ObjectID(name); err == nil {
+		if _, forgotten := c.forgotten[id]; forgotten || c.lost.Object(id) {
+			f.What = Lost
+		}
 	}
 	c.found(f)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"nightjar/repo"
@@ -14,10 +15,7 @@ import (
 )
 
 // Seen is an archive that this host has seen in the repository.
-type Seen struct {
-	ID  index.ObjectID
-	Job string // for people
-}
+type Seen = retain.Seen
 
 // list returns all archives, oldest first, and tells of those that are damaged, or gone though nobody forgot them.
 func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
@@ -79,30 +77,14 @@ func (c *checker) gaps(ctx context.Context, all []repo.Archive, present map[inde
 	if err != nil {
 		return nil, err
 	}
+	listed := func(id index.ObjectID) bool { return present[id] }
+	unlisted := retain.Unseen(c.o.Seen, forgotten, listed)
+	if !c.chosen {
+		maps.Copy(unlisted, retain.Gaps(all, forgotten, listed))
+	}
 	gaps := map[index.ObjectID]error{}
-	expect := func(id index.ObjectID, why error) {
-		if _, ok := forgotten[id]; !ok && !present[id] {
-			gaps[id] = why
-		}
-	}
-	predecessor := func(of, id string) {
-		if c.chosen {
-			return
-		}
-		if id, err := index.ParseObjectID(id); err == nil {
-			expect(id, fmt.Errorf("archive %s names it as its predecessor, and nobody forgot it: it was deleted, or is hidden", of))
-		}
-	}
-	for i := range all {
-		predecessor(all[i].ID, all[i].Predecessor)
-	}
-	for id, f := range forgotten {
-		if !present[id] {
-			predecessor(id.String(), f.Predecessor)
-		}
-	}
-	for _, s := range c.o.Seen {
-		expect(s.ID, fmt.Errorf("this machine has seen it, of job %s, and nobody forgot it: it was deleted, or an older state of the repository is shown", s.Job))
+	for id, said := range unlisted {
+		gaps[id] = fmt.Errorf("%s, and nobody forgot it: it was deleted, or is hidden", said)
 	}
 	return gaps, nil
 }

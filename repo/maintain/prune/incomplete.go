@@ -1,16 +1,18 @@
 package prune
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"nightjar/crypto"
+	"nightjar/repo/maintain/retain"
 )
 
 // mostTold is how many archives an IncompleteError tells of.
 const mostTold = 10
 
-// An IncompleteError says that archives cannot be walked to their end. Nothing may be given up before they can.
+// An IncompleteError says that archives cannot be walked to their end, or are missing. Nothing may be given up before they can, or are given up.
 type IncompleteError struct {
 	Archives []Incomplete // the first ten
 	More     int
@@ -33,6 +35,10 @@ func (e *IncompleteError) add(archive string, err error) {
 func (e *IncompleteError) Error() string {
 	var all []string
 	for _, a := range e.Archives {
+		if errors.Is(a.Err, retain.ErrGap) {
+			all = append(all, a.Err.Error())
+			continue
+		}
 		all = append(all, fmt.Sprintf("walk archive %s: %v", a.Archive, a.Err))
 	}
 	if e.More > 0 {

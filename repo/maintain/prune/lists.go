@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
+	"maps"
 	"slices"
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
+	"nightjar/repo/maintain/retain"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
@@ -154,7 +157,39 @@ func (p *pruner) ripens(l *list) time.Time {
 	if !p.without.Slack {
 		ripe = ripe.Add(sealed.MaxSkew)
 	}
+	if ripe.Before(p.hold) {
+		return p.hold
+	}
 	return ripe
+}
+
+// keepCondemned has nothing dropped until a grace period after an archive that cannot be read was given up: what it needs nobody can say, and one that can be read
+// would keep that as long.
+func (p *pruner) keepCondemned(givenUp time.Time) {
+	if until := givenUp.Add(p.grace(givenUp)); until.After(p.hold) {
+		p.hold = until
+	}
+}
+
+// readLost notes what repair gave up, and returns since when of objects.
+func (p *pruner) readLost(ctx context.Context) (map[index.ObjectID]time.Time, error) {
+	all, at := map[index.ObjectID]lists.List{}, map[index.ObjectID]time.Time{}
+	err := p.r.Records(ctx, record.LostKind, func(x sealed.Record) error {
+		var l record.Lost
+		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &l)
+		if !ok {
+			return err
+		}
+		for _, id := range l.Objects {
+			if before, ok := at[id]; !ok || x.Time.Before(before) {
+				at[id] = x.Time
+			}
+		}
+		all[x.ID], err = lists.Parse(record.LostKind, x.Content, x.Time, 0)
+		return err
+	})
+	p.lost = lists.New(all)
+	return at, err
 }
 
 // blobs calls f for each place that a list names in packs that stay.
@@ -197,45 +232,32 @@ func leans(t pack.Type) bool { return isRecipe(t) || t == pack.WholeTree || t ==
 
 // readArchives notes what counts, and removes what was forgotten long ago.
 func (p *pruner) readArchives(ctx context.Context) error {
-	old := map[string]bool{} // forgotten a grace period ago
-	err := p.r.Records(ctx, record.ForgetKind, func(x sealed.Record) error {
-		var f record.Forget
-		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &f)
-		if !ok {
-			return err
-		}
-		for _, a := range f.Archives {
-			if p.now.After(x.Time.Add(p.grace(x.Time))) || p.without.Forget {
-				old[a.Archive.String()] = true
-			}
-		}
-		return nil
-	})
+	forgotten, err := retain.Forgotten(ctx, p.r, func(name string, err error) { p.o.Problem(fmt.Errorf("pass over %s: %w", name, err)) })
 	if err != nil {
 		return err
 	}
-	p.lost = map[chunk.ID]bool{}
-	err = p.r.Records(ctx, record.LostKind, func(x sealed.Record) error {
-		var l record.Lost
-		ok, err := p.decode(ctx, x.Name, x.Content, x.Err, &l)
-		if !ok {
-			return err
-		}
-		for _, c := range l.Chunks {
-			p.lost[c.ID] = true
-		}
-		return nil
-	})
+	over := func(at time.Time) bool { return p.now.After(at.Add(p.grace(at))) || p.without.Forget }
+	lostAt, err := p.readLost(ctx)
 	if err != nil {
 		return err
 	}
 	var names []string // to remove
+	listed := map[index.ObjectID]bool{}
 	all, err := p.r.Archives(ctx, func(name string, err error) {
+		id, _ := store.SumOf(name)
+		listed[id] = true
+		at, given := forgotten[id]
 		switch {
-		case old[path.Base(name)]:
+		case given && over(at.At):
 			names = append(names, name)
 		case errors.Is(err, store.ErrNotExist): // another prune
 		case errors.Is(err, repo.ErrDisowned): // it does not count
+		case given:
+			p.keepCondemned(at.At)
+		case p.lost.Object(id) && over(lostAt[id]) && errors.Is(err, crypto.ErrIntegrity): // its bytes are no archive, and nobody has put it back
+			names = append(names, name)
+		case p.lost.Object(id):
+			p.keepCondemned(lostAt[id])
 		default:
 			p.incomplete.add(name, err)
 		}
@@ -243,12 +265,19 @@ func (p *pruner) readArchives(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range all {
+	for i := range all {
+		a := &all[i]
+		id, err := index.ParseObjectID(a.ID)
+		if err != nil {
+			return err
+		}
+		listed[id] = true
+		at, given := forgotten[id]
 		switch {
-		case old[a.ID]:
+		case given && over(at.At):
 			names = append(names, "archive/"+a.ID)
 		case a.Counts():
-			p.archives = append(p.archives, a)
+			p.archives = append(p.archives, *a)
 		case a.Redated:
 			p.incomplete.add(a.ID, ErrRedated)
 		default:
@@ -257,6 +286,15 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		}
 	}
 	p.sum.Archives = len(p.archives)
+	known := func(id index.ObjectID) bool { return listed[id] || p.lost.Object(id) }
+	gaps := retain.Gaps(all, forgotten, known)
+	maps.Copy(gaps, retain.Unseen(p.o.Seen, forgotten, known))
+	var gap *retain.GapError
+	if err := retain.Unbroken(ctx, p.r, gaps); errors.As(err, &gap) && !gap.Stored {
+		p.incomplete.add(gap.Archive.String(), err)
+	} else if err != nil {
+		return err
+	}
 	if len(p.incomplete.Archives) > 0 {
 		return nil // which the walk tells of, with those that it cannot walk
 	}

@@ -16,7 +16,9 @@ import (
 	"nightjar/internal/rules"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/maintain/locks"
+	"nightjar/repo/maintain/retain"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
@@ -28,6 +30,7 @@ type Options struct {
 	DryRun    bool                  // say what would be done, and change nothing
 	Repack    bool                  // also write anew what is needed of packs that are mostly not; needs OpenContent
 	Threshold float64               // packs of which less than this share is needed are repacked; 0: 0.5
+	Seen      []retain.Seen         // archives that this host remembers: nothing is given up while one is missing
 	Problem   func(error)           // told of what is passed over; may be nil
 	Progress  func(done, total int) // of archives whose trees are walked; may be nil
 }
@@ -79,7 +82,8 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (Summary, error) {
 	for tries := 1; ; tries++ {
 		p := &pruner{r: r, o: o, without: r.Without()}
 		err := p.run(ctx)
-		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, index.ErrBroken)) {
+		var gap *retain.GapError // in what the store has listed
+		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, index.ErrBroken) || errors.As(err, &gap) && gap.Stored) {
 			continue
 		}
 		if err != nil {
@@ -119,7 +123,8 @@ type pruner struct {
 
 	archives   []repo.Archive // that count
 	incomplete IncompleteError
-	lost       map[chunk.ID]bool
+	lost       *lists.Set // what repair gave up, and nothing else
+	hold       time.Time  // until then nothing is dropped
 	condemned  []*list
 	dropped    []*list
 	late       int // number of the signer whose index objects do not count; -1: none

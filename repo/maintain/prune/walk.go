@@ -101,7 +101,7 @@ func (m *marker) begin(id chunk.ID, n need) (bool, error) {
 	if err == nil {
 		m.keepSignatures(id.Key(), all)
 	}
-	if ok || err != nil || m.lost[id] {
+	if ok || err != nil || m.lost.Chunk(id) {
 		return ok, err
 	}
 	return false, m.fail(id, fmt.Errorf("%v: %w", id, errMissing))

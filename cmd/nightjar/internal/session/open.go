@@ -44,9 +44,9 @@ func (s *Session) Folders() []string {
 	return []string{s.Cache}
 }
 
-// PassOver warns of a record that cannot be used, but for one that is known not to count.
+// PassOver warns of a record that cannot be used, but for one that is known not to count, or to be given up.
 func (s *Session) PassOver(name string, err error) {
-	if !errors.Is(err, repo.ErrDisowned) {
+	if !errors.Is(err, repo.ErrDisowned) && !errors.Is(err, ErrGivenUp) {
 		s.site.set.Warn(fmt.Errorf("pass over %s: %w", name, err))
 	}
 }
@@ -98,7 +98,7 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 		return nil, fmt.Errorf("open repository %s: %w", place.Shown(at), err)
 	}
 	s := &Session{Place: at, Store: site.Store, Keyring: keys, Cache: caches, site: site}
-	if need == ReadNothing {
+	if need == ReadNothing || need == ReadIfAble && !site.able(keys) {
 		return s, nil
 	}
 	host, recovery, err := site.Secrets(ctx, keys, need)

@@ -2,14 +2,22 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/retain"
+	"nightjar/repo/sealed"
 )
+
+// ErrGivenUp says of an archive that cannot be read that somebody forgot it, or that a repair recorded it as lost.
+var ErrGivenUp = errors.New("it was given up")
 
 // A Roll is the archives as they were listed, for a machine that remembers what it saw: it warns of archives that are gone though nobody forgot them.
 type Roll struct {
@@ -26,9 +34,9 @@ func (s *Session) Roll(ctx context.Context) (*Roll, error) {
 	return &Roll{roll, s}, nil
 }
 
-// Archives is repo's, and remembers the newest of each job.
+// Archives is repo's, and remembers the newest of each job. Of archives that cannot be read the error is an ErrGivenUp if that is known.
 func (l *Roll) Archives(ctx context.Context, host string, damaged func(name string, err error)) ([]repo.Archive, error) {
-	all, err := l.Roll.Archives(ctx, host, damaged)
+	all, err := telling(ctx, l.s, damaged, func(bad func(string, error)) ([]repo.Archive, error) { return l.Roll.Archives(ctx, host, bad) })
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +72,43 @@ func (s *Session) missAny(ctx context.Context, roll *repo.Roll, read []repo.Arch
 	}
 	s.remember(seen, read, func(id index.ObjectID) bool { return missed[id] || roll.Has(id) })
 	return nil
+}
+
+// Hosts is repo's, and tells of archives as Archives does.
+func (l *Roll) Hosts(ctx context.Context, damaged func(name string, err error)) ([]repo.Newest, error) {
+	return telling(ctx, l.s, damaged, func(bad func(string, error)) ([]repo.Newest, error) { return l.Roll.Hosts(ctx, bad) })
+}
+
+// telling reads archives, and tells damaged of those that cannot be read, and whether that is known.
+func telling[T any](ctx context.Context, s *Session, damaged func(name string, err error), read func(bad func(string, error)) (T, error)) (T, error) {
+	bad := map[string]error{}
+	all, err := read(func(name string, err error) {
+		if errors.Is(err, repo.ErrDisowned) {
+			damaged(name, err)
+		} else {
+			bad[name] = err
+		}
+	})
+	if err != nil || len(bad) == 0 {
+		return all, err
+	}
+	forgotten, err := retain.Forgotten(ctx, s.Repository, s.PassOver)
+	if err == nil {
+		err = s.SyncLists(ctx)
+	}
+	if err != nil {
+		return all, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(bad)) {
+		err := bad[name]
+		if id, failed := sealed.ObjectID(name); failed == nil {
+			if _, gone := forgotten[id]; gone || s.Lists().Object(id) {
+				err = fmt.Errorf("%w: %w", ErrGivenUp, err)
+			}
+		}
+		damaged(name, err)
+	}
+	return all, nil
 }
 
 // past reports whether an earlier state was asked for.

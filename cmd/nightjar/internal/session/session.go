@@ -68,6 +68,7 @@ type Access int
 
 const (
 	ReadNothing  Access = iota // no key: there is no Repository in the Session
+	ReadIfAble                 // no key must be there: there is a Repository if this machine has a host key that takes no passphrase
 	ReadMetadata               // the host key or a recovery key
 	ReadContent                // a recovery key
 	ReadMost                   // the host key or a recovery key, which is made use of if it is there

@@ -113,7 +113,7 @@ func (s *Site) loadKeyring(ctx context.Context, need Access) (*keyring.Keyring, 
 // Secrets returns the keys that open what is needed. host is unlocked, and nil where recovery does instead.
 func (s *Site) Secrets(ctx context.Context, keys *keyring.Keyring, need Access) (host *crypto.Key, recovery keyring.Decrypter, err error) {
 	known := keys.Recovery()
-	if need != Write {
+	if need != Write && need != ReadIfAble {
 		recovery, err = s.set.UserKeys().Recovery(ctx, s.set.Key, s.set.Kit, known)
 		if recovery != nil || err != nil {
 			return nil, recovery, err
@@ -151,6 +151,16 @@ func (s *Site) Secrets(ctx context.Context, keys *keyring.Keyring, need Access) 
 		recovery = keyring.Held(host)
 	}
 	return host, recovery, nil
+}
+
+// able reports whether this machine has a key that opens metadata without a passphrase.
+func (s *Site) able(keys *keyring.Keyring) bool {
+	host, err := hostKey(keys, s.State)
+	if err != nil || host.Locked() {
+		return false
+	}
+	_, live := keys.Live(host.Fingerprint())
+	return live
 }
 
 // hostKey returns this machine's key, the next one as soon as it is enrolled.

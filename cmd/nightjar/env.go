@@ -13,7 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 )
 
-// newApp returns an app with all that nightjar takes from its environment: nothing else reads that, but for the credentials of a bucket.
+// newApp returns an app with all that nightjar takes from its environment: nothing else reads that, but for what the AWS SDK is told of buckets.
 func newApp() *app {
 	a := &app{root: os.Geteuid() == 0, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	state, cache := defaultFolders(a.root)
@@ -22,7 +22,6 @@ func newApp() *app {
 		StateDir: cmp.Or(os.Getenv("NIGHTJAR_STATE_DIR"), state), CacheDir: cmp.Or(os.Getenv("NIGHTJAR_CACHE_DIR"), cache),
 		TempDir:    os.Getenv("TMPDIR"),
 		Bucket:     place.Bucket{CacheLimit: os.Getenv("NIGHTJAR_CACHE_LIMIT")},
-		Endpoint:   cmp.Or(os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL")),
 		Passphrase: os.Getenv("PASSPHRASE"), SignPassphrase: os.Getenv("SIGN_PASSPHRASE"),
 		Now: time.Now, Warn: a.warn, Stderr: a.stderr,
 		Interrupted: func() { os.Exit(outcome.Interrupted) },

@@ -55,7 +55,7 @@ func MinIO(t testing.TB) *Server {
 	s.Data = filepath.Join(dir, "data")
 	s.start(t, "minio", []string{
 		"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off",
-		"MINIO_SITE_REGION=" + s.Region, "HOME=" + filepath.Join(dir, "home"),
+		"MINIO_SITE_REGION=" + s.Region, "MINIO_DOMAIN=s3.example", "HOME=" + filepath.Join(dir, "home"),
 		"MINIO_KMS_SECRET_KEY=night:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 	}, func(address string) []string {
 		return []string{"server", "--quiet", "--address", address, filepath.Join(dir, "data")}
@@ -77,7 +77,7 @@ func Setenv(t testing.TB, accessKey, secretKey, sessionToken string) {
 		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey, "AWS_SESSION_TOKEN": sessionToken,
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_PROFILE": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_S3": "",
-		"AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_ROLE_ARN": "", "AWS_MAX_ATTEMPTS": "",
+		"AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_ROLE_ARN": "", "AWS_MAX_ATTEMPTS": "", "AWS_CA_BUNDLE": "", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "",
 		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "",
 	} {
 		t.Setenv(name, value)

@@ -3,8 +3,10 @@ package s3test
 import (
 	"bytes"
 	"cmp"
+	"crypto/x509"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,8 +22,9 @@ import (
 // Weather stands between a client and a real server, and lets a hook decide what
 // becomes of each request.
 type Weather struct {
-	Endpoint string // http://127.0.0.1:port
-	server   *Server
+	Endpoint    string            // http://127.0.0.1:port, or https://…
+	Certificate *x509.Certificate // with https
+	server      *Server
 
 	mu       sync.Mutex
 	hook     func(n int, r *http.Request) Fate
@@ -44,6 +47,8 @@ type Fate struct {
 	Ahead      time.Duration // of the server's clock
 	Strip      []string      // headers the server never gets to see
 	StripReply []string      // headers the client never gets to see
+	Header     http.Header   // what the server sees in the place of the client's headers of those names; an empty one: none
+	Location   string        // goes with the answer
 	Page       string        // answered at once, as a web server does; with Status, else 200
 
 	Edit func(body []byte) []byte // what the client gets to see of the answer's body
@@ -51,8 +56,18 @@ type Fate struct {
 
 // NewWeather starts fine weather before a server.
 func NewWeather(t testing.TB, server *Server) *Weather {
+	return newWeather(t, server, (*httptest.Server).Start)
+}
+
+// NewSecureWeather is NewWeather that is spoken to by https.
+func NewSecureWeather(t testing.TB, server *Server) *Weather {
+	return newWeather(t, server, (*httptest.Server).StartTLS)
+}
+
+func newWeather(t testing.TB, server *Server, start func(*httptest.Server)) *Weather {
 	w := &Weather{server: server}
 	s := httptest.NewUnstartedServer(w)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not trust it
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -64,7 +79,9 @@ func NewWeather(t testing.TB, server *Server) *Weather {
 		}
 		w.mostOpen = max(w.mostOpen, w.open)
 	}
-	s.Start()
+	if start(s); s.TLS != nil {
+		w.Certificate = s.Certificate()
+	}
 	t.Cleanup(s.Close)
 	w.Endpoint = s.URL
 	return w
@@ -124,11 +141,17 @@ func (w *Weather) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		<-in.Context().Done() // which is noticed once the body has been read
 		return
 	}
+	if f.Location != "" {
+		out.Header().Set("Location", f.Location)
+	}
 	if f.Page != "" {
 		out.Header().Set("Content-Type", "text/html; charset=utf-8")
 		out.WriteHeader(cmp.Or(f.Status, http.StatusOK))
 		fmt.Fprint(out, f.Page)
 		return
+	}
+	if f.Ahead != 0 {
+		out.Header().Set("Date", time.Now().Add(f.Ahead).UTC().Format(http.TimeFormat))
 	}
 	if f.Status != 0 {
 		if f.Region != "" {
@@ -140,13 +163,18 @@ func (w *Weather) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	}
 	if f.Ahead != 0 {
 		signed, err := time.Parse("20060102T150405Z", in.Header.Get("X-Amz-Date"))
-		out.Header().Set("Date", time.Now().Add(f.Ahead).UTC().Format(http.TimeFormat))
 		if err != nil || time.Until(signed.Add(-f.Ahead)).Abs() > 15*time.Minute {
 			out.WriteHeader(http.StatusForbidden)
 			fmt.Fprint(out, "<Error><Code>RequestTimeTooSkewed</Code></Error>")
 			return
 		}
 		f.Strip = []string{} // signed anew, for the real time
+	}
+	for name, values := range f.Header {
+		in.Header.Del(name)
+		for _, value := range values {
+			in.Header.Add(name, value)
+		}
 	}
 	answer, err := w.server.pass(in, body, f.Strip)
 	if err != nil {

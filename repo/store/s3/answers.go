@@ -1,10 +1,13 @@
 package s3
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -39,7 +42,7 @@ func brokenOff(format string, args ...any) error {
 // maxAnswer bounds every answer that is decoded: lists of some thousand keys, and errors. Objects are read by our own bounded code.
 const maxAnswer = 16 << 20
 
-// boundAnswers bounds what is decoded, and refuses what a web server, not one of S3, has said.
+// boundAnswers bounds what is decoded, and refuses redirects and what a web server, not one of S3, has said.
 func boundAnswers(stack *middleware.Stack) error {
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("BoundAnswer",
 		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
@@ -50,29 +53,80 @@ func boundAnswers(stack *middleware.Stack) error {
 			if !ok || err != nil || r.Body == nil {
 				return out, metadata, err
 			}
+			operation := awsmiddleware.GetOperationName(ctx)
+			if r.Header.Get("Content-Encoding") == "gzip" && operation != "GetObject" && operation != "HeadObject" { // which a proxy has asked for
+				unzipped, err := gzip.NewReader(r.Body)
+				if err == io.EOF { // of nothing there is nothing to decompress
+					return out, metadata, nil
+				}
+				if err != nil {
+					r.Body.Close()
+					return out, metadata, unusable("an answer says that it is compressed, and is not: %v", err)
+				}
+				r.Body = struct {
+					io.Reader
+					io.Closer
+				}{unzipped, r.Body}
+			}
 			if r.StatusCode != http.StatusPartialContent {
 				r.Body = struct {
 					io.Reader
 					io.Closer
 				}{io.LimitReader(r.Body, maxAnswer), r.Body}
 			}
-			err = refuseWebPage(awsmiddleware.GetOperationName(ctx), r)
+			asked, _ := in.Request.(*smithyhttp.Request)
+			if err = refuseRedirect(asked, r); err == nil {
+				err = refuseWebPage(operation, r)
+			}
 			return out, metadata, err
 		}), middleware.After)
 }
 
-var title = regexp.MustCompile(`(?is)<title>\s*([^<]{1,100})`)
-
-// refuseWebPage names a page that a proxy, a portal or a web server has sent. Those of a server that fails, or that sends elsewhere, mean
-// the same as its other answers.
-func refuseWebPage(operation string, r *smithyhttp.Response) error {
-	object := r.StatusCode/100 == 2 && (operation == "GetObject" || operation == "HeadObject") // which may be of any type
-	if object || r.StatusCode/100 != 2 && r.StatusCode/100 != 4 || !strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "text/html") {
+// refuseRedirect names where a server sends us, but where it says that the bucket is in another region, which is S3's own way: what
+// is signed for one place counts in no other, and whom to believe is not for a server to say.
+func refuseRedirect(asked *smithyhttp.Request, r *smithyhttp.Response) error {
+	to := r.Header.Get("Location")
+	switch final := r.Request; {
+	case asked != nil && final != nil && (final.URL.Host != asked.URL.Host || final.URL.Scheme != asked.URL.Scheme):
+		to = final.URL.String() // the SDK follows some
+	case r.StatusCode/100 != 3, r.StatusCode == http.StatusNotModified, r.Header.Get("X-Amz-Bucket-Region") != "",
+		strings.Contains(r.Header.Get("Content-Type"), "xml"):
 		return nil
 	}
-	text := fmt.Sprintf("a web page with status %d", r.StatusCode)
-	begin, _ := io.ReadAll(io.LimitReader(r.Body, 4<<10)) // what fails to come has no title
 	r.Body.Close()
+	text := "it sends elsewhere"
+	if u, err := url.Parse(to); err == nil && u.Host != "" {
+		text += ", to " + u.Scheme + "://" + u.Host
+	}
+	return &answerError{text: clean(text), kind: ErrEndpoint, final: true}
+}
+
+var (
+	title   = regexp.MustCompile(`(?is)<title>\s*([^<]{1,100})`)
+	inClear = regexp.MustCompile(`(?i)HTTP request\b.{1,30}\bHTTPS (server|port)`) // as Go's servers and nginx say it
+)
+
+// refuseWebPage names a page that a proxy, a portal or a web server has sent. Those of a server that fails mean the same as its other answers.
+func refuseWebPage(operation string, r *smithyhttp.Response) error {
+	object := r.StatusCode/100 == 2 && (operation == "GetObject" || operation == "HeadObject") // which may be of any type
+	page := strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "text/html")
+	if object || r.StatusCode != http.StatusBadRequest && (!page || r.StatusCode/100 != 2 && r.StatusCode/100 != 4) {
+		return nil
+	}
+	begin, _ := io.ReadAll(io.LimitReader(r.Body, 4<<10)) // what fails to come says nothing
+	switch {
+	case r.StatusCode == http.StatusBadRequest && inClear.Match(begin):
+		r.Body.Close()
+		return &answerError{text: "it wants https://", kind: ErrEndpoint, final: true}
+	case !page:
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(begin), r.Body), r.Body}
+		return nil
+	}
+	r.Body.Close()
+	text := fmt.Sprintf("a web page with status %d", r.StatusCode)
 	if found := title.FindSubmatch(begin); found != nil {
 		text += fmt.Sprintf(", %q", strings.TrimSpace(string(found[1])))
 	}

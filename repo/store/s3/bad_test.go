@@ -359,7 +359,7 @@ func refusals(t *testing.T, server *s3test.Server) {
 	s3test.Setenv(t, "", "", "")
 	fails("no credentials", l, nil, s3.ErrCredentials, "")
 	s3test.Setenv(t, server.AccessKey, "another-secret", "")
-	fails("wrong secret", l, nil, s3.ErrCredentials, "SignatureDoesNotMatch")
+	fails("wrong secret", l, nil, s3.ErrSignature, "SignatureDoesNotMatch")
 	s3test.Setenv(t, "somebody", "not-a-secret", "")
 	fails("wrong key", l, nil, s3.ErrCredentials, "InvalidAccessKeyId")
 	server.Setenv(t)

@@ -1,58 +1,27 @@
 package s3
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
-	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
-
-// configure reads the SDK's configuration, which decides what o leaves open, and makes sure that there are
-// credentials before anything is asked with them.
-func configure(ctx context.Context, o *Options) (aws.Config, error) {
-	options := []func(*config.LoadOptions) error{config.WithHTTPClient(httpClient(*o)), config.WithLogger(logging.Nop{})}
-	if o.Profile != "" {
-		options = append(options, config.WithSharedConfigProfile(o.Profile))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("%w: %s", ErrCredentials, clean(err.Error()))
-	}
-	if o.Region != "" {
-		cfg.Region = o.Region
-	}
-	o.MaxAttempts = cmp.Or(o.MaxAttempts, cfg.RetryMaxAttempts, defaultAttempts)
-	cfg.Retryer = func() aws.Retryer { return retryer(*o) }
-	chain := cfg.Credentials
-	// The SDK's own cache stands before it, and refreshes what expires.
-	cfg.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
-		c, err := chain.Retrieve(ctx)
-		if err != nil && ctx.Err() == nil {
-			err = fmt.Errorf("%w: %s", ErrCredentials, clean(err.Error()))
-		}
-		return c, err
-	})
-	_, err = cfg.Credentials.Retrieve(ctx)
-	return cfg, err
-}
 
 func (s *Store) newClient(cfg aws.Config) *s3.Client {
 	o := s.o
 	return s3.NewFromConfig(cfg, func(c *s3.Options) {
-		if o.Endpoint != "" {
-			c.BaseEndpoint = &o.Endpoint
-		}
+		c.BaseEndpoint = cfg.BaseEndpoint // not what the SDK makes of the environment again
 		c.UsePathStyle = c.BaseEndpoint != nil
 		if o.PathStyle != nil {
 			c.UsePathStyle = *o.PathStyle
@@ -63,7 +32,7 @@ func (s *Store) newClient(cfg aws.Config) *s3.Client {
 		c.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		c.DisableLogOutputChecksumValidationSkipped = true
-		c.APIOptions = append(c.APIOptions, boundAnswers, s.sent.add)
+		c.APIOptions = append(c.APIOptions, boundAnswers, s.sent.add, signLess)
 	})
 }
 
@@ -79,12 +48,50 @@ func retryer(o Options) aws.Retryer {
 		r.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
 			return backoff(attempt, o.MaxBackoff), nil
 		})
+		r.Retryables = slices.Insert(r.Retryables, 0, retry.IsErrorRetryable(retry.IsErrorRetryableFunc(final)))
 		r.Retryables = append(r.Retryables, retry.RetryableErrorCode{Codes: retryCodes},
 			retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
 		// A quota over all requests would give up a whole night for a server
 		// that fails one in five.
 		r.RateLimiter = ratelimit.None
 	})
+}
+
+// final is for what does not pass by itself, though it looks like a connection that failed.
+func final(err error) aws.Ternary {
+	if _, kind := classify(err); kind == ErrCertificate || kind == ErrEndpoint {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+}
+
+// signLess leaves out of the signature what proxies are free to change, and servers to see changed.
+func signLess(stack *middleware.Stack) error {
+	unsigned := []string{"Accept-Encoding", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request"}
+	type kept struct{}
+	err := stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("HideUnsigned",
+		func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			if r, ok := in.Request.(*smithyhttp.Request); ok {
+				headers := http.Header{}
+				for _, name := range unsigned {
+					headers[name] = r.Header.Values(name)
+					r.Header.Del(name)
+				}
+				ctx = middleware.WithStackValue(ctx, kept{}, headers)
+			}
+			return next.HandleFinalize(ctx, in)
+		}), "Signing", middleware.Before)
+	if err != nil {
+		return err
+	}
+	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("ShowUnsigned",
+		func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			headers, _ := middleware.GetStackValue(ctx, kept{}).(http.Header)
+			if r, ok := in.Request.(*smithyhttp.Request); ok {
+				maps.Copy(r.Header, headers)
+			}
+			return next.HandleFinalize(ctx, in)
+		}), "Signing", middleware.After)
 }
 
 // backoff is the delay after the given number of attempts: half a second that

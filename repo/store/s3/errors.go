@@ -2,12 +2,14 @@ package s3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -24,6 +26,14 @@ var (
 	ErrDenied error = unavailable("permission denied")
 	// ErrCredentials says that there are no credentials, or wrong ones.
 	ErrCredentials error = unavailable("no valid credentials")
+	// ErrConfiguration says that the SDK's configuration cannot be used: a variable of the environment, a profile, a file that one of them names.
+	ErrConfiguration error = unavailable("the AWS configuration cannot be used")
+	// ErrSignature says that the server has found another signature than we did.
+	ErrSignature error = unavailable("the server does not accept the signature")
+	// ErrCertificate says that the server's certificate is not trusted, or is another's.
+	ErrCertificate error = unavailable("the server's certificate is not trusted")
+	// ErrEndpoint says that the server is not where requests are sent to, or not in that way.
+	ErrEndpoint error = unavailable("the endpoint is not the server's")
 	// ErrExpired says that the credentials were good once.
 	ErrExpired error = unavailable("credentials have expired")
 	// ErrClock says that this machine's clock is too far from the server's.
@@ -66,7 +76,7 @@ var kinds = map[string]error{
 	"AccessDenied": ErrDenied, "AccessDeniedException": ErrDenied, "AllAccessDisabled": ErrDenied,
 	"AccountProblem": ErrDenied, "Forbidden": ErrDenied, "KMS.AccessDeniedException": ErrDenied,
 
-	"InvalidAccessKeyId": ErrCredentials, "SignatureDoesNotMatch": ErrCredentials, "InvalidToken": ErrCredentials,
+	"InvalidAccessKeyId": ErrCredentials, "SignatureDoesNotMatch": ErrSignature, "XAmzSignatureMismatch": ErrSignature, "InvalidToken": ErrCredentials,
 	"InvalidClientTokenId": ErrCredentials, "UnrecognizedClientException": ErrCredentials,
 
 	"ExpiredToken": ErrExpired, "ExpiredTokenException": ErrExpired, "TokenRefreshRequired": ErrExpired,
@@ -155,6 +165,9 @@ func classify(err error) (text string, kind error) {
 		if noLock(err) {
 			kind = ErrNoLock
 		}
+		if kind == ErrClock {
+			tries = clockDifference(err) + tries
+		}
 		text = clean(strings.TrimRight(api.ErrorCode()+": "+api.ErrorMessage(), ": ."))
 		if code := status(err); code != 0 {
 			text = fmt.Sprintf("%d %s", code, text)
@@ -176,7 +189,39 @@ func classify(err error) (text string, kind error) {
 	if errors.As(err, &request) {
 		err = request.Err
 	}
+	if k := kindOfTLS(err); k != nil {
+		kind = k
+	}
 	return clean(err.Error()) + tries, kind
+}
+
+// clockDifference says how far this machine's clock is from the server's, if the answer tells.
+func clockDifference(err error) string {
+	var answer *smithyhttp.ResponseError
+	if !errors.As(err, &answer) || answer.Response == nil {
+		return ""
+	}
+	at, err := http.ParseTime(answer.Response.Header.Get("Date"))
+	if err != nil {
+		return ""
+	}
+	by := time.Since(at).Round(time.Second)
+	if by < 0 {
+		return fmt.Sprintf(", this machine's is %v behind", -by)
+	}
+	return fmt.Sprintf(", this machine's is %v ahead", by)
+}
+
+// kindOfTLS tells what is wrong with a connection that was made, and then came to nothing; nil: it is not that.
+func kindOfTLS(err error) error {
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return ErrCertificate
+	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return ErrEndpoint
+	}
+	return nil
 }
 
 // lastOf is the text of the innermost error that wraps target.
@@ -189,8 +234,6 @@ func lastOf(err, target error) string {
 }
 
 var expecting = regexp.MustCompile(`expecting ['"]([a-z0-9-]{1,40})['"]`)
-
-var regionName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
 // regionOf returns where the bucket is, if that is why the request failed.
 func regionOf(err error) string {

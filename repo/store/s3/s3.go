@@ -38,13 +38,15 @@ import (
 // Options say how a bucket is reached and what objects are stored with. The
 // zero value is Amazon S3 with what the SDK's configuration says.
 type Options struct {
-	// Profile names a profile of the SDK's configuration, whose credentials and
-	// settings then go before the environment's.
+	// Profile names a profile of the SDK's configuration, whose credentials,
+	// region and server then count, and not the environment's: a profile that
+	// names no server is for Amazon's.
 	Profile string
 	// Region is where the bucket is; "" means what the SDK's configuration
 	// says, else us-east-1. A bucket that is elsewhere is found all the same.
 	Region string
-	// Endpoint is the http:// or https:// URL of a server other than Amazon's.
+	// Endpoint is the http:// or https:// URL of a server other than Amazon's;
+	// "" means what the SDK's configuration says.
 	Endpoint string
 	// PathStyle puts the bucket into the path of a URL, not into the host's
 	// name; nil means only if an endpoint is given.
@@ -121,7 +123,7 @@ func (o *Options) setDefaults() error {
 	default:
 		return fmt.Errorf("server-side encryption %q is none of AES256, aws:kms, aws:kms:dsse", o.SSE)
 	}
-	return checkEndpoint(o.Endpoint)
+	return nil
 }
 
 // checkEndpoint repeats nothing of a URL that may hold a password.
@@ -253,7 +255,7 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 		return err
 	}
 	if cfg.Region == "" {
-		if o.Endpoint == "" {
+		if cfg.BaseEndpoint == nil {
 			return errors.New("name the region where it shall be")
 		}
 		cfg.Region = defaultRegion

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ const defaultCacheLimit = "1G"
 type Bucket struct {
 	Profile                    string // of the AWS configuration; empty: the environment's
 	Region, Endpoint           string
-	PathStyle                  bool
+	PathStyle                  *bool    // nil: with an endpoint only
 	StorageClasses             []string // KIND=CLASS
 	ObjectLock, LockMode       string   // how long, as show.ParseAge reads it; governance or compliance
 	AsOf                       string   // a time, as show.ParseTime reads it
@@ -43,25 +44,29 @@ func (b *Bucket) Flags(c *cobra.Command) {
 
 // CopyFlags gives a command the options for the bucket of a copy.
 func (b *Bucket) CopyFlags(c *cobra.Command) {
-	c.Flags().StringVar(&b.Profile, "to-profile", "", "the copy: profile of the AWS configuration (default: as for the repository)")
+	c.Flags().StringVar(&b.Profile, "to-profile", "", "the copy: profile of the AWS configuration, for credentials, region and server (default: as for the repository)")
 	b.flags(c.Flags(), "to-", "the copy: ")
 }
 
 // FromFlags gives a command the options for the bucket of a copy that is only read.
 func (b *Bucket) FromFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&b.Profile, "from-profile", "", "the other copy: profile of the AWS configuration (default: as for the repository)")
+	f.StringVar(&b.Profile, "from-profile", "", "the other copy: profile of the AWS configuration, for credentials, region and server (default: as for the repository)")
 	f.StringVar(&b.Region, "from-region", "", "the other copy: region of the bucket (default: the AWS configuration's)")
-	f.StringVar(&b.Endpoint, "from-endpoint", "", "the other copy: URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
-	f.BoolVar(&b.PathStyle, "from-path-style", false, "the other copy: put the bucket into the path of URLs (default: with an endpoint only)")
+	f.StringVar(&b.Endpoint, "from-endpoint", "", "the other copy: URL of an S3 server that is not Amazon's (default: the profile's, or the repository's server)")
+	pathStyle(f, &b.PathStyle, "from-path-style", "the other copy: put the bucket into the path of URLs (default: with an endpoint only)")
 	f.BoolVar(&b.RequesterPays, "from-requester-pays", false, "the other copy: accept the charges of a bucket whose users pay")
 }
 
 func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
 	b.prefix = prefix
 	f.StringVar(&b.Region, prefix+"region", "", of+"region of the bucket (default: the AWS configuration's)")
-	f.StringVar(&b.Endpoint, prefix+"endpoint", "", of+"URL of an S3 server that is not Amazon's (AWS_ENDPOINT_URL)")
-	f.BoolVar(&b.PathStyle, prefix+"path-style", false, of+"put the bucket into the path of URLs (default: with an endpoint only)")
+	server := "AWS_ENDPOINT_URL, or endpoint_url of a profile"
+	if prefix != "" {
+		server = "default: the profile's, or the repository's server"
+	}
+	f.StringVar(&b.Endpoint, prefix+"endpoint", "", of+"URL of an S3 server that is not Amazon's ("+server+")")
+	pathStyle(f, &b.PathStyle, prefix+"path-style", of+"put the bucket into the path of URLs (default: with an endpoint only)")
 	f.StringArrayVar(&b.StorageClasses, prefix+"storage-class", nil, of+"storage class `KIND=CLASS` of new objects; KIND is content, metadata, index, archive or other; may be repeated")
 	f.StringVar(&b.ObjectLock, prefix+"object-lock", "", of+"lock new objects for that long, like 30D: nobody can delete them before")
 	f.StringVar(&b.LockMode, prefix+"object-lock-mode", "governance", of+"how: governance, or compliance, which not even the bucket's owner can undo")
@@ -69,6 +74,30 @@ func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
 	f.StringVar(&b.KMSKey, prefix+"sse-kms-key", "", of+"id of the KMS key for aws:kms")
 	f.BoolVar(&b.RequesterPays, prefix+"requester-pays", false, of+"accept the charges of a bucket whose users pay")
 	f.StringVar(&b.LimitUpload, prefix+"limit-upload", "", of+"bytes a second sent to a bucket, like 5M")
+}
+
+// pathStyle gives a command a switch that can also say no.
+func pathStyle(f *pflag.FlagSet, to **bool, name, usage string) {
+	f.BoolFunc(name, usage, func(text string) error {
+		yes, err := strconv.ParseBool(text)
+		if err != nil {
+			return errors.New("true or false wanted")
+		}
+		*to = &yes
+		return nil
+	})
+}
+
+// Of returns what reaches the bucket of a copy for which b was said, beside the repository that home was said for: on the same server, unless a server or
+// a profile is named for the copy.
+func (b Bucket) Of(home *Bucket) Bucket {
+	if b.Endpoint == "" && b.Profile == "" {
+		b.Endpoint = home.Endpoint
+		if b.PathStyle == nil {
+			b.PathStyle = home.PathStyle
+		}
+	}
+	return b
 }
 
 // CacheBytes returns how many bytes of metadata to keep of a repository in a bucket.
@@ -85,18 +114,15 @@ func (b *Bucket) CacheBytes() (int64, error) {
 
 // Given reports whether any option says something of a bucket.
 func (b *Bucket) Given() bool {
-	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
+	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle != nil || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
 		b.LimitUpload != "" || b.LimitDownload != "" || b.ObjectLock != "" || b.AsOf != ""
 }
 
 func (o *Options) s3Options() (s3.Options, error) {
 	b := &o.Bucket
 	to := s3.Options{
-		Profile: b.Profile, Region: b.Region, Endpoint: cmp.Or(b.Endpoint, o.Endpoint), SSE: b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays,
+		Profile: b.Profile, Region: b.Region, Endpoint: b.Endpoint, PathStyle: b.PathStyle, SSE: b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays,
 		Connections: o.Connections, Warn: o.Warn,
-	}
-	if b.PathStyle {
-		to.PathStyle = &b.PathStyle
 	}
 	err := o.CheckConnections()
 	if err != nil {

@@ -1,6 +1,9 @@
 package place
 
 import (
+	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,18 +28,17 @@ func TestStorageClasses(t *testing.T) {
 
 func TestBucketOptions(t *testing.T) {
 	o := options()
-	o.Endpoint = "http://localhost:9000"
 	o.Bucket = Bucket{ObjectLock: "30D", LockMode: "compliance", AsOf: "1D", LimitUpload: "5M", LimitDownload: "1G"}
 	got, err := o.s3Options()
 	must(t, err)
 	if got.Lock.For != 30*24*time.Hour || !got.Lock.Compliance || !got.AsOf.Equal(o.Now().AddDate(0, 0, -1)) ||
-		got.LimitUpload != 5<<20 || got.LimitDownload != 1<<30 || got.Endpoint != o.Endpoint || got.PathStyle != nil {
+		got.LimitUpload != 5<<20 || got.LimitDownload != 1<<30 || got.Endpoint != "" || got.PathStyle != nil {
 		t.Errorf("the options are %+v", got)
 	}
-	o.Bucket = Bucket{Endpoint: "https://s3.example", PathStyle: true}
+	o.Bucket = Bucket{Endpoint: "https://s3.example", PathStyle: new(bool)}
 	got, err = o.s3Options()
 	must(t, err)
-	if got.Endpoint != "https://s3.example" || got.PathStyle == nil || !*got.PathStyle || got.Lock.For != 0 || !got.AsOf.IsZero() {
+	if got.Endpoint != "https://s3.example" || got.PathStyle == nil || *got.PathStyle || got.Lock.For != 0 || !got.AsOf.IsZero() {
 		t.Errorf("the options are %+v", got)
 	}
 }
@@ -71,6 +73,44 @@ func TestWrongCopyOptions(t *testing.T) {
 		must(t, c.ParseFlags([]string{flag, value}))
 		_, err := o.s3Options()
 		wantUsage(t, flag, err, flag)
+	}
+}
+
+// A switch for the style of paths says yes, no, or nothing.
+func TestPathStyle(t *testing.T) {
+	for text, want := range map[string]string{"": "", "--path-style": "true", "--path-style=true": "true", "--path-style=false": "false"} {
+		var b Bucket
+		c := &cobra.Command{Use: "nightjar"}
+		b.Flags(c)
+		must(t, c.ParseFlags(strings.Fields(text)))
+		got := ""
+		if b.PathStyle != nil {
+			got = strconv.FormatBool(*b.PathStyle)
+		}
+		if got != want || b.Given() != (want != "") {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+		if err := c.ParseFlags([]string{"--path-style=perhaps"}); err == nil {
+			t.Error("perhaps is a style")
+		}
+	}
+}
+
+// The bucket of a copy is on the home's server only where nothing says otherwise.
+func TestCopyBucket(t *testing.T) {
+	yes, no := true, false
+	home := Bucket{Endpoint: "http://home.example", PathStyle: &no, Region: "home", RequesterPays: true}
+	for name, c := range map[string]struct{ given, want Bucket }{
+		"nothing":    {Bucket{}, Bucket{Endpoint: "http://home.example", PathStyle: &no}},
+		"a style":    {Bucket{PathStyle: &yes}, Bucket{Endpoint: "http://home.example", PathStyle: &yes}},
+		"a region":   {Bucket{Region: "away"}, Bucket{Region: "away", Endpoint: "http://home.example", PathStyle: &no}},
+		"a server":   {Bucket{Endpoint: "http://away.example"}, Bucket{Endpoint: "http://away.example"}},
+		"a profile":  {Bucket{Profile: "away"}, Bucket{Profile: "away"}},
+		"all of its": {Bucket{Profile: "away", Endpoint: "http://away.example"}, Bucket{Profile: "away", Endpoint: "http://away.example"}},
+	} {
+		if got := c.given.Of(&home); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
 	}
 }
 

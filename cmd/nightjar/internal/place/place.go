@@ -4,7 +4,6 @@
 package place
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,7 +18,6 @@ import (
 // Options say how places are reached.
 type Options struct {
 	Bucket      Bucket
-	Endpoint    string           // of a server for buckets, where Bucket names none
 	Connections int              // objects sent or read at the same time; 0: as many as suit the place
 	Now         func() time.Time // never nil
 	Warn        func(error)      // told of what is wrong but stops nothing; never nil
@@ -55,24 +53,33 @@ func Shown(l store.Location) string {
 }
 
 // Name is what this machine calls a place: another server has another bucket of that name.
-func (o *Options) Name(l store.Location) string {
-	if endpoint := cmp.Or(o.Bucket.Endpoint, o.Endpoint); endpoint != "" && s3.IsScheme(l.Scheme) {
+func (o *Options) Name(ctx context.Context, l store.Location) string {
+	if endpoint := o.endpoint(ctx); endpoint != "" && s3.IsScheme(l.Scheme) {
 		return Shown(l) + " --endpoint " + endpoint
 	}
 	return Shown(l)
 }
 
+// endpoint is the server in force, "" for Amazon's. What is wrong with its configuration, opening the store tells.
+func (o *Options) endpoint(ctx context.Context) string {
+	endpoint, _ := s3.Endpoint(ctx, s3.Options{Profile: o.Bucket.Profile, Endpoint: o.Bucket.Endpoint})
+	return endpoint
+}
+
 // Address is what a recovery kit says after --repo: with it, another machine finds the repository.
-func (o *Options) Address(l store.Location) string {
-	text := o.Name(l)
+func (o *Options) Address(ctx context.Context, l store.Location) string {
+	text := o.Name(ctx, l)
 	if !s3.IsScheme(l.Scheme) {
 		return text
 	}
 	if o.Bucket.Region != "" {
 		text += " --region " + o.Bucket.Region
 	}
-	if o.Bucket.PathStyle {
+	switch style := o.Bucket.PathStyle; {
+	case style != nil && *style:
 		text += " --path-style"
+	case style != nil && o.endpoint(ctx) != "":
+		text += " --path-style=false"
 	}
 	if o.Bucket.RequesterPays {
 		text += " --requester-pays"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/s3test"
 	"nightjar/repo"
 	"nightjar/repo/store"
 )
@@ -74,25 +75,33 @@ func TestParse(t *testing.T) {
 }
 
 func TestNameAndAddress(t *testing.T) {
+	yes, no := true, false
 	for _, c := range []struct {
 		url, name, address string
-		endpoint           string
+		endpoint           string // by AWS_ENDPOINT_URL
 		bucket             Bucket
 	}{
 		{url: "/srv/b", name: "/srv/b", address: "/srv/b", endpoint: "http://localhost:9000"},
 		{url: "s3://bucket/p", name: "s3://bucket/p", address: "s3://bucket/p"},
 		{url: "s3://bucket/p", name: "s3://bucket/p", address: "s3://bucket/p --region eu-west-1 --requester-pays", bucket: Bucket{Region: "eu-west-1", RequesterPays: true}},
+		{url: "s3://bucket/p", name: "s3://bucket/p", address: "s3://bucket/p", bucket: Bucket{PathStyle: &no}},
 		{
 			url: "s3://bucket/p", name: "s3://bucket/p --endpoint https://s3.example", address: "s3://bucket/p --endpoint https://s3.example --path-style",
-			endpoint: "http://localhost:9000", bucket: Bucket{Endpoint: "https://s3.example", PathStyle: true},
+			endpoint: "http://localhost:9000", bucket: Bucket{Endpoint: "https://S3.example/", PathStyle: &yes},
+		},
+		{
+			url: "s3://bucket/p", name: "s3://bucket/p --endpoint http://localhost:9000", address: "s3://bucket/p --endpoint http://localhost:9000 --path-style=false",
+			endpoint: "http://localhost:9000", bucket: Bucket{PathStyle: &no},
 		},
 	} {
+		s3test.Setenv(t, "me", "not-a-secret", "")
+		t.Setenv("AWS_ENDPOINT_URL", c.endpoint)
 		o, l := options(), parse(t, c.url)
-		o.Endpoint, o.Bucket = c.endpoint, c.bucket
-		if got := o.Name(l); got != c.name {
+		o.Bucket = c.bucket
+		if got := o.Name(t.Context(), l); got != c.name {
 			t.Errorf("the name of %s is %q, want %q", c.url, got, c.name)
 		}
-		if got := o.Address(l); got != c.address {
+		if got := o.Address(t.Context(), l); got != c.address {
 			t.Errorf("the address of %s is %q, want %q", c.url, got, c.address)
 		}
 	}

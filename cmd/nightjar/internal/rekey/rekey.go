@@ -148,7 +148,7 @@ func writeKit(ctx context.Context, set *session.Settings, s *session.Site, keys 
 			protected = key.Locked()
 		}
 	}
-	url := set.Reach().Address(s.Place)
+	url := set.Reach().Address(ctx, s.Place)
 	if url == s.Name && strings.HasPrefix(k.url, url+" ") { // the flags of who made the old one
 		url = k.url
 	}

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,8 +52,10 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, c
 	}
 	here := set.Reach()
 	there := *here
-	there.Bucket, there.Endpoint = b, cmp.Or(here.Bucket.Endpoint, here.Endpoint)
-	if home, err := set.configured(); err == nil && here.Name(home) == there.Name(at) {
+	if there.Bucket = b; at.Scheme != store.SchemeFile {
+		there.Bucket = b.Of(&here.Bucket)
+	}
+	if home, err := set.configured(); err == nil && here.Name(ctx, home) == there.Name(ctx, at) {
 		return nil, usage.Errorf("%s is the repository itself: a copy is somewhere else", place.Shown(at))
 	}
 	open := there.Open
@@ -68,7 +69,7 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, c
 	if err != nil {
 		return nil, fmt.Errorf("open copy: %w", err)
 	}
-	return &Destination{Place: at, Store: s, Address: there.Address(at)}, nil
+	return &Destination{Place: at, Store: s, Address: there.Address(ctx, at)}, nil
 }
 
 // Requests returns how many requests of each kind were sent to the place.

@@ -29,8 +29,7 @@ type Settings struct {
 	Key, Kit, Root     string // a recovery key, a recovery kit's file, the root key's fingerprint
 
 	Bucket      place.Bucket
-	Endpoint    string // of a server for buckets, where Bucket names none
-	Connections int    // objects sent or read at the same time; 0: as many as suit the place
+	Connections int // objects sent or read at the same time; 0: as many as suit the place
 	Compression pack.Level
 
 	PassphraseFile, PassphraseCommand string
@@ -99,7 +98,7 @@ func (set *Settings) configured() (store.Location, error) {
 
 // Reach says how places are reached.
 func (set *Settings) Reach() *place.Options {
-	return &place.Options{Bucket: set.Bucket, Endpoint: set.Endpoint, Connections: set.Connections, Now: set.Now, Warn: set.Warn}
+	return &place.Options{Bucket: set.Bucket, Connections: set.Connections, Now: set.Now, Warn: set.Warn}
 }
 
 // Passphrases says where passphrases come from.

@@ -48,7 +48,7 @@ func (set *Settings) siteAt(ctx context.Context, at store.Location) (*Site, erro
 	if err != nil {
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
-	return &Site{Place: at, Store: s, State: keyring.State(state), Name: reach.Name(at), set: set}, nil
+	return &Site{Place: at, Store: s, State: keyring.State(state), Name: reach.Name(ctx, at), set: set}, nil
 }
 
 // Close ends its use.

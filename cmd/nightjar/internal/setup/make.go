@@ -111,11 +111,11 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 		if err := state.SaveHostKey(k.ID(), keys.hostArmored); err != nil {
 			return err
 		}
-		if err := state.Remember(k.ID(), set.Reach().Name(at), k.Pin()); err != nil {
+		if err := state.Remember(k.ID(), set.Reach().Name(ctx, at), k.Pin()); err != nil {
 			return err
 		}
 		var err error
-		if kit, err = k.Kit(ctx, stored, set.Reach().Address(at), keys.kitSecret, keys.protected); err != nil {
+		if kit, err = k.Kit(ctx, stored, set.Reach().Address(ctx, at), keys.kitSecret, keys.protected); err != nil {
 			return err
 		}
 		page, err := kit.Text()

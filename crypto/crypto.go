@@ -28,7 +28,7 @@ import (
 // around its plaintext has it sealed without a copy.
 const (
 	ObjectMax  = 64 << 20                            // a whole object
-	SessionMax = 1088                                // an encrypted session key packet
+	SessionMax = 2048                                // an encrypted session key packet; one for X25519 with ML-KEM-768 would have some 1,200
 	HeaderMax  = SessionMax + seipdHead + streamHead // all that lies before the plaintext
 	TrailerMax = 2048                                // all that lies after it
 )

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	gocrypto "crypto"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,13 +28,26 @@ func ParseFingerprint(s string) (Fingerprint, error) {
 	return Fingerprint(digits), nil
 }
 
-// KeyError says why a key cannot do what it should.
+// KeyError says why a key cannot do what it should. The problem may be ErrExpired or ErrWeak.
 type KeyError struct {
 	Fingerprint Fingerprint
-	Problem     string // "expired on …", "revoked", and the like
+	Problem     error
 }
 
-func (e *KeyError) Error() string { return fmt.Sprintf("key %s: %s", e.Fingerprint, e.Problem) }
+func (e *KeyError) Error() string { return fmt.Sprintf("key %s: %v", e.Fingerprint, e.Problem) }
+
+func (e *KeyError) Unwrap() error { return e.Problem }
+
+var (
+	// ErrExpired says that a key, or the subkey that it takes, was good until a time that is over.
+	ErrExpired = errors.New("expired")
+	// ErrWeak says that a key vouches for itself by a hash under which others can forge that.
+	ErrWeak = errors.New("its self-signature is not by SHA-2, but by SHA-1 or older, which others can forge")
+
+	errUnsupported = errors.New("this kind of key is not supported (RSA of 2048 to 8192 bits and curve25519 of version 4 are)")
+	errRevoked     = errors.New("revoked")
+	errOffline     = errors.New("the secret half of its signing key is not at hand (offline or on a smartcard?)")
+)
 
 // Key is an OpenPGP version 4 key, with or without its secret half. But for Unlock it
 // does not change, and is safe for concurrent use.
@@ -53,7 +67,8 @@ type part struct {
 	expires       time.Time // zero: never
 	retired       time.Time // zero: not
 	revoked       bool      // for all times
-	unsupported   bool      // not a kind of key that nightjar uses
+	unsupported   bool      // not a kind of key that nightjar uses; nothing that it says of itself was verified
+	weak          bool      // the newest self-signature is by a hash that is no SHA-2
 }
 
 func (k *Key) parts() []*part { return append([]*part{k.primary}, k.subkeys...) }
@@ -77,6 +92,9 @@ func (k *Key) Fingerprint() Fingerprint { return k.primary.fingerprint() }
 func (p *part) fingerprint() Fingerprint {
 	return Fingerprint(strings.ToUpper(hex.EncodeToString(p.pub.Fingerprint)))
 }
+
+// Supported says whether the key is of a kind that nightjar uses.
+func (k *Key) Supported() bool { return !k.primary.unsupported }
 
 // Name returns the primary user ID, which may hold any bytes, or be empty.
 func (k *Key) Name() string { return k.name }
@@ -132,11 +150,14 @@ func (k *Key) Public() *Key {
 	return public
 }
 
-// Certificate returns the public key in binary form, with its valid
-// self-signatures and without those of others.
+// Certificate returns the public key in binary form, with the self-signatures that count
+// and without those of others, and without subkeys of kinds that nightjar does not use.
 func (k *Key) Certificate() []byte {
 	var buf bytes.Buffer
-	for _, p := range k.parts() {
+	for i, p := range k.parts() {
+		if i > 0 && p.unsupported {
+			continue
+		}
 		// A bytes.Buffer takes all that is written to it, and a key that was parsed can be serialized.
 		_ = p.pub.Serialize(&buf)
 		buf.Write(p.proof)
@@ -229,7 +250,7 @@ func (k *Key) signPart(now time.Time) (*part, error) {
 	}
 	p, err := k.pick(now, "sign", func(p *part) bool { return p.sign && p.hasSecret() })
 	if err != nil {
-		return nil, &KeyError{k.Fingerprint(), "the secret half of its signing key is not at hand (offline or on a smartcard?)"}
+		return nil, &KeyError{k.Fingerprint(), errOffline}
 	}
 	if p.secret.Encrypted {
 		return nil, fmt.Errorf("key %s: %w", k.Fingerprint(), ErrLocked)
@@ -237,24 +258,32 @@ func (k *Key) signPart(now time.Time) (*part, error) {
 	return p, nil
 }
 
-// pick returns the newest usable part that is fit, a subkey rather than the primary.
+// pick returns the newest usable part that is fit, a subkey rather than the primary. One whose creation is yet to come is
+// taken only if there is no other, since GnuPG does not believe it until then.
 func (k *Key) pick(now time.Time, purpose string, fit func(*part) bool) (*part, error) {
-	if problem := k.primary.problemAt(now); problem != "" {
+	if problem := k.primary.problemAt(now); problem != nil {
 		return nil, &KeyError{k.Fingerprint(), problem}
 	}
-	var best *part
-	problem := "cannot " + purpose
+	var best, early *part
+	problem := errors.New("cannot " + purpose)
 	for _, p := range append(k.subkeys[:len(k.subkeys):len(k.subkeys)], k.primary) {
 		if !fit(p) {
 			continue
 		}
-		if why := p.problemAt(now); why != "" {
-			problem = fmt.Sprintf("the subkey to %s with: %s", purpose, why)
+		if why := p.problemAt(now); why != nil {
+			problem = fmt.Errorf("the subkey to %s with: %w", purpose, why)
 			continue
 		}
-		if best == nil || p != k.primary && p.pub.CreationTime.After(best.pub.CreationTime) {
-			best = p
+		chosen := &best
+		if !now.IsZero() && p.pub.CreationTime.After(now) {
+			chosen = &early
 		}
+		if *chosen == nil || p != k.primary && p.pub.CreationTime.After((*chosen).pub.CreationTime) {
+			*chosen = p
+		}
+	}
+	if best == nil {
+		best = early
 	}
 	if best == nil {
 		return nil, &KeyError{k.Fingerprint(), problem}
@@ -262,22 +291,55 @@ func (k *Key) pick(now time.Time, purpose string, fit func(*part) bool) (*part, 
 	return best, nil
 }
 
+// Ends returns the time from which on the key can no more sign, or no more be encrypted to, of what it can now; zero: never, as far as is known.
+func (k *Key) Ends(now time.Time) time.Time {
+	ends := func(fit func(*part) bool) (last time.Time) {
+		for _, p := range k.parts() {
+			if !fit(p) || p.problemAt(now) != nil || k.primary.problemAt(now) != nil {
+				continue
+			}
+			end := earlier(k.primary.end(), p.end())
+			if end.IsZero() {
+				return end
+			}
+			if end.After(last) {
+				last = end
+			}
+		}
+		return last
+	}
+	return earlier(ends(func(p *part) bool { return p.sign }), ends(func(p *part) bool { return p.encrypt }))
+}
+
+// end returns when the part expires or was retired; zero: never.
+func (p *part) end() time.Time { return earlier(p.expires, p.retired) }
+
+// earlier returns the earlier of two ends, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // problemAt says what keeps the part from being used, or from having been used, at that
-// time; the empty string when nothing does. A zero time leaves out expiry and retirement.
-func (p *part) problemAt(at time.Time) string {
+// time; nil when nothing does. A zero time leaves out expiry and retirement.
+func (p *part) problemAt(at time.Time) error {
 	switch {
 	case p.unsupported:
-		return "this kind of key is not supported (RSA of 2048 to 8192 bits and curve25519 of version 4 are)"
+		return errUnsupported
 	case p.revoked:
-		return "revoked"
+		return errRevoked
+	case p.weak:
+		return ErrWeak
 	case at.IsZero():
-		return ""
+		return nil
 	case !p.retired.IsZero() && !at.Before(p.retired):
-		return "revoked (retired on " + p.retired.UTC().Format(time.DateOnly) + ")"
+		return fmt.Errorf("%w (retired on %s)", errRevoked, p.retired.UTC().Format(time.DateOnly))
 	case !p.expires.IsZero() && !at.Before(p.expires):
-		return "expired on " + p.expires.UTC().Format(time.DateOnly)
+		return fmt.Errorf("%w on %s", ErrExpired, p.expires.UTC().Format(time.DateOnly))
 	}
-	return ""
+	return nil
 }
 
 // supported says whether nightjar, and GnuPG 2.2, can use a key of this kind.

@@ -16,6 +16,23 @@ const (
 	partsMax = 256     // primary keys and subkeys in it
 )
 
+// PeekFingerprint returns the fingerprint of the one key that data holds, without asking what its signatures are worth: it serves to
+// learn whose certificate somebody shows before any work is spent on it.
+func PeekFingerprint(data []byte) (Fingerprint, error) {
+	keys, err := splitFile(data)
+	if err == nil && len(keys) != 1 {
+		err = fmt.Errorf("found %d keys instead of one", len(keys))
+	}
+	if err != nil {
+		return "", fmt.Errorf("read key: %w", err)
+	}
+	primary, err := keys[0][0].part()
+	if err != nil {
+		return "", fmt.Errorf("read key: %w", err)
+	}
+	return (&Key{primary: primary}).Fingerprint(), nil
+}
+
 // ReadKey reads the one key that data holds.
 func ReadKey(data []byte) (*Key, error) {
 	keys, err := ReadKeys(data)
@@ -39,7 +56,8 @@ func ReadKeys(data []byte) ([]*Key, error) {
 	return keys, nil
 }
 
-func readKeys(data []byte) ([]*Key, error) {
+// splitFile takes apart a file of keys, binary or armored, and verifies nothing.
+func splitFile(data []byte) ([]rawKey, error) {
 	if len(data) > keysMax {
 		return nil, fmt.Errorf("%d bytes are too many", len(data))
 	}
@@ -47,12 +65,16 @@ func readKeys(data []byte) ([]*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	var keys []*Key
-	at := make(map[Fingerprint]int)
-	blocks, err := splitKeys(binary)
+	return splitKeys(binary)
+}
+
+func readKeys(data []byte) ([]*Key, error) {
+	blocks, err := splitFile(data)
 	if err != nil {
 		return nil, err
 	}
+	var keys []*Key
+	at := make(map[Fingerprint]int)
 	for _, b := range blocks {
 		k, err := b.key()
 		if err != nil {
@@ -149,13 +171,18 @@ func splitKeys(data []byte) ([]rawKey, error) {
 	return keys, nil
 }
 
+// key reads a key. Its kind and size are looked at first: nothing is verified with one that nightjar does not use.
 func (r rawKey) key() (*Key, error) {
 	primary, err := r[0].part()
 	if err != nil {
 		return nil, fmt.Errorf("primary key: %w", err)
 	}
 	k := &Key{primary: primary}
-	k.readPrimary(r[0].follows)
+	if primary.unsupported {
+		return k, nil
+	}
+	v := verifier{key: k}
+	v.readPrimary(r[0].follows)
 	for _, raw := range r[1:] {
 		p, err := raw.part()
 		if err != nil {
@@ -165,11 +192,11 @@ func (r rawKey) key() (*Key, error) {
 			}
 			return nil, fmt.Errorf("subkey: %w", err)
 		}
-		if k.readSubkey(p, raw.follows) {
+		if v.readSubkey(p, raw.follows) {
 			k.subkeys = append(k.subkeys, p)
 		}
 	}
-	return k, nil
+	return k, v.err
 }
 
 // part parses the key packet itself.

@@ -26,6 +26,8 @@ const (
 type Sealer struct {
 	recipient *part
 	signer    *part
+	by        Fingerprint // the signer's
+	end       time.Time   // from which on it may not sign; zero: none
 	binding   Binding
 	rand      io.Reader
 	now       func() time.Time
@@ -50,7 +52,7 @@ func NewSealer(recipient, signer *Key, b Binding, random io.Reader, now func() t
 	if random == nil {
 		random = rand.Reader
 	}
-	return &Sealer{recipient: enc, signer: sig, binding: b, rand: random, now: now}, nil
+	return &Sealer{recipient: enc, signer: sig, by: signer.Fingerprint(), end: earlier(signer.primary.end(), sig.end()), binding: b, rand: random, now: now}, nil
 }
 
 // Message is an object in the making. The caller appends the plaintext to Buf,
@@ -93,7 +95,8 @@ func (s *Sealer) Begin(buf []byte) (*Message, error) {
 // Len returns the plaintext's length so far, in bytes.
 func (m *Message) Len() int { return len(m.Buf) - m.envelope.Data }
 
-// Seal signs and encrypts the message in place: the object is Buf, with the trailer appended.
+// Seal signs and encrypts the message in place: the object is Buf, with the trailer appended. A signer that has expired since NewSealer
+// is a *KeyError.
 func (m *Message) Seal() (Sealed, error) {
 	if m.done {
 		return Sealed{}, errors.New("seal message: sealed already")
@@ -103,9 +106,13 @@ func (m *Message) Seal() (Sealed, error) {
 	if n < 0 || len(m.Buf) > ObjectMax-TrailerMax {
 		return Sealed{}, fmt.Errorf("seal message: %d bytes do not fit an object", n)
 	}
+	now := m.sealer.now()
+	if end := m.sealer.end; !end.IsZero() && !now.Before(end) {
+		return Sealed{}, fmt.Errorf("seal message: %w", &KeyError{m.sealer.by, fmt.Errorf("%w on %s", ErrExpired, end.UTC().Format(time.DateOnly))})
+	}
 	e := m.envelope
 	putLiteralSize(m.Buf[e.Data-literalHead:], n)
-	buf, err := appendSignature(m.Buf, m.Buf[e.Data:], m.sealer.signer, m.sealer.binding, m.sealer.now())
+	buf, err := appendSignature(m.Buf, m.Buf[e.Data:], m.sealer.signer, m.sealer.binding, now)
 	if err != nil {
 		return Sealed{}, fmt.Errorf("seal message: %w", err)
 	}

@@ -1,99 +1,174 @@
 package crypto
 
 import (
+	gocrypto "crypto"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// selfSignature parses a signature that says it is by the primary key; nil for any other packet.
-func (k *Key) selfSignature(raw rawPacket) *packet.Signature {
-	if raw.tag != tagSignature {
-		return nil
+const (
+	verifiedMax  = 128      // self-signatures of one key that are verified
+	selfSigMax   = 16 << 10 // bytes of one that is looked at
+	userIDMax    = 2 << 10  // bytes of a user ID, as with GnuPG
+	claimedAtAll = 4096     // self-signatures of one key that are looked at
+)
+
+var errTooMany = errors.New("too many self-signatures in it (gpg --export-options export-minimal leaves out those that do not count)")
+
+// A verifier finds out what a key's self-signatures say. Whoever makes up a key can put anything into it: so it tries the newest
+// signatures first, no others once one is valid, and only so many in all.
+type verifier struct {
+	key    *Key
+	claims int
+	tried  int
+	err    error // sticky
+}
+
+// A claim is a signature that says it is by the primary key.
+type claim struct {
+	*packet.Signature
+	raw rawPacket
+}
+
+// claim parses a signature that says it is by the primary key; ok is false for any other packet.
+func (v *verifier) claim(raw rawPacket) (c claim, ok bool) {
+	if raw.tag != tagSignature || len(raw.body) > selfSigMax || v.err != nil {
+		return c, false
 	}
 	parsed, err := parsePacket(raw.tag, raw.body)
 	if err != nil {
-		return nil
+		return c, false
 	}
 	sig, ok := parsed.(*packet.Signature)
-	if !ok || sig.Version != 4 || !sig.CheckKeyIdOrFingerprint(k.primary.pub) {
-		return nil
+	if !ok || sig.Version != 4 || !sig.CheckKeyIdOrFingerprint(v.key.primary.pub) {
+		return c, false
 	}
-	return sig
+	if v.claims++; v.claims > claimedAtAll {
+		v.err = errTooMany
+	}
+	return claim{sig, raw}, v.err == nil
 }
 
-// userID collects a user ID's newest self-certification and revocation.
+// valid says whether verify accepts a signature, and spends one trial on it.
+func (v *verifier) valid(c claim, verify func(*packet.Signature) error) bool {
+	if v.tried++; v.tried > verifiedMax {
+		v.err = errTooMany
+	}
+	return v.err == nil && verify(c.Signature) == nil
+}
+
+// newest returns the newest valid one; nil if there is none. Of equally old ones it is the last.
+func (v *verifier) newest(claims []claim, verify func(*packet.Signature) error) *claim {
+	slices.Reverse(claims)
+	slices.SortStableFunc(claims, func(a, b claim) int { return b.CreationTime.Compare(a.CreationTime) })
+	for i := range claims {
+		if v.valid(claims[i], verify) {
+			return &claims[i]
+		}
+	}
+	return nil
+}
+
+// weak says whether a signature, or that of a subkey inside it, could have been forged by who finds collisions.
+func (c *claim) weak() bool {
+	weak := func(h gocrypto.Hash) bool {
+		return h != gocrypto.SHA224 && h != gocrypto.SHA256 && h != gocrypto.SHA384 && h != gocrypto.SHA512
+	}
+	return weak(c.Hash) || c.EmbeddedSignature != nil && weak(c.EmbeddedSignature.Hash)
+}
+
+func (p *part) prove(c *claim) { p.proof = appendPacket(p.proof, tagSignature, c.raw.body) }
+
+// userID collects what claims to certify or to revoke a user ID.
 type userID struct {
-	raw     rawPacket
-	cert    *packet.Signature
-	revoked *packet.Signature
-	proof   []byte
+	name           string
+	certs, revokes []claim
 }
 
 // readPrimary applies the self-signatures behind the primary key.
-func (k *Key) readPrimary(follows []rawPacket) {
-	p := k.primary
-	var direct *packet.Signature
+func (v *verifier) readPrimary(follows []rawPacket) {
+	p := v.key.primary
+	var directs []claim
 	var ids []*userID
-	var id *userID
+	var id *userID // nil: none that counts
 	for _, raw := range follows {
-		if raw.tag == tagUserID {
-			id = &userID{raw: raw}
-			ids = append(ids, id)
-			continue
-		}
-		if raw.tag != tagSignature {
-			if raw.tag == tagUserAttribute { // a picture, whose certifications say nothing here
-				id = &userID{}
+		switch raw.tag {
+		case tagUserID:
+			id = nil
+			if name := string(raw.body); len(name) <= userIDMax {
+				if i := slices.IndexFunc(ids, func(x *userID) bool { return x.name == name }); i >= 0 {
+					id = ids[i]
+				} else if len(ids) < partsMax {
+					id = &userID{name: name}
+					ids = append(ids, id)
+				}
 			}
 			continue
-		}
-		sig := k.selfSignature(raw)
-		if sig == nil {
+		case tagUserAttribute: // a picture, whose certifications say nothing here
+			id = nil
 			continue
 		}
-		switch sig.SigType {
+		c, ok := v.claim(raw)
+		if !ok {
+			continue
+		}
+		switch c.SigType {
 		case packet.SigTypeKeyRevocation:
-			if p.pub.VerifyRevocationSignature(sig) == nil {
-				p.revoke(sig)
-				p.proof = appendPacket(p.proof, tagSignature, raw.body)
+			// Whatever its hash: who forges one can only stop the key.
+			if v.valid(c, p.pub.VerifyRevocationSignature) {
+				p.revoke(c.Signature)
+				p.prove(&c)
 			}
 		case packet.SigTypeDirectSignature:
-			if p.pub.VerifyDirectKeySignature(sig) == nil {
-				direct = newer(direct, sig)
-				p.proof = appendPacket(p.proof, tagSignature, raw.body)
+			directs = append(directs, c)
+		case packet.SigTypeCertificationRevocation:
+			if id != nil {
+				id.revokes = append(id.revokes, c)
 			}
-		case packet.SigTypeGenericCert, packet.SigTypePersonaCert, packet.SigTypeCasualCert, packet.SigTypePositiveCert,
-			packet.SigTypeCertificationRevocation:
-			if id == nil || id.raw.tag == 0 || p.pub.VerifyUserIdSignature(string(id.raw.body), p.pub, sig) != nil {
-				continue
+		case packet.SigTypeGenericCert, packet.SigTypePersonaCert, packet.SigTypeCasualCert, packet.SigTypePositiveCert:
+			if id != nil {
+				id.certs = append(id.certs, c)
 			}
-			if sig.SigType == packet.SigTypeCertificationRevocation {
-				id.revoked = newer(id.revoked, sig)
-			} else {
-				id.cert = newer(id.cert, sig)
-			}
-			id.proof = appendPacket(id.proof, tagSignature, raw.body)
 		}
 	}
-	k.applyPrimary(direct, ids)
+	direct := v.newest(directs, p.pub.VerifyDirectKeySignature)
+	if direct != nil && direct.weak() {
+		direct = nil
+	}
+	if direct != nil {
+		p.prove(direct)
+	}
+	v.applyPrimary(direct, ids)
 }
 
-func (k *Key) applyPrimary(direct *packet.Signature, ids []*userID) {
-	p := k.primary
-	var newest, main *packet.Signature
+func (v *verifier) applyPrimary(direct *claim, ids []*userID) {
+	k, p := v.key, v.key.primary
+	var newest, main, weak *claim
 	for _, id := range ids {
-		if id.cert == nil {
+		verify := func(sig *packet.Signature) error { return p.pub.VerifyUserIdSignature(id.name, p.pub, sig) }
+		cert := v.newest(id.certs, verify)
+		if cert == nil {
 			continue
 		}
-		p.proof = append(appendPacket(p.proof, tagUserID, id.raw.body), id.proof...)
-		if id.revoked != nil && !id.revoked.CreationTime.Before(id.cert.CreationTime) {
+		if revoked := v.newest(id.revokes, verify); revoked != nil && !revoked.CreationTime.Before(cert.CreationTime) {
 			continue
 		}
-		newest = newer(newest, id.cert)
-		if main == nil || preferred(id.cert) && !preferred(main) || preferred(id.cert) == preferred(main) && id.cert.CreationTime.After(main.CreationTime) {
-			main, k.name = id.cert, string(id.raw.body)
+		if cert.weak() {
+			weak = newer(weak, cert)
+			continue
 		}
+		p.proof = appendPacket(p.proof, tagUserID, []byte(id.name))
+		p.prove(cert)
+		newest = newer(newest, cert)
+		if main == nil || preferred(cert) && !preferred(main) || preferred(cert) == preferred(main) && cert.CreationTime.After(main.CreationTime) {
+			main, k.name = cert, id.name
+		}
+	}
+	if newest == nil && weak != nil { // what it says is taken over, so that what was sealed to the key opens
+		newest, p.weak = weak, true
 	}
 	flags := newest
 	if flags == nil || !flags.FlagsValid && direct != nil && direct.FlagsValid {
@@ -102,46 +177,48 @@ func (k *Key) applyPrimary(direct *packet.Signature, ids []*userID) {
 	if flags == nil {
 		return // no valid self-signature: the key can do nothing
 	}
-	p.apply(flags)
+	p.apply(flags.Signature)
 	// GnuPG lets a key without flags do all that its algorithm can.
 	p.sign = p.pub.PubKeyAlgo.CanSign() && (flags.FlagSign || !flags.FlagsValid)
 	if p.expires.IsZero() && direct != nil {
-		p.expires = expiry(p.pub, direct)
+		p.expires = expiry(p.pub, direct.Signature)
 	}
 }
 
-func preferred(sig *packet.Signature) bool { return sig.IsPrimaryId != nil && *sig.IsPrimaryId }
+func preferred(c *claim) bool { return c.IsPrimaryId != nil && *c.IsPrimaryId }
 
-// readSubkey applies the subkey's self-signatures; false when none binds it to the key.
-func (k *Key) readSubkey(p *part, follows []rawPacket) bool {
-	var binding *packet.Signature
-	for _, raw := range follows {
-		sig := k.selfSignature(raw)
-		if sig == nil {
-			continue
-		}
-		switch sig.SigType {
-		case packet.SigTypeSubkeyBinding:
-			// This checks the subkey's own signature over the primary, too, when it may sign.
-			if k.primary.pub.VerifyKeySignature(p.pub, sig) != nil {
-				continue
-			}
-			binding = newer(binding, sig)
-		case packet.SigTypeSubkeyRevocation:
-			if k.primary.pub.VerifySubkeyRevocationSignature(sig, p.pub) != nil {
-				continue
-			}
-			p.revoke(sig)
-		default:
-			continue
-		}
-		p.proof = appendPacket(p.proof, tagSignature, raw.body)
+// readSubkey applies the subkey's self-signatures; false when none binds it to the key. One of a kind that nightjar does not use is only noted.
+func (v *verifier) readSubkey(p *part, follows []rawPacket) bool {
+	if p.unsupported {
+		p.sign, p.encrypt = p.pub.PubKeyAlgo.CanSign(), p.pub.PubKeyAlgo.CanEncrypt()
+		return true
 	}
+	primary := v.key.primary.pub
+	var bindings []claim
+	for _, raw := range follows {
+		c, ok := v.claim(raw)
+		if !ok {
+			continue
+		}
+		switch c.SigType {
+		case packet.SigTypeSubkeyBinding:
+			bindings = append(bindings, c)
+		case packet.SigTypeSubkeyRevocation:
+			if v.valid(c, func(sig *packet.Signature) error { return primary.VerifySubkeyRevocationSignature(sig, p.pub) }) {
+				p.revoke(c.Signature)
+				p.prove(&c)
+			}
+		}
+	}
+	// This checks the subkey's own signature over the primary, too, when it may sign.
+	binding := v.newest(bindings, func(sig *packet.Signature) error { return primary.VerifyKeySignature(p.pub, sig) })
 	if binding == nil {
 		return false
 	}
-	p.apply(binding)
+	p.prove(binding)
+	p.apply(binding.Signature)
 	p.sign = p.pub.PubKeyAlgo.CanSign() && binding.FlagSign
+	p.weak = binding.weak()
 	return true
 }
 
@@ -176,7 +253,7 @@ func expiry(pub *packet.PublicKey, sig *packet.Signature) time.Time {
 	return at
 }
 
-func newer(a, b *packet.Signature) *packet.Signature {
+func newer(a, b *claim) *claim {
 	if a == nil || !b.CreationTime.Before(a.CreationTime) {
 		return b
 	}

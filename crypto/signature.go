@@ -194,8 +194,8 @@ func MayHaveSigned(signers []Signer, issuer Fingerprint, at time.Time) error {
 func (s Signer) allows(p *part, at time.Time) error {
 	fpr := s.Key.Fingerprint()
 	for _, p := range []*part{s.Key.primary, p} {
-		if problem := p.problemAt(at); problem != "" {
-			return integrity("signing key %s: %s", fpr, problem)
+		if problem := p.problemAt(at); problem != nil {
+			return integrity("signing key %s: %w", fpr, problem)
 		}
 	}
 	if at.IsZero() {

@@ -15,6 +15,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/internal/quote"
+	"nightjar/internal/versioned"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -34,6 +35,9 @@ func (l Labels) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(escaped)
 }
+
+// archiveBounds leave room for as many paths as a command line takes.
+var archiveBounds = versioned.Bounds{Bytes: sealed.ArchiveMax, Objects: 64, Values: 1 << 18}
 
 // An Archive is the signed record of one finished backup run.
 type Archive struct {
@@ -295,7 +299,7 @@ func Find(archives []Archive, name string) (*Archive, error) {
 
 // putArchive writes the archive; nothing that it needs may be written after it.
 func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, err error) {
-	content, err := json.Marshal(a)
+	content, err := versioned.Encode(a, archiveBounds)
 	if err != nil {
 		return 0, fmt.Errorf("encode archive: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"nightjar/crypto"
+	"nightjar/internal/versioned"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
@@ -245,7 +246,7 @@ func (p *place) rekey(hosts ...host) {
 	record["hosts"] = all
 	record["metadata_secret"] = string(must(crypto.EncryptTo(recipients, must(metadata.ArmorSecret(nil)), nil, p.clock.now())))
 	b := crypto.Binding{Repository: p.keys.ID(), Kind: keyring.Name(number)}
-	object = must(crypto.Sign(root, must(json.Marshal(record)), b, p.clock.now()))
+	object = must(crypto.Sign(root, must(versioned.Encode(record, versioned.Bounds{Bytes: 16 << 20, Objects: 1 << 17, Values: 1 << 20})), b, p.clock.now()))
 	p.put(keyring.Name(number), object)
 	p.keys = must(keyring.Read(object, noPin))
 }

@@ -91,7 +91,7 @@ func TestForgedArchives(t *testing.T) {
 // A true signature over what is no archive.
 func TestMalformedArchives(t *testing.T) {
 	for text, target := range map[string]error{
-		`{"version":1}`: ErrVersion, `{}`: nil, `[]`: nil, ``: nil, `{"version":0,"root":{"id":"zz"}}`: nil, `{"version":0,"job":"\\q"}`: nil, `{"version":-1}`: nil,
+		`{"version":1}`: nil, `{"version":0,"job":"a","job":"b"}`: nil, `{"version":0,"job":"a","JOB":"b"}`: nil, `{"version":0,"paths":null}`: nil, `{}`: nil, `[]`: nil, ``: nil, `{"version":0,"root":{"id":"zz"}}`: nil, `{"version":0,"job":"\\q"}`: nil, `{"version":-1}`: nil,
 	} {
 		p := newPlace(t)
 		r := p.open(hostKey())

@@ -97,7 +97,7 @@ func TestSetHost(t *testing.T) {
 		"in force":        {secondKey(), func(h host) { h.certificate()["from"], h.certificate()["until"] = early, late }, nil, ""},
 		"not enrolled":    {thiefKey(), nil, crypto.ErrNoKey, "not enrolled"},
 		"compromised":     {secondKey(), func(h host) { h.certificate()["compromised"] = true }, crypto.ErrNoKey, "compromised"},
-		"no role":         {secondKey(), func(h host) { h["roles"] = nil }, crypto.ErrNoKey, "role"},
+		"no role":         {secondKey(), func(h host) { h["roles"] = []any{} }, crypto.ErrNoKey, "role"},
 		"another role":    {secondKey(), func(h host) { h["roles"] = []any{host{"role": keyring.Prune}} }, crypto.ErrNoKey, "role"},
 		"retired":         {secondKey(), func(h host) { h.certificate()["until"] = early }, crypto.ErrNoKey, "not in force"},
 		"not yet":         {secondKey(), func(h host) { h.certificate()["from"] = late }, crypto.ErrNoKey, "not in force"},

@@ -124,7 +124,7 @@ func (l *Roll) read(ctx context.Context, infos []store.Info, damaged func(name s
 	err = l.r.ReadRecords(ctx, infos, func(x sealed.Record) error {
 		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: l.verified.Late[x.ID]}
 		if x.Err == nil {
-			x.Err = versioned.Parse(x.Content, &a)
+			x.Err = versioned.Parse(x.Content, &a, archiveBounds)
 		}
 		if x.Err == nil {
 			a.Grace = l.r.allowance(a.view())

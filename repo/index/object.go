@@ -13,7 +13,7 @@ import (
 
 // Limits of the format.
 const (
-	MaxSession = 1088     // bytes of a session-key packet: as many as crypto opens
+	MaxSession = 2048     // bytes of a session-key packet: as many as crypto opens
 	MaxSize    = 64 << 20 // bytes of any object
 
 	objectMagic = "NJI0"

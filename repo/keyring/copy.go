@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,6 +10,8 @@ import (
 
 const copyKind = "copy"
 
+var copyBounds = versioned.Bounds{Bytes: 64 << 10, Objects: 16, Values: 256}
+
 // copyClaim says of a place that it is a copy, where objects carry the times of the home.
 type copyClaim struct {
 	Version int    `json:"version"`
@@ -19,7 +20,7 @@ type copyClaim struct {
 
 // ClaimCopy returns what says of a place that it is a copy, signed by the root.
 func (k *Keyring) ClaimCopy(place string, root *crypto.Key, now time.Time) ([]byte, error) {
-	text, err := json.Marshal(copyClaim{versioned.Version, place})
+	text, err := versioned.Encode(copyClaim{versioned.Version, place}, copyBounds)
 	if err != nil {
 		return nil, fmt.Errorf("encode claim: %w", err)
 	}
@@ -38,7 +39,7 @@ func (k *Keyring) IsCopy(claim []byte, place string, stored time.Time) error {
 		return fmt.Errorf("verify the claim to be a copy: %w", err)
 	}
 	var c copyClaim
-	if err := versioned.Parse(opened.Plain, &c); err != nil {
+	if err := versioned.Parse(opened.Plain, &c, copyBounds); err != nil {
 		return fmt.Errorf("parse the claim to be a copy: %w", err)
 	}
 	if c.Place != place {

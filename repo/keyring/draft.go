@@ -38,7 +38,7 @@ func (k *Keyring) draft(secrets []*crypto.Key, at, now time.Time, random io.Read
 	if err != nil {
 		return nil, err
 	}
-	if err := versioned.Parse(text, &d.contents); err != nil {
+	if err := versioned.ParseFirst(text, &d.contents, bounds); err != nil {
 		return nil, err
 	}
 	for _, c := range append(certificates(d.contents.Content), certificates(d.contents.Metadata)...) {

@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -154,24 +153,51 @@ func list(ctx context.Context, s store.Store) ([]numbered, error) {
 
 // Whoever can write to the store can claim anything, a newer version too: only what finds the signature is read before it is checked.
 type claim struct {
-	Version    int    `json:"version"`
-	Number     int    `json:"number"`
-	Repository string `json:"repository"`
-	Root       string `json:"root"`
-	text       []byte
+	Version    int                 `json:"version"`
+	Number     int                 `json:"number"`
+	Repository string              `json:"repository"`
+	Root       string              `json:"root"`
+	Former     [formerMax]struct { // more are passed over
+		Certificate string `json:"certificate"`
+		Successor   []byte `json:"successor"`
+	} `json:"former_roots"`
+	text []byte
 }
 
 func peek(object []byte) (c claim, err error) {
 	if c.text, err = crypto.PeekUnverified(object); err != nil {
 		return c, err
 	}
-	if err := json.Unmarshal(c.text, &c); err != nil {
+	if err := versioned.Peek(c.text, &c); err != nil {
 		return c, fmt.Errorf("parse keys: %w: %w", err, crypto.ErrIntegrity)
 	}
 	if c.Version < 0 || c.Number <= 0 {
 		return c, fmt.Errorf("version %d, number %d: %w", c.Version, c.Number, crypto.ErrIntegrity)
 	}
 	return c, checkID(c.Repository)
+}
+
+// successor returns which root the messages of former roots lead to, from one that is believed.
+func (c *claim) successor(root crypto.Fingerprint) crypto.Fingerprint {
+	for _, f := range c.Former {
+		if shown, err := crypto.PeekFingerprint([]byte(f.Certificate)); err != nil || shown != root {
+			continue
+		}
+		key, err := crypto.ReadKey([]byte(f.Certificate))
+		if err != nil {
+			return ""
+		}
+		if root, err = readSuccessor(f.Successor, key, crypto.Binding{Repository: c.Repository, Kind: successorKind, Version: c.Version}); err != nil {
+			return ""
+		}
+	}
+	return root
+}
+
+// readSuccessor returns whom a root has named as its successor.
+func readSuccessor(message []byte, root *crypto.Key, b crypto.Binding) (crypto.Fingerprint, error) {
+	opened, err := crypto.Verify(message, []crypto.Signer{{Key: root}}, b, time.Time{})
+	return crypto.Fingerprint(opened.Plain), err
 }
 
 // Read verifies one keys object. pin says which root is believed; with a zero Pin, any is.
@@ -184,6 +210,14 @@ func Read(object []byte, pin func(repository string) (Pin, error)) (*Keyring, er
 	if err != nil {
 		return nil, err
 	}
+	// Whose certificate it shows is asked before any work is spent on it.
+	shown, err := crypto.PeekFingerprint([]byte(head.Root))
+	if err != nil {
+		return nil, fmt.Errorf("read root certificate: %w: %w", err, crypto.ErrIntegrity)
+	}
+	if pinned.Root != "" && shown != pinned.Root && shown != head.successor(pinned.Root) {
+		return nil, fmt.Errorf("root key is %s, not %s: %w", shown, pinned.Root, crypto.ErrIntegrity)
+	}
 	root, err := crypto.ReadKey([]byte(head.Root))
 	if err != nil {
 		return nil, fmt.Errorf("read root certificate: %w: %w", err, crypto.ErrIntegrity)
@@ -192,22 +226,8 @@ func Read(object []byte, pin func(repository string) (Pin, error)) (*Keyring, er
 	if _, err := crypto.Verify(object, []crypto.Signer{{Key: root}}, b, time.Time{}); err != nil {
 		return nil, err
 	}
-	// Its own root has signed it, but is that one to be believed?
 	k := &Keyring{object: object}
-	if pinned.Root != "" && root.Fingerprint() != pinned.Root {
-		var chain struct {
-			Former [formerMax]FormerRoot `json:"former_roots"` // more are passed over
-		}
-		if err := json.Unmarshal(head.text, &chain); err != nil {
-			return nil, fmt.Errorf("parse former roots: %w: %w", err, crypto.ErrIntegrity)
-		}
-		k.contents = contents{Version: head.Version, Repository: head.Repository, Root: certificate{root}, Former: chain.Former[:]}
-		if !k.Follows(pinned.Root) {
-			return nil, fmt.Errorf("root key is %s, not %s: %w", root.Fingerprint(), pinned.Root, crypto.ErrIntegrity)
-		}
-	}
-	k.contents = contents{}
-	err = versioned.Parse(head.text, &k.contents)
+	err = versioned.ParseFirst(head.text, &k.contents, bounds)
 	if err == nil && head.Number < pinned.Number {
 		return nil, fmt.Errorf("%s was seen before: %w", Name(pinned.Number), ErrRollback)
 	}
@@ -250,8 +270,11 @@ func (c *contents) check() error {
 		keys = append(keys, f.Key)
 	}
 	for _, k := range keys {
-		if k.Key == nil {
+		switch {
+		case k.Key == nil:
 			return errors.New("a certificate is missing")
+		case !k.Supported():
+			return fmt.Errorf("certificate %s is of a kind that is not known", k.Fingerprint())
 		}
 	}
 	return nil
@@ -273,11 +296,11 @@ func (k *Keyring) Follows(root crypto.Fingerprint) bool {
 		if f.Key.Key == nil || f.Key.Fingerprint() != named {
 			continue
 		}
-		opened, err := crypto.Verify(f.Successor, []crypto.Signer{{Key: f.Key.Key}}, c.binding(successorKind), time.Time{})
+		next, err := readSuccessor(f.Successor, f.Key.Key, c.binding(successorKind))
 		if err != nil {
 			return false
 		}
-		named = crypto.Fingerprint(opened.Plain)
+		named = next
 	}
 	return named == c.Root.Fingerprint()
 }

@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"nightjar/crypto"
+	"nightjar/internal/versioned"
 )
 
 const (
@@ -23,6 +23,9 @@ const (
 
 	successorKind = "successor" // what a former root signs
 )
+
+// bounds suffice for the hosts, each with a few certificates and roles of the past.
+var bounds = versioned.Bounds{Bytes: objectMax, Objects: 1 << 17, Values: 1 << 20}
 
 // Name returns the name of the keys object of that number.
 func Name(number int) string { return fmt.Sprintf("%s%0*d", prefix, nameWidth, number) }
@@ -106,7 +109,7 @@ type Grant struct {
 type Certificate struct {
 	Key certificate `json:"certificate"`
 	Span
-	Compromised bool `json:"compromised,omitempty"` // of what it signed, whenever that was, only what a verified record names counts
+	Compromised bool `json:"compromised,omitzero"` // of what it signed, whenever that was, only what a verified record names counts
 }
 
 // A SealKey is one to which objects are sealed, or were until it was retired.
@@ -132,11 +135,11 @@ func (e earlierGrace) duration() time.Duration { return time.Duration(e.Grace) *
 
 // sign makes the object.
 func (c *contents) sign(root *crypto.Key, now time.Time) ([]byte, error) {
-	text, err := json.MarshalIndent(c, "", " ")
+	text, err := versioned.EncodeIndented(c, bounds)
 	if err != nil {
 		return nil, fmt.Errorf("encode keys: %w", err)
 	}
-	return crypto.Sign(root, append(text, '\n'), c.binding(Name(c.Number)), now)
+	return crypto.Sign(root, text, c.binding(Name(c.Number)), now)
 }
 
 func (c *contents) binding(kind string) crypto.Binding {

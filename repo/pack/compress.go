@@ -117,7 +117,7 @@ func NewDecompressor() (*Decompressor, error) {
 	var decoders [2]*zstd.Decoder
 	for i, limit := range []uint64{chunk.MaxSize, MaxRecord} {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderMaxWindow(MaxRecord),
-			zstd.WithDecodeAllCapLimit(i == 0))
+			zstd.WithDecodeAllCapLimit(true))
 		if err != nil {
 			return nil, fmt.Errorf("make decompressor: %w", err)
 		}
@@ -148,9 +148,23 @@ func (d *Decompressor) Frame(buf, frame []byte, plain int) ([]byte, error) {
 	return buf[:plain], nil // where the cap limit made it decompress to
 }
 
-// Record returns the content of a record.
-func (d *Decompressor) Record(record []byte) ([]byte, error) {
-	out, err := d.records.DecodeAll(record, nil)
+// unsized is how many bytes a record may have that does not say of itself how long it is, as short ones do not.
+const unsized = 64 << 10
+
+// Record returns the content of a record that has at most so many bytes decompressed. It takes as much memory as the record says of itself, or little.
+func (d *Decompressor) Record(record []byte, most int) ([]byte, error) {
+	var h zstd.Header
+	if err := h.Decode(record); err != nil {
+		return nil, fmt.Errorf("decompress record: %w", err)
+	}
+	size := min(most, unsized)
+	if h.HasFCS {
+		if h.FrameContentSize > uint64(min(most, MaxRecord)) {
+			return nil, fmt.Errorf("decompress record: %d bytes are more than its kind may have", h.FrameContentSize)
+		}
+		size = int(h.FrameContentSize)
+	}
+	out, err := d.records.DecodeAll(record, make([]byte, 0, max(size, 1)))
 	if err != nil {
 		return nil, fmt.Errorf("decompress record: %w", err)
 	}

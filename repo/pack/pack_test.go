@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -102,7 +103,7 @@ func TestRecord(t *testing.T) {
 		if len(r) != Padme(len(r)) {
 			t.Errorf("record of %d bytes: padded to %d", n, len(r))
 		}
-		if got, err := d.Record(r); err != nil || !bytes.Equal(got, text(n)) {
+		if got, err := d.Record(r, n); err != nil || !bytes.Equal(got, text(n)) {
 			t.Fatalf("record of %d bytes: %d bytes, %v", n, len(got), err)
 		}
 	}
@@ -111,7 +112,19 @@ func TestRecord(t *testing.T) {
 func TestBombs(t *testing.T) {
 	c, _ := NewCompressor(Default)
 	d, _ := NewDecompressor()
-	if _, err := d.Record(c.Append(nil, make([]byte, MaxRecord+1), Text)); err == nil {
+	long := c.AppendRecord(nil, make([]byte, 1<<20))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, r := range [][]byte{long, append(c.Append(nil, make([]byte, 10), Text), long...)} {
+		if _, err := d.Record(r, 1<<20-1); err == nil {
+			t.Error("a record of more than it may have is read")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 256<<10 {
+		t.Errorf("refusing a record took %d bytes", took)
+	}
+	if _, err := d.Record(c.Append(nil, make([]byte, MaxRecord+1), Text), 2*MaxRecord); err == nil {
 		t.Error("a record past the bound is decompressed")
 	}
 	bomb := c.Append(nil, make([]byte, chunk.MaxSize), Text)
@@ -210,7 +223,7 @@ func FuzzDecompress(f *testing.F) {
 		if out, err := d.Frame(nil, b, plain); err == nil && len(out) != plain {
 			t.Fatalf("%d bytes, want %d", len(out), plain)
 		}
-		if out, err := d.Record(b); err == nil && len(out) > MaxRecord {
+		if out, err := d.Record(b, MaxRecord); err == nil && len(out) > MaxRecord {
 			t.Fatalf("%d bytes", len(out))
 		}
 	})

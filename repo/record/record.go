@@ -7,7 +7,6 @@ package record
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,6 +18,9 @@ import (
 
 // MaxSize is how many bytes a record may have. Lists that would be longer are split.
 const MaxSize = 16 << 20
+
+// bounds are such that what is split by MaxSize has no more of anything.
+var bounds = versioned.Bounds{Bytes: MaxSize, Objects: 1 << 18, Values: 1 << 21}
 
 // The kinds of records: the folders in which they lie.
 const (
@@ -129,20 +131,10 @@ func (k *Keys) UnmarshalText(text []byte) error {
 
 // Encode returns v, one of the records, as it is stored.
 func Encode(v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err == nil && len(b) > MaxSize {
-		err = fmt.Errorf("%d bytes are too many", len(b))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("encode record: %w", err)
-	}
-	return b, nil
+	return versioned.Encode(v, bounds)
 }
 
 // Decode parses a record into v, a pointer to its type. Members that are not known are ignored.
 func Decode(b []byte, v any) error {
-	if len(b) > MaxSize {
-		return fmt.Errorf("parse record: %d bytes are too many", len(b))
-	}
-	return versioned.Parse(b, v)
+	return versioned.Parse(b, v, bounds)
 }

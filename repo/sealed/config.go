@@ -1,7 +1,6 @@
 package sealed
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -17,6 +16,8 @@ import (
 const Config = "config"
 
 const configMax = 1 << 20 // bytes
+
+var configBounds = versioned.Bounds{Bytes: 64 << 10, Objects: 16, Values: 256}
 
 // config is what never changes in a repository.
 type config struct {
@@ -53,7 +54,7 @@ func newConfig(repository string, random io.Reader) ([]byte, error) {
 	if _, err := io.ReadFull(random, c.Secret); err != nil {
 		return nil, fmt.Errorf("choose repository secret: %w", err)
 	}
-	return json.Marshal(c)
+	return versioned.Encode(c, configBounds)
 }
 
 // openConfig opens the stored config; the root must have signed it.
@@ -65,12 +66,12 @@ func (s *Objects) openConfig(object []byte) error {
 	if err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
-	content, err := s.decompressRecord(opened.Plain)
+	content, err := s.decompressRecord(Config, opened.Plain)
 	if err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
 	var c configRecord
-	if err := versioned.Parse(content, &c); err != nil {
+	if err := versioned.ParseFirst(content, &c, configBounds); err != nil {
 		return fmt.Errorf("open config: %w", err)
 	}
 	rule := chunk.Rule(c.Chunker)

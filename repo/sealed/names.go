@@ -11,11 +11,28 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
+	"nightjar/repo/record"
 	"nightjar/repo/store"
 )
 
 // kinds are the folders of objects that are named by their hash.
 var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped"}
+
+// ArchiveMax is how many bytes an archive may have, decompressed.
+const ArchiveMax = 4 << 20
+
+// recordMax returns how many bytes a record of a kind may have, decompressed.
+func recordMax(kind string) int {
+	switch kind {
+	case Config:
+		return configBounds.Bytes
+	case "archive":
+		return ArchiveMax
+	case "index":
+		return pack.MaxRecord
+	}
+	return record.MaxSize
+}
 
 // Kind returns what an object of this name should be, by its folder, or "" if the format has no such name.
 func Kind(name string) string {

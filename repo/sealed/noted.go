@@ -1,7 +1,6 @@
 package sealed
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +8,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/internal/versioned"
 	"nightjar/repo/record"
 	"nightjar/repo/register"
 	"nightjar/repo/store"
@@ -56,7 +56,7 @@ func (s *Objects) note(kind string, info store.Info, content []byte, opened cryp
 		var head struct {
 			Time time.Time `json:"time"`
 		}
-		if of.Of, err = s.keys.Owner(opened.Signer); err != nil || json.Unmarshal(content, &head) != nil {
+		if of.Of, err = s.keys.Owner(opened.Signer); err != nil || versioned.Peek(content, &head) != nil {
 			return
 		}
 		n.Time = head.Time

@@ -190,13 +190,14 @@ func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
 	return damaged
 }
 
-func (s *Objects) decompressRecord(plain []byte) ([]byte, error) {
+// decompressRecord returns the content of a record of a kind, which has no more than such a one may have.
+func (s *Objects) decompressRecord(kind string, plain []byte) ([]byte, error) {
 	d, err := s.decompressor()
 	if err != nil {
 		return nil, err
 	}
 	defer s.decompressors.Put(d)
-	return d.Record(plain)
+	return d.Record(plain, recordMax(kind))
 }
 
 func (s *Objects) decompressor() (*pack.Decompressor, error) {

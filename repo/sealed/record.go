@@ -131,7 +131,7 @@ func (s *Objects) openRecord(kind string, info store.Info, object []byte) (conte
 	if opened, err = s.openSealed(object, s.signers[kind], kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
-	if content, err = s.decompressRecord(opened.Plain); err != nil {
+	if content, err = s.decompressRecord(kind, opened.Plain); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
 	sum, _ := store.SumOf(info.Name)

@@ -33,7 +33,7 @@ func allKeys(k *keyring.Keyring, now time.Time) []KeyJSON {
 	add := func(use string, key *crypto.Key) *KeyJSON {
 		j := KeyJSON{Use: use, Fingerprint: key.Fingerprint(), Name: quote.Text(key.Name())}
 		if problem := (*crypto.KeyError)(nil); errors.As(key.CanEncrypt(now), &problem) {
-			j.Problem = problem.Problem
+			j.Problem = problem.Problem.Error()
 		}
 		all = append(all, j)
 		return &all[len(all)-1]

@@ -2,13 +2,13 @@ package repair_test
 
 import (
 	"context"
-	"encoding/json"
 	"path"
 	"slices"
 	"testing"
 	"time"
 
 	"nightjar/crypto"
+	"nightjar/internal/versioned"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
@@ -70,7 +70,7 @@ func (c *clocked) archives() map[string]repo.Archive {
 // putArchive stores an archive as whoever has the host's key can, and returns its id.
 func (c *clocked) putArchive(a repo.Archive) string {
 	c.T.Helper()
-	content, err := json.Marshal(&a)
+	content, err := versioned.Encode(&a, versioned.Bounds{Bytes: 1 << 20, Objects: 100, Values: 1000})
 	if err != nil {
 		c.T.Fatal(err)
 	}

@@ -127,11 +127,17 @@ func (a *Applier) differs(h handle, name string, n *tree.Node) (what []string, e
 		}
 	}
 	for i := range want {
-		if !h.has(have, &want[i]) {
+		if x := &want[i]; !h.has(have, x) && !h.isSecret(x.Name) {
 			what = append(what, "attribute "+want[i].Name)
 		}
 	}
 	return what, nil
+}
+
+// isSecret reports whether an attribute cannot be looked at: who is not root reads none of a file that he may not read, though he can set them.
+func (h handle) isSecret(name string) bool {
+	_, err := h.xattr(name)
+	return err == unix.EACCES
 }
 
 // AppendOnly reports whether the directory only takes new entries, and keeps those that it has as they are.

@@ -71,6 +71,34 @@ func TestTargetKeepsAttributes(t *testing.T) {
 	}
 }
 
+// A folder that is there and only on the way to what was asked for is as little to be changed as the target.
+func TestOnTheWay(t *testing.T) {
+	backuptest.NeedRoot(t)
+	s := backuptest.New(t)
+	s.Write("etc/app/conf", "conf")
+	s.Write("etc/app/more", "more")
+	s.Write("etc/new/conf", "conf")
+	s.Save()
+	target := t.TempDir()
+	must(t, os.MkdirAll(target+"/etc/app", 0o711))
+	want := attributes(t, target+"/etc/app")
+	only := func(pattern string) func(*restore.Options) {
+		return func(o *restore.Options) { o.Filter = backuptest.Filter(t, filter.Options{Include: []string{pattern}}) }
+	}
+	s.Restore(overwrite(target, restore.Always), only("conf"))
+	s.Log.None(t)
+	if got := attributes(t, target+"/etc/app"); got != want {
+		t.Errorf("on the way is %s, was %s", got, want)
+	}
+	if got, want := attributes(t, target+"/etc/new"), attributes(t, s.Path("etc/new")); got != want {
+		t.Errorf("made on the way is %s, not %s", got, want)
+	}
+	s.Restore(overwrite(target, restore.Always), only("app"))
+	if got, want := attributes(t, target+"/etc/app"), attributes(t, s.Path("etc/app")); got != want {
+		t.Errorf("what was asked for is %s, not %s", got, want)
+	}
+}
+
 // Never changes nothing that exists, folders included; what is missing is put into them.
 func TestNever(t *testing.T) {
 	backuptest.NeedRoot(t)

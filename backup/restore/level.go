@@ -14,6 +14,7 @@ type planLevel struct {
 	node    *tree.Node
 	path    string
 	made    bool
+	asked   bool // for itself, not only for something below it
 	entered bool // the stack leads through it: in a dry run only if it was there before
 	fresh   bool // this run has made it
 	keeps   bool // the attributes that it had before
@@ -96,7 +97,7 @@ func (p *planner) mkdir(above, level *planLevel) error {
 func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node) error {
 	if action == Kept {
 		above.seen.add(local.IDOf(there))
-		level.seen, level.keeps = newSeen(there.Device), p.o.Overwrite == Never
+		level.seen, level.keeps = newSeen(there.Device), p.o.Overwrite == Never || !level.asked
 		return p.crossed(there.Device, p.stack.Top())
 	}
 	level.fresh = true

@@ -40,6 +40,7 @@ type plannedLink struct {
 	path   string
 	action Action
 	whole  *local.FileID // what is there and has the content, as far as can be told
+	kept   bool          // it counts as kept already
 }
 
 // name returns the file that n is a name of, and whether it has been met by another name before.
@@ -57,15 +58,14 @@ func (p *planner) name(n *tree.Node) (first *firstLink, further bool) {
 	return first, true
 }
 
-// link plans a further name.
-func (p *planner) link(first *firstLink, n *tree.Node, at string, action Action, whole *local.FileID) error {
+// link plans a further name, of which place and directory are filled in here.
+func (p *planner) link(l plannedLink) error {
 	dir, err := p.handle()
 	if err != nil {
 		return err
 	}
-	p.w.links = append(p.w.links, plannedLink{
-		first: first, way: p.relative(n.Name), dir: dir.use(), node: n, path: at, action: action, whole: whole,
-	})
+	l.way, l.dir = p.relative(l.node.Name), dir.use()
+	p.w.links = append(p.w.links, l)
 	return p.due()
 }
 
@@ -88,9 +88,14 @@ func (r *restorer) placeLinks(ctx context.Context, links []plannedLink) error {
 			case done:
 				wait = append(wait, l)
 				continue
+			case l.first.made && l.whole != nil && *l.whole == l.first.id:
+				continue
 			case l.first.made:
 				if err = r.link(&l); err == nil {
 					r.shared.links.Add(1)
+					if l.kept {
+						r.shared.kept.Add(^uint64(0))
+					}
 					r.o.Progress.Files.Add(1)
 					continue
 				}
@@ -146,17 +151,15 @@ func (r *restorer) putRight(l *plannedLink) bool {
 	if err != nil {
 		r.problem(l.path, err)
 	}
-	r.shared.kept.Add(1)
+	if !l.kept {
+		r.shared.kept.Add(1)
+	}
 	return true
 }
 
 // link makes a name, if what it is to be another name of is still that.
 func (r *restorer) link(l *plannedLink) error {
-	first := l.first
-	if l.whole != nil && *l.whole == first.id {
-		return nil
-	}
-	from := r.target
+	first, from := l.first, r.target
 	for _, name := range first.path[:len(first.path)-1] {
 		next, err := from.Sub(name)
 		if from != r.target {

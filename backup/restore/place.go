@@ -21,6 +21,7 @@ type window struct {
 	files, parts, handles int
 	ids                   []chunk.ID
 	places                []place // of ids
+	kept                  []keptFile
 	links                 []plannedLink
 	dirs                  []finishedDir
 }
@@ -76,6 +77,9 @@ func (h *handle) release() {
 // place does what a window planned.
 func (r *restorer) place(ctx context.Context, w *window) error {
 	defer w.discard()
+	if err := r.placeKept(ctx, w.kept); err != nil {
+		return err
+	}
 	err := r.rd.Fetch(ctx, w.ids, func(i int, data []byte, err error) error {
 		p := w.places[i]
 		if err == nil && int64(len(data)) != p.length {
@@ -110,6 +114,9 @@ func (r *restorer) place(ctx context.Context, w *window) error {
 
 // discard closes what a window holds, but for its files.
 func (w *window) discard() {
+	for _, k := range w.kept {
+		k.dir.release()
+	}
 	for _, l := range w.links {
 		l.dir.release()
 	}

@@ -120,7 +120,7 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 		return nil
 	}
 	if n.IsDir() {
-		p.levels = append(p.levels, &planLevel{node: n, path: at})
+		p.levels = append(p.levels, &planLevel{node: n, path: at, asked: is})
 		if is && !p.ensure() {
 			p.levels = p.levels[:len(p.levels)-1]
 			return nil
@@ -171,18 +171,21 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 	if p.o.DryRun {
 		return nil
 	}
-	switch {
-	case action == Amended:
+	if action == Amended {
 		if err := p.applier.Amend(p.stack.Top(), n.Name, *whole, n); err != nil {
 			p.problem(at, err)
 		} else {
 			p.confirm(p.stack.Top(), n.Name, n, at)
 		}
-		return nil
-	case action == Kept:
-		return nil
+	}
+	switch {
+	case action == Kept || action == Amended:
+		if whole == nil || p.verify == nil || !n.IsRegular() {
+			return nil
+		}
+		return p.check(keptFile{node: n, path: at, action: action, first: first, further: further, id: *whole})
 	case further:
-		return p.link(first, n, at, action, whole)
+		return p.link(plannedLink{first: first, node: n, path: at, action: action, whole: whole})
 	}
 	dir, err := p.handle()
 	if err != nil {
@@ -320,7 +323,7 @@ func (p *planner) file(dir *handle, n *tree.Node, at string, action Action, firs
 // due passes the window on when it is large enough.
 func (p *planner) due() error {
 	w := p.w
-	if w.files < windowFiles && len(w.ids) < windowChunks && w.parts < p.open && w.handles < p.open {
+	if w.files < windowFiles && len(w.links) < windowFiles && len(w.ids) < windowChunks && w.parts < p.open && w.handles < p.open {
 		return nil
 	}
 	return p.flush()

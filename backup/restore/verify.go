@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"nightjar/backup/local"
 	"nightjar/chunk"
@@ -36,6 +39,71 @@ func (r *restorer) verifier(ctx context.Context) func(*placedFile) error {
 		r.shared.verified.Add(1)
 		return nil
 	}
+}
+
+// A keptFile has the size and the time that were saved, which may be all that a machine that lost its power has left of it.
+type keptFile struct {
+	node    *tree.Node
+	path    string
+	dir     *handle
+	action  Action
+	first   *firstLink // if it may have other names
+	further bool       // and others of them came before
+	id      local.FileID
+}
+
+// check has what is kept read. Of a further name that is what the first one is: if that turns out to be another, so will this.
+func (p *planner) check(k keptFile) error {
+	if k.further {
+		return p.link(plannedLink{first: k.first, node: k.node, path: k.path, action: Replaced, whole: &k.id, kept: true})
+	}
+	dir, err := p.handle()
+	if err != nil {
+		return err
+	}
+	k.dir = dir.use()
+	p.w.kept = append(p.w.kept, k)
+	p.w.files++
+	return p.due()
+}
+
+// placeKept reads what a window keeps, and replaces what does not have the content that was saved.
+func (r *restorer) placeKept(ctx context.Context, kept []keptFile) error {
+	if len(kept) == 0 {
+		return nil
+	}
+	other := make([]bool, len(kept))
+	g := new(errgroup.Group)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, k := range kept {
+		g.Go(func() error {
+			err := r.verify(&placedFile{r: r, node: k.node, path: k.path, dir: k.dir, name: k.node.Name})
+			if other[i] = errors.Is(err, ErrVerify); err != nil && !other[i] {
+				r.problem(k.path, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // what is wrong with one file was reported
+	p := newPlanner(ctx, r, func(w *window) error { return r.place(ctx, w) })
+	defer p.close()
+	for i, k := range kept {
+		if !other[i] {
+			continue
+		}
+		if k.first != nil {
+			k.first.made = false
+		}
+		r.shared.kept.Add(^uint64(0))
+		if k.action == Amended {
+			r.shared.amended.Add(^uint64(0))
+		}
+		r.report(k.path, Replaced)
+		if err := p.put(k.dir, k.node, k.path, Replaced, k.first); err != nil {
+			return err
+		}
+	}
+	return p.flush()
 }
 
 // confirm looks, if that was asked for, whether an entry has the attributes that it was given.

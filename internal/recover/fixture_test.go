@@ -168,6 +168,9 @@ func fill(t *testing.T, src string) {
 	must(t, os.Chmod(filepath.Join(src, "var/text"), 0o4755))
 	must(t, unix.Setxattr(filepath.Join(src, "etc/passwd"), "user.colour", []byte("blue"), 0))
 	must(t, unix.Setxattr(filepath.Join(src, "etc"), "user.large", bytes.Repeat([]byte("v"), 3000), 0))
+	// user::rw-, user:games:rwx, group::r--, mask::rwx, other::r--: of accounts that have a name, an attribute of ours speaks.
+	acl := "\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x07\x00\x05\x00\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x07\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
+	must(t, unix.Setxattr(filepath.Join(src, "etc/empty"), "system.posix_acl_access", []byte(acl), 0))
 	if os.Geteuid() == 0 {
 		must(t, os.Lchown(filepath.Join(src, "etc/link"), 12345, 54321))
 		must(t, os.Chown(filepath.Join(src, "var/large"), 12345, 54321))
@@ -230,7 +233,7 @@ func look(t *testing.T, root string) map[string]facts {
 			}
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
-			for _, x := range []string{"user.colour", "user.large"} {
+			for _, x := range []string{"user.colour", "user.large", "system.posix_acl_access"} {
 				value := make([]byte, 4096)
 				n, _ := unix.Getxattr(path, x, value)
 				f.xattrs += string(value[:max(n, 0)]) + ";"

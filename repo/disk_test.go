@@ -98,7 +98,7 @@ func TestOnDisk(t *testing.T) {
 		switch {
 		case kind == "content" && size > 8<<20:
 			full++
-			if size%(64<<10) != 0 || size > pack.MaxPlain {
+			if size%(64<<10) != 0 || size > pack.FullPlain {
 				t.Errorf("%s: full pack of %d bytes", name, size)
 			}
 		case pack.Padme(size) != size:

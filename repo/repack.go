@@ -124,7 +124,7 @@ func (p *Repacker) blob(b pack.Blob, data []byte) error {
 		if err := p.try(b.Key, data); err != nil {
 			return err
 		}
-	case pack.RecipeFor + pack.WholeTree, pack.RecipeFor + pack.WholeList:
+	case pack.RecipeFor + pack.WholeTree:
 		b.Type -= pack.RecipeFor
 		r, err := delta.DecodeRecipe(data)
 		if err == nil {

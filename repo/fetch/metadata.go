@@ -16,7 +16,7 @@ import (
 
 // Metadata returns a tree's or a list's bytes, which the caller must not change.
 func (rd *Reader) Metadata(ctx context.Context, id chunk.ID) ([]byte, error) {
-	locations, err := rd.locate(ctx, id, pack.WholeTree, pack.WholeList, pack.RecipeFor+pack.WholeTree, pack.RecipeFor+pack.WholeList)
+	locations, err := rd.locate(ctx, id, pack.WholeTree, pack.WholeList, pack.RecipeFor+pack.WholeTree)
 	if err != nil {
 		return nil, fmt.Errorf("read metadata %v: %w", id, err)
 	}
@@ -71,7 +71,7 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.L
 	return nil, fmt.Errorf("read metadata %v: %w", id, err)
 }
 
-// MetadataAt returns the tree or list that a blob is, or that it is the recipe of, as far as its key tells.
+// MetadataAt returns the tree or list that a blob is, or the tree that it is the recipe of, as far as its key tells.
 func (rd *Reader) MetadataAt(ctx context.Context, key chunk.Key, at index.Location) ([]byte, error) {
 	data, err := rd.metadataAt(ctx, at)
 	if err == nil {
@@ -95,7 +95,7 @@ func (rd *Reader) metadataAt(ctx context.Context, at index.Location) ([]byte, er
 	return rd.apply(ctx, r, at.Type-pack.RecipeFor)
 }
 
-// apply makes a tree or a list of a recipe.
+// apply makes a tree of a recipe.
 func (rd *Reader) apply(ctx context.Context, r *delta.Recipe, whole pack.Type) ([]byte, error) {
 	return r.Apply(nil, func(n int) ([]byte, error) { return rd.WholeMetadata(ctx, r.Source(n).ID, whole) })
 }

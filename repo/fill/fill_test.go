@@ -79,7 +79,7 @@ func (p *place) put(entry index.Pack, object []byte) error {
 	defer p.mu.Unlock()
 	p.packs = append(p.packs, entry)
 	plain := opened.Plain
-	if len(plain) > pack.MaxPlain {
+	if len(plain) > pack.FullPlain {
 		return fmt.Errorf("a pack of %d bytes", len(plain))
 	}
 	for _, f := range entry.Directory.Frames {

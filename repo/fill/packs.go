@@ -155,7 +155,7 @@ func (p *packer) memory() []byte {
 	if p.kind == pack.Metadata {
 		return nil
 	}
-	return make([]byte, 0, crypto.HeaderMax+pack.MaxPlain+crypto.TrailerMax)
+	return make([]byte, 0, crypto.HeaderMax+pack.FullPlain+crypto.TrailerMax)
 }
 
 func (p *packer) close() error {

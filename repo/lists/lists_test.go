@@ -32,7 +32,7 @@ func TestSet(t *testing.T) {
 		{whole, chunk.Key{1}, pack.WholeContent, Condemned | Dropped},
 		{whole, chunk.Key{1}, pack.SignatureOf + pack.WholeContent, Condemned | Dropped},
 		{part, chunk.Key{5}, recipeType, Condemned | Dropped},
-		{part, chunk.Key{5}, pack.RecipeFor + pack.WholeList, Condemned | Dropped},
+		{part, chunk.Key{5}, pack.RecipeFor + pack.WholeTree, Condemned | Dropped},
 		{part, chunk.Key{5}, treeType, Condemned},
 		{part, chunk.Key{5}, pack.SignatureOf + pack.WholeContent, 0},
 		{part, chunk.Key{7}, pack.WholeList, Condemned},

@@ -138,7 +138,11 @@ func (d *Decompressor) Frame(buf, frame []byte, plain int) ([]byte, error) {
 		// A power of two, so that buffers which are used again fit the next frame too.
 		buf = make([]byte, 0, 1<<bits.Len(uint(plain)))
 	}
-	out, err := d.frames.DecodeAll(frame, buf[:0:max(plain, 1)])
+	err := oneFrame(frame)
+	var out []byte
+	if err == nil {
+		out, err = d.frames.DecodeAll(frame, buf[:0:max(plain, 1)])
+	}
 	if err != nil {
 		return nil, fmt.Errorf("decompress frame: %w", err)
 	}
@@ -152,9 +156,13 @@ func (d *Decompressor) Frame(buf, frame []byte, plain int) ([]byte, error) {
 const unsized = 64 << 10
 
 // Record returns the content of a record that has at most so many bytes decompressed. It takes as much memory as the record says of itself, or little.
+// There is one frame, one of padding after it, and nothing else.
 func (d *Decompressor) Record(record []byte, most int) ([]byte, error) {
-	var h zstd.Header
-	if err := h.Decode(record); err != nil {
+	n, h, err := frameLength(record)
+	if err == nil {
+		err = padded(record[n:], 0)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("decompress record: %w", err)
 	}
 	size := min(most, unsized)
@@ -164,7 +172,7 @@ func (d *Decompressor) Record(record []byte, most int) ([]byte, error) {
 		}
 		size = int(h.FrameContentSize)
 	}
-	out, err := d.records.DecodeAll(record, make([]byte, 0, max(size, 1)))
+	out, err := d.records.DecodeAll(record[:n], make([]byte, 0, max(size, 1)))
 	if err != nil {
 		return nil, fmt.Errorf("decompress record: %w", err)
 	}

@@ -18,7 +18,8 @@ import (
 
 // Limits of the format.
 const (
-	MaxPlain   = 16<<20 + 64<<10 // plaintext of a pack, padding included
+	MaxPlain   = 32 << 20        // plaintext of a pack, padding included
+	FullPlain  = 16<<20 + 64<<10 // the same of the packs that are made
 	MaxFrames  = 1<<16 - 1       // in a pack
 	MaxBlobs   = 1<<16 - 1       // in a frame
 	MaxRecord  = 64 << 20        // a record, decompressed
@@ -69,7 +70,7 @@ func (t Type) in(k Kind) bool {
 	switch t {
 	case WholeContent:
 		return k == Content
-	case WholeTree, WholeList, RecipeFor + WholeContent, RecipeFor + WholeTree, RecipeFor + WholeList, SignatureOf + WholeContent:
+	case WholeTree, WholeList, RecipeFor + WholeContent, RecipeFor + WholeTree, SignatureOf + WholeContent:
 		return k == Metadata
 	}
 	return false
@@ -203,9 +204,11 @@ func Parse(plain []byte) (Directory, error) {
 	for _, f := range d.Frames {
 		stored += f.Stored
 	}
-	padding := body[n:]
-	if stored != at || binary.LittleEndian.Uint32(padding) != magicPadding || int(binary.LittleEndian.Uint32(padding[4:])) != len(padding)-skipHeader {
+	if stored != at {
 		return Directory{}, errors.New("parse pack: its parts do not add up")
+	}
+	if err := padded(body[n:], trailerSize); err != nil {
+		return Directory{}, fmt.Errorf("parse pack: %w", err)
 	}
 	return d, nil
 }

@@ -218,6 +218,9 @@ func FuzzDecompress(f *testing.F) {
 	c, _ := NewCompressor(Default)
 	f.Add(c.Append(nil, text(1000), Text), 1000)
 	f.Add(c.AppendRecord(nil, noise(10)), 10)
+	for _, b := range hostileRecords(f) {
+		f.Add(b[:min(len(b), 10_000)], 600)
+	}
 	d, _ := NewDecompressor()
 	f.Fuzz(func(t *testing.T, b []byte, plain int) {
 		if out, err := d.Frame(nil, b, plain); err == nil && len(out) != plain {

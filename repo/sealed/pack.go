@@ -14,6 +14,9 @@ import (
 	"nightjar/repo/store"
 )
 
+// MaxPack is the size in bytes of the largest pack that is read.
+const MaxPack = crypto.HeaderMax + pack.MaxPlain + crypto.TrailerMax
+
 // opener returns what opens packs of a kind.
 func (s *Objects) opener(kind pack.Kind) (*crypto.Opener, error) {
 	if kind != pack.Content {
@@ -65,7 +68,7 @@ func (s *Objects) OpenPack(ctx context.Context, info store.Info, object []byte) 
 
 // ReadPack reads a pack and opens it like OpenPack, and returns its plaintext, too.
 func (s *Objects) ReadPack(ctx context.Context, info store.Info) (p *index.Pack, plain []byte, err error) {
-	object, err := store.ReadAll(ctx, s.store, info.Name, store.MaxObject)
+	object, err := store.ReadAll(ctx, s.store, info.Name, MaxPack)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,7 +200,11 @@ func (s *Objects) decompressRecord(kind string, plain []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer s.decompressors.Put(d)
-	return d.Record(plain, recordMax(kind))
+	content, err := d.Record(plain, recordMax(kind))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+	}
+	return content, nil
 }
 
 func (s *Objects) decompressor() (*pack.Decompressor, error) {

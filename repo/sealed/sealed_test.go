@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,36 @@ func TestRecords(t *testing.T) {
 	})
 	if err != nil || len(stored) > 0 {
 		t.Errorf("%d are missing, %v", len(stored), err)
+	}
+}
+
+// What a host has signed, and zstd decompresses, is no record unless it is one frame and its padding: so there is one reading of it.
+func TestRecordGrammar(t *testing.T) {
+	p := newPlace(t)
+	s := p.open()
+	c := must(pack.NewCompressor(pack.Default))
+	sealer := must(crypto.NewSealer(p.metadata.Public(), hostKey(), s.binding("forget"), rand.Reader, p.clock))
+	foreign := []byte{0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 7, 7}
+	one, frame := c.AppendRecord(nil, []byte("one")), c.Append(nil, []byte("two"), pack.Text)
+	for name, plain := range map[string][]byte{
+		"two records":           slices.Concat(one, one),
+		"two frames":            slices.Concat(frame, one),
+		"between foreign ones":  slices.Concat(foreign, frame, foreign, frame, foreign),
+		"a foreign one at last": slices.Concat(one, foreign),
+		"bytes at last":         slices.Concat(one, []byte("two")),
+		"no padding":            frame,
+		"nothing":               {},
+	} {
+		object := must(sealer.Seal(slices.Clone(plain))).Object
+		stored := must(p.memory.Put(t.Context(), Name("forget", sha256.Sum256(object)), object))
+		if x := s.ReadRecord(t.Context(), stored); !errors.Is(x.Err, crypto.ErrIntegrity) || x.Content != nil {
+			t.Errorf("%s: %q, %v", name, x.Content, x.Err)
+		}
+	}
+	object := must(sealer.Seal(one)).Object
+	stored := must(p.memory.Put(t.Context(), Name("forget", sha256.Sum256(object)), object))
+	if x := s.ReadRecord(t.Context(), stored); x.Err != nil || string(x.Content) != "one" {
+		t.Errorf("%q, %v", x.Content, x.Err)
 	}
 }
 

@@ -282,7 +282,7 @@ func compress() (worker, error) {
 }
 
 func (p *path) seal() (worker, error) {
-	buf := make([]byte, 0, crypto.HeaderMax+pack.MaxPlain+crypto.TrailerMax)
+	buf := make([]byte, 0, crypto.HeaderMax+pack.FullPlain+crypto.TrailerMax)
 	return func(_ context.Context, pk piece) error {
 		m, err := p.sealer.Begin(buf)
 		if err != nil {

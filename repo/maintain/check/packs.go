@@ -146,11 +146,11 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if !read && (vouched || !c.givenUp(p)) { // what was given up may have been put back
 		return nil
 	}
-	object, err := store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+	object, err := store.ReadAll(ctx, c.r.Store(), info.Name, sealed.MaxPack)
 	if !errors.Is(err, store.ErrUnavailable) && (err != nil || sha256.Sum256(object) != p.ID) {
 		if older, ok := c.r.Recover(ctx, info.Name); ok {
 			info = older
-			object, err = store.ReadAll(ctx, c.r.Store(), info.Name, store.MaxObject)
+			object, err = store.ReadAll(ctx, c.r.Store(), info.Name, sealed.MaxPack)
 		}
 	}
 	if ctx.Err() != nil {

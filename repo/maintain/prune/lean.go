@@ -94,7 +94,7 @@ func (m *marker) follow(l *leaner) error {
 	if err != nil {
 		return m.passing(err)
 	}
-	if typ := l.at.Type; typ == pack.WholeList || typ == pack.RecipeFor+pack.WholeList {
+	if l.at.Type == pack.WholeList {
 		items, err := tree.DecodeList(data)
 		if err != nil {
 			return nil

@@ -25,7 +25,7 @@ type need struct {
 var (
 	anyContent = need{types: []pack.Type{pack.WholeContent, pack.RecipeFor + pack.WholeContent}}
 	anyTree    = need{types: []pack.Type{pack.WholeTree, pack.RecipeFor + pack.WholeTree}}
-	anyList    = need{types: []pack.Type{pack.WholeList, pack.RecipeFor + pack.WholeList}}
+	anyList    = need{types: []pack.Type{pack.WholeList}}
 	anything   = need{types: slices.Concat(anyContent.types, anyTree.types, anyList.types)}
 )
 
@@ -177,7 +177,7 @@ func (m *marker) keepSources(at *index.Place) (bool, error) {
 	return whole, nil
 }
 
-// keepSource keeps a whole chunk that a recipe names, and reports whether there is one. Of trees and lists the bytes suffice: they may be dropped as
+// keepSource keeps a whole chunk that a recipe names, and reports whether there is one. Of trees the bytes suffice: they may be dropped as
 // what they are, while their pack stays.
 func (m *marker) keepSource(key chunk.Key, typ pack.Type) (bool, error) {
 	n := need{[]pack.Type{typ}, typ != pack.WholeContent}

@@ -139,7 +139,7 @@ type pruner struct {
 	held   index.Marks // condemned
 	due    index.Marks // condemned by a list that is due
 	gone   index.Marks // dropped
-	bases  index.Marks // trees and lists of which a recipe needs the bytes
+	bases  index.Marks // trees of which a recipe needs the bytes
 
 	outer, inner []index.Place // scratch
 }

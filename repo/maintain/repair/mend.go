@@ -101,7 +101,7 @@ func (m *mender) useless(ctx context.Context, p *places) error {
 		}
 	}
 	for id := range m.Broken {
-		all, err := m.rd.LocationsOf(ctx, id.Key(), pack.WholeList, pack.RecipeFor+pack.WholeList)
+		all, err := m.rd.LocationsOf(ctx, id.Key(), pack.WholeList)
 		if err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 // repack stores anew what the good frames of a pack hold, unless it can be had elsewhere, and reports whether the pack is needed no more.
 func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *check.BadPack) (done bool, err error) {
 	name := sealed.PackName(b.Pack.Directory.Kind, b.Pack.ID)
-	object, err := store.ReadAll(ctx, m.r.Store(), name, store.MaxObject)
+	object, err := store.ReadAll(ctx, m.r.Store(), name, sealed.MaxPack)
 	if errors.Is(err, store.ErrUnread) || ctx.Err() != nil {
 		return false, fmt.Errorf("repair %s: %w", name, errors.Join(err, ctx.Err()))
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // recipes are the forms in which something is stored as what it is made of.
-var recipes = []pack.Type{pack.RecipeFor + pack.WholeContent, pack.RecipeFor + pack.WholeTree, pack.RecipeFor + pack.WholeList}
+var recipes = []pack.Type{pack.RecipeFor + pack.WholeContent, pack.RecipeFor + pack.WholeTree}
 
 // places are what indexes name and nobody may build on.
 type places struct {

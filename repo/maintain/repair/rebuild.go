@@ -245,7 +245,7 @@ func listPacks(ctx context.Context, r *repo.Repository, kind pack.Kind, skip fun
 // openPacks is listPacks with what is in each, or why it cannot be used.
 func openPacks(ctx context.Context, r *repo.Repository, kind pack.Kind, skip func(index.ObjectID) bool, f func(info store.Info, p *index.Pack, err error) error) error {
 	return listPacks(ctx, r, kind, skip, func(info store.Info) error {
-		object, err := store.ReadAll(ctx, r.Store(), info.Name, store.MaxObject)
+		object, err := store.ReadAll(ctx, r.Store(), info.Name, sealed.MaxPack)
 		var p *index.Pack
 		if err == nil {
 			p, err = r.OpenPack(ctx, info, object)

@@ -158,7 +158,7 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 		return copied, fmt.Errorf("copy to %s: %w", where, err)
 	}
 	if f.create && !f.dryRun {
-		a.note("write on your recovery kit where the copy is: %s", to.Address)
+		a.note("write on your recovery kit where the copy is: %s", to.Address(ctx))
 	}
 	if copied.Findings > 0 {
 		err = outcome.Problems{What: fmt.Sprintf("copied to %s, but objects are not as they should be: %d", where, copied.Findings), Damaged: damaged}

@@ -2,7 +2,9 @@ package s3
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
@@ -92,6 +95,25 @@ func signLess(stack *middleware.Stack) error {
 			}
 			return next.HandleFinalize(ctx, in)
 		}), "Signing", middleware.After)
+}
+
+// signBody has the signature cover a body of that hash by https, too, where the SDK would leave it out.
+func signBody(sum [sha256.Size]byte) func(*s3.Options) {
+	return func(o *s3.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("SignBody",
+				func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+					return next.HandleInitialize(v4.SetPayloadHash(ctx, hex.EncodeToString(sum[:])), in)
+				}), middleware.Before)
+		})
+	}
+}
+
+// expects leaves out Expect for a server that refuses it, which then gets each body before it can refuse that.
+func (s *Store) expects(o *s3.Options) {
+	if s.able.noExpect.Load() {
+		o.ContinueHeaderThresholdBytes = -1
+	}
 }
 
 // backoff is the delay after the given number of attempts: half a second that

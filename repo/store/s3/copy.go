@@ -51,7 +51,7 @@ func (s *Store) SetClaim(ctx context.Context, claim []byte) error {
 	if !s.o.AsOf.IsZero() {
 		return fmt.Errorf("store the claim that %s is a copy: %w", s.place, ErrAsOf)
 	}
-	if _, err := s.create(ctx, claimName, claim, sha256.Sum256(claim), time.Time{}, false); err != nil {
+	if _, err := s.createAnyway(ctx, claimName, claim, time.Time{}); err != nil {
 		return fmt.Errorf("store the claim that %s is a copy: %w", s.place, s.explain(ctx, "s3:PutObject", claimName, err))
 	}
 	s.copy.Lock()
@@ -132,6 +132,10 @@ func (s *Store) Fetch(ctx context.Context, from store.Store, name string, at tim
 	s.copy.Unlock()
 	if !ok || refused || err != nil || len(want) != sha256.Size ||
 		aws.ToString(s.client.Options().BaseEndpoint) != aws.ToString(source.client.Options().BaseEndpoint) {
+		return fmt.Errorf("copy object %s: %w", name, errors.ErrUnsupported)
+	}
+	if s.known(checksums) == Refuses {
+		s.refuse(ErrChecksumsRefused)
 		return fmt.Errorf("copy object %s: %w", name, errors.ErrUnsupported)
 	}
 	sum, err := s.fetch(ctx, source, name, at)

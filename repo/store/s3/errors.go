@@ -54,8 +54,13 @@ var (
 
 	// ErrReplaced is a warning: an older version is read.
 	ErrReplaced = errors.New("somebody has replaced or deleted it, and maybe others: older versions are read")
+	// ErrWeaker says that a server does not do any more what it did.
+	ErrWeaker = errors.New("the server does less than it did")
+
 	// ErrNoConditions is a warning: see doc/s3.md, "Weaker servers".
-	ErrNoConditions = errors.New("the server ignores If-None-Match: of two hosts that create config or keys/N at once, the later one would win")
+	ErrNoConditions = errors.New("the server does not honor If-None-Match: of two hosts that create config or keys/N at once, the later one would win")
+	// ErrChecksumsRefused is a warning: see doc/s3.md, "Weaker servers".
+	ErrChecksumsRefused = errors.New("the server refuses x-amz-checksum-sha256: it keeps no SHA-256 of what it stores, so check sees damage only by reading, and what is there already is read to compare it")
 	// ErrNoChecksums is a warning: see doc/s3.md, "Weaker servers".
 	ErrNoChecksums = errors.New("the server keeps no SHA-256 of what it stores: what is there already is read to compare it")
 )

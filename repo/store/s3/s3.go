@@ -24,6 +24,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -84,6 +85,12 @@ type Options struct {
 	// request; 0 means a minute.
 	Timeout time.Duration
 
+	// Abilities are what is known of the server from before: what it lacks is
+	// not asked for, and what it does it has to go on doing. Learned is told
+	// when that changes, as Warn is told.
+	Abilities Abilities
+	Learned   func(Abilities)
+
 	// Warn is told, once each, what the server does less well than Amazon's,
 	// and a region that differs from the configured one. It may be called from
 	// any goroutine; nil means that nobody wants to know.
@@ -113,6 +120,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Warn == nil {
 		o.Warn = func(error) {}
+	}
+	if o.Learned == nil {
+		o.Learned = func(Abilities) {}
 	}
 	switch types.ServerSideEncryption(o.SSE) {
 	case "", types.ServerSideEncryptionAes256:
@@ -153,9 +163,7 @@ type Store struct {
 	pins     pins
 	pageSize int32 // keys in an answer to a listing; 0: as many as the server likes
 
-	probing      sync.Mutex
-	conditions   support
-	warnChecksum sync.Once
+	able         abilities
 	warnReplaced sync.Once
 
 	copy struct {
@@ -226,6 +234,7 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 		cfg.Region = defaultRegion
 	}
 	s := &Store{place: p, o: o}
+	s.able.now, s.able.warned = o.Abilities, map[error]bool{}
 	s.client = s.newClient(cfg)
 	// Whether it claims to be a copy is asked in the same breath as whether it can be asked.
 	first, err := s.glance(ctx, claimName)
@@ -282,7 +291,7 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 			IgnorePublicAcls: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true),
 		},
 	})
-	if unsupported(err) {
+	if unsupported(err) || cfg.BaseEndpoint != nil && status(err) == http.StatusBadRequest { // of a checksum, it may be
 		o.Warn(fmt.Errorf("the server cannot block public access to bucket %s: see that nobody opens it", p.bucket))
 		return nil
 	}

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -45,35 +46,58 @@ func (s *Store) put(ctx context.Context, name string, data []byte, at time.Time)
 	// Under its hash an object can only be replaced by itself, so it takes no
 	// request to find out whether the server honors conditions.
 	hashed := path.Base(name) == hex.EncodeToString(sum[:])
-	conditional, err := s.honorsConditions(ctx, hashed)
-	if err != nil {
-		return store.Info{}, err
-	}
-	if !conditional && !hashed {
-		info, err := s.same(ctx, name, data, sum)
-		if !errors.Is(err, store.ErrNotExist) {
-			return info, err
+	if !hashed {
+		if err := s.Probe(ctx); err != nil {
+			return store.Info{}, err
 		}
 	}
-	info, err := s.create(ctx, name, data, sum, at, conditional)
-	switch {
-	case notImplemented(err) && conditional:
-		s.ignoresConditions()
-		info, err = s.create(ctx, name, data, sum, at, false)
-	case preconditionFailed(err):
-		// It was there before, or an earlier attempt's answer was lost.
-		return s.same(ctx, name, data, sum)
-	case err != nil && status(err) == 0 && ctx.Err() == nil:
-		// A server that refuses an object halfway through its body hangs up, and
-		// then its refusal may never arrive.
-		if info, err := s.same(ctx, name, data, sum); err == nil || errors.Is(err, store.ErrExists) {
-			return info, err
+	const most = 3
+	for attempt, absent := 1, 0; ; attempt++ {
+		condition := s.conditional()
+		if !condition && !hashed {
+			info, err := s.same(ctx, name, data, sum)
+			if !errors.Is(err, store.ErrNotExist) {
+				return info, err
+			}
 		}
-	}
-	if err != nil {
+		info, err := s.create(ctx, name, data, sum, at, s.headers(condition))
+		switch {
+		case err == nil:
+			return info, nil
+		case exists(err) && condition:
+			// It was there before, or an earlier attempt's answer was lost.
+			info, err := s.same(ctx, name, data, sum)
+			if !errors.Is(err, store.ErrNotExist) {
+				return info, err
+			}
+			if absent++; absent%most == 0 {
+				s.able.judging.Lock()
+				err := s.judgeNew(ctx)
+				s.able.judging.Unlock()
+				if err != nil {
+					return store.Info{}, err
+				}
+			}
+			if attempt <= 2*most {
+				continue
+			}
+		case status(err) == 0 && ctx.Err() == nil:
+			// A server that refuses an object halfway through its body hangs up, and
+			// then its refusal may never arrive.
+			if info, err := s.same(ctx, name, data, sum); err == nil || errors.Is(err, store.ErrExists) {
+				return info, err
+			}
+		case attempt < most:
+			again, judged := s.askAgain(ctx, err, condition)
+			if judged != nil {
+				return store.Info{}, judged
+			}
+			if again {
+				continue
+			}
+		}
 		return store.Info{}, s.explain(ctx, "s3:PutObject", name, err)
 	}
-	return info, nil
 }
 
 // Replace implements store.Replacer: the object has a new time of its own, and at as that at home. A versioned bucket keeps what was there as an
@@ -85,7 +109,7 @@ func (s *Store) Replace(ctx context.Context, name string, data []byte, at time.T
 	if len(data) > store.MaxObject {
 		return store.Info{}, fmt.Errorf("replace object %s: %d bytes, at most %d: %w", name, len(data), store.MaxObject, store.ErrTooLarge)
 	}
-	info, err := s.create(ctx, name, data, sha256.Sum256(data), at, false)
+	info, err := s.createAnyway(ctx, name, data, at)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("replace object %s: %w", name, s.explain(ctx, "s3:PutObject", name, err))
 	}
@@ -93,21 +117,37 @@ func (s *Store) Replace(ctx context.Context, name string, data []byte, at time.T
 	return info, nil
 }
 
+// createAnyway stores an object, whatever is there. It returns the SDK's own error, or one of learn.
+func (s *Store) createAnyway(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
+	sum := sha256.Sum256(data)
+	for attempt := 1; ; attempt++ {
+		info, err := s.create(ctx, name, data, sum, at, s.headers(false))
+		if err == nil || attempt == 3 {
+			return info, err
+		}
+		if again, judged := s.askAgain(ctx, err, false); judged != nil || !again {
+			return info, cmp.Or(judged, err)
+		}
+	}
+}
+
 // create returns the SDK's own error.
-func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha256.Size]byte, at time.Time, conditional bool) (store.Info, error) {
+func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha256.Size]byte, at time.Time, with headers) (store.Info, error) {
 	in := &s3.PutObjectInput{
 		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)),
 		Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
-		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
-		RequestPayer:   s.payer(),
-		Metadata:       dated(at),
+		RequestPayer: s.payer(),
+		Metadata:     dated(at),
 	}
-	if conditional {
+	if with.checksum {
+		in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	if with.condition {
 		in.IfNoneMatch = aws.String("*")
 	}
 	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = s.storedWith(name)
 	in.ObjectLockMode, in.ObjectLockRetainUntilDate = s.lockedWith(name)
-	out, err := s.client.PutObject(ctx, in)
+	out, err := s.client.PutObject(ctx, in, signBody(sum), s.expects)
 	if _, kind := classify(err); kind == store.ErrNotExist {
 		return store.Info{}, unusable("the answer to a PUT is that nothing is there")
 	}
@@ -117,8 +157,14 @@ func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha25
 	if out.ETag == nil {
 		return store.Info{}, unusable("the answer to a PUT has no ETag")
 	}
-	if out.ChecksumSHA256 == nil {
-		s.warnChecksum.Do(func() { s.o.Warn(ErrNoChecksums) })
+	if with.checksum {
+		seen := Does
+		if out.ChecksumSHA256 == nil {
+			seen = Ignores
+		}
+		if err := s.learn(checksums, seen); err != nil {
+			return store.Info{}, err
+		}
 	}
 	now, err := answered(out.ResultMetadata)
 	return store.Info{Name: name, Size: int64(len(data)), Time: now}, err
@@ -205,10 +251,24 @@ func (s *Store) lookUp(ctx context.Context, name string) (*s3.HeadObjectOutput, 
 
 // head returns the SDK's own error. Without an id it is about the latest version.
 func (s *Store) head(ctx context.Context, name string, id *string) (*s3.HeadObjectOutput, error) {
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)), VersionId: id,
-		ChecksumMode: types.ChecksumModeEnabled, RequestPayer: s.payer(),
-	})
+	ask := func(mode types.ChecksumMode) (*s3.HeadObjectOutput, error) {
+		return s.client.HeadObject(ctx, &s3.HeadObjectInput{
+			Bucket: &s.place.bucket, Key: aws.String(s.place.key(name)), VersionId: id, ChecksumMode: mode, RequestPayer: s.payer(),
+		})
+	}
+	mode := types.ChecksumModeEnabled
+	if s.able.noMode.Load() || s.known(checksums) == Refuses {
+		mode = ""
+	}
+	out, err := ask(mode)
+	if mode != "" && refused(err, headers{}) {
+		if plain, plainErr := ask(""); plainErr == nil {
+			if out, err = ask(mode); refused(err, headers{}) { // twice, and not without it
+				s.able.noMode.Store(true)
+				out, err = plain, nil
+			}
+		}
+	}
 	if err == nil && (out.ETag == nil || out.LastModified == nil || out.ContentLength == nil || *out.ContentLength < 0) {
 		return nil, unusable("the answer to a HEAD has no ETag, time or size")
 	}

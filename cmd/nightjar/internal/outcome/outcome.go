@@ -110,6 +110,7 @@ var hints = []struct {
 	{store.ErrArchived, "say --thaw-tier bulk, standard or expedited to ask for what is needed, which the storage bills; for restore into the same target, --overwrite if-changed too"},
 	{s3.ErrNoLock, "object lock is switched on when a bucket is made, as init --create-bucket --object-lock does, or later in its settings: doc/s3.md says how. Or leave out --object-lock"},
 	{s3.ErrAsOf, "leave out --as-of"},
+	{s3.ErrWeaker, "somebody on the way may do that; nothing was stored. If another server has taken its place, say once --server-lacks conditions, or checksums: doc/s3.md says what is lost"},
 	{s3.ErrDenied, "the credentials are good, but their policy does not allow that: doc/s3.md has policies that suffice"},
 	{s3.ErrCredentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this machine a role"},
 	{s3.ErrConfiguration, "look at the variable, the profile or the file that is named: environment (AWS_…), ~/.aws/config and ~/.aws/credentials"},

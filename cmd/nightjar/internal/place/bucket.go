@@ -28,9 +28,10 @@ type Bucket struct {
 	AsOf                       string   // a time, as show.ParseTime reads it
 	SSE, KMSKey                string
 	RequesterPays              bool
-	LimitUpload, LimitDownload string // bytes a second, as show.ParseSize reads them
-	CacheLimit                 string // bytes of metadata that this machine keeps of each repository in a bucket
-	prefix                     string // of its flags
+	Lacks                      []string // what the server does not do
+	LimitUpload, LimitDownload string   // bytes a second, as show.ParseSize reads them
+	CacheLimit                 string   // bytes of metadata that this machine keeps of each repository in a bucket
+	prefix                     string   // of its flags
 }
 
 // Flags gives a command and all below it the options for buckets.
@@ -56,6 +57,12 @@ func (b *Bucket) FromFlags(c *cobra.Command) {
 	f.StringVar(&b.Endpoint, "from-endpoint", "", "the other copy: URL of an S3 server that is not Amazon's (default: the profile's, or the repository's server)")
 	pathStyle(f, &b.PathStyle, "from-path-style", "the other copy: put the bucket into the path of URLs (default: with an endpoint only)")
 	f.BoolVar(&b.RequesterPays, "from-requester-pays", false, "the other copy: accept the charges of a bucket whose users pay")
+	b.prefix = "from-"
+	b.lacksFlag(f, b.prefix, "the other copy: ")
+}
+
+func (b *Bucket) lacksFlag(f *pflag.FlagSet, prefix, of string) {
+	f.StringArrayVar(&b.Lacks, prefix+"server-lacks", nil, of+"what the server does not do: conditions, checksums, or nothing, to find it out anew (default: found out, and remembered)")
 }
 
 func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
@@ -73,6 +80,7 @@ func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
 	f.StringVar(&b.SSE, prefix+"sse", "", of+"encryption by the server: AES256, aws:kms or aws:kms:dsse (default: the bucket's)")
 	f.StringVar(&b.KMSKey, prefix+"sse-kms-key", "", of+"id of the KMS key for aws:kms")
 	f.BoolVar(&b.RequesterPays, prefix+"requester-pays", false, of+"accept the charges of a bucket whose users pay")
+	b.lacksFlag(f, prefix, of)
 	f.StringVar(&b.LimitUpload, prefix+"limit-upload", "", of+"bytes a second sent to a bucket, like 5M")
 }
 
@@ -96,6 +104,9 @@ func (b Bucket) Of(home *Bucket) Bucket {
 		if b.PathStyle == nil {
 			b.PathStyle = home.PathStyle
 		}
+		if b.Lacks == nil {
+			b.Lacks = home.Lacks
+		}
 	}
 	return b
 }
@@ -114,7 +125,7 @@ func (b *Bucket) CacheBytes() (int64, error) {
 
 // Given reports whether any option says something of a bucket.
 func (b *Bucket) Given() bool {
-	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle != nil || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
+	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle != nil || b.Lacks != nil || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
 		b.LimitUpload != "" || b.LimitDownload != "" || b.ObjectLock != "" || b.AsOf != ""
 }
 

@@ -70,6 +70,9 @@ func (o *Options) Begin(ctx context.Context, l store.Location, createBucket bool
 	if err != nil {
 		return nil, undo, err
 	}
+	if err := bucket.Probe(ctx); err != nil { // the recovery kit says what comes of it
+		return nil, undo, err
+	}
 	r := &recorder{Store: bucket}
 	return r, func() {
 		if err := r.undo(ctx); err != nil {

@@ -18,6 +18,7 @@ import (
 // Options say how places are reached.
 type Options struct {
 	Bucket      Bucket
+	Servers     Servers          // where it is remembered what they do
 	Connections int              // objects sent or read at the same time; 0: as many as suit the place
 	Now         func() time.Time // never nil
 	Warn        func(error)      // told of what is wrong but stops nothing; never nil
@@ -84,6 +85,11 @@ func (o *Options) Address(ctx context.Context, l store.Location) string {
 	if o.Bucket.RequesterPays {
 		text += " --requester-pays"
 	}
+	if known, err := o.abilities(ctx, l); err == nil {
+		if lacking := lacks(known); lacking != "" {
+			text += " --server-lacks " + lacking
+		}
+	}
 	return text
 }
 
@@ -133,8 +139,20 @@ func (o *Options) directory(l store.Location, create bool) (*store.Dir, error) {
 
 func (o *Options) bucket(ctx context.Context, l store.Location, create bool) (*s3.Store, error) {
 	how, err := o.s3Options()
+	if err == nil {
+		how.Abilities, err = o.abilities(ctx, l)
+	}
 	if err != nil {
 		return nil, err
+	}
+	name := o.Name(ctx, l)
+	how.Learned = func(now s3.Abilities) {
+		if err := o.Servers.remember(name, now); err != nil {
+			o.Warn(err)
+		}
+	}
+	if o.Bucket.Lacks != nil {
+		how.Learned(how.Abilities)
 	}
 	if create {
 		return s3.Create(ctx, l, how)

@@ -13,10 +13,13 @@ import (
 
 // A Destination is the place of a copy.
 type Destination struct {
-	Place   store.Location
-	Store   store.Carrier
-	Address string // what finds it on another machine after --repo
+	Place store.Location
+	Store store.Carrier
+	reach *place.Options
 }
+
+// Address is what finds it on another machine after --repo.
+func (d *Destination) Address(ctx context.Context) string { return d.reach.Address(ctx, d.Place) }
 
 // Close ends its use.
 func (d *Destination) Close() { place.Close(d.Store) }
@@ -69,7 +72,7 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, c
 	if err != nil {
 		return nil, fmt.Errorf("open copy: %w", err)
 	}
-	return &Destination{Place: at, Store: s, Address: there.Address(ctx, at)}, nil
+	return &Destination{Place: at, Store: s, reach: &there}, nil
 }
 
 // Requests returns how many requests of each kind were sent to the place.

@@ -98,7 +98,8 @@ func (set *Settings) configured() (store.Location, error) {
 
 // Reach says how places are reached.
 func (set *Settings) Reach() *place.Options {
-	return &place.Options{Bucket: set.Bucket, Connections: set.Connections, Now: set.Now, Warn: set.Warn}
+	state, _, _ := set.Folders() // without one, nothing is remembered
+	return &place.Options{Bucket: set.Bucket, Servers: place.ServersIn(state), Connections: set.Connections, Now: set.Now, Warn: set.Warn}
 }
 
 // Passphrases says where passphrases come from.

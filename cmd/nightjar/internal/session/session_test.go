@@ -109,8 +109,8 @@ func TestOpenCopy(t *testing.T) {
 	d, err := m.OpenCopy(ctx, to, place.Bucket{}, true)
 	must(t, err)
 	defer d.Close()
-	if d.Address != to {
-		t.Errorf("the copy is found at %q, want %q", d.Address, to)
+	if d.Address(ctx) != to {
+		t.Errorf("the copy is found at %q, want %q", d.Address(ctx), to)
 	}
 }
 

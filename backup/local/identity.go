@@ -146,3 +146,20 @@ func (d *Dir) AppendOnly() bool {
 	err := retry(func() error { return unix.Statx(d.fd, "", unix.AT_EMPTY_PATH, 0, &st) })
 	return err == nil && st.Attributes&(unix.STATX_ATTR_APPEND|unix.STATX_ATTR_IMMUTABLE) != 0
 }
+
+// Unlock lets the owner put entries into the directory, if its mode does not: until Applier.Dir.
+func (d *Dir) Unlock() error {
+	if err := retry(func() error { return unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) }); err != unix.EACCES {
+		return nil
+	}
+	h := handle{fd: d.fd}
+	var st unix.Stat_t
+	err := fstat(d.fd, &st)
+	if err == nil {
+		err = h.chmod(st.Mode&^tree.TypeMask | 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("make directory writable: %w", err)
+	}
+	return nil
+}

@@ -98,6 +98,9 @@ func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node
 	if action == Kept {
 		above.seen.add(local.IDOf(there))
 		level.seen, level.keeps = newSeen(there.Device), p.o.Overwrite == Never || !level.asked
+		if !level.keeps && !p.o.DryRun {
+			_ = p.stack.Top().Unlock() // what cannot be put into it is reported
+		}
 		return p.crossed(there.Device, p.stack.Top())
 	}
 	level.fresh = true

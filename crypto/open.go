@@ -15,7 +15,8 @@ type Opened struct {
 	Signer   Fingerprint // of the signer's primary key
 	Issuer   Fingerprint // of the key that made the signature: that one, or a subkey of it
 	Created  time.Time   // as the signer's clock said: for display only
-	Envelope Envelope    // zero when the object was not encrypted
+	Envelope Envelope    // zero when the object was not encrypted, as is Key
+	Key      SessionKey
 }
 
 // Open decrypts and verifies a sealed object. signers are those who may have signed
@@ -38,7 +39,7 @@ func (o *Opener) Open(object []byte, signers []Signer, b Binding, at time.Time) 
 		clear(stream)
 		return Opened{}, fmt.Errorf("open object: %w", err)
 	}
-	opened.Envelope = e
+	opened.Envelope, opened.Key = e, key
 	return opened, nil
 }
 
@@ -52,8 +53,7 @@ func (o *Opener) open(object []byte) (Envelope, SessionKey, error) {
 	if err != nil || size > SessionMax {
 		return Envelope{}, SessionKey{}, integrity("session key packet is malformed")
 	}
-	e := Envelope{Session: slices.Clone(object[:size]), Stream: size + seipdHead}
-	e.Data = e.Stream + streamHead
+	e := EnvelopeOf(slices.Clone(object[:size]))
 	if err := checkStreamHead(rest); err != nil {
 		return Envelope{}, SessionKey{}, err
 	}

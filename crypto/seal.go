@@ -70,6 +70,7 @@ type Message struct {
 type Sealed struct {
 	Object   []byte
 	Envelope Envelope
+	Key      SessionKey
 }
 
 // Begin starts a message in buf[:0], with a session key of its own. A buf with room for
@@ -80,14 +81,12 @@ func (s *Sealer) Begin(buf []byte) (*Message, error) {
 		return nil, fmt.Errorf("begin message: %w", err)
 	}
 	m := &Message{sealer: s, key: key}
-	m.envelope.Session = slices.Clone(buf)
+	m.envelope = EnvelopeOf(slices.Clone(buf))
 	buf = append(buf, 0xD2, 0xFF, 0, 0, 0, 0, 1)
-	m.envelope.Stream = len(buf)
 	if buf, err = appendPrefix(buf, s.rand); err != nil {
 		return nil, fmt.Errorf("begin message: %w", err)
 	}
 	buf = appendLiteralHead(appendOnePass(buf, s.signer), 0)
-	m.envelope.Data = len(buf)
 	m.Buf = buf
 	return m, nil
 }
@@ -117,7 +116,7 @@ func (m *Message) Seal() (Sealed, error) {
 		return Sealed{}, fmt.Errorf("seal message: %w", err)
 	}
 	m.Buf = finish(buf, e.Stream, m.key)
-	return Sealed{Object: m.Buf, Envelope: e}, nil
+	return Sealed{Object: m.Buf, Envelope: e, Key: m.key}, nil
 }
 
 // Seal seals plain in a buffer of its own.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -14,11 +16,30 @@ import (
 const sessionKeySize = 32
 
 // SessionKey decrypts one object. The zero value is not usable.
-type SessionKey struct{ block cipher.Block }
+type SessionKey struct {
+	block cipher.Block
+	proof [sha256.Size]byte // keys Proof
+}
 
 func newSessionKey(key []byte) (SessionKey, error) {
 	block, err := aes.NewCipher(key)
-	return SessionKey{block}, err
+	k := SessionKey{block: block}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("nightjar proof"))
+	mac.Sum(k.proof[:0])
+	return k, err
+}
+
+// ProofSize is the length of what Proof returns, in bytes.
+const ProofSize = 16
+
+// Proof returns what only who knows the session key can say of a name: so it proves that the name was given to the object by
+// somebody who could open it.
+func (k SessionKey) Proof(name string) (p [ProofSize]byte) {
+	mac := hmac.New(sha256.New, k.proof[:])
+	mac.Write([]byte(name))
+	copy(p[:], mac.Sum(nil))
+	return p
 }
 
 // OpenRange decrypts the plaintext's n bytes from off on. span is exactly the
@@ -28,7 +49,7 @@ func (k SessionKey) OpenRange(e Envelope, off int64, n int, span []byte) ([]byte
 	if off < 0 || n < 0 || off > ObjectMax || n > ObjectMax || k.block == nil {
 		return nil, fmt.Errorf("open range %d+%d: not a range of an object", off, n)
 	}
-	if e.Stream < 0 || e.Stream > HeaderMax || e.Data != e.Stream+streamHead {
+	if e.Stream != len(e.Session)+seipdHead || e.Stream > HeaderMax || e.Data != e.Stream+streamHead {
 		return nil, fmt.Errorf("open range %d+%d: envelope's offsets are wrong", off, n)
 	}
 	start, length := e.Span(off, int64(n))
@@ -44,6 +65,12 @@ type Envelope struct {
 	Session []byte // the whole encrypted session key packet, at most SessionMax bytes
 	Stream  int    // offset in the object of the first byte of the CFB stream
 	Data    int    // offset in the object of the first byte of the plaintext
+}
+
+// EnvelopeOf returns the envelope of an object that begins with a session key packet.
+func EnvelopeOf(session []byte) Envelope {
+	stream := len(session) + seipdHead
+	return Envelope{Session: session, Stream: stream, Data: stream + streamHead}
 }
 
 // Span returns the range of the object that is needed to decrypt the

@@ -55,7 +55,6 @@ type Archive struct {
 	Time        time.Time         `json:"time"` // the store's
 	Views       []time.Time       `json:"views"`
 	Predecessor string            `json:"predecessor,omitempty"`
-	Trusted     []string          `json:"trusted"`
 	Statistics  map[string]uint64 `json:"statistics"`
 	Complete    bool              `json:"complete"`
 	Program     string            `json:"program"`

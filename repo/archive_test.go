@@ -82,7 +82,7 @@ func full() Archive {
 	const odd = "a\\b\xff\x00\n\"é\u2028\\x41"
 	return Archive{
 		Host: "db1", Job: odd, Paths: []Text{odd, "/"}, Stream: odd, Excludes: []Text{odd}, Tags: []Text{odd, ""}, Labels: Labels{odd: odd, "\\": "", "\xfe": "1", "\xff": "2"},
-		Root: Root{chunk.ID{1, 2}, 1 << 40}, Start: noon, End: noon.Add(1), Time: noon, Views: []time.Time{noon}, Predecessor: "x", Trusted: []string{"A"},
+		Root: Root{chunk.ID{1, 2}, 1 << 40}, Start: noon, End: noon.Add(1), Time: noon, Views: []time.Time{noon}, Predecessor: "x",
 		Statistics: map[string]uint64{"files": 1<<64 - 1}, Complete: true, Program: "test",
 	}
 }

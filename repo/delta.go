@@ -272,7 +272,7 @@ func (s *Saver) mend(id chunk.ID, data []byte, runs []int) error {
 // unsigned reports whether a whole chunk was stored by a run before, and makes its signature the caller's to save. It is asked once no signature is indexed.
 func (w *Writer) unsigned(id chunk.ID) bool {
 	all, err := w.reader.Locations(w.ctx, id, pack.WholeContent)
-	return err == nil && w.unindexed.others(all, w.trusted) && w.claims.take(id.Key())
+	return err == nil && w.unindexed.others(all, w.accept) && w.claims.take(id.Key())
 }
 
 // recipe saves how a chunk is put together.

@@ -300,8 +300,9 @@ func TestRecipesOfOthers(t *testing.T) {
 	}
 	p = newPlace(t)
 	p.enroll("db2", other, "backup")
+	p.trust("db1", "db2")
 	first = (*night)(nil).save(t, p.open(other), []byte(fmt.Sprintf("%x", noise(5, 1<<19))), 300_000)
-	together := first.save(t, p.open(hostKey(), func(o *Options) { o.Trust = []string{"db2"} }), data, 300_000)
+	together := first.save(t, p.open(hostKey()), data, 300_000)
 	if together.sent.Deltas.Load() != 1 {
 		t.Errorf("%d deltas on a friend's chunks", together.sent.Deltas.Load())
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
@@ -142,7 +143,7 @@ func TestTrust(t *testing.T) {
 		"nobody":          {nil, 0},
 		"the other":       {[]string{"db1"}, 5},
 		"no such host":    {[]string{"db7"}, 0},
-		"an empty name":   {[]string{""}, 0},
+		"everybody":       {[]string{""}, 10},
 		"itself, as ever": {[]string{"db2"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,24 +152,25 @@ func TestTrust(t *testing.T) {
 			p.enroll("db3", thiefKey(), keyring.Backup)
 			mustWrite(t, p.open(hostKey()), some(1, 5))
 			mustWrite(t, p.open(thiefKey()), some(2, 5))
-			r := p.open(secondKey(), func(o *Options) { o.Trust = test.trust })
+			p.trust("db2", test.trust...)
+			r := p.open(secondKey())
 			saved := mustWrite(t, r, some(1, 5), some(2, 5))
 			if got := saved.sent.ChunksKnown.Load(); got != test.known {
 				t.Errorf("%d chunks known", got)
 			}
-			want := []string{string(p.keys.Root().Fingerprint())}
-			if test.known > 0 {
-				want = append(want, string(hostKey().Fingerprint()))
+			// What it was trusted with is taken away: it stores it again, and what it built can be read.
+			for _, t := range p.trusts["db2"] {
+				t.(host)["until"] = p.clock.now()
 			}
-			want = append(want, string(secondKey().Fingerprint()))
-			if fmt.Sprint(saved.archive.Trusted) != fmt.Sprint(want) {
-				t.Errorf("trusted: %q", saved.archive.Trusted)
-			}
+			p.clock.move(time.Minute)
+			p.rekey(p.hosts...)
 			again := mustWrite(t, p.open(secondKey()), some(1, 5), some(2, 5))
 			if got := again.sent.ChunksKnown.Load(); got != 10-test.known {
 				t.Errorf("%d chunks of its own known", got)
 			}
-			wantRestored(t, p.reader(), saved, again)
+			for _, w := range []written{saved, again} { // of nothing but what it might build on
+				wantRestored(t, must(p.unlocked().NewReaderFor(t.Context(), w.archive)), w)
+			}
 		})
 	}
 }

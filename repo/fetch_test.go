@@ -114,7 +114,7 @@ func TestFetchDamagedFrame(t *testing.T) {
 	saved := mustWrite(t, p.open(hostKey()), big())
 	for name, at := range locations(t, p.reader(), saved) {
 		bad := at[0]
-		p.faulty.After = []storetest.Hook{storetest.Flip(nameAt(bad), int64(bad.Pack.Data)+bad.FrameOffset+int64(bad.Stored)/2)}
+		p.faulty.After = []storetest.Hook{storetest.Flip(nameAt(bad), int64(crypto.EnvelopeOf(bad.Pack.Session).Data)+bad.FrameOffset+int64(bad.Stored)/2)}
 		t.Run(name.String()[:8], func(t *testing.T) {
 			wantOnly(t, p.reader(), saved, func(l index.Location) bool { return l.Frame == bad.Frame })
 		})
@@ -131,7 +131,9 @@ func TestFetchTruncatedPack(t *testing.T) {
 	name := p.names("content/")[0]
 	cut := int64(len(p.get(name)) / 2)
 	p.faulty.Before = []storetest.Hook{storetest.Cut(name, cut)}
-	wantOnly(t, p.reader(), saved, func(l index.Location) bool { return int64(l.Pack.Data)+l.FrameOffset+int64(l.Stored) > cut })
+	wantOnly(t, p.reader(), saved, func(l index.Location) bool {
+		return int64(crypto.EnvelopeOf(l.Pack.Session).Data)+l.FrameOffset+int64(l.Stored) > cut
+	})
 	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
 		if c.Op == storetest.Get && c.Name == name && c.Offset <= cut && cut < c.Offset+int64(len(c.Data)) {
 			return errFault
@@ -139,7 +141,7 @@ func TestFetchTruncatedPack(t *testing.T) {
 		return nil
 	}}
 	wantOnly(t, p.reader(), saved, func(l index.Location) bool {
-		e := crypto.Envelope{Session: l.Pack.Session, Stream: l.Pack.Stream, Data: l.Pack.Data}
+		e := crypto.EnvelopeOf(l.Pack.Session)
 		start, n := e.Span(l.FrameOffset, int64(l.Stored))
 		return start <= cut && cut < start+n
 	})
@@ -226,7 +228,7 @@ func TestMetadataDamaged(t *testing.T) {
 	if err != nil || len(at) != 1 {
 		t.Fatalf("%d locations, %v", len(at), err)
 	}
-	for _, bad := range [][]byte{flipped(whole, at[0].Pack.Data+10), whole[:at[0].Pack.Data+10]} {
+	for _, bad := range [][]byte{flipped(whole, crypto.EnvelopeOf(at[0].Pack.Session).Data+10), whole[:crypto.EnvelopeOf(at[0].Pack.Session).Data+10]} {
 		p.put(only, bad)
 		got, err := p.reader().Metadata(t.Context(), one.archive.Root.ID)
 		wantError(t, err, nil, only)

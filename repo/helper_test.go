@@ -97,7 +97,8 @@ type place struct {
 	faulty *storetest.Faulty // around memory
 	clock  *clock            // of the store and the hosts
 	keys   *keyring.Keyring
-	hosts  []host // besides the first
+	hosts  []host           // besides the first
+	trusts map[string][]any // by the host that builds on others
 }
 
 // madeOnce is a new repository and its root, content and metadata keys: made once, copied for each test.
@@ -243,6 +244,18 @@ func (p *place) rekey(hosts ...host) {
 		}
 		all = append(all, h)
 	}
+	for _, h := range all {
+		var fields map[string]any
+		switch h := h.(type) {
+		case host:
+			fields = h
+		case map[string]any:
+			fields = h
+		}
+		if others := p.trusts[fields["name"].(string)]; others != nil {
+			fields["trusts"] = others
+		}
+	}
 	record["hosts"] = all
 	record["metadata_secret"] = string(must(crypto.EncryptTo(recipients, must(metadata.ArmorSecret(nil)), nil, p.clock.now())))
 	b := crypto.Binding{Repository: p.keys.ID(), Kind: keyring.Name(number)}
@@ -255,6 +268,18 @@ func (p *place) rekey(hosts ...host) {
 func (p *place) enroll(name string, key *crypto.Key, roles ...keyring.Role) {
 	p.t.Helper()
 	p.hosts = append(p.hosts, p.newHost(name, key, roles...))
+	p.rekey(p.hosts...)
+}
+
+// trust publishes keys that let a host build on others.
+func (p *place) trust(name string, others ...string) {
+	p.t.Helper()
+	if p.trusts == nil {
+		p.trusts = map[string][]any{}
+	}
+	for _, o := range others {
+		p.trusts[name] = append(p.trusts[name], host{"host": o})
+	}
 	p.rekey(p.hosts...)
 }
 

@@ -15,6 +15,9 @@ import (
 	"nightjar/repo/store"
 )
 
+// ErrOtherOwner says that a pack is not of the host for which its content was to be kept.
+var ErrOtherOwner = fmt.Errorf("it is a pack of another host: %w", crypto.ErrIntegrity)
+
 // A Repacker writes blobs of packs into new packs, as the root. Every host takes the root's word: so it tries what it copies. It is for one goroutine.
 type Repacker struct {
 	w  *Writer
@@ -22,14 +25,14 @@ type Repacker struct {
 	rd *Reader
 }
 
-// Repack runs f with a Repacker. When it returns, the new packs are stored and indexed, as those of a run that began at a store time. It takes
-// OpenContent. After an error what was sent may or may not be indexed.
-func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f func(*Repacker) error) error {
+// Repack runs f with a Repacker of packs of a host. When it returns, the new packs are stored and indexed, as those of a run that began at a store time, and
+// kept for that host. It takes OpenContent. After an error what was sent may or may not be indexed.
+func (r *Repository) Repack(ctx context.Context, owner string, begin time.Time, sent *Sent, f func(*Repacker) error) error {
 	root := r.Root()
 	if root == nil {
 		return errors.New("repack: it takes a recovery key")
 	}
-	w := &Writer{r: r, Sent: sent, begin: begin, root: true, reader: r.newReader()}
+	w := &Writer{r: r, Sent: sent, self: owner, begin: begin, root: true, reader: r.newReader()}
 	w.ctx, w.fail = context.WithCancelCause(ctx)
 	defer w.fail(nil)
 	w.unindexed.last = r.options.Now()
@@ -42,7 +45,7 @@ func (r *Repository) Repack(ctx context.Context, begin time.Time, sent *Sent, f 
 	if err != nil {
 		return err
 	}
-	if err := f(&Repacker{w, s, w.reader}); err != nil {
+	if err := f(&Repacker{w, s, w.reader.For(Of(r.Keys().Circle(owner, time.Time{})))}); err != nil {
 		w.fail(err)
 		_ = w.packs.Wait() // for the same reason
 		return err
@@ -57,6 +60,9 @@ func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 		return context.Cause(p.w.ctx)
 	}
 	entry, plain, err := p.w.r.ReadPack(p.w.ctx, info)
+	if err == nil && entry.Directory.Owner != p.w.self {
+		err = ErrOtherOwner
+	}
 	if err != nil {
 		return fmt.Errorf("repack %s: %w", info.Name, err)
 	}

@@ -55,14 +55,14 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 				t.Fatal(err)
 			}
 			old := append(p.names("content/"), p.names("metadata/")...)
-			if err := r.Repack(t.Context(), p.clock.now(), new(Sent), func(*Repacker) error { return nil }); err == nil {
+			if err := r.Repack(t.Context(), "db1", p.clock.now(), new(Sent), func(*Repacker) error { return nil }); err == nil {
 				t.Error("it took no recovery key")
 			}
 			root := p.unlocked()
 			if err := root.SyncIndex(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			err := root.Repack(t.Context(), p.clock.now(), new(Sent), func(to *Repacker) error {
+			err := root.Repack(t.Context(), "db1", p.clock.now(), new(Sent), func(to *Repacker) error {
 				for _, name := range old {
 					if err := to.Pack(must(p.memory.Stat(t.Context(), name)), func(pack.Blob) bool { return true }); err != nil {
 						return err

@@ -44,6 +44,7 @@ var (
 	ErrVersion      = versioned.ErrNewer
 	ErrNoArchive    = errors.New("no such archive")
 	ErrMissing      = fetch.ErrMissing     // no index names the chunk
+	ErrForeign      = fetch.ErrForeign     // it is only in packs of hosts on which the archive's may not build
 	ErrLost         = fetch.ErrLost        // repair has given the chunk up
 	ErrDisowned     = sealed.ErrDisowned   // the key that signed it is marked compromised, and nobody vouches for it
 	ErrUnavailable  = store.ErrUnavailable // not a chunk is missing: the store is
@@ -62,7 +63,6 @@ type Options struct {
 	Now         func() time.Time // nil: time.Now
 	Random      io.Reader        // nil: crypto/rand
 	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
-	Trust       []string         // names of hosts besides this one whose chunks a backup builds on
 	Temp        tempdir.Dir      // for what does not fit in memory
 	Without     rules.Without    // zero but in the simulation
 }
@@ -196,6 +196,23 @@ func (r *Repository) NewReader(ctx context.Context) (*Reader, error) {
 		return nil, err
 	}
 	return r.newReader(), nil
+}
+
+// NewReaderFor returns a Reader of an archive: it takes chunks from the archive's host, and those on which that might build when the archive was stored.
+func (r *Repository) NewReaderFor(ctx context.Context, a *Archive) (*Reader, error) {
+	rd, err := r.NewReader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return rd.For(Of(r.Circle(a))), nil
+}
+
+// Circle returns the hosts of whose chunks an archive may be made.
+func (r *Repository) Circle(a *Archive) keyring.Circle { return r.Keys().Circle(a.Host, a.Dated()) }
+
+// Of accepts what is said of the packs of these hosts. Whoever says it: what can be had there was given the name of that host by who knew its content.
+func Of(c keyring.Circle) func(*index.Origin) bool {
+	return func(o *index.Origin) bool { return c.Has(o.Owner) }
 }
 
 func (r *Repository) newReader() *Reader {

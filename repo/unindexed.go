@@ -83,12 +83,12 @@ func (u *unindexed) note(packs []index.Pack) {
 }
 
 // others reports whether one of the places, as far as they count, is in a pack that this run has not indexed.
-func (u *unindexed) others(places []index.Location, counts func(signer string) bool) bool {
+func (u *unindexed) others(places []index.Location, counts func(*index.Origin) bool) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return slices.ContainsFunc(places, func(at index.Location) bool {
 		_, ours := u.ours[at.Pack.ID]
-		return !ours && counts(at.Pack.Signer)
+		return !ours && counts(&at.Pack.Origin)
 	})
 }
 
@@ -129,7 +129,7 @@ func blobs(p index.Pack) (n int) {
 
 // putIndex stores one index object, by a view that is not too old, and notes what it says.
 func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
-	object := index.Object{Runs: []index.Run{{Begin: w.begin, Packs: packs}}}
+	object := index.Object{Runs: []index.Run{{Owner: w.self, Begin: w.begin, Packs: packs}}}
 	if w.root {
 		_, err := w.r.AddIndex(ctx, &object)
 		return err

@@ -39,14 +39,14 @@ type Sent struct {
 
 // A Writer stores chunks, trees and lists, each once. It is safe for concurrent use; each goroutine that saves has a Saver.
 type Writer struct {
-	Sent    *Sent
-	r       *Repository
-	self    string // the name of this host
-	ctx     context.Context
-	fail    context.CancelCauseFunc
-	trusted func(signer string) bool
-	begin   time.Time // store time of the first view
-	root    bool      // it writes anew what is known, and index objects as the root
+	Sent   *Sent
+	r      *Repository
+	self   string // the name of this host
+	ctx    context.Context
+	fail   context.CancelCauseFunc
+	accept func(*index.Origin) bool // on whose word it builds
+	begin  time.Time                // store time of the first view
+	root   bool                     // it writes anew what is known, and index objects as the root
 
 	reader *Reader                                 // of what was stored before
 	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
@@ -57,7 +57,7 @@ type Writer struct {
 	unindexed unindexed
 }
 
-// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times, views and trust are filled in here.
+// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times and views are filled in here.
 // When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns no archive.
 func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
 	if r.Host() == nil {
@@ -72,12 +72,11 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err = errors.Join(err, unread); err != nil && (unread == nil || !r.options.Without.Unread) { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
-	names, err := w.trust(now)
-	if err != nil {
+	if err := w.trust(now); err != nil {
 		return nil, err
 	}
 	w.begin, w.unindexed.last = now, r.options.Now()
-	w.run = r.local.Begin(now, w.trusted)
+	w.run = r.local.Begin(now, w.accept)
 	defer w.run.Close()
 	w.claims.all, w.unindexed.ours = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
 	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
@@ -122,7 +121,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 			return nil, fmt.Errorf("commit: %w", err)
 		}
 	}
-	archive.Version, archive.Host, archive.Trusted = FormatVersion, w.self, names
+	archive.Version, archive.Host = FormatVersion, w.self
 	archive.Views, archive.Time = w.run.Views(), now.UTC()
 	size, err := r.putArchive(ctx, archive)
 	if err != nil {
@@ -160,29 +159,30 @@ func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
 	}
 }
 
-// trust sets whose index objects count in this run, which begins now.
-func (w *Writer) trust(now time.Time) (fingerprints []string, err error) {
+// trust sets on whose word this run builds, which begins now: as its archive will be read, but for marked keys, whose word is no word for a writer.
+func (w *Writer) trust(now time.Time) (err error) {
 	host := w.r.Host().Fingerprint()
 	if err := w.r.Keys().MayWrite(host, "archive", now); err != nil {
-		return nil, err
+		return err
 	}
 	if w.self, err = w.r.Keys().HostName(host); err != nil {
-		return nil, err
+		return err
 	}
+	circle := w.r.Keys().Circle(w.self, now)
 	trusted := map[string]bool{}
-	for _, s := range w.r.Keys().Signers("index", append([]string{w.self}, w.r.options.Trust...)...) {
-		if f := string(s.Key.Fingerprint()); !trusted[f] {
-			trusted[f] = true
-			fingerprints = append(fingerprints, f)
-		}
+	for _, s := range w.r.Keys().Signers("index", circle.Names()...) {
+		trusted[string(s.Key.Fingerprint())] = true
 	}
-	w.trusted = func(signer string) bool { return trusted[signer] }
-	return fingerprints, nil
+	w.accept = func(o *index.Origin) bool {
+		return !o.Late && (o.Owner == w.self || circle.Has(o.Owner)) && trusted[o.Signer]
+	}
+	return nil
 }
 
 // open makes what packs are filled in.
 func (w *Writer) open(signer *crypto.Key) (err error) {
 	w.packs, err = fill.New(w.ctx, w.fail, fill.Options{
+		Owner:       w.self,
 		Compression: w.r.options.Compression,
 		Connections: w.r.options.Connections,
 		Sealer:      func(kind pack.Kind) (*crypto.Sealer, error) { return w.r.PackSealer(kind, signer) },

@@ -136,7 +136,7 @@ func (a *app) openArchive(ctx context.Context, arg string, need session.Access, 
 	if o.archive, err = a.find(ctx, s, name, path, c); err != nil {
 		return nil, err
 	}
-	o.reader, err = s.NewReader(ctx)
+	o.reader, err = s.NewReaderFor(ctx, o.archive)
 	return o, err
 }
 

@@ -21,7 +21,7 @@ var (
 	flag    = regexp.MustCompile(`^--[a-z-]*[a-z]`)
 
 	// labels are what keys are called, which looks like a command.
-	labels = []string{"content", "metadata", "blocks", "names", "recovery", "root"}
+	labels = []string{"content", "metadata", "blocks", "names", "proof", "recovery", "root"}
 )
 
 // TestDocs wants every command line in the documents to be one that the program takes.

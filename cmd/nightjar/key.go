@@ -27,7 +27,7 @@ On the machine with a recovery key:                  nightjar key add-host web2 
 		Args: noSubcommand,
 		RunE: func(*cobra.Command, []string) error { return usage.Errorf("say key list, or another of key --help") },
 	}
-	c.AddCommand(a.keyList(), a.keyCheck(), a.keyEnroll(), a.keyAddHost(), a.keyRemoveHost(), a.keyCompromised(), a.keyRole(),
+	c.AddCommand(a.keyList(), a.keyCheck(), a.keyEnroll(), a.keyAddHost(), a.keyRemoveHost(), a.keyCompromised(), a.keyRole(), a.keyTrust(),
 		a.keyAddRecovery(), a.keyRemoveRecovery(), a.keyRotate(), a.keyRoot(), a.keyReseal(), a.keyGrace())
 	return c
 }

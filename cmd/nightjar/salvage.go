@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -117,19 +118,21 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	}
 	for _, x := range chosenForSalvage(archives, g.all) {
 		one := salvaged{Folder: "archive-" + show.ShortID(x), Archive: x.ID, What: fmt.Sprintf("%s of %s, %s", show.Source(x), quote.Display(x.Host), show.LocalTime(x.Time))}
-		if err := put(one, func(o restore.Options) (restore.Statistics, error) { return restore.Run(ctx, rd, x, o) }); err != nil {
+		own := rd.For(repo.Of(s.Circle(x)))
+		if err := put(one, func(o restore.Options) (restore.Statistics, error) { return restore.Run(ctx, own, x, o) }); err != nil {
 			return err
 		}
 	}
 	for i, orphan := range orphans {
-		one := salvaged{Folder: fmt.Sprintf("tree-%04d", i+1), What: "a folder that nothing names"}
+		one := salvaged{Folder: fmt.Sprintf("tree-%04d", i+1), What: fmt.Sprintf("a folder of %s that nothing names", quote.Display(orphan.Host))}
+		own := rd.For(repo.Of(s.Keys().Circle(orphan.Host, time.Time{})))
 		run := func(o restore.Options) (restore.Statistics, error) {
-			return restore.Tree(ctx, rd, orphan.Root, o)
+			return restore.Tree(ctx, own, orphan.Root, o)
 		}
 		if orphan.Whole {
-			one.What = "an archive that is lost"
+			one.What = fmt.Sprintf("an archive of %s that is lost", quote.Display(orphan.Host))
 			run = func(o restore.Options) (restore.Statistics, error) {
-				return restore.Run(ctx, rd, &repo.Archive{ID: orphan.ID.String(), Root: orphan.Root}, o)
+				return restore.Run(ctx, own, &repo.Archive{ID: orphan.ID.String(), Root: orphan.Root}, o)
 			}
 		}
 		if err := put(one, run); err != nil {

@@ -77,6 +77,7 @@ func TestScript(t *testing.T) {
 			"setenv":  setEnvFromOutput,
 			"resign":  resign,
 			"forge":   forge,
+			"thief":   thief,
 		},
 	})
 }

@@ -50,14 +50,14 @@ func TestExamples(t *testing.T) {
 	d, err := pack.ParseDirectory(all["directory"])
 	must(t, err)
 	same("directory", d.Append(nil))
-	if f := d.Frames[0]; d.Kind != pack.Content || f.Stored != 34 || f.Plain != 8 || f.Blobs[0].Length != 5 || f.Blobs[1].Key[0] != 0x10 {
+	if f := d.Frames[0]; d.Kind != pack.Content || d.Owner != "web1" || f.Stored != 34 || f.Plain != 8 || f.Blobs[0].Length != 5 || f.Blobs[1].Key[0] != 0x10 {
 		t.Errorf("directory: %+v", d)
 	}
 
 	o, err := index.ParseObject(all["index"])
 	must(t, err)
 	same("index", o.Append(nil))
-	if p := o.Runs[0].Packs[0]; p.ID[0] != 1 || p.Size != 416 || p.Stream != 11 || p.Data != 56 || len(p.Hashes) != 1 || p.Hashes[0][0] != 2 {
+	if p := o.Runs[0].Packs[0]; p.ID[0] != 1 || p.Size != 416 || p.Proof[0] != 7 || o.Runs[0].Owner != "web1" || len(p.Hashes) != 1 || p.Hashes[0][0] != 2 {
 		t.Errorf("index: %+v", o)
 	}
 

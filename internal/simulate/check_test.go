@@ -35,7 +35,7 @@ func (w *world) whole(r *repo.Repository) error {
 		return err
 	}
 	var problems []error
-	c := checker{world: w, rd: rd, trees: map[chunk.ID][]tree.Node{}, content: map[chunk.ID][]byte{}}
+	checkers := map[string]*checker{} // of each circle of hosts one, since what one may read another may not
 	there := map[string]bool{}
 	for _, a := range archives {
 		there[a.ID] = true
@@ -48,6 +48,12 @@ func (w *world) whole(r *repo.Repository) error {
 		// What a store's clocks do not agree on is no fault of prune's.
 		if gone := a.Forgotten; !gone.IsZero() && time.Since(gone) > grace-2*blur {
 			continue
+		}
+		circle := r.Circle(&a)
+		c := checkers[circle.Key()]
+		if c == nil {
+			c = &checker{world: w, rd: rd.For(repo.Of(circle)), trees: map[chunk.ID][]tree.Node{}, content: map[chunk.ID][]byte{}}
+			checkers[circle.Key()] = c
 		}
 		got, err := c.archive(&a)
 		if err == nil {

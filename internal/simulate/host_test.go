@@ -50,13 +50,12 @@ func revise(rng *rand.Rand, data []byte) []byte {
 // A host backs up a few folders of a few files: some have what many have, one is large enough for lists, some have what nobody has.
 type host struct {
 	*actor
-	trusted []string
-	packs   bool // each folder comes into packs of its own
-	files   files
-	was     map[string]*tree.Node  // of the last run that came to its end, however that was: what it names may be gone
-	grown   map[string][]tree.Item // the trees of its folders
-	last    string                 // its last archive
-	r       *repo.Repository       // of the process that runs
+	packs bool // each folder comes into packs of its own
+	files files
+	was   map[string]*tree.Node  // of the last run that came to its end, however that was: what it names may be gone
+	grown map[string][]tree.Item // the trees of its folders
+	last  string                 // its last archive
+	r     *repo.Repository       // of the process that runs
 }
 
 func (w *world) host(number int, seed uint64) *host {
@@ -115,7 +114,7 @@ func (h *host) live(runs int) {
 // backUp is one run; meanwhile, if not nil, is called when a folder is saved.
 func (h *host) backUp(meanwhile func(folder string)) (*repo.Archive, error) {
 	if h.r == nil {
-		r, err := h.boot(h.trusted...)
+		r, err := h.boot()
 		if err != nil {
 			return nil, err
 		}

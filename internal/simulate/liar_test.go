@@ -8,7 +8,8 @@ import (
 	"nightjar/repo/sealed"
 )
 
-// lie lets a host that nobody trusts say that it has all that others have. It has nothing.
+// lie lets a host that nobody trusts say that it has all that others have, and of their packs what they say themselves, as if they were its own, and what is not so. It has
+// nothing.
 func (w *world) lie(seed uint64) error {
 	liar := w.actor("liar", w.liar, seed)
 	r, err := liar.boot()
@@ -23,6 +24,14 @@ func (w *world) lie(seed uint64) error {
 		}
 		for _, run := range x.Object.Runs {
 			for _, p := range run.Packs {
+				p.Directory.Owner = "liar"
+				same, other := p, p
+				other.Session = append([]byte(nil), p.Session...)
+				other.Session[len(other.Session)-1] ^= 1
+				if other.Size += int64(liar.rng.IntN(2)); len(p.Hashes) > 0 {
+					other.Hashes = append([][32]byte{{1}}, p.Hashes[1:]...)
+				}
+				lies = append(lies, same, other)
 				junk := make([]byte, p.Size)
 				_, _ = random{liar.rng}.Read(junk)
 				p.ID = sha256.Sum256(junk)
@@ -38,7 +47,7 @@ func (w *world) lie(seed uint64) error {
 		return err
 	}
 	now := w.now()
-	object := index.Object{Time: now, Runs: []index.Run{{Begin: now, Packs: lies}}}
+	object := index.Object{Time: now, Runs: []index.Run{{Owner: "liar", Begin: now, Packs: lies}}}
 	_, err = r.PutRecord(w.ctx, "index", object.Append(nil))
 	return err
 }

@@ -39,10 +39,10 @@ func (w *world) actor(name string, key *crypto.Key, seed uint64) *actor {
 }
 
 // boot starts a process, with a cache that is empty.
-func (a *actor) boot(trust ...string) (*repo.Repository, error) {
+func (a *actor) boot() (*repo.Repository, error) {
 	r, err := repo.Open(a.ctx, a.line, a.keys, keyring.Held(a.key), repo.Options{
 		Connections: 1, Random: random{a.rng}, Now: func() time.Time { return time.Now().Add(a.skew) }, Warn: a.warn(a.name),
-		Trust: trust, Without: a.without,
+		Without: a.without,
 	})
 	if err == nil {
 		err = r.SetHost(a.key)

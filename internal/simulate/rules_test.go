@@ -163,14 +163,15 @@ var scenes = map[string]func(s *stage){
 		s.at(hour)
 		s.prune(s.p)
 	},
-	// A liar says that it has what a had, and b, who trusts nobody, really has it.
+	// A liar says that it has what a had, and another, who builds on nobody, really has it.
 	"Trust": func(s *stage) {
 		s.unneeded(files{"old/1": text(0)}, files{"new/1": text(1)})
 		s.prune(s.p)
 		if err := s.lie(1); err != nil {
 			panic(err)
 		}
-		s.b.trusted = nil
+		s.b = s.host(loner, 2)
+		s.b.packs = true
 		s.save(s.b, files{"old/1": text(0)})
 		for n := range time.Duration(3) {
 			s.at((n + 1) * ripe)

@@ -24,7 +24,6 @@ type stage struct {
 func newStage(without rules.Without, log func(string, ...any)) *stage {
 	w := newWorld(1, without, log)
 	s := &stage{world: w, a: w.host(0, 1), b: w.host(1, 2), p: w.pruner(0, 3), q: w.pruner(1, 4), noon: time.Now()}
-	s.a.trusted, s.b.trusted = []string{s.b.name}, []string{s.a.name}
 	s.a.packs, s.b.packs = true, true
 	return s
 }

@@ -27,6 +27,7 @@ const (
 
 	hosts   = 20
 	pruners = 2
+	loner   = hosts - 1 // builds on nobody
 )
 
 // A cast is what all repositories of the simulation have in common: making keys takes time.
@@ -73,6 +74,9 @@ var theCast = sync.OnceValue(func() *cast {
 		for i, key := range c.hosts {
 			err = errors.Join(err, d.AddHost(hostName(i), key, keyring.Backup))
 		}
+		for i := range loner {
+			err = errors.Join(err, d.SetTrust(hostName(i), false, trustedBy(i)...))
+		}
 		return err
 	})
 	c.keys = enroll(func(d *keyring.Draft) error {
@@ -86,6 +90,16 @@ var theCast = sync.OnceValue(func() *cast {
 	}
 	return c
 })
+
+// trustedBy returns on whom a host builds: on all but the liar, or on every other one.
+func trustedBy(i int) (names []string) {
+	for j := range hosts {
+		if j != i && (i < hosts/2 || (i+j)%2 == 0) {
+			names = append(names, hostName(j))
+		}
+	}
+	return names
+}
 
 func hostName(i int) string   { return fmt.Sprintf("host%02d", i) }
 func prunerName(i int) string { return fmt.Sprintf("prune%d", i) }

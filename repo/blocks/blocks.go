@@ -125,7 +125,7 @@ func (x Object) blockLen(n int64) int64 { return min(Size, x.Size-n*Size) }
 
 func (c *Cache) block(ctx context.Context, x Object, n int64) ([]byte, error) {
 	k := key{x.Sum, n}
-	if data, ok := c.memory.Get(k); ok {
+	if data, ok := c.memory.Get(k); ok && int64(len(data)) == x.blockLen(n) { // else somebody says another size of it
 		return data, nil
 	}
 	data, ok := c.load(k, x.blockLen(n))

@@ -20,7 +20,7 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 	var recipes []int
 	named, hand := rd.local.Lists(), deliver
 	deliver = func(i int, data []byte, err error) error {
-		if err != nil && named.Chunk(ids[i]) {
+		if err != nil && named.Chunk(ids[i]) && !errors.Is(err, ErrForeign) {
 			err = fmt.Errorf("read chunk %v: %w", ids[i], ErrLost)
 		}
 		return hand(i, data, err)
@@ -67,7 +67,7 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 			}
 			reason := reasons[i]
 			if reason == nil {
-				reason = fmt.Errorf("read chunk %v: %w", ids[i], ErrMissing)
+				reason = fmt.Errorf("read chunk %v: %w", ids[i], rd.Absent(ctx, ids[i]))
 			}
 			if err := deliver(i, nil, reason); err != nil {
 				return err

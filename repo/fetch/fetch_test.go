@@ -74,7 +74,7 @@ func (p *place) save(kind pack.Kind, frames ...[]blob) (name string, ids []chunk
 	p.t.Helper()
 	m := must(must(p.objects.PackSealer(kind, hostKey())).Begin(nil))
 	c := must(pack.NewCompressor(pack.Default))
-	d := pack.Directory{Kind: kind}
+	d := pack.Directory{Kind: kind, Owner: "db1"}
 	for _, blobs := range frames {
 		var f pack.Frame
 		var plain []byte
@@ -93,10 +93,10 @@ func (p *place) save(kind pack.Kind, frames ...[]blob) (name string, ids []chunk
 	}
 	m.Buf = d.Tail(m.Buf, false)
 	object := must(m.Seal())
-	entry := sealed.Indexed(sha256.Sum256(object.Object), object.Object, object.Envelope, d)
+	entry := sealed.Indexed(sha256.Sum256(object.Object), object.Object, object.Envelope, object.Key, d)
 	name = sealed.PackName(kind, entry.ID)
 	must(p.memory.Put(p.t.Context(), name, object.Object))
-	must(p.local.PutIndex(p.t.Context(), noon, &index.Object{Runs: []index.Run{{Begin: noon, Packs: []index.Pack{entry}}}}))
+	must(p.local.PutIndex(p.t.Context(), noon, &index.Object{Runs: []index.Run{{Owner: d.Owner, Begin: noon, Packs: []index.Pack{entry}}}}))
 	return name, ids
 }
 

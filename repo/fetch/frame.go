@@ -23,7 +23,7 @@ func (rd *Reader) Blob(ctx context.Context, at index.Location) ([]byte, error) {
 
 // frame returns a decoded frame of a metadata pack. What is kept of the pack on this machine need not be what it was: then the store is asked, and then for an older version.
 func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) {
-	key := frameID{at.Pack.ID, at.Frame}
+	key := frameAt(&at)
 	if data, ok := rd.frames.Get(key); ok {
 		return data, nil
 	}
@@ -47,7 +47,7 @@ func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) 
 }
 
 func envelope(at index.Location) crypto.Envelope {
-	return crypto.Envelope{Session: at.Pack.Session, Stream: at.Pack.Stream, Data: at.Pack.Data}
+	return crypto.EnvelopeOf(at.Pack.Session)
 }
 
 // decode turns the stored span of a frame, which it overwrites, into its plaintext; buf's memory is used if it suffices.
@@ -55,13 +55,13 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 	if sha256.Sum256(span) != at.Hash {
 		return nil, fmt.Errorf("frame %d does not have the hash that its index says: %w", at.Frame, crypto.ErrIntegrity)
 	}
-	session, ok := rd.sessions.Get(at.Pack.ID)
+	session, ok := rd.sessions.Get(at.Pack.Layout)
 	if !ok {
 		var err error
 		if session, err = rd.objects.SessionKey(at.Pack); err != nil {
 			return nil, err
 		}
-		rd.sessions.Put(at.Pack.ID, session, 1)
+		rd.sessions.Put(at.Pack.Layout, session, 1)
 	}
 	plain, err := session.OpenRange(envelope(at), at.FrameOffset, at.Stored, span)
 	if err != nil {

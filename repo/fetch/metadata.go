@@ -51,7 +51,7 @@ func (rd *Reader) bases(ctx context.Context, id chunk.ID, whole pack.Type) ([]in
 func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.Location) ([]byte, error) {
 	var err error
 	if len(locations) == 0 {
-		err = ErrMissing
+		err = rd.Absent(ctx, id)
 	}
 	var problems []error
 	for _, at := range locations {
@@ -61,11 +61,11 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.L
 				return data, nil
 			}
 		}
-		problems = append(problems, fmt.Errorf("in %s: %w", packName(at), err))
+		problems = append(problems, fmt.Errorf("in %s: %w", rd.said(&at), err))
 		err = nil
 	}
 	err = errors.Join(append(problems, err)...)
-	if rd.local.Lists().Chunk(id) && !errors.Is(err, store.ErrUnread) {
+	if rd.local.Lists().Chunk(id) && !errors.Is(err, store.ErrUnread) && !errors.Is(err, ErrForeign) {
 		err = ErrLost
 	}
 	return nil, fmt.Errorf("read metadata %v: %w", id, err)
@@ -104,7 +104,7 @@ func (rd *Reader) apply(ctx context.Context, r *delta.Recipe, whole pack.Type) (
 func (rd *Reader) Tree(ctx context.Context, key chunk.Key) (id chunk.ID, data []byte, err error) {
 	locations, err := rd.LocationsOf(ctx, key, pack.WholeTree, pack.RecipeFor+pack.WholeTree)
 	if err == nil && len(locations) == 0 {
-		err = ErrMissing
+		err = rd.Absent(ctx, halfID(key))
 	}
 	for _, at := range locations {
 		if data, err = rd.metadataAt(ctx, at); err == nil {

@@ -147,7 +147,7 @@ func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there
 		}
 	}
 	if len(packs) == 0 {
-		return nil, fmt.Errorf("find %v: %w", id, ErrMissing)
+		return nil, fmt.Errorf("find %v: %w", id, rd.Absent(ctx, id))
 	}
 	return packs, nil
 }
@@ -163,13 +163,13 @@ func (rd *Reader) Packs(ctx context.Context, id chunk.ID, f func(name string, si
 		return err
 	}
 	if len(recipes) == 0 {
-		return fmt.Errorf("find chunk %v: %w", id, ErrMissing)
+		return fmt.Errorf("find chunk %v: %w", id, rd.Absent(ctx, id))
 	}
 	for _, source := range recipes[0] {
 		if ok, err := rd.wholePack(ctx, source, f); err != nil {
 			return err
 		} else if !ok {
-			return fmt.Errorf("find chunk %v, which is made of %v: %w", id, source, ErrMissing)
+			return fmt.Errorf("find chunk %v, which is made of %v: %w", id, source, rd.Absent(ctx, source))
 		}
 	}
 	return nil
@@ -188,11 +188,11 @@ func (rd *Reader) wholePack(ctx context.Context, id chunk.ID, f func(name string
 func (rd *Reader) RecipeAt(ctx context.Context, at index.Location) (*delta.Recipe, error) {
 	encoded, err := rd.Blob(ctx, at)
 	if err != nil {
-		return nil, fmt.Errorf("in %s: %w", packName(at), err)
+		return nil, fmt.Errorf("in %s: %w", rd.said(&at), err)
 	}
 	r, err := delta.DecodeRecipe(encoded)
 	if err != nil {
-		return nil, fmt.Errorf("in %s: %w: %w", packName(at), err, crypto.ErrIntegrity)
+		return nil, fmt.Errorf("in %s: %w: %w", rd.said(&at), err, crypto.ErrIntegrity)
 	}
 	return r, nil
 }

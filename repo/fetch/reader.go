@@ -11,7 +11,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"nightjar/chunk"
@@ -34,17 +36,26 @@ const (
 // ErrMissing says that no index names the chunk.
 var ErrMissing = fmt.Errorf("it is in no index: %w", crypto.ErrIntegrity)
 
+// ErrForeign says that there is a chunk, but only of hosts of whose chunks the archive may not be made.
+var ErrForeign = fmt.Errorf("it is of another host, on which this one may not build: %w", crypto.ErrIntegrity)
+
 // ErrLost says that repair has given the chunk up.
 var ErrLost = fmt.Errorf("repair gave it up as lost: %w", crypto.ErrIntegrity)
 
 // A Reader delivers chunks by their ids. It is safe for concurrent use.
 type Reader struct {
+	*shared
+	accept func(*index.Origin) bool // nil: everybody
+}
+
+// shared is what Readers have in common.
+type shared struct {
 	objects     *sealed.Objects
 	local       *view.Local
 	connections int
 
 	frames   *lru.Cache[frameID, []byte]
-	sessions *lru.Cache[index.ObjectID, crypto.SessionKey]
+	sessions *lru.Cache[index.Layout, crypto.SessionKey]
 	namers   [2]sync.Pool  // of content, of metadata
 	spare    chan *buffers // for as many requests as there may be at the same time
 }
@@ -55,19 +66,22 @@ type Options struct {
 	Cache       int // bytes of decoded frames that are kept; 0: 48 MiB
 }
 
+// A frameID names a frame as somebody has said that it is to be read: what others say of the same pack may be wrong.
 type frameID struct {
-	pack  index.ObjectID
-	frame int
+	layout index.Layout
+	frame  int
 }
+
+func frameAt(at *index.Location) frameID { return frameID{at.Pack.Layout, at.Frame} }
 
 // New returns a Reader of what is indexed now and later.
 func New(objects *sealed.Objects, local *view.Local, o Options) *Reader {
 	if o.Cache == 0 {
 		o.Cache = frameCache
 	}
-	rd := &Reader{
+	rd := &shared{
 		objects: objects, local: local, connections: o.Connections,
-		frames: lru.New[frameID, []byte](o.Cache), sessions: lru.New[index.ObjectID, crypto.SessionKey](4096), spare: make(chan *buffers, o.Connections),
+		frames: lru.New[frameID, []byte](o.Cache), sessions: lru.New[index.Layout, crypto.SessionKey](4096), spare: make(chan *buffers, o.Connections),
 	}
 	for range cap(rd.spare) {
 		rd.spare <- new(buffers)
@@ -75,8 +89,11 @@ func New(objects *sealed.Objects, local *view.Local, o Options) *Reader {
 	for i, domain := range []chunk.Domain{chunk.Content, chunk.Metadata} {
 		rd.namers[i].New = func() any { return chunk.NewNamer(objects.Secret(), domain) }
 	}
-	return rd
+	return &Reader{shared: rd}
 }
+
+// For returns a Reader of what those have said whom accept accepts: nothing that it delivers comes from anywhere else. What has been read is shared.
+func (rd *Reader) For(accept func(*index.Origin) bool) *Reader { return &Reader{rd.shared, accept} }
 
 // Reads returns what was read of packs since the repository was opened, by all Readers. What this machine's cache held was not.
 func (rd *Reader) Reads() ledger.Reads { return rd.objects.Ledger().Reads() }
@@ -97,13 +114,60 @@ func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, er
 	if err != nil {
 		return nil, fmt.Errorf("look up %v: %w", id, err)
 	}
-	all = slices.DeleteFunc(all, func(at index.Location) bool { return at.Offset+at.Length > at.Plain })
-	named := rd.local.Lists()
-	lost := func(at index.Location) int { return int(named.Blob(at.Pack.ID, id.Key(), at.Type) & lists.Lost) }
-	slices.SortFunc(all, func(a, b index.Location) int {
-		return cmp.Or(cmp.Compare(lost(a), lost(b)), slices.Compare(a.Pack.ID[:], b.Pack.ID[:]))
+	all = slices.DeleteFunc(all, func(at index.Location) bool {
+		return at.Offset+at.Length > at.Plain || rd.accept != nil && !rd.accept(&at.Pack.Origin)
 	})
-	return all, nil
+	if len(all) < 2 {
+		return all, nil
+	}
+	named := rd.local.Lists()
+	last := func(at *index.Location) int { // one that is late may be about what was never here
+		n := int(named.Blob(at.Pack.ID, id.Key(), at.Type) & lists.Lost)
+		if at.Pack.Late {
+			n = 2*n + 1
+		}
+		return n
+	}
+	slices.SortFunc(all, func(a, b index.Location) int {
+		return cmp.Or(cmp.Compare(last(&a), last(&b)), slices.Compare(a.Pack.ID[:], b.Pack.ID[:]), slices.Compare(a.Pack.Layout[:], b.Pack.Layout[:]),
+			cmp.Compare(a.Frame, b.Frame), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Type, b.Type))
+	})
+	return slices.CompactFunc(all, func(a, b index.Location) bool { // said twice
+		return frameAt(&a) == frameAt(&b) && a.Offset == b.Offset && a.Length == b.Length && a.Type == b.Type
+	}), nil
+}
+
+// Absent returns why something has no place: ErrMissing or ErrForeign.
+func (rd *Reader) Absent(ctx context.Context, id chunk.ID) error {
+	if rd.accept == nil {
+		return ErrMissing
+	}
+	all, err := rd.local.Lookup(ctx, id.Key())
+	if err != nil {
+		return err
+	}
+	owners := map[string]bool{}
+	for _, at := range all {
+		if !rd.accept(&at.Pack.Origin) {
+			owners[fmt.Sprintf("%q", at.Pack.Owner)] = true
+		}
+	}
+	if len(owners) == 0 {
+		return ErrMissing
+	}
+	names := slices.Sorted(maps.Keys(owners))
+	return fmt.Errorf("%w (%s)", ErrForeign, strings.Join(names[:min(len(names), 3)], ", "))
+}
+
+// said names a place, and who says that it is one.
+func (rd *Reader) said(at *index.Location) string {
+	who := "the root"
+	if host, err := rd.objects.Keys().Owner(crypto.Fingerprint(at.Pack.Signer)); err == nil {
+		who = fmt.Sprintf("host %q", host)
+	} else if at.Pack.Signer == "" {
+		return packName(*at)
+	}
+	return packName(*at) + ", by the word of " + who
 }
 
 // check reports whether data has the whole id, of which the index knows half.

@@ -43,11 +43,11 @@ func (rd *Reader) Whole(ctx context.Context, key chunk.Key, f func(data []byte, 
 
 // Blobs opens the frames of a stored pack that are as its index says, and hands their blobs, checked, to f.
 func (rd *Reader) Blobs(object []byte, p *index.Pack, f func(b pack.Blob, data []byte) error) error {
-	info := index.PackInfo{ID: p.ID, Kind: p.Directory.Kind, Size: p.Size, Session: p.Session, Stream: p.Stream, Data: p.Data}
+	info := p.Info(index.Origin{Owner: p.Directory.Owner})
 	damaged := sealed.CheckFrames(object, p)
 	offset := int64(0)
 	for i, frame := range p.Directory.Frames {
-		at := index.Location{Pack: &info, Frame: i, FrameOffset: offset, Stored: frame.Stored, Plain: frame.Plain, Hash: p.Hashes[i]}
+		at := index.Location{Pack: info, Frame: i, FrameOffset: offset, Stored: frame.Stored, Plain: frame.Plain, Hash: p.Hashes[i]}
 		offset += int64(frame.Stored)
 		if slices.Contains(damaged, i) {
 			continue

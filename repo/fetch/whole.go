@@ -49,7 +49,7 @@ type wanted struct {
 	offset, length int // in the frame
 }
 
-func (w *wantedFrame) id() frameID { return frameID{w.at.Pack.ID, w.at.Frame} }
+func (w *wantedFrame) id() frameID { return frameAt(&w.at) }
 
 // partly reports whether the frame holds more than is wanted now: its neighbours are likely next, so it is kept.
 func (w *wantedFrame) partly() bool { return w.bytes < w.at.Plain }
@@ -106,7 +106,7 @@ func (f *wholeFetch) plan(ctx context.Context, round int) ([]*wantedFrame, error
 		if round >= len(locations) {
 			reason := f.reasons[i]
 			if reason == nil {
-				reason = ErrMissing
+				reason = f.rd.Absent(ctx, f.ids[i])
 			}
 			if err := f.deliver(i, nil, fmt.Errorf("read chunk %v: %w", f.ids[i], reason)); err != nil {
 				return nil, err
@@ -114,7 +114,7 @@ func (f *wholeFetch) plan(ctx context.Context, round int) ([]*wantedFrame, error
 			continue
 		}
 		at := locations[round]
-		key := frameID{at.Pack.ID, at.Frame}
+		key := frameAt(&at)
 		w := frames[key]
 		if w == nil {
 			start, span := envelope(at).Span(at.FrameOffset, int64(at.Stored))
@@ -125,7 +125,7 @@ func (f *wholeFetch) plan(ctx context.Context, round int) ([]*wantedFrame, error
 		w.bytes += at.Length
 	}
 	return slices.SortedFunc(maps.Values(frames), func(a, b *wantedFrame) int {
-		return cmp.Or(bytes.Compare(a.at.Pack.ID[:], b.at.Pack.ID[:]), cmp.Compare(a.start, b.start), cmp.Compare(a.at.Frame, b.at.Frame))
+		return cmp.Or(bytes.Compare(a.at.Pack.ID[:], b.at.Pack.ID[:]), bytes.Compare(a.at.Pack.Layout[:], b.at.Pack.Layout[:]), cmp.Compare(a.start, b.start), cmp.Compare(a.at.Frame, b.at.Frame))
 	}), nil
 }
 
@@ -144,7 +144,7 @@ func (f *wholeFetch) read(ctx context.Context, frames []*wantedFrame) error {
 			g.Go(func() error { return f.arrived(w, data, nil) })
 			continue
 		}
-		if len(next.frames) == 0 || next.frames[0].at.Pack.ID != w.at.Pack.ID || w.start > next.start+next.length+rangeGap || w.start+w.span-next.start > rangeMax {
+		if len(next.frames) == 0 || next.frames[0].at.Pack.Layout != w.at.Pack.Layout || w.start > next.start+next.length+rangeGap || w.start+w.span-next.start > rangeMax {
 			send()
 			next = read{start: w.start}
 		}
@@ -238,7 +238,7 @@ func (f *wholeFetch) arrived(w *wantedFrame, data []byte, err error) error {
 		if err != nil {
 			f.mu.Lock()
 			f.failed = append(f.failed, x.i)
-			f.reasons[x.i] = errors.Join(f.reasons[x.i], fmt.Errorf("in %s: %w", packName(w.at), err))
+			f.reasons[x.i] = errors.Join(f.reasons[x.i], fmt.Errorf("in %s: %w", f.rd.said(&w.at), err))
 			f.mu.Unlock()
 			continue
 		}

@@ -29,6 +29,7 @@ const packSize = 16 << 20
 
 // Options say what becomes of packs.
 type Options struct {
+	Owner       string // name of the host whose packs they are
 	Compression pack.Level
 	Connections int                                          // packs sent at the same time
 	Put         func(p index.Pack, object []byte) error      // stores a pack; it must not keep object
@@ -137,7 +138,7 @@ func (p *packer) add(stored []byte, f pack.Frame) error {
 		if err != nil {
 			return fmt.Errorf("begin %v pack: %w", p.kind, err)
 		}
-		p.message, p.directory = m, pack.Directory{Kind: p.kind}
+		p.message, p.directory = m, pack.Directory{Kind: p.kind, Owner: p.run.options.Owner}
 	}
 	p.message.Buf = append(p.message.Buf, stored...)
 	f.Stored = len(stored)
@@ -187,7 +188,7 @@ func (p *packer) upload(m *crypto.Message, d pack.Directory, full bool) error {
 		return fmt.Errorf("seal %v pack: %w", p.kind, err)
 	}
 	object := message.Object
-	entry := sealed.Indexed(sha256.Sum256(object), object, message.Envelope, d)
+	entry := sealed.Indexed(sha256.Sum256(object), object, message.Envelope, message.Key, d)
 	if err := p.run.options.Put(entry, object); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ const benchBlobs = 1 << 20
 func benchObject(first, n int) *Object {
 	obj := &Object{Runs: make([]Run, 1)}
 	for n > 0 {
-		p := Pack{ID: objectID(first), Size: 16 << 20, Session: make([]byte, 270), Stream: 300, Data: 345,
+		p := Pack{ID: objectID(first), Size: 16 << 20, Session: make([]byte, 270),
 			Directory: pack.Directory{Kind: pack.Content}, Hashes: make([][32]byte, 16)}
 		for range 16 {
 			f := pack.Frame{Stored: 1 << 19, Plain: 64 << 14}
@@ -61,7 +61,7 @@ func benchIndex(b *testing.B, files int) *Index {
 }
 
 func BenchmarkHas(b *testing.B) {
-	trusted := func(string) bool { return true }
+	trusted := func(*Origin) bool { return true }
 	for _, files := range []int{1, 3} {
 		x := benchIndex(b, files)
 		for _, known := range []bool{true, false} {

@@ -13,14 +13,14 @@ import (
 	"nightjar/chunk"
 )
 
-// A file, version 1:
+// A file, version 2:
 //
 //	header                 one page
 //	records                of the packs, in order of their numbers
 //	pages                  of entries, by key; each page but the last is full, and ends with its number 4 and CRC-32C 4
 //	offsets                of each record and of the end of the last, 8 each
 //	firsts                 of each page the first 8 bytes of its first key, 8 each
-//	sources                object 32, bare 1, signer str, entries uvarint, replaces uvarint and 32 each, runs uvarint and begin and time varint each
+//	sources                object 32, bare 1, signer str, owner str, late 1, entries uvarint, replaces uvarint and 32 each, runs uvarint and begin and time varint each
 //
 // Header: magic 4, number of packs 4, of entries 8, of sources 8, then where pages, offsets, firsts, sources and the file end, 8 each,
 // the CRC-32C of firsts 4, of sources 4, and of the header so far 4. Firsts and sources are in memory, all else is read when it is
@@ -28,10 +28,10 @@ import (
 const (
 	pageSize   = 2048
 	perPage    = (pageSize - 8) / entrySize
-	fileMagic  = "NJX1"
+	fileMagic  = "NJX2"
 	fileSuffix = ".njx"
 	headerSize = 4 + 4 + 7*8 + 3*4
-	minSource  = 32 + 1 + 1 + 1 + 1 + 1
+	minSource  = 32 + 1 + 1 + 1 + 1 + 1 + 1 + 1
 )
 
 var (
@@ -151,7 +151,12 @@ func appendSources(b []byte, sources []source) []byte {
 			bare = 1
 		}
 		b = append(b, bare)
-		b = appendString(b, []byte(s.Signer))
+		b = appendString(appendString(b, []byte(s.Signer)), []byte(s.Owner))
+		if s.Late {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
+		}
 		b = binary.AppendUvarint(b, uint64(s.entries))
 		b = binary.AppendUvarint(b, uint64(len(s.replaces)))
 		for _, id := range s.replaces {
@@ -173,7 +178,8 @@ func parseSources(b []byte, n int) ([]source, error) {
 		s := &sources[i]
 		s.Object = ObjectID(r.bytes(32))
 		s.bare = r.bytes(1)[0] == 1
-		s.Signer = string(r.string(len(r.b)))
+		s.Signer, s.Owner = string(r.string(len(r.b))), string(r.string(len(r.b)))
+		s.Late = r.bytes(1)[0] == 1
 		s.entries = int64(r.count(1<<40, 0))
 		s.replaces = make([]ObjectID, r.count(len(r.b), len(ObjectID{})))
 		for j := range s.replaces {

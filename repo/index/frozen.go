@@ -12,7 +12,7 @@ import (
 	"nightjar/repo/pack"
 )
 
-// A Frozen is the local index as it stood at one moment, with a number for each entry, pack, source and signer, so that whoever looks at all of it
+// A Frozen is the local index as it stood at one moment, with a number for each entry, pack, source and origin, so that whoever looks at all of it
 // keeps a bit, or some bytes, of each. It holds about fifty bytes for each pack and none for each entry.
 //
 // What the Index learns later is not in it. It reads the Index's files: after those were merged or dropped, it fails with ErrBroken and has to be made again.
@@ -21,11 +21,11 @@ type Frozen struct {
 	parts   []frozenPart
 	packs   []FrozenPack // by their ids
 	sources []FrozenSource
-	signers []string
+	origins []Origin
 	entries int64
 }
 
-// A FrozenPack is a pack that some index object that counts names.
+// A FrozenPack is a pack as some index object that counts names it. One that is said to be of another kind or size is another pack.
 type FrozenPack struct {
 	ID   ObjectID
 	Size int32 // bytes of the object
@@ -35,7 +35,7 @@ type FrozenPack struct {
 // A FrozenSource is an index object that is known.
 type FrozenSource struct {
 	Source
-	By       int  // number of the signer
+	By       int  // number of the origin
 	Replaced bool // others stand for it: none of its entries and packs are here
 	Replaces []ObjectID
 	Runs     []RunTimes
@@ -52,7 +52,7 @@ type Sighting struct {
 type Place struct {
 	Entry  int64
 	Pack   int
-	Signer int
+	Origin int // number
 	Type   pack.Type
 	Length int // bytes of the blob
 
@@ -96,16 +96,16 @@ func (x *Index) freeze() (*Frozen, error) {
 		return nil, fs.ErrClosed
 	}
 	f := &Frozen{x: x}
-	signer := map[string]int{}
+	origin := map[Origin]int{}
 	for _, g := range x.segments {
 		p := frozenPart{segment: g, first: f.entries, entries: g.held(), source: len(f.sources), live: make([]bool, len(g.sources))}
 		f.entries += p.entries
 		for i := range g.sources {
 			s := &g.sources[i]
-			by, ok := signer[s.Signer]
+			by, ok := origin[s.Origin]
 			if !ok {
-				by = len(f.signers)
-				signer[s.Signer], f.signers = by, append(f.signers, s.Signer)
+				by = len(f.origins)
+				origin[s.Origin], f.origins = by, append(f.origins, s.Origin)
 			}
 			p.live[i] = s.state == live
 			// An ignored one is known from elsewhere, or gone; it keeps its number.
@@ -146,10 +146,10 @@ func (f *Frozen) numberPacks() error {
 		}
 	}
 	slices.SortFunc(all, func(a, b record) int {
-		return cmp.Or(slices.Compare(a.ID[:], b.ID[:]), cmp.Compare(a.Source, b.Source))
+		return cmp.Or(slices.Compare(a.ID[:], b.ID[:]), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Size, b.Size), cmp.Compare(a.Source, b.Source))
 	})
 	for _, r := range all {
-		if n := len(f.packs); n == 0 || f.packs[n-1].ID != r.ID {
+		if n := len(f.packs); n == 0 || f.packs[n-1] != r.FrozenPack {
 			f.packs = append(f.packs, r.FrozenPack)
 		}
 		r.Pack = len(f.packs) - 1
@@ -164,13 +164,16 @@ func (f *Frozen) Entries() int64 { return f.entries }
 // Packs returns all packs, in order of their ids; a pack's number is its place there. Do not change it.
 func (f *Frozen) Packs() []FrozenPack { return f.packs }
 
-// Pack returns the number of a pack.
-func (f *Frozen) Pack(id ObjectID) (number int, ok bool) {
-	return slices.BinarySearchFunc(f.packs, id, func(p FrozenPack, id ObjectID) int { return slices.Compare(p.ID[:], id[:]) })
+// Numbers returns the numbers of a pack, from first up to the one before end: as many as there are things said of it.
+func (f *Frozen) Numbers(id ObjectID) (first, end int) {
+	first, _ = slices.BinarySearchFunc(f.packs, id, func(p FrozenPack, id ObjectID) int { return slices.Compare(p.ID[:], id[:]) })
+	for end = first; end < len(f.packs) && f.packs[end].ID == id; end++ {
+	}
+	return first, end
 }
 
-// Signers returns the fingerprints of all signers, by their numbers.
-func (f *Frozen) Signers() []string { return f.signers }
+// Origins returns whose word there is, by their numbers.
+func (f *Frozen) Origins() []Origin { return f.origins }
 
 // Sources iterates over the index objects that are known, with their numbers.
 func (f *Frozen) Sources() iter.Seq2[int, *FrozenSource] {
@@ -233,7 +236,7 @@ func (f *Frozen) place(part int, e *entry) (Place, bool, error) {
 	if !p.live[e.source] || r.Pack == noPack {
 		return Place{}, false, nil
 	}
-	return Place{Entry: p.first + e.number, Pack: r.Pack, Signer: f.sources[p.source+int(e.source)].By, Type: e.typ, Length: int(e.length),
+	return Place{Entry: p.first + e.number, Pack: r.Pack, Origin: f.sources[p.source+int(e.source)].By, Type: e.typ, Length: int(e.length),
 		part: part, record: e.pack, frame: int(e.frame), offset: int(e.offset)}, true, nil
 }
 

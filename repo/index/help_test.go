@@ -30,9 +30,9 @@ type blob struct {
 
 // objectOf makes an index object of packs with frames of a few of the blobs each.
 func objectOf(r *rand.Rand, blobs []blob) *Object {
-	o := &Object{Runs: make([]Run, 1)}
+	o := &Object{Runs: []Run{{Owner: "web1"}}}
 	for len(blobs) > 0 {
-		p := Pack{Size: 1 << 20, Session: []byte("session"), Stream: 50, Data: 100, Directory: pack.Directory{Kind: pack.Content}}
+		p := Pack{Size: 1 << 20, Session: []byte("session"), Directory: pack.Directory{Kind: pack.Content}}
 		binary.LittleEndian.PutUint64(p.ID[:], r.Uint64())
 		for frames := 1 + r.IntN(3); frames > 0 && len(blobs) > 0; frames-- {
 			f := pack.Frame{Stored: 1 + r.IntN(1000)}
@@ -49,6 +49,7 @@ func objectOf(r *rand.Rand, blobs []blob) *Object {
 			p.Hashes = append(p.Hashes, hash)
 		}
 		run := &o.Runs[r.IntN(len(o.Runs))]
+		p.Directory.Owner = run.Owner
 		run.Packs = append(run.Packs, p)
 	}
 	return o
@@ -67,7 +68,7 @@ func contentOf(first, n int) []blob {
 func locate(into map[chunk.Key][]Location, obj *Object, signer string) {
 	for _, run := range obj.Runs {
 		for _, p := range run.Packs {
-			info := &PackInfo{ID: p.ID, Kind: p.Directory.Kind, Size: p.Size, Session: p.Session, Stream: p.Stream, Data: p.Data, Signer: signer}
+			info := &PackInfo{ID: p.ID, Kind: p.Directory.Kind, Size: p.Size, Session: p.Session, Proof: p.Proof, Origin: Origin{Signer: signer, Owner: run.Owner}}
 			var frameOffset int64
 			for i, f := range p.Directory.Frames {
 				offset := 0
@@ -85,17 +86,18 @@ func locate(into map[chunk.Key][]Location, obj *Object, signer string) {
 // flat is a Location and all of its pack, comparable.
 type flat struct {
 	Location
-	id              ObjectID
-	kind            pack.Kind
-	size            int64
-	session, signer string
-	stream, data    int
+	id      ObjectID
+	kind    pack.Kind
+	size    int64
+	session string
+	proof   Proof
+	origin  Origin
 }
 
 func flatten(l Location) flat {
 	p := l.Pack
 	l.Pack = nil
-	return flat{l, p.ID, p.Kind, p.Size, string(p.Session), p.Signer, p.Stream, p.Data}
+	return flat{l, p.ID, p.Kind, p.Size, string(p.Session), p.Proof, p.Origin}
 }
 
 // same reports whether two lists hold the same locations, in whatever order.
@@ -126,7 +128,7 @@ func openIn(t testing.TB, dir string) *Index {
 
 func add(t testing.TB, x *Index, number int, signer string, obj *Object) {
 	t.Helper()
-	if err := x.Add(Source{objectID(number), signer}, obj); err != nil {
+	if err := x.Add(Source{objectID(number), Origin{Signer: signer}}, obj); err != nil {
 		t.Fatal(err)
 	}
 }

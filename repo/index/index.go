@@ -27,21 +27,32 @@ import (
 // Add that again, then ask again.
 var ErrBroken = errors.New("broken file in the local index")
 
-// A Source is an index object and who signed it.
+// An Origin says whose word something is, and whose packs it is about.
+type Origin struct {
+	Signer string // fingerprint of who has signed the index object; "": nobody has
+	Owner  string // name of the host
+	Late   bool   // the object is late: it is for readers alone, and stands for no other
+}
+
+// A Source is what an index object says of one host's packs.
 type Source struct {
 	Object ObjectID
-	Signer string // fingerprint
+	Origin
 }
 
 // PackInfo is what is known of a pack that holds a chunk. It is shared: do not change it.
 type PackInfo struct {
-	ID           ObjectID
-	Kind         pack.Kind
-	Size         int64  // bytes of the object
-	Session      []byte // its session-key packet
-	Stream, Data int    // offsets in the object
-	Signer       string // who signed the index object that says so
+	ID      ObjectID
+	Kind    pack.Kind
+	Size    int64  // bytes of the object
+	Session []byte // its session-key packet
+	Proof   Proof
+	Layout  Layout
+	Origin
 }
+
+// A Layout stands for all that is said of a pack: what was read by it serves whoever is told the same.
+type Layout [16]byte
 
 // A Location is one place where a chunk lies, in one form.
 type Location struct {
@@ -54,6 +65,12 @@ type Location struct {
 	Type        pack.Type
 	Offset      int // of the blob, in what the frame decompresses to
 	Length      int // bytes of the blob
+}
+
+// signed names an index object by its hash and its signer.
+type signed struct {
+	object ObjectID
+	signer string
 }
 
 // Options say how an Index works.
@@ -75,7 +92,7 @@ type Index struct {
 	mu       sync.RWMutex
 	segments []*segment // the memory, then files by age; none: closed
 	known    map[ObjectID]bool
-	replaced map[Source]bool
+	replaced map[signed]bool
 	gone     map[ObjectID]bool // from the repository
 
 	tables  cache
@@ -89,7 +106,7 @@ func Open(dir string, o Options) (*Index, error) {
 		return nil, fmt.Errorf("open local index: cannot flush at %d entries", o.FlushAt)
 	}
 	x := &Index{dir: dir, warn: o.Warn, flushAt: o.FlushAt, floor: 64 << 10, segments: []*segment{newMemory()},
-		known: map[ObjectID]bool{}, replaced: map[Source]bool{}, gone: map[ObjectID]bool{}}
+		known: map[ObjectID]bool{}, replaced: map[signed]bool{}, gone: map[ObjectID]bool{}}
 	if x.warn == nil {
 		x.warn = func(error) {}
 	}
@@ -162,8 +179,8 @@ func (x *Index) Retain(keep func(Source) bool) error {
 	return nil
 }
 
-// Add absorbs one index object, if it is not known already. What it replaces is forgotten, if that has the same signer.
-// It fails for an object that contradicts itself and changes nothing then. obj is not kept.
+// Add absorbs one index object, if it is not known already. What it replaces is forgotten, if that has the same signer. Owners are those of the
+// runs. It fails for an object that contradicts itself and changes nothing then. obj is not kept.
 func (x *Index) Add(src Source, obj *Object) error {
 	x.change.Lock()
 	defer x.change.Unlock()
@@ -224,19 +241,34 @@ func (x *Index) absorb(src Source, obj *Object, entries int) error {
 		return nil
 	}
 	g, m := x.segments[0], x.memory()
-	if entries > math.MaxInt32-len(m.entries) || len(g.sources) == maxSources {
+	runs := map[string][]Run{}
+	var owners []string
+	for _, run := range obj.Runs {
+		if runs[run.Owner] == nil {
+			owners = append(owners, run.Owner)
+		}
+		runs[run.Owner] = append(runs[run.Owner], run)
+	}
+	if entries > math.MaxInt32-len(m.entries) || len(g.sources)+len(owners) > maxSources {
 		return errors.New("the index in memory is full")
 	}
-	s := source{Source: src, replaces: append([]ObjectID(nil), obj.Replaces...), runs: obj.runTimes(), state: live}
-	if x.replaced[src] {
-		s.state, s.bare = replaced, true
-	} else {
-		m.add(uint32(len(g.sources)), obj)
-		g.packs, s.entries = len(m.packs), int64(entries)
+	replaces := append([]ObjectID(nil), obj.Replaces...)
+	for _, owner := range owners {
+		src.Owner = owner
+		s := source{Source: src, replaces: replaces, runs: runTimes(runs[owner], obj.Time), state: live}
+		if replaces = nil; x.replaced[signed{src.Object, src.Signer}] {
+			s.state, s.bare = replaced, true
+		} else {
+			before := len(m.entries)
+			m.add(uint32(len(g.sources)), runs[owner])
+			g.packs, s.entries = len(m.packs), int64(len(m.entries)-before)
+		}
+		g.sources = append(g.sources, s)
 	}
-	g.sources = append(g.sources, s)
 	x.known[src.Object] = true
-	x.stand(src, obj.Replaces)
+	if !src.Late {
+		x.stand(src, obj.Replaces)
+	}
 	return nil
 }
 
@@ -246,7 +278,7 @@ func (x *Index) stand(src Source, others []ObjectID) {
 	for _, id := range others {
 		known = known || x.known[id]
 		if id != src.Object {
-			x.replaced[Source{id, src.Signer}] = true
+			x.replaced[signed{id, src.Signer}] = true
 		}
 	}
 	if known {
@@ -264,19 +296,19 @@ func (x *Index) pending() int {
 	return len(x.memory().entries)
 }
 
-// Has reports whether a chunk is stored in the form typ, by a signer that trusted (nil: anyone) accepts, and the length of that
+// Has reports whether a chunk is stored in the form typ, by an origin that accept (nil: any) accepts, and the length of that
 // blob. It may be called often.
-func (x *Index) Has(key chunk.Key, typ pack.Type, trusted func(signer string) bool) (length int, ok bool, err error) {
+func (x *Index) Has(key chunk.Key, typ pack.Type, accept func(*Origin) bool) (length int, ok bool, err error) {
 	s := x.scratch.Get().(*scratch)
 	defer x.scratch.Put(s)
 	x.mu.RLock()
 	s.key = key
-	length, ok, err = x.has(s, typ, trusted)
+	length, ok, err = x.has(s, typ, accept)
 	x.mu.RUnlock()
 	return length, ok, x.failed(err)
 }
 
-func (x *Index) has(s *scratch, typ pack.Type, trusted func(string) bool) (int, bool, error) {
+func (x *Index) has(s *scratch, typ pack.Type, accept func(*Origin) bool) (int, bool, error) {
 	if len(x.segments) == 0 {
 		return 0, false, fs.ErrClosed
 	}
@@ -290,7 +322,7 @@ func (x *Index) has(s *scratch, typ pack.Type, trusted func(string) bool) (int, 
 				return 0, false, &brokenError{g.name, errParts}
 			}
 			from := &g.sources[e.source]
-			if e.typ == typ && from.state == live && (trusted == nil || trusted(from.Signer)) {
+			if e.typ == typ && from.state == live && (accept == nil || accept(&from.Origin)) {
 				return int(e.length), true, nil
 			}
 		}

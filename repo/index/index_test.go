@@ -76,14 +76,14 @@ func TestAddRefuses(t *testing.T) {
 	x := openIn(t, t.TempDir())
 	for name, change := range map[string]func(p *Pack){
 		"hashes":        func(p *Pack) { p.Hashes = nil },
-		"envelope":      func(p *Pack) { p.Data = p.Stream },
+		"size":          func(p *Pack) { p.Size = 571 },
 		"negative":      func(p *Pack) { p.Directory.Frames[0].Blobs[0].Length = -1 },
 		"lengths":       func(p *Pack) { p.Directory.Frames[0].Blobs[0].Length++ },
 		"blob too long": func(p *Pack) { p.Directory.Frames[0].Blobs[0].Length = chunk.MaxSize + 1 },
 	} {
 		obj := someObject()
 		change(&obj.Runs[0].Packs[0])
-		if err := x.Add(Source{objectID(1), "A"}, obj); err == nil || !strings.Contains(err.Error(), objectID(1).String()) {
+		if err := x.Add(Source{objectID(1), Origin{Signer: "A"}}, obj); err == nil || !strings.Contains(err.Error(), objectID(1).String()) {
 			t.Errorf("%s: %v, want an error that names the object", name, err)
 		}
 	}
@@ -274,7 +274,7 @@ func TestConcurrentUse(t *testing.T) {
 				default:
 				}
 				c := r.IntN(100)
-				length, ok, err := x.Has(chunkKey(c), pack.WholeContent, func(s string) bool { return s == "A" })
+				length, ok, err := x.Has(chunkKey(c), pack.WholeContent, func(o *Origin) bool { return o.Signer == "A" })
 				found, lookupErr := x.Lookup(chunkKey(c), nil)
 				if err != nil || lookupErr != nil || !ok || len(found) != 1 || found[0].Length != length {
 					t.Errorf("chunk %d: %d, %v, %v; %v, %v", c, length, ok, err, found, lookupErr)
@@ -392,7 +392,7 @@ func TestHasAllocatesNothing(t *testing.T) {
 	x := openIn(t, t.TempDir())
 	add(t, x, 0, "A", objectOf(random(0), contentOf(0, 500)))
 	flush(t, x)
-	trusted, key := func(string) bool { return true }, chunkKey(0)
+	trusted, key := func(*Origin) bool { return true }, chunkKey(0)
 	n := testing.AllocsPerRun(1000, func() {
 		if _, ok, err := x.Has(key, pack.WholeContent, trusted); !ok || err != nil {
 			t.Fatal(ok, err)
@@ -400,5 +400,65 @@ func TestHasAllocatesNothing(t *testing.T) {
 	})
 	if n > 1 { // with the race detector a sync.Pool forgets some
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// An index object may be about packs of several hosts: each is asked for by itself, after files were merged too.
+func TestOwners(t *testing.T) {
+	dir := t.TempDir()
+	x := openIn(t, dir)
+	both, other := objectOf(random(1), contentOf(0, 30)), objectOf(random(2), contentOf(30, 30))
+	other.Runs[0].Owner = "web2"
+	for i := range other.Runs[0].Packs {
+		other.Runs[0].Packs[i].Directory.Owner = "web2"
+	}
+	both.Runs = append(both.Runs, other.Runs...)
+	both.Replaces = []ObjectID{objectID(9)}
+	old := objectOf(random(3), contentOf(60, 5))
+	if err := x.Add(Source{objectID(8), Origin{Signer: "A", Late: true}}, old); err != nil {
+		t.Fatal(err)
+	}
+	has := func(c int, want Origin) bool {
+		t.Helper()
+		_, ok, err := x.Has(chunkKey(c), pack.WholeContent, func(o *Origin) bool { return *o == want })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	for round := range 3 {
+		add(t, x, 1, "R", both)
+		for c := range 60 {
+			web1, web2 := has(c, Origin{"R", "web1", false}), has(c, Origin{"R", "web2", false})
+			if web1 != (c < 30) || web2 != (c >= 30) {
+				t.Errorf("round %d: chunk %d is of web1: %v, of web2: %v", round, c, web1, web2)
+			}
+		}
+		if !has(60, Origin{"A", "web1", true}) || has(60, Origin{"A", "web1", false}) {
+			t.Errorf("round %d: what is late is not known as that", round)
+		}
+		if n := len(x.Sources()); n != 3 {
+			t.Errorf("round %d: %d sources, want one of each owner", round, n)
+		}
+		add(t, x, 10+round, "R", objectOf(random(9), contentOf(100+round, 1)))
+		flush(t, x)
+		x.Close()
+		x = openIn(t, dir)
+		if err := x.Retain(func(s Source) bool { return s.Object == objectID(1) || s.Object == objectID(8) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What is late stands for nothing.
+	late := objectOf(random(4), contentOf(70, 5))
+	late.Replaces = []ObjectID{objectID(1)}
+	if err := x.Add(Source{objectID(20), Origin{Signer: "R", Late: true}}, late); err != nil {
+		t.Fatal(err)
+	}
+	if !has(0, Origin{"R", "web1", false}) {
+		t.Error("a late object replaces another")
+	}
+	add(t, x, 21, "R", late)
+	if has(0, Origin{"R", "web1", false}) || has(30, Origin{"R", "web2", false}) {
+		t.Error("what is replaced counts for one of its owners")
 	}
 }

@@ -21,7 +21,7 @@ func partsOf(r *rand.Rand, n int) []Stored {
 		}
 		p.Runs = objectOf(r, contentOf(i*100, r.IntN(100))).Runs
 		for range r.IntN(3) {
-			run := Run{Time: time.Unix(1+int64(r.IntN(100)), 0).UTC(), Packs: objectOf(r, contentOf(r.IntN(1000), r.IntN(40))).Runs[0].Packs}
+			run := Run{Owner: "web1", Time: time.Unix(1+int64(r.IntN(100)), 0).UTC(), Packs: objectOf(r, contentOf(r.IntN(1000), r.IntN(40))).Runs[0].Packs}
 			p.Runs, seen = append(p.Runs, run), append(seen, run)
 		}
 		if len(seen) > 0 && r.IntN(2) == 0 { // what two processes have merged

@@ -19,9 +19,9 @@ type memory struct {
 func newMemory() *segment { return &segment{table: &memory{heads: map[chunk.Key]int32{}}} }
 
 // add absorbs a source, which the caller has checked.
-func (m *memory) add(number uint32, obj *Object) {
-	for i := range obj.Runs {
-		packs := obj.Runs[i].Packs
+func (m *memory) add(number uint32, runs []Run) {
+	for i := range runs {
+		packs := runs[i].Packs
 		for j := range packs {
 			p := &packs[j]
 			record := appendRecord(nil, i, p)

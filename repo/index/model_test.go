@@ -20,17 +20,17 @@ type model struct {
 }
 
 func (m *model) live() []int {
-	replaced := map[Source]bool{}
+	replaced := map[signed]bool{}
 	for n, obj := range m.objects {
 		if !m.gone[n] {
 			for _, id := range obj.Replaces {
-				replaced[Source{id, m.signers[n]}] = true
+				replaced[signed{id, m.signers[n]}] = true
 			}
 		}
 	}
 	var live []int
 	for n := range m.objects {
-		if !m.gone[n] && !replaced[Source{objectID(n), m.signers[n]}] {
+		if !m.gone[n] && !replaced[signed{objectID(n), m.signers[n]}] {
 			live = append(live, n)
 		}
 	}
@@ -47,12 +47,12 @@ func (m *model) catchUp(t *testing.T, x *Index) {
 	if err := x.Retain(func(s Source) bool { return there[s.Object] }); err != nil {
 		t.Fatal(err)
 	}
-	known := map[ObjectID]bool{}
+	known, sources := map[ObjectID]bool{}, map[Source]bool{}
 	for _, s := range x.Sources() {
-		if known[s.Object] || !there[s.Object] {
+		if sources[s] || !there[s.Object] {
 			t.Fatalf("source %v is named twice, or gone", s.Object)
 		}
-		known[s.Object] = true
+		sources[s], known[s.Object] = true, true
 	}
 	for n, obj := range m.objects {
 		if !m.gone[n] && !known[objectID(n)] {
@@ -83,7 +83,7 @@ func (m *model) compare(t *testing.T, x *Index, chunks int) {
 						lengths = append(lengths, l.Length)
 					}
 				}
-				n, ok, err := x.Has(key, typ, func(s string) bool { return s == signer })
+				n, ok, err := x.Has(key, typ, func(o *Origin) bool { return o.Signer == signer })
 				if err != nil || ok != (len(lengths) > 0) || ok && !slices.Contains(lengths, n) {
 					t.Fatalf("chunk %d of type %d by %s: %d, %v, %v, want one of %v", c, typ, signer, n, ok, err, lengths)
 				}

@@ -18,10 +18,25 @@ const (
 
 	objectMagic = "NJI0"
 	maxRuns     = 1 << 16
-	minRun      = 1 + 1 + 1
-	minPack     = 32 + 1 + 1 + 1 + 1 + 4
-	minEnvelope = 32 // bytes that always lie between stream and data: a span begins up to 31 bytes before its frame
+	maxExtra    = 1 << 10
+	maxReplaces = 1 << 16
+	minRun      = 1 + 1 + 1 + 1 + 1
+	minPack     = 32 + 1 + 1 + ProofSize + 1 + 4
+	afterKey    = 7 + 45 // bytes between a pack's session-key packet and its data
 )
+
+// MaxObject is how many bytes an index object has at most. Writers begin another long before that.
+const MaxObject = 32 << 20
+
+// MaxPlain returns how many bytes an index object of which so many are stored has at most. Keys and hashes, which are most of it, do not compress: so
+// memory is in proportion to what somebody had to store.
+func MaxPlain(stored int) int { return min(64<<10+8*stored, MaxObject) }
+
+// ProofSize is the length of a Proof, in bytes.
+const ProofSize = 16
+
+// A Proof shows to who can open a pack that who named its owner could, too.
+type Proof [ProofSize]byte
 
 // ObjectID is the SHA-256 in the name of an object.
 type ObjectID [32]byte
@@ -46,19 +61,36 @@ func (id *ObjectID) UnmarshalText(text []byte) (err error) {
 
 // A Pack is what an index object says of one stored pack.
 type Pack struct {
-	ID           ObjectID
-	Size         int64  // bytes of the object
-	Session      []byte // its session-key packet
-	Stream, Data int    // offsets in the object: of the encrypted stream, of the first byte of data
-	Directory    pack.Directory
-	Hashes       [][32]byte // SHA-256 of each frame's span
+	ID        ObjectID
+	Size      int64  // bytes of the object
+	Session   []byte // its session-key packet
+	Proof     Proof  // that it is the owner's
+	Directory pack.Directory
+	Hashes    [][32]byte // SHA-256 of each frame's span
 }
 
 // A Run is packs that one index object held first.
 type Run struct {
+	Owner string    // name of the host whose packs they are
 	Begin time.Time // store time of the first view of the backup that sent them; zero if it was none
 	Time  time.Time // store time of that index object; zero: the time of the object that this run stands in
-	Packs []Pack
+	Packs []Pack    // each of this owner
+	Extra []byte    // what later versions say of the run; kept as it is
+}
+
+// RunsOf returns runs of packs that no backup has sent now: one of each owner, in the order of the packs.
+func RunsOf(packs []Pack) []Run {
+	var runs []Run
+	number := map[string]int{}
+	for _, p := range packs {
+		n, ok := number[p.Directory.Owner]
+		if !ok {
+			n = len(runs)
+			number[p.Directory.Owner], runs = n, append(runs, Run{Owner: p.Directory.Owner})
+		}
+		runs[n].Packs = append(runs[n].Packs, p)
+	}
+	return runs
 }
 
 // RunTimes say when a run was at work.
@@ -74,13 +106,13 @@ type Object struct {
 	Runs     []Run      // 1 to 65,536
 }
 
-// runTimes returns the times of the object's runs.
-func (o *Object) runTimes() []RunTimes {
-	times := make([]RunTimes, len(o.Runs))
-	for i, run := range o.Runs {
+// runTimes returns the times of runs in an object of a time.
+func runTimes(runs []Run, of time.Time) []RunTimes {
+	times := make([]RunTimes, len(runs))
+	for i, run := range runs {
 		times[i] = RunTimes{run.Begin, run.Time}
 		if run.Time.IsZero() {
-			times[i].Time = o.Time
+			times[i].Time = of
 		}
 	}
 	return times
@@ -97,14 +129,14 @@ func (o *Object) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(o.Runs)))
 	var directory []byte
 	for _, run := range o.Runs {
-		b = appendTime(appendTime(b, run.Begin), run.Time)
+		b = appendTime(appendTime(appendString(b, []byte(run.Owner)), run.Begin), run.Time)
+		b = appendString(b, run.Extra)
 		b = binary.AppendUvarint(b, uint64(len(run.Packs)))
 		for _, p := range run.Packs {
 			b = append(b, p.ID[:]...)
 			b = binary.AppendUvarint(b, uint64(p.Size))
 			b = appendString(b, p.Session)
-			b = binary.AppendUvarint(b, uint64(p.Stream))
-			b = binary.AppendUvarint(b, uint64(p.Data))
+			b = append(b, p.Proof[:]...)
 			directory = p.Directory.Append(directory[:0])
 			b = appendString(b, directory)
 			for _, h := range p.Hashes {
@@ -117,7 +149,7 @@ func (o *Object) Append(b []byte) []byte {
 
 // ParseObject parses what Append made, and nothing else. The result shares b's memory.
 func ParseObject(b []byte) (Object, error) {
-	if len(b) > pack.MaxRecord {
+	if len(b) > MaxObject {
 		return Object{}, fmt.Errorf("parse index object: %d bytes are out of bounds", len(b))
 	}
 	r := reader{b: b}
@@ -125,18 +157,23 @@ func ParseObject(b []byte) (Object, error) {
 		return Object{}, errors.New("parse index object: unknown magic")
 	}
 	o := Object{Time: r.time()}
-	o.Replaces = make([]ObjectID, r.count(len(b), len(ObjectID{})))
+	o.Replaces = make([]ObjectID, r.count(maxReplaces, len(ObjectID{})))
 	for i := range o.Replaces {
 		o.Replaces[i] = ObjectID(r.bytes(len(ObjectID{})))
 	}
 	o.Runs = make([]Run, r.count(maxRuns, minRun))
 	for i := range o.Runs {
 		run := &o.Runs[i]
+		run.Owner = string(r.string(pack.MaxOwner))
 		run.Begin, run.Time = r.time(), r.time()
+		run.Extra = r.string(maxExtra)
 		run.Packs = make([]Pack, r.count(len(b), minPack))
 		for j := range run.Packs {
 			if err := run.Packs[j].parse(&r); err != nil {
 				return Object{}, fmt.Errorf("parse index object: %w", err)
+			}
+			if p := &run.Packs[j]; p.Directory.Owner != run.Owner {
+				return Object{}, fmt.Errorf("parse index object: pack %s of %q is in a run of %q", p.ID, p.Directory.Owner, run.Owner)
 			}
 		}
 	}
@@ -150,8 +187,7 @@ func (p *Pack) parse(r *reader) error {
 	p.ID = ObjectID(r.bytes(len(ObjectID{})))
 	p.Size = int64(r.count(MaxSize, 0))
 	p.Session = r.string(MaxSession)
-	p.Stream = r.count(MaxSize, 0)
-	p.Data = r.count(MaxSize, 0)
+	p.Proof = Proof(r.bytes(ProofSize))
 	directory := r.string(len(r.b))
 	if r.failed {
 		return errMalformed
@@ -172,14 +208,14 @@ func (p *Pack) parse(r *reader) error {
 
 // check says whether the parts of p add up, so that no span lies outside its pack.
 func (p *Pack) check() error {
-	end := int64(p.Data)
+	end := int64(len(p.Session) + afterKey)
 	for _, f := range p.Directory.Frames {
 		end += int64(f.Stored)
 	}
 	switch {
 	case len(p.Hashes) != len(p.Directory.Frames):
 		return fmt.Errorf("pack %s: %d hashes for %d frames", p.ID, len(p.Hashes), len(p.Directory.Frames))
-	case p.Stream < 0, p.Data < p.Stream+minEnvelope, p.Size < end, p.Size > MaxSize, len(p.Session) > MaxSession:
+	case p.Size < end, p.Size > MaxSize, len(p.Session) > MaxSession:
 		return fmt.Errorf("pack %s: its parts do not add up", p.ID)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
 
@@ -13,12 +14,13 @@ import (
 //	number 4, source 4            of this record; of the index object in the table of sources
 //	id 32, kind 1
 //	run uvarint                   of the index object
-//	size, stream, data uvarint
+//	size uvarint
 //	session str
+//	proof 16
 //	frames uvarint, then for each: stored, plain uvarint, hash 32
 //	CRC-32C 4                     of all before; the number in it catches a wrong offset too
 const (
-	minRecord = 4 + 4 + 32 + 1 + 6 + 4
+	minRecord = 4 + 4 + 32 + 1 + 4 + ProofSize + 4
 	maxRecord = 4 << 20 // 65,535 frames and more
 )
 
@@ -43,9 +45,8 @@ func appendRecord(b []byte, run int, p *Pack) []byte {
 	b = append(b, byte(p.Directory.Kind))
 	b = binary.AppendUvarint(b, uint64(run))
 	b = binary.AppendUvarint(b, uint64(p.Size))
-	b = binary.AppendUvarint(b, uint64(p.Stream))
-	b = binary.AppendUvarint(b, uint64(p.Data))
 	b = appendString(b, p.Session)
+	b = append(b, p.Proof[:]...)
 	b = binary.AppendUvarint(b, uint64(len(p.Directory.Frames)))
 	for i, f := range p.Directory.Frames {
 		b = binary.AppendUvarint(b, uint64(f.Stored))
@@ -84,14 +85,18 @@ func parseHead(record []byte) (p FrozenPack, run int, ok bool) {
 }
 
 // parseRecord decodes a record that sourceOf found intact.
-func parseRecord(record []byte, signer string) (*packTable, bool) {
+func parseRecord(record []byte, origin Origin) (*packTable, bool) {
 	r := reader{b: record[8 : len(record)-4]}
-	t := &packTable{info: PackInfo{ID: ObjectID(r.bytes(32)), Kind: pack.Kind(r.bytes(1)[0]), Signer: signer}}
+	t := &packTable{info: PackInfo{ID: ObjectID(r.bytes(32)), Kind: pack.Kind(r.bytes(1)[0]), Origin: origin}}
 	r.count(maxRuns, 0) // the run's number
+	said := sha256.New()
+	said.Write(append(t.info.ID[:], byte(t.info.Kind), byte(len(origin.Owner))))
+	said.Write([]byte(origin.Owner))
+	said.Write(r.b)
+	copy(t.info.Layout[:], said.Sum(nil))
 	t.info.Size = int64(r.count(MaxSize, 0))
-	t.info.Stream = r.count(MaxSize, 0)
-	t.info.Data = r.count(MaxSize, 0)
 	t.info.Session = append([]byte(nil), r.string(MaxSession)...)
+	t.info.Proof = Proof(r.bytes(ProofSize))
 	t.frames = make([]frame, r.count(pack.MaxFrames, 1+1+32))
 	var offset int64
 	for i := range t.frames {
@@ -99,4 +104,10 @@ func parseRecord(record []byte, signer string) (*packTable, bool) {
 		offset += int64(t.frames[i].stored)
 	}
 	return t, !r.failed && len(r.b) == 0
+}
+
+// Info returns what is known of p when somebody has said it.
+func (p *Pack) Info(from Origin) *PackInfo {
+	t, _ := parseRecord(appendRecord(nil, 0, p), from) // which only a broken file makes fail
+	return &t.info
 }

@@ -95,7 +95,7 @@ func (g *segment) load(number uint32) (*packTable, error) {
 	if !ok || int(from) >= len(g.sources) {
 		return nil, &brokenError{g.name, errChecksum}
 	}
-	t, ok := parseRecord(record, g.sources[from].Signer)
+	t, ok := parseRecord(record, g.sources[from].Origin)
 	if !ok {
 		return nil, &brokenError{g.name, errMalformed}
 	}
@@ -119,12 +119,13 @@ func (x *Index) resolve() {
 				continue
 			}
 			for _, id := range s.replaces {
-				if id != s.Object {
-					x.replaced[Source{id, s.Signer}] = true
+				if id != s.Object && !s.Late {
+					x.replaced[signed{id, s.Signer}] = true
 				}
 			}
 		}
 	}
+	seen := map[Source]bool{}
 	for _, bare := range []bool{false, true} {
 		for _, g := range x.segments {
 			for i := range g.sources {
@@ -134,16 +135,16 @@ func (x *Index) resolve() {
 				}
 				s.state = ignored
 				switch {
-				case x.gone[s.Object] || x.known[s.Object]:
+				case x.gone[s.Object] || seen[s.Source]:
 					continue
-				case x.replaced[s.Source]:
+				case x.replaced[signed{s.Object, s.Signer}]:
 					s.state = replaced
 				case !bare:
 					s.state = live
 				default:
 					continue // what replaced it is gone: it has to be added again
 				}
-				x.known[s.Object] = true
+				seen[s.Source], x.known[s.Object] = true, true
 			}
 		}
 	}

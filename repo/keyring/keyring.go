@@ -262,6 +262,9 @@ func (c *contents) check() error {
 	}
 	keys := slices.Concat(c.Recovery, certificates(c.Content), certificates(c.Metadata))
 	for _, h := range c.Hosts {
+		if len(h.Trusts) > trustsMax {
+			return errors.New("counts are out of bounds")
+		}
 		for _, x := range h.Certificates {
 			keys = append(keys, x.Key)
 		}

@@ -14,6 +14,7 @@ import (
 const (
 	objectMax   = 16 << 20
 	hostsMax    = 10_000
+	trustsMax   = 10_000 // of each host, those of the past too
 	recoveryMax = 64
 	formerMax   = 64
 	gracesMax   = 1024
@@ -97,6 +98,13 @@ type Host struct {
 	Name         string        `json:"name"`
 	Roles        []Grant       `json:"roles"`
 	Certificates []Certificate `json:"certificates"`
+	Trusts       []Trust       `json:"trusts,omitempty"`
+}
+
+// A Trust says on whose chunks a host may build besides its own, and when.
+type Trust struct {
+	Host string `json:"host,omitempty"` // empty: on everybody's
+	Span
 }
 
 // A Grant says when a host has a role.

@@ -8,6 +8,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -47,7 +48,7 @@ func (m *Mirror) Archives(ctx context.Context, home *repo.Repository, which []re
 			return err
 		}
 	}
-	if err := m.index(ctx, home, need); err != nil {
+	if err := m.index(ctx, home, which, need); err != nil {
 		return err
 	}
 	return m.kind(ctx, "archive", chosen.has)
@@ -63,8 +64,14 @@ func (m *Mirror) needs(ctx context.Context, home *repo.Repository, which []repo.
 	if err != nil {
 		return nil, err
 	}
-	w := walker{ctx: ctx, rd: rd, seen: map[chunk.Key]struct{}{}, there: there, need: idSet{}}
+	w := walker{ctx: ctx, there: there, need: idSet{}}
+	circles := map[string]map[chunk.Key]struct{}{}
 	for i := range which {
+		circle := home.Circle(&which[i])
+		if circles[circle.Key()] == nil {
+			circles[circle.Key()] = map[chunk.Key]struct{}{}
+		}
+		w.rd, w.seen = rd.For(repo.Of(circle)), circles[circle.Key()]
 		if err := w.tree(which[i].Root.ID); err != nil {
 			return nil, fmt.Errorf("look what archive %s needs: %w", which[i].ID, err)
 		}
@@ -74,8 +81,8 @@ func (m *Mirror) needs(ctx context.Context, home *repo.Repository, which []repo.
 
 type walker struct {
 	ctx         context.Context
-	rd          *repo.Reader
-	seen        map[chunk.Key]struct{} // trees
+	rd          *repo.Reader           // of what an archive may be made of
+	seen        map[chunk.Key]struct{} // trees, by that Reader
 	there, need idSet
 }
 
@@ -147,8 +154,9 @@ func eachPack(ctx context.Context, r *repo.Repository, f func(p *index.Pack) err
 	})
 }
 
-// index makes index objects of the packs that are in the copy and in none there. Content comes first, since metadata leans on it.
-func (m *Mirror) index(ctx context.Context, home *repo.Repository, need idSet) error {
+// index makes index objects of the packs that are in the copy: of all that is said of them, and in none there, by those of whose chunks the archives may be made.
+// Content comes first, since metadata leans on it.
+func (m *Mirror) index(ctx context.Context, home *repo.Repository, which []repo.Archive, need idSet) error {
 	if m.o.DryRun {
 		return nil
 	}
@@ -156,13 +164,27 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, need idSet) e
 	if err != nil {
 		return fmt.Errorf("open the copy: %w", err)
 	}
-	known := idSet{}
+	known := map[index.Layout]struct{}{}
+	layout := func(p *index.Pack) index.Layout { return p.Info(index.Origin{Owner: p.Directory.Owner}).Layout }
 	err = eachPack(ctx, place, func(p *index.Pack) error {
-		known[p.ID] = struct{}{}
+		known[layout(p)] = struct{}{}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	circles := map[string]keyring.Circle{}
+	for i := range which {
+		c := home.Circle(&which[i])
+		circles[c.Key()] = c
+	}
+	ours := func(owner string) bool {
+		for _, c := range circles {
+			if c.Has(owner) {
+				return true
+			}
+		}
+		return false
 	}
 	for _, kind := range packKinds {
 		there, err := ids(ctx, m.to, kind)
@@ -175,15 +197,18 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, need idSet) e
 			if len(packs) == 0 {
 				return nil
 			}
-			_, err := place.AddReadersIndex(ctx, &index.Object{Runs: []index.Run{{Packs: packs}}})
+			_, err := place.AddReadersIndex(ctx, &index.Object{Runs: index.RunsOf(packs)})
 			packs, chunks = nil, 0
 			return err
 		}
 		err = eachPack(ctx, home, func(p *index.Pack) error {
-			if !there.has(p.ID) || !need.has(p.ID) || known.has(p.ID) {
+			if !there.has(p.ID) || !need.has(p.ID) || !ours(p.Directory.Owner) {
 				return nil
 			}
-			known[p.ID] = struct{}{}
+			if _, ok := known[layout(p)]; ok {
+				return nil
+			}
+			known[layout(p)] = struct{}{}
 			packs = append(packs, *p)
 			for _, f := range p.Directory.Frames {
 				chunks += len(f.Blobs)

@@ -22,6 +22,7 @@ const (
 	FullPlain  = 16<<20 + 64<<10 // the same of the packs that are made
 	MaxFrames  = 1<<16 - 1       // in a pack
 	MaxBlobs   = 1<<16 - 1       // in a frame
+	MaxOwner   = 255             // bytes of a host's name
 	MaxRecord  = 64 << 20        // a record, decompressed
 	fullRound  = 64 << 10
 	maxStored  = chunk.MaxSize + 1<<10
@@ -93,12 +94,14 @@ type Frame struct {
 // A Directory says what a pack holds.
 type Directory struct {
 	Kind   Kind
+	Owner  string // name of the host whose pack it is: it has signed the pack, or the root did for it
 	Frames []Frame
 }
 
 // Append appends the directory's encoding to b.
 func (d *Directory) Append(b []byte) []byte {
 	b = append(b, dirVersion, byte(d.Kind))
+	b = append(binary.AppendUvarint(b, uint64(len(d.Owner))), d.Owner...)
 	b = binary.AppendUvarint(b, uint64(len(d.Frames)))
 	for _, f := range d.Frames {
 		b = binary.AppendUvarint(b, uint64(f.Stored))
@@ -125,6 +128,7 @@ func ParseDirectory(b []byte) (Directory, error) {
 	if r.err == nil && d.Kind != Content && d.Kind != Metadata {
 		return Directory{}, fmt.Errorf("parse pack directory: unknown kind %d", byte(d.Kind))
 	}
+	d.Owner = string(r.bytes(r.count(MaxOwner, 1)))
 	d.Frames = make([]Frame, 0, r.count(MaxFrames, 3))
 	total := 0
 	for n := cap(d.Frames); n > 0 && r.err == nil; n-- {
@@ -175,7 +179,7 @@ func (d *Directory) Tail(buf []byte, full bool) []byte {
 
 // TailSize returns at most how many bytes Tail appends to a pack that is not padded yet, with one more frame of the given number of blobs.
 func (d *Directory) TailSize(blobs int) int {
-	n := 2*skipHeader + trailerSize + 16
+	n := 2*skipHeader + trailerSize + 16 + 2 + len(d.Owner)
 	for _, f := range d.Frames {
 		n += 12 + (minBlob+3)*len(f.Blobs)
 	}

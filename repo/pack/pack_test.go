@@ -106,6 +106,11 @@ func TestRecord(t *testing.T) {
 		if got, err := d.Record(r, n); err != nil || !bytes.Equal(got, text(n)) {
 			t.Fatalf("record of %d bytes: %d bytes, %v", n, len(got), err)
 		}
+		if n > 1 {
+			if _, err := d.Record(r, n-1); err == nil {
+				t.Errorf("record of %d bytes passes for one of less", n)
+			}
+		}
 	}
 }
 
@@ -187,10 +192,11 @@ func TestParseRefuses(t *testing.T) {
 		"kind":             append([]byte{0, 9}, enc[2:]...),
 		"type in kind":     append([]byte{0, byte(Metadata)}, enc[2:]...),
 		"trailing":         append(bytes.Clone(enc), 0),
-		"huge frame count": {0, 1, 0xff, 0xff, 0x03},
-		"huge blob count":  {0, 1, 1, 5, 5, 0xff, 0xff, 0x03},
-		"overlong varint":  {0, 1, 0x80, 0x00},
-		"sum":              {0, 1, 1, 5, 5, 0},
+		"huge owner":       {0, 1, 0xff, 0x01, 1},
+		"huge frame count": {0, 1, 0, 0xff, 0xff, 0x03},
+		"huge blob count":  {0, 1, 0, 1, 5, 5, 0xff, 0xff, 0x03},
+		"overlong varint":  {0, 1, 0, 0x80, 0x00},
+		"sum":              {0, 1, 0, 1, 5, 5, 0},
 		"empty frame":      {0, 1, 1, 0, 0, 0},
 	} {
 		if got, err := ParseDirectory(bad); err == nil {

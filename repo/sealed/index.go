@@ -30,7 +30,7 @@ func (s *Objects) ReadIndex(ctx context.Context, info store.Info) IndexRecord {
 
 // parseIndex parses an index object that the store has.
 func (s *Objects) parseIndex(ctx context.Context, r Record) IndexRecord {
-	x := parseIndex(r)
+	x := s.openIndex(r)
 	if x.Late && !x.Object.Time.IsZero() {
 		x.Time = s.FirstStored(ctx, r.Info)
 		x.Late = Skewed(x.Object.Time, x.Time)
@@ -41,17 +41,34 @@ func (s *Objects) parseIndex(ctx context.Context, r Record) IndexRecord {
 // OpenIndex opens an index object that has the hash in its name, and need not be in the store. It overwrites it.
 func (s *Objects) OpenIndex(info store.Info, object []byte) IndexRecord {
 	content, opened, err := s.openRecord("index", info, object)
-	return parseIndex(newRecord(info, content, opened, err))
+	return s.openIndex(newRecord(info, content, opened, err))
 }
 
-func parseIndex(x Record) IndexRecord {
+func (s *Objects) openIndex(x Record) IndexRecord {
 	var object index.Object
 	if x.Err == nil {
-		if object, x.Err = index.ParseObject(x.Content); x.Err != nil {
-			x.Err = fmt.Errorf("open %s: %w: %w", x.Name, x.Err, crypto.ErrIntegrity)
+		var err error
+		if object, err = index.ParseObject(x.Content); err != nil {
+			x.Err = fmt.Errorf("open %s: %w: %w", x.Name, err, crypto.ErrIntegrity)
+		}
+		for i := 0; i < len(object.Runs) && x.Err == nil && !object.Time.IsZero(); i++ {
+			if err := s.checkOwner(x.Signer, object.Runs[i].Owner); err != nil {
+				x.Err = fmt.Errorf("open %s: %w", x.Name, err)
+			}
 		}
 	}
+	if x.Err != nil {
+		object = index.Object{}
+	}
 	return IndexRecord{x, object, x.Err == nil && Skewed(object.Time, x.Time)}
+}
+
+// checkOwner refuses what one host has signed of the packs of another. The root speaks for all.
+func (s *Objects) checkOwner(signer crypto.Fingerprint, owner string) error {
+	if host, err := s.keys.Owner(signer); err == nil && host != owner {
+		return fmt.Errorf("host %q has signed what it says is of host %q: %w", host, owner, crypto.ErrIntegrity)
+	}
+	return nil
 }
 
 // AddIndex stores an index object as the root, whose word every host takes. It needs OpenContent.

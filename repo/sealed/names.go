@@ -21,15 +21,15 @@ var kinds = []string{"content", "metadata", "index", "archive", "forget", "verif
 // ArchiveMax is how many bytes an archive may have, decompressed.
 const ArchiveMax = 4 << 20
 
-// recordMax returns how many bytes a record of a kind may have, decompressed.
-func recordMax(kind string) int {
+// recordMax returns how many bytes a record of a kind may have, decompressed, of which so many are stored.
+func recordMax(kind string, stored int) int {
 	switch kind {
 	case Config:
 		return configBounds.Bytes
 	case "archive":
 		return ArchiveMax
 	case "index":
-		return pack.MaxRecord
+		return index.MaxPlain(stored)
 	}
 	return record.MaxSize
 }

@@ -34,7 +34,13 @@ func (s *Objects) SessionKey(p *index.PackInfo) (key crypto.SessionKey, err erro
 	if err != nil {
 		return key, err
 	}
-	return opener.SessionKey(p.Session)
+	if key, err = opener.SessionKey(p.Session); err != nil {
+		return key, err
+	}
+	if key.Proof(p.Owner) != p.Proof {
+		return key, fmt.Errorf("nothing proves that it is a pack of host %q: %w", p.Owner, crypto.ErrIntegrity)
+	}
+	return key, nil
 }
 
 // TrySession reports why a pack's session key does not open with the keys at hand; nil if it does.
@@ -114,7 +120,10 @@ func (s *Objects) openPack(ctx context.Context, info store.Info, object []byte) 
 	if d.Kind.String() != name {
 		return nil, nil, fmt.Errorf("it says that it is a %v pack: %w", d.Kind, crypto.ErrIntegrity)
 	}
-	p := Indexed(sum, stored, opened.Envelope, d)
+	if err := s.checkOwner(opened.Signer, d.Owner); err != nil {
+		return nil, nil, err
+	}
+	p := Indexed(sum, stored, opened.Envelope, opened.Key, d)
 	p.Session = append([]byte(nil), p.Session...)
 	offset := int64(0)
 	for _, f := range d.Frames {
@@ -131,9 +140,9 @@ func (s *Objects) openPack(ctx context.Context, info store.Info, object []byte) 
 }
 
 // Indexed returns what an index says of a pack with this hash, as it is stored. It shares memory with the envelope.
-func Indexed(id index.ObjectID, object []byte, e crypto.Envelope, d pack.Directory) index.Pack {
+func Indexed(id index.ObjectID, object []byte, e crypto.Envelope, key crypto.SessionKey, d pack.Directory) index.Pack {
 	p := index.Pack{
-		ID: id, Size: int64(len(object)), Session: e.Session, Stream: e.Stream, Data: e.Data,
+		ID: id, Size: int64(len(object)), Session: e.Session, Proof: key.Proof(d.Owner),
 		Directory: d, Hashes: make([][32]byte, len(d.Frames)),
 	}
 	offset := int64(0)
@@ -181,7 +190,7 @@ func (s *Objects) CheckBlobs(data []byte, f pack.Frame) error {
 
 // CheckFrames compares a pack's frames with what its index says of their stored bytes, and returns which differ. It needs no key.
 func CheckFrames(object []byte, p *index.Pack) (damaged []int) {
-	e := crypto.Envelope{Session: p.Session, Stream: p.Stream, Data: p.Data}
+	e := crypto.EnvelopeOf(p.Session)
 	offset := int64(0)
 	for i, f := range p.Directory.Frames {
 		start, length := e.Span(offset, int64(f.Stored))
@@ -200,7 +209,7 @@ func (s *Objects) decompressRecord(kind string, plain []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer s.decompressors.Put(d)
-	content, err := d.Record(plain, recordMax(kind))
+	content, err := d.Record(plain, recordMax(kind, len(plain)))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}

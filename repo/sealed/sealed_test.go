@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -156,11 +157,11 @@ func TestPack(t *testing.T) {
 			t.Errorf("frames %v differ", damaged)
 		}
 		spoilt := bytes.Clone(object)
-		spoilt[int(want.Data)+want.Directory.Frames[0].Stored+500] ^= 1 // in the second frame
+		spoilt[crypto.EnvelopeOf(want.Session).Data+want.Directory.Frames[0].Stored+500] ^= 1 // in the second frame
 		if damaged := CheckFrames(spoilt, got); !slices.Equal(damaged, []int{1}) {
 			t.Errorf("frames %v differ, not the second", damaged)
 		}
-		if damaged := CheckFrames(object[:want.Data+1], got); len(damaged) != 3 {
+		if damaged := CheckFrames(object[:crypto.EnvelopeOf(want.Session).Data+1], got); len(damaged) != 3 {
 			t.Errorf("frames %v of a rest differ", damaged)
 		}
 		lying, _ := sealPack(t, s, kind, true)
@@ -173,6 +174,11 @@ func TestPack(t *testing.T) {
 // sealPack makes a pack of three frames, and what an index says of it. In a lying one, a chunk has the name of another.
 func sealPack(t *testing.T, s *Objects, kind pack.Kind, lying bool) ([]byte, index.Pack) {
 	t.Helper()
+	return sealPackOf(t, s, kind, "db1", lying)
+}
+
+func sealPackOf(t *testing.T, s *Objects, kind pack.Kind, owner string, lying bool) ([]byte, index.Pack) {
+	t.Helper()
 	namer, typ := s.Namer(), pack.WholeContent
 	if kind == pack.Metadata {
 		namer, typ = chunk.NewNamer(s.Secret(), chunk.Metadata), pack.WholeTree
@@ -180,7 +186,7 @@ func sealPack(t *testing.T, s *Objects, kind pack.Kind, lying bool) ([]byte, ind
 	sealer := must(s.PackSealer(kind, hostKey()))
 	c := must(pack.NewCompressor(pack.Default))
 	m := must(sealer.Begin(nil))
-	d := pack.Directory{Kind: kind}
+	d := pack.Directory{Kind: kind, Owner: owner}
 	for n := range 3 {
 		data := make([]byte, 1000+n)
 		_, _ = rand.Read(data) // which never fails
@@ -194,7 +200,7 @@ func sealPack(t *testing.T, s *Objects, kind pack.Kind, lying bool) ([]byte, ind
 	}
 	m.Buf = d.Tail(m.Buf, false)
 	sealed := must(m.Seal())
-	p := Indexed(sha256.Sum256(sealed.Object), sealed.Object, sealed.Envelope, d)
+	p := Indexed(sha256.Sum256(sealed.Object), sealed.Object, sealed.Envelope, sealed.Key, d)
 	p.Session = bytes.Clone(p.Session)
 	return sealed.Object, p
 }
@@ -217,4 +223,58 @@ func TestInTime(t *testing.T) {
 			wantError(t, err, nil, "again and again")
 		}
 	}
+}
+
+// Index objects whose content is many times what is stored of them are refused before it is there; so is what a host says of another's packs, but to readers alone.
+func TestIndexBounds(t *testing.T) {
+	p := newPlace(t)
+	s := p.open()
+	info := must(s.PutRecord(t.Context(), "index", make([]byte, 60<<20)))
+	if info.Size > 40<<10 {
+		t.Fatalf("%d bytes", info.Size)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	x := s.ReadIndex(t.Context(), info)
+	runtime.ReadMemStats(&after)
+	wantError(t, x.Err, crypto.ErrIntegrity, "more than its kind may have")
+	if took := after.TotalAlloc - before.TotalAlloc; took > 2<<20 {
+		t.Errorf("to refuse it took %d bytes", took)
+	}
+	foreign := index.Object{Time: noon, Runs: []index.Run{{Owner: "db2"}}}
+	x = s.ReadIndex(t.Context(), must(s.PutRecord(t.Context(), "index", foreign.Append(nil))))
+	wantError(t, x.Err, crypto.ErrIntegrity, `host "db1" has signed what it says is of host "db2"`)
+	if len(x.Object.Runs) > 0 {
+		t.Error("of what is refused something is left")
+	}
+	foreign.Time = time.Time{}
+	if x = s.ReadIndex(t.Context(), must(s.PutRecord(t.Context(), "index", foreign.Append(nil)))); x.Err != nil || !x.Late {
+		t.Errorf("for readers: %+v", x)
+	}
+}
+
+// Whose a pack is proves who knows its session key, and nobody else; and a pack says so itself.
+func TestOwnerOfPack(t *testing.T) {
+	p := newPlace(t)
+	s := p.open()
+	_, mine := sealPack(t, s, pack.Content, false)
+	if _, err := s.SessionKey(mine.Info(index.Origin{Owner: "db1"})); err != nil {
+		t.Error(err)
+	}
+	_, err := s.SessionKey(mine.Info(index.Origin{Owner: "db2"}))
+	wantError(t, err, crypto.ErrIntegrity, `a pack of host "db2"`)
+	for _, owner := range []string{"", "db2"} {
+		foreign := mine
+		foreign.Directory.Owner = owner
+		if _, err := s.SessionKey(foreign.Info(index.Origin{Owner: owner})); err == nil {
+			t.Errorf("%q takes it", owner)
+		}
+	}
+	if a, b := mine.Info(index.Origin{Owner: "db1"}), mine.Info(index.Origin{Owner: "db2"}); a.Layout == b.Layout {
+		t.Error("what was read for one host would serve another")
+	}
+	theirs, _ := sealPackOf(t, s, pack.Content, "db2", false)
+	info := must(p.memory.Put(t.Context(), PackName(pack.Content, sha256.Sum256(theirs)), theirs))
+	_, err = s.OpenPack(t.Context(), info, theirs)
+	wantError(t, err, crypto.ErrIntegrity, `host "db1" has signed what it says is of host "db2"`)
 }

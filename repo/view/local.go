@@ -113,8 +113,8 @@ func (e *unavailableError) Is(target error) bool {
 
 // AddUnlisted takes in packs that no index object names, until the next view.
 func (v *Local) AddUnlisted(packs []index.Pack) error {
-	o := &index.Object{Runs: []index.Run{{Packs: packs}}}
-	return v.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil)), Signer: nobody}, o)
+	o := &index.Object{Runs: index.RunsOf(packs)}
+	return v.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil)), Origin: index.Origin{Late: true}}, o)
 }
 
 // Freeze returns what the index says now.
@@ -150,12 +150,12 @@ func (v *Local) putIndex(ctx context.Context, o *index.Object, encoded []byte) (
 		return info, err
 	}
 	id, _ := store.SumOf(info.Name)
-	if err := v.index.Add(source(id, host.Fingerprint()), o); err != nil {
+	if err := v.index.Add(source(id, host.Fingerprint(), false), o); err != nil {
 		return info, fmt.Errorf("note what was indexed: %w", err)
 	}
 	return info, nil
 }
 
-func source(id index.ObjectID, signer crypto.Fingerprint) index.Source {
-	return index.Source{Object: id, Signer: string(signer)}
+func source(id index.ObjectID, signer crypto.Fingerprint, late bool) index.Source {
+	return index.Source{Object: id, Origin: index.Origin{Signer: string(signer), Late: late}}
 }

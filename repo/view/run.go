@@ -25,8 +25,8 @@ const askEvery = 10 * time.Minute
 // that it refers to. A longer run has to take views on its way, and each counts only if nothing that the run has come to refer to is named there.
 // It is safe for concurrent use; Close it.
 type Run struct {
-	local   *Local
-	trusted func(signer string) bool
+	local  *Local
+	accept func(*index.Origin) bool
 
 	mu    sync.RWMutex // held for reading from a look-up until what it found is noted: a new view misses nothing
 	avoid *lists.Set   // of all views, those too that did not count
@@ -43,10 +43,10 @@ type Run struct {
 
 const refSize = len(chunk.Key{}) + 1
 
-// Begin returns a Run that goes by what the Local knows, as of a view that was taken at that store time. It builds on what the signers that
-// trusted accepts have indexed.
-func (v *Local) Begin(at time.Time, trusted func(signer string) bool) *Run {
-	r := &Run{local: v, trusted: trusted, taken: []time.Time{at.UTC()}}
+// Begin returns a Run that goes by what the Local knows, as of a view that was taken at that store time. It builds on what those have indexed whom
+// accept accepts.
+func (v *Local) Begin(at time.Time, accept func(*index.Origin) bool) *Run {
+	r := &Run{local: v, accept: accept, taken: []time.Time{at.UTC()}}
 	if !v.options.Without.Avoid {
 		r.avoid = v.Lists()
 	}
@@ -108,18 +108,18 @@ func (r *Run) Indexed(key chunk.Key, typ pack.Type) (bool, error) {
 func (r *Run) Trusts(at index.Location, key chunk.Key) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.trusted(at.Pack.Signer) && r.avoid.Blob(at.Pack.ID, key, at.Type) == 0
+	return r.accept(&at.Pack.Origin) && r.avoid.Blob(at.Pack.ID, key, at.Type) == 0
 }
 
 // usable asks the local index. What stood in a broken part of it is stored again: a cache may cost time, and never stops a backup.
 func (r *Run) usable(key chunk.Key, typ pack.Type, avoid *lists.Set) (bool, error) {
-	_, ok, err := r.local.index.Has(key, typ, r.trusted)
+	_, ok, err := r.local.index.Has(key, typ, r.accept)
 	if ok && err == nil && !avoid.Empty() {
 		var all []index.Location
 		all, err = r.local.index.Lookup(key, nil)
 		ok = false
 		for i := range all {
-			ok = ok || all[i].Type == typ && r.trusted(all[i].Pack.Signer) && avoid.Blob(all[i].Pack.ID, key, typ) == 0
+			ok = ok || all[i].Type == typ && r.accept(&all[i].Pack.Origin) && avoid.Blob(all[i].Pack.ID, key, typ) == 0
 		}
 	}
 	if errors.Is(err, index.ErrBroken) {

@@ -138,10 +138,6 @@ func (v *Local) voidAfter(stored time.Time) time.Duration {
 	return v.objects.Keys().Grace(stored)
 }
 
-// nobody is the signer of a late index object in the local index: no writer trusts it, and what it says it replaces counts on. Who
-// reads may try what it names, as everywhere.
-const nobody = ""
-
 func (v *Local) syncObjects(ctx context.Context) error {
 	if v.index == nil {
 		x, err := index.Open(v.options.Dir, index.Options{Warn: v.options.Warn, FlushAt: ObjectChunks})
@@ -161,7 +157,7 @@ func (v *Local) syncObjects(ctx context.Context) error {
 		return fmt.Errorf("list index objects: %w", err)
 	}
 	// The cache may know objects of signers that have lost their trust since.
-	valid := map[string]bool{nobody: true}
+	valid := map[string]bool{}
 	for _, s := range v.objects.Signers("index") {
 		valid[string(s.Key.Fingerprint())] = true
 	}
@@ -173,8 +169,10 @@ func (v *Local) syncObjects(ctx context.Context) error {
 	}
 	v.mine = nil
 	for _, s := range v.index.Sources() {
-		v.noteMine(s, listed[s.Object])
-		delete(listed, s.Object)
+		if l, ok := listed[s.Object]; ok { // once, of however many owners it speaks
+			v.noteMine(s, l)
+			delete(listed, s.Object)
+		}
 	}
 	if err := v.fetchIndexes(ctx, listed); err != nil {
 		return err
@@ -187,7 +185,7 @@ func (v *Local) syncObjects(ctx context.Context) error {
 
 // noteMine notes an index object if this host signed it; v.mu is held.
 func (v *Local) noteMine(s index.Source, l listedIndex) {
-	if v.objects.Host() != nil && s.Signer == string(v.objects.Host().Fingerprint()) {
+	if v.objects.Host() != nil && !s.Late && s.Signer == string(v.objects.Host().Fingerprint()) {
 		v.mine = append(v.mine, l)
 	}
 }
@@ -231,12 +229,9 @@ func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]list
 				}
 				return nil
 			}
-			from := source(l.id, x.Signer)
-			if x.Late && !v.options.Without.LateIndex {
-				if !x.Object.Time.IsZero() { // not one that was made for readers
-					late = append(late, fmt.Errorf("the store dated %s %s, it says %s", x.Name, sealed.Stamp(x.Time), sealed.Stamp(x.Object.Time)))
-				}
-				from.Signer = nobody
+			from := source(l.id, x.Signer, x.Late && !v.options.Without.LateIndex)
+			if from.Late && !x.Object.Time.IsZero() { // not one that was made for readers
+				late = append(late, fmt.Errorf("the store dated %s %s, it says %s", x.Name, sealed.Stamp(x.Time), sealed.Stamp(x.Object.Time)))
 			}
 			if err := v.index.Add(from, &x.Object); err != nil {
 				return fmt.Errorf("update local index: %w", err)

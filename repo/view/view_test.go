@@ -69,9 +69,9 @@ func (p *place) local() *Local {
 // object is an index object of one pack of one chunk, both called by a number.
 func object(n byte) *index.Object {
 	frame := pack.Frame{Stored: 20, Plain: 10, Blobs: []pack.Blob{{Key: chunk.Key{n}, Type: pack.WholeContent, Length: 10}}}
-	return &index.Object{Runs: []index.Run{{Begin: noon, Packs: []index.Pack{{
-		ID: index.ObjectID{n}, Size: 1000, Session: make([]byte, 96), Stream: 100, Data: 150,
-		Directory: pack.Directory{Kind: pack.Content, Frames: []pack.Frame{frame}}, Hashes: make([][32]byte, 1),
+	return &index.Object{Runs: []index.Run{{Owner: "db1", Begin: noon, Packs: []index.Pack{{
+		ID: index.ObjectID{n}, Size: 1000, Session: make([]byte, 96),
+		Directory: pack.Directory{Kind: pack.Content, Owner: "db1", Frames: []pack.Frame{frame}}, Hashes: make([][32]byte, 1),
 	}}}}}
 }
 
@@ -141,7 +141,7 @@ func TestPutIndexLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantPlaces(t, v, 1, 1)
-	run := v.Begin(noon, func(signer string) bool { return signer != nobody })
+	run := v.Begin(noon, func(o *index.Origin) bool { return !o.Late })
 	defer run.Close()
 	if ok, err := run.Refer(chunk.Key{1}, pack.WholeContent); ok || err != nil {
 		t.Errorf("a run builds on it: %v", err)
@@ -172,7 +172,7 @@ func TestRun(t *testing.T) {
 			for _, n := range []byte{1, 2, 4} {
 				must(v.PutIndex(t.Context(), noon, object(n)))
 			}
-			run := v.Begin(noon, func(signer string) bool { return signer == string(hostKey().Fingerprint()) })
+			run := v.Begin(noon, func(o *index.Origin) bool { return o.Signer == string(hostKey().Fingerprint()) })
 			defer run.Close()
 			refer := func(n byte) bool {
 				return must(run.Refer(chunk.Key{n}, pack.WholeContent, pack.RecipeFor+pack.WholeContent))

@@ -43,7 +43,7 @@ func object(first, n int, large float64) *index.Object {
 	var packs []index.Pack
 	add := func(end, share int) {
 		for first < end {
-			p := index.Pack{Size: 16<<20 + 1024, Session: make([]byte, sessionSize), Stream: sessionSize + 7, Data: sessionSize + 52,
+			p := index.Pack{Size: 16<<20 + 1024, Session: make([]byte, sessionSize),
 				Directory: pack.Directory{Kind: pack.Content}}
 			_, _ = random.Read(p.ID[:]) // which never fails
 			_, _ = random.Read(p.Session)

@@ -21,6 +21,13 @@ type BadPack struct {
 
 func (b *BadPack) spoilt(frame int) bool { return b != nil && (b.All || b.Frames[frame]) }
 
+// isBad reports whether a pack was given up as a whole.
+func (c *checker) isBad(id index.ObjectID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bad[id] != nil && c.bad[id].All
+}
+
 // giveUp notes that nothing of a pack can be had.
 func (c *checker) giveUp(p *index.Pack, f Finding) {
 	c.mu.Lock()
@@ -53,8 +60,14 @@ func (c *checker) spoilt(p *index.Pack, name string, frames []int, err error) {
 		}
 	}
 	c.mu.Lock()
-	c.bad[p.ID] = b
+	before := c.bad[p.ID]
+	if before == nil || len(before.Frames) > len(frames) { // else somebody says less well what is where
+		c.bad[p.ID] = b
+	}
 	c.mu.Unlock()
+	if before != nil {
+		return
+	}
 	f := Finding{What: Damaged, Object: name, Err: err}
 	if known {
 		f.What = Lost

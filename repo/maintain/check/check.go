@@ -47,6 +47,7 @@ const (
 	Lost      What = "lost"      // repair gave it up, and has recorded that, or somebody forgot it; no fault
 	Disowned  What = "disowned"  // the key that signed it is marked compromised, and nobody vouches for it; no fault
 	Repaired  What = "repaired"  // it was missing or damaged
+	False     What = "false"     // an index object that says of a pack what is not so: the pack is as it should be, and whoever reads it passes over this
 	Mendable  What = "mendable"  // it is missing or damaged, and could be repaired
 	Redated   What = "redated"   // it counted once, and was stored again without its time: so it is late, and prune gives up nothing until it counts or is forgotten
 	Unread    What = "unread"    // it could not be looked at, and may be whole; no fault, but nobody knows
@@ -102,8 +103,10 @@ type checker struct {
 
 	lost  *lists.Set // what repair gave up, besides prune's
 	bad   map[index.ObjectID]*BadPack
-	whole map[chunk.Key]struct{} // trees below which nothing is wrong
-	made  map[chunk.Key]struct{} // chunks whose recipes were looked at
+	wrong map[index.Layout]bool   // what is said of packs and is not so
+	liars map[index.ObjectID]bool // index objects that say such
+	whole map[chunk.Key]struct{}  // trees below which nothing is wrong, for the hosts whose archives are walked
+	made  map[chunk.Key]struct{}  // chunks whose recipes were looked at, likewise
 
 	clutter   map[string]error            // what lies in the place of packs
 	chosen    bool                        // it is a copy of some archives: an index was made for readers alone
@@ -142,7 +145,7 @@ func newChecker(ctx context.Context, r *repo.Repository, o Options) (*checker, e
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*BadPack{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*BadPack{}, wrong: map[index.Layout]bool{}, liars: map[index.ObjectID]bool{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	return c, nil
 }

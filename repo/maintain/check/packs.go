@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
@@ -37,12 +36,13 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	}
 	c.sum.Packs += len(stored)
 	total := len(stored)
-	seen := map[index.ObjectID]struct{}{}
-	counts := map[index.ObjectID]bool{} // of those that are seen: false if all that names them is late, though not made so, for readers alone
-	replaced := c.r.ReplacedIndexes()   // which may name what is gone
+	seen := map[index.ObjectID]index.Layout{}
+	disputed := map[index.ObjectID]bool{} // those of which not all say the same
+	counts := map[index.ObjectID]bool{}   // of those that are seen: false if all that names them is late, though not made so, for readers alone
+	replaced := c.r.ReplacedIndexes()     // which may name what is gone
 	dropped := c.r.Lists()
-	err := c.r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
-		if pass == 0 {
+	look := func(x sealed.IndexRecord, again bool) error {
+		if pass == 0 && !again {
 			c.sum.Indexes++
 			c.chosen = c.chosen || x.Err == nil && x.Object.Time.IsZero()
 			if x.Err != nil {
@@ -61,19 +61,27 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 					continue
 				}
 				counts[p.ID] = counts[p.ID] || !x.Late || x.Object.Time.IsZero()
-				if _, again := seen[p.ID]; again {
+				layout := c.layout(p)
+				if before, ok := seen[p.ID]; !again && ok {
+					disputed[p.ID] = disputed[p.ID] || before != layout
+					continue
+				}
+				if again && !disputed[p.ID] {
 					continue
 				}
 				at, ok := stored[p.ID]
 				if !ok && x.Late || dropped.Pack(p.ID)&lists.Dropped != 0 {
 					continue
 				}
-				seen[p.ID] = struct{}{}
+				seen[p.ID] = layout
 				name := sealed.PackName(p.Directory.Kind, p.ID)
 				if !ok || at.Size != p.Size {
 					if older, has := c.r.Recover(ctx, name); has {
 						at, ok = older, true
 					}
+				}
+				if again && (!ok || c.isBad(p.ID)) {
+					continue
 				}
 				if !ok {
 					var err error
@@ -91,15 +99,19 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 						continue
 					}
 				}
-				read := at.Size != p.Size || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
-				g.Go(func() error { return c.pack(gctx, at, p, read) })
+				read := again || at.Size != p.Size || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
+				g.Go(func() error { return c.pack(gctx, at, p, &x.Record, read) })
 				if c.o.Progress != nil && c.o.ReadData {
 					c.o.Progress(len(seen), total)
 				}
 			}
 		}
 		return g.Wait()
-	})
+	}
+	err := c.r.IndexObjects(ctx, func(x sealed.IndexRecord) error { return look(x, false) })
+	if err == nil && len(disputed) > 0 {
+		err = c.r.IndexObjects(ctx, func(x sealed.IndexRecord) error { return look(x, true) })
+	}
 	if err != nil {
 		return err
 	}
@@ -118,8 +130,33 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	return nil
 }
 
-// pack checks one stored pack.
-func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read bool) error {
+// layout stands for what is said of a pack.
+func (c *checker) layout(p *index.Pack) index.Layout {
+	return p.Info(index.Origin{Owner: p.Directory.Owner}).Layout
+}
+
+// isFalse notes that what an index object says of a pack is not so, though the pack is as it should be. Of each object one pack is told.
+func (c *checker) isFalse(p *index.Pack, by *sealed.Record, name, what string) {
+	c.mu.Lock()
+	told := c.liars[by.ID]
+	c.liars[by.ID], c.wrong[c.layout(p)] = true, true
+	c.mu.Unlock()
+	if told {
+		return
+	}
+	who := "the root"
+	if host, err := c.r.Keys().Owner(by.Signer); err == nil {
+		who = fmt.Sprintf("host %q", host)
+	}
+	f := Finding{What: False, Object: by.Name, Err: fmt.Errorf("%s says of %s, and maybe others, %s: the pack is as it should be", who, name, what)}
+	if c.lost.Object(by.ID) {
+		f.What = Lost
+	}
+	c.found(f)
+}
+
+// pack checks one stored pack, of which an index object says what p is.
+func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, by *sealed.Record, read bool) error {
 	vouched := false
 	if vouch, ok := c.r.Store().(store.Checksummer); ok && !read {
 		sum, ok, err := vouch.Checksum(ctx, info.Name)
@@ -176,8 +213,8 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 		c.spoilt(p, info.Name, damaged, fmt.Errorf("its %d bytes do not have that hash, and %d of %d frames are spoilt", len(object), len(damaged), len(p.Hashes)))
 		return nil
 	}
-	if len(damaged) > 0 {
-		c.spoilt(p, info.Name, damaged, fmt.Errorf("its index says other hashes of %d of %d frames", len(damaged), len(p.Hashes)))
+	if len(damaged) > 0 || int64(len(object)) != p.Size {
+		c.isFalse(p, by, info.Name, fmt.Sprintf("other hashes of %d of %d frames, and %d bytes", len(damaged), len(p.Hashes), p.Size))
 		return nil
 	}
 	if p.Directory.Kind == pack.Content && !c.r.CanReadContent() {
@@ -187,8 +224,9 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, read
 	if errors.Is(err, store.ErrUnread) || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
 	}
-	if err == nil && !sameDirectory(&opened.Directory, &p.Directory) {
-		err = fmt.Errorf("its index says other chunks: %w", crypto.ErrIntegrity)
+	if err == nil && (c.layout(opened) != c.layout(p) || !sameDirectory(&opened.Directory, &p.Directory)) {
+		c.isFalse(p, by, info.Name, "other chunks, another key or another host")
+		return nil
 	}
 	if errors.Is(err, repo.ErrDisowned) { // whoever needs what is in it goes by its index
 		c.found(Finding{What: Disowned, Object: info.Name})

@@ -36,7 +36,7 @@ func ProveKey(ctx context.Context, r *repo.Repository, damaged func(name string,
 	if err != nil {
 		return p, err
 	}
-	rd, err := r.NewReader(ctx)
+	rd, err := r.NewReaderFor(ctx, p.Archive)
 	if err != nil {
 		return p, err
 	}
@@ -133,7 +133,7 @@ func (w *prover) opens(id chunk.ID) error {
 	if err != nil {
 		return err
 	}
-	err = fmt.Errorf("no index names chunk %v: %w", id, crypto.ErrIntegrity)
+	err = fmt.Errorf("find chunk %v: %w", id, w.rd.Absent(w.ctx, id))
 	for _, at := range locations {
 		if _, done := w.packs[at.Pack.ID]; done {
 			return nil

@@ -38,6 +38,8 @@ func (s *Survey) Objects(ctx context.Context) ([]repo.Archive, error) {
 	s.Findings = slices.DeleteFunc(s.Findings, func(f Finding) bool { return f.What != Repaired })
 	s.c.sum = Summary{Opened: s.c.sum.Opened}
 	clear(s.Bad)
+	clear(s.c.wrong)
+	clear(s.c.liars)
 	if err := s.c.scan(ctx); err != nil {
 		return nil, err
 	}

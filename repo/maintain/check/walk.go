@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 
 	"nightjar/chunk"
 	"nightjar/repo"
@@ -16,12 +18,22 @@ import (
 // walk goes through archives, down to the chunks of all files. Those that do not count come last: what a recipe makes is tried for the first alone that needs it.
 func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 	for _, counts := range []bool{true, false} {
+		groups := map[string][]*repo.Archive{}
 		for i := range all {
-			if all[i].Counts() != counts {
-				continue
+			if a := &all[i]; a.Counts() == counts {
+				key := c.r.Circle(a).Key()
+				groups[key] = append(groups[key], a)
 			}
-			if err := c.walkOne(ctx, &all[i]); err != nil {
-				return err
+		}
+		for _, key := range slices.Sorted(maps.Keys(groups)) { // what is whole for one circle of hosts need not be for another
+			if len(groups) > 1 || !counts {
+				clear(c.whole)
+				clear(c.made)
+			}
+			for _, a := range groups[key] {
+				if err := c.walkOne(ctx, a); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -30,7 +42,7 @@ func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 
 func (c *checker) walkOne(ctx context.Context, a *repo.Archive) error {
 	c.sum.Archives++
-	w := walker{checker: c, ctx: ctx, archive: a.ID, counts: a.Counts()}
+	w := walker{checker: c, ctx: ctx, rd: c.rd.For(repo.Of(c.r.Circle(a))), archive: a.ID, host: a.Host, counts: a.Counts()}
 	if _, err := w.tree(a.Root.ID, ""); err != nil {
 		return err
 	}
@@ -48,7 +60,9 @@ func (c *checker) walkOne(ctx context.Context, a *repo.Archive) error {
 type walker struct {
 	*checker
 	ctx     context.Context
+	rd      *repo.Reader // of what the archive may be made of
 	archive string
+	host    string // of it
 	counts  bool
 	lacks   int     // entries of which chunks are gone, if it does not count
 	untried []Piece // with recipes that are to be made
@@ -67,6 +81,7 @@ type Gone struct {
 	Content  bool    // it is a chunk
 	Pieces   []Piece // where it is needed: the first that were found
 	Archives map[string]bool
+	Hosts    map[string]bool // of these archives
 }
 
 const (
@@ -74,20 +89,23 @@ const (
 	piecesKept  = 64 // of each chunk that is gone
 )
 
-// lose notes that a piece is gone, and reports whether that is known.
-func (w *walker) lose(p Piece, content bool) (known bool) {
+// lose notes that a piece is gone, and reports whether that is known. What the archive may not be made of is not gone.
+func (w *walker) lose(p Piece, content bool, err error) (known bool) {
+	if errors.Is(err, repo.ErrForeign) {
+		return false
+	}
 	if w.survey != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		g := w.survey.Gone[p.ID]
 		if g == nil {
-			g = &Gone{Content: content, Archives: map[string]bool{}}
+			g = &Gone{Content: content, Archives: map[string]bool{}, Hosts: map[string]bool{}}
 			w.survey.Gone[p.ID] = g
 		}
 		if len(g.Pieces) < piecesKept {
 			g.Pieces = append(g.Pieces, p)
 		}
-		g.Archives[w.archive] = true
+		g.Archives[w.archive], g.Hosts[w.host] = true, true
 	}
 	return w.lost.Chunk(p.ID)
 }
@@ -149,7 +167,7 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 	}
 	if err != nil {
 		name := path.Join("/", at)
-		w.damaged(name, w.lose(Piece{ID: id, Path: name, Offset: -1}, false), []chunk.ID{id}, err)
+		w.damaged(name, w.lose(Piece{ID: id, Path: name, Offset: -1}, false, err), []chunk.ID{id}, err)
 		return false, nil
 	}
 	w.sum.Trees++
@@ -174,9 +192,12 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 	}
 	var missing, named []chunk.ID // named: its lists
 	whole, known := true, true
-	lose := func(p Piece, content bool) {
-		missing = append(missing, p.ID)
-		known = w.lose(p, content) && known
+	var foreign error
+	lose := func(p Piece, content bool, err error) {
+		if missing = append(missing, p.ID); errors.Is(err, repo.ErrForeign) {
+			foreign = fmt.Errorf("chunk %v: %w", p.ID, err)
+		}
+		known = w.lose(p, content, err) && known
 	}
 	offset := int64(0)
 	check := func(item tree.Item) error {
@@ -194,7 +215,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		ok, err := w.chunk(p)
 		if !ok && err == nil {
 			whole = false
-			lose(p, true)
+			lose(p, true, w.rd.Absent(w.ctx, p.ID))
 		}
 		return err
 	}
@@ -202,7 +223,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		named = append(named, id)
 		list, err := w.rd.Metadata(w.ctx, id)
 		if err != nil && !w.outOfReach(err) && w.ctx.Err() == nil {
-			lose(Piece{ID: id, Path: name, Offset: -1}, false)
+			lose(Piece{ID: id, Path: name, Offset: -1}, false, err)
 		}
 		return list, err
 	}
@@ -213,7 +234,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 			ok, err := w.chunk(p)
 			if !ok && err == nil {
 				whole = false
-				lose(p, true)
+				lose(p, true, w.rd.Absent(w.ctx, p.ID))
 			}
 			return err
 		})
@@ -228,6 +249,9 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		return false, err
 	}
 	if err != nil || !whole && len(missing) > 0 {
+		if err == nil {
+			err = foreign
+		}
 		w.damaged(name, known && len(missing) > 0, missing, err)
 		w.useless(named)
 		whole = false
@@ -290,7 +314,7 @@ func (w *walker) try() error {
 			return err
 		}
 		if err != nil {
-			w.damaged(pieces[i].Path, w.lose(pieces[i], true), ids[i:i+1], err)
+			w.damaged(pieces[i].Path, w.lose(pieces[i], true, err), ids[i:i+1], err)
 		}
 		return nil
 	})
@@ -303,7 +327,7 @@ func (w *walker) wholeChunk(id chunk.ID) (bool, error) {
 		return false, err
 	}
 	for _, at := range locations {
-		if !w.bad[at.Pack.ID].spoilt(at.Frame) {
+		if !w.bad[at.Pack.ID].spoilt(at.Frame) && !w.wrong[at.Pack.Layout] {
 			return true, nil
 		}
 	}

@@ -291,7 +291,7 @@ func (p *pruner) sweepIndexes(ctx context.Context) error {
 	}
 	late, root := map[int]bool{}, map[int]bool{}
 	for n, s := range p.f.Sources() {
-		late[n] = s.By == p.late
+		late[n] = s.Late
 		root[n] = !late[n] && p.isRoot(s.By)
 	}
 	again := make([]bool, len(p.packs)) // indexed by the root
@@ -306,16 +306,20 @@ func (p *pruner) sweepIndexes(ctx context.Context) error {
 			used[at.Source] = true
 		}
 	}
-	replaced := map[index.Source]bool{}
+	type signed struct {
+		object index.ObjectID
+		signer string
+	}
+	replaced := map[signed]bool{}
 	for _, s := range p.f.Sources() {
-		if old[s.Object] && s.By != p.late {
+		if old[s.Object] && !s.Late {
 			for _, id := range s.Replaces {
-				replaced[index.Source{Object: id, Signer: s.Signer}] = true
+				replaced[signed{id, s.Signer}] = true
 			}
 		}
 	}
 	for n, s := range p.f.Sources() {
-		if !old[s.Object] || s.Replaced && !replaced[s.Source] || !s.Replaced && used[n] {
+		if !old[s.Object] || s.Replaced && !replaced[signed{s.Object, s.Signer}] || !s.Replaced && used[n] {
 			continue
 		}
 		p.sum.IndexesRemoved++

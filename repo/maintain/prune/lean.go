@@ -33,7 +33,7 @@ func (p *pruner) usable(at *index.Place) bool {
 // lean marks the recipes, trees and lists that root accepts, needed or not, and all that they lean on: since a backup may build on them, that has
 // to stay as long as they do.
 func (p *pruner) lean(ctx context.Context, root func(*index.Place) bool) error {
-	m := &marker{pruner: p, ctx: ctx}
+	m := &marker{pruner: p, ctx: ctx, rd: p.rd}
 	var todo []leaner
 	m.fresh = func(key chunk.Key, at *index.Place) { todo = append(todo, leaner{key, *at}) }
 	return p.leaners(ctx, func(at *index.Place) bool {

@@ -211,14 +211,14 @@ func (p *pruner) blobs(blobs []record.Blobs, f func(*index.Place)) error {
 
 // inPack calls f for each place of a key in a pack that is a recipe, or a tree or list.
 func (p *pruner) inPack(id index.ObjectID, key chunk.Key, recipe bool, f func(*index.Place)) error {
-	n, ok := p.f.Pack(id)
-	if !ok {
+	first, end := p.f.Numbers(id)
+	if first == end {
 		return nil
 	}
 	places, err := p.f.Places(key, p.inner[:0])
 	p.inner = places
 	for i := range places {
-		if at := &places[i]; at.Pack == n && leans(at.Type) && isRecipe(at.Type) == recipe {
+		if at := &places[i]; first <= at.Pack && at.Pack < end && leans(at.Type) && isRecipe(at.Type) == recipe {
 			f(at)
 		}
 	}

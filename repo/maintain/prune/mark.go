@@ -34,10 +34,11 @@ func (n need) served(by *index.Place) bool { return slices.Contains(n.types, by.
 // A marker marks what has to stay.
 type marker struct {
 	*pruner
-	ctx     context.Context
-	trusted []bool                               // of each signer; nil: nobody knows who was trusted, so every signer's word counts by itself
-	broken  map[chunk.ID]error                   // what archives need, and cannot have, with all that is above it
-	fresh   func(key chunk.Key, at *index.Place) // told of each recipe, tree and list that is marked; nil: what recipes lean on is kept at once
+	ctx    context.Context
+	rd     *repo.Reader                         // of what circle takes in
+	circle []bool                               // of each origin: whether archives may be made of its packs; nil: nobody knows, so each host's count by themselves
+	broken map[chunk.ID]error                   // what archives need, and cannot have, with all that is above it
+	fresh  func(key chunk.Key, at *index.Place) // told of each recipe, tree and list that is marked; nil: what recipes lean on is kept at once
 }
 
 // places returns the places of a key that can be had.
@@ -48,8 +49,10 @@ func (p *pruner) places(key chunk.Key, dst []index.Place) ([]index.Place, error)
 
 // there reports whether the bytes of a place can be had.
 func (p *pruner) there(at *index.Place) bool {
-	return at.Signer != p.late && p.packs[at.Pack]&(stored|dropped) == stored
+	return !p.origin(at).Late && p.packs[at.Pack]&(stored|dropped) == stored
 }
+
+func (p *pruner) origin(at *index.Place) *index.Origin { return &p.f.Origins()[at.Origin] }
 
 // firm reports whether no list has condemned a place.
 func (p *pruner) firm(at *index.Place) bool {
@@ -59,10 +62,9 @@ func (p *pruner) firm(at *index.Place) bool {
 // ranks: a place serves only where there is none of a lower rank.
 const (
 	firstChoice = iota
-	trustedCondemned
-	untrusted
-	untrustedCondemned
+	whenCondemned
 	ranks
+	useless
 )
 
 // rank says how well one of all places serves a need.
@@ -71,28 +73,23 @@ func (m *marker) rank(at *index.Place, all []index.Place, n need) int {
 		return m.firm(at) || n.bytes && m.packs[at.Pack]&condemned == 0
 	}
 	switch {
-	case m.trusted != nil:
-		rank := firstChoice
-		if !m.trusted[at.Signer] && !m.without.Trust {
-			rank = untrusted
-		}
-		if !firm(at) {
-			rank++
-		}
-		return rank
+	case m.circle != nil && !m.circle[at.Origin] && !m.without.Trust:
+		return useless
 	case firm(at):
 		return firstChoice
+	case m.circle != nil:
+		return whenCondemned
 	}
 	for i := range all {
-		if other := &all[i]; n.served(other) && firm(other) && (other.Signer == at.Signer || m.isRoot(other.Signer)) {
-			return untrustedCondemned
+		if other := &all[i]; n.served(other) && firm(other) && m.origin(other).Owner == m.origin(at).Owner {
+			return whenCondemned
 		}
 	}
 	return firstChoice
 }
 
-func (p *pruner) isRoot(signer int) bool {
-	return p.f.Signers()[signer] == string(p.r.Keys().Root().Fingerprint())
+func (p *pruner) isRoot(origin int) bool {
+	return p.f.Origins()[origin].Signer == string(p.r.Keys().Root().Fingerprint())
 }
 
 // keep marks the places that serve a need best, all of them, and reports whether one of them is good.
@@ -148,7 +145,7 @@ func (m *marker) mark(key chunk.Key, at *index.Place, all []index.Place) {
 // keepSignatures keeps what lets the next backup of a chunk be a delta: unless it is condemned, for that backup can do without.
 func (m *marker) keepSignatures(key chunk.Key, all []index.Place) {
 	for i := range all {
-		if at := &all[i]; at.Type == pack.SignatureOf+pack.WholeContent && m.firm(at) && (m.trusted == nil || m.trusted[at.Signer]) {
+		if at := &all[i]; at.Type == pack.SignatureOf+pack.WholeContent && m.firm(at) && (m.circle == nil || m.circle[at.Origin]) {
 			m.mark(key, at, all)
 		}
 	}

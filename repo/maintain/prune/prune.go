@@ -127,7 +127,6 @@ type pruner struct {
 	hold       time.Time  // until then nothing is dropped
 	condemned  []*list
 	dropped    []*list
-	late       int // number of the signer whose index objects do not count; -1: none
 
 	packs   []state                   // by number
 	orphans map[index.ObjectID]orphan // the packs that no index object names
@@ -227,14 +226,8 @@ func (p *pruner) extendLocks(ctx context.Context) error {
 
 // findRuns notes the packs of runs that may not have ended.
 func (p *pruner) findRuns() {
-	p.late = -1
-	for i, signer := range p.f.Signers() {
-		if signer == "" {
-			p.late = i
-		}
-	}
 	type run struct {
-		signer int
+		origin int
 		begin  time.Time
 	}
 	// What an index object says of itself is up to MaxSkew before its store time.
@@ -245,7 +238,7 @@ func (p *pruner) findRuns() {
 	for n, s := range p.f.Sources() {
 		sources[n] = s
 		for _, t := range s.Runs {
-			if s.By != p.late && t.Time.After(recent) && !t.Begin.IsZero() && !p.without.Runs {
+			if !s.Late && t.Time.After(recent) && !t.Begin.IsZero() && !p.without.Runs {
 				alive[run{s.By, t.Begin}] = true
 				if t.Begin.Before(p.young) {
 					p.young = t.Begin
@@ -258,7 +251,7 @@ func (p *pruner) findRuns() {
 	}
 	for at := range p.f.Sightings() {
 		s := sources[at.Source]
-		if s.By == p.late {
+		if s.Late {
 			continue
 		}
 		p.packs[at.Pack] |= named
@@ -277,12 +270,11 @@ func (p *pruner) listPacks(ctx context.Context) error {
 			if sealed.Kind(i.Name) == "" || err != nil {
 				return nil
 			}
-			if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
-				if known := p.f.Packs()[n]; known.Kind == kind && int64(known.Size) == i.Size {
-					p.packs[n] |= stored
-				} else if older, ok := p.r.Recover(ctx, i.Name); ok && known.Kind == kind && int64(known.Size) == older.Size {
-					p.packs[n] |= stored
-				} else {
+			if _, ok := p.named(id); ok {
+				if p.isThere(id, kind, i.Size) {
+					return nil
+				}
+				if older, ok := p.r.Recover(ctx, i.Name); !ok || !p.isThere(id, kind, older.Size) {
 					p.o.Problem(fmt.Errorf("%s is not what its index says, and does not count", i.Name))
 				}
 				return nil
@@ -295,6 +287,29 @@ func (p *pruner) listPacks(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// isThere notes that a pack is stored, with that size. What else is said of it is about a pack that is not there.
+func (p *pruner) isThere(id index.ObjectID, kind pack.Kind, size int64) (found bool) {
+	first, end := p.f.Numbers(id)
+	for n := first; n < end; n++ {
+		if known := p.f.Packs()[n]; known.Kind == kind && int64(known.Size) == size {
+			p.packs[n] |= stored
+			found = found || p.packs[n]&named != 0
+		}
+	}
+	return found
+}
+
+// named returns the number of a pack that an index object names which counts: of those that it has, the one that is stored, if that is known.
+func (p *pruner) named(id index.ObjectID) (number int, ok bool) {
+	first, end := p.f.Numbers(id)
+	for n := first; n < end; n++ {
+		if p.packs[n]&named != 0 && (!ok || p.packs[n]&stored != 0) {
+			number, ok = n, true
+		}
+	}
+	return number, ok
 }
 
 // grace returns how long what was stored then has to be kept.
@@ -362,7 +377,7 @@ const removedAtOnce = 8
 
 // stored returns what a stored pack is.
 func (p *pruner) stored(id index.ObjectID) (pack.Kind, int64, bool) {
-	if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
+	if n, ok := p.named(id); ok {
 		known := p.f.Packs()[n]
 		return known.Kind, int64(known.Size), p.packs[n]&stored != 0
 	}
@@ -371,7 +386,7 @@ func (p *pruner) stored(id index.ObjectID) (pack.Kind, int64, bool) {
 }
 
 func (p *pruner) unstore(id index.ObjectID) {
-	if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
+	if n, ok := p.named(id); ok {
 		p.packs[n] &^= stored
 	} else {
 		delete(p.orphans, id)
@@ -380,9 +395,14 @@ func (p *pruner) unstore(id index.ObjectID) {
 
 // note adds to what is known of a pack, and returns all of it.
 func (p *pruner) note(id index.ObjectID, s state) state {
-	if n, ok := p.f.Pack(id); ok && p.packs[n]&named != 0 {
-		p.packs[n] |= s
-		return p.packs[n]
+	if _, ok := p.named(id); ok {
+		var all state
+		first, end := p.f.Numbers(id)
+		for n := first; n < end; n++ {
+			p.packs[n] |= s
+			all |= p.packs[n]
+		}
+		return all
 	}
 	o := p.orphans[id]
 	o.state |= s

@@ -692,7 +692,7 @@ func TestPruneMoved(t *testing.T) {
 	late := c.Names("index")
 	var again index.Object
 	if err := r.IndexObjects(t.Context(), func(x sealed.IndexRecord) error {
-		again.Runs = append(again.Runs, index.Run{Packs: x.Object.Runs[0].Packs})
+		again.Runs = append(again.Runs, index.Run{Owner: "host", Packs: x.Object.Runs[0].Packs})
 		return x.Err
 	}); err != nil {
 		t.Fatal(err)
@@ -787,7 +787,7 @@ func TestPruneSweepsIndexes(t *testing.T) {
 	r := c.Open(true)
 	var hosts []index.Object
 	if err := r.IndexObjects(t.Context(), func(x sealed.IndexRecord) error {
-		hosts = append(hosts, index.Object{Runs: []index.Run{{Packs: x.Object.Runs[0].Packs}}})
+		hosts = append(hosts, index.Object{Runs: []index.Run{{Owner: "host", Packs: x.Object.Runs[0].Packs}}})
 		return x.Err
 	}); err != nil {
 		t.Fatal(err)
@@ -798,7 +798,7 @@ func TestPruneSweepsIndexes(t *testing.T) {
 		}
 	}
 	root := c.Keys.Root().Fingerprint()
-	all := index.Object{Runs: []index.Run{{}}}
+	all := index.Object{Runs: []index.Run{{Owner: "host"}}}
 	if err := r.IndexObjects(t.Context(), func(x sealed.IndexRecord) error {
 		if x.Signer == root {
 			all.Replaces = append(all.Replaces, x.ID)

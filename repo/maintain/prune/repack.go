@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
@@ -13,8 +15,8 @@ import (
 	"nightjar/repo/sealed"
 )
 
-// repack writes what is needed of packs that are mostly not into new packs, by the root, whom every archive trusts. The old ones are condemned then:
-// since what archives need of them lies elsewhere now, they go like any other.
+// repack writes what is needed of packs that are mostly not into new packs, by the root, which keeps them for the same hosts. The old ones are condemned
+// then: since what archives need of them lies elsewhere now, they go like any other.
 func (p *pruner) repack(ctx context.Context) error {
 	order, err := p.mostlyNot(ctx)
 	if err != nil || len(order) == 0 {
@@ -25,7 +27,7 @@ func (p *pruner) repack(ctx context.Context) error {
 		chosen[n] = true
 	}
 	done := map[int]bool{}
-	write := func(to *repo.Repacker) error {
+	write := func(to *repo.Repacker, owner string, order []int) error {
 		for _, n := range order {
 			known := &p.f.Packs()[n]
 			info, err := p.r.Store().Stat(ctx, sealed.PackName(known.Kind, known.ID))
@@ -34,10 +36,13 @@ func (p *pruner) repack(ctx context.Context) error {
 			}
 			var failed error
 			err = to.Pack(info, func(b pack.Blob) bool {
-				ok, err := p.alone(b, n, chosen)
+				ok, err := p.alone(b, n, owner, chosen)
 				failed = errors.Join(failed, err)
 				return ok
 			})
+			if errors.Is(err, repo.ErrOtherOwner) && failed == nil {
+				continue
+			}
 			if err = errors.Join(failed, err); errors.Is(err, crypto.ErrIntegrity) && ctx.Err() == nil && !errors.Is(err, repo.ErrUnavailable) {
 				p.o.Problem(fmt.Errorf("a pack is left as it is: %w", err))
 				continue
@@ -54,8 +59,14 @@ func (p *pruner) repack(ctx context.Context) error {
 		for _, n := range order {
 			done[n] = true
 		}
-	} else if err := p.r.Repack(ctx, p.now, &sent, write); err != nil {
-		return err
+	} else {
+		owners := p.owners(order)
+		for _, owner := range slices.Sorted(maps.Keys(owners)) {
+			err := p.r.Repack(ctx, owner, p.now, &sent, func(to *repo.Repacker) error { return write(to, owner, owners[owner]) })
+			if err != nil {
+				return err
+			}
+		}
 	}
 	p.sum.PacksWritten, p.sum.BytesWritten = int(sent.Objects.Load()), int64(sent.Bytes.Load())
 	for n := range done {
@@ -66,6 +77,32 @@ func (p *pruner) repack(ctx context.Context) error {
 	return nil
 }
 
+// owners returns whose these packs are, as somebody says: the pack itself decides.
+func (p *pruner) owners(order []int) map[string][]int {
+	said := map[int]map[string]bool{}
+	for _, n := range order {
+		said[n] = map[string]bool{}
+	}
+	sources := map[int]string{}
+	for n, s := range p.f.Sources() {
+		if !s.Late {
+			sources[n] = s.Owner
+		}
+	}
+	for at := range p.f.Sightings() {
+		if owner, ok := sources[at.Source]; ok && said[at.Pack] != nil {
+			said[at.Pack][owner] = true
+		}
+	}
+	owners := map[string][]int{}
+	for _, n := range order {
+		for owner := range said[n] {
+			owners[owner] = append(owners[owner], n)
+		}
+	}
+	return owners
+}
+
 // mostlyNot returns the packs that are worth it.
 func (p *pruner) mostlyNot(ctx context.Context) (chosen []int, err error) {
 	type share struct {
@@ -74,7 +111,7 @@ func (p *pruner) mostlyNot(ctx context.Context) (chosen []int, err error) {
 	}
 	shares := make([]share, len(p.packs))
 	err = p.each(ctx, func(_ chunk.Key, at *index.Place) error {
-		if at.Signer == p.late {
+		if p.origin(at).Late {
 			return nil
 		}
 		s := &shares[at.Pack]
@@ -97,8 +134,8 @@ func (p *pruner) mostlyNot(ctx context.Context) (chosen []int, err error) {
 	return chosen, err
 }
 
-// alone reports whether a blob of a chosen pack is needed, and not in another pack already by the root's word: a repack may have been interrupted.
-func (p *pruner) alone(b pack.Blob, n int, chosen map[int]bool) (bool, error) {
+// alone reports whether a blob of a chosen pack is needed, and not in another pack already that the root keeps for the same host: a repack may have been interrupted.
+func (p *pruner) alone(b pack.Blob, n int, owner string, chosen map[int]bool) (bool, error) {
 	all, err := p.places(b.Key, p.inner[:0])
 	p.inner = all
 	isNeeded := false
@@ -108,7 +145,7 @@ func (p *pruner) alone(b pack.Blob, n int, chosen map[int]bool) (bool, error) {
 		case at.Type != b.Type && (!isRecipe(b.Type) || at.Type != b.Type-pack.RecipeFor):
 		case at.Pack == n:
 			isNeeded = isNeeded || at.Type == b.Type && p.needs.Has(at.Entry)
-		case p.isRoot(at.Signer) && p.firm(at) && !chosen[at.Pack]:
+		case p.isRoot(at.Origin) && p.origin(at).Owner == owner && p.firm(at) && !chosen[at.Pack]:
 			return false, err
 		}
 	}

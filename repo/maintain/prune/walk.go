@@ -18,15 +18,13 @@ import (
 	"nightjar/repo/tree"
 )
 
-// walkArchives marks what archives need: those that trusted the same signers together. It fails once all were tried if one cannot be walked to its end.
+// walkArchives marks what archives need: those together that may be made of the same hosts' chunks. It fails once all were tried if one cannot be walked to its end.
 func (p *pruner) walkArchives(ctx context.Context) error {
 	m := &marker{pruner: p, ctx: ctx}
 	groups := map[string][]*repo.Archive{}
 	for i := range p.archives {
 		a := &p.archives[i]
-		trusted := slices.Clone(a.Trusted)
-		slices.Sort(trusted)
-		name := strings.Join(trusted, " ")
+		name := p.r.Circle(a).Key()
 		groups[name] = append(groups[name], a)
 	}
 	done := 0
@@ -34,9 +32,10 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 		group := groups[name]
 		clear(p.walked)
 		m.broken = map[chunk.ID]error{}
-		m.trusted = make([]bool, len(p.f.Signers()))
-		for i, signer := range p.f.Signers() {
-			m.trusted[i] = slices.Contains(group[0].Trusted, signer) || p.isRoot(i)
+		takes := repo.Of(p.r.Circle(group[0]))
+		m.circle, m.rd = make([]bool, len(p.f.Origins())), p.rd.For(takes)
+		for i := range m.circle {
+			m.circle[i] = takes(&p.f.Origins()[i])
 		}
 		for _, a := range group {
 			if err := m.tree(a.Root.ID); err != nil {
@@ -93,7 +92,7 @@ func (m *marker) begin(id chunk.ID, n need) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	i := slices.IndexFunc(all, func(at index.Place) bool { return n.served(&at) })
+	i := slices.IndexFunc(all, func(at index.Place) bool { return n.served(&at) && m.circle[at.Origin] })
 	if i >= 0 && !m.walked.Set(all[i].Entry) {
 		return false, nil
 	}

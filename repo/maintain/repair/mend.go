@@ -116,44 +116,66 @@ func (m *mender) useless(ctx context.Context, p *places) error {
 func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) error {
 	switch {
 	case m.o.DryRun:
-		return m.fromSource(nil, healed)
+		return m.fromSource("", nil, healed)
 	case !m.r.CanReadContent():
+		self := ""
+		if host := m.r.Host(); host != nil {
+			var err error
+			if self, err = m.r.Keys().HostName(host.Fingerprint()); err != nil {
+				return err
+			}
+		}
 		return m.r.Add(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) error {
 			saver, err := w.NewSaver()
 			if err != nil {
 				return err
 			}
-			return m.fromSource(saver.Again, healed)
+			return m.fromSource(self, saver.Again, healed)
 		})
 	}
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} { // which leans on content
-		err := m.r.Repack(ctx, m.begin, new(repo.Sent), func(to *repo.Repacker) error {
-			for id, b := range m.Bad {
-				if b.Pack.Directory.Kind != kind || b.All {
-					continue
+		for _, owner := range m.owners() {
+			err := m.r.Repack(ctx, owner, m.begin, new(repo.Sent), func(to *repo.Repacker) error {
+				for id, b := range m.Bad {
+					if b.Pack.Directory.Kind != kind || b.Pack.Directory.Owner != owner || b.All {
+						continue
+					}
+					done, err := m.repack(ctx, p, to, b)
+					if err != nil {
+						return err
+					}
+					if done {
+						p.packs[id] = true
+						delete(p.blobs, id)
+					}
 				}
-				done, err := m.repack(ctx, p, to, b)
-				if err != nil {
-					return err
+				if kind == pack.Metadata {
+					return nil
 				}
-				if done {
-					p.packs[id] = true
-					delete(p.blobs, id)
-				}
+				return m.fromSource(owner, to.Again, healed)
+			})
+			if err != nil {
+				return err
 			}
-			if kind == pack.Metadata {
-				return nil
-			}
-			return m.fromSource(to.Again, healed)
-		})
-		if err != nil {
-			return err
 		}
+		var err error
 		if m.rd, err = m.r.NewReader(ctx); err != nil { // which knows what was saved
 			return err
 		}
 	}
 	return nil
+}
+
+// owners returns the hosts whose packs or archives are hit.
+func (m *mender) owners() []string {
+	all := map[string]bool{}
+	for _, b := range m.Bad {
+		all[b.Pack.Directory.Owner] = true
+	}
+	for _, g := range m.Gone {
+		maps.Copy(all, g.Hosts)
+	}
+	return slices.Sorted(maps.Keys(all))
 }
 
 // repack stores anew what the good frames of a pack hold, unless it can be had elsewhere, and reports whether the pack is needed no more.
@@ -182,20 +204,22 @@ func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *ch
 	return true, nil
 }
 
-// fromSource looks for chunks that are gone where they were in their files, and saves those that are still there. Without save it only looks.
-func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bool) error {
+// fromSource looks for chunks that are gone where they were in their files, and saves those that are still there and that archives of a host need, as that
+// host's. Without save it only looks.
+func (m *mender) fromSource(host string, save func(data []byte) error, healed map[chunk.ID]bool) error {
 	if m.o.Source == nil {
 		return nil
 	}
 	files := map[string][]check.Piece{}
 	for _, g := range m.Gone {
 		for _, p := range g.Pieces {
-			if g.Content && p.Offset >= 0 {
+			if g.Content && p.Offset >= 0 && (save == nil || g.Hosts[host]) {
 				files[p.Path] = append(files[p.Path], p)
 			}
 		}
 	}
 	namer := m.r.Namer()
+	found := map[chunk.ID]bool{}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		f, err := m.o.Source(path)
 		if err != nil {
@@ -204,7 +228,7 @@ func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bo
 		pieces := files[path]
 		slices.SortFunc(pieces, func(a, b check.Piece) int { return cmp.Compare(a.Offset, b.Offset) })
 		for _, p := range pieces {
-			if healed[p.ID] || p.Length > chunk.MaxSize {
+			if found[p.ID] || p.Length > chunk.MaxSize {
 				continue
 			}
 			data := make([]byte, p.Length)
@@ -217,7 +241,11 @@ func (m *mender) fromSource(save func(data []byte) error, healed map[chunk.ID]bo
 					return fmt.Errorf("save %s again: %w", path, err)
 				}
 			}
-			healed[p.ID] = true
+			found[p.ID] = true
+			hosts := m.Gone[p.ID].Hosts
+			if delete(hosts, host); save == nil || len(hosts) == 0 {
+				healed[p.ID] = true
+			}
 		}
 		f.Close()
 	}

@@ -201,7 +201,7 @@ func (b *rebuilder) flush(ctx context.Context) error {
 	if len(b.packs) == 0 {
 		return nil
 	}
-	_, err := b.r.AddIndex(ctx, &index.Object{Runs: []index.Run{{Packs: b.packs}}})
+	_, err := b.r.AddIndex(ctx, &index.Object{Runs: index.RunsOf(b.packs)})
 	b.done.Objects++
 	b.packs, b.chunks = nil, 0
 	return err

@@ -147,6 +147,11 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 	for i := range m.Findings {
 		f := &m.Findings[i]
 		id, err := sealed.ObjectID(f.Object)
+		if f.What == check.False && !m.o.DryRun && err == nil { // from now on that is known
+			lost.Objects = append(lost.Objects, id)
+			f.What = check.Lost
+			continue
+		}
 		if m.o.DryRun || f.What != check.Missing && f.What != check.Damaged || err != nil {
 			continue
 		}

@@ -1,10 +1,12 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"nightjar/chunk"
 	"nightjar/repo"
@@ -17,18 +19,19 @@ import (
 // An Orphan is a tree that no archive and no other tree names: what is left of an archive or of a directory that is lost, or of a run that died.
 type Orphan struct {
 	repo.Root
-	Whole bool // it is the root of an archive, not of a directory in one
+	Host  string // whose it is: it may be made of what that host's archives may
+	Whole bool   // it is the root of an archive, not of a directory in one
 }
 
-// Salvage returns a reader that knows all packs that can be opened, indexed or not, and the trees among them that nothing names. archives are those that can be read.
+// Salvage returns a reader that knows all packs that can be opened, whosever they are, indexed or not, and the trees among them that nothing names. archives are those that can be read.
 // Packs that cannot be opened are told to damaged. It takes a recovery key, and writes nothing.
 func Salvage(ctx context.Context, r *repo.Repository, archives []repo.Archive, damaged func(name string, err error)) (*repo.Reader, []Orphan, error) {
-	trees := map[chunk.Key]bool{}
+	trees := map[ownTree]bool{}
 	note := func(p *index.Pack) error {
 		for _, f := range p.Directory.Frames {
 			for _, b := range f.Blobs {
 				if b.Type == pack.WholeTree || b.Type == pack.RecipeFor+pack.WholeTree {
-					trees[b.Key] = true
+					trees[ownTree{b.Key, p.Directory.Owner}] = true
 				}
 			}
 		}
@@ -63,20 +66,30 @@ func Salvage(ctx context.Context, r *repo.Repository, archives []repo.Archive, d
 	if err != nil {
 		return nil, nil, err
 	}
-	orphans, err := orphansAmong(ctx, rd, trees, archives)
+	orphans, err := orphansAmong(ctx, r, rd, trees, archives)
 	return rd, orphans, err
 }
 
+// An ownTree is a tree in a pack of a host.
+type ownTree struct {
+	key  chunk.Key
+	host string
+}
+
 // orphansAmong returns the trees that none of the others names, nor any archive.
-func orphansAmong(ctx context.Context, rd *repo.Reader, trees map[chunk.Key]bool, archives []repo.Archive) ([]Orphan, error) {
+func orphansAmong(ctx context.Context, r *repo.Repository, rd *repo.Reader, trees map[ownTree]bool, archives []repo.Archive) ([]Orphan, error) {
 	named := map[chunk.Key]bool{}
 	for i := range archives {
 		named[archives[i].Root.ID.Key()] = true
 	}
-	lists := rd.Fetcher(ctx)
-	all := map[chunk.Key]Orphan{}
-	for key := range trees {
-		id, data, err := rd.Tree(ctx, key)
+	readers := map[string]*repo.Reader{}
+	all := map[ownTree]Orphan{}
+	for of := range trees {
+		if readers[of.host] == nil {
+			readers[of.host] = rd.For(repo.Of(r.Keys().Circle(of.host, time.Time{})))
+		}
+		rd := readers[of.host]
+		id, data, err := rd.Tree(ctx, of.key)
 		if errors.Is(err, repo.ErrUnavailable) || ctx.Err() != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}
@@ -88,12 +101,12 @@ func orphansAmong(ctx context.Context, rd *repo.Reader, trees map[chunk.Key]bool
 			continue // the new bytes of a tree that is stored as what changed
 		}
 		root := repo.Root{ID: id, Length: int64(len(data))}
-		all[key] = Orphan{root, len(nodes) == 1 && nodes[0].Name == "root" && nodes[0].IsDir()}
+		all[of] = Orphan{root, of.host, len(nodes) == 1 && nodes[0].Name == "root" && nodes[0].IsDir()}
 		for i := range nodes {
 			if !nodes[i].IsDir() {
 				continue
 			}
-			err := tree.Walk(nodes[i].Contents, lists, func(item tree.Item) error {
+			err := tree.Walk(nodes[i].Contents, rd.Fetcher(ctx), func(item tree.Item) error {
 				named[item.ID.Key()] = true
 				return nil
 			})
@@ -102,6 +115,8 @@ func orphansAmong(ctx context.Context, rd *repo.Reader, trees map[chunk.Key]bool
 			}
 		}
 	}
-	maps.DeleteFunc(all, func(key chunk.Key, _ Orphan) bool { return named[key] })
-	return slices.SortedFunc(maps.Values(all), func(a, b Orphan) int { return slices.Compare(a.ID[:], b.ID[:]) }), nil
+	maps.DeleteFunc(all, func(of ownTree, _ Orphan) bool { return named[of.key] })
+	return slices.SortedFunc(maps.Values(all), func(a, b Orphan) int {
+		return cmp.Or(slices.Compare(a.ID[:], b.ID[:]), cmp.Compare(a.Host, b.Host))
+	}), nil
 }

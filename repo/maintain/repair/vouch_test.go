@@ -143,7 +143,7 @@ func TestRepairVouchesForNoThief(t *testing.T) {
 	nights := c.nights(2)
 	root := nights[1].Root
 	put := func(at, view time.Time, predecessor string) string {
-		return c.putArchive(repo.Archive{Host: "host", Job: "job", Time: at, Views: []time.Time{view}, Predecessor: predecessor, Root: root, Trusted: nights[1].Trusted})
+		return c.putArchive(repo.Archive{Host: "host", Job: "job", Time: at, Views: []time.Time{view}, Predecessor: predecessor, Root: root})
 	}
 	first := c.at
 	c.at = c.at.Add(30 * day)
@@ -186,7 +186,7 @@ func TestRepairVouchesForKeysInForce(t *testing.T) {
 	early := *nights[0]
 	early.Host = "new"
 	id := c.putArchive(early)
-	c.putArchive(repo.Archive{Host: "new", Job: "job", Time: c.at, Views: []time.Time{c.at}, Predecessor: id, Root: early.Root, Trusted: early.Trusted})
+	c.putArchive(repo.Archive{Host: "new", Job: "job", Time: c.at, Views: []time.Time{c.at}, Predecessor: id, Root: early.Root})
 	c.Site.Key = first
 	_, found := c.repair(true, repair.Options{})
 	if !slices.Contains(found, "redated archive/"+id) || c.counts(id) {

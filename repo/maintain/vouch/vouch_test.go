@@ -141,7 +141,7 @@ func (s *stolen) wants(want ...*repo.Archive) {
 // index stores an index object as the thief does: with the host's key.
 func (s *stolen) index(replaces []index.ObjectID, packs ...index.Pack) {
 	s.T.Helper()
-	o := index.Object{Time: s.at, Replaces: replaces, Runs: []index.Run{{Begin: s.at, Packs: packs}}}
+	o := index.Object{Time: s.at, Replaces: replaces, Runs: []index.Run{{Owner: "host", Begin: s.at, Packs: packs}}}
 	if _, err := s.Open(false).PutRecord(context.Background(), "index", o.Append(nil)); err != nil {
 		s.T.Fatal(err)
 	}

@@ -67,15 +67,26 @@ func allKeys(k *keyring.Keyring, now time.Time) []KeyJSON {
 
 // A HostJSON is what --json tells of a host.
 type HostJSON struct {
-	Name  string          `json:"name"`
-	Roles []keyring.Grant `json:"roles"`
+	Name   string          `json:"name"`
+	Roles  []keyring.Grant `json:"roles"`
+	Builds []TrustJSON     `json:"builds_on,omitempty"`
+}
+
+// A TrustJSON is what --json tells of whose chunks a host builds on.
+type TrustJSON struct {
+	Host string `json:"host,omitempty"` // absent: all
+	keyring.Span
 }
 
 // KeysJSON is what --json tells of the keys.
 func KeysJSON(k *keyring.Keyring, now time.Time) any {
 	hosts := []HostJSON{}
 	for _, h := range k.Hosts() {
-		hosts = append(hosts, HostJSON{Name: quote.Text(h.Name), Roles: append([]keyring.Grant{}, h.Roles...)})
+		j := HostJSON{Name: quote.Text(h.Name), Roles: append([]keyring.Grant{}, h.Roles...)}
+		for _, t := range h.Trusts {
+			j.Builds = append(j.Builds, TrustJSON{quote.Text(t.Host), t.Span})
+		}
+		hosts = append(hosts, j)
 	}
 	return struct {
 		Repository string     `json:"repository"`
@@ -100,6 +111,25 @@ func Keys(w io.Writer, k *keyring.Keyring, now time.Time) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", j.Use, j.Fingerprint, quote.Display(what), quote.Display(j.state(now)))
 	}
 	_ = t.Flush() // w keeps its error
+	for _, h := range k.Hosts() {
+		var names []string
+		for _, t := range h.Trusts {
+			if !t.Holds(now) {
+				continue
+			}
+			name := t.Host
+			if name == "" {
+				name = "all hosts"
+			}
+			if !t.Until.IsZero() {
+				name += " until " + LocalTime(t.Until)
+			}
+			names = append(names, name)
+		}
+		if len(names) > 0 {
+			fmt.Fprintf(w, "%s builds on %s\n", quote.Display(h.Name), quote.Display(strings.Join(names, ", ")))
+		}
+	}
 	fmt.Fprintf(w, "grace %s\n", k.Grace(now))
 }
 

@@ -14,14 +14,14 @@ import (
 // List calls f for the entry at a path in the archive or, if that is a directory, for its entries in order; with recursive, for all below.
 // The node is f's to keep.
 func List(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, recursive bool, f func(path string, n *tree.Node) error) error {
-	n, dir, err := LookUp(ctx, rd, a, name)
+	n, at, err := LookUp(ctx, rd, a, name)
 	if err != nil {
 		return err
 	}
 	if !n.IsDir() {
-		return f(path.Join(dir, n.Name), n)
+		return f(at, n)
 	}
-	return list(ctx, rd, path.Clean("/"+name), n, recursive, f)
+	return list(ctx, rd, at, n, recursive, f)
 }
 
 func list(ctx context.Context, rd *repo.Reader, at string, dir *tree.Node, recursive bool, f func(string, *tree.Node) error) error {

@@ -2,7 +2,7 @@
 //
 // Everything goes by an open directory and the name of an entry in it. So neither a path longer than the kernel takes, nor a tree of any
 // depth, nor a symbolic link that somebody plants meanwhile makes a difference. The invariant: no method of Dir reaches anything but the directory
-// itself and its entries, and none follows a symbolic link. Only OpenDir does, since there the user named the path.
+// itself and its entries, and none follows a symbolic link. Only OpenDir, through and StatThrough do, since there the user named the path.
 //
 // The package neither chooses what is saved nor reads content, and it knows no repository. Its errors name an entry as it is called in its directory,
 // unescaped; the path, and how it is shown, is for the caller to add.
@@ -51,6 +51,18 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 		return nil, err
 	}
 	fd, err := openQuietly(d.fd, name, openDir|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, fmt.Errorf("open directory %s: %w", name, err)
+	}
+	return newDir(fd, d.owners), nil
+}
+
+// through opens the directory that a symbolic link in d leads to.
+func (d *Dir) through(name string) (*Dir, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	fd, err := openQuietly(d.fd, name, openDir)
 	if err != nil {
 		return nil, fmt.Errorf("open directory %s: %w", name, err)
 	}

@@ -19,8 +19,9 @@ type Stack struct {
 
 type level struct {
 	name string
-	dir  *Dir   // nil if closed
-	id   FileID // set when it is closed
+	open func(*Dir, string) (*Dir, error) // from the level above
+	dir  *Dir                             // nil if closed
+	id   FileID                           // set when it is closed
 }
 
 // NewStack returns a Stack of root alone. It never closes root.
@@ -35,8 +36,13 @@ func (s *Stack) Depth() int { return len(s.levels) - 1 }
 func (s *Stack) Top() *Dir { return s.levels[len(s.levels)-1].dir }
 
 // Push goes down into a directory of Top, and stays if that fails.
-func (s *Stack) Push(name string) error {
-	sub, err := s.Top().Sub(name)
+func (s *Stack) Push(name string) error { return s.push(name, (*Dir).Sub) }
+
+// PushThrough is Push for a symbolic link to a directory.
+func (s *Stack) PushThrough(name string) error { return s.push(name, (*Dir).through) }
+
+func (s *Stack) push(name string, open func(*Dir, string) (*Dir, error)) error {
+	sub, err := open(s.Top(), name)
 	if err != nil {
 		return err
 	}
@@ -50,7 +56,7 @@ func (s *Stack) Push(name string) error {
 		l.dir = nil
 		s.open++
 	}
-	s.levels = append(s.levels, level{name: name, dir: sub})
+	s.levels = append(s.levels, level{name: name, open: open, dir: sub})
 	return nil
 }
 
@@ -101,7 +107,7 @@ func (s *Stack) reopen(below *Dir) error {
 func (s *Stack) descend() (*Dir, error) {
 	dir := s.levels[0].dir
 	for i, l := range s.levels[1:] {
-		next, err := dir.Sub(l.name)
+		next, err := l.open(dir, l.name)
 		if i > 0 {
 			_ = dir.Close()
 		}

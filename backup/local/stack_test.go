@@ -7,9 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"nightjar/repo/tree"
 )
 
 // fewHandles lets the process open no more than n files while f runs.
@@ -174,5 +177,38 @@ func TestRemoveAllStopsAtError(t *testing.T) {
 	})
 	if _, err := os.Stat(filepath.Join(path, "tree/a/b/f")); err != nil {
 		t.Error(err)
+	}
+}
+
+// A link may be gone through as the directory that it leads to, and is found again from far below.
+func TestStackThrough(t *testing.T) {
+	root, path := openTemp(t)
+	must(t, os.MkdirAll(filepath.Join(path, "elsewhere", strings.Repeat("d/", 3*maxOpen)), 0o700))
+	must(t, os.Mkdir(filepath.Join(path, "here"), 0o700))
+	must(t, os.Symlink("../elsewhere", filepath.Join(path, "here/link")))
+	var n tree.Node
+	s := NewStack(root)
+	defer s.Close()
+	must(t, s.Push("here"))
+	must(t, s.Top().StatThrough("link", &n))
+	if n.Name != "link" || !n.IsDir() {
+		t.Errorf("%+v", n)
+	}
+	if s.Push("link") == nil {
+		t.Fatal("a link is taken for a directory")
+	}
+	must(t, s.PushThrough("link"))
+	for range 3 * maxOpen {
+		must(t, s.Push("d"))
+	}
+	for s.Depth() > 2 {
+		must(t, s.Pop())
+	}
+	if names, err := s.Top().Names(); err != nil || !slices.Equal(names, []string{"d"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+	must(t, s.Pop())
+	if names, err := s.Top().Names(); err != nil || !slices.Equal(names, []string{"link"}) {
+		t.Errorf("%q, %v", names, err)
 	}
 }

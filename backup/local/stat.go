@@ -27,6 +27,17 @@ func (d *Dir) Stat(name string, n *tree.Node) error {
 	return nil
 }
 
+// StatThrough is Stat for the directory that a symbolic link leads to.
+func (d *Dir) StatThrough(name string, n *tree.Node) error {
+	to, err := d.through(name)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	n.Name = name
+	return to.StatSelf(n)
+}
+
 // StatSelf is Stat for the directory itself; it leaves Name as it is.
 func (d *Dir) StatSelf(n *tree.Node) error {
 	var st unix.Stat_t

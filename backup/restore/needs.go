@@ -15,15 +15,14 @@ import (
 // Needs calls f with name and size of each pack that a restore of what o.Path and o.Filter name would read, many times if many files lie there. What cannot
 // be found is passed over: the restore tells of it.
 func Needs(ctx context.Context, rd *repo.Reader, a *repo.Archive, o Options, f func(name string, size int64)) error {
-	n, dir, err := browse.LookUp(ctx, rd, a, o.Path)
+	n, at, err := browse.LookUp(ctx, rd, a, o.Path)
 	if err != nil {
 		return err
 	}
 	p := &needs{ctx: ctx, rd: rd, filter: o.Filter, f: f}
 	if !n.IsDir() {
-		return p.entry(n, dir, true)
+		return p.entry(n, path.Dir(at), true)
 	}
-	at := path.Clean("/" + o.Path)
 	is, _ := o.Filter.Includes(at, false)
 	return p.dir(n, at, is)
 }

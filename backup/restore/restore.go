@@ -31,10 +31,11 @@ var ErrNotEmpty = errors.New("the target is not empty")
 // disk does.
 // What was there before is replaced whole, or not at all.
 func Run(ctx context.Context, rd *repo.Reader, a *repo.Archive, o Options) (Statistics, error) {
-	from, _, err := browse.LookUp(ctx, rd, a, o.Path)
+	from, at, err := browse.LookUp(ctx, rd, a, o.Path)
 	if err != nil {
 		return Statistics{}, err
 	}
+	o.Path = at
 	return run(ctx, rd, a.ID, from, o)
 }
 

@@ -32,21 +32,37 @@ func TestPath(t *testing.T) {
 	s := backuptest.New(t)
 	s.Write("d/file", "content")
 	s.Write("d/sub/x", "x")
-	must(t, os.Symlink("d", s.Path("link")))
+	for name, target := range map[string]string{
+		"link": "d", "tofile": "d/file", "far": s.Path("link/sub"), "d/sub/up": "../../link/../d", "dangling": "none", "loop": "loop", "out": "../../../../../../none",
+	} {
+		must(t, os.Symlink(target, s.Path(name)))
+	}
 	s.Save()
 	for _, tt := range []struct {
 		path string
 		want []string
 		err  string
 	}{
-		{"d", []string{"file", "sub/", "sub/x"}, ""},
-		{"d/", []string{"file", "sub/", "sub/x"}, ""},
+		{"d", []string{"file", "sub/", "sub/up", "sub/x"}, ""},
+		{"d/", []string{"file", "sub/", "sub/up", "sub/x"}, ""},
 		{"d/file", []string{"file"}, ""},
 		{"link", []string{"link"}, ""},
-		{"d/../d/sub", []string{"x"}, ""},
+		{"d/../d/sub", []string{"up", "x"}, ""},
+		{"link/", []string{"file", "sub/", "sub/up", "sub/x"}, ""},
+		{"link/file", []string{"file"}, ""},
+		{"link/sub/../file", []string{"file"}, ""},
+		{"far/x", []string{"x"}, ""},
+		{"far/../file", []string{"file"}, ""},
+		{"far/up/file", []string{"file"}, ""},
+		{"tofile", []string{"tofile"}, ""},
+		{"dangling", []string{"dangling"}, ""},
+		{"dangling/", []string{"dangling"}, ""},
+		{"dangling/x", nil, `symbolic link to "none"`},
+		{"out/x", nil, `symbolic link to "../../../../../../none"`},
+		{"loop/x", nil, "too many symbolic links"},
+		{"link/none", nil, `symbolic link to "d"`},
 		{"missing", nil, "missing"},
 		{"d/file/x", nil, "d/file/x"},
-		{"link/file", nil, `symbolic link to "d"`},
 	} {
 		target, _, err := s.TryRestore(func(o *restore.Options) { o.Path = s.Src + "/" + tt.path })
 		if tt.err != "" {

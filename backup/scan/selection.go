@@ -8,12 +8,17 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"nightjar/internal/where"
 )
 
 // A Selection is the way to what was asked for: a directory of the paths' parents, or something that is saved whole. It serves one walk.
 type Selection struct {
 	whole    bool
-	within   bool // it lies in something that is saved whole
+	within   bool     // it lies in something that is saved whole
+	through  bool     // it is a link that is walked as the folder that it leads to
+	itself   bool     // it was asked for by its own path
+	aliases  []string // by which it was asked for that lead to it through links
 	children map[string]*Selection
 }
 
@@ -41,7 +46,14 @@ func (s *Selection) names() []string {
 }
 
 // add selects a path, of which no parent may be a symbolic link.
-func (s *Selection) add(path string) {
+func (s *Selection) add(path string) *Selection {
+	s = s.at(path)
+	s.whole = true
+	return s
+}
+
+// at returns what is selected at a path, and makes the way to it.
+func (s *Selection) at(path string) *Selection {
 	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		if name == "" {
 			break
@@ -56,13 +68,38 @@ func (s *Selection) add(path string) {
 		}
 		s = next
 	}
-	s.whole = true
+	return s
 }
 
-const maxLinks = 40 // as the kernel
+// called returns the names by which what is selected under a name was asked for, given those of its folder: none if it was by its own path, or for no reason.
+func (s *Selection) called(name string, above []string) (names []string) {
+	if s != nil && (s.itself || s.within && len(above) == 0) {
+		return nil
+	}
+	for _, dir := range above {
+		names = append(names, dir+"/"+name)
+	}
+	if s != nil && s.whole {
+		names = append(names, s.aliases...)
+	}
+	return names
+}
+
+// excludes reports whether an entry is left out: by its path, or by all the names by which it was asked for.
+func (s *scanner) excludes(path string, called []string, size uint64) bool {
+	if s.o.Filter.Excludes(path, size) {
+		return true
+	}
+	for _, name := range called {
+		if !s.o.Filter.Excludes(name, size) {
+			return false
+		}
+	}
+	return len(called) > 0
+}
 
 // Select makes a selection of absolute paths. A path that leads through symbolic links selects the links and what they lead to, so that it
-// can be restored under both names. problem is told of paths that cannot be read; it is an error if none can.
+// can be restored under both names; of folders that the links go up from, no more than the folder. problem is told of paths that cannot be read; it is an error if none can.
 func Select(paths []string, problem func(path string, err error)) (*Selection, error) {
 	root := &Selection{}
 	found := 0
@@ -70,7 +107,7 @@ func Select(paths []string, problem func(path string, err error)) (*Selection, e
 		if !filepath.IsAbs(p) {
 			return nil, fmt.Errorf("path %q is not absolute", p)
 		}
-		if err := root.follow(filepath.Clean(p)); err != nil {
+		if err := root.follow(p); err != nil {
 			problem(p, err)
 			continue
 		}
@@ -82,48 +119,29 @@ func Select(paths []string, problem func(path string, err error)) (*Selection, e
 	return root, nil
 }
 
+// follow selects the links that a path leads through, and what it leads to.
 func (s *Selection) follow(path string) error {
-	for links := 0; ; links++ {
-		if links > maxLinks {
-			return errors.New("too many symbolic links")
-		}
-		link, err := firstLink(path)
-		if err != nil {
-			return err
-		}
-		if link == "" {
-			s.add(path)
-			return nil
-		}
+	to, err := where.Resolve(path)
+	for _, link := range to.Links {
 		s.add(link)
-		target, err := os.Readlink(link)
-		if err != nil {
-			return err
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(link), target)
-		}
-		rest := strings.TrimPrefix(path, link)
-		path = filepath.Join(target, rest)
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && rest == "" {
+	}
+	for _, dir := range to.Passed {
+		s.at(dir)
+	}
+	if err != nil {
+		if info, failed := os.Lstat(path); failed == nil && info.Mode()&fs.ModeSymlink != 0 && errors.Is(err, fs.ErrNotExist) {
 			return nil // a link that leads nowhere is saved as that
 		}
+		return err
 	}
-}
-
-// firstLink returns the shortest prefix of path that is a symbolic link, or "".
-func firstLink(path string) (string, error) {
-	for i := 1; i <= len(path); i++ {
-		if i < len(path) && path[i] != '/' {
-			continue
-		}
-		info, err := os.Lstat(path[:i])
-		if err != nil {
-			return "", errors.Unwrap(err)
-		}
-		if info.Mode()&fs.ModeSymlink != 0 {
-			return path[:i], nil
-		}
+	for _, link := range to.Through {
+		s.at(link).through = true
 	}
-	return "", nil
+	end := s.add(to.Path)
+	if name := filepath.Clean(path); name != to.Path {
+		end.aliases = append(end.aliases, name)
+	} else {
+		end.itself = true
+	}
+	return nil
 }

@@ -26,6 +26,7 @@ type scanner struct {
 	current  *Batch
 	stack    *local.Stack
 	device   uint64      // that the walk stays on, with OneFileSystem
+	called   []string    // other names of the directory on top of the stack, by which it was asked for
 	inodes   *inodeTable // of the predecessor, once something was moved
 	counting bool        // only to know how much there is
 	lastDir  *local.Dir  // Dup of stack.Top, in the current batch
@@ -197,15 +198,20 @@ func (s *scanner) entry(path, name string, sel *Selection, old *former) error {
 	}
 	n := &tree.Node{}
 	dir := s.stack.Top()
-	if err := dir.Stat(name, n); err != nil {
+	stat := dir.Stat
+	if sel != nil && sel.through {
+		stat = dir.StatThrough
+	}
+	if err := stat(name, n); err != nil {
 		s.unread(path, err)
 		return nil
 	}
+	called := sel.called(name, s.called)
 	size := uint64(0)
 	if n.IsRegular() {
 		size = n.Size
 	}
-	if sel.everything() && s.o.Filter.Excludes(path, size) || s.avoid[fileID{n.Device, n.Inode}] {
+	if sel.everything() && s.excludes(path, called, size) || s.avoid[fileID{n.Device, n.Inode}] {
 		if was != nil {
 			s.deleted(was)
 		}
@@ -220,6 +226,8 @@ func (s *scanner) entry(path, name string, sel *Selection, old *former) error {
 	}
 	switch {
 	case n.IsDir():
+		defer func(before []string) { s.called = before }(s.called)
+		s.called = called
 		return s.enter(path, name, n, sel, was, old)
 	case n.IsRegular():
 		return s.file(path, n, was, old)
@@ -255,7 +263,11 @@ func (s *scanner) enter(path, name string, n *tree.Node, sel *Selection, was *tr
 	if was == nil {
 		like = old.origin(n)
 	}
-	if err := s.stack.Push(name); err != nil {
+	push := s.stack.Push
+	if sel != nil && sel.through {
+		push = s.stack.PushThrough
+	}
+	if err := push(name); err != nil {
 		s.unread(path, err)
 		return nil
 	}

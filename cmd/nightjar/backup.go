@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 
@@ -26,9 +25,11 @@ import (
 	"nightjar/cmd/nightjar/internal/stream"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/child"
+	"nightjar/internal/where"
 	"nightjar/repo"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
 
@@ -85,8 +86,12 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		return err
 	}
 	if b.copy.to != "" {
-		if _, err := place.Parse(b.copy.to); err != nil {
+		to, err := place.Parse(b.copy.to)
+		if err != nil {
 			return err
+		}
+		if to.Scheme == store.SchemeFile {
+			o.Avoid = append(o.Avoid, to.Path)
 		}
 	} else if b.copy.bucket.Given() {
 		return usage.Errorf("options that begin with --to- say how the copy is reached: they go with --copy-to")
@@ -97,7 +102,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	}
 	defer s.Close()
 	template.Job = repo.Text(cmp.Or(b.job, s.Host+":"+cmp.Or(b.stdin, strings.Join(b.paths, " "))))
-	o.Avoid = s.Folders()
+	o.Avoid = append(o.Avoid, s.Folders()...)
 	if o.Previous, err = s.Previous(ctx, template.Job); err != nil {
 		return err
 	}
@@ -190,9 +195,12 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 		}
 	}
 	for i, p := range b.paths {
-		abs, err := filepath.Abs(p)
-		if err != nil || p == "" {
-			return nil, nil, usage.Errorf("path %q: %w", p, cmp.Or(err, errors.New("it is empty")))
+		if p == "" {
+			return nil, nil, usage.Errorf("path %q: it is empty", p)
+		}
+		abs, err := where.Absolute(p)
+		if err != nil {
+			return nil, nil, fmt.Errorf("find path %q: %w", p, err)
 		}
 		b.paths[i] = abs
 	}

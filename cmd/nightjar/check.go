@@ -22,6 +22,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
+	"nightjar/internal/where"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
@@ -87,6 +88,10 @@ func (k *checkFlags) options() (repair.Options, error) {
 		return o, usage.Errorf("options that begin with --from- say how the other copy is reached: they go with --from")
 	}
 	if k.source != "" {
+		var err error
+		if k.source, err = where.Absolute(k.source); err != nil {
+			return o, usage.Errorf("--source: %w", err)
+		}
 		root, err := os.OpenRoot(k.source)
 		if err != nil {
 			return o, usage.Error{Err: fmt.Errorf("--source: %w", err)}

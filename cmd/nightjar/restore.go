@@ -21,6 +21,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/where"
 	"nightjar/repo"
 )
 
@@ -66,6 +67,10 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	policy, ok := policies[r.overwrite]
 	if !ok {
 		return usage.Errorf("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
+	}
+	var err error
+	if r.target, err = where.Absolute(r.target); err != nil {
+		return fmt.Errorf("find target %s: %w", r.target, err)
 	}
 	chosen, err := filter.New(filter.Options{Include: r.include, Exclude: r.exclude})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
+	"nightjar/internal/where"
 	"nightjar/repo"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
@@ -68,6 +69,11 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	if err := g.thaw.check(); err != nil {
 		return err
 	}
+	target, err := where.Absolute(g.target)
+	if err != nil {
+		return fmt.Errorf("find target %s: %w", g.target, err)
+	}
+	g.target = target
 	entries, err := os.ReadDir(g.target)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"nightjar/internal/where"
 )
 
 // Dir is a folder for scratch files. The zero Dir refuses to make any.
@@ -28,7 +30,7 @@ func New(path string) (Dir, error) {
 	if path == "" {
 		return Dir{}, errors.New("open temp directory: no path given")
 	}
-	abs, err := filepath.Abs(path)
+	abs, err := where.Absolute(path)
 	if err != nil {
 		return Dir{}, fmt.Errorf("open temp directory %s: %w", path, err)
 	}

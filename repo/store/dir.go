@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/internal/durable"
+	"nightjar/internal/where"
 )
 
 // Dir is a Store in a directory: an object is a file, a '/' in its name a
@@ -47,7 +47,7 @@ var (
 // OpenDir opens the store in an existing directory, ErrNoStore if there is
 // none. The path itself may be a symbolic link.
 func OpenDir(path string) (*Dir, error) {
-	abs, err := filepath.Abs(path)
+	abs, err := where.Absolute(path)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}

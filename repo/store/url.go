@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"path/filepath"
 	"strings"
+
+	"nightjar/internal/where"
 )
 
 // SchemeFile is the Scheme of a directory's Location.
@@ -19,7 +20,7 @@ type Location struct {
 
 // ParseLocation parses /path, ./path, ../path, file:///path (percent-encoded)
 // and scheme://anything. It does not say whether the scheme is supported, nor
-// whether anything is there. Errors do not repeat the URL, which may hold a
+// whether anything is there, but for a folder that ".." goes up from. Errors do not repeat the URL, which may hold a
 // password.
 func ParseLocation(s string) (Location, error) {
 	scheme, rest, hasScheme := strings.Cut(s, "://")
@@ -51,9 +52,9 @@ func directory(path string) (Location, error) {
 	if strings.ContainsRune(path, 0) {
 		return Location{}, errors.New("parse repository URL: path holds a zero byte")
 	}
-	abs, err := filepath.Abs(path)
+	abs, err := where.Absolute(path)
 	if err != nil {
-		return Location{}, fmt.Errorf("parse repository URL: %w", err)
+		return Location{}, fmt.Errorf("find repository %s: %w", path, err)
 	}
 	return Location{Scheme: SchemeFile, Path: abs}, nil
 }

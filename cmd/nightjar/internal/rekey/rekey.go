@@ -19,6 +19,7 @@ import (
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
+	"nightjar/internal/where"
 	"nightjar/repo/keyring"
 )
 
@@ -128,8 +129,8 @@ func findKit(set *session.Settings, named, repository, usual string) (kitFile, e
 		}
 	}
 	var err error
-	if k.path, err = filepath.Abs(k.path); err != nil {
-		return k, err
+	if k.path, err = where.Absolute(k.path); err != nil {
+		return k, fmt.Errorf("write recovery kit %s: %w", k.path, err)
 	}
 	if err := durable.Probe(filepath.Dir(k.path)); err != nil {
 		return k, fmt.Errorf("write recovery kit: %w", err)

@@ -17,6 +17,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/internal/tempdir"
+	"nightjar/internal/where"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -55,11 +56,13 @@ func (set *Settings) Folders() (state, cache string, err error) {
 	if set.CacheDir == "" {
 		return "", "", usage.Errorf("no cache directory: set --cache-dir (or HOME)")
 	}
-	if state, err = filepath.Abs(set.StateDir); err != nil {
-		return "", "", err
+	if state, err = where.Absolute(set.StateDir); err != nil {
+		return "", "", fmt.Errorf("find state directory %s: %w", set.StateDir, err)
 	}
-	cache, err = filepath.Abs(set.CacheDir)
-	return state, cache, err
+	if cache, err = where.Absolute(set.CacheDir); err != nil {
+		return "", "", fmt.Errorf("find cache directory %s: %w", set.CacheDir, err)
+	}
+	return state, cache, nil
 }
 
 // Access says what a command needs of a repository.

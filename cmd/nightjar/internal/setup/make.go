@@ -18,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
+	"nightjar/internal/where"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
@@ -79,8 +80,8 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 		return nil, fmt.Errorf("use state directory: %w", err)
 	}
 	if o.KitFile != "" {
-		if o.KitFile, err = filepath.Abs(o.KitFile); err != nil {
-			return nil, err
+		if o.KitFile, err = where.Absolute(o.KitFile); err != nil {
+			return nil, fmt.Errorf("write recovery kit: %w", err)
 		}
 		if _, err := os.Lstat(o.KitFile); err == nil {
 			return nil, fmt.Errorf("write recovery kit %s: %w", o.KitFile, fs.ErrExist)

@@ -291,11 +291,15 @@ func (k *Key) pick(now time.Time, purpose string, fit func(*part) bool) (*part, 
 	return best, nil
 }
 
-// Ends returns the time from which on the key can no more sign, or no more be encrypted to, of what it can now; zero: never, as far as is known.
-func (k *Key) Ends(now time.Time) time.Time {
+// Ends returns from when on the key can no more sign, and from when on nothing can be encrypted to it, of what it can now. Zero: never,
+// or it cannot now.
+func (k *Key) Ends(now time.Time) (sign, encrypt time.Time) {
+	if k.primary.problemAt(now) != nil {
+		return sign, encrypt
+	}
 	ends := func(fit func(*part) bool) (last time.Time) {
 		for _, p := range k.parts() {
-			if !fit(p) || p.problemAt(now) != nil || k.primary.problemAt(now) != nil {
+			if !fit(p) || p.problemAt(now) != nil {
 				continue
 			}
 			end := earlier(k.primary.end(), p.end())
@@ -308,7 +312,7 @@ func (k *Key) Ends(now time.Time) time.Time {
 		}
 		return last
 	}
-	return earlier(ends(func(p *part) bool { return p.sign }), ends(func(p *part) bool { return p.encrypt }))
+	return ends(func(p *part) bool { return p.sign }), ends(func(p *part) bool { return p.encrypt })
 }
 
 // end returns when the part expires or was retired; zero: never.

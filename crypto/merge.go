@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Merge returns a certificate that says what k's and a later certificate of the same key say together: of each user ID and subkey
@@ -31,13 +32,23 @@ next:
 	for _, p := range later {
 		for i := range r {
 			if bytes.Equal(r[i].body, p.body) {
-				r[i].follows = append(r[i].follows, p.follows...)
+				r[i].add(p.follows)
 				continue next
 			}
 		}
 		r = append(r, p)
 	}
 	return r
+}
+
+// add adds what follows the same key elsewhere, each signature once.
+func (r *rawPart) add(follows []rawPacket) {
+	for _, f := range follows {
+		same := func(x rawPacket) bool { return x.tag == f.tag && bytes.Equal(x.body, f.body) }
+		if f.tag != tagSignature || !slices.ContainsFunc(r.follows, same) {
+			r.follows = append(r.follows, f)
+		}
+	}
 }
 
 // WithSecrets returns the key as its certificate k says it is, with the secret halves that are in from: nothing that only

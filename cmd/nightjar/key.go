@@ -64,7 +64,8 @@ func (a *app) keyEnroll() *cobra.Command {
 		Long: `Make this machine's key for a repository that exists, and print its certificate. The machine with a recovery key adds it:
 nightjar key add-host NAME --certificate FILE. --root says which repository to believe; the recovery kit and key list name the root key.
 
-Said again, it prints the same certificate again. --renew makes another key, which is used as soon as key rotate host has added it.`,
+Said again, it prints the same certificate again. --renew makes another key, which is used as soon as key rotate host has added it. A key whose
+expiry was extended, or that got new subkeys, is named again with --sign-key: until key rotate host has its new certificate, the old one counts.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			done, err := setup.Enroll(c.Context(), &a.Settings, o)
@@ -80,9 +81,14 @@ Said again, it prints the same certificate again. --renew makes another key, whi
 				done.Host = quote.Text(done.Host)
 				return a.printJSON(done)
 			}
-			if done.Host != "" {
+			switch {
+			case done.Newer:
+				a.note("key %s is enrolled as host %s with an older certificate. Where a recovery key is: nightjar key rotate host %s --certificate FILE", done.Key, done.Host, done.Host)
+			case done.Over:
+				a.note("key %s is enrolled as host %s, and cannot sign any more. %s", done.Key, done.Host, session.RenewHost(done.Host, done.Key))
+			case done.Host != "":
 				a.note("key %s is enrolled as host %s: backups can begin", done.Key, done.Host)
-			} else {
+			default:
 				a.note("where a recovery key is: nightjar key add-host NAME --certificate FILE. It should name key %s", done.Key)
 			}
 			if file != "" {

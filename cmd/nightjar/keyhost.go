@@ -74,9 +74,12 @@ func (a *app) keyRotateHost() *cobra.Command {
 	var k hostKeyFlags
 	c := &cobra.Command{
 		Use:   "host NAME",
-		Short: "Give a host the key whose certificate key enroll --renew printed there",
+		Short: "Give a host the key whose certificate key enroll --renew printed there, or take the newer certificate of its key",
 		Long: `Give a host another key: that whose certificate nightjar key enroll --renew printed there. It uses it from its next run on. What the old key signs
-counts for another day, so that a run comes to its end.`,
+counts for another day, so that a run comes to its end.
+
+A newer certificate of the key that the host has, with a later expiry or other subkeys, takes the place of the old one: gpg --quick-set-expire FINGERPRINT 1y
+extends a key, and the same with '*' at its end its subkeys; gpg --export --armor FINGERPRINT prints the certificate.`,
 	}
 	k.add(c.Flags())
 	return a.changesKeys(c, 1, func(ctx context.Context, args []string) (keyChange, error) {

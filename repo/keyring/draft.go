@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,6 +17,9 @@ import (
 
 // handOver is how long a host's key still counts after another took its place: a run that began with it comes to its end.
 const handOver = 24 * time.Hour
+
+// ErrTaken says that a key is or was that of a host.
+var ErrTaken = errors.New("a host needs one of its own")
 
 // ErrUnchanged says that things are already as a Draft was to make them.
 var ErrUnchanged = errors.New("nothing is to be changed")
@@ -88,8 +92,23 @@ func (d *Draft) setRoles(name string, roles ...Role) error {
 	return nil
 }
 
-// RotateHost gives a host another key. What the old one signs counts for another day.
+// RotateHost gives a host another key, or takes a newer certificate of the one that it has. What an old key signs counts for another day. If the
+// certificate says nothing new, the error is ErrUnchanged.
 func (d *Draft) RotateHost(name string, key *crypto.Key) error {
+	if h, c := d.contents.member(key.Fingerprint()); h != nil && h.Name == name && c.live() {
+		merged, err := c.Key.Merge(key)
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(merged.Certificate(), c.Key.Certificate()) {
+			return fmt.Errorf("host %q has just this certificate of key %s: %w", name, key.Fingerprint(), ErrUnchanged)
+		}
+		if err := d.checkHostKey(merged); err != nil {
+			return err
+		}
+		c.Key = certificate{merged}
+		return nil
+	}
 	if err := d.checkHost(name, key); err != nil {
 		return err
 	}
@@ -113,15 +132,22 @@ func (d *Draft) checkHost(name string, key *crypto.Key) error {
 	if name == "" || len(name) > 255 || !utf8.ValidString(name) {
 		return fmt.Errorf("a host cannot have the name %q", name)
 	}
+	if err := d.checkHostKey(key); err != nil {
+		return err
+	}
+	if h, _ := d.contents.member(key.Fingerprint()); h != nil {
+		return fmt.Errorf("key %s is or was a key of host %q: %w", key.Fingerprint(), h.Name, ErrTaken)
+	}
+	return nil
+}
+
+func (d *Draft) checkHostKey(key *crypto.Key) error {
 	err := key.CanSign(d.now)
 	if err == nil {
 		err = key.CanEncrypt(d.now)
 	}
 	if err != nil {
 		return fmt.Errorf("use host key: %w", err)
-	}
-	if h, _ := d.contents.member(key.Fingerprint()); h != nil {
-		return fmt.Errorf("key %s is or was a key of host %q: a host needs one of its own", key.Fingerprint(), h.Name)
 	}
 	return nil
 }
@@ -211,12 +237,18 @@ func (d *Draft) SetRole(name string, role Role, has bool) error {
 	return nil
 }
 
-// AddRecovery adds a recovery key, or a newer certificate of one that is there.
-func (d *Draft) AddRecovery(key *crypto.Key) error {
+// AddRecovery adds a recovery key, or takes a newer certificate of one that is there.
+func (d *Draft) AddRecovery(key *crypto.Key) (err error) {
+	i := d.recovery(key.Fingerprint())
+	if i >= 0 {
+		if key, err = d.contents.Recovery[i].Merge(key); err != nil {
+			return err
+		}
+	}
 	if err := key.CanEncrypt(d.now); err != nil {
 		return fmt.Errorf("use recovery key: %w", err)
 	}
-	if i := d.recovery(key.Fingerprint()); i >= 0 {
+	if i >= 0 {
 		d.contents.Recovery[i] = certificate{key.Public()}
 		return nil
 	}

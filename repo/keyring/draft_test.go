@@ -226,15 +226,20 @@ func TestDraftRefuses(t *testing.T) {
 		}, nil, "10000 hosts"},
 		"no such host to remove": {func(d *Draft) error { return d.RemoveHost("db9") }, nil, "db9"},
 		"no such host to rotate": {func(d *Draft) error { return d.RotateHost("db9", secondKey()) }, nil, "db9"},
-		"rotate to the same":     {func(d *Draft) error { return d.RotateHost("db1", hostKey()) }, nil, "one of its own"},
-		"removed twice":          {func(d *Draft) error { return errors.Join(d.RemoveHost("db1"), d.RemoveHost("db1")) }, nil, "no host"},
-		"no such host's role":    {func(d *Draft) error { return d.SetRole("db9", Prune, true) }, nil, "db9"},
-		"role that it has":       {func(d *Draft) error { return d.SetRole("db1", Prune, true) }, ErrUnchanged, ""},
-		"nobody is compromised":  {func(d *Draft) error { return d.MarkCompromised("db9") }, nil, "db9"},
-		"compromised twice":      {func(d *Draft) error { return errors.Join(d.MarkCompromised("db1"), d.MarkCompromised("db1")) }, ErrUnchanged, ""},
-		"last recovery key":      {func(d *Draft) error { return d.RemoveRecovery(recoveryKey().Fingerprint()) }, nil, "last recovery key"},
-		"no such recovery key":   {func(d *Draft) error { return d.RemoveRecovery(hostKey().Fingerprint()) }, nil, "no recovery key"},
-		"expired recovery key":   {func(d *Draft) error { return d.AddRecovery(old) }, nil, "use recovery key"},
+		"rotate to the same":     {func(d *Draft) error { return d.RotateHost("db1", hostKey()) }, ErrUnchanged, "just this certificate"},
+		"rotate to another's": {func(d *Draft) error {
+			return errors.Join(d.AddHost("db2", secondKey(), Backup), d.RotateHost("db2", hostKey()))
+		}, ErrTaken, ""},
+		"rotate to what is over":         {func(d *Draft) error { return errors.Join(d.RemoveHost("db1"), d.RotateHost("db1", hostKey())) }, ErrTaken, ""},
+		"rotate to what was compromised": {func(d *Draft) error { return errors.Join(d.MarkCompromised("db1"), d.RotateHost("db1", hostKey())) }, ErrTaken, ""},
+		"removed twice":                  {func(d *Draft) error { return errors.Join(d.RemoveHost("db1"), d.RemoveHost("db1")) }, nil, "no host"},
+		"no such host's role":            {func(d *Draft) error { return d.SetRole("db9", Prune, true) }, nil, "db9"},
+		"role that it has":               {func(d *Draft) error { return d.SetRole("db1", Prune, true) }, ErrUnchanged, ""},
+		"nobody is compromised":          {func(d *Draft) error { return d.MarkCompromised("db9") }, nil, "db9"},
+		"compromised twice":              {func(d *Draft) error { return errors.Join(d.MarkCompromised("db1"), d.MarkCompromised("db1")) }, ErrUnchanged, ""},
+		"last recovery key":              {func(d *Draft) error { return d.RemoveRecovery(recoveryKey().Fingerprint()) }, nil, "last recovery key"},
+		"no such recovery key":           {func(d *Draft) error { return d.RemoveRecovery(hostKey().Fingerprint()) }, nil, "no recovery key"},
+		"expired recovery key":           {func(d *Draft) error { return d.AddRecovery(old) }, nil, "use recovery key"},
 		"too many recovery keys": {func(d *Draft) error {
 			d.contents.Recovery = slices.Repeat(d.contents.Recovery, recoveryMax)
 			return d.AddRecovery(secondKey())

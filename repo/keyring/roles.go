@@ -76,7 +76,20 @@ func (k *Keyring) MayWrite(f crypto.Fingerprint, kind string, at time.Time) erro
 	case !slices.ContainsFunc(h.Roles, func(g Grant) bool { return g.Role == role && g.Holds(at) }):
 		return fmt.Errorf("host %q does not have the role %q: %w", h.Name, role, crypto.ErrNoKey)
 	}
+	// As whoever reads it will judge: what this machine has of the key may say otherwise.
+	if err := c.Key.CanSign(at); err != nil {
+		return fmt.Errorf("use the host key as it is enrolled: %w", err)
+	}
 	return nil
+}
+
+// HostCertificate returns the certificate under which a key that is not marked compromised is or was enrolled: it says when the key is good, and for what.
+func (k *Keyring) HostCertificate(f crypto.Fingerprint) (*crypto.Key, error) {
+	_, c, err := k.member(f)
+	if err != nil {
+		return nil, err
+	}
+	return c.Key.Key, nil
 }
 
 // RootMayWrite reports whether the root may sign an object of the kind.

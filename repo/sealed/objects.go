@@ -189,16 +189,18 @@ func (s *Objects) Rule() chunk.Rule { return s.config.rule }
 // NameKey returns the key by which directories are cut.
 func (s *Objects) NameKey() []byte { return s.config.secret.Key(chunk.Names) }
 
-// SetHost makes the repository writable as the host whose key this is, as far as its roles go.
+// SetHost makes the repository writable as the host whose key this is, as far as its roles go. What the key may do, and until when, is taken from the keyring, as readers take it.
 func (s *Objects) SetHost(key *crypto.Key) error {
 	if key.Locked() || !key.HasSecret() {
 		return fmt.Errorf("use host key %s: %w", key.Fingerprint(), crypto.ErrPassphrase)
 	}
+	certificate, err := s.keys.HostCertificate(key.Fingerprint())
+	if err != nil {
+		return err
+	}
+	key = certificate.WithSecrets(key)
 	if err := key.Signs(s.options.Now()); err != nil {
 		return fmt.Errorf("use host key: %w", err)
-	}
-	if _, err := s.keys.HostName(key.Fingerprint()); err != nil {
-		return err
 	}
 	s.host = key
 	return nil

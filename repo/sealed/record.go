@@ -231,5 +231,10 @@ func (s *Objects) PutRecordAs(ctx context.Context, signer *crypto.Key, kind stri
 	if err != nil {
 		return store.Info{}, fmt.Errorf("store %s: %w", kind, err)
 	}
+	if s.keys.Names(signer.Fingerprint()) { // the store may have dated it after the key's end
+		if err := s.keys.MayWrite(signer.Fingerprint(), kind, info.Time); err != nil {
+			return store.Info{}, fmt.Errorf("store %s: nobody accepts it: %w", kind, err)
+		}
+	}
 	return info, nil
 }

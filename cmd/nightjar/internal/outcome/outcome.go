@@ -6,6 +6,7 @@ package outcome
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"syscall"
 
@@ -106,6 +107,7 @@ var hints = []struct {
 	{userkeys.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
 	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used"},
 	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
+	{keyring.ErrTaken, "nightjar key enroll --renew makes a host another key; a newer certificate of the one that it has is taken by nightjar key rotate host NAME --certificate FILE"},
 	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},
 	{store.ErrArchived, "say --thaw-tier bulk, standard or expedited to ask for what is needed, which the storage bills; for restore into the same target, --overwrite if-changed too"},
 	{s3.ErrNoLock, "object lock is switched on when a bucket is made, as init --create-bucket --object-lock does, or later in its settings: doc/s3.md says how. Or leave out --object-lock"},
@@ -130,6 +132,18 @@ var hints = []struct {
 	{store.ErrUnread, "it may be whole, and nothing was given up: look at the disk and the limits of this machine, and run the same command again"},
 }
 
+// keyHint returns what can be done about a key with GnuPG, or "".
+func keyHint(key *crypto.KeyError) string {
+	switch {
+	case errors.Is(key, crypto.ErrExpired):
+		return fmt.Sprintf("gpg --quick-set-expire %s 1y extends it, and the same with '*' at its end its subkeys. Then name it again; nightjar key rotate host and "+
+			"nightjar key add-recovery take the new certificate of one that is enrolled", key.Fingerprint)
+	case errors.Is(key, crypto.ErrWeak):
+		return fmt.Sprintf("gpg --cert-digest-algo SHA256 --quick-set-expire %s 0 signs it anew by SHA-2, and the same with '*' at its end its subkeys; a date in the place of 0 has it expire. Then name it again", key.Fingerprint)
+	}
+	return ""
+}
+
 // Hint returns what to do about an error of a command, or "".
 func Hint(err error, command string) string {
 	var own usage.Hinted
@@ -139,6 +153,12 @@ func Hint(err error, command string) string {
 	var wrong usage.Error
 	if errors.As(err, &wrong) {
 		return command + " --help says what there is"
+	}
+	var key *crypto.KeyError
+	if errors.As(err, &key) {
+		if hint := keyHint(key); hint != "" {
+			return hint
+		}
 	}
 	for _, h := range hints {
 		if errors.Is(err, h.is) {

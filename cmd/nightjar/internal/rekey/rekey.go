@@ -63,7 +63,7 @@ func Change(ctx context.Context, set *session.Settings, kitFile string, edit fun
 		return nil, err
 	}
 	for _, f := range unsealed {
-		set.Warn(fmt.Errorf("key %s has expired: what is sealed from now on does not open with it", f))
+		set.Warn(fmt.Errorf("key %s has expired: what is sealed from now on does not open with it; nightjar key list names its use, and key add-recovery and key rotate host take its renewed certificate", f))
 	}
 	if err := s.Remember(next); err != nil {
 		set.Warn(err)

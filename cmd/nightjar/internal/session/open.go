@@ -105,6 +105,7 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 	if err != nil {
 		return nil, err
 	}
+	set.warnExpiry(keys, host)
 	openWith, opener := repo.Open, recovery
 	switch {
 	case need == ReadContent, (need == ReadMost || need == Maintain) && opener != nil:
@@ -147,7 +148,7 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 		return nil, fmt.Errorf("open repository %s: %w", place.Shown(at), err)
 	}
 	if need == Write || need == Maintain && host != nil {
-		if err = s.SetHost(host); err == nil {
+		if err = hostError(s.SetHost(host), keys, host.Fingerprint()); err == nil {
 			s.Host, err = keys.HostName(host.Fingerprint())
 		}
 	}

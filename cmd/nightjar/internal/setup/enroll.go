@@ -1,9 +1,11 @@
 package setup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/session"
@@ -26,6 +28,10 @@ type Enrolled struct {
 	Key         crypto.Fingerprint `json:"host_key"`
 	Certificate string             `json:"certificate"`
 	Host        string             `json:"host,omitempty"` // the name, if the key is enrolled already
+
+	Newer bool      `json:"newer,omitempty"` // the certificate says more than the one that is enrolled
+	Ends  time.Time `json:"ends,omitzero"`   // when it expires, as it is enrolled
+	Over  bool      `json:"over,omitempty"`  // it has expired, as it is enrolled
 }
 
 // Enroll makes or takes this machine's key for a repository that exists, and remembers whom to believe. Whoever holds a recovery key then adds the certificate to the keys.
@@ -53,7 +59,22 @@ func Enroll(ctx context.Context, set *session.Settings, o EnrollOptions) (*Enrol
 	if err != nil {
 		return nil, err
 	}
-	return &Enrolled{Repository: id, Root: keys.Pin().Root, Key: key.Fingerprint(), Certificate: string(certificate), Host: name}, nil
+	done := &Enrolled{Repository: id, Root: keys.Pin().Root, Key: key.Fingerprint(), Certificate: string(certificate), Host: name}
+	if name == "" {
+		return done, nil
+	}
+	enrolled, err := keys.HostCertificate(key.Fingerprint())
+	if err != nil {
+		return nil, err
+	}
+	merged, err := enrolled.Merge(key)
+	if err != nil {
+		return nil, err
+	}
+	done.Newer = !bytes.Equal(merged.Certificate(), enrolled.Certificate())
+	done.Ends, _ = enrolled.Ends(set.Now())
+	done.Over = enrolled.CanSign(set.Now()) != nil
+	return done, nil
 }
 
 // waitingKey returns the key of this machine that is enrolled or is to be enrolled, nil if there is none, and what saves the one that follows.

@@ -23,6 +23,7 @@ type KeyJSON struct {
 	Roles       []keyring.Role     `json:"roles,omitempty"` // that the host has now
 	From        time.Time          `json:"from,omitzero"`
 	Until       time.Time          `json:"until,omitzero"`
+	Expires     time.Time          `json:"expires,omitzero"` // when it can no more do what it is for, as the keys have it
 	Compromised bool               `json:"compromised,omitempty"`
 	Problem     string             `json:"problem,omitempty"` // why it cannot be used any more
 }
@@ -32,7 +33,16 @@ func allKeys(k *keyring.Keyring, now time.Time) []KeyJSON {
 	var all []KeyJSON
 	add := func(use string, key *crypto.Key) *KeyJSON {
 		j := KeyJSON{Use: use, Fingerprint: key.Fingerprint(), Name: quote.Text(key.Name())}
-		if problem := (*crypto.KeyError)(nil); errors.As(key.CanEncrypt(now), &problem) {
+		err := key.CanEncrypt(now)
+		sign, encrypt := key.Ends(now)
+		j.Expires = encrypt
+		if use == "root" || use == "host" {
+			err = errors.Join(key.CanSign(now), err)
+			if j.Expires.IsZero() || !sign.IsZero() && sign.Before(j.Expires) {
+				j.Expires = sign
+			}
+		}
+		if problem := (*crypto.KeyError)(nil); errors.As(err, &problem) {
 			j.Problem = problem.Problem.Error()
 		}
 		all = append(all, j)
@@ -144,6 +154,9 @@ func (j *KeyJSON) state(now time.Time) string {
 		all = append(all, "ended "+LocalTime(j.Until))
 	default:
 		all = append(all, "until "+LocalTime(j.Until))
+	}
+	if !j.Expires.IsZero() && j.Problem == "" {
+		all = append(all, "expires "+LocalTime(j.Expires))
 	}
 	if j.Problem != "" {
 		all = append(all, j.Problem)

@@ -46,6 +46,7 @@ var (
 	ErrMissing      = fetch.ErrMissing     // no index names the chunk
 	ErrForeign      = fetch.ErrForeign     // it is only in packs of hosts on which the archive's may not build
 	ErrLost         = fetch.ErrLost        // repair has given the chunk up
+	ErrUnreadList   = view.ErrUnreadList   // nobody knows what prune is about to take
 	ErrDisowned     = sealed.ErrDisowned   // the key that signed it is marked compromised, and nobody vouches for it
 	ErrUnavailable  = store.ErrUnavailable // not a chunk is missing: the store is
 	ErrUnread       = store.ErrUnread      // nobody knows whether it is missing

@@ -61,7 +61,7 @@ var arrows = map[string][]string{
 	"repo/maintain/check":        append([]string{"repo/maintain/retain"}, aboveRepo...),
 	"repo/maintain/locks":        aboveRepo,
 	"repo/maintain/prune":        append([]string{"repo/maintain/locks", "repo/maintain/retain"}, aboveRepo...),
-	"repo/maintain/repair":       append([]string{"repo/maintain/check"}, aboveRepo...),
+	"repo/maintain/repair":       append([]string{"repo/maintain/check", "repo/maintain/prune"}, aboveRepo...),
 	"repo/maintain/retain":       aboveRepo,
 	"repo/maintain/thaw":         {"repo/store"},
 	"repo/maintain/vouch":        append([]string{"repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, aboveRepo...), // the last two for its tests

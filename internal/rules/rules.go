@@ -35,6 +35,8 @@ type Without struct {
 	Left             bool // 6: of a pack that is taken off, what nobody needs comes back
 	DroppedFirst     bool // 7: packs are deleted before the dropped list is written
 	CondemnedEnd     bool // 7: the condemned list is deleted before that
+	Unnamed          bool // 6: a list that nobody can read is ended, and what it may have named is not condemned
+	Unripe           bool // 6: what was condemned by such a list is dropped by whoever can read it
 	Stay             bool // 7: it is deleted at once, though something was taken off
 	Void             bool // 7: a dropped list counts, however long after its view it was written
 	KeepDropped      bool // 8: a dropped list goes though index objects name what is in it

@@ -11,10 +11,13 @@ import (
 )
 
 // A pruner gives archives up and prunes.
-type pruner struct{ *actor }
+type pruner struct {
+	*actor
+	rots bool // now and then it looks for lists that nobody can read
+}
 
 func (w *world) pruner(number int, seed uint64) *pruner {
-	return &pruner{w.actor(prunerName(number), w.pruners[number], seed)}
+	return &pruner{actor: w.actor(prunerName(number), w.pruners[number], seed)}
 }
 
 // live is all that a pruner does.
@@ -26,7 +29,11 @@ func (p *pruner) live(until time.Time) {
 		}
 		*p.line = line{actor: p.actor}
 		p.line.trouble()
-		if err := p.work(p.rng.IntN(2) == 0); err != nil && unexpected(err) {
+		err := p.work(p.rng.IntN(2) == 0)
+		if p.rots && p.rng.IntN(2) == 0 && err == nil {
+			err = p.end()
+		}
+		if err != nil && unexpected(err) {
 			p.fail(fmt.Errorf("%s: %w", p.name, err))
 		}
 	}
@@ -93,6 +100,9 @@ func (p *pruner) quiet(keep int) error {
 	*p.line = line{actor: p.actor}
 	r, err := p.boot()
 	if err != nil {
+		return err
+	}
+	if err := p.end(); err != nil {
 		return err
 	}
 	if err := p.forget(r, keep); err != nil {

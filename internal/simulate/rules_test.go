@@ -255,6 +255,25 @@ var scenes = map[string]func(s *stage){
 		s.prune(s.p)
 		s.backUp(s.b, files{"list/1": listed(0, 1)}, nil)
 	},
+	// A list is spoilt that has condemned what a backup uses then. A prune that had read it before is about to drop that.
+	"Unnamed": func(s *stage) { s.spoilt() },
+	// A list that was ended is whole again, as it always was for who knows the newest keys. By then nothing that counts needs what a backup uses.
+	"Unripe": func(s *stage) {
+		s.unneeded(files{"old/1": text(0)}, files{"new/1": text(1)})
+		a := must(s.backUp(s.a, files{"old/1": text(0)}, func(string) { s.prune(s.p) }))
+		s.at(hour)
+		whole := s.condemnedList()
+		s.spoil("condemned/")
+		s.ends()
+		s.at(2 * hour)
+		s.forget(a)
+		s.at(3 * hour)
+		s.backUp(s.b, files{"old/1": text(0)}, func(string) {
+			s.at(grace + 150*minute)
+			whole()
+			s.prune(s.q)
+		})
+	},
 	// Of two prunes one is in time to see the archive that needs text 0. The other removes that archive, and drops text 0.
 	"Stay": func(s *stage) {
 		s.needed()

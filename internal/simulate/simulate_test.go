@@ -3,7 +3,7 @@
 //
 // A schedule is drawn from a seed: one to twenty hosts with clocks that are wrong by up to a day, which save what they have several times in some weeks,
 // and build on what others have saved, if they trust them; one or two pruners, which give archives up, predecessors of runs at work among them, and prune;
-// sometimes a host that lies, and a store whose own clocks differ by minutes. Each call of the store takes seconds, or hours; whoever makes it may stand still for days
+// sometimes a host that lies, lists of prune that are spoilt until a pruner ends them, and a store whose own clocks differ by minutes. Each call of the store takes seconds, or hours; whoever makes it may stand still for days
 // before it, crash, be cut off, or have done more than it is told; a listing may or may not show what comes or goes meanwhile. Whenever prune has taken something away, and in the
 // end, each archive that counts has to give back what was saved. When all are quiet, only what is needed may be left, and, when all archives are given up, nothing.
 //
@@ -101,13 +101,18 @@ func (w *world) play() {
 		all.Go(func() { h.live(runs) })
 	}
 	end := time.Now().Add(time.Duration(runs) * 8 * day)
+	rots := w.rng.IntN(4) == 0
 	for i := range 1 + w.rng.IntN(pruners) {
 		p := w.pruner(i, w.rng.Uint64())
+		p.rots = rots
 		all.Go(func() { p.live(end) })
 	}
 	if w.rng.IntN(5) == 0 {
 		seed := w.rng.Uint64()
 		all.Go(func() { w.lies(seed, 3) })
+	}
+	if rots {
+		all.Go(func() { w.rots(end) })
 	}
 	all.Wait()
 	w.count.Schedules++

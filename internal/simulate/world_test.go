@@ -229,6 +229,7 @@ func equalFiles(a, b files) error {
 // A tally counts what has happened.
 type tally struct {
 	Schedules, Pruned             int // in which packs were deleted, before the quiet time
+	Rotten                        int // lists of prune
 	Steps, Crashes, Lost          int // calls of the store; those at which a host crashed, or of which the answer or the request was lost
 	Archives, RunsFailed          int
 	Views                         int // that runs took on their way

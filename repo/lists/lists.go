@@ -37,6 +37,7 @@ type List struct {
 	Packs []index.ObjectID
 	Blobs []record.Blobs
 
+	Unread  []index.ObjectID // condemned and dropped lists that nobody can read, and that stop nobody any more
 	Chunks  []chunk.ID       // chunks, trees and lists that could be had from nowhere
 	Objects []index.ObjectID // archives and other records that are gone or cannot be read
 }
@@ -48,7 +49,10 @@ func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (
 	case record.CondemnedKind:
 		var r record.Condemned
 		err := record.Decode(content, &r)
-		return List{Fate: Condemned, Packs: r.Packs, Blobs: r.Blobs}, err
+		if r.Void(stored, grace) {
+			r.Unread = nil
+		}
+		return List{Fate: Condemned, Packs: r.Packs, Blobs: r.Blobs, Unread: r.Unread}, err
 	case record.DroppedKind:
 		var r record.Dropped
 		err := record.Decode(content, &r)
@@ -81,6 +85,7 @@ type Set struct {
 	packs   map[index.ObjectID]*parts
 	chunks  map[chunk.ID]bool
 	objects map[index.ObjectID]bool
+	ended   map[index.ObjectID]bool
 }
 
 // parts are what is said of one pack.
@@ -97,7 +102,7 @@ type blob struct {
 
 // New returns the Set of these lists, by the hashes in their names. It keeps the map.
 func New(lists map[index.ObjectID]List) *Set {
-	s := &Set{lists: lists, packs: map[index.ObjectID]*parts{}, chunks: map[chunk.ID]bool{}, objects: map[index.ObjectID]bool{}}
+	s := &Set{lists: lists, packs: map[index.ObjectID]*parts{}, chunks: map[chunk.ID]bool{}, objects: map[index.ObjectID]bool{}, ended: map[index.ObjectID]bool{}}
 	of := func(id index.ObjectID) *parts {
 		p := s.packs[id]
 		if p == nil {
@@ -112,6 +117,9 @@ func New(lists map[index.ObjectID]List) *Set {
 		}
 		for _, id := range l.Objects {
 			s.objects[id] = true
+		}
+		for _, id := range l.Unread {
+			s.ended[id] = true
 		}
 		for _, id := range l.Packs {
 			of(id).all |= l.Fate
@@ -159,6 +167,9 @@ func (s *Set) Chunk(id chunk.ID) bool { return s != nil && s.chunks[id] }
 
 // Object reports whether repair has given up an archive or another record.
 func (s *Set) Object(id index.ObjectID) bool { return s != nil && s.objects[id] }
+
+// Ended reports whether what a list may have named that nobody can read is named by others.
+func (s *Set) Ended(id index.ObjectID) bool { return s != nil && s.ended[id] }
 
 // Empty reports whether no list names anything.
 func (s *Set) Empty() bool { return s == nil || len(s.packs) == 0 }

@@ -51,8 +51,14 @@ type Forgotten struct {
 type Condemned struct {
 	Version int              `json:"version"`
 	Packs   []index.ObjectID `json:"packs"`
-	Blobs   []Blobs          `json:"blobs,omitempty"` // in other packs
-	View    time.Time        `json:"view"`            // store time before what was looked at was listed
+	Blobs   []Blobs          `json:"blobs,omitempty"`  // in other packs
+	Unread  []index.ObjectID `json:"unread,omitempty"` // lists that nobody can read: what they may have named is condemned, and they go with this one
+	View    time.Time        `json:"view"`             // store time before what was looked at was listed
+}
+
+// Void reports whether a list was stored too late after its view to stand for those that nobody can read.
+func (c *Condemned) Void(stored time.Time, grace time.Duration) bool {
+	return stored.Sub(c.View) > grace/2
 }
 
 // Blobs are parts of a pack that stays, useless or about to be.

@@ -35,6 +35,9 @@ func (l *listedIndex) info() store.Info {
 	return store.Info{Name: sealed.Name("index", l.id), Size: l.size, Time: l.time}
 }
 
+// ErrUnreadList says of a list of prune that it cannot be read: nobody knows what is about to go.
+var ErrUnreadList = errors.New("a list of prune cannot be read")
+
 // Take takes a view: it fetches what is new and forgets what is gone, of the lists and then of the index objects. What prune takes from a list lies in a
 // later one, or in no index object any more, before it is gone: so in this order nothing is missed. unread says which lists could not be read; all else is
 // done all the same.
@@ -78,6 +81,7 @@ func (v *Local) SyncLists(ctx context.Context) error {
 func (v *Local) syncLists(ctx context.Context) (unread, err error) {
 	known := v.Lists().Lists()
 	seen := map[index.ObjectID]lists.List{}
+	bad := map[index.ObjectID]error{}
 	kinds := []string{record.CondemnedKind, record.DroppedKind, record.LostKind}
 	if v.options.Without.CondemnedFirst {
 		slices.Reverse(kinds)
@@ -120,12 +124,17 @@ func (v *Local) syncLists(ctx context.Context) (unread, err error) {
 			case kind == record.LostKind: // what is gone is found missing again
 				v.options.Warn(fmt.Errorf("what repair gave up is not known: %w", x.Err))
 			default:
-				unread = errors.Join(unread, fmt.Errorf("a list of prune cannot be read: %w", x.Err))
+				bad[id] = x.Err
 			}
 		}
 	}
 	if !maps.EqualFunc(known, seen, func(lists.List, lists.List) bool { return true }) {
 		v.lists.Store(lists.New(seen))
+	}
+	for id, err := range bad {
+		if !v.Lists().Ended(id) {
+			unread = errors.Join(unread, fmt.Errorf("%w: %w", ErrUnreadList, err))
+		}
 	}
 	return unread, nil
 }

@@ -33,7 +33,7 @@ func (c *checker) giveUp(p *index.Pack, f Finding) {
 	c.mu.Lock()
 	c.bad[p.ID] = &BadPack{Pack: p, All: true}
 	c.mu.Unlock()
-	if c.lost.Pack(p.ID)&lists.Lost != 0 {
+	if c.lost.Pack(p.ID)&(lists.Lost|lists.Condemned) != 0 { // an archive that needs it will say so
 		f.What = Lost
 	}
 	c.found(f)

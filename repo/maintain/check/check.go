@@ -44,7 +44,7 @@ const (
 	Hidden    What = "hidden"    // somebody has deleted it, but not its older versions
 	Foreign   What = "foreign"   // nothing of this format
 	Unindexed What = "unindexed" // no index that counts names it, or prune has dropped it: left by a run that died; no fault
-	Lost      What = "lost"      // repair gave it up, and has recorded that, or somebody forgot it; no fault
+	Lost      What = "lost"      // repair gave it up, and has recorded that, somebody forgot it, or prune was about to take it; no fault
 	Disowned  What = "disowned"  // the key that signed it is marked compromised, and nobody vouches for it; no fault
 	Repaired  What = "repaired"  // it was missing or damaged
 	False     What = "false"     // an index object that says of a pack what is not so: the pack is as it should be, and whoever reads it passes over this
@@ -261,7 +261,7 @@ func (c *checker) record(name string, err error) {
 	}
 	f := Finding{What: Damaged, Object: name, Err: err}
 	if id, err := sealed.ObjectID(name); err == nil {
-		if _, forgotten := c.forgotten[id]; forgotten || c.lost.Object(id) {
+		if _, forgotten := c.forgotten[id]; forgotten || c.lost.Object(id) || c.lost.Ended(id) {
 			f.What = Lost
 		}
 	}

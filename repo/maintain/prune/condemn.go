@@ -133,6 +133,9 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 	if ok, err := p.read(ctx, l.Info, &c); !ok {
 		return err
 	}
+	if err := p.removeUnread(ctx, c.Unread); err != nil {
+		return err
+	}
 	if p.without.CondemnedEnd {
 		if err := p.removeList(ctx, l); err != nil {
 			return err

@@ -77,6 +77,9 @@ func (p *pruner) decode(ctx context.Context, name string, content []byte, err er
 	case errors.Is(err, repo.ErrUnread):
 		return false, err
 	case err != nil && !errors.Is(err, repo.ErrDisowned):
+		if id, ok := store.SumOf(name); ok {
+			p.unreadable[id] = err
+		}
 		p.o.Problem(fmt.Errorf("pass over %s: %w", name, err))
 	}
 	return err == nil, nil
@@ -129,7 +132,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 			continue
 		}
 		l.ended = ended[l.id]
-		l.due = l.ended.IsZero() && (p.now.After(p.ripens(l)) || p.without.Grace)
+		l.due = l.ended.IsZero() && (p.now.After(p.ripens(l)) || p.without.Grace) && (!p.r.Lists().Ended(l.id) || p.without.Unripe)
 		s, marks := condemned, []index.Marks{p.held}
 		if l.due {
 			s, marks = s|ripe, append(marks, p.due)
@@ -276,7 +279,8 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		switch {
 		case given && over(at.At):
 			names = append(names, "archive/"+a.ID)
-		case a.Counts():
+		case p.caution && given: // what it needs may be condemned at any time
+		case a.Counts(), p.caution && a.Redated:
 			p.archives = append(p.archives, *a)
 		case a.Redated:
 			p.incomplete.add(a.ID, ErrRedated)
@@ -295,7 +299,7 @@ func (p *pruner) readArchives(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	if len(p.incomplete.Archives) > 0 {
+	if len(p.incomplete.Archives) > 0 || p.caution {
 		return nil // which the walk tells of, with those that it cannot walk
 	}
 	for _, name := range names {

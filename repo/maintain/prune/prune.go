@@ -80,7 +80,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (Summary, error) {
 		}
 	}
 	for tries := 1; ; tries++ {
-		p := &pruner{r: r, o: o, without: r.Without()}
+		p := newPruner(r, o)
 		err := p.run(ctx)
 		var gap *retain.GapError // in what the store has listed
 		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, index.ErrBroken) || errors.As(err, &gap) && gap.Stored) {
@@ -123,8 +123,10 @@ type pruner struct {
 
 	archives   []repo.Archive // that count
 	incomplete IncompleteError
-	lost       *lists.Set // what repair gave up, and nothing else
-	hold       time.Time  // until then nothing is dropped
+	lost       *lists.Set               // what repair gave up, and nothing else
+	hold       time.Time                // until then nothing is dropped
+	unreadable map[index.ObjectID]error // lists that nobody can read
+	caution    bool                     // it is about what those may have named
 	condemned  []*list
 	dropped    []*list
 
@@ -151,7 +153,12 @@ type orphan struct {
 	time time.Time // store time
 }
 
-func (p *pruner) run(ctx context.Context) error {
+func newPruner(r *repo.Repository, o Options) *pruner {
+	return &pruner{r: r, o: o, without: r.Without(), unreadable: map[index.ObjectID]error{}}
+}
+
+// look finds out what there is.
+func (p *pruner) look(ctx context.Context) error {
 	var err error
 	if p.now, err = p.r.StoreTime(ctx); err != nil {
 		return err
@@ -175,7 +182,11 @@ func (p *pruner) run(ctx context.Context) error {
 	if err := p.readLists(ctx); err != nil {
 		return err
 	}
-	if err := p.listPacks(ctx); err != nil {
+	return p.listPacks(ctx)
+}
+
+func (p *pruner) run(ctx context.Context) error {
+	if err := p.look(ctx); err != nil {
 		return err
 	}
 	if err := p.resume(ctx); err != nil {

@@ -56,7 +56,7 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 			}
 		}
 	}
-	if len(p.incomplete.Archives) > 0 {
+	if len(p.incomplete.Archives) > 0 && !p.caution {
 		return &p.incomplete
 	}
 	return nil

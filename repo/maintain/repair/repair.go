@@ -15,6 +15,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/lists"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/prune"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -104,6 +105,9 @@ func (m *mender) objects(ctx context.Context) ([]repo.Archive, error) {
 		all, err = look()
 	}
 	if err == nil {
+		err = m.endLists(ctx) // so that it names packs, too, that are about to have an index again
+	}
+	if err == nil {
 		err = m.indexes(ctx)
 	}
 	return all, err
@@ -175,6 +179,39 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 		return nil
 	}
 	return putLost(ctx, m.r, lost)
+}
+
+// endLists ends lists of prune that nobody can read.
+func (m *mender) endLists(ctx context.Context) error {
+	of := func(f *check.Finding) bool {
+		kind := sealed.Kind(f.Object)
+		return (kind == record.CondemnedKind || kind == record.DroppedKind) && f.What == check.Damaged && check.IsGone(f.Err)
+	}
+	if !slices.ContainsFunc(m.Findings, func(f check.Finding) bool { return of(&f) }) {
+		return nil
+	}
+	ended, err := prune.EndUnread(ctx, m.r, prune.Options{DryRun: m.o.DryRun})
+	if err != nil {
+		return err
+	}
+	if err := m.r.SyncLists(ctx); err != nil {
+		return err
+	}
+	for i := range m.Findings {
+		f := &m.Findings[i]
+		id, err := sealed.ObjectID(f.Object)
+		if f.What == check.Missing && err == nil && m.r.Lists().Pack(id)&lists.Condemned != 0 {
+			f.What, f.Err = check.Lost, errors.New("a list that cannot be read has dropped it, as it seems: no archive needs it")
+		}
+		if err != nil || !of(f) || !slices.Contains(ended, id) {
+			continue
+		}
+		f.What, f.Err = check.Repaired, errors.New("what it may have named is condemned: it goes a grace period later with the prune that drops that, and stops no backup until then")
+		if m.o.DryRun {
+			f.What, f.Err = check.Mendable, errors.New("what it may have named would be condemned, and it would stop no backup any more")
+		}
+	}
+	return nil
 }
 
 // putLost stores a record of losses, or several that say the same if it would be too large.

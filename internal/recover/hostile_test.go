@@ -2,6 +2,7 @@ package recover_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -15,7 +16,10 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
+	"nightjar/repo/sealed"
 	"nightjar/repo/tree"
 )
 
@@ -172,4 +176,64 @@ func TestForged(t *testing.T) {
 func name(object []byte) string {
 	sum := sha256.Sum256(object)
 	return hex.EncodeToString(sum[:])
+}
+
+// An archive that a second host makes of the first one's chunks delivers none of them, whatever its indexes say; with leave to build on the first it does.
+func TestForeign(t *testing.T) {
+	f := newFixture(t, false)
+	write(t, filepath.Join(f.src, "secret"), []byte("a private key"))
+	f.backup(t)
+	ctx := context.Background()
+	other := generate(t, "nightjar host web2")
+	e := keyring.Editor{
+		Store: f.store, Now: time.Now, Random: rand.Reader,
+		Load: func(context.Context) (*keyring.Keyring, error) { return f.keys, nil },
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, keyring.Held(f.recovery))
+		},
+	}
+	change := func(edit func(*keyring.Draft) error) {
+		next, _, err := e.Change(ctx, edit)
+		must(t, err)
+		f.keys = next
+	}
+	change(func(d *keyring.Draft) error { return d.AddHost("web2", other, keyring.Backup) })
+	f.host = other
+	f.open(t)
+	now := time.Now().UTC()
+	stolen, err := json.Marshal(repo.Archive{Host: "web2", Job: "x", Root: f.last.Root, Paths: f.last.Paths, Time: now, Views: []time.Time{now}, Statistics: map[string]uint64{}, Complete: true})
+	must(t, err)
+	_, err = f.repo.PutRecord(ctx, "archive", stolen)
+	must(t, err)
+	for _, claims := range []bool{false, true} {
+		if claims {
+			var packs []index.Pack
+			must(t, f.repo.IndexObjects(ctx, func(x sealed.IndexRecord) error {
+				for _, p := range x.Object.Runs[0].Packs {
+					p.Directory.Owner = "web2"
+					packs = append(packs, p)
+				}
+				return x.Err
+			}))
+			claim := index.Object{Time: now, Runs: index.RunsOf(packs)}
+			_, err = f.repo.PutRecord(ctx, "index", claim.Append(nil))
+			must(t, err)
+		}
+		s := newShell(t, f.dir, f.kit(t, ""))
+		s.openKeys("keys/000002 is genuine")
+		if err := s.restore(s.page.steps[6], f.src); err == nil {
+			t.Error("restored without a word")
+		}
+		s.says("of a host on which this one may not build")
+		if b, err := os.ReadFile(s.path("target/secret")); err == nil {
+			t.Errorf("it delivers %q", b)
+		}
+	}
+	change(func(d *keyring.Draft) error { return d.SetTrust("web2", false, "web1") })
+	s := newShell(t, f.dir, f.kit(t, ""))
+	s.openKeys("keys/000003 is genuine")
+	if err := s.restore(s.page.steps[6], f.src); err != nil || strings.Contains(s.said, "PROBLEM") {
+		t.Fatalf("%v\n%s", err, s.said)
+	}
+	compare(t, look(t, f.src), look(t, s.path("target")))
 }

@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/maintain/repair"
@@ -283,4 +285,106 @@ func TestRebuildArchived(t *testing.T) {
 		t.Errorf("when they have come: %+v", done)
 	}
 	s.wants("when they have come")
+}
+
+// What the root packs anew, and indexes again of packs alone, stays with the hosts whose it was: no archive is made of another's, whatever a host has said of its packs.
+func TestRootKeepsOwners(t *testing.T) {
+	ctx := context.Background()
+	s := maintaintest.NewAt(t, time.Now)
+	first := s.Key
+	other, err := crypto.Generate("other", time.Now().Add(-time.Minute), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Change(first, func(d *keyring.Draft) error { return d.AddHost("other", other, keyring.Backup) })
+	s.ForRecipes()
+	s.Files["alpha"] = maintaintest.Random(50_000)
+	s.Night()
+	s.Files["base"] = append([]byte("changed"), s.Files["base"]...)
+	s.Night()
+	s.Key, s.Host, s.Predecessor, s.Past, s.Trees = other, "other", "", nil, nil
+	stored := len(s.Names("content"))
+	s.Night()
+	if len(s.Names("content")) == stored {
+		t.Fatal("a host that may build on nobody has stored nothing")
+	}
+	// The other says that all packs are its own.
+	r := s.Open(false)
+	var claimed []index.Pack
+	if err := r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
+		for _, run := range x.Object.Runs {
+			for _, p := range run.Packs {
+				if p.Directory.Owner == "host" {
+					p.Directory.Owner = "other"
+					claimed = append(claimed, p)
+				}
+			}
+		}
+		return x.Err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC()
+	claim := index.Object{Time: now, Runs: index.RunsOf(claimed)}
+	if _, err := r.PutRecord(ctx, "index", claim.Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.Key, s.Host = first, "host"
+
+	r = s.Open(true)
+	old := append(s.Names("content"), s.Names("metadata")...)
+	refused := 0
+	for _, owner := range []string{"host", "other"} {
+		for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
+			err := r.Repack(ctx, owner, now, new(repo.Sent), func(to *repo.Repacker) error {
+				for _, name := range old {
+					if !strings.HasPrefix(name, kind.String()) {
+						continue
+					}
+					info, err := s.Store.Stat(ctx, name)
+					if err == nil {
+						err = to.Pack(info, func(pack.Blob) bool { return true })
+					}
+					if errors.Is(err, repo.ErrOtherOwner) {
+						refused++
+						continue
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.SyncIndex(ctx) != nil {
+				t.Fatal("the index cannot be read")
+			}
+		}
+	}
+	if refused != len(old) { // each is of one of the two
+		t.Errorf("of %d packs %d are of somebody else", len(old), refused)
+	}
+	for _, name := range append(old, s.Names("index")...) {
+		if info, err := s.Store.Stat(ctx, name); err != nil {
+			t.Fatal(err)
+		} else if x := r.ReadIndex(ctx, info); strings.HasPrefix(name, "index/") && x.Signer == r.Keys().Root().Fingerprint() {
+			for _, run := range x.Object.Runs {
+				if run.Owner == "" {
+					t.Errorf("%s has a run of nobody", name)
+				}
+			}
+			continue
+		}
+		s.Put(name, nil)
+	}
+	s.Whole()
+	for _, name := range s.Names("index") {
+		s.Put(name, nil)
+	}
+	if done, err := repair.RebuildIndex(ctx, s.Open(true), repair.RebuildOptions{}); err != nil || done.Packs == 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	s.Whole()
 }

@@ -1,13 +1,10 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -123,117 +120,6 @@ func openObject(dir *os.File, base string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// List implements Store. Files, folders and links that are no objects are left
-// out; what is in the place of the folder that prefix names is an error, since
-// nobody may take what is out of sight for gone.
-func (d *Dir) List(ctx context.Context, prefix string, f func(Info) error) error {
-	if err := checkList(ctx, prefix); err != nil {
-		return err
-	}
-	folder, _ := split(prefix)
-	dir, err := d.openFolder(folder)
-	switch {
-	case err == nil:
-		before, err := dir.Stat()
-		if err != nil {
-			dir.Close()
-			return fmt.Errorf("list objects in %s: %w", d.path, err)
-		}
-		if err := d.list(ctx, dir, folder, prefix, f); err != nil {
-			return err
-		}
-		return d.stays(folder, before)
-	case !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("list objects in %s: %w", d.path, err)
-	case d.gone():
-		return fmt.Errorf("list objects: directory %s: %w", d.path, ErrNoStore)
-	}
-	return nil
-}
-
-// errVanished says that a folder is not where it was when its listing began, which then may lack anything: nothing here removes folders.
-var errVanished = errors.New("the folder was moved or removed while it was listed")
-
-// stays fails unless a folder is the one that it was.
-func (d *Dir) stays(folder string, before fs.FileInfo) error {
-	dir, err := d.openFolder(folder)
-	if err == nil {
-		defer dir.Close()
-		var now fs.FileInfo
-		if now, err = dir.Stat(); err == nil && os.SameFile(before, now) {
-			return nil
-		}
-	}
-	return fmt.Errorf("list objects in %s: %w", filepath.Join(d.path, folder), errVanished)
-}
-
-// list lists one folder and all below, and closes dir.
-func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f func(Info) error) error {
-	defer dir.Close()
-	fail := func(err error) error { return fmt.Errorf("list objects in %s: %w", filepath.Join(d.path, folder), err) }
-	if folder != "" {
-		folder += "/"
-	}
-	for {
-		entries, readErr := dir.ReadDir(1024)
-		for _, entry := range entries {
-			base := entry.Name()
-			name := folder + base
-			if !strings.HasPrefix(name, prefix) || !ValidName(name) {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return fail(err)
-			}
-			st, err := lstat(dir, base)
-			if errors.Is(err, fs.ErrNotExist) && !entry.IsDir() {
-				continue // deleted meanwhile
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				err = fmt.Errorf("%s: %w", base, errVanished)
-			}
-			if err != nil {
-				return fail(err)
-			}
-			switch st.Mode & unix.S_IFMT {
-			case unix.S_IFREG:
-				if err := f(infoOf(name, st)); err != nil {
-					return err
-				}
-			case unix.S_IFDIR:
-				sub, err := durable.OpenAt(dir, base, folderFlags, 0)
-				if errors.Is(err, fs.ErrNotExist) {
-					err = errVanished
-				}
-				if err != nil {
-					return fail(fmt.Errorf("%s: %w", base, err))
-				}
-				if err := d.list(ctx, sub, name, prefix, f); err != nil {
-					return err
-				}
-				if now, err := lstat(dir, base); err != nil || now.Dev != st.Dev || now.Ino != st.Ino {
-					return fail(fmt.Errorf("%s: %w", base, errVanished))
-				}
-			}
-		}
-		if errors.Is(readErr, io.EOF) {
-			break
-		}
-		if errors.Is(readErr, fs.ErrNotExist) { // which is how the kernel ends the listing of a folder that was removed
-			readErr = errVanished
-		}
-		if d.gone() {
-			readErr = ErrNoStore
-		}
-		if readErr != nil {
-			return fail(readErr)
-		}
-	}
-	if d.gone() {
-		return fmt.Errorf("list objects: directory %s: %w", d.path, ErrNoStore)
-	}
-	return nil
-}
 func infoOf(name string, st *unix.Stat_t) Info {
 	return Info{Name: name, Size: st.Size, Time: time.Unix(st.Mtim.Unix())}
 }

@@ -55,8 +55,10 @@ func Shown(l store.Location) string {
 
 // Name is what this machine calls a place: another server has another bucket of that name.
 func (o *Options) Name(ctx context.Context, l store.Location) string {
-	if endpoint := o.endpoint(ctx); endpoint != "" && s3.IsScheme(l.Scheme) {
-		return Shown(l) + " --endpoint " + endpoint
+	if s3.IsScheme(l.Scheme) {
+		if endpoint := o.endpoint(ctx); endpoint != "" {
+			return Shown(l) + " --endpoint " + endpoint
+		}
 	}
 	return Shown(l)
 }

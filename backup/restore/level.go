@@ -19,8 +19,9 @@ type planLevel struct {
 	fresh   bool // this run has made it
 	keeps   bool // the attributes that it had before
 	seen    *seen
-	sealed  *bool // it takes new entries only; nil: nobody asked
-	gone    bool  // it cannot be made: reported, and what is in it is passed over
+	way     []string // from the target; nil: nobody asked
+	sealed  *bool    // it takes new entries only; nil: nobody asked
+	gone    bool     // it cannot be made: reported, and what is in it is passed over
 }
 
 // ensure makes the directories that the walk is in, and reports whether they are there.
@@ -79,8 +80,8 @@ func (p *planner) mkdir(above, level *planLevel) error {
 	if err != nil {
 		return err
 	}
-	p.report(level.path, action)
 	if p.o.DryRun && action != Kept {
+		p.report(level.path, action)
 		return nil
 	}
 	if err := p.stack.Push(name); err != nil {
@@ -93,16 +94,24 @@ func (p *planner) mkdir(above, level *planLevel) error {
 	return nil
 }
 
-// enter notes what the directory that is on top of the stack now is.
+// enter notes and reports what the directory that is on top of the stack now is.
 func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node) error {
 	if action == Kept {
 		above.seen.add(local.IDOf(there))
 		level.seen, level.keeps = newSeen(there.Device), p.o.Overwrite == Never || !level.asked
+		if !level.keeps {
+			_ = p.large(level.node) // leave tells of it
+			if different, err := p.applier.SelfDiffers(p.stack.Top(), level.node); err == nil && len(different) > 0 {
+				action = Amended
+			}
+		}
+		p.report(level.path, action)
 		if !level.keeps && !p.o.DryRun {
 			_ = p.stack.Top().Unlock() // what cannot be put into it is reported
 		}
 		return p.crossed(there.Device, p.stack.Top())
 	}
+	p.report(level.path, action)
 	level.fresh = true
 	if above.seen == nil {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"nightjar/backup/local"
 	"nightjar/repo/tree"
@@ -23,8 +24,9 @@ type linkID struct {
 // Names are linked to the very file that it was found to be, and to nothing else that may have its name by then. The planner fills it in when it plans
 // the first name; then it is for who places windows.
 type firstLink struct {
-	path []string // from the target
-	made bool     // it is there
+	dir  []string // from the target
+	name string
+	made bool // it is there
 	id   local.FileID
 
 	left uint64        // of the planner: names that may still come
@@ -34,7 +36,7 @@ type firstLink struct {
 // A plannedLink is a further name.
 type plannedLink struct {
 	first  *firstLink
-	way    []string // from the target to the name itself
+	way    []string // from the target to dir
 	dir    *handle
 	node   *tree.Node
 	path   string
@@ -48,7 +50,8 @@ func (p *planner) name(n *tree.Node) (first *firstLink, further bool) {
 	id := linkID{n.Device, n.Inode, n.Type(), n.Size, n.Mtime}
 	first = p.links[id]
 	if first == nil {
-		first = &firstLink{path: p.relative(n.Name), left: n.Links - 1}
+		// There may be millions: they share what they can, and keep no tree in memory.
+		first = &firstLink{dir: p.way(len(p.levels) - 1), name: strings.Clone(n.Name), left: n.Links - 1}
 		p.links[id] = first
 		return first, false
 	}
@@ -64,18 +67,19 @@ func (p *planner) link(l plannedLink) error {
 	if err != nil {
 		return err
 	}
-	l.way, l.dir = p.relative(l.node.Name), dir.use()
+	l.way, l.dir = p.way(len(p.levels)-1), dir.use()
 	p.w.links = append(p.w.links, l)
 	return p.due()
 }
 
-// relative returns the way from the target to an entry of the deepest directory.
-func (p *planner) relative(name string) []string {
-	way := make([]string, 0, len(p.levels))
-	for _, level := range p.levels[1:] {
-		way = append(way, level.node.Name)
+// way returns the way from the target to a directory that the walk is in.
+func (p *planner) way(depth int) []string {
+	level := p.levels[depth]
+	if level.way == nil && depth > 0 {
+		above := p.way(depth - 1)
+		level.way = append(above[:len(above):len(above)], strings.Clone(level.node.Name))
 	}
-	return append(way, name)
+	return level.way
 }
 
 // placeLinks makes further names. Where there is nothing that a name may be linked to, it is put back from content, and the next ones are linked to it.
@@ -127,7 +131,7 @@ func (r *restorer) placeAlone(ctx context.Context, links []plannedLink) error {
 	defer p.close()
 	for i := range links {
 		l := &links[i]
-		l.first.path, l.first.made = l.way, false
+		l.first.dir, l.first.name, l.first.made = l.way, l.node.Name, false
 		if l.whole != nil && r.putRight(l) {
 			l.first.made, l.first.id = true, *l.whole
 			continue
@@ -160,7 +164,7 @@ func (r *restorer) putRight(l *plannedLink) bool {
 // link makes a name, if what it is to be another name of is still that.
 func (r *restorer) link(l *plannedLink) error {
 	first, from := l.first, r.target
-	for _, name := range first.path[:len(first.path)-1] {
+	for _, name := range first.dir {
 		next, err := from.Sub(name)
 		if from != r.target {
 			from.Close()
@@ -173,12 +177,12 @@ func (r *restorer) link(l *plannedLink) error {
 	if from != r.target {
 		defer from.Close()
 	}
-	old, name := first.path[len(first.path)-1], l.node.Name
+	name := l.node.Name
 	if l.action == Replaced {
 		name = beside(r.archive, name)
 		l.dir.Remove(name)
 	}
-	if err := l.dir.Link(from, old, first.id, name); err != nil {
+	if err := l.dir.Link(from, first.name, first.id, name); err != nil {
 		return l.dir.refused(name, err)
 	}
 	l.dir.seen.add(first.id)

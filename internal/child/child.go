@@ -3,7 +3,8 @@
 // The invariant: what a program started ends with it. When its context ends, it is stopped, or fails, then the program and all that it started are told to end by
 // TERM, after a while by KILL, and whoever reads its output is kept waiting no longer. When nightjar itself is killed, the kernel kills the program.
 //
-// Without a terminal a program has a process group of its own. At a terminal it stays in nightjar's: so the terminal's keys reach it, and it can ask for a password.
+// Without a terminal a program has a process group of its own, which a shell leads that kills it when nightjar is gone. At a terminal it stays in nightjar's: so the
+// terminal's keys reach it, and it can ask for a password.
 //
 // The package neither reads the environment nor chooses the temp directory: tempdir makes the environment of programs.
 package child
@@ -54,8 +55,9 @@ type Process struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	grace  time.Duration
-	group  bool   // it has a process group of its own
-	begun  uint64 // when it was started, as process.start
+	keeper *keeper // nil: none
+	group  int     // its process group; 0: nightjar's
+	begun  uint64  // when it was started, as process.start
 	output *os.File
 	last   error // of the output
 	said   tail  // on standard error
@@ -79,14 +81,20 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		return nil, fmt.Errorf("run %s: %w", c.Name, err)
 	}
 	p := &Process{
-		name: c.Name, cmd: cmd, grace: cmp.Or(c.Grace, Grace), group: !hasTerminal(), begun: now(), output: output,
+		name: c.Name, cmd: cmd, grace: cmp.Or(c.Grace, Grace), begun: now(), output: output,
 		exited: make(chan struct{}), whole: make(chan struct{}), gone: make(chan struct{}),
 	}
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = append([]string{}, c.Env...), c.Stdin, w, c.Stderr, c.Files
 	if c.Stderr == nil {
 		cmd.Stderr = &p.said
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: p.group, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: !hasTerminal()}
+	if cmd.SysProcAttr.Setpgid {
+		if p.keeper = newKeeper(); p.keeper != nil {
+			p.group = p.keeper.cmd.Process.Pid
+			cmd.SysProcAttr.Pgid = p.group
+		}
+	}
 	cmd.WaitDelay = time.Second // for what others who hold its pipes have to say
 	started := make(chan error)
 	go func() {
@@ -106,8 +114,12 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	err = <-started
 	w.Close()
 	if err != nil {
+		p.keeper.end()
 		output.Close()
 		return nil, fmt.Errorf("run %s: %w", c.Name, plain(err))
+	}
+	if cmd.SysProcAttr.Setpgid && p.keeper == nil {
+		p.group = cmd.Process.Pid
 	}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	go p.watch()
@@ -131,6 +143,7 @@ func plain(err error) error {
 func (p *Process) watch() {
 	defer close(p.gone)
 	defer p.output.Close()
+	defer p.keeper.end()
 	select {
 	case <-p.ctx.Done():
 	case <-p.exited:
@@ -159,7 +172,7 @@ func (p *Process) Read(b []byte) (int, error) {
 	case <-p.exited:
 		if p.failure != nil {
 			<-p.gone // what it started, too
-			if !p.group {
+			if p.group == 0 {
 				p.interrupted()
 			}
 			err = p.failed()

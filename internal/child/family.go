@@ -62,10 +62,13 @@ func (p *Process) family(known map[int]process) (left []int) {
 	all := processes()
 	self, ok := all[os.Getpid()]
 	if !ok { // no /proc of ours: what is known is the group
-		if p.group && syscall.Kill(-root, 0) == nil {
-			return []int{-root}
+		if p.group == 0 || syscall.Kill(-p.group, 0) != nil {
+			return nil
 		}
-		return nil
+		return []int{-p.group}
+	}
+	if p.keeper != nil {
+		delete(all, p.keeper.cmd.Process.Pid)
 	}
 	select {
 	case <-p.exited: // its number may be another's
@@ -78,8 +81,8 @@ func (p *Process) family(known map[int]process) (left []int) {
 		if parent, ok := known[x.parent]; ok && all[x.parent].start == parent.start {
 			return true
 		}
-		if p.group {
-			return x.group == root && x.session == self.session
+		if p.group != 0 {
+			return x.group == p.group && x.session == self.session
 		}
 		return x.group == self.group && x.start >= p.begun && all[x.parent].session != self.session
 	}

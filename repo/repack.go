@@ -53,7 +53,7 @@ func (r *Repository) Repack(ctx context.Context, owner string, begin time.Time, 
 	return w.finish(true)
 }
 
-// Pack writes what keep accepts of a stored pack. A recipe of a tree or list becomes what it makes. ErrIntegrity says that something in the pack is not what
+// Pack writes what keep accepts of a stored pack. A recipe of a tree becomes what it makes. ErrIntegrity says that something in the pack is not what
 // it should be: then some of it may have been written.
 func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 	if err := p.w.ctx.Err(); err != nil {

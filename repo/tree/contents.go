@@ -34,6 +34,10 @@ func checkItems(level int, items []Item) (int64, error) {
 		if err := items[i].check(level); err != nil {
 			return 0, err
 		}
+		// So an item has 17 bytes at least, in the mean, and what is decoded is not many times what is read.
+		if i > 0 && items[i].Hole && items[i-1].Hole {
+			return 0, errors.New("two holes after one another")
+		}
 		if items[i].Length > math.MaxInt64-size {
 			return 0, errors.New("lengths over 63 bits")
 		}

@@ -93,7 +93,7 @@ func TestEncoderRefuses(t *testing.T) {
 		{"item of length 0", func(n *Node) { n.Contents = solid(0) }},
 		{"item of length -1", func(n *Node) { n.Contents = solid(-1) }},
 		{"63 bits", func(n *Node) {
-			n.Contents = Contents{Items: []Item{{Length: math.MaxInt64, Hole: true}, {Length: 1, Hole: true}}}
+			n.Contents = Contents{Items: []Item{{Length: math.MaxInt64, Hole: true}, {Length: 1, ID: testID(1)}}}
 		}},
 		{"chunk of", func(n *Node) { n.Contents = solid(chunk.MaxSize + 1); n.Size = chunk.MaxSize + 1 }},
 		{"256 items", func(n *Node) { n.Contents = Contents{Items: randomItems(257)} }},

@@ -53,6 +53,10 @@ func (l *Lister) addFirst(item Item) error {
 
 func (l *Lister) add(n int, item Item) error {
 	v := &l.levels[n]
+	if last := len(v.items) - 1; item.Hole && last >= 0 && v.items[last].Hole {
+		v.items[last].Length += item.Length // they are one
+		return nil
+	}
 	if v.listed {
 		return l.list(n, item)
 	}

@@ -113,11 +113,15 @@ func listID(list []Item) chunk.ID {
 	return id
 }
 
-// TestListForcedCut has no id to cut at: holes never are.
+// TestListForcedCut has no id to cut at: these end in no zero byte, and holes never are one.
 func TestListForcedCut(t *testing.T) {
 	items := make([]Item, 5000)
+	id := chunk.ID{31: 1}
 	for i := range items {
-		items[i] = Item{Length: int64(i) + 1, Hole: true}
+		items[i] = Item{Length: int64(i) + 1, Hole: i%2 == 0}
+		if !items[i].Hole {
+			items[i].ID = id
+		}
 	}
 	s := blobs{}
 	c := contentsOf(t, s, items)
@@ -212,7 +216,8 @@ func TestDecodeListRefuses(t *testing.T) {
 		{"length 0", wire(0, 1, 0, id)},
 		{"length 0", wire(0, 1, 1)},
 		{"shortest", wire(0, 1, 0x82, 0, id)},
-		{"63 bits", wire(0, 2, 3, bytes.Repeat([]byte{0xff}, 9), 1)},
+		{"63 bits", wire(0, 2, bytes.Repeat([]byte{0xff}, 9), 1, 1<<1, id)},
+		{"two holes", wire(0, 2, 3, 3)},
 		{"chunk of", wire(0, 2, 3, 0x80, 0x80, 0x80, 0x10, id)},
 	} {
 		items, err := DecodeList(tt.list)
@@ -320,5 +325,28 @@ func TestNodesRefuses(t *testing.T) {
 	}
 	for range Nodes(Contents{}, s.get) {
 		t.Error("an empty directory has entries")
+	}
+}
+
+// Holes that come after one another are one, wherever lists are cut.
+func TestListerJoinsHoles(t *testing.T) {
+	s := blobs{}
+	l := NewLister(s.put)
+	var want []Item
+	for i := range 3000 {
+		id := chunk.ID{0: byte(i), 1: byte(i >> 8), 31: byte(i % 7)}
+		for _, item := range []Item{{ID: id, Length: 1}, {Length: 2, Hole: true}, {Length: 3, Hole: true}} {
+			if err := l.Add(item); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want = append(want, Item{ID: id, Length: 1}, Item{Length: 5, Hole: true})
+	}
+	c, err := l.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, c, s); !reflect.DeepEqual(got, want) {
+		t.Errorf("%d items, want %d", len(got), len(want))
 	}
 }

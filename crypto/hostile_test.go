@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/big"
+	"sync"
 	"testing"
 	"time"
 
@@ -204,4 +205,37 @@ func TestWeakSelfSignatures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of a certificate among thousands no more is read, before it is asked for, than which key it is; then it says the same as one that was read at once.
+func TestReadCertificate(t *testing.T) {
+	all := editions(t, lives(2*time.Hour), newSubkey)
+	for _, k := range all {
+		late, err := ReadCertificate(k.Certificate())
+		if err != nil || late.Fingerprint() != k.Fingerprint() || len(late.subkeys) != 0 {
+			t.Fatalf("%v, %d subkeys are read already", err, len(late.subkeys))
+		}
+		if late.part(generated(t, "other").primary.pub.Fingerprint) != nil || len(late.subkeys) != 0 {
+			t.Error("asking for another's signature reads it")
+		}
+		var wait sync.WaitGroup
+		for range 4 {
+			wait.Go(func() {
+				if p := late.part(k.subkeys[1].pub.Fingerprint); p == nil || !p.sign {
+					t.Error("its subkey is not found")
+				}
+			})
+		}
+		wait.Wait()
+		if !bytes.Equal(late.Certificate(), k.Public().Certificate()) || late.Name() != k.Name() {
+			t.Error("it says something else")
+		}
+	}
+	k := generated(t, "k")
+	flooded, err := ReadCertificate(append(k.Certificate(), claims(t, k.primary.pub, packet.SigTypeSubkeyBinding, 3000, 255, 255)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, flooded.CanSign(noon), errTooMany, "")
+	wantError(t, flooded.CanEncrypt(time.Time{}), errTooMany, "")
 }

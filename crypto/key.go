@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,8 @@ type Key struct {
 	name    string
 	primary *part
 	subkeys []*part
+
+	unread *unread // nil: all is known
 }
 
 // part is a primary key or a subkey, with what its self-signatures say.
@@ -68,13 +71,21 @@ type part struct {
 	retired       time.Time // zero: not
 	revoked       bool      // for all times
 	unsupported   bool      // not a kind of key that nightjar uses; nothing that it says of itself was verified
+	unreadable    error     // why not all that the key says of itself could be verified
 	weak          bool      // the newest self-signature is by a hash that is no SHA-2
 }
 
-func (k *Key) parts() []*part { return append([]*part{k.primary}, k.subkeys...) }
+func (k *Key) parts() []*part {
+	k.read()
+	return append([]*part{k.primary}, k.subkeys...)
+}
 
 // part returns the one of that fingerprint, in bytes; nil: there is none.
 func (k *Key) part(fingerprint []byte) *part {
+	if k.unread != nil && !slices.ContainsFunc(k.unread.fingerprints, func(f []byte) bool { return bytes.Equal(f, fingerprint) }) {
+		return nil
+	}
+	k.read()
 	if bytes.Equal(k.primary.pub.Fingerprint, fingerprint) {
 		return k.primary
 	}
@@ -97,7 +108,10 @@ func (p *part) fingerprint() Fingerprint {
 func (k *Key) Supported() bool { return !k.primary.unsupported }
 
 // Name returns the primary user ID, which may hold any bytes, or be empty.
-func (k *Key) Name() string { return k.name }
+func (k *Key) Name() string {
+	k.read()
+	return k.name
+}
 
 // HasSecret says whether any secret part is in the key, locked or not. Those that are
 // on a smartcard or offline are not.
@@ -143,6 +157,7 @@ func (k *Key) Public() *Key {
 		public.secret = nil
 		return &public
 	}
+	k.read()
 	public := &Key{name: k.name, primary: strip(k.primary)}
 	for _, p := range k.subkeys {
 		public.subkeys = append(public.subkeys, strip(p))
@@ -261,6 +276,7 @@ func (k *Key) signPart(now time.Time) (*part, error) {
 // pick returns the newest usable part that is fit, a subkey rather than the primary. One whose creation is yet to come is
 // taken only if there is no other, since GnuPG does not believe it until then.
 func (k *Key) pick(now time.Time, purpose string, fit func(*part) bool) (*part, error) {
+	k.read()
 	if problem := k.primary.problemAt(now); problem != nil {
 		return nil, &KeyError{k.Fingerprint(), problem}
 	}
@@ -294,6 +310,7 @@ func (k *Key) pick(now time.Time, purpose string, fit func(*part) bool) (*part, 
 // Ends returns from when on the key can no more sign, and from when on nothing can be encrypted to it, of what it can now. Zero: never,
 // or it cannot now.
 func (k *Key) Ends(now time.Time) (sign, encrypt time.Time) {
+	k.read()
 	if k.primary.problemAt(now) != nil {
 		return sign, encrypt
 	}
@@ -332,6 +349,8 @@ func (p *part) problemAt(at time.Time) error {
 	switch {
 	case p.unsupported:
 		return errUnsupported
+	case p.unreadable != nil:
+		return p.unreadable
 	case p.revoked:
 		return errRevoked
 	case p.weak:

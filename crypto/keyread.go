@@ -2,9 +2,12 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
@@ -171,16 +174,65 @@ func splitKeys(data []byte) ([]rawKey, error) {
 	return keys, nil
 }
 
-// key reads a key. Its kind and size are looked at first: nothing is verified with one that nightjar does not use.
+// key reads a key.
 func (r rawKey) key() (*Key, error) {
+	k, err := r.unread()
+	if err != nil {
+		return nil, err
+	}
+	return k, k.read()
+}
+
+// unread reads no more of a key than which it is.
+func (r rawKey) unread() (*Key, error) {
 	primary, err := r[0].part()
 	if err != nil {
 		return nil, fmt.Errorf("primary key: %w", err)
 	}
-	k := &Key{primary: primary}
-	if primary.unsupported {
-		return k, nil
+	u := &unread{raw: r}
+	for _, p := range r {
+		body := p.body
+		if p.tag == tagSecretKey || p.tag == tagSecretSubkey {
+			public, err := p.part()
+			if err != nil { // which read tells of, if it matters
+				continue
+			}
+			u.fingerprints = append(u.fingerprints, public.pub.Fingerprint)
+			continue
+		}
+		h := sha1.New()
+		h.Write(binary.BigEndian.AppendUint16([]byte{0x99}, uint16(len(body))))
+		h.Write(body)
+		u.fingerprints = append(u.fingerprints, h.Sum(nil))
 	}
+	return &Key{primary: primary, unread: u}, nil
+}
+
+// unread is what of a key has not been verified yet.
+type unread struct {
+	once sync.Once
+	raw  rawKey
+	err  error
+
+	fingerprints [][]byte // of the parts
+}
+
+// read reads the rest of a key, and what its self-signatures say. Its kind and size are looked at first: nothing is verified with one that nightjar does not use.
+func (k *Key) read() error {
+	if k.unread == nil || k.primary.unsupported {
+		return nil
+	}
+	u := k.unread
+	u.once.Do(func() {
+		if u.err = k.verify(u.raw); u.err != nil {
+			k.primary.unreadable = u.err
+		}
+		u.raw = nil
+	})
+	return u.err
+}
+
+func (k *Key) verify(r rawKey) error {
 	v := verifier{key: k}
 	v.readPrimary(r[0].follows)
 	for _, raw := range r[1:] {
@@ -190,13 +242,30 @@ func (r rawKey) key() (*Key, error) {
 			if errors.As(err, new(pgperrors.UnsupportedError)) {
 				continue
 			}
-			return nil, fmt.Errorf("subkey: %w", err)
+			return fmt.Errorf("subkey: %w", err)
 		}
 		if v.readSubkey(p, raw.follows) {
 			k.subkeys = append(k.subkeys, p)
 		}
 	}
-	return k, v.err
+	return v.err
+}
+
+// ReadCertificate reads a certificate that somebody who is believed vouches for, among thousands perhaps: what its self-signatures say is verified when
+// it is first asked for. With one of which that fails nothing can be done.
+func ReadCertificate(data []byte) (*Key, error) {
+	keys, err := splitFile(data)
+	if err == nil && len(keys) != 1 {
+		err = fmt.Errorf("found %d keys instead of one", len(keys))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	k, err := keys[0].unread()
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	return k, nil
 }
 
 // part parses the key packet itself.

@@ -67,7 +67,7 @@ func (c certificate) MarshalText() ([]byte, error) {
 }
 
 func (c *certificate) UnmarshalText(b []byte) (err error) {
-	c.Key, err = crypto.ReadKey(b)
+	c.Key, err = crypto.ReadCertificate(b)
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
+	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/vouch"
 )
 
@@ -95,8 +96,23 @@ extends a key, and the same with '*' at its end its subkeys; gpg --export --armo
 }
 
 func (a *app) keyRemoveHost() *cobra.Command {
-	c := &cobra.Command{Use: "remove-host NAME", Short: "End a host: what it writes from now on counts no more; its archives stay"}
-	return a.changesKeys(c, 1, func(_ context.Context, args []string) (keyChange, error) {
+	c := &cobra.Command{
+		Use:   "remove-host NAME",
+		Short: "End a host: what it writes from now on counts no more; its archives stay",
+		Long: `End a host: what it writes from now on counts no more; its archives stay, and so does its entry in the keys, by which they are believed.
+
+--purge takes a host that was ended out of the keys for good, when nothing is left that it has signed, and no pack of it: when its archives were forgotten, and
+prune has taken away what they needed. Archives that only a copy has cannot be opened there any more. It makes room where thousands of hosts came and went.`,
+	}
+	var purge bool
+	c.Flags().BoolVar(&purge, "purge", false, "take out a host that was ended, and of which nothing is left")
+	return a.changesKeys(c, 1, func(ctx context.Context, args []string) (keyChange, error) {
+		if purge {
+			return keyChange{
+				edit: func(d *keyring.Draft) error { return d.ForgetHost(args[0]) },
+				said: fmt.Sprintf("host %s is out of the keys; nothing of it was left", args[0]),
+			}, a.remains(ctx, args[0])
+		}
 		return keyChange{
 			edit:   func(d *keyring.Draft) error { return d.RemoveHost(args[0]) },
 			said:   fmt.Sprintf("host %s is out; its archives stay", args[0]),
@@ -147,6 +163,16 @@ another time, while prune has not begun to take away what those archives need.`,
 		change.standing = fmt.Sprintf("%s is marked compromised already; of its archives from up to %s count: %d", args[0], show.LocalTime(at), kept.Archives)
 		return change, nil
 	})
+}
+
+// remains returns an error if anything is left of a host.
+func (a *app) remains(ctx context.Context, host string) error {
+	s, err := a.Open(ctx, session.ReadContent)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return check.Remains(ctx, s.Repository, host)
 }
 
 // vouch has archives of a host count on when it is marked.

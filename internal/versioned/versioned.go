@@ -24,6 +24,9 @@ const Version = 0
 // ErrNewer says that a repository needs a newer program.
 var ErrNewer = errors.New("the repository's format is newer than this program")
 
+// ErrTooLarge says that a record has more than its kind may have.
+var ErrTooLarge = errors.New("it is more than a record of its kind has")
+
 const (
 	depthMax   = 16   // of objects and arrays in one another
 	membersMax = 4096 // of one object
@@ -115,7 +118,7 @@ func EncodeIndented(v any, b Bounds) ([]byte, error) {
 // check reads a record through, without keeping anything of it.
 func check(content []byte, b Bounds) error {
 	if len(content) > b.Bytes {
-		return fmt.Errorf("%d bytes are more than a record of its kind has", len(content))
+		return fmt.Errorf("%d bytes: %w", len(content), ErrTooLarge)
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(content)) // which it does not copy
 	var names [depthMax + 1]map[string]bool            // of the object at each depth, folded
@@ -165,7 +168,7 @@ func check(content []byte, b Bounds) error {
 		}
 		values++
 		if objects > b.Objects || values > b.Values {
-			return errors.New("it has more values than a record of its kind has")
+			return fmt.Errorf("too many values: %w", ErrTooLarge)
 		}
 	}
 }

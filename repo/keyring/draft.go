@@ -21,6 +21,13 @@ const handOver = 24 * time.Hour
 // ErrTaken says that a key is or was that of a host.
 var ErrTaken = errors.New("a host needs one of its own")
 
+var (
+	// ErrFull says that the keys have no room for more hosts or certificates.
+	ErrFull = errors.New("the keys are full")
+	// ErrInForce says that a host's key may still sign.
+	ErrInForce = errors.New("its key is in force")
+)
+
 // ErrUnchanged says that things are already as a Draft was to make them.
 var ErrUnchanged = errors.New("nothing is to be changed")
 
@@ -71,7 +78,7 @@ func (d *Draft) AddHost(name string, key *crypto.Key, roles ...Role) error {
 	h := d.host(name)
 	if h == nil {
 		if len(d.contents.Hosts) == hostsMax {
-			return fmt.Errorf("enroll host %q: %d hosts are enrolled already", name, hostsMax)
+			return fmt.Errorf("enroll host %q: there are %d hosts already: %w", name, hostsMax, ErrFull)
 		}
 		d.contents.Hosts = append(d.contents.Hosts, Host{Name: name})
 		h = d.host(name)
@@ -126,6 +133,26 @@ func (d *Draft) RemoveHost(name string) error {
 		return err
 	}
 	return d.setRoles(name)
+}
+
+// ForgetHost takes a host that was ended, so long ago that no run of it goes on, out of the keys: nobody knows any more what it has signed. Whether
+// anything of that is left is the caller's to find out.
+func (d *Draft) ForgetHost(name string) error {
+	h := d.host(name)
+	if h == nil {
+		return fmt.Errorf("no host %q is or was enrolled", name)
+	}
+	for _, c := range h.Certificates {
+		if c.live() || !c.Compromised && !c.Until.Before(d.at) {
+			return fmt.Errorf("host %q is enrolled: %w", name, ErrInForce)
+		}
+	}
+	d.contents.Hosts = slices.DeleteFunc(d.contents.Hosts, func(h Host) bool { return h.Name == name })
+	for i := range d.contents.Hosts {
+		h := &d.contents.Hosts[i]
+		h.Trusts = slices.DeleteFunc(h.Trusts, func(t Trust) bool { return t.Host == name })
+	}
+	return nil
 }
 
 func (d *Draft) checkHost(name string, key *crypto.Key) error {
@@ -397,7 +424,7 @@ func (d *Draft) finish(number int) (*Keyring, error) {
 		return nil, fmt.Errorf("sign keys: %w", err)
 	}
 	if len(object) > objectMax {
-		return nil, fmt.Errorf("keys of %d bytes are too large", len(object))
+		return nil, fmt.Errorf("keys of %d bytes are too large: %w", len(object), ErrFull)
 	}
 	return Read(object, func(string) (Pin, error) { return Pin{Root: root.Fingerprint()}, nil })
 }

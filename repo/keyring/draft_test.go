@@ -223,10 +223,13 @@ func TestDraftRefuses(t *testing.T) {
 				d.contents.Hosts = append(d.contents.Hosts, Host{Name: fmt.Sprint(len(d.contents.Hosts))})
 			}
 			return d.AddHost("db2", secondKey(), Backup)
-		}, nil, "10000 hosts"},
-		"no such host to remove": {func(d *Draft) error { return d.RemoveHost("db9") }, nil, "db9"},
-		"no such host to rotate": {func(d *Draft) error { return d.RotateHost("db9", secondKey()) }, nil, "db9"},
-		"rotate to the same":     {func(d *Draft) error { return d.RotateHost("db1", hostKey()) }, ErrUnchanged, "just this certificate"},
+		}, ErrFull, "10000 hosts"},
+		"forget a host that is enrolled": {func(d *Draft) error { return d.ForgetHost("db1") }, ErrInForce, "db1"},
+		"forget a host that just ended":  {func(d *Draft) error { return errors.Join(d.RemoveHost("db1"), d.ForgetHost("db1")) }, ErrInForce, ""},
+		"forget no host":                 {func(d *Draft) error { return d.ForgetHost("db9") }, nil, "db9"},
+		"no such host to remove":         {func(d *Draft) error { return d.RemoveHost("db9") }, nil, "db9"},
+		"no such host to rotate":         {func(d *Draft) error { return d.RotateHost("db9", secondKey()) }, nil, "db9"},
+		"rotate to the same":             {func(d *Draft) error { return d.RotateHost("db1", hostKey()) }, ErrUnchanged, "just this certificate"},
 		"rotate to another's": {func(d *Draft) error {
 			return errors.Join(d.AddHost("db2", secondKey(), Backup), d.RotateHost("db2", hostKey()))
 		}, ErrTaken, ""},

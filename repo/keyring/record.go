@@ -144,6 +144,9 @@ func (e earlierGrace) duration() time.Duration { return time.Duration(e.Grace) *
 // sign makes the object.
 func (c *contents) sign(root *crypto.Key, now time.Time) ([]byte, error) {
 	text, err := versioned.EncodeIndented(c, bounds)
+	if errors.Is(err, versioned.ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encode keys: %w", err)
 	}

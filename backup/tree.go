@@ -74,6 +74,9 @@ func Tree(ctx context.Context, r *repo.Repository, template *repo.Archive, o Opt
 
 // save commits an archive of what f saved.
 func save(ctx context.Context, r *repo.Repository, template *repo.Archive, o *Options, f func(context.Context, *pipeline, *Statistics) (tree.Item, error)) (*repo.Archive, Statistics, error) {
+	if err := template.Fits(); err != nil {
+		return nil, Statistics{}, fmt.Errorf("save archive: %w", err)
+	}
 	sums := Statistics{Start: time.Now()}
 	var sent repo.Sent
 	a, err := r.Write(ctx, &sent, func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {

@@ -39,6 +39,14 @@ func (l Labels) MarshalJSON() ([]byte, error) {
 // archiveBounds leave room for as many paths as a command line takes.
 var archiveBounds = versioned.Bounds{Bytes: sealed.ArchiveMax, Objects: 64, Values: 1 << 18}
 
+// Fits returns an error if the archive would have more than one may have, once the run has filled it in, or labels that differ in case only.
+func (a *Archive) Fits() error {
+	b := archiveBounds
+	b.Bytes, b.Values = b.Bytes-256<<10, b.Values-8<<10
+	_, err := versioned.Encode(a, b)
+	return err
+}
+
 // An Archive is the signed record of one finished backup run.
 type Archive struct {
 	Version     int               `json:"version"`

@@ -156,7 +156,7 @@ func (w *wanted) check(r *raw) (*page, error) {
 	}
 	p := &page{}
 	switch bucket, ok := r.fields["Name"]; {
-	case ok && bucket != w.place.bucket:
+	case ok && bucket != w.place.bucket && !strings.HasSuffix(w.place.bucket, "-s3alias"): // an access point's, for a bucket of another name
 		return nil, unusable("the answer to a listing is about bucket %.80q", bucket)
 	case r.prefixes > 0:
 		return nil, unusable("the answer to a listing has folders, not all keys")

@@ -96,6 +96,7 @@ var hints = []struct {
 	{place.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
 	{keyring.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
+	{repo.ErrForeign, "of the other host's nothing was used. Such an archive is forged, unless it was stored again without its time since nightjar key trust ended for its host: nightjar forget gives it up, and key trust HOST OTHER is for what is built from now on"},
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
 	{backup.ErrEmpty, "nothing was saved: what should have written it has failed, or wrote nothing. --allow-empty saves it all the same"},
 	{repo.ErrNoArchive, "nightjar list shows the archives: name one by 8 digits of its id, or as latest"},

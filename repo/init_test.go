@@ -1,9 +1,14 @@
 package repo
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,29 +97,119 @@ func TestInitRefusesExisting(t *testing.T) {
 	}
 }
 
-// An Init that is killed between its two objects leaves a config that nobody can open; it must not spoil the place for ever.
+// An Init that is killed at any of its calls does not spoil the place: the next one makes a repository, at once.
 func TestInitAfterKilledInit(t *testing.T) {
-	for n := int64(1); n <= 2; n++ {
+	for n := int64(1); ; n++ {
 		p := emptyPlace(t)
-		p.faulty.Before = []storetest.Hook{storetest.From(storetest.Put, n, errFault)}
-		_, err := Init(t.Context(), p.faulty, p.initOptions())
-		wantError(t, err, errFault, "")
-		_, err = keyring.Load(t.Context(), p.memory, noPin, func(err error) { t.Error(err) })
-		wantError(t, err, ErrNoRepository, "")
+		var calls atomic.Int64
+		kill := func(storetest.Call) error {
+			if calls.Add(1) >= n {
+				return errFault
+			}
+			return nil
+		}
+		p.faulty.Before = []storetest.Hook{kill}
+		_, killed := Init(t.Context(), p.faulty, p.initOptions())
+		made := len(p.names("keys/")) > 0
 		p.faulty.Before = nil
-		if n == 2 { // the other one may still be at work
-			before := everything(t, p.memory)
-			_, err = Init(t.Context(), p.faulty, p.initOptions())
-			wantError(t, err, ErrExists, "try again in a minute")
-			wantSame(t, p.memory, before)
-			p.clock.move(time.Hour)
+		o := p.initOptions()
+		if n%2 == 0 {
+			o.Stopped = func([]byte) bool { return true }
 		}
-		if p.keys, err = Init(t.Context(), p.faulty, p.initOptions()); err != nil {
-			t.Fatal(err)
+		o.Wait = func(context.Context, bool) error {
+			if n%2 == 0 {
+				t.Error("it waits")
+			}
+			p.clock.move(time.Minute)
+			return nil
 		}
+		keys, err := Init(t.Context(), p.faulty, o)
+		switch {
+		case made:
+			wantError(t, err, ErrExists, "")
+			keys, err = keyring.Load(t.Context(), p.memory, noPin, func(err error) { t.Error(err) })
+			fallthrough
+		default:
+			if err != nil {
+				t.Fatalf("after a kill at call %d: %v", n, err)
+			}
+		}
+		p.keys = keys
 		saved := mustWrite(t, p.open(hostKey()), some(1, 3))
 		wantRestored(t, p.reader(), saved)
+		if killed == nil {
+			if n < 6 {
+				t.Errorf("an Init of %d calls", n)
+			}
+			return
+		}
 	}
+}
+
+// Of several Inits at once one makes the repository.
+func TestInitAtOnce(t *testing.T) {
+	for range 200 {
+		p := emptyPlace(t)
+		p.faulty.Before = []storetest.Hook{func(storetest.Call) error {
+			time.Sleep(time.Duration(rand.IntN(200)) * time.Microsecond)
+			return nil
+		}}
+		var wg sync.WaitGroup
+		all, errs := make([]*keyring.Keyring, 2), make([]error, 2)
+		for i := range all {
+			o := p.initOptions()
+			o.Wait = func(context.Context, bool) error { return nil }
+			wg.Go(func() { all[i], errs[i] = Init(t.Context(), p.faulty, o) })
+		}
+		wg.Wait()
+		made := slices.IndexFunc(errs, func(err error) bool { return err == nil })
+		if made < 0 {
+			t.Fatalf("nobody made it: %v", errs)
+		}
+		wantError(t, errs[1-made], ErrExists, "")
+		p.keys = all[made]
+		p.open(hostKey())
+		if keys, err := keyring.Load(t.Context(), p.memory, noPin, func(err error) { t.Error(err) }); err != nil || keys.ID() != p.keys.ID() {
+			t.Fatalf("the keys are another's: %v", err)
+		}
+	}
+}
+
+// An Init that was taken for dead, since it took so long, and stores its keys first all the same, gets its config back; the other gives up.
+func TestInitTakenForDead(t *testing.T) {
+	p := emptyPlace(t)
+	slow, quick := p.initOptions(), p.initOptions()
+	slow.Ready = func(*keyring.Keyring) error {
+		p.clock.move(time.Hour)
+		p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+			if c.Op == storetest.Put && c.Name == keyring.Name(1) {
+				return errFault
+			}
+			return nil
+		}}
+		_, err := Init(t.Context(), p.faulty, quick)
+		wantError(t, err, errFault, "")
+		p.put("config", []byte("another's"))
+		return nil
+	}
+	keys, err := Init(t.Context(), p.memory, slow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.keys = keys
+	p.open(hostKey())
+}
+
+// Where it is not known whether the keys are there, the config stays.
+func TestInitUncertain(t *testing.T) {
+	p := emptyPlace(t)
+	p.faulty.After = []storetest.Hook{storetest.From(storetest.Put, 2, store.Unread(errFault))}
+	_, err := Init(t.Context(), p.faulty, p.initOptions())
+	wantError(t, err, errFault, "")
+	if p.keys, err = keyring.Load(t.Context(), p.memory, noPin, func(err error) { t.Error(err) }); err != nil {
+		t.Fatal(err)
+	}
+	p.open(hostKey())
 }
 
 // Until the host has kept its key there is no repository.

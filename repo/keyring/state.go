@@ -106,6 +106,28 @@ func (s State) Remember(repository, url string, p Pin) error {
 	return s.save(folder, pinFile, record)
 }
 
+// stoppedSuffix ends the name of a folder that is nobody's any more.
+const stoppedSuffix = ".stopped"
+
+// Stopped forgets a repository that was never made. What was to be its keys stays, in a folder of another name.
+func (s State) Stopped(repository string) error {
+	folder, err := s.folder(repository)
+	if err != nil {
+		return err
+	}
+	err = os.Rename(folder, folder+stoppedSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = durable.SyncDir(string(s))
+	}
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
+}
+
 // save writes a file of a repository's folder, which is made when it is missing.
 func (s State) save(folder, name string, v any) error {
 	b, err := json.Marshal(v)

@@ -3,16 +3,16 @@ package place
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"slices"
+	"strings"
 
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/durable"
 	"nightjar/repo"
 	"nightjar/repo/store"
-	"nightjar/repo/store/s3"
 )
 
 // ErrNotEmpty says that a place is none for a new repository.
@@ -55,57 +55,26 @@ func (o *Options) CheckEmpty(ctx context.Context, l store.Location, createBucket
 	return nil
 }
 
-// Begin opens the store of a new repository. undo removes the objects of a repository that was not finished, and the folders that were made for it; not a bucket.
+// Begin opens the store of a new repository. undo removes the folders that were made for it, as far as they are empty; not a bucket.
 func (o *Options) Begin(ctx context.Context, l store.Location, createBucket bool) (s store.Store, undo func(), err error) {
-	undo = func() {}
-	if l.Scheme == store.SchemeFile {
-		undo = removeOnFailure(l.Path)
-		dir, err := o.directory(l, true)
+	if l.Scheme != store.SchemeFile {
+		bucket, err := o.bucket(ctx, l, createBucket)
 		if err != nil {
-			return nil, undo, err
+			return nil, func() {}, err
 		}
-		return dir, undo, nil
+		// The recovery kit says what comes of it.
+		return bucket, func() {}, bucket.Probe(ctx)
 	}
-	bucket, err := o.bucket(ctx, l, createBucket)
+	undo = removeOnFailure(l.Path)
+	dir, err := o.directory(l, true)
 	if err != nil {
 		return nil, undo, err
 	}
-	if err := bucket.Probe(ctx); err != nil { // the recovery kit says what comes of it
-		return nil, undo, err
-	}
-	r := &recorder{Store: bucket}
-	return r, func() {
-		if err := r.undo(ctx); err != nil {
-			o.Warn(fmt.Errorf("remove what was made: %w", err))
-		}
-	}, nil
+	return dir, undo, nil
 }
 
-// A recorder knows how far the making of a repository came.
-type recorder struct {
-	*s3.Store
-	config, keys bool
-}
-
-func (r *recorder) Put(ctx context.Context, name string, data []byte) (store.Info, error) {
-	r.keys = r.keys || name != "config"
-	info, err := r.Store.Put(ctx, name, data)
-	r.config = r.config || err == nil && name == "config"
-	return info, err
-}
-
-// undo removes the config, if it is this run's and alone. Keys that a bucket failed to take may be there all the same, and with them the repository.
-func (r *recorder) undo(ctx context.Context) error {
-	if !r.config || r.keys {
-		return nil
-	}
-	// The reason to stop may be that ctx ended.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-	defer cancel()
-	return r.Delete(ctx, "config")
-}
-
-// checkEmptyDir refuses a directory that holds anything. A file system's lost+found is nothing, and what an init left that died, repo.Init judges.
+// checkEmptyDir refuses a directory that holds anything. A file system's lost+found is nothing, nor are files that awaited their name when a run was killed. What else
+// an init left that died, repo.Init judges.
 func checkEmptyDir(path string) error {
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -114,24 +83,28 @@ func checkEmptyDir(path string) error {
 	if err != nil {
 		return err
 	}
-	empty := true
+	unfinished := func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), durable.TempPrefix) }
+	refuse := error(nil)
 	for _, e := range entries {
-		switch e.Name() {
-		case "lost+found", "config":
-		case "keys":
+		switch name := e.Name(); {
+		case name == "lost+found", name == "config", unfinished(e):
+		case name == "keys" && e.IsDir():
+			keys, err := os.ReadDir(filepath.Join(path, name))
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(keys, func(e os.DirEntry) bool { return !unfinished(e) }) {
+				continue
+			}
 			return repo.ErrExists
 		default:
-			empty = false
+			refuse = ErrNotEmpty
 		}
 	}
-	if !empty {
-		return ErrNotEmpty
-	}
-	return nil
+	return refuse
 }
 
-// removeOnFailure returns what removes the objects of a repository that was not finished in a directory that is empty now, and the folders
-// that were made for it.
+// removeOnFailure returns what removes the folders that are made for a repository, if they are empty again.
 func removeOnFailure(path string) (undo func()) {
 	made := []string{filepath.Join(path, "keys")}
 	for dir := path; ; dir = filepath.Dir(dir) {
@@ -141,8 +114,6 @@ func removeOnFailure(path string) (undo func()) {
 		made = append(made, dir)
 	}
 	return func() {
-		_ = os.Remove(filepath.Join(path, "keys", "000001"))
-		_ = os.Remove(filepath.Join(path, "config"))
 		for _, dir := range made {
 			_ = os.Remove(dir) // leaves what is not empty
 		}

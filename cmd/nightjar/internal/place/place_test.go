@@ -143,14 +143,17 @@ func TestCheckEmpty(t *testing.T) {
 		{"", nil},
 		{"lost+found", nil},
 		{"config", nil}, // of an init that died: repo.Init judges
-		{"keys", repo.ErrExists},
+		{"keys", nil},
+		{".tmp-1 keys/.tmp-2", nil},
+		{"keys/000001", repo.ErrExists},
 		{"photos", ErrNotEmpty},
-		{"photos keys", repo.ErrExists},
+		{".hidden", ErrNotEmpty},
+		{"photos keys/000001", repo.ErrExists},
 		{"lost+found photos", ErrNotEmpty},
 	} {
 		dir := t.TempDir()
 		for _, name := range strings.Fields(c.holds) {
-			must(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+			must(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
 		}
 		if err := checkEmptyDir(dir); !errors.Is(err, c.want) {
 			t.Errorf("a directory with %q: %v, want %v", c.holds, err, c.want)
@@ -179,15 +182,16 @@ func TestBeginUndo(t *testing.T) {
 	} {
 		s, undo, err := options().Begin(ctx, parse(t, c.path), false)
 		must(t, err)
-		_, err = s.Put(ctx, "config", []byte("sealed"))
+		_, err = s.Put(ctx, "keys/000001", []byte("signed"))
 		must(t, err)
+		must(t, s.Delete(ctx, "keys/000001"))
 		Close(s)
 		if c.foreign != "" {
 			must(t, os.WriteFile(filepath.Join(c.path, c.foreign), nil, 0o600))
 		}
 		undo()
-		if _, err := os.Stat(filepath.Join(c.path, "config")); err == nil {
-			t.Errorf("%s: the config is there after undo", c.path)
+		if _, err := os.Stat(filepath.Join(c.path, "keys")); err == nil {
+			t.Errorf("%s: the folder of keys is there after undo", c.path)
 		}
 		if _, err := os.Stat(c.path); (err == nil) != c.stays {
 			t.Errorf("%s: after undo: %v, want it to stay: %v", c.path, err, c.stays)

@@ -6,11 +6,13 @@ package setup
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/place"
@@ -83,7 +85,11 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 		if o.KitFile, err = where.Absolute(o.KitFile); err != nil {
 			return nil, fmt.Errorf("write recovery kit: %w", err)
 		}
-		if _, err := os.Lstat(o.KitFile); err == nil {
+		stopped, err := readBegun(stateDir, set.Reach().Name(ctx, at))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Lstat(o.KitFile); err == nil && !stopped.wrote(o.KitFile) {
 			return nil, fmt.Errorf("write recovery kit %s: %w", o.KitFile, fs.ErrExist)
 		}
 		if err := durable.Probe(filepath.Dir(o.KitFile)); err != nil {
@@ -95,6 +101,15 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 		return nil, err
 	}
 
+	unlock, err := lockState(ctx, stateDir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	stopped, err := readBegun(stateDir, set.Reach().Name(ctx, at))
+	if err != nil {
+		return nil, err
+	}
 	stored, undo, err := set.Reach().Begin(ctx, at, o.CreateBucket)
 	defer func() {
 		if err != nil && !errors.Is(err, repo.ErrExists) {
@@ -105,9 +120,27 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 		return nil, err
 	}
 	defer func() { place.Close(stored) }()
+	var run begun
+	begin := func(k *keyring.Keyring, config []byte) error {
+		if err := stopped.clear(state); err != nil {
+			return err
+		}
+		run = begun{URL: set.Reach().Name(ctx, at), Repository: k.ID(), Config: sha256.Sum256(config), Kit: cmp.Or(o.KitFile, session.KitPath(state, k.ID()))}
+		return run.write(stateDir)
+	}
+	wait := func(ctx context.Context, first bool) error {
+		if first {
+			set.Warn(errors.New("somebody else is making a repository there, or was stopped: this takes up to a minute to know"))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+			return nil
+		}
+	}
 	// What this machine must not lose is kept before there is anything to lose it for.
 	var kit *keyring.Kit
-	var path string
 	ready := func(k *keyring.Keyring) error {
 		if err := state.SaveHostKey(k.ID(), keys.hostArmored); err != nil {
 			return err
@@ -123,19 +156,21 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 		if err != nil {
 			return err
 		}
-		path = cmp.Or(o.KitFile, session.KitPath(state, k.ID()))
-		if err := durable.CreateFile(path, page, 0o600); err != nil {
+		if err := durable.CreateFile(run.Kit, page, 0o600); err != nil {
 			return fmt.Errorf("write recovery kit: %w", err)
 		}
 		return nil
 	}
-	keyring, err := repo.Init(ctx, stored, repo.InitOptions{HostName: o.Host, Host: keys.host, Recovery: keys.recovery, Now: set.Now, Ready: ready})
+	keyring, err := repo.Init(ctx, stored, repo.InitOptions{HostName: o.Host, Host: keys.host, Recovery: keys.recovery, Now: set.Now, Begin: begin, Stopped: stopped.stored, Wait: wait, Ready: ready})
 	if err != nil {
 		return nil, err
 	}
+	if err := run.end(stateDir); err != nil {
+		return nil, fmt.Errorf("write state: %w", err)
+	}
 	return &Made{
 		Repository: keyring.ID(), Place: place.Shown(at), Root: kit.Root, Host: o.Host, HostKey: keys.host.Fingerprint(),
-		Recovery: kit.Recovery, Kit: path, KitHasKey: keys.kitSecret != nil, Protected: keys.protected,
+		Recovery: kit.Recovery, Kit: run.Kit, KitHasKey: keys.kitSecret != nil, Protected: keys.protected,
 	}, nil
 }
 

@@ -43,7 +43,9 @@ hash. The copy is a repository at every moment: restore --repo URL works there, 
 --delete removes from the copy what was forgotten and pruned, after the same grace period; what is gone without a signed record stays, and is told. It takes the
 host key or a recovery key. With --archive, --host, --job, --tag or --at only those archives are copied, to restore from: a backup into such a copy sends everything again. The host key or a recovery key signs its index.
 
-Exit code 3 or 12 if something could not be copied.`,
+What is gone from the repository while it is copied, though no record says so, stops the copy.
+
+Exit code 1, 3 or 12 if something could not be copied.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.copy(c.Context(), &f) },
 	}
@@ -115,12 +117,15 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 			return nil, fmt.Errorf("copy to %s: %w", place.Shown(to.Place), err)
 		}
 	}
-	damaged := false
+	damaged, unread := false, error(nil)
 	start, before := a.Now(), s.Requests()
 	m := mirror.New(s.Store, to.Store, s.Keyring, mirror.Options{
-		Connections: a.Connections, Create: f.create, Claim: claim, DryRun: f.dryRun, Verify: f.verify, Now: a.Now,
+		Connections: a.Connections, Create: f.create, Claim: claim, DryRun: f.dryRun, Verify: f.verify, Home: s.Repository, Now: a.Now,
 		Found: func(x mirror.Finding) {
 			damaged = damaged || errors.Is(x.Err, crypto.ErrIntegrity)
+			if errors.Is(x.Err, store.ErrUnread) {
+				unread = x.Err
+			}
 			where := "in the repository"
 			if x.Copy {
 				where = "in the copy"
@@ -159,6 +164,9 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 	}
 	if f.create && !f.dryRun {
 		a.note("write on your recovery kit where the copy is: %s", to.Address(ctx))
+	}
+	if copied.Findings > 0 && !damaged && unread != nil {
+		return copied, fmt.Errorf("copied to %s, but for objects that could not be looked at: %w", where, unread)
 	}
 	if copied.Findings > 0 {
 		err = outcome.Problems{What: fmt.Sprintf("copied to %s, but objects are not as they should be: %d", where, copied.Findings), Damaged: damaged}

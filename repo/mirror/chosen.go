@@ -39,19 +39,25 @@ func (m *Mirror) Archives(ctx context.Context, home *repo.Repository, which []re
 		chosen[id] = struct{}{}
 	}
 	for _, kind := range packKinds {
-		if err := m.kind(ctx, kind, need.has); err != nil {
+		if err := m.kind(ctx, kind, need.has, nil); err != nil {
 			return err
 		}
 	}
 	for _, kind := range []string{"verified", "forget", "lost"} {
-		if err := m.kind(ctx, kind, nil); err != nil {
+		if err := m.kind(ctx, kind, nil, nil); err != nil {
 			return err
 		}
+	}
+	if err := m.explained(ctx); err != nil {
+		return err
 	}
 	if err := m.index(ctx, home, which, need); err != nil {
 		return err
 	}
-	return m.kind(ctx, "archive", chosen.has)
+	if err := m.kind(ctx, "archive", chosen.has, chosen); err != nil {
+		return err
+	}
+	return m.explained(ctx)
 }
 
 // needs returns the packs from which archives can be restored. All that they hold must be there.

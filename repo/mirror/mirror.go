@@ -9,6 +9,8 @@
 // packs; so one that is still at home when the packs have been copied needs nothing that was taken away meanwhile. Prune writes what it drops before it deletes, and keeps that as long as an index names any of it; so
 // the lists are copied after the packs, and of the indexes those that are still at home then: they name only what is in the copy, or on a list.
 //
+// What was listed and is gone when it is read is looked for again. It stops the copy before anything that needs it is there, unless a record says that it went.
+//
 // What is damaged at home is named and left out. The package does not judge what is there already, unless it is told to verify; it deletes nothing but in Prune.
 package mirror
 
@@ -17,12 +19,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/crypto"
+	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/sealed"
@@ -41,11 +45,12 @@ var (
 
 // Options say how a Mirror works.
 type Options struct {
-	Connections int    // objects copied at the same time; 0: 4
-	Create      bool   // begin a copy in a place that is empty
-	Claim       []byte // what says that the place is a copy, for a store.Claimer; nil: it has that already
-	DryRun      bool   // look, and change nothing
-	Verify      bool   // compare what is there already with its hash, too
+	Connections int              // objects copied at the same time; 0: 4
+	Create      bool             // begin a copy in a place that is empty
+	Claim       []byte           // what says that the place is a copy, for a store.Claimer; nil: it has that already
+	DryRun      bool             // look, and change nothing
+	Verify      bool             // compare what is there already with its hash, too
+	Home        *repo.Repository // says why objects are gone; nil: nobody has a key
 
 	Now   func() time.Time // nil: time.Now
 	Found func(Finding)    // told of each object that is not as it should be, one call at a time; may be nil
@@ -88,8 +93,9 @@ type Mirror struct {
 	keys *keyring.Keyring
 	o    Options
 
-	mu  sync.Mutex
-	sum Summary
+	mu       sync.Mutex
+	sum      Summary
+	vanished []string // from home, since explained was asked
 
 	buffers sync.Pool
 }
@@ -143,15 +149,18 @@ func (m *Mirror) All(ctx context.Context) error {
 			return err
 		}
 		for _, kind := range packKinds {
-			if err := m.kind(ctx, kind, nil); err != nil {
+			if err := m.kind(ctx, kind, nil, nil); err != nil {
 				return err
 			}
+		}
+		if err := m.explained(ctx); err != nil {
+			return err
 		}
 		// What replaces an index object is there for a grace period before that goes. So both are listed, or this took too long.
 		again = !m.o.DryRun && m.o.Now().Sub(start) > m.keys.Grace(start)/2
 	}
 	for _, kind := range []string{"verified", "forget", "lost"} {
-		if err := m.kind(ctx, kind, nil); err != nil {
+		if err := m.kind(ctx, kind, nil, nil); err != nil {
 			return err
 		}
 	}
@@ -163,14 +172,20 @@ func (m *Mirror) All(ctx context.Context) error {
 		m.count(func(s *Summary) { s.Kept.add(info.Size) })
 	}
 	if len(kept) == 0 {
-		if err := m.kind(ctx, "dropped", nil); err != nil {
+		if err := m.kind(ctx, "dropped", nil, nil); err != nil {
 			return err
 		}
 	}
-	if err := m.kind(ctx, "index", indexes.has); err != nil {
+	if err := m.kind(ctx, "index", indexes.has, indexes); err != nil {
 		return err
 	}
-	return m.kind(ctx, "archive", archives.has)
+	if err := m.explained(ctx); err != nil {
+		return err
+	}
+	if err := m.kind(ctx, "archive", archives.has, archives); err != nil {
+		return err
+	}
+	return m.explained(ctx)
 }
 
 // packKinds are in the order in which they lean on each other.
@@ -215,6 +230,12 @@ func (m *Mirror) begin(ctx context.Context) error {
 	}
 	for _, info := range keys {
 		object, err := store.ReadAll(ctx, m.from, info.Name, store.MaxObject)
+		if errors.Is(err, store.ErrNotExist) {
+			object, err = store.ReadAll(ctx, m.from, info.Name, store.MaxObject)
+		}
+		if errors.Is(err, store.ErrNotExist) { // and no record can say so
+			return fmt.Errorf("copy %s: %w", info.Name, ErrVanished)
+		}
 		if err == nil {
 			err = m.believes(object)
 		}
@@ -361,8 +382,9 @@ func (m *Mirror) onlyInCopy(ctx context.Context, kind string) (map[index.ObjectI
 	return there, err
 }
 
-// kind copies the objects of a kind that home lists now; if chosen is not nil, only those for which it holds.
-func (m *Mirror) kind(ctx context.Context, kind string, chosen func(index.ObjectID) bool) error {
+// kind copies the objects of a kind that home lists now; if chosen is not nil, only those for which it holds. Those that were listed before are looked for one by one
+// if this listing lacks them.
+func (m *Mirror) kind(ctx context.Context, kind string, chosen func(index.ObjectID) bool, listed idSet) error {
 	sizes := map[index.ObjectID]int64{}
 	err := each(ctx, m.to, kind, func(id index.ObjectID, info store.Info) error {
 		sizes[id] = info.Size
@@ -373,10 +395,12 @@ func (m *Mirror) kind(ctx context.Context, kind string, chosen func(index.Object
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(m.o.Connections)
+	missed := maps.Clone(listed)
 	err = each(gctx, m.from, kind, func(id index.ObjectID, info store.Info) error {
 		if chosen != nil && !chosen(id) {
 			return nil
 		}
+		delete(missed, id)
 		size, there := sizes[id]
 		if there && size == info.Size && !m.o.Verify {
 			m.count(func(s *Summary) { s.Present.add(size) })
@@ -390,6 +414,17 @@ func (m *Mirror) kind(ctx context.Context, kind string, chosen func(index.Object
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	for id := range missed {
+		if err != nil {
+			break
+		}
+		var info store.Info
+		var there bool
+		if info, there, err = m.again(ctx, sealed.Name(kind, id)); there {
+			size, has := sizes[id]
+			err = m.object(ctx, id, info, has, size)
+		}
 	}
 	return err
 }

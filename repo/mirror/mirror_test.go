@@ -90,9 +90,10 @@ func TestBesideOthers(t *testing.T) {
 	for name, event := range map[string]func(s *site, old *repo.Archive, packs []string){
 		"backup": func(s *site, _ *repo.Archive, _ []string) { s.night(map[string][]byte{"c": s.random(2000)}) },
 		"prune": func(s *site, old *repo.Archive, packs []string) {
+			s.forget(old)
 			put(s.t, s.home, "archive/"+old.ID, nil)
 			s.clock.pass(s.keys.Grace(s.clock.now()) + time.Hour)
-			dropped := &record.Dropped{}
+			dropped := &record.Dropped{View: s.clock.now()}
 			for _, name := range packs {
 				dropped.Packs = append(dropped.Packs, objectID(s.t, name))
 			}
@@ -118,7 +119,7 @@ func TestBesideOthers(t *testing.T) {
 					return nil
 				}}}
 				to := store.NewMemory(s.clock.now)
-				m := mirror.New(faulty, to, s.keys, mirror.Options{Create: true, Connections: 1, Now: s.clock.now, Found: func(f mirror.Finding) { t.Errorf("at read %d found %+v", n, f) }})
+				m := mirror.New(faulty, to, s.keys, mirror.Options{Create: true, Connections: 1, Home: s.in(s.home, false), Now: s.clock.now, Found: func(f mirror.Finding) { t.Errorf("at read %d found %+v", n, f) }})
 				if err := m.All(t.Context()); err != nil {
 					t.Fatal(err)
 				}

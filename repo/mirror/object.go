@@ -25,36 +25,54 @@ func (m *Mirror) object(ctx context.Context, id index.ObjectID, info store.Info,
 		m.count(func(s *Summary) { s.Streamed.add(info.Size) })
 		return nil
 	}
-	at, err := store.HomeTime(ctx, m.from, info)
 	var direct error
-	if err == nil && !there {
+	for try := 0; ; try++ {
+		err := m.send(ctx, id, info, there, &direct)
+		var unreadable *readError
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !errors.As(err, &unreadable), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrNoStore):
+			return fmt.Errorf("copy %s: %w", info.Name, err)
+		case errors.Is(err, store.ErrNotExist) && try < 2:
+			now, is, failed := m.again(ctx, info.Name)
+			if failed != nil {
+				return fmt.Errorf("copy %s: %w", info.Name, failed)
+			}
+			if !is {
+				return nil
+			}
+			info = now
+			continue
+		case errors.Is(err, store.ErrNotExist):
+			m.gone(info.Name)
+			return nil
+		}
+		if direct != nil && !errors.Is(direct, errors.ErrUnsupported) {
+			err = errors.Join(err, direct)
+		}
+		m.found(Finding{Object: info.Name, Err: sealed.Missing(err)})
+		return nil
+	}
+}
+
+// send copies an object by the stores' server, or else through this machine. direct is why the server did not.
+func (m *Mirror) send(ctx context.Context, id index.ObjectID, info store.Info, there bool, direct *error) error {
+	at, err := store.HomeTime(ctx, m.from, info)
+	if err != nil {
+		return &readError{err}
+	}
+	if !there {
 		if f, ok := m.to.(store.Fetcher); ok {
-			if direct = f.Fetch(ctx, m.from, info.Name, at); direct == nil {
+			if *direct = f.Fetch(ctx, m.from, info.Name, at); *direct == nil {
 				m.count(func(s *Summary) { s.Direct.add(info.Size) })
 				return nil
 			}
 		}
 	}
-	if err == nil {
-		err = m.stream(ctx, id, info, at, there)
-	}
-	var unreadable *readError
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, store.ErrNotExist):
-		m.count(func(s *Summary) { s.Vanished++ })
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrNoStore):
-		return fmt.Errorf("copy %s: %w", info.Name, err)
-	case errors.As(err, &unreadable):
-		if direct != nil && !errors.Is(direct, errors.ErrUnsupported) {
-			err = errors.Join(err, direct)
-		}
-		m.found(Finding{Object: info.Name, Err: err})
-	case err != nil:
-		return fmt.Errorf("copy %s: %w", info.Name, err)
-	}
-	return nil
+	return m.stream(ctx, id, info, at, there)
 }
 
 // readError says that home does not give an object as it should be.

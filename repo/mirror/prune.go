@@ -53,7 +53,7 @@ func (m *Mirror) Prune(ctx context.Context, home *repo.Repository) error {
 	if err := p.indexes(ctx); err != nil || kept > 0 {
 		return err
 	}
-	if err := m.kind(ctx, record.DroppedKind, nil); err != nil {
+	if err := m.kind(ctx, record.DroppedKind, nil, nil); err != nil {
 		return err
 	}
 	return p.packs(ctx)

@@ -97,9 +97,14 @@ func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f f
 	if folder != "" {
 		folder += "/"
 	}
+	named, err := d.named(dir, folder)
+	if err != nil {
+		return fail(err)
+	}
+	defer named.Close()
 	missing := map[string]bool{} // which were listed, and not there
 	for {
-		entries, readErr := dir.ReadDir(1024)
+		entries, readErr := named.ReadDir(1024)
 		for _, entry := range entries {
 			base := entry.Name()
 			name := folder + base
@@ -161,6 +166,21 @@ func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f f
 		return nil
 	}
 	return again(dir, folder, missing, f)
+}
+
+// named opens a folder again under its whole path. Where the file system tells no types of entries, ReadDir asks for them by that path, and leaves
+// out what it does not find.
+func (d *Dir) named(dir *os.File, folder string) (*os.File, error) {
+	f, err := durable.OpenAt(dir, ".", folderFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(d.path, folder)), nil
 }
 
 // again looks once more for what was listed, and then not there: what was deleted is not listed any more.

@@ -56,7 +56,10 @@ func (s *Site) Close() { place.Close(s.Store) }
 
 // Remember has this machine believe these keys from now on.
 func (s *Site) Remember(keys *keyring.Keyring) error {
-	return s.State.Remember(keys.ID(), s.Name, keys.Pin())
+	if err := s.State.Remember(keys.ID(), s.Name, keys.Pin()); err != nil {
+		return err
+	}
+	return s.State.SaveKeys(keys)
 }
 
 // Keys reads the repository's keys, believing what is pinned: by --root, the kit, or what this machine remembers.
@@ -88,6 +91,9 @@ func (s *Site) loadKeyring(ctx context.Context, need Access) (*keyring.Keyring, 
 		return pin, err
 	}
 	keys, err := keyring.Load(ctx, s.Store, remembered, s.set.Warn)
+	if errors.Is(err, keyring.ErrRollback) {
+		return s.lagging(ctx, need, root != "", err)
+	}
 	if err != nil {
 		return nil, err
 	}

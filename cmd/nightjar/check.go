@@ -30,6 +30,7 @@ import (
 
 type checkFlags struct {
 	readData, repair, dryRun bool
+	acceptLoss               bool
 	sample, from, source     string
 	bucket                   place.Bucket // of the other copy
 	thaw                     thawFlags
@@ -49,8 +50,8 @@ warning: prune keeps nothing for it.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
 (--source); with a recovery key, indexes are made again, what is good of damaged packs is packed anew, and archives that are late, since the
-repository was moved without its times, count again if they are whole. What stays lost is recorded: later checks do not call it a fault, the next backup saves what it
-still has of it, and all other files can be restored. It writes to the repository only, new objects and those whose bytes are not what their name says. --dry-run
+repository was moved without its times, count again if they are whole. What stays lost, when it was looked at twice, is recorded: later checks do not call it a fault, the next backup saves what it
+still has of it, and all other files can be restored. More than a tenth of the packs or archives is recorded with --accept-loss only. What was recorded and is there after all is taken back. It writes to the repository only, new objects and those whose bytes are not what their name says. --dry-run
 says what would be done.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.check(c.Context(), &k) },
@@ -62,13 +63,14 @@ says what would be done.`,
 	f.StringVar(&k.from, "from", "", "with --repair: another copy of the repository, which is only read")
 	k.bucket.FromFlags(c)
 	f.StringVar(&k.source, "source", "", "with --repair: the folder below which files still lie under the whole paths that were saved: / on the machine itself")
+	f.BoolVar(&k.acceptLoss, "accept-loss", false, "with --repair: record what stays lost, even if that is more than a tenth of the packs or archives")
 	f.BoolVarP(&k.dryRun, "dry-run", "n", false, "with --repair: say what could be healed, and write nothing")
 	k.thaw.flags(c)
 	return c
 }
 
 func (k *checkFlags) options() (repair.Options, error) {
-	o := repair.Options{Check: check.Options{ReadData: k.readData || k.sample != ""}, DryRun: k.dryRun}
+	o := repair.Options{Check: check.Options{ReadData: k.readData || k.sample != ""}, DryRun: k.dryRun, AcceptLoss: k.acceptLoss}
 	if k.sample != "" {
 		var err error
 		if o.Check.Sample, err = show.ParseShare(k.sample); err != nil {
@@ -81,8 +83,8 @@ func (k *checkFlags) options() (repair.Options, error) {
 	if k.thaw.tier != "" && (!o.Check.ReadData || k.sample != "") {
 		return o, usage.Errorf("--thaw-tier goes with --read-data, without --sample")
 	}
-	if !k.repair && (k.from != "" || k.source != "" || k.dryRun) {
-		return o, usage.Errorf("--from, --source and --dry-run go with --repair")
+	if !k.repair && (k.from != "" || k.source != "" || k.dryRun || k.acceptLoss) {
+		return o, usage.Errorf("--from, --source, --accept-loss and --dry-run go with --repair")
 	}
 	if k.from == "" && k.bucket.Given() {
 		return o, usage.Errorf("options that begin with --from- say how the other copy is reached: they go with --from")
@@ -227,7 +229,8 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	if failed == nil {
 		failed = lines.End()
 	}
-	if err != nil {
+	large := errors.Is(err, repair.ErrLargeLoss)
+	if err != nil && !large {
 		return errors.Join(err, w.Flush())
 	}
 	switch {
@@ -237,8 +240,8 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	case a.chatty():
 		failed = a.print(func(w io.Writer) { show.Checked(w, &sums, took) })
 	}
-	if failed != nil {
-		return failed
+	if failed != nil || large {
+		return errors.Join(err, failed)
 	}
 	if sums.Lost > 0 && !k.repair {
 		a.note("given up by a repair before, and no new damage: %d; --verbose names them", sums.Lost)

@@ -37,9 +37,10 @@ type List struct {
 	Packs []index.ObjectID
 	Blobs []record.Blobs
 
-	Unread  []index.ObjectID // condemned and dropped lists that nobody can read, and that stop nobody any more
-	Chunks  []chunk.ID       // chunks, trees and lists that could be had from nowhere
-	Objects []index.ObjectID // archives and other records that are gone or cannot be read
+	Replaces []index.ObjectID // lists of what repair gave up that hold no more
+	Unread   []index.ObjectID // condemned and dropped lists that nobody can read, and that stop nobody any more
+	Chunks   []chunk.ID       // chunks, trees and lists that could be had from nowhere
+	Objects  []index.ObjectID // archives and other records that are gone or cannot be read
 }
 
 // Parse parses a record of the kind condemned, dropped or lost, as it was stored at that time in a repository with that grace. What a void one names is to be
@@ -64,7 +65,7 @@ func Parse(kind string, content []byte, stored time.Time, grace time.Duration) (
 	case record.LostKind:
 		var r record.Lost
 		err := record.Decode(content, &r)
-		l := List{Fate: Lost, Packs: r.Packs, Blobs: r.Blobs, Objects: r.Objects}
+		l := List{Fate: Lost, Packs: r.Packs, Blobs: r.Blobs, Objects: r.Objects, Replaces: r.Replaces}
 		for _, c := range r.Chunks {
 			l.Chunks = append(l.Chunks, c.ID)
 		}
@@ -111,7 +112,16 @@ func New(lists map[index.ObjectID]List) *Set {
 		}
 		return p
 	}
+	replaced := map[index.ObjectID]bool{}
 	for _, l := range lists {
+		for _, id := range l.Replaces {
+			replaced[id] = true
+		}
+	}
+	for id, l := range lists {
+		if l.Fate == Lost && replaced[id] {
+			continue
+		}
 		for _, id := range l.Chunks {
 			s.chunks[id] = true
 		}

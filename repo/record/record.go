@@ -99,6 +99,7 @@ type Lost struct {
 	Objects  []index.ObjectID `json:"objects,omitempty"` // archives and other records that are gone or cannot be read
 	Chunks   []LostChunk      `json:"chunks,omitempty"`
 	Archives []index.ObjectID `json:"archives,omitempty"` // that are touched
+	Replaces []index.ObjectID `json:"replaces,omitempty"` // lost records that hold no more: what is still lost of them is in others
 }
 
 // LostChunk is a chunk, tree or list that cannot be had any more, and some of the files that it was in.

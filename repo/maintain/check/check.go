@@ -24,9 +24,10 @@ import (
 
 // Options say how deep a check goes.
 type Options struct {
-	ReadData    bool    // read packs too, and with a recovery key open them
-	Sample      float64 // the share of packs that is read, up to 1; 0: all
-	Connections int     // packs read at the same time; 0: 4
+	ReadData    bool                    // read packs too, and with a recovery key open them
+	Sample      float64                 // the share of packs that is read, up to 1; 0: all
+	Again       map[index.ObjectID]bool // packs that are read whatever ReadData says
+	Connections int                     // packs read at the same time; 0: 4
 	Random      *rand.Rand
 	Seen        []Seen                // archives that this host remembers
 	Found       func(Finding)         // told of each; calls may come from any goroutine

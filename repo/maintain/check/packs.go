@@ -99,7 +99,7 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 						continue
 					}
 				}
-				read := again || at.Size != p.Size || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
+				read := again || at.Size != p.Size || c.o.Again[p.ID] || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
 				g.Go(func() error { return c.pack(gctx, at, p, &x.Record, read) })
 				if c.o.Progress != nil && c.o.ReadData {
 					c.o.Progress(len(seen), total)

@@ -82,6 +82,7 @@ type Gone struct {
 	Pieces   []Piece // where it is needed: the first that were found
 	Archives map[string]bool
 	Hosts    map[string]bool // of these archives
+	Made     bool            // its recipes were tried, and none makes it
 }
 
 const (
@@ -315,6 +316,9 @@ func (w *walker) try() error {
 		}
 		if err != nil {
 			w.damaged(pieces[i].Path, w.lose(pieces[i], true, err), ids[i:i+1], err)
+			if w.survey != nil && w.survey.Gone[ids[i]] != nil {
+				w.survey.Gone[ids[i]].Made = true
+			}
 		}
 		return nil
 	})

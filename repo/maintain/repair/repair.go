@@ -23,10 +23,11 @@ import (
 
 // Options say what a repair may use.
 type Options struct {
-	Check  check.Options                         // it finds what a check with these options finds
-	From   store.Store                           // another copy of the repository, which is only read; nil: none
-	Source func(path string) (SourceFile, error) // opens what lies under a path of an archive now; nil: nothing does
-	DryRun bool                                  // write nothing, and say what could be repaired
+	Check      check.Options                         // it finds what a check with these options finds
+	From       store.Store                           // another copy of the repository, which is only read; nil: none
+	Source     func(path string) (SourceFile, error) // opens what lies under a path of an archive now; nil: nothing does
+	AcceptLoss bool                                  // record a loss, however much of the repository it is
+	DryRun     bool                                  // write nothing, and say what could be repaired
 }
 
 // A SourceFile is a file that may still have what was saved of it.
@@ -39,7 +40,7 @@ type SourceFile interface {
 var ErrNotRecorded = errors.New("what was found is not recorded")
 
 // Run finds what a check finds and heals what it can: objects come back from another copy, the good frames of damaged packs are packed anew (of content, with a recovery
-// key), indexes are made again (with one), and chunks are saved again from the files that they were of. What stays lost is recorded, so that no backup builds on it, and the next one
+// key), indexes are made again (with one), and chunks are saved again from the files that they were of. What stays lost when it was looked at twice is recorded, so that no backup builds on it, and the next one
 // saves what it still has. Nothing is written but new objects, and objects under the name that is their hash.
 func Run(ctx context.Context, r *repo.Repository, o Options) (sums check.Summary, err error) {
 	s, err := check.NewSurvey(ctx, r, o.Check)
@@ -63,9 +64,19 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (sums check.Summary
 	if err := s.Walk(ctx, m.rd, all); err != nil {
 		return sums, err
 	}
+	if err := s.Again(ctx, r); err != nil {
+		return sums, err
+	}
+	if err := m.regain(ctx); err != nil {
+		return sums, err
+	}
+	share := s.Share(all)
 	lost, err := m.chunks(ctx)
 	if err != nil {
 		return sums, err
+	}
+	if err := m.large(&lost, share); err != nil {
+		return sums, errors.Join(m.vouch(ctx, all), err)
 	}
 	return sums, errors.Join(m.vouch(ctx, all), m.record(ctx, lost))
 }
@@ -222,8 +233,7 @@ func putLost(ctx context.Context, r *repo.Repository, l record.Lost) error {
 	if size(l) == 0 {
 		return nil
 	}
-	content, err := record.Encode(l)
-	if err != nil {
+	if _, err := record.Encode(l); err != nil {
 		var a, b record.Lost
 		a.Packs, b.Packs = halves(l.Packs)
 		a.Blobs, b.Blobs = halves(l.Blobs)
@@ -234,6 +244,11 @@ func putLost(ctx context.Context, r *repo.Repository, l record.Lost) error {
 			return errors.Join(putLost(ctx, r, a), putLost(ctx, r, b))
 		}
 	}
+	return putRecord(ctx, r, &l)
+}
+
+func putRecord(ctx context.Context, r *repo.Repository, l *record.Lost) error {
+	content, err := record.Encode(l)
 	if err == nil {
 		_, err = r.PutRecord(ctx, record.LostKind, content)
 	}

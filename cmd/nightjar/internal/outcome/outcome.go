@@ -100,6 +100,7 @@ var hints = []struct {
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
 	{backup.ErrEmpty, "nothing was saved: what should have written it has failed, or wrote nothing. --allow-empty saves it all the same"},
 	{repo.ErrNoArchive, "nightjar list shows the archives: name one by 8 digits of its id, or as latest"},
+	{repair.ErrLargeLoss, "is the disk mounted, and is all of the repository there? Look with nightjar check, and bring it back, from another copy with --from; until then backups build on what is gone. --accept-loss records it: then the next backup saves again what it still has"},
 	{repo.ErrUnreadList, "nothing was sent: what prune is about to take is not known. nightjar check --repair, by a host with the role prune or with a recovery key, ends such a list safely; then backups go on"},
 	{retain.ErrGap, "nightjar check says more. nightjar check --repair --from COPY puts it back, and without a copy records that it is lost; nightjar forget ID says that it may be gone"},
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},

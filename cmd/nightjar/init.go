@@ -21,8 +21,8 @@ func (a *app) initCommand() *cobra.Command {
 
 Without a key, one is made that plays host and recovery key, so that this machine can also restore. With --encrypt-key
 this machine can back up, and only the owner of that key can restore; with --sign-key the host signs with that key.
-KEY is a fingerprint in your GnuPG keyring or a file. PASSPHRASE protects a recovery key that is made, SIGN_PASSPHRASE
-(or else PASSPHRASE) the host key.`,
+KEY is a fingerprint in your GnuPG keyring or a file: RSA or curve25519, with self-signatures by SHA-2. PASSPHRASE protects
+a recovery key that is made, SIGN_PASSPHRASE (or else PASSPHRASE) the host key.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if a.Repo == "" {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"syscall"
 )
 
@@ -27,8 +26,11 @@ func main() {
 	os.Exit(newApp().run(ctx, os.Args[1:]))
 }
 
-// interrupts returns the signals that interrupt a run: not those that nohup, or a shell for what it starts in the background, has made it ignore.
+// interrupts returns the signals that interrupt a run: HUP is not among them under nohup.
 func interrupts() []os.Signal {
-	all := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
-	return slices.DeleteFunc(all, signal.Ignored)
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
 }

@@ -185,12 +185,7 @@ func (s *Saver) metaDelta(typ pack.Type, id chunk.ID, data []byte, others []tree
 
 // tried reports whether a recipe makes the tree or list that it is for, of its literal and what is stored. Trees hold names that anybody may have chosen.
 func (s *Saver) tried(r *delta.Recipe, literal []byte, typ pack.Type, data []byte) bool {
-	made, err := r.Apply(s.made[:0], func(n int) ([]byte, error) {
-		if n == 0 {
-			return literal, nil
-		}
-		return s.w.reader.WholeMetadata(s.w.ctx, r.Source(n).ID, typ)
-	})
+	made, err := s.w.reader.Apply(s.w.ctx, s.made[:0], r, literal, typ)
 	s.made = made
 	return err == nil && bytes.Equal(made, data)
 }

@@ -28,8 +28,8 @@ func (rd *Reader) Fetcher(ctx context.Context) func(chunk.ID) ([]byte, error) {
 	return func(id chunk.ID) ([]byte, error) { return rd.Metadata(ctx, id) }
 }
 
-// WholeMetadata is Metadata for what a recipe leans on, which is stored as itself.
-func (rd *Reader) WholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
+// wholeMetadata is Metadata for what a recipe leans on, which is stored as itself.
+func (rd *Reader) wholeMetadata(ctx context.Context, id chunk.ID, whole pack.Type) ([]byte, error) {
 	all, err := rd.bases(ctx, id, whole)
 	if err != nil {
 		return nil, fmt.Errorf("read metadata %v: %w", id, err)
@@ -97,7 +97,26 @@ func (rd *Reader) metadataAt(ctx context.Context, at index.Location) ([]byte, er
 
 // apply makes a tree of a recipe.
 func (rd *Reader) apply(ctx context.Context, r *delta.Recipe, whole pack.Type) ([]byte, error) {
-	return r.Apply(nil, func(n int) ([]byte, error) { return rd.WholeMetadata(ctx, r.Source(n).ID, whole) })
+	return rd.Apply(ctx, nil, r, nil, whole)
+}
+
+// Apply appends the tree that a recipe makes to dst. A literal that is not stored yet is given, or nil. The tree is not compared with an id.
+func (rd *Reader) Apply(ctx context.Context, dst []byte, r *delta.Recipe, literal []byte, whole pack.Type) ([]byte, error) {
+	known := map[int][]byte{} // most have several copies
+	if literal != nil {
+		known[0] = literal
+	}
+	held := 0
+	return r.Apply(dst, func(n int) ([]byte, error) {
+		if data, ok := known[n]; ok {
+			return data, nil
+		}
+		data, err := rd.wholeMetadata(ctx, r.Source(n).ID, whole)
+		if held += len(data); err == nil && held <= chunk.MaxSize {
+			known[n] = data
+		}
+		return data, err
+	})
 }
 
 // Tree returns a tree of which half the id is known, and all of the id.

@@ -73,7 +73,7 @@ func (d *Draft) MarkCompromised(who string) error { return d.contents.mark(who) 
 
 // Suppose returns the keyring as it would be with the keys marked that MarkCompromised marks. That they are marked already is no error.
 func (k *Keyring) Suppose(who string) (*Keyring, error) {
-	supposed := *k
+	supposed := &Keyring{contents: k.contents, object: k.object}
 	supposed.contents.Hosts = slices.Clone(k.contents.Hosts)
 	for i := range supposed.contents.Hosts {
 		h := &supposed.contents.Hosts[i]
@@ -82,7 +82,7 @@ func (k *Keyring) Suppose(who string) (*Keyring, error) {
 	if err := supposed.contents.mark(who); err != nil && !errors.Is(err, ErrUnchanged) {
 		return nil, err
 	}
-	return &supposed, nil
+	return supposed, nil
 }
 
 func (c *contents) mark(who string) error {

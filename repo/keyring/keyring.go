@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"nightjar/crypto"
@@ -43,6 +44,9 @@ type Pin struct {
 type Keyring struct {
 	contents contents
 	object   []byte // as it is stored
+
+	once    sync.Once
+	members map[crypto.Fingerprint]member // made when one is first looked for
 }
 
 // Load reads the keys in force of the repository in the store. pin is asked what is remembered of the repository that the store claims to hold; with

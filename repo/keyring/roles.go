@@ -35,34 +35,79 @@ var writers = map[string]struct {
 
 // Signers returns whose signatures count on an object of the kind, and from when until when: of hosts with the role for it, and of the root. With names, only those hosts'.
 func (k *Keyring) Signers(kind string, names ...string) []crypto.Signer {
-	var all []crypto.Signer
+	all := k.rootSigners(kind)
+	k.hostSigners(kind, func(h *Host, c *Certificate) bool {
+		return !c.Compromised && (len(names) == 0 || slices.Contains(names, h.Name))
+	}, &all)
+	return all
+}
+
+// Marked returns whose signatures would count on an object of the kind if their keys were not marked compromised. They count on what a record of the kind verified names.
+func (k *Keyring) Marked(kind string) (all []crypto.Signer) {
+	k.hostSigners(kind, func(_ *Host, c *Certificate) bool { return c.Compromised }, &all)
+	return all
+}
+
+// SignersOf returns what of Signers and Marked is of one key.
+func (k *Keyring) SignersOf(kind string, f crypto.Fingerprint) []crypto.Signer {
+	all := slices.DeleteFunc(k.rootSigners(kind), func(s crypto.Signer) bool { return s.Key.Fingerprint() != f })
+	k.hostSigners(kind, func(_ *Host, c *Certificate) bool { return c.Key.Fingerprint() == f }, &all)
+	return all
+}
+
+// SigningKeys returns the keys of Signers and Marked, of which it verifies nothing.
+func (k *Keyring) SigningKeys(kind string) (all []crypto.Fingerprint) {
+	for _, s := range k.rootSigners(kind) {
+		all = append(all, s.Key.Fingerprint())
+	}
+	k.eachGrant(kind, func(_ *Host, c *Certificate, _ Span) { all = append(all, c.Key.Fingerprint()) })
+	return all
+}
+
+// MarkedKeys returns the keys of Marked, of which it verifies nothing.
+func (k *Keyring) MarkedKeys(kind string) (all []crypto.Fingerprint) {
+	k.eachGrant(kind, func(_ *Host, c *Certificate, _ Span) {
+		if c.Compromised {
+			all = append(all, c.Key.Fingerprint())
+		}
+	})
+	return all
+}
+
+func (k *Keyring) rootSigners(kind string) (all []crypto.Signer) {
 	if writers[kind].root {
 		all = append(all, crypto.Signer{Key: k.Root()})
 		for _, f := range k.contents.Former {
 			all = append(all, crypto.Signer{Key: f.Key.Key, NotAfter: f.Until})
 		}
 	}
-	return append(all, k.hostSigners(kind, false, names)...)
+	return all
 }
 
-// Marked returns whose signatures would count on an object of the kind if their keys were not marked compromised. They count on what a record of the kind verified names.
-func (k *Keyring) Marked(kind string) []crypto.Signer { return k.hostSigners(kind, true, nil) }
-
-func (k *Keyring) hostSigners(kind string, compromised bool, names []string) (all []crypto.Signer) {
-	w := writers[kind]
-	for _, h := range k.contents.Hosts {
-		if len(names) > 0 && !slices.Contains(names, h.Name) {
-			continue
+// hostSigners adds those of the hosts' certificates that are wanted.
+func (k *Keyring) hostSigners(kind string, want func(*Host, *Certificate) bool, all *[]crypto.Signer) {
+	k.eachGrant(kind, func(h *Host, c *Certificate, span Span) {
+		if !want(h, c) {
+			return
 		}
-		for _, c := range h.Certificates {
+		*all = append(*all, crypto.Signer{Key: c.Key.Key, NotBefore: span.From, NotAfter: span.Until})
+	})
+}
+
+// eachGrant calls f with each certificate of a host, and the time in which both it and a role for the kind are in force.
+func (k *Keyring) eachGrant(kind string, f func(*Host, *Certificate, Span)) {
+	w := writers[kind]
+	for i := range k.contents.Hosts {
+		h := &k.contents.Hosts[i]
+		for j := range h.Certificates {
+			c := &h.Certificates[j]
 			for _, g := range h.Roles {
-				if span, ok := c.both(g.Span); ok && c.Compromised == compromised && g.Role == w.role {
-					all = append(all, crypto.Signer{Key: c.Key.Key, NotBefore: span.From, NotAfter: span.Until})
+				if span, ok := c.both(g.Span); ok && g.Role == w.role {
+					f(h, c, span)
 				}
 			}
 		}
 	}
-	return all
 }
 
 // MayWrite returns nil if a host's key may sign an object of the kind that is stored at that time. Else it says why not.
@@ -97,7 +142,7 @@ func RootMayWrite(kind string) bool { return writers[kind].root }
 
 // Owner returns the name under which the owner of a key is or was enrolled, whether it is marked compromised or not.
 func (k *Keyring) Owner(f crypto.Fingerprint) (string, error) {
-	h, _ := k.contents.member(f)
+	h, _ := k.find(f)
 	if h == nil {
 		return "", fmt.Errorf("key %s: %w", f, ErrNotEnrolled)
 	}
@@ -124,12 +169,12 @@ func (k *Keyring) Live(f crypto.Fingerprint) (host string, ok bool) {
 
 // Names reports whether a key is or was a host's.
 func (k *Keyring) Names(f crypto.Fingerprint) bool {
-	h, _ := k.contents.member(f)
+	h, _ := k.find(f)
 	return h != nil
 }
 
 func (k *Keyring) member(f crypto.Fingerprint) (*Host, *Certificate, error) {
-	h, c := k.contents.member(f)
+	h, c := k.find(f)
 	switch {
 	case h == nil:
 		return nil, nil, fmt.Errorf("key %s: %w", f, ErrNotEnrolled)
@@ -139,7 +184,31 @@ func (k *Keyring) member(f crypto.Fingerprint) (*Host, *Certificate, error) {
 	return h, c, nil
 }
 
-// member returns whose key it is or was; nil: nobody's.
+// A member is a host with one of its keys.
+type member struct {
+	host *Host
+	key  *Certificate
+}
+
+// find returns whose key it is or was; nil: nobody's.
+func (k *Keyring) find(f crypto.Fingerprint) (*Host, *Certificate) {
+	k.once.Do(func() {
+		k.members = map[crypto.Fingerprint]member{}
+		for i := range k.contents.Hosts {
+			h := &k.contents.Hosts[i]
+			for j := range h.Certificates {
+				c := &h.Certificates[j]
+				if _, ok := k.members[c.Key.Fingerprint()]; !ok {
+					k.members[c.Key.Fingerprint()] = member{h, c}
+				}
+			}
+		}
+	})
+	m := k.members[f]
+	return m.host, m.key
+}
+
+// member is Keyring.find for what still changes.
 func (c *contents) member(f crypto.Fingerprint) (*Host, *Certificate) {
 	for i := range c.Hosts {
 		h := &c.Hosts[i]

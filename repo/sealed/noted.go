@@ -33,7 +33,7 @@ func (s *Objects) noted(kind string, info store.Info) (register.Note, bool) {
 // judge is openRecord for a record that was opened before: what may have changed since is whether its signature counts.
 func (s *Objects) judge(kind string, info store.Info, n register.Note) ([]byte, crypto.Opened, error) {
 	opened := crypto.Opened{Plain: n.Content, Signer: crypto.Fingerprint(n.Signer), Issuer: crypto.Fingerprint(n.Issuer)}
-	err := crypto.MayHaveSigned(s.bySigner[kind][opened.Signer], opened.Issuer, info.Time)
+	err := crypto.MayHaveSigned(s.keys.SignersOf(kind, opened.Signer), opened.Issuer, info.Time)
 	if err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}

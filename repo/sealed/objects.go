@@ -45,11 +45,10 @@ type Objects struct {
 	config  config
 	host    *crypto.Key // signs what is written; nil: reading only
 
-	metadata *crypto.Opener                                    // holds the metadata keys' secret halves
-	content  *crypto.Opener                                    // holds the content keys' too; nil but after OpenContent, as root
-	root     *crypto.Key                                       // with its secret half
-	signers  map[string][]crypto.Signer                        // by kind of object, with those whose keys are marked compromised
-	bySigner map[string]map[crypto.Fingerprint][]crypto.Signer // the same by their primary keys
+	metadata *crypto.Opener                    // holds the metadata keys' secret halves
+	content  *crypto.Opener                    // holds the content keys' too; nil but after OpenContent, as root
+	root     *crypto.Key                       // with its secret half
+	signers  map[string]func() []crypto.Signer // by kind of object, with those whose keys are marked compromised
 	marked   map[crypto.Fingerprint]bool
 	vouched  atomic.Pointer[Vouched] // as of the opening or the last Believe
 	supposed *Vouched                // what verified records are to name; nil: what they do

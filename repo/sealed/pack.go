@@ -101,10 +101,10 @@ func (s *Objects) openPack(ctx context.Context, info store.Info, object []byte) 
 	}
 	// Opening overwrites what the spans are hashed over.
 	stored := append([]byte(nil), object...)
-	opened, err := opener.Open(object, s.signers[name], s.binding(name), at)
+	opened, err := opener.Open(object, s.Signers(name), s.binding(name), at)
 	if errors.Is(err, crypto.ErrNotInForce) {
 		if first := s.FirstStored(ctx, info); first.Before(at) {
-			opened, err = opener.Open(append([]byte(nil), stored...), s.signers[name], s.binding(name), first)
+			opened, err = opener.Open(append([]byte(nil), stored...), s.Signers(name), s.binding(name), first)
 		}
 	}
 	if err == nil {

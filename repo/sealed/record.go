@@ -128,7 +128,7 @@ func (s *Objects) oneVersion(ctx context.Context, info *store.Info) (content []b
 
 // openRecord is record for an object that has the hash in its name. With an ErrDisowned it returns the content all the same.
 func (s *Objects) openRecord(kind string, info store.Info, object []byte) (content []byte, opened crypto.Opened, err error) {
-	if opened, err = s.openSealed(object, s.signers[kind], kind, info.Time); err != nil {
+	if opened, err = s.openSealed(object, s.Signers(kind), kind, info.Time); err != nil {
 		return nil, opened, fmt.Errorf("open %s: %w", info.Name, err)
 	}
 	if content, err = s.decompressRecord(kind, opened.Plain); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"nightjar/crypto"
 	"nightjar/repo/index"
@@ -16,26 +17,25 @@ import (
 // state of things that is known: nobody need look for what is damaged.
 var ErrDisowned = fmt.Errorf("the key that signed it is marked compromised, and nobody vouches for it: %w", crypto.ErrIntegrity)
 
-// setKeys sets whose signatures are looked at: those of marked keys too, of which Disowned decides.
+// setKeys sets whose signatures are looked at: those of marked keys too, of which Disowned decides. Thousands of certificates are gone through only
+// when something is opened that this machine has not read before.
 func (s *Objects) setKeys(keys *keyring.Keyring) {
-	s.keys, s.signers, s.marked = keys, map[string][]crypto.Signer{}, map[crypto.Fingerprint]bool{}
-	s.bySigner = map[string]map[crypto.Fingerprint][]crypto.Signer{}
+	s.keys, s.signers, s.marked = keys, map[string]func() []crypto.Signer{}, map[crypto.Fingerprint]bool{}
 	for _, kind := range kinds {
-		marked := keys.Marked(kind)
-		for _, signer := range marked {
-			s.marked[signer.Key.Fingerprint()] = true
+		for _, f := range keys.MarkedKeys(kind) {
+			s.marked[f] = true
 		}
-		s.signers[kind] = append(keys.Signers(kind), marked...)
-		s.bySigner[kind] = map[crypto.Fingerprint][]crypto.Signer{}
-		for _, signer := range s.signers[kind] {
-			f := signer.Key.Fingerprint()
-			s.bySigner[kind][f] = append(s.bySigner[kind][f], signer)
-		}
+		s.signers[kind] = sync.OnceValue(func() []crypto.Signer { return append(keys.Signers(kind), keys.Marked(kind)...) })
 	}
 }
 
 // Signers returns whose signatures on objects of a kind are looked at: those of marked keys, too.
-func (s *Objects) Signers(kind string) []crypto.Signer { return s.signers[kind] }
+func (s *Objects) Signers(kind string) []crypto.Signer {
+	if all := s.signers[kind]; all != nil {
+		return all()
+	}
+	return nil
+}
 
 // Disowned returns ErrDisowned for an object that does not count because of its signer.
 func (s *Objects) Disowned(signer crypto.Fingerprint, id index.ObjectID) error {

@@ -167,8 +167,8 @@ func (v *Local) syncObjects(ctx context.Context) error {
 	}
 	// The cache may know objects of signers that have lost their trust since.
 	valid := map[string]bool{}
-	for _, s := range v.objects.Signers("index") {
-		valid[string(s.Key.Fingerprint())] = true
+	for _, f := range v.objects.Keys().SigningKeys("index") {
+		valid[string(f)] = true
 	}
 	if err := v.index.Retain(func(s index.Source) bool {
 		_, ok := listed[s.Object]

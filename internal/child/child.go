@@ -170,6 +170,10 @@ func (p *Process) Read(b []byte) (int, error) {
 	p.once.Do(func() { close(p.whole) })
 	select {
 	case <-p.exited:
+	case <-p.gone:
+	}
+	select {
+	case <-p.exited: // which says more, where both are
 		if p.failure != nil {
 			<-p.gone // what it started, too
 			if p.group == 0 {
@@ -177,7 +181,7 @@ func (p *Process) Read(b []byte) (int, error) {
 			}
 			err = p.failed()
 		}
-	case <-p.gone:
+	default: // it cannot be ended, and ctx has
 	}
 	if p.ctx.Err() != nil {
 		err = context.Cause(p.ctx)

@@ -100,6 +100,21 @@ func TestOutput(t *testing.T) {
 	}
 }
 
+// A program that fails is never read to a good end, however late its reader looks.
+func TestFailsUnread(t *testing.T) {
+	t.Parallel()
+	env, _ := marked(t)
+	for range 12 { // the order in which the ends of things are seen is left to chance
+		p, err := Start(context.Background(), shell(env, "echo half; kill -PIPE $$"))
+		must(t, err)
+		<-p.gone
+		if _, err := io.ReadAll(p); !errors.Is(err, ErrFailed) || err.Error() != "run sh: signal: broken pipe" {
+			t.Errorf("%v", err)
+		}
+		p.Stop()
+	}
+}
+
 // However a program, and what it started, holds on: when its context ends, nothing of it is left soon, and its reader knows why.
 func TestEnds(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lists"
 	"nightjar/repo/maintain/retain"
 )
 
@@ -124,6 +125,7 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 	if err != nil {
 		return err
 	}
+	others := unreadable(archives, damaged, missing, s.Lists())
 	archives = o.Select(archives)
 	archives = slices.DeleteFunc(archives, func(x repo.Archive) bool { return !x.Forgotten.IsZero() })
 	var decisions []retain.Decision
@@ -134,7 +136,7 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		}
 		decisions = o.Decide(archives, now, time.Local)
 		a.warnLate(decisions)
-	} else if decisions, err = byName(append(archives, unreadable(damaged, missing)...), names); err != nil {
+	} else if decisions, err = byName(append(others, archives...), names); err != nil {
 		return err
 	}
 	if !o.dryRun {
@@ -167,13 +169,27 @@ func (a *app) missing(ctx context.Context, s *session.Session, all []repo.Archiv
 	return retain.Missing(ctx, s.Repository, all, damaged, seen, s.PassOver)
 }
 
-// unreadable returns what is known of archives that cannot be opened, or are missing: their ids.
-func unreadable(damaged map[string]error, missing map[index.ObjectID]string) (all []repo.Archive) {
+// unreadable returns what is known of archives that cannot be opened, are missing, or were recorded as lost, of which a copy may still have some: their ids.
+func unreadable(readable []repo.Archive, damaged map[string]error, missing map[index.ObjectID]string, given *lists.Set) (all []repo.Archive) {
+	ids := map[string]bool{}
 	for id := range damaged {
-		all = append(all, repo.Archive{ID: id})
+		ids[id] = true
 	}
 	for id := range missing {
-		all = append(all, repo.Archive{ID: id.String()})
+		ids[id.String()] = true
+	}
+	for _, l := range given.Lists() {
+		for _, id := range l.Objects {
+			if given.Object(id) {
+				ids[id.String()] = true
+			}
+		}
+	}
+	for i := range readable {
+		delete(ids, readable[i].ID)
+	}
+	for id := range ids {
+		all = append(all, repo.Archive{ID: id})
 	}
 	return all
 }

@@ -14,11 +14,14 @@ import (
 	"nightjar/repo/store"
 )
 
-// ErrUnexplained says that an archive is gone at home, and that nobody signed for that.
-var ErrUnexplained = fmt.Errorf("it is gone at home, and no record says that it was given up: %w", crypto.ErrIntegrity)
+// Of an archive that is gone at home, and that nobody forgot. What repair records as lost at home is no leave to delete what may be the last good one.
+var (
+	ErrUnexplained = fmt.Errorf("it is gone at home, and no record says that it was given up: %w", crypto.ErrIntegrity)
+	ErrLost        = fmt.Errorf("it is lost at home, and nobody forgot it: %w", crypto.ErrIntegrity)
+)
 
 // Prune deletes from the copy what was deleted at home, after All. home has the metadata key. It takes a signature for everything, each as old as the grace period:
-// a forget or lost record for an archive, an index object of the same signer, or of the root, that stands for another, a dropped list for a pack. What is
+// a forget record for an archive, an index object of the same signer, or of the root, that stands for another, a dropped list for a pack. What is
 // gone without one stays, and so does every pack as long as there are archives that stay. So whoever only deletes at home deletes nothing here.
 func (m *Mirror) Prune(ctx context.Context, home *repo.Repository) error {
 	clock, ok := m.to.(store.Clock)
@@ -76,31 +79,31 @@ func (p *pruner) old(x sealed.Record) bool {
 	return p.now.Sub(at) > p.keys.Grace(p.now)
 }
 
-// archives deletes archives that were given up, and returns how many are left that home has not.
+// archives deletes archives that were forgotten, and returns how many are left that home has not.
 func (p *pruner) archives(ctx context.Context) (kept int, err error) {
 	gone, err := p.onlyInCopy(ctx, "archive")
 	if err != nil || len(gone) == 0 {
 		return 0, err
 	}
-	given := map[index.ObjectID]bool{} // up; true: long enough ago
-	note := func(x sealed.Record, ids []index.ObjectID) {
-		for _, id := range ids {
-			given[id] = given[id] || p.old(x)
-		}
-	}
+	forgotten := map[index.ObjectID]bool{} // true: long enough ago
 	err = records(ctx, p, record.ForgetKind, func(x sealed.Record, r *record.Forget) {
 		for _, a := range r.Archives {
-			note(x, []index.ObjectID{a.Archive})
+			forgotten[a.Archive] = forgotten[a.Archive] || p.old(x)
 		}
 	})
+	lost := idSet{}
 	if err == nil {
-		err = records(ctx, p, record.LostKind, func(x sealed.Record, r *record.Lost) { note(x, r.Archives) })
+		err = records(ctx, p, record.LostKind, func(_ sealed.Record, r *record.Lost) {
+			for _, id := range r.Objects {
+				lost[id] = struct{}{}
+			}
+		})
 	}
 	if err != nil {
 		return 0, err
 	}
 	for id, info := range gone {
-		switch long, ok := given[id]; {
+		switch long, ok := forgotten[id]; {
 		case long:
 			if err := p.remove(ctx, info); err != nil {
 				return 0, err
@@ -109,10 +112,14 @@ func (p *pruner) archives(ctx context.Context) (kept int, err error) {
 				s.Kept.Objects--
 				s.Kept.Bytes -= info.Size
 			})
-		case !ok:
-			p.found(Finding{Object: info.Name, Copy: true, Err: ErrUnexplained})
-			fallthrough
+		case ok:
+			kept++
 		default:
+			why := ErrUnexplained
+			if lost.has(id) {
+				why = ErrLost
+			}
+			p.found(Finding{Object: info.Name, Copy: true, Err: why})
 			kept++
 		}
 	}

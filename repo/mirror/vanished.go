@@ -86,17 +86,22 @@ func (m *Mirror) explained(ctx context.Context) error {
 	return m.indexed(ctx, left)
 }
 
-// indexed returns an error for a pack that an index names, and for an index object that no other stands for.
+// indexed returns an error for a pack that an index names, or may name, and for an index object that no other stands for.
 func (m *Mirror) indexed(ctx context.Context, left map[index.ObjectID]string) error {
 	if len(left) == 0 {
 		return nil
 	}
 	replaced := map[index.ObjectID]bool{}
+	var unread error // of an index object, which may name what is gone
 	err := m.o.Home.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		if errors.Is(x.Err, repo.ErrUnread) {
 			return x.Err
 		}
+		if errors.Is(x.Err, repo.ErrDisowned) {
+			return nil
+		}
 		if x.Err != nil {
+			unread = x.Err
 			return nil
 		}
 		for _, id := range x.Object.Replaces {
@@ -115,8 +120,11 @@ func (m *Mirror) indexed(ctx context.Context, left map[index.ObjectID]string) er
 		return err
 	}
 	for id, name := range left {
-		if sealed.Kind(name) == "index" && !replaced[id] {
+		switch is := sealed.Kind(name) == "index"; {
+		case is && !replaced[id]:
 			return fmt.Errorf("copy %s: %w", name, ErrVanished)
+		case !is && unread != nil:
+			return fmt.Errorf("copy %s: %w, as far as can be seen: %v", name, ErrVanished, unread)
 		}
 	}
 	return nil

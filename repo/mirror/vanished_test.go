@@ -78,6 +78,40 @@ func TestVanished(t *testing.T) {
 	}
 }
 
+// Where an index object cannot be read, nobody knows that no index names a pack that is gone.
+func TestVanishedUnindexed(t *testing.T) {
+	for _, kind := range []string{"content", "metadata"} {
+		for _, damaged := range []bool{false, true} {
+			s := newSite(t)
+			s.night(map[string][]byte{"a": s.random(3000)})
+			pack, object := names(t, s.home, nil, kind+"/")[0], names(t, s.home, nil, "index/")[0]
+			copying := false
+			missing := func(name string) storetest.Hook {
+				return func(c storetest.Call) error {
+					if c.Op == storetest.Get && c.Name == name && (copying || name == pack) {
+						copying = true
+						return fmt.Errorf("read object %s: %w", c.Name, store.ErrNotExist)
+					}
+					return nil
+				}
+			}
+			faulty := &storetest.Faulty{Store: s.home, Before: []storetest.Hook{missing(pack)}}
+			home := &storetest.Faulty{Store: s.home, Before: []storetest.Hook{missing(object)}}
+			if damaged {
+				put(t, s.home, object, flipped(t, s.home, object))
+			}
+			to := store.NewMemory(s.clock.now)
+			m := mirror.New(faulty, to, s.keys, mirror.Options{Create: true, Connections: 1, Now: s.clock.now, Home: s.in(home, false)})
+			if err := m.All(t.Context()); !errors.Is(err, mirror.ErrVanished) {
+				t.Errorf("%s, damaged %v: %v", kind, damaged, err)
+			}
+			if left := names(t, to, nil, "archive/"); len(left) > 0 {
+				t.Errorf("%s, damaged %v: copied %q", kind, damaged, left)
+			}
+		}
+	}
+}
+
 // A listing that lacks what one before it had is not believed without asking.
 func TestListedBefore(t *testing.T) {
 	s := newSite(t)

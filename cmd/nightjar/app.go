@@ -70,7 +70,8 @@ func (a *app) command() *cobra.Command {
 		Use:           "nightjar",
 		Short:         "Encrypted, signed, incremental backups",
 		SilenceErrors: true, SilenceUsage: true,
-		Args: noSubcommand,
+		Args:              noSubcommand,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return noneEmpty(c) },
 		RunE: func(c *cobra.Command, _ []string) error {
 			return usage.Errorf("no command given")
 		},

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,20 @@ var (
 func unknownCommand(c *cobra.Command, name string) error {
 	err := usage.Errorf("unknown command %q", strings.TrimPrefix(c.CommandPath()+" "+name, c.Root().Name()+" "))
 	return suggest(err, c, "", alike(c, name))
+}
+
+// noneEmpty refuses a flag that was given nothing, as by a shell's variable that is not set: it would count as not given.
+func noneEmpty(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if all, ok := f.Value.(pflag.SliceValue); ok {
+			values = all.GetSlice()
+		}
+		if slices.Contains(values, "") && err == nil {
+			err = usage.Errorf("--%s: it is empty", f.Name)
+		}
+	})
+	return err
 }
 
 // wrongFlag says which flag may have been meant.

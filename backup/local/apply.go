@@ -129,7 +129,7 @@ func (a *Applier) wanted(n *tree.Node) ([]tree.Xattr, error) {
 	}
 	want := make([]tree.Xattr, 0, len(n.Xattrs))
 	for _, x := range n.Xattrs {
-		if passedOver(x.Name) {
+		if passedOver(x.Name) || x.Name == unfinished {
 			continue
 		}
 		if isACL(x.Name) {

@@ -163,3 +163,20 @@ func (d *Dir) Unlock() error {
 	}
 	return nil
 }
+
+// unfinished is the attribute of a directory that a restore has made and not yet left. Who finishes it takes that away.
+const unfinished = "user.nightjar.unfinished"
+
+// Begin notes that the directory was made and does not yet have the attributes that it is to have, as long as that is so: until Applier.Dir. Not every file system can keep that.
+func (d *Dir) Begin() { _ = handle{fd: d.fd}.setXattr(unfinished, []byte{1}) }
+
+// Begun reports whether Begin was said of the directory and nobody has finished it. Nobody else can have said so: it is this user's, and closed to others.
+func (d *Dir) Begun() bool {
+	h := handle{fd: d.fd}
+	var st unix.Stat_t
+	if err := fstat(d.fd, &st); err != nil || int(st.Uid) != os.Geteuid() || st.Mode&0o077 != 0 {
+		return false
+	}
+	_, err := h.xattr(unfinished)
+	return err == nil
+}

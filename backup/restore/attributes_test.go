@@ -1,6 +1,9 @@
 package restore_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,6 +99,65 @@ func TestOnTheWay(t *testing.T) {
 	s.Restore(overwrite(target, restore.Always), only("app"))
 	if got, want := attributes(t, target+"/etc/app"), attributes(t, s.Path("etc/app")); got != want {
 		t.Errorf("what was asked for is %s, not %s", got, want)
+	}
+}
+
+// What a restore made before it stopped gets its attributes by the one that goes on: the target, and folders that are only on the way. Nothing is left that says that it had stopped.
+func TestMadeByAStoppedRestore(t *testing.T) {
+	backuptest.NeedRoot(t)
+	s := backuptest.New(t)
+	for i := range 20 {
+		s.Write(fmt.Sprintf("way/dir/%02d", i), "content")
+	}
+	for _, name := range []string{".", "way", "way/dir"} {
+		must(t, os.Chown(s.Path(name), 7, 8))
+		must(t, unix.Setxattr(s.Path(name), "user.saved", []byte(name), 0))
+		must(t, os.Chtimes(s.Path(name), time.Time{}, time.Unix(1e9, 5)))
+	}
+	s.Save()
+	want := backuptest.FactsOf(t, s.Src)
+	only := func(pattern string) func(*restore.Options) {
+		return func(o *restore.Options) {
+			if pattern != "" {
+				o.Filter = backuptest.Filter(t, filter.Options{Include: []string{pattern}})
+			}
+		}
+	}
+	for _, pattern := range []string{"", "dir", "1?"} {
+		for _, policy := range []restore.Overwrite{restore.IfChanged, restore.IfNewer, restore.Always} {
+			ctx, stop := context.WithCancel(context.Background())
+			target, _, err := s.RestoreFrom(ctx, s.Reader(), only(pattern), func(o *restore.Options) {
+				o.Report = func(path string, _ restore.Action) {
+					if filepath.Base(path) == "15" {
+						stop()
+					}
+				}
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("%q: stopped with %v", pattern, err)
+			}
+			if target != "" && backuptest.FactsOf(t, target)["."] == want["."] {
+				t.Errorf("%q: it had not stopped", pattern)
+			}
+			s.Restore(overwrite(target, policy), only(pattern))
+			s.Log.None(t)
+			got := backuptest.FactsOf(t, target)
+			for _, name := range []string{".", "way", "way/dir"} {
+				if got[name] != want[name] {
+					t.Errorf("%q, policy %d: %s is\n%s, not\n%s", pattern, policy, name, got[name], want[name])
+				}
+			}
+		}
+	}
+
+	// The mark alone is nothing: somebody else may have set it, or taken the folder into use.
+	target := t.TempDir()
+	must(t, unix.Setxattr(target, "user.nightjar.unfinished", []byte{1}, 0))
+	must(t, os.Chmod(target, 0o755))
+	before := attributes(t, target)
+	s.Restore(overwrite(target, restore.IfChanged))
+	if got := attributes(t, target); got != before {
+		t.Errorf("a folder that is open to others is %s, was %s", got, before)
 	}
 }
 

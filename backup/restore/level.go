@@ -98,7 +98,7 @@ func (p *planner) mkdir(above, level *planLevel) error {
 func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node) error {
 	if action == Kept {
 		above.seen.add(local.IDOf(there))
-		level.seen, level.keeps = newSeen(there.Device), p.o.Overwrite == Never || !level.asked
+		level.seen, level.keeps = newSeen(there.Device), p.o.Overwrite == Never || !level.asked && !p.stack.Top().Begun()
 		if !level.keeps {
 			_ = p.large(level.node) // leave tells of it
 			if different, err := p.applier.SelfDiffers(p.stack.Top(), level.node); err == nil && len(different) > 0 {
@@ -113,6 +113,9 @@ func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node
 	}
 	p.report(level.path, action)
 	level.fresh = true
+	if !level.asked { // else whoever goes on gives it its attributes
+		p.stack.Top().Begin()
+	}
 	if above.seen == nil {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -141,6 +142,12 @@ func check(content []byte, b Bounds) error {
 		}
 		isName := kind == jsontext.KindBeginObject && members%2 == 0
 		switch token.Kind() {
+		case jsontext.KindNumber: // of a member that v does not have, too
+			if _, err := strconv.ParseInt(token.String(), 10, 64); err != nil {
+				if _, err := strconv.ParseUint(token.String(), 10, 64); err != nil {
+					return fmt.Errorf("number %.40s is not whole, or does not fit 64 bits", token.String())
+				}
+			}
 		case jsontext.KindEndObject, jsontext.KindEndArray:
 			continue
 		case jsontext.KindNull:

@@ -33,6 +33,7 @@ func TestAccepts(t *testing.T) {
 		`{"version":0,"labels":{"a":"1","b":"2"},"inner":{"name":"a"},"paths":[]}`,
 		`{"version":0,"other":{"version":1,"job":"y"}}`,
 		`{"version":0,"JOB":"y","count":9223372036854775807,"small":255}`, // another, unknown member
+		`{"version":0,"other":[18446744073709551615,-9223372036854775808]}`,
 		`{"version":0,"job":"\u00e9\ud83d\ude00"}`,
 	} {
 		var r record
@@ -56,6 +57,7 @@ func TestRefuses(t *testing.T) {
 		"{\"version\":0,\"job\":\"\xff\"}", "{\"version\":0,\"\xff\":1}", `{"version":0,"job":"\ud800"}`, `{"version":0,"other":"\udc00x"}`,
 		`{"version":0,"job":null}`, `{"version":0,"paths":null}`, `{"version":0,"paths":[null]}`, `{"version":0,"other":{"x":null}}`, `{"version":null}`,
 		`{"version":0,"count":9223372036854775808}`, `{"version":0,"count":1.0}`, `{"version":0,"small":256}`, `{"version":0,"small":-1}`, `{"version":0,"count":"1"}`,
+		`{"version":0,"other":1.5}`, `{"version":0,"other":[1e3]}`, `{"version":0,"other":18446744073709551616}`, `{"version":0,"other":-9223372036854775809}`,
 		`{"version":0,"at":"yesterday"}`, `{"version":0,"job":1}`, `{"version":0,"paths":"x"}`, `{"version":0,"other":` + deep + `}`,
 		`{"version":0,"paths":[` + strings.TrimSuffix(strings.Repeat(`"",`, 10_001), ",") + `]}`,
 		`{"version":0,"other":[` + strings.TrimSuffix(strings.Repeat(`{},`, 1001), ",") + `]}`,

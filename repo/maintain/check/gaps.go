@@ -79,6 +79,11 @@ func (c *checker) gaps(ctx context.Context, all []repo.Archive, present map[inde
 	}
 	listed := func(id index.ObjectID) bool { return present[id] }
 	unlisted := retain.Unseen(c.o.Seen, forgotten, listed)
+	if c.chosen {
+		if c.chosen, err = retain.MayBeCopy(ctx, c.r); err != nil {
+			return nil, err
+		}
+	}
 	if !c.chosen {
 		maps.Copy(unlisted, retain.Gaps(all, forgotten, listed))
 	}

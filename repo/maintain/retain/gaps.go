@@ -114,6 +114,9 @@ var errChosen = errors.New("an index object was made for readers alone")
 
 // isChosen reports whether the repository is a copy of chosen archives, as an index object that was made for readers alone says.
 func isChosen(ctx context.Context, r *repo.Repository) (bool, error) {
+	if ok, err := MayBeCopy(ctx, r); !ok || err != nil {
+		return false, err
+	}
 	err := r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 		if x.Err == nil && x.Object.Time.IsZero() {
 			return errChosen
@@ -124,6 +127,20 @@ func isChosen(ctx context.Context, r *repo.Repository) (bool, error) {
 		return true, nil
 	}
 	return false, err
+}
+
+// MayBeCopy reports whether the repository may be a copy. In a bucket it is one only if the root says so: any host could store an index object that is made
+// for readers alone at home, and hide by it that archives are gone. Of other places nobody can tell.
+func MayBeCopy(ctx context.Context, r *repo.Repository) (bool, error) {
+	c, ok := r.Store().(store.Claimer)
+	if !ok {
+		return true, nil
+	}
+	claim, stored, err := c.Claim(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ask whether the place is a copy: %w", err)
+	}
+	return claim != nil && r.Keys().IsCopy(claim, c.Place(), stored) == nil, nil
 }
 
 // Missing returns the gaps of both kinds that no repair knows of. all are the archives that can be read, unreadable has the ids of the others.

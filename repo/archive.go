@@ -76,6 +76,8 @@ type Archive struct {
 	Repeated  bool          `json:"-"` // another that was stored before it says the same, word for word
 	Redated   bool          `json:"-"` // it is late, yet is the predecessor of another, or older than the repository is here: it counted once, and was stored again, alone or with the whole repository
 
+	rooted bool // Verified by the root
+
 	Forgotten time.Time `json:"-"` // when retention gave it up, for whoever looked that up; zero: it did not
 }
 

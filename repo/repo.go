@@ -208,8 +208,14 @@ func (r *Repository) NewReaderFor(ctx context.Context, a *Archive) (*Reader, err
 	return rd.For(Of(r.Circle(a))), nil
 }
 
-// Circle returns the hosts of whose chunks an archive may be made.
-func (r *Repository) Circle(a *Archive) keyring.Circle { return r.Keys().Circle(a.Host, a.Dated()) }
+// Circle returns the hosts of whose chunks an archive may be made: those of the store's time, unless the root believes the archive's own. A host that
+// may vouch for archives could otherwise date one back to when others lent it their chunks.
+func (r *Repository) Circle(a *Archive) keyring.Circle {
+	if a.rooted {
+		return r.Keys().Circle(a.Host, a.Dated())
+	}
+	return r.Keys().Circle(a.Host, a.Stored)
+}
 
 // Of accepts what is said of the packs of these hosts. Whoever says it: what can be had there was given the name of that host by who knew its content.
 func Of(c keyring.Circle) func(*index.Origin) bool {

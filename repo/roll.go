@@ -122,7 +122,7 @@ func (l *Roll) Archives(ctx context.Context, host string, damaged func(name stri
 func (l *Roll) read(ctx context.Context, infos []store.Info, damaged func(name string, err error)) (all []Archive, contents map[string][sha256.Size]byte, err error) {
 	contents = map[string][sha256.Size]byte{}
 	err = l.r.ReadRecords(ctx, infos, func(x sealed.Record) error {
-		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: l.verified.Late[x.ID]}
+		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: l.verified.Late[x.ID], rooted: l.verified.Dated[x.ID]}
 		if x.Err == nil {
 			x.Err = versioned.Parse(x.Content, &a, archiveBounds)
 		}

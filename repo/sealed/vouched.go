@@ -48,6 +48,7 @@ func (s *Objects) Disowned(signer crypto.Fingerprint, id index.ObjectID) error {
 // A Vouched is what verified records name. The zero value is nothing.
 type Vouched struct {
 	Late   map[index.ObjectID]bool // archives that count though they are late
+	Dated  map[index.ObjectID]bool // those of them of which the root says so: it believes the time that they say
 	Marked map[index.ObjectID]bool // what counts though its signer's key is marked compromised: the root alone says so
 }
 
@@ -61,7 +62,7 @@ func (s *Objects) Verified(ctx context.Context) (*Vouched, error) {
 	if s.supposed != nil {
 		return s.supposed, nil
 	}
-	all := &Vouched{map[index.ObjectID]bool{}, map[index.ObjectID]bool{}}
+	all := &Vouched{map[index.ObjectID]bool{}, map[index.ObjectID]bool{}, map[index.ObjectID]bool{}}
 	err := s.Records(ctx, record.VerifiedKind, func(x Record) error {
 		var v record.Verified
 		if x.Err == nil {
@@ -79,7 +80,10 @@ func (s *Objects) Verified(ctx context.Context) (*Vouched, error) {
 		for _, id := range v.Archives {
 			all.Late[id] = true
 		}
-		if s.keys.Follows(x.Signer) { // a mark is the root's: no host takes it back
+		if s.keys.Follows(x.Signer) { // a mark is the root's, and so is a trust that has ended: no host takes them back
+			for _, id := range v.Archives {
+				all.Dated[id] = true
+			}
 			for _, id := range v.Objects {
 				all.Marked[id] = true
 			}

@@ -10,7 +10,6 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/index"
-	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
@@ -53,7 +52,7 @@ func (v *Local) Merge(ctx context.Context, now time.Time) (store.Info, error) {
 	return sealed.InTime(at, func(at time.Time) (store.Info, error) {
 		merged.Time = at
 		content := merged.Append(nil)
-		if len(content) > pack.MaxRecord { // since it names that many others
+		if len(content) > index.MaxObject { // since it names that many others
 			return store.Info{}, fmt.Errorf("%d bytes are more than a record holds", len(content))
 		}
 		return v.putIndex(ctx, &merged, content)

@@ -90,7 +90,7 @@ func (m *mender) whole(ctx context.Context, wanted map[string]bool, refused map[
 	if err != nil {
 		return nil, err
 	}
-	verified = &sealed.Vouched{Late: maps.Clone(verified.Late), Marked: verified.Marked}
+	verified = &sealed.Vouched{Late: maps.Clone(verified.Late), Dated: maps.Clone(verified.Dated), Marked: verified.Marked}
 	var ids []index.ObjectID
 	for name := range wanted {
 		id, err := index.ParseObjectID(name)
@@ -98,6 +98,7 @@ func (m *mender) whole(ctx context.Context, wanted map[string]bool, refused map[
 			return nil, err
 		}
 		verified.Late[id], ids = true, append(ids, id)
+		verified.Dated[id] = verified.Dated[id] || m.r.CanReadContent() // as the root will say it
 	}
 	then := &repo.Supposition{Keys: m.r.Keys(), Verified: verified, Dropped: true}
 	lacking, err := check.Lacking(ctx, m.r, then, check.Options{Connections: m.o.Check.Connections}, func(a *repo.Archive) bool { return wanted[a.ID] })

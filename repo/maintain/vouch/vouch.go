@@ -271,12 +271,12 @@ func (v *voucher) merged(ctx context.Context) (idSet, error) {
 // complete returns which archives of before are complete if that and more count, and why the others are not.
 func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left map[string]error, err error) {
 	marked := slices.ContainsFunc(v.r.Keys().Marked("archive"), func(s crypto.Signer) bool { return v.mine(s.Key.Fingerprint()) })
-	counts := &sealed.Vouched{Late: maps.Clone(v.verified.Late), Marked: maps.Clone(v.verified.Marked)}
+	counts := &sealed.Vouched{Late: maps.Clone(v.verified.Late), Dated: maps.Clone(v.verified.Dated), Marked: maps.Clone(v.verified.Marked)}
 	maps.Copy(counts.Late, v.again)
 	maps.Copy(counts.Marked, v.objects)
 	maps.Copy(counts.Marked, more)
 	for id := range v.archives {
-		counts.Late[id], counts.Marked[id] = true, true
+		counts.Late[id], counts.Dated[id], counts.Marked[id] = true, true, true
 	}
 	then := &repo.Supposition{Keys: v.keys, Verified: counts, Dropped: marked}
 	whole, late := idSet{}, map[string]error{}

@@ -43,6 +43,8 @@ func (c clutter) Error() string {
 	return what + " is in its place"
 }
 
+func (c clutter) Is(target error) bool { return target == ErrClutter }
+
 func isClutter(err error) bool {
 	var c clutter
 	return errors.As(err, &c)

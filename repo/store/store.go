@@ -35,6 +35,9 @@ var (
 	// ErrUnavailable says that not one object but the store is out of reach:
 	// whatever else is asked of it now will fail as well. It is an ErrUnread.
 	ErrUnavailable error = unread("store is not available")
+	// ErrClutter says that something of another type is in the place of an
+	// object, which counts as missing, or of a folder of objects.
+	ErrClutter = errors.New("something else is in its place")
 	// ErrName says that a name or prefix is malformed.
 	ErrName = errors.New("malformed object name")
 	// ErrTooLarge says that an object exceeds MaxObject or the caller's bound.

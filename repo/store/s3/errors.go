@@ -47,6 +47,9 @@ var (
 	// ErrAnswer says that an answer came that no S3 server would give, or one that contradicts itself. Nothing of it is believed.
 	ErrAnswer error = unavailable("the server's answer cannot be used")
 
+	// ErrRefused says that the server answered that it does not do what was asked, for a reason that is none of the others. That says nothing about an object.
+	ErrRefused = store.Unread(errors.New("the server refuses"))
+
 	// ErrNoLock says that objects cannot be locked in the bucket.
 	ErrNoLock = errors.New("the bucket has no object lock")
 	// ErrAsOf says that nothing can be written to a store that is shown as it stood once.
@@ -108,6 +111,9 @@ func (s *Store) explain(ctx context.Context, action, name string, err error) err
 	}
 	switch kind {
 	case nil:
+		if status(err) >= 300 {
+			return fmt.Errorf("%s: %w (%s)", what, ErrRefused, text)
+		}
 		return store.Unread(fmt.Errorf("%s: %s", what, text))
 	case store.ErrNotExist:
 		return fmt.Errorf("%s: %w", what, kind)
@@ -166,6 +172,9 @@ func classify(err error) (text string, kind error) {
 			kind = ErrRegion
 		case code >= http.StatusInternalServerError && code != http.StatusNotImplemented, code == http.StatusTooManyRequests:
 			kind = ErrFailing
+		}
+		if kind == ErrDenied && strings.Contains(api.ErrorMessage(), "not signed") { // as where a proxy dropped what was
+			kind = ErrSignature
 		}
 		if noLock(err) {
 			kind = ErrNoLock

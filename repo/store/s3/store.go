@@ -358,13 +358,11 @@ func (s *Store) checkWrite(ctx context.Context, verb, name string) error {
 	return nil
 }
 
-var errNoDate = errors.New("the server's answer has no date")
-
 // answered is when the server answered.
 func answered(m middleware.Metadata) (time.Time, error) {
 	at, ok := awsmiddleware.GetServerTime(m)
 	if !ok || at.IsZero() {
-		return time.Time{}, errNoDate
+		return time.Time{}, &answerError{text: "it has no date", kind: ErrAnswer}
 	}
 	return at.UTC(), nil
 }

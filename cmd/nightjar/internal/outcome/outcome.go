@@ -70,6 +70,8 @@ func Code(ctx context.Context, err error) int {
 		return Archived
 	case errors.Is(err, repo.ErrNoRepository), errors.Is(err, store.ErrNoStore), errors.Is(err, mirror.ErrNoCopy):
 		return NoRepository
+	case errors.Is(err, store.ErrClutter):
+		return Integrity
 	case errors.Is(err, store.ErrUnread): // which says nothing about integrity
 		return Failed
 	case errors.Is(err, crypto.ErrIntegrity):
@@ -109,7 +111,8 @@ var hints = []struct {
 	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
 	{userkeys.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
-	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used"},
+	{store.ErrClutter, "nightjar check --repair moves it aside, and puts back what belongs there: --kit FILE what it takes to open the repository, --from COPY all else"},
+	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used. nightjar check says what it is; nightjar check --repair puts back, with --kit FILE, what it takes to open the repository, and with --from COPY all else"},
 	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
 	{keyring.ErrFull, "nightjar key remove-host NAME --purge takes out a host that was ended, and of which nothing is left"},
 	{keyring.ErrInForce, "nightjar key remove-host NAME ends it; --purge follows when its archives are forgotten and pruned"},
@@ -131,6 +134,7 @@ var hints = []struct {
 	{s3.ErrRegion, "name the bucket's region with --region"},
 	{s3.ErrUnreachable, "is the network up, and --endpoint right? Run the same command again: what was stored is used"},
 	{s3.ErrAnswer, "something else than the server answered, or the server is broken; nothing of it was believed. Look at --endpoint, and at proxies on the way"},
+	{s3.ErrRefused, "nothing was given up. Is it a server of S3, and does nothing in between change requests or answers? Look at --endpoint, at proxies on the way, and in the server's log"},
 	{s3.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
 	{restore.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},

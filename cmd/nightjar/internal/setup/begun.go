@@ -65,6 +65,9 @@ func readBegun(dir, url string) (begun, error) {
 	if err := json.Unmarshal(text, &b); err != nil || b.URL != url {
 		return begun{}, nil // it can be waited for
 	}
+	if _, err := keyring.State(dir).Keys(b.Repository); err == nil {
+		return begun{}, nil // it has opened since: it was made, and may lie elsewhere by now
+	}
 	return b, nil
 }
 
@@ -94,6 +97,22 @@ func (b *begun) wrote(kit string) bool {
 	}
 	id, _, ok := keyring.KitRoot(page)
 	return ok && id == b.Repository
+}
+
+// kitAt returns where the recovery kit of what this machine has made at a place lies, "" if it has none. An init that was stopped may have told nobody.
+func kitAt(state keyring.State, url string) string {
+	if b, _ := readBegun(string(state), url); b.wrote(b.Kit) {
+		return b.Kit
+	}
+	repository, err := state.At(url)
+	if err != nil || repository == "" {
+		return ""
+	}
+	kit := session.KitPath(state, repository)
+	if _, err := os.Stat(kit); err != nil {
+		return ""
+	}
+	return kit
 }
 
 // clear has this machine forget a repository that was never made. Its recovery kit moves to where its key stays: whoever moved the place meanwhile may look for them.

@@ -20,6 +20,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/durable"
+	"nightjar/internal/quote"
 	"nightjar/internal/where"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -73,6 +74,9 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 	}
 	state := keyring.State(stateDir)
 	if err := set.Reach().CheckEmpty(ctx, at, o.CreateBucket); err != nil {
+		if kit := kitAt(state, set.Reach().Name(ctx, at)); errors.Is(err, repo.ErrExists) && kit != "" {
+			return nil, usage.Hinted{Err: err, Hint: "nothing was changed; go on using it. Until you move that off this machine, a recovery kit of it is " + quote.Display(kit)}
+		}
 		return nil, err
 	}
 	if err := durable.MkdirAll(stateDir, 0o700); err != nil {

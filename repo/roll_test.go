@@ -167,3 +167,19 @@ func BenchmarkStanding(b *testing.B) {
 		standing(all, nil, time.Time{})
 	}
 }
+
+// Whoever may add index objects can add thousands that nobody can read: a run names some, and counts the rest.
+func TestManyBadIndexes(t *testing.T) {
+	p := newPlace(t)
+	_, _, metadata := p.secrets()
+	for i := range 30 {
+		object := must(seal(metadata, hostKey(), crypto.Binding{Repository: p.keys.ID(), Kind: "index"}, fmt.Appendf(nil, "junk %d", i), nil, p.clock.now))
+		p.put(named("index", object), object)
+	}
+	var said []string
+	r := p.open(hostKey(), func(o *Options) { o.Warn = func(err error) { said = append(said, err.Error()) } })
+	must(0, r.SyncIndex(t.Context()))
+	if len(said) != 21 || said[20] != "more index objects are passed over: 10" {
+		t.Errorf("%d warnings: %q", len(said), said)
+	}
+}

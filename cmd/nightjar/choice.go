@@ -44,11 +44,10 @@ func (c *choice) check(now time.Time) (err error) {
 
 // archives returns those that are chosen, and the errors of the damaged by their ids.
 func (a *app) archives(ctx context.Context, s *session.Session, c *choice) (chosen []repo.Archive, damaged map[string]error, err error) {
-	roll, err := s.Roll(ctx)
+	r, err := newReading(ctx, s, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := reading{s, roll, c, map[string]error{}}
 	chosen, err = r.archives(ctx, c.Host)
 	return chosen, r.damaged, err
 }
@@ -59,6 +58,14 @@ type reading struct {
 	roll    *session.Roll
 	choice  *choice
 	damaged map[string]error // by id
+}
+
+func newReading(ctx context.Context, s *session.Session, c *choice) (*reading, error) {
+	roll, err := s.Roll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &reading{s, roll, c, map[string]error{}}, nil
 }
 
 // archives returns those of a host, of all if it is "", that are chosen.
@@ -142,11 +149,10 @@ func (a *app) openArchive(ctx context.Context, arg string, need session.Access, 
 
 // find returns the one archive that is meant: by latest, the newest that saved something at the path, if there is one.
 func (a *app) find(ctx context.Context, s *session.Session, name, path string, c *choice) (*repo.Archive, error) {
-	roll, err := s.Roll(ctx)
+	r, err := newReading(ctx, s, c)
 	if err != nil {
 		return nil, err
 	}
-	r := reading{s, roll, c, map[string]error{}}
 	host, others := c.Host, false
 	var chosen []repo.Archive
 	if name == latest && host == "" {
@@ -154,7 +160,7 @@ func (a *app) find(ctx context.Context, s *session.Session, name, path string, c
 		others = others && c.Job == "" && len(c.Tags) == 0 && path == ""
 	} else {
 		if host == "" {
-			host, _ = roll.HostOf(name)
+			host, _ = r.roll.HostOf(name)
 		}
 		chosen, err = r.archives(ctx, host)
 	}

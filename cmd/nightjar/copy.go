@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -176,12 +175,15 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 
 // unbroken refuses a listing of archives that lacks some: a copy of a part would pass for the whole.
 func (a *app) unbroken(ctx context.Context, s *session.Session) error {
-	damaged := map[string]error{} // which the copy tells
-	all, err := s.Archives(ctx, "", func(name string, err error) { damaged[path.Base(name)] = err })
+	r, err := newReading(ctx, s, &choice{})
 	if err != nil {
 		return err
 	}
-	missing, err := a.missing(ctx, s, all, damaged)
+	all, err := r.roll.Archives(ctx, "", func(string, error) {}) // the copy tells of those that cannot be read
+	if err != nil {
+		return err
+	}
+	missing, err := a.missing(ctx, r, all)
 	if err != nil {
 		return err
 	}

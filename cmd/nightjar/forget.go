@@ -114,18 +114,26 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		return err
 	}
 	defer s.Close()
-	archives, damaged, err := a.archives(ctx, s, &choice{})
+	r, err := newReading(ctx, s, &choice{})
 	if err != nil {
 		return err
 	}
-	missing, err := a.missing(ctx, s, archives, damaged)
+	host := o.Host
+	if len(names) > 0 {
+		host = "" // an id that cannot be read may be of any
+	}
+	archives, err := r.archives(ctx, host)
+	if err != nil {
+		return err
+	}
+	missing, err := a.missing(ctx, r, archives)
 	if err == nil && len(names) == 0 {
 		err = retain.Unbroken(ctx, s.Repository, missing)
 	}
 	if err != nil {
 		return err
 	}
-	others := unreadable(archives, damaged, missing, s.Lists())
+	others := unreadable(archives, r.damaged, missing, s.Lists())
 	archives = o.Select(archives)
 	archives = slices.DeleteFunc(archives, func(x repo.Archive) bool { return !x.Forgotten.IsZero() })
 	var decisions []retain.Decision
@@ -160,13 +168,13 @@ func (a *app) warnLate(decisions []retain.Decision) {
 	}
 }
 
-// missing returns the archives that are missing though they should be there, besides those that can be read and those that cannot.
-func (a *app) missing(ctx context.Context, s *session.Session, all []repo.Archive, damaged map[string]error) (map[index.ObjectID]string, error) {
-	seen, err := s.Seen()
+// missing returns the archives that are missing though they should be there, by those that were read.
+func (a *app) missing(ctx context.Context, r *reading, read []repo.Archive) (map[index.ObjectID]string, error) {
+	seen, err := r.s.Seen()
 	if err != nil {
 		a.Warn(err)
 	}
-	return retain.Missing(ctx, s.Repository, all, damaged, seen, s.PassOver)
+	return retain.Missing(ctx, r.s.Repository, read, r.roll.Has, seen, r.s.PassOver)
 }
 
 // unreadable returns what is known of archives that cannot be opened, are missing, or were recorded as lost, of which a copy may still have some: their ids.

@@ -51,7 +51,15 @@ func (k *Keyring) Marked(kind string) (all []crypto.Signer) {
 // SignersOf returns what of Signers and Marked is of one key.
 func (k *Keyring) SignersOf(kind string, f crypto.Fingerprint) []crypto.Signer {
 	all := slices.DeleteFunc(k.rootSigners(kind), func(s crypto.Signer) bool { return s.Key.Fingerprint() != f })
-	k.hostSigners(kind, func(_ *Host, c *Certificate) bool { return c.Key.Fingerprint() == f }, &all)
+	if h, _ := k.find(f); h != nil {
+		for i := range h.Certificates {
+			if c := &h.Certificates[i]; c.Key.Fingerprint() == f {
+				eachGrant(kind, h, c, func(span Span) {
+					all = append(all, crypto.Signer{Key: c.Key.Key, NotBefore: span.From, NotAfter: span.Until})
+				})
+			}
+		}
+	}
 	return all
 }
 
@@ -96,16 +104,19 @@ func (k *Keyring) hostSigners(kind string, want func(*Host, *Certificate) bool, 
 
 // eachGrant calls f with each certificate of a host, and the time in which both it and a role for the kind are in force.
 func (k *Keyring) eachGrant(kind string, f func(*Host, *Certificate, Span)) {
-	w := writers[kind]
 	for i := range k.contents.Hosts {
 		h := &k.contents.Hosts[i]
 		for j := range h.Certificates {
 			c := &h.Certificates[j]
-			for _, g := range h.Roles {
-				if span, ok := c.both(g.Span); ok && g.Role == w.role {
-					f(h, c, span)
-				}
-			}
+			eachGrant(kind, h, c, func(span Span) { f(h, c, span) })
+		}
+	}
+}
+
+func eachGrant(kind string, h *Host, c *Certificate, f func(Span)) {
+	for _, g := range h.Roles {
+		if span, ok := c.both(g.Span); ok && g.Role == writers[kind].role {
+			f(span)
 		}
 	}
 }

@@ -76,6 +76,7 @@ type Register struct {
 	mu     sync.Mutex
 	read   bool // the roster was
 	places map[ID]place
+	counts map[string]int // of places, by kind
 	group  Group          // whose notes are in memory
 	notes  map[ID]*Note   // those; nil: of no group
 	added  map[ID]*Note   // since the last Flush
@@ -100,16 +101,29 @@ func (r *Register) load() {
 	if r.read {
 		return
 	}
-	r.read, r.places, r.added, r.moved = true, map[ID]place{}, map[ID]*Note{}, map[Group]bool{}
+	r.read, r.places, r.counts, r.added, r.moved = true, map[ID]place{}, map[string]int{}, map[ID]*Note{}, map[Group]bool{}
 	var all roster
 	if !r.open(rosterName, &all) {
 		return
 	}
+	n := 0
+	for _, g := range all.Groups {
+		n += len(g.Times)
+	}
+	r.places = make(map[ID]place, n)
 	for _, g := range all.Groups {
 		for i := range min(len(g.Times), len(g.IDs)/len(ID{})) {
-			r.places[ID(g.IDs[i*len(ID{}):])] = place{g.Group, time.Unix(0, g.Times[i])}
+			r.set(ID(g.IDs[i*len(ID{}):]), place{g.Group, time.Unix(0, g.Times[i])})
 		}
 	}
+}
+
+func (r *Register) set(id ID, p place) {
+	if before, ok := r.places[id]; ok {
+		r.counts[before.group.Kind]--
+	}
+	r.places[id] = p
+	r.counts[p.group.Kind]++
 }
 
 // Place returns the group that a record was noted in, and the time that it says of itself.
@@ -160,23 +174,19 @@ func (r *Register) Put(of Group, n Note) {
 	if before, ok := r.places[n.ID]; ok && before.group != of {
 		r.moved[before.group] = true
 	}
-	r.places[n.ID], r.added[n.ID], r.moved[of] = place{of, n.Time}, &n, true
+	r.set(n.ID, place{of, n.Time})
+	r.added[n.ID], r.moved[of] = &n, true
 }
 
 // Count returns how many records of a kind are noted.
-func (r *Register) Count(kind string) (n int) {
+func (r *Register) Count(kind string) int {
 	if r.dir == "" {
 		return 0
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.load()
-	for _, p := range r.places {
-		if p.group.Kind == kind {
-			n++
-		}
-	}
-	return n
+	return r.counts[kind]
 }
 
 // Retain forgets the records of a kind that are not there any more.
@@ -191,6 +201,7 @@ func (r *Register) Retain(kind string, there func(ID) bool) {
 		if p.group.Kind == kind && !there(id) {
 			delete(r.places, id)
 			delete(r.added, id)
+			r.counts[kind]--
 			r.moved[p.group] = true
 		}
 	}

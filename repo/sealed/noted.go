@@ -110,15 +110,9 @@ func (s *Objects) Known(info store.Info) (host string, at time.Time, ok bool) {
 	return of.Of, at, ok
 }
 
-// forgetGone drops what is noted of records that are not there any more.
+// forgetGone drops what is noted of records that are not there any more, once there are more of those than is listed: until then they cost little.
 func (s *Objects) forgetGone(kind string, infos []store.Info) {
-	there := 0
-	for _, info := range infos {
-		if _, _, ok := s.Known(info); ok {
-			there++
-		}
-	}
-	if there == s.register.Count(kind) {
+	if s.register.Count(kind) <= len(infos) {
 		return
 	}
 	listed := map[register.ID]bool{}

@@ -24,6 +24,9 @@ import (
 // syncBytes bounds the index objects that are read at the same time, in bytes as they are stored: decoded they take five times as much.
 const syncBytes = 8 << 20
 
+// toldEach is how many objects are named of which the same is to be said.
+const toldEach = 20
+
 // listedIndex is an index object that a listing named. There may be many, so its name is not kept.
 type listedIndex struct {
 	id   index.ObjectID
@@ -207,7 +210,7 @@ func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]list
 	}
 	slices.SortFunc(todo, func(a, b listedIndex) int { return b.time.Compare(a.time) })
 	var mu sync.Mutex
-	var late []error
+	var late, bad []error
 	room := semaphore.NewWeighted(syncBytes)
 	v.unread = nil
 	g, gctx := errgroup.WithContext(ctx)
@@ -232,7 +235,7 @@ func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]list
 				return nil
 			case x.Err != nil:
 				// What it names counts as not stored. A damaged object must not stop the rest.
-				v.options.Warn(fmt.Errorf("index object is passed over: %w", x.Err))
+				bad = append(bad, x.Err)
 				if errors.Is(x.Err, store.ErrUnread) {
 					v.unread = errors.Join(v.unread, x.Err)
 				}
@@ -253,6 +256,13 @@ func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]list
 	err := g.Wait()
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	for i, err := range bad {
+		if i == toldEach { // whoever may add objects can add thousands
+			v.options.Warn(fmt.Errorf("more index objects are passed over: %d", len(bad)-i))
+			break
+		}
+		v.options.Warn(fmt.Errorf("index object is passed over: %w", err))
 	}
 	if len(late) > 0 { // in a repository that was moved without its times all may be
 		v.options.Warn(fmt.Errorf("no backup builds on index objects that are late, of which %d are new here: %w", len(late), late[0]))

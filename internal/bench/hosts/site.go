@@ -6,14 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"nightjar/backup"
 	"nightjar/crypto"
+	"nightjar/internal/versioned"
 	"nightjar/repo"
+	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
 
@@ -39,8 +43,8 @@ func (s *set) Put(ctx context.Context, name string, data []byte) (store.Info, er
 
 func (s *set) Now(context.Context) (time.Time, error) { return s.at, nil }
 
-// create makes a repository of so many hosts, each of which has saved a stream of its own so many nights, the last an hour ago. The first is this machine, and
-// holds the recovery key.
+// create makes a repository of so many hosts with an archive each for so many nights, the last an hour ago. The first is this machine, holds the recovery key,
+// and has saved a stream; what the others have is made up.
 func (s site) create(ctx context.Context, hosts, nights int) (err error) {
 	if err := os.MkdirAll(s.source(), 0o755); err != nil {
 		return err
@@ -70,22 +74,52 @@ func (s site) create(ctx context.Context, hosts, nights int) (err error) {
 	if err != nil {
 		return err
 	}
-	previous := make([]*repo.Archive, hosts)
+	var previous *repo.Archive
+	names := make([]string, hosts) // of each host's newest archive
 	for n := range nights {
 		at.at = last.AddDate(0, 0, n-nights+1)
-		for i, key := range all {
-			if err := r.SetHost(key); err != nil {
-				return err
-			}
-			content := strings.NewReader(fmt.Sprintf("%s, night %d\n", hostName(i), n))
-			previous[i], _, err = backup.Stream(ctx, r, &repo.Archive{Host: hostName(i), Job: "dump"}, backup.Source{Name: "dump", Reader: content},
-				backup.Options{Previous: previous[i], Problem: func(path string, err error) { fmt.Fprintln(os.Stderr, path, err) }})
-			if err != nil {
+		if err := r.SetHost(all[0]); err != nil {
+			return err
+		}
+		content := strings.NewReader(fmt.Sprintf("night %d\n", n))
+		previous, _, err = backup.Stream(ctx, r, &repo.Archive{Host: hostName(0), Job: "dump"}, backup.Source{Name: "dump", Reader: content},
+			backup.Options{Previous: previous, Problem: func(path string, err error) { fmt.Fprintln(os.Stderr, path, err) }})
+		if err != nil {
+			return err
+		}
+		for i := 1; i < hosts; i++ {
+			a := *previous
+			a.Host, a.Predecessor = hostName(i), names[i]
+			if names[i], err = put(ctx, r, all[i], &a, n >= nights-indexed); err != nil {
 				return err
 			}
 		}
 	}
 	return r.Close()
+}
+
+// indexed is about how many index objects of a host stand beside one another: its runs merge them.
+const indexed = 5
+
+// put stores an archive as another host, and an index object if it is told to: made up, since nobody reads what is below them.
+func put(ctx context.Context, r *repo.Repository, host *crypto.Key, a *repo.Archive, withIndex bool) (name string, err error) {
+	if withIndex {
+		p := index.Pack{Size: 4096, Session: make([]byte, 96)}
+		if _, err := rand.Read(p.ID[:]); err != nil {
+			return "", err
+		}
+		p.Directory.Kind, p.Directory.Owner = pack.Content, a.Host
+		o := index.Object{Time: a.Time, Runs: []index.Run{{Owner: a.Host, Begin: a.Time, Packs: []index.Pack{p}}}}
+		if _, err := r.PutRecordAs(ctx, host, "index", o.Append(nil)); err != nil {
+			return "", err
+		}
+	}
+	content, err := versioned.Encode(a, versioned.Bounds{Bytes: 1 << 20, Objects: 100, Values: 1000})
+	if err != nil {
+		return "", err
+	}
+	info, err := r.PutRecordAs(ctx, host, "archive", content)
+	return path.Base(info.Name), err
 }
 
 // enroll makes the repository and lets the hosts in.

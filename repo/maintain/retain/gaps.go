@@ -143,8 +143,8 @@ func MayBeCopy(ctx context.Context, r *repo.Repository) (bool, error) {
 	return claim != nil && r.Keys().IsCopy(claim, c.Place(), stored) == nil, nil
 }
 
-// Missing returns the gaps of both kinds that no repair knows of. all are the archives that can be read, unreadable has the ids of the others.
-func Missing(ctx context.Context, r *repo.Repository, all []repo.Archive, unreadable map[string]error, seen []Seen, damaged func(name string, err error)) (map[index.ObjectID]string, error) {
+// Missing returns the gaps of both kinds that no repair knows of. all are the archives that were read, and listed reports whether one was listed, readable or not.
+func Missing(ctx context.Context, r *repo.Repository, all []repo.Archive, listed func(index.ObjectID) bool, seen []Seen, damaged func(name string, err error)) (map[index.ObjectID]string, error) {
 	forgotten, err := Forgotten(ctx, r, damaged)
 	if err != nil {
 		return nil, err
@@ -152,16 +152,9 @@ func Missing(ctx context.Context, r *repo.Repository, all []repo.Archive, unread
 	if err := r.SyncLists(ctx); err != nil {
 		return nil, err
 	}
-	there := map[string]bool{}
-	for i := range all {
-		there[all[i].ID] = true
-	}
 	lost := r.Lists()
-	listed := func(id index.ObjectID) bool {
-		_, bad := unreadable[id.String()]
-		return there[id.String()] || bad || lost.Object(id)
-	}
-	gaps := Gaps(all, forgotten, listed)
-	maps.Copy(gaps, Unseen(seen, forgotten, listed))
+	known := func(id index.ObjectID) bool { return listed(id) || lost.Object(id) }
+	gaps := Gaps(all, forgotten, known)
+	maps.Copy(gaps, Unseen(seen, forgotten, known))
 	return gaps, nil
 }

@@ -107,7 +107,7 @@ func (r *restorer) placeLinks(ctx context.Context, links []plannedLink) error {
 					r.failed(l.path, fmt.Errorf("make hard link: %w", err))
 					continue
 				}
-				if !errors.Is(err, local.ErrOther) && !errors.Is(err, fs.ErrNotExist) {
+				if !errors.Is(err, local.ErrOther) {
 					r.problem(l.path, fmt.Errorf("put back as a file of its own: make hard link: %w", err))
 				}
 			}

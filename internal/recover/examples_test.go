@@ -86,19 +86,20 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from recover import *
 x = {name: bytes.fromhex(b) for name, b in json.load(sys.stdin).items()}
-chunks = {b"\5" * 32: b"XYZ", b"\6" * 32: b"abcdefgh"}
+chunks = {(b"\5" * 32, 3): b"XYZ", (b"\6" * 32, 8): b"abcdefgh"}
+def source(id, length): return chunks[id, length]
 if "tree" not in x:
     for name in sorted(x):
-        try: print(name, rebuild(x[name], chunks.get))
+        try: print(name, rebuild(x[name], source))
         except Exception as err: print(name, "refused:", err)
     sys.exit()
 a, b = entries(x["tree"])
 print(a.name, oct(a.mode), a.owner, a.mtime, a.ctime, a.same, a.size, a.contents[0], a.contents[1][0][0])
 print(b.name, oct(b.mode), b.same, b.target, b.xattrs)
 print([(n, id and id[:1]) for n, id in Bytes(x["list"]).contents()[1]])
-index(Bytes(x["index"]))
+index(x["index"], None)
 print(packs, [[PLACE.unpack(p) for p in (where[k],)] for k in sorted(where)])
-print(rebuild(x["recipe"], chunks.get))
+print(rebuild(x["recipe"], source))
 `
 
 // python runs the script's functions on some encodings, and returns what it prints.
@@ -125,7 +126,7 @@ func TestScriptReadsExamples(t *testing.T) {
 	const want = `b'a' 0o100644 (1000, 1001, b'ann', b'') 1500000008000000005 -1000000000 (42, 7) 5 0 5
 b'b' 0o120777 False b'a' b'\x01\x06user.x\x03123'
 [(1000, b'\x03'), (4096, None)]
-[('content/01/0101010101010101010101010101010101010101010101010101010101010101', 8, b'web1')] [[(0, 0, 5, 1)], [(0, 5, 3, 1)]]
+[('content/01/0101010101010101010101010101010101010101010101010101010101010101', 8, b'web1', b'\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07')] [[(0, 0, 5, 1)], [(0, 5, 3, 1)]]
 b'cdefXYZabc'
 `
 	if got := python(t, examples(t)); got != want {

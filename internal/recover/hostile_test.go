@@ -165,7 +165,7 @@ func TestForged(t *testing.T) {
 		if err := s.run(s.environment(), s.page.steps[5]); err == nil {
 			t.Error("listed without a word")
 		}
-		s.says("web1 "+f.src, "PROBLEM with archive/"+name(index)+": it is signed as", "PROBLEM with archive/"+name(sealed.Object), "2 problems")
+		s.says("web1 "+f.src, "archive/"+name(index)+": it is signed as", "PROBLEM with archive/"+name(sealed.Object), "2 problems")
 		if strings.Contains(s.said, "evil") {
 			t.Errorf("a stranger's archive is listed:\n%s", s.said)
 		}
@@ -205,8 +205,11 @@ func TestForeign(t *testing.T) {
 	must(t, err)
 	_, err = f.repo.PutRecord(ctx, "archive", stolen)
 	must(t, err)
-	for _, claims := range []bool{false, true} {
-		if claims {
+	for _, how := range []string{"", "claimed", "damaged"} { // what says whose it is may be damaged: the index alone speaks then
+		if how == "damaged" {
+			spoil(t, f.dir)
+		}
+		if how == "claimed" {
 			var packs []index.Pack
 			must(t, f.repo.IndexObjects(ctx, func(x sealed.IndexRecord) error {
 				for _, p := range x.Object.Runs[0].Packs {
@@ -226,9 +229,10 @@ func TestForeign(t *testing.T) {
 		}
 		s.says("of a host on which this one may not build")
 		if b, err := os.ReadFile(s.path("target/secret")); err == nil {
-			t.Errorf("it delivers %q", b)
+			t.Errorf("%s: it delivers %q", how, b)
 		}
 	}
+	spoil(t, f.dir)
 	change(func(d *keyring.Draft) error { return d.SetTrust("web2", false, "web1") })
 	s := newShell(t, f.dir, f.kit(t, ""))
 	s.openKeys("keys/000003 is genuine")
@@ -236,4 +240,18 @@ func TestForeign(t *testing.T) {
 		t.Fatalf("%v\n%s", err, s.said)
 	}
 	compare(t, look(t, f.src), look(t, s.path("target")))
+}
+
+// spoil changes the last byte of every content pack, or changes it back: the chunks stay, but no signature holds.
+func spoil(t *testing.T, dir string) {
+	t.Helper()
+	packs, err := filepath.Glob(filepath.Join(dir, "content/*/*"))
+	must(t, err)
+	for _, path := range packs {
+		b, err := os.ReadFile(path)
+		must(t, err)
+		b[len(b)-1] ^= 1
+		must(t, os.Chmod(path, 0o600))
+		must(t, os.WriteFile(path, b, 0o600))
+	}
 }

@@ -137,8 +137,11 @@ func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, er
 	}), nil
 }
 
-// Absent returns why something has no place: ErrMissing or ErrForeign.
+// Absent returns why something has no place: ErrMissing or ErrForeign, or, while an index object could not be looked at, that one's store.ErrUnread: it may name it.
 func (rd *Reader) Absent(ctx context.Context, id chunk.ID) error {
+	if err := rd.local.Unread(); err != nil {
+		return fmt.Errorf("it is in no index that could be read: %w", err)
+	}
 	if rd.accept == nil {
 		return ErrMissing
 	}

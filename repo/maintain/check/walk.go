@@ -130,7 +130,7 @@ func (w *walker) useless(lists []chunk.ID) {
 
 // damaged tells of an entry of which chunks are gone; what is known of all of them was told before. Of an archive that does not count all that is new is told at once.
 func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
-	if err == nil || errors.Is(err, repo.ErrMissing) {
+	if err == nil {
 		err = cmp.Or(w.r.UnreadIndexes(), err) // of what could not be looked at nobody knows what it names
 	}
 	if errors.Is(err, store.ErrUnread) {

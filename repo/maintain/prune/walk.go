@@ -56,6 +56,9 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 			}
 		}
 	}
+	if err := p.r.UnreadIndexes(); len(p.incomplete.Archives) > 0 && err != nil { // it may name what they seem to lack
+		return err
+	}
 	if len(p.incomplete.Archives) > 0 && !p.caution {
 		return &p.incomplete
 	}

@@ -75,7 +75,7 @@ func (p *needs) contents(c *tree.Contents) error {
 	if c == nil {
 		return nil
 	}
-	err := tree.Walk(*c, p.rd.Fetcher(p.ctx), func(item tree.Item) error {
+	err := tree.WalkNew(*c, p.rd.Fetcher(p.ctx), tree.Once(), func(item tree.Item) error {
 		if item.Hole {
 			return nil
 		}

@@ -15,3 +15,6 @@ func (m Marks) Set(entry int64) bool {
 	m[entry/64] |= 1 << (entry % 64)
 	return fresh
 }
+
+// Unset unmarks an entry.
+func (m Marks) Unset(entry int64) { m[entry/64] &^= 1 << (entry % 64) }

@@ -71,13 +71,13 @@ func (m *Mirror) needs(ctx context.Context, home *repo.Repository, which []repo.
 		return nil, err
 	}
 	w := walker{ctx: ctx, there: there, need: idSet{}}
-	circles := map[string]map[chunk.Key]struct{}{}
+	circles := map[string]visited{}
 	for i := range which {
 		circle := home.Circle(&which[i])
-		if circles[circle.Key()] == nil {
-			circles[circle.Key()] = map[chunk.Key]struct{}{}
+		if _, ok := circles[circle.Key()]; !ok {
+			circles[circle.Key()] = visited{map[chunk.Key]struct{}{}, [2]func(tree.List, int64) bool{tree.Once(), tree.Once()}}
 		}
-		w.rd, w.seen = rd.For(repo.Of(circle)), circles[circle.Key()]
+		w.rd, w.visited = rd.For(repo.Of(circle)), circles[circle.Key()]
 		if err := w.tree(which[i].Root.ID); err != nil {
 			return nil, fmt.Errorf("look what archive %s needs: %w", which[i].ID, err)
 		}
@@ -87,12 +87,27 @@ func (m *Mirror) needs(ctx context.Context, home *repo.Repository, which []repo.
 
 type walker struct {
 	ctx         context.Context
-	rd          *repo.Reader           // of what an archive may be made of
-	seen        map[chunk.Key]struct{} // trees, by that Reader
+	rd          *repo.Reader // of what an archive may be made of
+	visited                  // by that Reader
 	there, need idSet
 }
 
+type visited struct {
+	seen  map[chunk.Key]struct{}         // trees
+	lists [2]func(tree.List, int64) bool // enter each list once: of chunks, of trees
+}
+
+func (v *visited) enter(trees bool) func(tree.List, int64) bool {
+	if trees {
+		return v.lists[1]
+	}
+	return v.lists[0]
+}
+
 func (w *walker) places(id chunk.ID, kind pack.Kind) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
 	packs, err := w.rd.Places(w.ctx, id, kind, w.there.has)
 	for _, id := range packs {
 		w.need[id] = struct{}{}
@@ -121,7 +136,7 @@ func (w *walker) tree(id chunk.ID) error {
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		err := tree.Walk(n.Contents, w.metadata, func(item tree.Item) error {
+		err := tree.WalkNew(n.Contents, w.metadata, w.enter(n.IsDir()), func(item tree.Item) error {
 			switch {
 			case item.Hole:
 				return nil
@@ -131,7 +146,7 @@ func (w *walker) tree(id chunk.ID) error {
 			return w.places(item.ID, pack.Content)
 		})
 		if err == nil && n.XattrContents != nil {
-			err = tree.Walk(*n.XattrContents, w.metadata, func(item tree.Item) error { return w.places(item.ID, pack.Content) })
+			err = tree.WalkNew(*n.XattrContents, w.metadata, w.enter(false), func(item tree.Item) error { return w.places(item.ID, pack.Content) })
 		}
 		if err != nil {
 			return err

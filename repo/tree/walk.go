@@ -11,14 +11,36 @@ import (
 // Walk calls f for each item of level 0 in order, fetching lists through get, which answers for their ids. It holds one list
 // of each level in memory. Errors of get and f come back wrapped or as they are, and end the walk.
 func Walk(c Contents, get func(id chunk.ID) ([]byte, error), f func(Item) error) error {
+	return WalkNew(c, get, func(List, int64) bool { return true }, f)
+}
+
+// A List is one that contents name: the same one may stand for other things at another level, or in a directory.
+type List struct {
+	ID    chunk.ID
+	Level int // of its items
+}
+
+// WalkNew is Walk, and passes over each list, of so many bytes of content, for which enter says no. A few lists can name each other, and one chunk, more often than anybody can count: so whoever
+// writes nothing for each item enters a list once.
+func WalkNew(c Contents, get func(id chunk.ID) ([]byte, error), enter func(l List, length int64) bool, f func(Item) error) error {
 	if _, err := c.check(); err != nil {
 		return fmt.Errorf("walk contents: %w", err)
 	}
-	return walk(c.Level, c.Items, get, f)
+	return walk(c.Level, c.Items, get, enter, f)
+}
+
+// Once returns what has WalkNew enter each list once.
+func Once() func(l List, length int64) bool {
+	entered := map[List]struct{}{}
+	return func(l List, _ int64) bool {
+		_, again := entered[l]
+		entered[l] = struct{}{}
+		return !again
+	}
 }
 
 // walk goes through items that have been checked.
-func walk(level int, items []Item, get func(id chunk.ID) ([]byte, error), f func(Item) error) error {
+func walk(level int, items []Item, get func(id chunk.ID) ([]byte, error), enter func(l List, length int64) bool, f func(Item) error) error {
 	for _, item := range items {
 		if level == 0 {
 			if err := f(item); err != nil {
@@ -26,11 +48,14 @@ func walk(level int, items []Item, get func(id chunk.ID) ([]byte, error), f func
 			}
 			continue
 		}
+		if !enter(List{item.ID, level - 1}, item.Length) {
+			continue
+		}
 		list, err := getList(level-1, item, get)
 		if err != nil {
 			return fmt.Errorf("list %v: %w", item.ID, err)
 		}
-		if err := walk(level-1, list, get, f); err != nil {
+		if err := walk(level-1, list, get, enter, f); err != nil {
 			return err
 		}
 	}

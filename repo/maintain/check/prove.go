@@ -40,7 +40,7 @@ func ProveKey(ctx context.Context, r *repo.Repository, damaged func(name string,
 	if err != nil {
 		return p, err
 	}
-	w := prover{ctx: ctx, r: r, rd: rd, proof: &p, seen: map[chunk.Key]struct{}{}, packs: map[index.ObjectID]struct{}{}}
+	w := prover{ctx: ctx, r: r, rd: rd, proof: &p, seen: map[chunk.Key]struct{}{}, lists: map[wholeList]struct{}{}, packs: map[index.ObjectID]struct{}{}}
 	return p, w.tree(p.Archive.Root.ID)
 }
 
@@ -51,6 +51,7 @@ type prover struct {
 	rd    *repo.Reader
 	proof *Proof
 	seen  map[chunk.Key]struct{} // trees and chunks
+	lists map[wholeList]struct{}
 	packs map[index.ObjectID]struct{}
 }
 
@@ -83,7 +84,14 @@ func (w *prover) tree(id chunk.ID) error {
 		if n.IsRegular() {
 			w.proof.Files++
 		}
-		err := tree.Walk(n.Contents, lists, func(item tree.Item) error {
+		enter := func(trees bool) func(tree.List, int64) bool {
+			return func(l tree.List, _ int64) bool {
+				_, entered := w.lists[wholeList{l, trees}]
+				w.lists[wholeList{l, trees}] = struct{}{}
+				return !entered
+			}
+		}
+		err := tree.WalkNew(n.Contents, lists, enter(n.IsDir()), func(item tree.Item) error {
 			switch {
 			case item.Hole:
 				return nil
@@ -93,7 +101,7 @@ func (w *prover) tree(id chunk.ID) error {
 			return w.chunk(item.ID)
 		})
 		if err == nil && n.XattrContents != nil {
-			err = tree.Walk(*n.XattrContents, lists, func(item tree.Item) error { return w.chunk(item.ID) })
+			err = tree.WalkNew(*n.XattrContents, lists, enter(false), func(item tree.Item) error { return w.chunk(item.ID) })
 		}
 		if err != nil {
 			return err

@@ -29,6 +29,7 @@ func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 			if len(groups) > 1 || !counts {
 				clear(c.whole)
 				clear(c.made)
+				clear(c.wholeLists)
 			}
 			for _, a := range groups[key] {
 				if err := c.walkOne(ctx, a); err != nil {
@@ -42,7 +43,7 @@ func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 
 func (c *checker) walkOne(ctx context.Context, a *repo.Archive) error {
 	c.sum.Archives++
-	w := walker{checker: c, ctx: ctx, rd: c.rd.For(repo.Of(c.r.Circle(a))), archive: a.ID, host: a.Host, counts: a.Counts()}
+	w := walker{checker: c, ctx: ctx, rd: c.rd.For(repo.Of(c.r.Circle(a))), archive: a.ID, host: a.Host, counts: a.Counts(), broken: map[chunk.Key]struct{}{}}
 	if _, err := w.tree(a.Root.ID, ""); err != nil {
 		return err
 	}
@@ -64,8 +65,9 @@ type walker struct {
 	archive string
 	host    string // of it
 	counts  bool
-	lacks   int     // entries of which chunks are gone, if it does not count
-	untried []Piece // with recipes that are to be made
+	lacks   int                    // entries of which chunks are gone, if it does not count
+	untried []Piece                // with recipes that are to be made
+	broken  map[chunk.Key]struct{} // trees below which something is wrong, and was told
 }
 
 // A Piece is a chunk in a file.
@@ -155,6 +157,9 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 	if _, ok := w.whole[id.Key()]; ok {
 		return true, nil
 	}
+	if _, told := w.broken[id.Key()]; told { // it is one directory at two paths, or somebody means to keep us busy
+		return false, nil
+	}
 	encoded, err := w.rd.Metadata(w.ctx, id)
 	if w.ctx.Err() != nil {
 		return false, w.ctx.Err()
@@ -169,6 +174,7 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 	if err != nil {
 		name := path.Join("/", at)
 		w.damaged(name, w.lose(Piece{ID: id, Path: name, Offset: -1}, false, err), []chunk.ID{id}, err)
+		w.told(id)
 		return false, nil
 	}
 	w.sum.Trees++
@@ -180,10 +186,18 @@ func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
 		}
 		whole = whole && ok
 	}
-	if whole && len(w.whole) < treesKept {
+	if !whole {
+		w.told(id)
+	} else if len(w.whole) < treesKept {
 		w.whole[id.Key()] = struct{}{}
 	}
 	return whole, nil
+}
+
+func (w *walker) told(id chunk.ID) {
+	if len(w.broken) < treesKept {
+		w.broken[id.Key()] = struct{}{}
+	}
 }
 
 func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
@@ -200,19 +214,7 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		}
 		known = w.lose(p, content, err) && known
 	}
-	offset := int64(0)
-	check := func(item tree.Item) error {
-		start := offset
-		offset += item.Length
-		if item.Hole {
-			return nil
-		}
-		if n.IsDir() {
-			ok, err := w.tree(item.ID, name)
-			whole = whole && ok
-			return err
-		}
-		p := Piece{item.ID, name, start, item.Length}
+	try := func(p Piece) error {
 		ok, err := w.chunk(p)
 		if !ok && err == nil {
 			whole = false
@@ -220,7 +222,16 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		}
 		return err
 	}
-	lists := func(id chunk.ID) ([]byte, error) {
+	entered := map[wholeList]struct{}{}
+	enter := func(l wholeList) bool {
+		if _, ok := w.wholeLists[l]; ok {
+			return false
+		}
+		_, again := entered[l]
+		entered[l] = struct{}{}
+		return !again
+	}
+	get := func(id chunk.ID) ([]byte, error) {
 		named = append(named, id)
 		list, err := w.rd.Metadata(w.ctx, id)
 		if err != nil && !w.outOfReach(err) && w.ctx.Err() == nil {
@@ -228,17 +239,30 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		}
 		return list, err
 	}
-	err = tree.Walk(n.Contents, lists, check)
-	if err == nil && n.XattrContents != nil {
-		err = tree.Walk(*n.XattrContents, lists, func(item tree.Item) error {
-			p := Piece{item.ID, name, -1, item.Length}
-			ok, err := w.chunk(p)
-			if !ok && err == nil {
-				whole = false
-				lose(p, true, w.rd.Absent(w.ctx, p.ID))
-			}
+	offset := int64(0)
+	lists := func(l tree.List, length int64) bool {
+		ok := enter(wholeList{l, n.IsDir()})
+		if !ok {
+			offset += length
+		}
+		return ok
+	}
+	err = tree.WalkNew(n.Contents, get, lists, func(item tree.Item) error {
+		start := offset
+		offset += item.Length
+		switch {
+		case item.Hole:
+			return nil
+		case n.IsDir():
+			ok, err := w.tree(item.ID, name)
+			whole = whole && ok
 			return err
-		})
+		}
+		return try(Piece{item.ID, name, start, item.Length})
+	})
+	if err == nil && n.XattrContents != nil {
+		lists := func(l tree.List, _ int64) bool { return enter(wholeList{l, false}) }
+		err = tree.WalkNew(*n.XattrContents, get, lists, func(item tree.Item) error { return try(Piece{item.ID, name, -1, item.Length}) })
 	}
 	if n.IsRegular() {
 		w.sum.Files++
@@ -256,6 +280,11 @@ func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
 		w.damaged(name, known && len(missing) > 0, missing, err)
 		w.useless(named)
 		whole = false
+	}
+	for l := range entered {
+		if whole && len(w.wholeLists) < treesKept {
+			w.wholeLists[l] = struct{}{}
+		}
 	}
 	return whole, nil
 }

@@ -12,6 +12,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -31,7 +32,7 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		group := groups[name]
 		clear(p.walked)
-		m.broken = map[chunk.ID]error{}
+		m.broken = map[use]error{}
 		takes := repo.Of(p.r.Circle(group[0]))
 		m.circle, m.rd = make([]bool, len(p.f.Origins())), p.rd.For(takes)
 		for i := range m.circle {
@@ -85,11 +86,31 @@ func (p *pruner) overtaken(ctx context.Context, a *repo.Archive) (bool, error) {
 	return fresh, err
 }
 
+// A use is what an archive takes an id for. One that takes a tree for a chunk, or a list for one of another level, is broken, and nobody else for that.
+type use struct {
+	id    chunk.ID
+	kind  pack.Type
+	level int  // of a list's items
+	trees bool // that is what a list is of
+}
+
+func (u use) need() need {
+	switch u.kind {
+	case pack.WholeContent:
+		return anyContent
+	case pack.WholeTree:
+		return anyTree
+	default:
+		return anyList
+	}
+}
+
 // begin keeps what serves a need, and reports whether this is the first time that archives of the group ask for it. What failed the first time fails again.
-func (m *marker) begin(id chunk.ID, n need) (bool, error) {
-	if err := m.broken[id]; err != nil {
+func (m *marker) begin(u use) (bool, error) {
+	if err := m.broken[u]; err != nil {
 		return false, err
 	}
+	id, n := u.id, u.need()
 	all, err := m.places(id.Key(), m.outer[:0])
 	m.outer = all
 	if err != nil {
@@ -106,26 +127,27 @@ func (m *marker) begin(id chunk.ID, n need) (bool, error) {
 	if ok || err != nil || m.lost.Chunk(id) {
 		return ok, err
 	}
-	return false, m.fail(id, fmt.Errorf("%v: %w", id, errMissing))
+	return false, m.fail(u, fmt.Errorf("%v: %w", id, errMissing))
 }
 
 // fail notes that what archives of the group need is not there, or not all below it.
-func (m *marker) fail(id chunk.ID, err error) error {
+func (m *marker) fail(u use, err error) error {
 	if m.passing(err) == nil {
-		m.broken[id] = err
+		m.broken[u] = err
 	}
 	return err
 }
 
 // tree marks a tree and all below.
 func (m *marker) tree(id chunk.ID) error {
-	data, err := m.metadata(id, anyTree)
+	u := use{id: id, kind: pack.WholeTree}
+	data, err := m.metadata(u)
 	if data == nil || err != nil {
 		return err
 	}
 	nodes, err := tree.Decode(data)
 	if err != nil {
-		return m.fail(id, fmt.Errorf("tree %v: %w", id, err))
+		return m.fail(u, fmt.Errorf("tree %v: %w", id, err))
 	}
 	for i := range nodes {
 		n := &nodes[i]
@@ -134,7 +156,7 @@ func (m *marker) tree(id chunk.ID) error {
 			err = m.items(n.XattrContents.Level, n.XattrContents.Items, false)
 		}
 		if err != nil {
-			return m.fail(id, below(n.Name, err))
+			return m.fail(u, below(n.Name, err))
 		}
 	}
 	return nil
@@ -158,16 +180,16 @@ func below(name string, err error) error {
 }
 
 // metadata reads what it marks; nil if that was done before.
-func (m *marker) metadata(id chunk.ID, n need) ([]byte, error) {
+func (m *marker) metadata(u use) ([]byte, error) {
 	if err := m.ctx.Err(); err != nil {
 		return nil, err
 	}
-	if fresh, err := m.begin(id, n); !fresh || err != nil {
+	if fresh, err := m.begin(u); !fresh || err != nil {
 		return nil, err
 	}
-	data, err := m.rd.Metadata(m.ctx, id)
+	data, err := m.rd.Metadata(m.ctx, u.id)
 	if err != nil {
-		return nil, m.fail(id, err)
+		return nil, m.fail(u, err)
 	}
 	return data, nil
 }
@@ -183,7 +205,7 @@ func (m *marker) items(level int, items []tree.Item, directory bool) error {
 		case directory:
 			err = m.tree(item.ID)
 		default:
-			_, err = m.begin(item.ID, anyContent)
+			_, err = m.begin(use{id: item.ID, kind: pack.WholeContent})
 		}
 		if err != nil {
 			return err
@@ -193,16 +215,32 @@ func (m *marker) items(level int, items []tree.Item, directory bool) error {
 }
 
 func (m *marker) list(id chunk.ID, level int, directory bool) error {
-	data, err := m.metadata(id, anyList)
+	u := use{id, pack.WholeList, level, directory}
+	data, err := m.metadata(u)
 	if data == nil || err != nil {
 		return err
 	}
 	items, err := tree.DecodeList(data)
 	if err != nil {
-		return m.fail(id, fmt.Errorf("list %v: %w", id, err))
+		return m.fail(u, fmt.Errorf("list %v: %w", id, err))
 	}
 	if err := m.items(level, items, directory); err != nil {
-		return m.fail(id, err)
+		if again := m.again(u); again != nil {
+			return again
+		}
+		return m.fail(u, err)
 	}
 	return nil
+}
+
+// again has what was dealt with dealt with for another use, too: it may be whole for that.
+func (m *marker) again(u use) error {
+	all, err := m.places(u.id.Key(), m.outer[:0])
+	m.outer = all
+	for i := range all {
+		if at := &all[i]; u.need().served(at) && m.circle[at.Origin] {
+			m.walked.Unset(at.Entry)
+		}
+	}
+	return err
 }

@@ -106,7 +106,7 @@ func orphansAmong(ctx context.Context, r *repo.Repository, rd *repo.Reader, tree
 			if !nodes[i].IsDir() {
 				continue
 			}
-			err := tree.Walk(nodes[i].Contents, rd.Fetcher(ctx), func(item tree.Item) error {
+			err := tree.WalkNew(nodes[i].Contents, rd.Fetcher(ctx), tree.Once(), func(item tree.Item) error {
 				named[item.ID.Key()] = true
 				return nil
 			})

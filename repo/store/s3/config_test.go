@@ -86,6 +86,8 @@ func causes(t *testing.T, server *s3test.Server) {
 		"a region that refuses": {fate: s3test.Fate{Status: 400, Code: "IllegalLocationConstraintException"}, want: s3.ErrRegion, says: "Illegal"},
 		"a clock":               {fate: s3test.Fate{Status: 403, Code: "RequestTimeTooSkewed", Ahead: time.Hour}, want: s3.ErrClock, says: " behind"},
 		"a signature":           {fate: s3test.Fate{Status: 403, Code: "SignatureDoesNotMatch"}, want: s3.ErrSignature, says: "403"},
+		"a refusal":             {fate: s3test.Fate{Status: 405, Code: "MethodNotAllowed"}, want: s3.ErrRefused, says: "the server refuses (405"},
+		"a line break in a key": {env: "AWS_ACCESS_KEY_ID=a\nb", want: s3.ErrConfiguration, says: "Authorization"},
 		"https to http":         {endpoint: strings.Replace(w.Endpoint, "http", "https", 1), want: s3.ErrEndpoint, says: "HTTP response to HTTPS"},
 		"http to https":         {endpoint: strings.Replace(secure.Endpoint, "https", "http", 1), want: s3.ErrEndpoint, says: "it wants https://"},
 		"nobody's certificate":  {endpoint: secure.Endpoint, want: s3.ErrCertificate, says: "unknown authority"},

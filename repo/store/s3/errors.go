@@ -206,6 +206,9 @@ func classify(err error) (text string, kind error) {
 	if k := kindOfTLS(err); k != nil {
 		kind = k
 	}
+	if strings.Contains(err.Error(), "invalid header field value") { // a line break in a key that a variable names, say
+		kind = ErrConfiguration
+	}
 	return clean(err.Error()) + tries, kind
 }
 

@@ -2,7 +2,6 @@ package backup_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
@@ -22,24 +21,38 @@ import (
 	"nightjar/repo/tree"
 )
 
-// A chosenSecret makes the next repository in a store have a secret for which colliding names were found, which takes minutes.
-type chosenSecret struct {
-	store.Store
-	due bool
-}
+// chosenSecret is a source of randomness of which one piece of 32 bytes is a secret for which colliding names were found, which takes minutes.
+type chosenSecret struct{ before int } // how many pieces come before it
 
-func (c *chosenSecret) List(ctx context.Context, prefix string, f func(store.Info) error) error {
-	c.due = true // whether there is a repository is asked last before the secret is chosen
-	return c.Store.List(ctx, prefix, f)
-}
+var foundSecret = chunk.Secret{1, 2, 3}
 
 func (c *chosenSecret) Read(p []byte) (int, error) {
-	if c.due && len(p) == len(chunk.Secret{}) {
-		c.due = false
-		secret := chunk.Secret{1, 2, 3}
-		return copy(p, secret[:]), nil
+	if len(p) == len(foundSecret) {
+		if c.before--; c.before == -1 {
+			return copy(p, foundSecret[:]), nil
+		}
 	}
 	return rand.Read(p)
+}
+
+// withFoundSecret makes a repository that has that secret: keys are made of 32 random bytes, too, some before it.
+func withFoundSecret(t *testing.T, key *crypto.Key) *repo.Repository {
+	t.Helper()
+	for before := range 64 {
+		s := store.NewMemory(nil)
+		keys, err := repo.Init(t.Context(), s, repo.InitOptions{HostName: "host", Host: key, Recovery: []*crypto.Key{key}, Random: &chosenSecret{before % 16}})
+		if err != nil {
+			continue // a key that was made of it may be none
+		}
+		r, err := repo.OpenContent(t.Context(), s, keys, keyring.Held(key), repo.Options{IndexDir: t.TempDir()})
+		must(t, err)
+		t.Cleanup(func() { must(t, r.Close()) })
+		if r.Secret() == foundSecret {
+			return r
+		}
+	}
+	t.Fatal("no repository has the secret")
+	return nil
 }
 
 // planted returns where in a tree of the last archive the bytes stand; -1: nowhere.
@@ -70,14 +83,9 @@ func planted(t *testing.T, s *site, what []byte) int {
 // a key that is known beforehand. All that is in the folder restores all the same.
 func TestPlantedName(t *testing.T) {
 	t.Parallel()
-	chosen := &chosenSecret{Store: store.NewMemory(nil)}
 	key, err := crypto.Generate("host", time.Now(), rand.Reader)
 	must(t, err)
-	keys, err := repo.Init(t.Context(), chosen, repo.InitOptions{HostName: "host", Host: key, Recovery: []*crypto.Key{key}, Random: chosen})
-	must(t, err)
-	r, err := repo.OpenContent(t.Context(), chosen, keys, keyring.Held(key), repo.Options{IndexDir: t.TempDir()})
-	must(t, err)
-	t.Cleanup(func() { must(t, r.Close()) })
+	r := withFoundSecret(t, key)
 	must(t, r.SetHost(key))
 	shared := r.Secret().Key(chunk.Blocks)
 	sum := func(name string) uint64 {

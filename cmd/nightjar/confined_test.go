@@ -100,7 +100,7 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"backup", at("src")}},
 		{flag, []string{"cache"}},
 		{flag, []string{"cache", "clean", "--all"}},
-		{flag, []string{"--state-dir", at("state2"), "--repo=", "backup", "--embedded", at("src")}},
+		{flag, []string{"--state-dir", at("state2"), "backup", "--embedded", at("src")}},
 	}
 	steps[1].args = append(steps[1].args, "--job", "files")
 	covered := map[string]bool{}

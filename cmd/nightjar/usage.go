@@ -53,6 +53,9 @@ func unknownCommand(c *cobra.Command, name string) error {
 // noneEmpty refuses a flag that was given nothing, as by a shell's variable that is not set: it would count as not given.
 func noneEmpty(c *cobra.Command) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.NoOptDefVal != "" { // it needs no value
+			return
+		}
 		values := []string{f.Value.String()}
 		if all, ok := f.Value.(pflag.SliceValue); ok {
 			values = all.GetSlice()

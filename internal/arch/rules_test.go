@@ -54,7 +54,7 @@ var arrows = map[string][]string{
 	"mount":                {"chunk", "repo", "repo/tree"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"internal/bench/hosts": {"backup", "crypto", "repo", "repo/index", "repo/keyring", "repo/pack", "repo/store"},
-	"internal/recover":     {"backup", "repo", "repo/store/s3"},                                                                        // tests alone, which nobody may import
+	"internal/recover":     {"backup", "repo", "repo/maintain/vouch", "repo/store/s3"},                                                 // tests alone, which nobody may import
 	"internal/torture":     {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
 	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                                            // likewise
 

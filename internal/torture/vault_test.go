@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -143,7 +144,7 @@ func (v *vault) judge(ctx context.Context, s store.Store, seen []check.Seen, wha
 	defer os.RemoveAll(dir) // there are thousands of rounds
 	defer r.Close()
 	_, err = check.Run(ctx, r, check.Options{ReadData: true, Seen: seen, Found: func(f check.Finding) {
-		if f.Fault() {
+		if f.Fault() || f.What == check.Lost && errors.Is(f.Err, crypto.ErrIntegrity) { // a damaged archive that was forgotten is known, and named
 			fault("%s %s %s %v", f.What, f.Object, f.Path, f.Err)
 		}
 	}})

@@ -19,6 +19,8 @@ import (
 	"nightjar/repo/store"
 )
 
+const hostName = "host"
+
 // nightjarLimit is the memory limit that the nightjar command sets itself.
 const nightjarLimit = 180 << 20
 
@@ -70,7 +72,7 @@ func (s site) create(ctx context.Context) error {
 		return err
 	}
 	defer d.Close()
-	_, err = repo.Init(ctx, d, repo.InitOptions{HostName: "host", Host: key, Recovery: []*crypto.Key{key}})
+	_, err = repo.Init(ctx, d, repo.InitOptions{HostName: hostName, Host: key, Recovery: []*crypto.Key{key}})
 	return err
 }
 

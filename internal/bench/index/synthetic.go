@@ -44,7 +44,7 @@ func object(first, n int, large float64) *index.Object {
 	add := func(end, share int) {
 		for first < end {
 			p := index.Pack{Size: 16<<20 + 1024, Session: make([]byte, sessionSize),
-				Directory: pack.Directory{Kind: pack.Content}}
+				Directory: pack.Directory{Kind: pack.Content, Owner: hostName}}
 			_, _ = random.Read(p.ID[:]) // which never fails
 			_, _ = random.Read(p.Session)
 			for range ownFrames {
@@ -64,7 +64,7 @@ func object(first, n int, large float64) *index.Object {
 	end := first + n
 	add(first+int(float64(n)*large), 1)
 	add(end, sharedChunks)
-	return &index.Object{Runs: []index.Run{{Packs: packs}}}
+	return &index.Object{Runs: []index.Run{{Owner: hostName, Packs: packs}}}
 }
 
 // fill stores index objects of chunks numbered from first to end, signed by the root.

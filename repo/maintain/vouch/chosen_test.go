@@ -1,4 +1,4 @@
-package retain_test
+package vouch_test
 
 import (
 	"context"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"nightjar/repo/maintain/check"
@@ -17,11 +18,11 @@ import (
 
 // vanishing answers calls about objects of some kinds as if these were not there: those from the first to before the last.
 func (s *site) vanishing(first, last int, kinds ...string) store.Store {
-	calls := 0
+	var calls atomic.Int64
 	return &storetest.Faulty{Store: s.Store, Before: []storetest.Hook{func(c storetest.Call) error {
 		for _, kind := range kinds {
 			if strings.HasPrefix(c.Name, kind+"/") && (c.Op == storetest.Get || c.Op == storetest.Stat) {
-				if calls++; calls > first && calls <= last {
+				if n := calls.Add(1); n > int64(first) && n <= int64(last) {
 					return fmt.Errorf("open %s: %w: %w", c.Name, store.ErrNotExist, fs.ErrNotExist)
 				}
 			}

@@ -2,6 +2,8 @@
 // the store dated it. It seals, signs and stores them, reads, verifies and opens them, and looks for an older version of one that somebody spoilt; and it makes
 // the first two.
 //
+// What a record said when it was opened is kept on this machine, so that it is decrypted and verified once. Whether its signer counts is asked each time.
+//
 // Invariants: nothing is released before it is authenticated, for its kind, as of this repository; an object has the hash that its name says. doc/format.md, sections 1 to 4.
 //
 // The package does not know what objects mean together: which index counts, what prune has dropped, where a chunk lies.

@@ -9,6 +9,7 @@ import (
 	"nightjar/backup/scan"
 	"nightjar/chunk"
 	"nightjar/repo"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -17,7 +18,7 @@ type builder struct {
 	p      *pipeline
 	ctx    context.Context
 	reader *repo.Reader
-	saver  *repo.Saver
+	saver  *save.Saver
 	list   *tree.Lister
 	key    []byte
 	open   []*level // from the root to where the walk is

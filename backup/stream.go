@@ -9,6 +9,7 @@ import (
 	"nightjar/backup/browse"
 	"nightjar/backup/scan"
 	"nightjar/repo"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -18,8 +19,8 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src
 	if err := tree.ValidName(src.Name); err != nil {
 		return nil, Statistics{}, fmt.Errorf("name of the stream: %w", err)
 	}
-	return save(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
-		var was *repo.Past
+	return commit(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
+		var was *save.Past
 		if held, like := streamBefore(ctx, p.writer.Reader(), &o, src.Name); len(held)+len(like) > 0 {
 			was = p.writer.Past(held, like)
 			defer was.Close()

@@ -15,6 +15,7 @@ import (
 	"nightjar/backup/watch"
 	"nightjar/chunk"
 	"nightjar/repo"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -24,7 +25,7 @@ const batchesWait = 16
 // A pipeline is a running backup.
 type pipeline struct {
 	o       *Options
-	writer  *repo.Writer
+	writer  *save.Writer
 	rule    chunk.Rule
 	sums    *Statistics // of the builder
 	stats   counters
@@ -37,7 +38,7 @@ type pipeline struct {
 	buffers sync.Pool
 }
 
-func newPipeline(r *repo.Repository, w *repo.Writer, o *Options, sums *Statistics) *pipeline {
+func newPipeline(r *repo.Repository, w *save.Writer, o *Options, sums *Statistics) *pipeline {
 	p := &pipeline{
 		o: o, writer: w, rule: r.Rule(), sums: sums,
 		batches: make(chan *scan.Batch, o.Workers), ordered: make(chan *scan.Batch, batchesWait),
@@ -67,19 +68,19 @@ func (o *Options) fill() {
 // Tree saves file trees. template has what the caller knows of the archive: host, job, and what else people gave it. The archive that is returned is committed.
 func Tree(ctx context.Context, r *repo.Repository, template *repo.Archive, o Options) (*repo.Archive, Statistics, error) {
 	o.fill()
-	return save(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
+	return commit(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
 		return p.trees(ctx, r, sums)
 	})
 }
 
-// save commits an archive of what f saved.
-func save(ctx context.Context, r *repo.Repository, template *repo.Archive, o *Options, f func(context.Context, *pipeline, *Statistics) (tree.Item, error)) (*repo.Archive, Statistics, error) {
+// commit commits an archive of what f saved.
+func commit(ctx context.Context, r *repo.Repository, template *repo.Archive, o *Options, f func(context.Context, *pipeline, *Statistics) (tree.Item, error)) (*repo.Archive, Statistics, error) {
 	if err := template.Fits(); err != nil {
 		return nil, Statistics{}, fmt.Errorf("save archive: %w", err)
 	}
 	sums := Statistics{Start: time.Now()}
-	var sent repo.Sent
-	a, err := r.Write(ctx, &sent, func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+	var sent save.Sent
+	a, err := save.Write(ctx, r, &sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 		p := newPipeline(r, w, o, &sums)
 		root, err := f(ctx, p, &sums)
 		if err != nil {
@@ -106,7 +107,7 @@ func save(ctx context.Context, r *repo.Repository, template *repo.Archive, o *Op
 	return a, sums, err
 }
 
-func (s *Statistics) add(sent *repo.Sent) {
+func (s *Statistics) add(sent *save.Sent) {
 	s.ChunksNew, s.ChunksKnown = sent.ChunksNew.Load(), sent.ChunksKnown.Load()
 	s.ChunksDelta, s.BytesLiteral = sent.Deltas.Load(), sent.Literals.Load()
 	s.BytesNew, s.BytesCompressed, s.MetadataNew = sent.PlainNew.Load(), sent.Frames.Load(), sent.Metadata.Load()

@@ -13,14 +13,14 @@ import (
 	"nightjar/backup/local"
 	"nightjar/backup/scan"
 	"nightjar/chunk"
-	"nightjar/repo"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
 // A worker reads what batches ask for and saves it. It also saves chunks that other workers cut of large files.
 type worker struct {
 	p     *pipeline
-	saver *repo.Saver
+	saver *save.Saver
 	cut   *chunk.Cutter
 	list  *tree.Lister
 	buf   []byte // of files up to the smallest chunk
@@ -128,7 +128,7 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 	if before.Xattrs, err = e.Dir.XattrsFile(f); err != nil {
 		w.p.o.Problem(e.Path, err)
 	}
-	var was *repo.Past
+	var was *save.Past
 	if len(e.Held)+len(e.Like) > 0 {
 		was = w.p.writer.Past(e.Held, e.Like)
 		defer was.Close()
@@ -186,7 +186,7 @@ var (
 )
 
 // small saves a file that is one chunk, unless it has grown.
-func (w *worker) small(ctx context.Context, f *os.File, was *repo.Past) (tree.Contents, error) {
+func (w *worker) small(ctx context.Context, f *os.File, was *save.Past) (tree.Contents, error) {
 	n, err := io.ReadFull(f, w.buf)
 	switch {
 	case err == nil: // it has grown past that
@@ -214,7 +214,7 @@ func (w *worker) small(ctx context.Context, f *os.File, was *repo.Past) (tree.Co
 	return tree.Contents{Items: []tree.Item{{ID: id, Length: int64(n)}}}, nil
 }
 
-func (w *worker) large(ctx context.Context, r io.Reader, was *repo.Past) (tree.Contents, error) {
+func (w *worker) large(ctx context.Context, r io.Reader, was *save.Past) (tree.Contents, error) {
 	w.list.Reset()
 	if err := w.pieces(ctx, r, 0, was); err != nil {
 		return tree.Contents{}, err
@@ -231,7 +231,7 @@ func (w *worker) finish() (tree.Contents, error) {
 }
 
 // sparse saves data and leaves holes out.
-func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, was *repo.Past) (tree.Contents, error) {
+func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, was *save.Past) (tree.Contents, error) {
 	w.list.Reset()
 	for x := range local.Extents(f, int64(size)) {
 		if x.Hole {
@@ -255,19 +255,19 @@ func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, was *repo.
 type job struct {
 	data   []byte
 	offset int64      // in the file
-	was    *repo.Past // of the file; nil: it is new
+	was    *save.Past // of the file; nil: it is new
 	id     chunk.ID
 	err    error
 	done   chan struct{}
 }
 
-func (j *job) run(s *repo.Saver) {
+func (j *job) run(s *save.Saver) {
 	j.id, j.err = s.ContentAt(j.data, j.offset, j.was)
 	close(j.done)
 }
 
 // pieces cuts a stream that stands at offset in its file, and adds its chunks to the list in order. Whoever is free saves them.
-func (w *worker) pieces(ctx context.Context, r io.Reader, offset int64, was *repo.Past) error {
+func (w *worker) pieces(ctx context.Context, r io.Reader, offset int64, was *save.Past) error {
 	w.cut.Reset(r)
 	var waiting []*job
 	collect := func(most int) error {

@@ -306,8 +306,8 @@ func Find(archives []Archive, name string) (*Archive, error) {
 	return found, nil
 }
 
-// putArchive writes the archive; nothing that it needs may be written after it.
-func (r *Repository) putArchive(ctx context.Context, a *Archive) (size int64, err error) {
+// PutArchive writes the archive; nothing that it needs may be written after it.
+func (r *Repository) PutArchive(ctx context.Context, a *Archive) (size int64, err error) {
 	content, err := versioned.Encode(a, archiveBounds)
 	if err != nil {
 		return 0, fmt.Errorf("encode archive: %w", err)

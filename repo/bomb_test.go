@@ -1,7 +1,9 @@
-package repo
+package repo_test
 
 import (
 	"fmt"
+	"nightjar/repo"
+	"nightjar/repo/repotest"
 	"runtime"
 	"strings"
 	"testing"
@@ -9,9 +11,9 @@ import (
 
 // Archives that a host has made large out of little cost little, and stop nobody: they are no archives.
 func TestArchiveBombs(t *testing.T) {
-	p := newPlace(t)
-	saved := mustWrite(t, p.open(hostKey()), some(1, 5))
-	r := p.open(hostKey())
+	p := repotest.NewPlace(t)
+	saved := repotest.MustWrite(t, p.Open(repotest.HostKey()), repotest.Some(1, 5))
+	r := p.Open(repotest.HostKey())
 	head := `{"version":0,"host":"db1"`
 	for i, text := range []string{
 		head + `,"paths":[` + strings.Repeat(`"",`, 20<<20) + `""]}`,
@@ -25,7 +27,7 @@ func TestArchiveBombs(t *testing.T) {
 			t.Fatal(i, err)
 		}
 	}
-	r = p.open(hostKey())
+	r = p.Open(repotest.HostKey())
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	damaged := 0
@@ -37,22 +39,22 @@ func TestArchiveBombs(t *testing.T) {
 	if took := after.TotalAlloc - before.TotalAlloc; took > 128<<20 {
 		t.Errorf("took %d bytes", took)
 	}
-	wantRestored(t, p.reader(), saved)
+	repotest.WantRestored(t, p.Reader(), saved)
 }
 
 // What people say of an archive is tried before a run begins.
 func TestArchiveFits(t *testing.T) {
-	for name, a := range map[string]*Archive{
-		"many paths": {Paths: make([]Text, archiveBounds.Values)}, "long paths": {Paths: []Text{Text(strings.Repeat("x", archiveBounds.Bytes))}},
-		"labels that differ in case": {Labels: Labels{"a": "", "A": ""}},
+	for name, a := range map[string]*repo.Archive{
+		"many paths": {Paths: make([]repo.Text, repo.ArchiveBounds.Values)}, "long paths": {Paths: []repo.Text{repo.Text(strings.Repeat("x", repo.ArchiveBounds.Bytes))}},
+		"labels that differ in case": {Labels: repo.Labels{"a": "", "A": ""}},
 	} {
 		if a.Fits() == nil {
 			t.Errorf("%s fit", name)
 		}
 	}
-	a := &Archive{Labels: Labels{"a": "A", "b": "\xff"}}
+	a := &repo.Archive{Labels: repo.Labels{"a": "A", "b": "\xff"}}
 	for i := range 100_000 {
-		a.Paths = append(a.Paths, Text(fmt.Sprint("/srv/", i)))
+		a.Paths = append(a.Paths, repo.Text(fmt.Sprint("/srv/", i)))
 	}
 	if err := a.Fits(); err != nil {
 		t.Error(err)

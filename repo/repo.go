@@ -1,15 +1,13 @@
 // Package repo is a repository: what is stored in it and what that means.
 //
-// A Repository is opened with a Keyring, which says whom to believe, and a key, which opens the metadata. A Writer takes
-// chunks, trees and lists, stores each once, and commits with an archive, the last object written; a Reader takes ids and
-// delivers chunks, out of order and checked. Neither callers nor callees see the other side: above, nobody knows of
-// frames and packs; below, nobody knows of files.
+// A Repository is opened with a Keyring, which says whom to believe, and a key, which opens the metadata. It lists and
+// selects archives; a Reader takes ids and delivers chunks, out of order and checked. Package save writes. Neither callers
+// nor callees see the other side: above, nobody knows of frames and packs; below, nobody knows of files.
 //
-// It stands on four others: sealed knows objects one by one, view what a run goes by, fill puts frames into packs, and fetch gets them back. What is decided here
-// is what becomes a delta, what is stored already, and when the archive may be written.
+// It stands on three others: sealed knows objects one by one, view what a run goes by, and fetch gets chunks out of packs.
 //
-// Invariants: nothing is released before it is authenticated; an index names only what is stored; an archive is
-// written after all that it needs. doc/format.md is the format.
+// Invariants: nothing is released before it is authenticated; an archive is written after all that it needs.
+// doc/format.md is the format.
 package repo
 
 import (
@@ -166,6 +164,12 @@ func (r *Repository) uncached() Options {
 	return o
 }
 
+// Options say how the repository works; what was left zero is filled in.
+func (r *Repository) Options() Options { return r.options }
+
+// View returns what is indexed on this machine, for a run that writes.
+func (r *Repository) View() *view.Local { return r.local }
+
 // Without says which rules of prune and backups beside it are left out; none but in the simulation.
 func (r *Repository) Without() rules.Without { return r.options.Without }
 
@@ -196,7 +200,7 @@ func (r *Repository) NewReader(ctx context.Context) (*Reader, error) {
 	if err := r.SyncIndex(ctx); err != nil {
 		return nil, err
 	}
-	return r.newReader(), nil
+	return r.Reader(), nil
 }
 
 // NewReaderFor returns a Reader of an archive: it takes chunks from the archive's host, and those on which that might build when the archive was stored.
@@ -222,7 +226,8 @@ func Of(c keyring.Circle) func(*index.Origin) bool {
 	return func(o *index.Origin) bool { return c.Has(o.Owner) }
 }
 
-func (r *Repository) newReader() *Reader {
+// Reader returns a Reader that knows what was indexed at the last sync.
+func (r *Repository) Reader() *Reader {
 	return fetch.New(r.Objects, r.local, fetch.Options{Connections: r.options.Connections})
 }
 

@@ -1,4 +1,4 @@
-package repo
+package repo_test
 
 import (
 	"crypto/rand"
@@ -8,12 +8,13 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/internal/versioned"
+	"nightjar/repo/repotest"
 )
 
 // An object of a higher version than the keys is to each reader what a damaged one of its kind is: a host that was broken into could stop
 // everybody otherwise. Only the root says that a repository needs a newer program, in keys (package keyring).
 func TestHigherVersion(t *testing.T) {
-	at := noon.UTC().Format(time.RFC3339)
+	at := repotest.Noon.UTC().Format(time.RFC3339)
 	for kind, content := range map[string]string{
 		"archive": `{"version":0,"host":"db1","time":"` + at + `","views":["` + at + `"]}`, "forget": `{"version":0,"archives":[]}`,
 		"verified": `{"version":0,"archives":[],"view":"` + at + `"}`, "lost": `{"version":0}`, "condemned": `{"version":0,"packs":[],"view":"` + at + `"}`,
@@ -21,20 +22,20 @@ func TestHigherVersion(t *testing.T) {
 	} {
 		for what, version := range map[string]int{"signed for another version": 1, "another version inside": 0} {
 			t.Run(kind+", "+what, func(t *testing.T) {
-				p := newPlace(t)
-				saved := mustWrite(t, p.open(hostKey()), some(1, 5))
+				p := repotest.NewPlace(t)
+				saved := repotest.MustWrite(t, p.Open(repotest.HostKey()), repotest.Some(1, 5))
 				text := []byte(content)
 				if version == 0 && kind != "index" {
 					text = []byte(`{"version":7` + content[len(`{"version":0`):])
 				}
-				binding := crypto.Binding{Repository: p.keys.ID(), Kind: kind, Version: version}
-				object, err := seal(must(p.keys.MetadataKey()), hostKey(), binding, text, rand.Reader, p.clock.now)
+				binding := crypto.Binding{Repository: p.Keys.ID(), Kind: kind, Version: version}
+				object, err := repotest.Seal(repotest.Must(p.Keys.MetadataKey()), repotest.HostKey(), binding, text, rand.Reader, p.Clock.Now)
 				if err != nil {
 					t.Fatal(err)
 				}
-				p.put(named(kind, object), object)
+				p.Put(repotest.Named(kind, object), object)
 
-				r, damaged := p.open(hostKey()), 0
+				r, damaged := p.Open(repotest.HostKey()), 0
 				all, err := r.Archives(t.Context(), func(_ string, err error) {
 					damaged++
 					if errors.Is(err, versioned.ErrNewer) {
@@ -44,8 +45,8 @@ func TestHigherVersion(t *testing.T) {
 				if err != nil || len(all) != 1 || damaged > 1 || (damaged == 1) != (kind == "archive") {
 					t.Errorf("%d archives, %d damaged, %v", len(all), damaged, err)
 				}
-				wantRestored(t, p.reader(), saved)
-				_, err = write(t.Context(), r, [][][]byte{some(2, 5)}, nil)
+				repotest.WantRestored(t, p.Reader(), saved)
+				_, err = repotest.Write(t.Context(), r, [][][]byte{repotest.Some(2, 5)}, nil)
 				if stops := kind == "condemned" || kind == "dropped"; stops != (err != nil) || errors.Is(err, versioned.ErrNewer) {
 					t.Errorf("a backup beside it: %v", err)
 				}

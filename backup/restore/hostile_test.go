@@ -12,6 +12,7 @@ import (
 	"nightjar/backup/restore"
 	"nightjar/chunk"
 	"nightjar/repo"
+	"nightjar/repo/save"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -20,7 +21,7 @@ import (
 type maker struct {
 	t     *testing.T
 	key   []byte
-	saver *repo.Saver
+	saver *save.Saver
 }
 
 func (m *maker) dir(name string, nodes ...tree.Node) tree.Node {
@@ -60,7 +61,7 @@ func (m *maker) encoded(nodes ...tree.Node) (b []byte) {
 // handMade commits an archive as a host would that has been taken over.
 func handMade(t *testing.T, r *repo.Repository, f func(*maker) tree.Node) *repo.Archive {
 	t.Helper()
-	a, err := r.Write(context.Background(), new(repo.Sent), func(_ context.Context, w *repo.Writer) (*repo.Archive, error) {
+	a, err := save.Write(context.Background(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		saver, err := w.NewSaver()
 		must(t, err)
 		m := &maker{t, r.NameKey(), saver}

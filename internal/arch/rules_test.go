@@ -12,7 +12,7 @@ import (
 // What repo leans on, and what maintains it.
 var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/register", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
 
-var aboveRepo = append([]string{"repo"}, underRepo...)
+var aboveRepo = append([]string{"repo", "repo/save"}, underRepo...)
 
 // arrows says which of our packages each package may import besides internal ones; it may be that a
 // listed package does not exist yet. Commands may import everything.
@@ -36,11 +36,13 @@ var arrows = map[string][]string{
 	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
+	"repo/save":            append([]string{"repo"}, underRepo...),
+	"repo/repotest":        append([]string{"repo/store/storetest"}, aboveRepo...),
 	"repo/mirror":          aboveRepo,
 	"repo/store":           {},
 	"repo/store/s3":        {"repo/store"},
 	"repo/store/storetest": {"repo/store"},
-	"backup":               {"backup/browse", "backup/filter", "backup/local", "backup/scan", "backup/watch", "chunk", "repo", "repo/tree"},
+	"backup":               {"backup/browse", "backup/filter", "backup/local", "backup/scan", "backup/watch", "chunk", "repo", "repo/save", "repo/tree"},
 	"backup/browse":        {"backup/filter", "chunk", "repo", "repo/tree"},
 	"backup/filter":        {},
 	"backup/local":         {"chunk", "repo/tree"},
@@ -52,7 +54,7 @@ var arrows = map[string][]string{
 	"snapshot":             {},
 	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
 	"mount":                {"chunk", "repo", "repo/tree"},
-	"internal/bench/index": {"crypto", "chunk", "repo", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
+	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"internal/bench/hosts": {"backup", "crypto", "repo", "repo/index", "repo/keyring", "repo/pack", "repo/store"},
 	"internal/recover":     {"backup", "repo", "repo/maintain/vouch", "repo/store/s3"},                                                 // tests alone, which nobody may import
 	"internal/torture":     {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
@@ -82,9 +84,9 @@ func isTestHelper(dir string) bool {
 	return within(dir, "internal/s3test") || dir == "backup/backuptest"
 }
 
-// makesForTests tells what tests of its neighbours put repositories and stores together with.
+// makesForTests tells what tests of its neighbours make and fill repositories and stores with.
 func makesForTests(dir string) bool {
-	return dir == "repo/store/storetest" || dir == "repo/maintain/maintaintest"
+	return dir == "repo/save" || dir == "repo/store/storetest" || dir == "repo/repotest" || dir == "repo/maintain/maintaintest"
 }
 
 func mayImport(from, to string, test bool) bool {

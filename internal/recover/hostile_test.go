@@ -19,6 +19,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
+	"nightjar/repo/save"
 	"nightjar/repo/sealed"
 	"nightjar/repo/tree"
 )
@@ -50,7 +51,7 @@ func target(path string) []byte {
 // plant commits an archive with trees that no encoder of ours would make.
 func (f *fixture) plant(t *testing.T, outside string) {
 	t.Helper()
-	_, err := f.repo.Write(context.Background(), new(repo.Sent), func(_ context.Context, w *repo.Writer) (*repo.Archive, error) {
+	_, err := save.Write(context.Background(), f.repo, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		must(t, err)
 		id, err := s.Content([]byte("pwned"))

@@ -14,6 +14,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/repo"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -120,8 +121,8 @@ func (h *host) backUp(meanwhile func(folder string)) (*repo.Archive, error) {
 		}
 		h.r = r
 	}
-	sent := new(repo.Sent)
-	archive, err := h.r.Write(h.ctx, sent, func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+	sent := new(save.Sent)
+	archive, err := save.Write(h.ctx, h.r, sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 		return h.save(ctx, w, meanwhile)
 	})
 	h.mu.Lock()
@@ -142,7 +143,7 @@ func (h *host) backUp(meanwhile func(folder string)) (*repo.Archive, error) {
 }
 
 // save does what package backup does, file by file.
-func (h *host) save(ctx context.Context, w *repo.Writer, meanwhile func(folder string)) (*repo.Archive, error) {
+func (h *host) save(ctx context.Context, w *save.Writer, meanwhile func(folder string)) (*repo.Archive, error) {
 	saver, err := w.NewSaver()
 	if err != nil {
 		return nil, err
@@ -204,10 +205,10 @@ func (h *host) save(ctx context.Context, w *repo.Writer, meanwhile func(folder s
 }
 
 // file saves a file, unless it has not changed and what is stored of it may be named again.
-func (h *host) file(w *repo.Writer, saver *repo.Saver, path, name string) (*tree.Node, error) {
+func (h *host) file(w *save.Writer, saver *save.Saver, path, name string) (*tree.Node, error) {
 	data, was := h.files[path], h.was[path]
 	n := &tree.Node{Name: name, Mode: tree.Regular | 0o644, Links: 1, Size: uint64(len(data)), Inode: uint64(crc32.ChecksumIEEE(data))}
-	var before *repo.Past
+	var before *save.Past
 	if was != nil {
 		if was.Inode == n.Inode {
 			if ok, err := w.Holds(was.Contents); ok || err != nil {

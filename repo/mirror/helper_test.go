@@ -21,6 +21,7 @@ import (
 	"nightjar/repo/keyring"
 	"nightjar/repo/mirror"
 	"nightjar/repo/record"
+	"nightjar/repo/save"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
@@ -104,7 +105,7 @@ func (s *site) nightIn(at store.Store, files map[string][]byte) *repo.Archive {
 	s.t.Helper()
 	s.clock.pass(time.Hour)
 	r := s.in(at, false)
-	a, err := r.Write(s.t.Context(), new(repo.Sent), func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+	a, err := save.Write(s.t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err

@@ -16,6 +16,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
+	"nightjar/repo/save"
 	"nightjar/repo/store"
 )
 
@@ -112,7 +113,7 @@ func (s site) measure(ctx context.Context, known, count int) (c cost, err error)
 		return c, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	_, err = r.Write(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) (*repo.Archive, error) {
+	_, err = save.Write(ctx, r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		c.Start = time.Since(began)
 		if c.Known, err = lookups(w, 0, known, count, true); err != nil {
 			return nil, err
@@ -130,7 +131,7 @@ func (s site) measure(ctx context.Context, known, count int) (c cost, err error)
 }
 
 // lookups asks for chunks from all over a range of n, all of which must be known or not, and returns what one took.
-func lookups(w *repo.Writer, first, n, count int, known bool) (time.Duration, error) {
+func lookups(w *save.Writer, first, n, count int, known bool) (time.Duration, error) {
 	began := time.Now()
 	for i := range count {
 		id := chunkID(first + i*7919%n)

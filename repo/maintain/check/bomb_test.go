@@ -3,9 +3,9 @@ package check_test
 import (
 	"testing"
 
-	"nightjar/repo"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/maintaintest"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -15,8 +15,8 @@ func TestCheckEndsBesideBombs(t *testing.T) {
 	s := maintaintest.New(t)
 	s.Files = map[string][]byte{"alpha": maintaintest.Random(2000)}
 	s.Night()
-	bomb := func(leaf func(*repo.Saver) tree.Item) {
-		s.Made(func(saver *repo.Saver) tree.Item {
+	bomb := func(leaf func(*save.Saver) tree.Item) {
+		s.Made(func(saver *save.Saver) tree.Item {
 			item := leaf(saver)
 			for range 4 {
 				item = maintaintest.List(t, saver, item, often)
@@ -30,7 +30,7 @@ func TestCheckEndsBesideBombs(t *testing.T) {
 			return maintaintest.Tree(t, saver, maintaintest.Folder("root", at))
 		})
 	}
-	bomb(func(saver *repo.Saver) tree.Item {
+	bomb(func(saver *save.Saver) tree.Item {
 		id, err := saver.Content([]byte("x"))
 		if err != nil {
 			t.Fatal(err)
@@ -44,7 +44,7 @@ func TestCheckEndsBesideBombs(t *testing.T) {
 	if _, err := check.ProveKey(t.Context(), s.Open(true), func(name string, err error) { t.Error(name, err) }); err != nil {
 		t.Error(err)
 	}
-	bomb(func(*repo.Saver) tree.Item { return maintaintest.Chunk(1) })
+	bomb(func(*save.Saver) tree.Item { return maintaintest.Chunk(1) })
 	if sum, found = s.Check(false, check.Options{}); len(found) != 2 || sum.Faults != 2 {
 		t.Errorf("%d faults, found %q", sum.Faults, found)
 	}
@@ -53,7 +53,7 @@ func TestCheckEndsBesideBombs(t *testing.T) {
 // What is whole for one use need not be for another: a list of chunks is no directory, and a list of lists none of chunks.
 func TestCheckTellsUsesApart(t *testing.T) {
 	s := maintaintest.New(t)
-	s.Made(func(saver *repo.Saver) tree.Item {
+	s.Made(func(saver *save.Saver) tree.Item {
 		id, err := saver.Content([]byte("x"))
 		if err != nil {
 			t.Fatal(err)

@@ -6,13 +6,14 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/repo"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
 // Made stores an archive that no backup would make; make returns its root.
-func (s *Site) Made(make func(*repo.Saver) tree.Item) *repo.Archive {
+func (s *Site) Made(make func(*save.Saver) tree.Item) *repo.Archive {
 	s.T.Helper()
-	a, err := s.Open(false).Write(context.Background(), new(repo.Sent), func(_ context.Context, w *repo.Writer) (*repo.Archive, error) {
+	a, err := save.Write(context.Background(), s.Open(false), new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -27,7 +28,7 @@ func (s *Site) Made(make func(*repo.Saver) tree.Item) *repo.Archive {
 }
 
 // Tree saves a tree of nodes.
-func Tree(t testing.TB, saver *repo.Saver, nodes ...tree.Node) tree.Item {
+func Tree(t testing.TB, saver *save.Saver, nodes ...tree.Node) tree.Item {
 	t.Helper()
 	e := tree.NewEncoder(make([]byte, 32), saver.Tree)
 	for i := range nodes {
@@ -43,7 +44,7 @@ func Tree(t testing.TB, saver *repo.Saver, nodes ...tree.Node) tree.Item {
 }
 
 // List saves a list that names an item so often.
-func List(t testing.TB, saver *repo.Saver, item tree.Item, often int) tree.Item {
+func List(t testing.TB, saver *save.Saver, item tree.Item, often int) tree.Item {
 	t.Helper()
 	items := make([]tree.Item, often)
 	for i := range items {

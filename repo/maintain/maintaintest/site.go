@@ -17,6 +17,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/save"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
@@ -31,7 +32,7 @@ type Site struct {
 	Now   func() time.Time         // nil: time.Now
 	Past  map[string]tree.Contents // what files held in the last night, if deltas are made
 	Trees map[string][]tree.Item   // what folders did
-	Sent  *repo.Sent               // of the last night
+	Sent  *save.Sent               // of the last night
 
 	Predecessor string // of the next archive
 	Host        string // that writes; "": host
@@ -105,9 +106,9 @@ func (s *Site) Night() *repo.Archive {
 
 // Run is Night with something that happens after the run has taken its view.
 func (s *Site) Run(meanwhile func()) (*repo.Archive, error) {
-	s.Sent = new(repo.Sent)
+	s.Sent = new(save.Sent)
 	r := s.Open(false)
-	return r.Write(context.Background(), s.Sent, func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+	return save.Write(context.Background(), r, s.Sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 		if meanwhile != nil {
 			meanwhile()
 		}
@@ -117,7 +118,7 @@ func (s *Site) Run(meanwhile func()) (*repo.Archive, error) {
 		}
 		folders := map[string][]*tree.Node{}
 		for name, data := range s.Files {
-			var before *repo.Past
+			var before *save.Past
 			if c, ok := s.Past[name]; ok {
 				before = w.Past([]tree.Contents{c}, nil)
 				defer before.Close()

@@ -20,6 +20,7 @@ import (
 	"nightjar/repo/maintain/prune"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/save"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
@@ -567,7 +568,7 @@ func TestPruneDeadRuns(t *testing.T) {
 	c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
 	c.Night()
 	failed := errors.New("died")
-	if _, err := c.Open(false).Write(context.Background(), new(repo.Sent), func(ctx context.Context, w *repo.Writer) (*repo.Archive, error) {
+	if _, err := save.Write(context.Background(), c.Open(false), new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/save"
 	"nightjar/repo/sealed"
 )
 
@@ -27,7 +28,7 @@ func (p *pruner) repack(ctx context.Context) error {
 		chosen[n] = true
 	}
 	done := map[int]bool{}
-	write := func(to *repo.Repacker, owner string, order []int) error {
+	write := func(to *save.Repacker, owner string, order []int) error {
 		for _, n := range order {
 			known := &p.f.Packs()[n]
 			info, err := p.r.Store().Stat(ctx, sealed.PackName(known.Kind, known.ID))
@@ -40,7 +41,7 @@ func (p *pruner) repack(ctx context.Context) error {
 				failed = errors.Join(failed, err)
 				return ok
 			})
-			if errors.Is(err, repo.ErrOtherOwner) && failed == nil {
+			if errors.Is(err, save.ErrOtherOwner) && failed == nil {
 				continue
 			}
 			if err = errors.Join(failed, err); errors.Is(err, crypto.ErrIntegrity) && ctx.Err() == nil && !errors.Is(err, repo.ErrUnavailable) {
@@ -54,7 +55,7 @@ func (p *pruner) repack(ctx context.Context) error {
 		}
 		return nil
 	}
-	var sent repo.Sent
+	var sent save.Sent
 	if p.o.DryRun {
 		for _, n := range order {
 			done[n] = true
@@ -62,7 +63,7 @@ func (p *pruner) repack(ctx context.Context) error {
 	} else {
 		owners := p.owners(order)
 		for _, owner := range slices.Sorted(maps.Keys(owners)) {
-			err := p.r.Repack(ctx, owner, p.now, &sent, func(to *repo.Repacker) error { return write(to, owner, owners[owner]) })
+			err := save.Repack(ctx, p.r, owner, p.now, &sent, func(to *save.Repacker) error { return write(to, owner, owners[owner]) })
 			if err != nil {
 				return err
 			}

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"nightjar/repo"
 	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/maintain/prune"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -18,7 +18,7 @@ func TestPruneNamesWhoMisuses(t *testing.T) {
 	good := c.Night()
 	root := tree.Item{ID: good.Root.ID, Length: good.Root.Length}
 	var list, upper tree.Item
-	lists := func(saver *repo.Saver) {
+	lists := func(saver *save.Saver) {
 		id, err := saver.Content([]byte("x"))
 		if err != nil {
 			t.Fatal(err)
@@ -28,7 +28,7 @@ func TestPruneNamesWhoMisuses(t *testing.T) {
 	}
 	made := func(nodes ...func() tree.Node) string {
 		c.pass(time.Minute)
-		return "archive/" + c.Made(func(saver *repo.Saver) tree.Item {
+		return "archive/" + c.Made(func(saver *save.Saver) tree.Item {
 			lists(saver)
 			var all []tree.Node
 			for _, n := range nodes {

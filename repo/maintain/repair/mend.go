@@ -10,11 +10,11 @@ import (
 	"slices"
 
 	"nightjar/chunk"
-	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/save"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
@@ -125,7 +125,7 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 				return err
 			}
 		}
-		return m.r.Add(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) error {
+		return save.Add(ctx, m.r, new(save.Sent), func(_ context.Context, w *save.Writer) error {
 			saver, err := w.NewSaver()
 			if err != nil {
 				return err
@@ -135,7 +135,7 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 	}
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} { // which leans on content
 		for _, owner := range m.owners() {
-			err := m.r.Repack(ctx, owner, m.begin, new(repo.Sent), func(to *repo.Repacker) error {
+			err := save.Repack(ctx, m.r, owner, m.begin, new(save.Sent), func(to *save.Repacker) error {
 				for id, b := range m.Bad {
 					if b.Pack.Directory.Kind != kind || b.Pack.Directory.Owner != owner || b.All {
 						continue
@@ -179,7 +179,7 @@ func (m *mender) owners() []string {
 }
 
 // repack stores anew what the good frames of a pack hold, unless it can be had elsewhere, and reports whether the pack is needed no more.
-func (m *mender) repack(ctx context.Context, p *places, to *repo.Repacker, b *check.BadPack) (done bool, err error) {
+func (m *mender) repack(ctx context.Context, p *places, to *save.Repacker, b *check.BadPack) (done bool, err error) {
 	name := sealed.PackName(b.Pack.Directory.Kind, b.Pack.ID)
 	object, err := store.ReadAll(ctx, m.r.Store(), name, sealed.MaxPack)
 	if errors.Is(err, store.ErrUnread) || ctx.Err() != nil {

@@ -19,6 +19,7 @@ import (
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/save"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
@@ -336,7 +337,7 @@ func TestRootKeepsOwners(t *testing.T) {
 	refused := 0
 	for _, owner := range []string{"host", "other"} {
 		for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
-			err := r.Repack(ctx, owner, now, new(repo.Sent), func(to *repo.Repacker) error {
+			err := save.Repack(ctx, r, owner, now, new(save.Sent), func(to *save.Repacker) error {
 				for _, name := range old {
 					if !strings.HasPrefix(name, kind.String()) {
 						continue
@@ -345,7 +346,7 @@ func TestRootKeepsOwners(t *testing.T) {
 					if err == nil {
 						err = to.Pack(info, func(pack.Blob) bool { return true })
 					}
-					if errors.Is(err, repo.ErrOtherOwner) {
+					if errors.Is(err, save.ErrOtherOwner) {
 						refused++
 						continue
 					}

@@ -20,6 +20,7 @@ import (
 	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/record"
+	"nightjar/repo/save"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
@@ -526,7 +527,7 @@ func TestSalvage(t *testing.T) {
 	second := s.Night()
 	r := s.Open(true)
 	var folder chunk.ID
-	err := r.Add(ctx, new(repo.Sent), func(_ context.Context, w *repo.Writer) error {
+	err := save.Add(ctx, r, new(save.Sent), func(_ context.Context, w *save.Writer) error {
 		saver, err := w.NewSaver()
 		if err != nil {
 			return err

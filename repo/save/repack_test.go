@@ -1,4 +1,4 @@
-package repo
+package save_test
 
 import (
 	"bytes"
@@ -9,81 +9,84 @@ import (
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
+	"nightjar/repo"
 	"nightjar/repo/pack"
+	"nightjar/repo/repotest"
+	"nightjar/repo/save"
 )
 
 // The root vouches for nothing that it has not tried: a host's lies stay that host's.
 func TestRepackTriesWhatItCopies(t *testing.T) {
 	content := bytes.Repeat([]byte("what is told of it may be wrong\n"), 1000)
-	saved := func(s *Saver) error {
+	saved := func(s *save.Saver) error {
 		_, err := s.Content(content)
 		return err
 	}
 	for name, c := range map[string]struct {
-		save  func(s *Saver) error // the content, and lies about it
-		left  []pack.Type          // of the chunk's key, in new packs
+		save  func(s *save.Saver) error // the content, and lies about it
+		left  []pack.Type               // of the chunk's key, in new packs
 		fails bool
 	}{
 		"nothing": {saved, []pack.Type{pack.WholeContent, pack.SignatureOf + pack.WholeContent}, false},
-		"signature": {func(s *Saver) error {
+		"signature": {func(s *save.Saver) error {
 			if err := s.Again(content); err != nil { // which signs nothing
 				return err
 			}
-			return s.sign(s.content.ID(content), bytes.Repeat([]byte("a lie"), len(content)/5), nil)
+			return s.Sign(s.ID(content), bytes.Repeat([]byte("a lie"), len(content)/5), nil)
 		}, []pack.Type{pack.WholeContent}, false},
-		"recipe": {func(s *Saver) error {
-			return errors.Join(saved(s), s.recipe(pack.WholeContent, s.content.ID([]byte("another")), &delta.Recipe{Length: 5,
-				Sources: []delta.Source{{ID: s.content.ID(content), Length: len(content)}}, Copies: []delta.Copy{{Source: 1, Offset: 0, Length: 5}}}))
+		"recipe": {func(s *save.Saver) error {
+			return errors.Join(saved(s), s.Recipe(pack.WholeContent, s.ID([]byte("another")), &delta.Recipe{Length: 5,
+				Sources: []delta.Source{{ID: s.ID(content), Length: len(content)}}, Copies: []delta.Copy{{Source: 1, Offset: 0, Length: 5}}}))
 		}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlace(t)
-			r := p.open(hostKey())
+			p := repotest.NewPlace(t)
+			r := p.Open(repotest.HostKey())
 			var id chunk.ID
-			if _, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+			if _, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 				s, err := w.NewSaver()
 				if err != nil {
 					return nil, err
 				}
-				id = s.content.ID(content)
+				id = s.ID(content)
 				root, err := s.Tree([]byte("no tree, but saved as one"))
 				if err != nil {
 					return nil, err
 				}
-				return &Archive{Host: "db1", Job: "job", Root: Root{ID: root, Length: 25}}, c.save(s)
+				return &repo.Archive{Host: "db1", Job: "job", Root: repo.Root{ID: root, Length: 25}}, c.save(s)
 			}); err != nil {
 				t.Fatal(err)
 			}
-			old := append(p.names("content/"), p.names("metadata/")...)
-			if err := r.Repack(t.Context(), "db1", p.clock.now(), new(Sent), func(*Repacker) error { return nil }); err == nil {
+			old := append(p.Names("content/"), p.Names("metadata/")...)
+			if err := save.Repack(t.Context(), r, "db1", p.Clock.Now(), new(save.Sent), func(*save.Repacker) error { return nil }); err == nil {
 				t.Error("it took no recovery key")
 			}
-			root := p.unlocked()
+			root := p.Unlocked()
 			if err := root.SyncIndex(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			err := root.Repack(t.Context(), "db1", p.clock.now(), new(Sent), func(to *Repacker) error {
+			err := save.Repack(t.Context(), root, "db1", p.Clock.Now(), new(save.Sent), func(to *save.Repacker) error {
 				for _, name := range old {
-					if err := to.Pack(must(p.memory.Stat(t.Context(), name)), func(pack.Blob) bool { return true }); err != nil {
+					if err := to.Pack(repotest.Must(p.Memory.Stat(t.Context(), name)), func(pack.Blob) bool { return true }); err != nil {
 						return err
 					}
 				}
 				return nil
 			})
 			if c.fails {
-				wantError(t, err, crypto.ErrIntegrity, "keyed hash")
+				repotest.WantError(t, err, crypto.ErrIntegrity, "keyed hash")
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, name := range old {
-				p.delete(name)
+				p.Delete(name)
 			}
 			if err := r.SyncIndex(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			all, err := r.local.Lookup(t.Context(), id.Key())
+			all, err := r.View().Lookup(t.Context(), id.Key())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,7 +104,7 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 					t.Errorf("%d of type %x", left[typ], typ)
 				}
 			}
-			if err := p.reader().Fetch(t.Context(), []chunk.ID{id}, func(_ int, data []byte, err error) error {
+			if err := p.Reader().Fetch(t.Context(), []chunk.ID{id}, func(_ int, data []byte, err error) error {
 				if err != nil || !bytes.Equal(data, content) {
 					t.Errorf("got %d bytes, %v", len(data), err)
 				}

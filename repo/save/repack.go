@@ -1,4 +1,4 @@
-package repo
+package save
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
+	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
@@ -22,21 +23,21 @@ var ErrOtherOwner = fmt.Errorf("it is a pack of another host: %w", crypto.ErrInt
 type Repacker struct {
 	w  *Writer
 	s  *Saver
-	rd *Reader
+	rd *repo.Reader
 }
 
 // Repack runs f with a Repacker of packs of a host. When it returns, the new packs are stored and indexed, as those of a run that began at a store time, and
 // kept for that host. It takes OpenContent. After an error what was sent may or may not be indexed.
-func (r *Repository) Repack(ctx context.Context, owner string, begin time.Time, sent *Sent, f func(*Repacker) error) error {
+func Repack(ctx context.Context, r *repo.Repository, owner string, begin time.Time, sent *Sent, f func(*Repacker) error) error {
 	root := r.Root()
 	if root == nil {
 		return errors.New("repack: it takes a recovery key")
 	}
-	w := &Writer{r: r, Sent: sent, self: owner, begin: begin, root: true, reader: r.newReader()}
+	w := &Writer{r: r, Sent: sent, self: owner, begin: begin, root: true, reader: r.Reader()}
 	w.ctx, w.fail = context.WithCancelCause(ctx)
 	defer w.fail(nil)
-	w.unindexed.last = r.options.Now()
-	w.run = r.local.Begin(begin, nil)
+	w.unindexed.last = r.Options().Now()
+	w.run = r.View().Begin(begin, nil)
 	defer w.run.Close()
 	if err := w.open(root); err != nil {
 		return err
@@ -45,7 +46,7 @@ func (r *Repository) Repack(ctx context.Context, owner string, begin time.Time, 
 	if err != nil {
 		return err
 	}
-	if err := f(&Repacker{w, s, w.reader.For(Of(r.Keys().Circle(owner, time.Time{})))}); err != nil {
+	if err := f(&Repacker{w, s, w.reader.For(repo.Of(r.Keys().Circle(owner, time.Time{})))}); err != nil {
 		w.fail(err)
 		_ = w.packs.Wait() // for the same reason
 		return err
@@ -82,7 +83,7 @@ func (p *Repacker) Frames(object []byte, x *index.Pack, keep func(pack.Blob) (bo
 		if ok && err == nil {
 			err = p.blob(b, data)
 		}
-		if errors.Is(err, crypto.ErrIntegrity) && !errors.Is(err, ErrUnavailable) {
+		if errors.Is(err, crypto.ErrIntegrity) && !errors.Is(err, repo.ErrUnavailable) {
 			return nil
 		}
 		return err
@@ -169,7 +170,7 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 			id := p.s.content.ID(data)
 			same = id.Key() == key && bytes.Equal(p.s.signer.Sign(id, data, old.Block(), old.Runs()).Append(nil), encoded)
 		}
-		if errors.Is(err, ErrUnavailable) {
+		if errors.Is(err, repo.ErrUnavailable) {
 			return err
 		}
 		return nil

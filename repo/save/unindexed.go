@@ -1,4 +1,4 @@
-package repo
+package save
 
 import (
 	"context"
@@ -94,7 +94,7 @@ func (u *unindexed) others(places []index.Location, counts func(*index.Origin) b
 
 // storedPack notes a pack that is in the store, and indexes when it is time.
 func (w *Writer) storedPack(p index.Pack) error {
-	if !w.unindexed.add(p, w.r.options.Now()) {
+	if !w.unindexed.add(p, w.r.Options().Now()) {
 		return nil
 	}
 	return w.writeIndex(w.ctx, false)
@@ -102,7 +102,7 @@ func (w *Writer) storedPack(p index.Pack) error {
 
 // writeIndex stores index objects for what is stored and not indexed; the last ones name metadata, too.
 func (w *Writer) writeIndex(ctx context.Context, last bool) error {
-	packs := w.unindexed.take(w.r.options.Now(), last)
+	packs := w.unindexed.take(w.r.Options().Now(), last)
 	for len(packs) > 0 {
 		n, chunks := 0, 0
 		for n < len(packs) && chunks < view.ObjectChunks {
@@ -143,13 +143,13 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 	}
 	w.unindexed.note(packs)
 	_, err := sealed.InTime(now, func(at time.Time) (store.Info, error) {
-		info, err := w.r.local.PutIndex(ctx, at, &object)
+		info, err := w.r.View().PutIndex(ctx, at, &object)
 		if err != nil {
 			return info, err
 		}
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
-		if w.r.options.Without.Rewrite {
+		if w.r.Options().Without.Rewrite {
 			info.Time = at
 		}
 		return info, nil

@@ -1,4 +1,12 @@
-package repo
+// Package save writes into a repository: chunks, trees and lists, each once, and last the archive that commits them.
+//
+// Write gives a function a Writer, and each goroutine of that function has a Saver. What is decided here is what is stored
+// already, what becomes a recipe, when packs are indexed, and when the archive may be written. Repack writes anew what packs
+// hold.
+//
+// Invariants: an index names only what is stored; an archive is written after all that it needs; a run refers to nothing
+// that prune's lists name. What a run may refer to is known by view; fill puts what is saved into packs.
+package save
 
 import (
 	"context"
@@ -11,6 +19,7 @@ import (
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
 	"nightjar/internal/lru"
+	"nightjar/repo"
 	"nightjar/repo/fill"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
@@ -40,7 +49,7 @@ type Sent struct {
 // A Writer stores chunks, trees and lists, each once. It is safe for concurrent use; each goroutine that saves has a Saver.
 type Writer struct {
 	Sent   *Sent
-	r      *Repository
+	r      *repo.Repository
 	self   string // the name of this host
 	ctx    context.Context
 	fail   context.CancelCauseFunc
@@ -48,7 +57,7 @@ type Writer struct {
 	begin  time.Time                // store time of the first view
 	root   bool                     // it writes anew what is known, and index objects as the root
 
-	reader *Reader                                 // of what was stored before
+	reader *repo.Reader                            // of what was stored before
 	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
 
 	run       *view.Run // what this run may refer to
@@ -59,7 +68,7 @@ type Writer struct {
 
 // Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times and views are filled in here.
 // When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns no archive.
-func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) (*Archive, error)) (*Archive, error) {
+func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx context.Context, w *Writer) (*repo.Archive, error)) (*repo.Archive, error) {
 	if r.Host() == nil {
 		return nil, errors.New("write: no host key")
 	}
@@ -68,18 +77,18 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	if err != nil {
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
-	unread, err := r.local.Take(ctx)
-	if err = errors.Join(err, unread); err != nil && (unread == nil || !r.options.Without.Unread) { // what cannot be read may condemn what the run would refer to
+	unread, err := r.View().Take(ctx)
+	if err = errors.Join(err, unread); err != nil && (unread == nil || !r.Options().Without.Unread) { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
 	if err := w.trust(now); err != nil {
 		return nil, err
 	}
-	w.begin, w.unindexed.last = now, r.options.Now()
-	w.run = r.local.Begin(now, w.accept)
+	w.begin, w.unindexed.last = now, r.Options().Now()
+	w.run = r.View().Begin(now, w.accept)
 	defer w.run.Close()
 	w.claims.all, w.unindexed.ours = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
-	w.reader, w.sums = r.newReader(), lru.New[chunk.Key, *delta.Signature](signatures)
+	w.reader, w.sums = r.Reader(), lru.New[chunk.Key, *delta.Signature](signatures)
 
 	// A cancelled run still gets a moment to finish what is in flight, and to index it.
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -103,7 +112,7 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 	}
 	if err != nil {
 		if salvaged := w.finish(false); salvaged != nil && !errors.Is(err, salvaged) {
-			r.options.Warn(fmt.Errorf("index what was sent: %w", salvaged))
+			r.Options().Warn(fmt.Errorf("index what was sent: %w", salvaged))
 		}
 		return nil, err
 	}
@@ -121,9 +130,9 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 			return nil, fmt.Errorf("commit: %w", err)
 		}
 	}
-	archive.Version, archive.Host = FormatVersion, w.self
+	archive.Version, archive.Host = repo.FormatVersion, w.self
 	archive.Views, archive.Time = w.run.Views(), now.UTC()
-	size, err := r.putArchive(ctx, archive)
+	size, err := r.PutArchive(ctx, archive)
 	if err != nil {
 		return archive, err
 	}
@@ -134,28 +143,28 @@ func (r *Repository) Write(ctx context.Context, sent *Sent, f func(ctx context.C
 }
 
 // Add runs f with a Writer and commits nothing: what was saved is indexed.
-func (r *Repository) Add(ctx context.Context, sent *Sent, f func(ctx context.Context, w *Writer) error) error {
-	_, err := r.Write(ctx, sent, func(ctx context.Context, w *Writer) (*Archive, error) { return nil, f(ctx, w) })
+func Add(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx context.Context, w *Writer) error) error {
+	_, err := Write(ctx, r, sent, func(ctx context.Context, w *Writer) (*repo.Archive, error) { return nil, f(ctx, w) })
 	return err
 }
 
 // Reader returns a Reader that knows what was indexed when the run began, and what it has added.
-func (w *Writer) Reader() *Reader { return w.r.newReader() }
+func (w *Writer) Reader() *repo.Reader { return w.r.Reader() }
 
 // tidyIndex makes the next run's start cheaper. The backup is done, whatever comes of this.
 func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
 	limited, cancel := context.WithTimeout(ctx, mergeTime)
 	defer cancel()
-	info, err := w.r.local.Merge(limited, now)
+	info, err := w.r.View().Merge(limited, now)
 	if err == nil && info.Size > 0 {
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
 	}
-	if flushed := w.r.local.Flush(); err == nil {
+	if flushed := w.r.View().Flush(); err == nil {
 		err = flushed
 	}
 	if err != nil && ctx.Err() == nil {
-		w.r.options.Warn(fmt.Errorf("merge index objects: %w", err))
+		w.r.Options().Warn(fmt.Errorf("merge index objects: %w", err))
 	}
 }
 
@@ -183,8 +192,8 @@ func (w *Writer) trust(now time.Time) (err error) {
 func (w *Writer) open(signer *crypto.Key) (err error) {
 	w.packs, err = fill.New(w.ctx, w.fail, fill.Options{
 		Owner:       w.self,
-		Compression: w.r.options.Compression,
-		Connections: w.r.options.Connections,
+		Compression: w.r.Options().Compression,
+		Connections: w.r.Options().Connections,
 		Sealer:      func(kind pack.Kind) (*crypto.Sealer, error) { return w.r.PackSealer(kind, signer) },
 		Put:         w.putPack,
 		Stored:      w.storedPack,

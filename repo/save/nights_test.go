@@ -1,4 +1,4 @@
-package repo
+package save_test
 
 import (
 	"bytes"
@@ -10,15 +10,18 @@ import (
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
+	"nightjar/repo"
 	"nightjar/repo/fetch"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/repotest"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
 // pages are noise that compresses somewhat, so that it is signed the first night.
 func pages(seed, n int) []byte {
-	data := noise(seed, n)
+	data := repotest.Noise(seed, n)
 	for i := range data {
 		data[i] &= 0x3f
 	}
@@ -27,29 +30,29 @@ func pages(seed, n int) []byte {
 
 // Restoring a file of many nights reads what it is made of once, and hardly more than the file of the first night; and it keeps little of each night at a time.
 func TestReadsOfManyNights(t *testing.T) {
-	p := newPlace(t)
+	p := repotest.NewPlace(t)
 	const page, size, nights = 16 << 10, 32 << 20, 20
 	random := rand.New(rand.NewPCG(7, 8))
 	data := pages(5, size)
-	r := p.open(hostKey())
+	r := p.Open(repotest.HostKey())
 	first := (*night)(nil).save(t, r, data, 1<<20)
 	last := first
 	changed := uint64(0)
 	for range nights - 1 {
 		for range size / page / 32 {
 			at := random.IntN(size/page) * page
-			copy(data[at:], noise(int(random.Uint32()), 60))
-			copy(data[at+random.IntN(page-1000):], noise(int(random.Uint32()), 1000))
+			copy(data[at:], repotest.Noise(int(random.Uint32()), 60))
+			copy(data[at+random.IntN(page-1000):], repotest.Noise(int(random.Uint32()), 1000))
 		}
 		last = last.save(t, r, data, 1<<20)
 		changed += last.sent.Literals.Load()
 	}
-	reads := func(n *night) Reads {
-		r := p.unlocked()
+	reads := func(n *night) repo.Reads {
+		r := p.Unlocked()
 		if err := r.SyncIndex(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		rd := fetch.New(r.Objects, r.local, fetch.Options{Connections: 4, Cache: nights * literalFrame / 2})
+		rd := fetch.New(r.Objects, r.View(), fetch.Options{Connections: 4, Cache: nights * repotest.LiteralFrame / 2})
 		n.restored(t, rd)
 		return rd.Reads()
 	}
@@ -64,21 +67,21 @@ func TestReadsOfManyNights(t *testing.T) {
 
 // However many workers save a file, the literals of a night lie in its order.
 func TestLiteralsOfSeveralSavers(t *testing.T) {
-	p := newPlace(t)
+	p := repotest.NewPlace(t)
 	data := pages(5, 8<<20)
-	r := p.open(hostKey())
+	r := p.Open(repotest.HostKey())
 	first := (*night)(nil).save(t, r, data, 1<<18)
 	for at := 0; at < len(data); at += 8 << 10 {
-		copy(data[at:], noise(at, 2000))
+		copy(data[at:], repotest.Noise(at, 2000))
 	}
-	second := &night{data: data, sent: new(Sent)}
-	_, err := r.Write(t.Context(), second.sent, func(_ context.Context, w *Writer) (*Archive, error) {
-		a := &Archive{Host: "db1", Job: "job"}
+	second := &night{data: data, sent: new(save.Sent)}
+	_, err := save.Write(t.Context(), r, second.sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+		a := &repo.Archive{Host: "db1", Job: "job"}
 		was := w.Past([]tree.Contents{first.contents}, nil)
 		defer was.Close()
-		var savers []*Saver
+		var savers []*save.Saver
 		for range 4 {
-			savers = append(savers, must(w.NewSaver()))
+			savers = append(savers, repotest.Must(w.NewSaver()))
 		}
 		for i, piece := range slices.Collect(slices.Chunk(data, 1<<18)) {
 			id, err := savers[i%len(savers)].ContentAt(piece, int64(i)<<18, was)
@@ -94,7 +97,7 @@ func TestLiteralsOfSeveralSavers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rd := p.reader()
+	rd := p.Reader()
 	second.restored(t, rd)
 	type frameID struct {
 		pack  index.ObjectID
@@ -117,18 +120,19 @@ func TestLiteralsOfSeveralSavers(t *testing.T) {
 			frames = append(frames, f)
 		}
 	}
-	if most := int(second.sent.Literals.Load())/(literalFrame*3/4) + 1; len(frames) > most {
+	if most := int(second.sent.Literals.Load())/(repotest.LiteralFrame*3/4) + 1; len(frames) > most {
 		t.Errorf("%d bytes of literals: going through the file, one goes from frame to frame %d times", second.sent.Literals.Load(), len(frames))
 	}
 }
 
 // Recipes of all sizes are made side by side, and one that lies spoils nothing but what it makes.
 func TestRecipesOfAllSizes(t *testing.T) {
-	p := newPlace(t)
-	source := noise(1, 1<<20)
+	p := repotest.NewPlace(t)
+	source := repotest.Noise(1, 1<<20)
 	var ids []chunk.ID
 	want := map[chunk.ID][]byte{}
-	_, err := p.open(hostKey()).Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+	host := p.Open(repotest.HostKey())
+	_, err := save.Write(t.Context(), host, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -145,17 +149,17 @@ func TestRecipesOfAllSizes(t *testing.T) {
 				r.Copies = append(r.Copies, delta.Copy{Source: 1, Offset: 1000 + i, Length: n})
 				data = append(data, source[1000+i:][:n]...)
 			}
-			id := s.content.ID(data)
+			id := s.ID(data)
 			if want[id] = data; i%4 == 2 && length > 0 {
 				r.Sources[0].Length += 1 << 20 // it lies
 				want[id] = nil
 			}
 			ids = append(ids, id)
-			if err := s.recipe(pack.WholeContent, id, r); err != nil {
+			if err := s.Recipe(pack.WholeContent, id, r); err != nil {
 				return nil, err
 			}
 		}
-		a := &Archive{Host: "db1", Job: "job"}
+		a := &repo.Archive{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree([]byte("tree"))
 		return a, err
 	})
@@ -163,13 +167,13 @@ func TestRecipesOfAllSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids = append(ids, ids...)
-	data, errs, err := fetchAll(t.Context(), p.reader(), ids)
+	data, errs, err := repotest.FetchAll(t.Context(), p.Reader(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, id := range ids {
 		if want := want[id]; want == nil {
-			wantError(t, errs[i], crypto.ErrIntegrity, "rebuild chunk")
+			repotest.WantError(t, errs[i], crypto.ErrIntegrity, "rebuild chunk")
 		} else if errs[i] != nil || !bytes.Equal(data[i], want) {
 			t.Errorf("chunk %d: %d bytes of %d, %v", i, len(data[i]), len(want), errs[i])
 		}

@@ -1,4 +1,4 @@
-package repo
+package save_test
 
 import (
 	"bytes"
@@ -11,50 +11,53 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"nightjar/crypto"
+	"nightjar/repo"
 	"nightjar/repo/keyring"
+	"nightjar/repo/repotest"
+	"nightjar/repo/save"
 )
 
 // A run that goes on past the end of its key commits nothing, and says so; the next, with the key extended in the keys, goes on from what was sent in time.
 func TestKeyExpiresDuringARun(t *testing.T) {
-	p := newPlace(t)
-	key := oddKey(t, 2*time.Hour, nil) // until an hour after noon
-	p.enroll("db2", key, keyring.Backup)
-	r := p.open(key)
-	groups := [][][]byte{some(1, 5), some(2, 5)}
-	p.clock.move(50 * time.Minute)
-	_, err := write(t.Context(), r, groups, func(*Writer) error {
-		p.clock.move(10 * time.Minute)
+	p := repotest.NewPlace(t)
+	key := repotest.OddKey(t, 2*time.Hour, nil) // until an hour after noon
+	p.Enroll("db2", key, keyring.Backup)
+	r := p.Open(key)
+	groups := [][][]byte{repotest.Some(1, 5), repotest.Some(2, 5)}
+	p.Clock.Move(50 * time.Minute)
+	_, err := repotest.Write(t.Context(), r, groups, func(*save.Writer) error {
+		p.Clock.Move(10 * time.Minute)
 		return nil
 	})
 	if !errors.Is(err, crypto.ErrExpired) {
 		t.Errorf("got %v", err)
 	}
-	if all := archives(t, p.unlocked()); len(all) != 0 {
+	if all := repotest.Archives(t, p.Unlocked()); len(all) != 0 {
 		t.Errorf("archives: %+v", all)
 	}
 }
 
 // The store's clock decides, before anything is sent: a machine whose own clock is late believes its key to be good.
 func TestKeyExpiredByStoreTime(t *testing.T) {
-	p := newPlace(t)
-	key := oddKey(t, 2*time.Hour, nil)
-	p.enroll("db2", key, keyring.Backup)
-	r := p.open(key, func(o *Options) { o.Now = func() time.Time { return noon } })
-	p.clock.move(90 * time.Minute)
-	before := everything(t, p.memory)
-	_, err := write(t.Context(), r, [][][]byte{some(1, 5)}, nil)
+	p := repotest.NewPlace(t)
+	key := repotest.OddKey(t, 2*time.Hour, nil)
+	p.Enroll("db2", key, keyring.Backup)
+	r := p.Open(key, func(o *repo.Options) { o.Now = func() time.Time { return repotest.Noon } })
+	p.Clock.Move(90 * time.Minute)
+	before := repotest.Everything(t, p.Memory)
+	_, err := repotest.Write(t.Context(), r, [][][]byte{repotest.Some(1, 5)}, nil)
 	if !errors.Is(err, crypto.ErrExpired) {
 		t.Errorf("got %v", err)
 	}
-	wantSame(t, p.memory, before)
+	repotest.WantSame(t, p.Memory, before)
 }
 
 // What a machine's own file says of its key is not what counts: readers have the enrolled certificate.
 func TestKeyIsJudgedAsEnrolled(t *testing.T) {
-	p := newPlace(t)
+	p := repotest.NewPlace(t)
 	var entity *pgp.Entity
-	short := oddKey(t, 2*time.Hour, func(e *pgp.Entity) { entity = e })
-	p.enroll("db2", short, keyring.Backup)
+	short := repotest.OddKey(t, 2*time.Hour, func(e *pgp.Entity) { entity = e })
+	p.Enroll("db2", short, keyring.Backup)
 	forever, off := uint32(0), false
 	for _, id := range entity.Identities {
 		cert := id.SelfCertifications[0].Packet
@@ -67,12 +70,12 @@ func TestKeyIsJudgedAsEnrolled(t *testing.T) {
 	if err := entity.SerializePrivateWithoutSigning(&file, nil); err != nil {
 		t.Fatal(err)
 	}
-	extended := must(crypto.ReadKey(file.Bytes()))
-	if err := extended.Signs(noon.AddDate(1, 0, 0)); err != nil || extended.Fingerprint() != short.Fingerprint() {
+	extended := repotest.Must(crypto.ReadKey(file.Bytes()))
+	if err := extended.Signs(repotest.Noon.AddDate(1, 0, 0)); err != nil || extended.Fingerprint() != short.Fingerprint() {
 		t.Fatalf("the test's key is wrong: %v", err)
 	}
-	p.clock.move(2 * time.Hour)
-	if err := p.unlocked().SetHost(extended); !errors.Is(err, crypto.ErrExpired) {
+	p.Clock.Move(2 * time.Hour)
+	if err := p.Unlocked().SetHost(extended); !errors.Is(err, crypto.ErrExpired) {
 		t.Errorf("got %v", err)
 	}
 }

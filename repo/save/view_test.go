@@ -1,4 +1,4 @@
-package repo
+package save_test
 
 import (
 	"bytes"
@@ -15,9 +15,12 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/internal/tempdir"
+	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
+	"nightjar/repo/repotest"
+	"nightjar/repo/save"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
@@ -25,12 +28,12 @@ import (
 )
 
 // packIDs returns the packs of a kind that are stored.
-func (p *place) packIDs(kind pack.Kind) (ids []index.ObjectID) {
-	p.t.Helper()
-	for _, name := range p.names(kind.String() + "/") {
+func packIDs(p *repotest.Place, kind pack.Kind) (ids []index.ObjectID) {
+	p.T.Helper()
+	for _, name := range p.Names(kind.String() + "/") {
 		sum, ok := store.SumOf(name)
 		if !ok {
-			p.t.Fatal(name)
+			p.T.Fatal(name)
 		}
 		ids = append(ids, sum)
 	}
@@ -38,67 +41,67 @@ func (p *place) packIDs(kind pack.Kind) (ids []index.ObjectID) {
 }
 
 // list stores a list of prune and returns its name.
-func (p *place) list(r *Repository, kind string, packs []index.ObjectID, blobs ...record.Blobs) string {
-	p.t.Helper()
-	var v any = &record.Condemned{Packs: packs, Blobs: blobs, View: p.clock.now()}
+func list(p *repotest.Place, r *repo.Repository, kind string, packs []index.ObjectID, blobs ...record.Blobs) string {
+	p.T.Helper()
+	var v any = &record.Condemned{Packs: packs, Blobs: blobs, View: p.Clock.Now()}
 	if kind == record.DroppedKind {
-		v = &record.Dropped{Packs: packs, Blobs: blobs, View: p.clock.now()}
+		v = &record.Dropped{Packs: packs, Blobs: blobs, View: p.Clock.Now()}
 	}
-	info, err := r.PutRecord(p.t.Context(), kind, must(record.Encode(v)))
+	info, err := r.PutRecord(p.T.Context(), kind, repotest.Must(record.Encode(v)))
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	return info.Name
 }
 
 // warnings collects what is warned of.
-func warnings(into *[]error) func(*Options) {
-	return func(o *Options) { o.Warn = func(err error) { *into = append(*into, err) } }
+func warnings(into *[]error) func(*repo.Options) {
+	return func(o *repo.Options) { o.Warn = func(err error) { *into = append(*into, err) } }
 }
 
 // What is condemned or dropped is not known to a backup, whole packs or parts of them; what is stored again in its place is.
 func TestCondemnedIsStoredAnew(t *testing.T) {
 	for _, kind := range []string{record.CondemnedKind, record.DroppedKind} {
-		p := newPlace(t)
-		r := p.open(hostKey())
-		first := mustWrite(t, r, some(1, 6))
-		mustWrite(t, r, some(2, 6))
+		p := repotest.NewPlace(t)
+		r := p.Open(repotest.HostKey())
+		first := repotest.MustWrite(t, r, repotest.Some(1, 6))
+		repotest.MustWrite(t, r, repotest.Some(2, 6))
 		var of1 []index.ObjectID
-		for id := range first.content {
-			for _, at := range must(r.newReader().Locations(t.Context(), id)) {
+		for id := range first.Content {
+			for _, at := range repotest.Must(r.Reader().Locations(t.Context(), id)) {
 				of1 = append(of1, at.Pack.ID)
 			}
 		}
-		name := p.list(r, kind, of1[:1])
-		again := mustWrite(t, r, some(1, 6), some(2, 6))
-		if n, k := again.sent.ChunksNew.Load(), again.sent.ChunksKnown.Load(); n != 6 || k != 6 {
+		name := list(p, r, kind, of1[:1])
+		again := repotest.MustWrite(t, r, repotest.Some(1, 6), repotest.Some(2, 6))
+		if n, k := again.Sent.ChunksNew.Load(), again.Sent.ChunksKnown.Load(); n != 6 || k != 6 {
 			t.Errorf("%s: %d chunks new, %d known", kind, n, k)
 		}
 		// Another process, with an empty cache, and then one for which the list has ended.
-		third := mustWrite(t, p.open(hostKey()), some(1, 6), some(2, 6))
-		p.delete(name)
-		fourth := mustWrite(t, p.open(hostKey()), some(1, 6), some(2, 6))
-		if n := third.sent.ChunksNew.Load() + fourth.sent.ChunksNew.Load(); n != 0 {
+		third := repotest.MustWrite(t, p.Open(repotest.HostKey()), repotest.Some(1, 6), repotest.Some(2, 6))
+		p.Delete(name)
+		fourth := repotest.MustWrite(t, p.Open(repotest.HostKey()), repotest.Some(1, 6), repotest.Some(2, 6))
+		if n := third.Sent.ChunksNew.Load() + fourth.Sent.ChunksNew.Load(); n != 0 {
 			t.Errorf("%s: %d chunks are stored once more", kind, n)
 		}
-		wantRestored(t, p.reader(), again, third)
+		repotest.WantRestored(t, p.Reader(), again, third)
 
 		// Trees by their keys, in a pack that stays.
-		root := again.archive.Root.ID
-		at := must(r.newReader().Locations(t.Context(), root, pack.WholeTree))
+		root := again.Archive.Root.ID
+		at := repotest.Must(r.Reader().Locations(t.Context(), root, pack.WholeTree))
 		if len(at) == 0 {
 			t.Fatal("the root is not found")
 		}
 		for _, l := range at {
-			p.list(r, kind, nil, record.Blobs{Pack: l.Pack.ID, Recipes: record.Keys{root.Key()}}) // of other blobs
+			list(p, r, kind, nil, record.Blobs{Pack: l.Pack.ID, Recipes: record.Keys{root.Key()}}) // of other blobs
 		}
-		if n := mustWrite(t, r, some(1, 6), some(2, 6)).sent.Metadata.Load(); n != 0 {
+		if n := repotest.MustWrite(t, r, repotest.Some(1, 6), repotest.Some(2, 6)).Sent.Metadata.Load(); n != 0 {
 			t.Errorf("%s: %d bytes of metadata are stored anew for a list of recipes", kind, n)
 		}
 		for _, l := range at {
-			p.list(r, kind, nil, record.Blobs{Pack: l.Pack.ID, Trees: record.Keys{root.Key()}})
+			list(p, r, kind, nil, record.Blobs{Pack: l.Pack.ID, Trees: record.Keys{root.Key()}})
 		}
-		if n := mustWrite(t, r, some(1, 6), some(2, 6)).sent.Metadata.Load(); n == 0 {
+		if n := repotest.MustWrite(t, r, repotest.Some(1, 6), repotest.Some(2, 6)).Sent.Metadata.Load(); n == 0 {
 			t.Errorf("%s: a tree that is named is reused", kind)
 		}
 	}
@@ -106,38 +109,38 @@ func TestCondemnedIsStoredAnew(t *testing.T) {
 
 // Nothing is copied from what is condemned, and no recipe that is condemned is continued.
 func TestDeltaAvoidsCondemned(t *testing.T) {
-	data := fmt.Appendf(nil, "%x", noise(5, 1<<19))
-	for what, condemn := range map[string]func(p *place, r *Repository, old, second []index.ObjectID, key chunk.Key){
-		"nothing": func(*place, *Repository, []index.ObjectID, []index.ObjectID, chunk.Key) {},
-		"the base": func(p *place, r *Repository, old, _ []index.ObjectID, _ chunk.Key) {
-			p.list(r, record.CondemnedKind, old)
+	data := fmt.Appendf(nil, "%x", repotest.Noise(5, 1<<19))
+	for what, condemn := range map[string]func(p *repotest.Place, r *repo.Repository, old, second []index.ObjectID, key chunk.Key){
+		"nothing": func(*repotest.Place, *repo.Repository, []index.ObjectID, []index.ObjectID, chunk.Key) {},
+		"the base": func(p *repotest.Place, r *repo.Repository, old, _ []index.ObjectID, _ chunk.Key) {
+			list(p, r, record.CondemnedKind, old)
 		},
-		"all signatures": func(p *place, r *Repository, _, second []index.ObjectID, _ chunk.Key) {
-			p.list(r, record.CondemnedKind, p.packIDs(pack.Metadata))
+		"all signatures": func(p *repotest.Place, r *repo.Repository, _, second []index.ObjectID, _ chunk.Key) {
+			list(p, r, record.CondemnedKind, packIDs(p, pack.Metadata))
 		},
-		"the recipe": func(p *place, r *Repository, _, _ []index.ObjectID, key chunk.Key) {
-			for _, id := range p.packIDs(pack.Metadata) {
-				p.list(r, record.CondemnedKind, nil, record.Blobs{Pack: id, Recipes: record.Keys{key}})
+		"the recipe": func(p *repotest.Place, r *repo.Repository, _, _ []index.ObjectID, key chunk.Key) {
+			for _, id := range packIDs(p, pack.Metadata) {
+				list(p, r, record.CondemnedKind, nil, record.Blobs{Pack: id, Recipes: record.Keys{key}})
 			}
 		},
 	} {
-		p := newPlace(t)
-		r := p.open(hostKey())
+		p := repotest.NewPlace(t)
+		r := p.Open(repotest.HostKey())
 		first := (*night)(nil).save(t, r, data, 1<<20)
-		old := p.packIDs(pack.Content)
+		old := packIDs(p, pack.Content)
 		changed := bytes.Clone(data)
 		copy(changed[1000:], "changed")
 		second := first.save(t, r, changed, 1<<20)
 		if second.sent.Deltas.Load() != 1 {
 			t.Fatalf("%d deltas", second.sent.Deltas.Load())
 		}
-		condemn(p, r, old, p.packIDs(pack.Content), second.contents.Items[0].ID.Key())
+		condemn(p, r, old, packIDs(p, pack.Content), second.contents.Items[0].ID.Key())
 		copy(changed[300_000:], "changed as well")
-		third := second.save(t, p.open(hostKey()), changed, 1<<20)
+		third := second.save(t, p.Open(repotest.HostKey()), changed, 1<<20)
 		if deltas := third.sent.Deltas.Load(); deltas != 0 != (what == "nothing") {
 			t.Errorf("%s condemned: %d deltas", what, deltas)
 		}
-		rd := p.reader()
+		rd := p.Reader()
 		third.restored(t, rd)
 		sources, err := rd.Sources(t.Context(), third.contents.Items[0].ID)
 		if err != nil || (len(sources) > 0) != (what == "nothing") {
@@ -148,17 +151,17 @@ func TestDeltaAvoidsCondemned(t *testing.T) {
 
 // A tree that resembles a condemned one is not made of it.
 func TestTreesAvoidCondemned(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	encoded := noise(1, 60_000)
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	encoded := repotest.Noise(1, 60_000)
 	save := func(like []tree.Item) (chunk.ID, uint64) {
-		var sent Sent
-		a, err := r.Write(t.Context(), &sent, func(_ context.Context, w *Writer) (*Archive, error) {
+		var sent save.Sent
+		a, err := save.Write(t.Context(), r, &sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
 			}
-			a := &Archive{Host: "db1", Job: "job"}
+			a := &repo.Archive{Host: "db1", Job: "job"}
 			a.Root.ID, err = s.TreeLike(encoded, like)
 			return a, err
 		})
@@ -173,7 +176,7 @@ func TestTreesAvoidCondemned(t *testing.T) {
 	if _, n := save(like); n > 1000 {
 		t.Fatalf("%d bytes for a change of one", n)
 	}
-	p.list(r, record.CondemnedKind, p.packIDs(pack.Metadata))
+	list(p, r, record.CondemnedKind, packIDs(p, pack.Metadata))
 	encoded[40_000] ^= 1
 	if _, n := save(like); n < 60_000 {
 		t.Errorf("%d bytes: the rest is of a condemned tree", n)
@@ -182,53 +185,53 @@ func TestTreesAvoidCondemned(t *testing.T) {
 
 // What is dropped is not tried, and is missing by name if nobody else has it.
 func TestReaderSubtractsDropped(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	saved := mustWrite(t, r, some(1, 6))
-	dropped := p.packIDs(pack.Content)
-	copied := p.open(hostKey())
-	p.list(r, record.CondemnedKind, dropped)
-	wantRestored(t, p.reader(), saved) // condemned is not gone
-	again := mustWrite(t, copied, some(1, 6))
-	p.list(r, record.DroppedKind, dropped)
-	for _, name := range p.names("content/") {
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	saved := repotest.MustWrite(t, r, repotest.Some(1, 6))
+	dropped := packIDs(p, pack.Content)
+	copied := p.Open(repotest.HostKey())
+	list(p, r, record.CondemnedKind, dropped)
+	repotest.WantRestored(t, p.Reader(), saved) // condemned is not gone
+	again := repotest.MustWrite(t, copied, repotest.Some(1, 6))
+	list(p, r, record.DroppedKind, dropped)
+	for _, name := range p.Names("content/") {
 		if sum, _ := store.SumOf(name); slices.Contains(dropped, index.ObjectID(sum)) {
-			p.delete(name)
+			p.Delete(name)
 		}
 	}
-	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+	p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
 		if sum, ok := store.SumOf(c.Name); ok && slices.Contains(dropped, index.ObjectID(sum)) {
 			t.Errorf("%v of %s, which is dropped", c.Op, c.Name)
 		}
 		return nil
 	}}
-	rd := p.reader()
-	wantRestored(t, rd, again)
-	if at, err := rd.Locations(t.Context(), again.archive.Root.ID, pack.WholeTree, pack.RecipeFor+pack.WholeTree); err != nil || len(at) != 1 {
+	rd := p.Reader()
+	repotest.WantRestored(t, rd, again)
+	if at, err := rd.Locations(t.Context(), again.Archive.Root.ID, pack.WholeTree, pack.RecipeFor+pack.WholeTree); err != nil || len(at) != 1 {
 		t.Errorf("the root is at %d places, %v", len(at), err)
 	}
 	var last []index.ObjectID
-	for id := range again.content {
-		last = append(last, must(rd.Locations(t.Context(), id))[0].Pack.ID)
+	for id := range again.Content {
+		last = append(last, repotest.Must(rd.Locations(t.Context(), id))[0].Pack.ID)
 	}
-	p.list(r, record.DroppedKind, last)
-	rd = p.reader()
-	for id := range again.content {
+	list(p, r, record.DroppedKind, last)
+	rd = p.Reader()
+	for id := range again.Content {
 		if at, err := rd.Locations(t.Context(), id); err != nil || len(at) != 0 {
 			t.Errorf("chunk %v is at %d places, %v", id, len(at), err)
 		}
-		_, errs, err := fetchAll(t.Context(), rd, []chunk.ID{id})
+		_, errs, err := repotest.FetchAll(t.Context(), rd, []chunk.ID{id})
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantError(t, errs[0], ErrMissing, id.String())
+		repotest.WantError(t, errs[0], repo.ErrMissing, id.String())
 	}
 }
 
 // hostileLists are what a list must not be.
-func hostileLists(p *place, r *Repository) map[string]func() {
+func hostileLists(p *repotest.Place, r *repo.Repository) map[string]func() {
 	put := func(content string) func() {
-		return func() { must(r.PutRecord(p.t.Context(), record.CondemnedKind, []byte(content))) }
+		return func() { repotest.Must(r.PutRecord(p.T.Context(), record.CondemnedKind, []byte(content))) }
 	}
 	return map[string]func(){
 		"nothing":          put(""),
@@ -239,52 +242,52 @@ func hostileLists(p *place, r *Repository) map[string]func() {
 		"a million spaces": put(`{"version":0}` + strings.Repeat(" ", record.MaxSize)),
 		"no message": func() {
 			sum := sha256.Sum256([]byte("garbage"))
-			p.put(sealed.Name("condemned", sum), []byte("garbage"))
+			p.Put(sealed.Name("condemned", sum), []byte("garbage"))
 		},
 		"rotten": func() {
-			name := p.list(r, record.CondemnedKind, nil)
-			p.put(name, flipped(p.get(name), 300))
+			name := list(p, r, record.CondemnedKind, nil)
+			p.Put(name, repotest.Flipped(p.Get(name), 300))
 		},
 	}
 }
 
 // A list that cannot be read stops a backup, which might refer to what it names. Who reads is warned.
 func TestUnreadableList(t *testing.T) {
-	for what := range hostileLists(newPlace(t), nil) {
+	for what := range hostileLists(repotest.NewPlace(t), nil) {
 		t.Run(what, func(t *testing.T) {
-			p := newPlace(t)
+			p := repotest.NewPlace(t)
 			var warned []error
-			r := p.open(hostKey(), warnings(&warned))
-			saved := mustWrite(t, r, some(1, 3))
+			r := p.Open(repotest.HostKey(), warnings(&warned))
+			saved := repotest.MustWrite(t, r, repotest.Some(1, 3))
 			hostileLists(p, r)[what]()
-			before := everything(t, p.memory)
-			_, err := write(t.Context(), r, [][][]byte{some(2, 3)}, nil)
-			wantError(t, err, nil, p.names("condemned/")[0])
-			wantSame(t, p.memory, before)
+			before := repotest.Everything(t, p.Memory)
+			_, err := repotest.Write(t.Context(), r, [][][]byte{repotest.Some(2, 3)}, nil)
+			repotest.WantError(t, err, nil, p.Names("condemned/")[0])
+			repotest.WantSame(t, p.Memory, before)
 			if len(warned) != 0 {
 				t.Errorf("warned of %v", warned)
 			}
-			rd := p.reader(warnings(&warned))
+			rd := p.Reader(warnings(&warned))
 			if len(warned) != 1 {
 				t.Fatalf("warned of %v", warned)
 			}
-			wantError(t, warned[0], nil, p.names("condemned/")[0])
-			wantRestored(t, rd, saved)
-			p.delete(p.names("condemned/")[0])
-			mustWrite(t, r, some(2, 3))
+			repotest.WantError(t, warned[0], nil, p.Names("condemned/")[0])
+			repotest.WantRestored(t, rd, saved)
+			p.Delete(p.Names("condemned/")[0])
+			repotest.MustWrite(t, r, repotest.Some(2, 3))
 		})
 	}
 }
 
 // Lists are read once, condemned before dropped, both before the index.
 func TestListsAreReadInOrder(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	mustWrite(t, r, some(1, 3))
-	p.list(r, record.CondemnedKind, []index.ObjectID{{1}})
-	p.list(r, record.DroppedKind, []index.ObjectID{{2}})
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	repotest.MustWrite(t, r, repotest.Some(1, 3))
+	list(p, r, record.CondemnedKind, []index.ObjectID{{1}})
+	list(p, r, record.DroppedKind, []index.ObjectID{{2}})
 	var calls []string
-	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+	p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
 		if c.Op == storetest.List || c.Op == storetest.Get {
 			calls = append(calls, fmt.Sprint(c.Op, " ", strings.SplitAfter(c.Name, "/")[0]))
 		}
@@ -302,35 +305,35 @@ func TestListsAreReadInOrder(t *testing.T) {
 			t.Errorf("calls %q, want %q", calls, want)
 		}
 	}
-	p.faulty.Before = nil
-	p.delete(p.names("condemned/")[0])
+	p.Faulty.Before = nil
+	p.Delete(p.Names("condemned/")[0])
 	if err := r.SyncIndex(t.Context()); err != nil || r.Lists().Touches(index.ObjectID{1}) || !r.Lists().Touches(index.ObjectID{2}) {
 		t.Errorf("a list that has ended is not forgotten, or another is: %v", err)
 	}
 }
 
 // step runs the functions, one after each group.
-func step(all ...func(w *Writer) error) func(*Writer) error {
-	return func(w *Writer) error {
+func step(all ...func(w *save.Writer) error) func(*save.Writer) error {
+	return func(w *save.Writer) error {
 		f := all[0]
 		all = all[1:]
 		return f(w)
 	}
 }
 
-func nothing(*Writer) error { return nil }
+func nothing(*save.Writer) error { return nil }
 
 // A run that pauses for more than half of the grace takes a new view, says that it lives, and has the grace from then on.
 func TestNewView(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	known := mustWrite(t, r, some(1, 6))
-	begun := p.clock.now()
-	grace := r.Keys().Grace(noon)
-	pause := func(w *Writer) error { p.clock.move(grace*3/5 + time.Minute); return nil }
-	indexes := len(p.names("index/"))
-	saved, err := write(t.Context(), r, threeGroups(), step(pause, func(w *Writer) error {
-		if n := len(p.names("index/")) - indexes; n != 1 {
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	known := repotest.MustWrite(t, r, repotest.Some(1, 6))
+	begun := p.Clock.Now()
+	grace := r.Keys().Grace(repotest.Noon)
+	pause := func(w *save.Writer) error { p.Clock.Move(grace*3/5 + time.Minute); return nil }
+	indexes := len(p.Names("index/"))
+	saved, err := repotest.Write(t.Context(), r, repotest.ThreeGroups(), step(pause, func(w *save.Writer) error {
+		if n := len(p.Names("index/")) - indexes; n != 1 {
 			t.Errorf("%d signs of life after the first pause", n)
 		}
 		return errors.Join(w.Flush(), pause(w))
@@ -338,7 +341,7 @@ func TestNewView(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if views := saved.archive.Views; len(views) != 4 || !views[0].Equal(begun) || !saved.archive.Counts() {
+	if views := saved.Archive.Views; len(views) != 4 || !views[0].Equal(begun) || !saved.Archive.Counts() {
 		t.Errorf("views %v", views)
 	}
 	runs := map[time.Time]time.Time{} // by their begin, when the newest index object was stored
@@ -352,43 +355,49 @@ func TestNewView(t *testing.T) {
 		}
 		return x.Err
 	})
-	if err != nil || len(runs) != 1 && len(runs) != 2 || !runs[begun.UTC()].Equal(p.clock.now()) {
+	if err != nil || len(runs) != 1 && len(runs) != 2 || !runs[begun.UTC()].Equal(p.Clock.Now()) {
 		t.Errorf("runs %v, %v", runs, err)
 	}
-	if all := len(p.packIDs(pack.Content)) + len(p.packIDs(pack.Metadata)); packs != all {
+	if all := len(packIDs(p, pack.Content)) + len(packIDs(p, pack.Metadata)); packs != all {
 		t.Errorf("%d packs are indexed, %d stored", packs, all)
 	}
-	wantRestored(t, p.reader(), known, saved)
+	repotest.WantRestored(t, p.Reader(), known, saved)
 }
 
 // What the run refers to is condemned meanwhile: its view stays the last, so it has to be done within the grace of that.
 func TestReferenceIsCondemned(t *testing.T) {
-	for what, condemn := range map[string]func(p *place, before, sent []index.ObjectID){
-		"a known chunk": func(p *place, before, _ []index.ObjectID) { p.list(p.open(hostKey()), record.CondemnedKind, before) },
-		"what was sent": func(p *place, _, sent []index.ObjectID) { p.list(p.open(hostKey()), record.CondemnedKind, sent) },
-		"dropped":       func(p *place, before, _ []index.ObjectID) { p.list(p.open(hostKey()), record.DroppedKind, before) },
-		"its index is gone": func(p *place, _, _ []index.ObjectID) {
-			p.delete(p.names("index/")[0])
+	for what, condemn := range map[string]func(p *repotest.Place, before, sent []index.ObjectID){
+		"a known chunk": func(p *repotest.Place, before, _ []index.ObjectID) {
+			list(p, p.Open(repotest.HostKey()), record.CondemnedKind, before)
+		},
+		"what was sent": func(p *repotest.Place, _, sent []index.ObjectID) {
+			list(p, p.Open(repotest.HostKey()), record.CondemnedKind, sent)
+		},
+		"dropped": func(p *repotest.Place, before, _ []index.ObjectID) {
+			list(p, p.Open(repotest.HostKey()), record.DroppedKind, before)
+		},
+		"its index is gone": func(p *repotest.Place, _, _ []index.ObjectID) {
+			p.Delete(p.Names("index/")[0])
 		},
 	} {
 		for _, late := range []bool{false, true} {
-			p := newPlace(t)
+			p := repotest.NewPlace(t)
 			var warned []error
-			r := p.open(hostKey(), warnings(&warned))
-			grace := r.Keys().Grace(noon)
-			mustWrite(t, r, some(1, 6))
-			before := p.packIDs(pack.Content)
-			saved, err := write(t.Context(), r, threeGroups(), step(nothing, func(w *Writer) error {
+			r := p.Open(repotest.HostKey(), warnings(&warned))
+			grace := r.Keys().Grace(repotest.Noon)
+			repotest.MustWrite(t, r, repotest.Some(1, 6))
+			before := packIDs(p, pack.Content)
+			saved, err := repotest.Write(t.Context(), r, repotest.ThreeGroups(), step(nothing, func(w *save.Writer) error {
 				if err := w.Flush(); err != nil {
 					return err
 				}
-				sent := slices.DeleteFunc(p.packIDs(pack.Content), func(id index.ObjectID) bool { return slices.Contains(before, id) })
-				p.clock.move(grace/2 + time.Hour)
+				sent := slices.DeleteFunc(packIDs(p, pack.Content), func(id index.ObjectID) bool { return slices.Contains(before, id) })
+				p.Clock.Move(grace/2 + time.Hour)
 				condemn(p, before, sent)
 				return nil
-			}, func(w *Writer) error {
+			}, func(w *save.Writer) error {
 				if late {
-					p.clock.move(grace / 2)
+					p.Clock.Move(grace / 2)
 				}
 				return nil
 			}))
@@ -396,16 +405,16 @@ func TestReferenceIsCondemned(t *testing.T) {
 				t.Errorf("%s: warned of %v", what, warned)
 			}
 			if late {
-				wantError(t, err, nil, "grace")
-				if n := len(p.names("archive/")); n != 1 {
+				repotest.WantError(t, err, nil, "grace")
+				if n := len(p.Names("archive/")); n != 1 {
 					t.Errorf("%s: %d archives", what, n)
 				}
 				continue
 			}
 			if err != nil {
 				t.Errorf("%s: %v", what, err)
-			} else if len(saved.archive.Views) != 1 || !saved.archive.Counts() {
-				t.Errorf("%s: views %v", what, saved.archive.Views)
+			} else if len(saved.Archive.Views) != 1 || !saved.Archive.Counts() {
+				t.Errorf("%s: views %v", what, saved.Archive.Views)
 			}
 		}
 	}
@@ -414,14 +423,14 @@ func TestReferenceIsCondemned(t *testing.T) {
 // What a recipe of the run copies from counts as referred to.
 func TestBaseIsCondemnedLater(t *testing.T) {
 	for _, condemned := range []bool{false, true} {
-		p := newPlace(t)
+		p := repotest.NewPlace(t)
 		var warned []error
-		r := p.open(hostKey(), warnings(&warned))
-		data := fmt.Appendf(nil, "%x", noise(5, 1<<19))
+		r := p.Open(repotest.HostKey(), warnings(&warned))
+		data := fmt.Appendf(nil, "%x", repotest.Noise(5, 1<<19))
 		first := (*night)(nil).save(t, r, data, 1<<20)
-		base := p.packIDs(pack.Content)
-		var sent Sent
-		a, err := r.Write(t.Context(), &sent, func(_ context.Context, w *Writer) (*Archive, error) {
+		base := packIDs(p, pack.Content)
+		var sent save.Sent
+		a, err := save.Write(t.Context(), r, &sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
@@ -433,10 +442,10 @@ func TestBaseIsCondemnedLater(t *testing.T) {
 				return nil, err
 			}
 			if condemned {
-				p.list(r, record.CondemnedKind, base)
+				list(p, r, record.CondemnedKind, base)
 			}
-			p.clock.move(r.Keys().Grace(noon)/2 + time.Hour)
-			a := &Archive{Host: "db1"}
+			p.Clock.Move(r.Keys().Grace(repotest.Noon)/2 + time.Hour)
+			a := &repo.Archive{Host: "db1"}
 			a.Root.ID, err = s.Tree([]byte("tree"))
 			return a, err
 		})
@@ -452,47 +461,47 @@ func TestBaseIsCondemnedLater(t *testing.T) {
 // What is condemned in a new view is not referred to from then on, whether that view counts or not.
 func TestLaterLookupsAvoid(t *testing.T) {
 	for what, n := range map[string]int{"the view counts": 2, "it does not": 1} {
-		p := newPlace(t)
+		p := repotest.NewPlace(t)
 		var warned []error
-		r := p.open(hostKey(), warnings(&warned))
-		mustWrite(t, r, some(1, 6))
-		one := p.packIDs(pack.Content)
-		mustWrite(t, r, some(2, 6))
-		groups := [][][]byte{some(3, 6), some(2, 6)}
-		condemned := slices.DeleteFunc(p.packIDs(pack.Content), func(id index.ObjectID) bool { return slices.Contains(one, id) })
+		r := p.Open(repotest.HostKey(), warnings(&warned))
+		repotest.MustWrite(t, r, repotest.Some(1, 6))
+		one := packIDs(p, pack.Content)
+		repotest.MustWrite(t, r, repotest.Some(2, 6))
+		groups := [][][]byte{repotest.Some(3, 6), repotest.Some(2, 6)}
+		condemned := slices.DeleteFunc(packIDs(p, pack.Content), func(id index.ObjectID) bool { return slices.Contains(one, id) })
 		if n == 1 {
-			groups[0] = some(1, 6)
+			groups[0] = repotest.Some(1, 6)
 			condemned = append(condemned, one...)
 		}
-		saved, err := write(t.Context(), r, groups, step(func(w *Writer) error {
-			p.list(r, record.CondemnedKind, condemned)
-			p.clock.move(r.Keys().Grace(noon)/2 + time.Hour)
+		saved, err := repotest.Write(t.Context(), r, groups, step(func(w *save.Writer) error {
+			list(p, r, record.CondemnedKind, condemned)
+			p.Clock.Move(r.Keys().Grace(repotest.Noon)/2 + time.Hour)
 			return nil
 		}, nothing))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if known := saved.sent.ChunksKnown.Load(); int(known) != 6*(2-n) || len(saved.archive.Views) != n {
-			t.Errorf("%s: %d chunks known, views %v, warned of %v", what, known, saved.archive.Views, warned)
+		if known := saved.Sent.ChunksKnown.Load(); int(known) != 6*(2-n) || len(saved.Archive.Views) != n {
+			t.Errorf("%s: %d chunks known, views %v, warned of %v", what, known, saved.Archive.Views, warned)
 		}
 	}
 }
 
 // An unreadable list in a later view does not end a run that was well: its first view stays the last.
 func TestUnreadableListLater(t *testing.T) {
-	p := newPlace(t)
+	p := repotest.NewPlace(t)
 	var warned []error
-	r := p.open(hostKey(), warnings(&warned))
-	saved, err := write(t.Context(), r, threeGroups(), step(func(w *Writer) error {
+	r := p.Open(repotest.HostKey(), warnings(&warned))
+	saved, err := repotest.Write(t.Context(), r, repotest.ThreeGroups(), step(func(w *save.Writer) error {
 		hostileLists(p, r)["no message"]()
-		p.clock.move(r.Keys().Grace(noon)/2 + time.Hour)
+		p.Clock.Move(r.Keys().Grace(repotest.Noon)/2 + time.Hour)
 		return nil
 	}, nothing, nothing))
-	if err != nil || len(saved.archive.Views) != 1 || len(warned) != 1 {
+	if err != nil || len(saved.Archive.Views) != 1 || len(warned) != 1 {
 		t.Fatalf("%v, warned of %v", err, warned)
 	}
-	wantError(t, warned[0], nil, p.names("condemned/")[0])
-	wantRestored(t, p.reader(), saved)
+	repotest.WantError(t, warned[0], nil, p.Names("condemned/")[0])
+	repotest.WantRestored(t, p.Reader(), saved)
 }
 
 // With more than fits in memory, what a run refers to lies in the temp directory, and is verified from there. Without one, a run has the
@@ -505,27 +514,27 @@ func TestReferencesSpill(t *testing.T) {
 	for _, dir := range []tempdir.Dir{temp, {}} {
 		elsewhere := t.TempDir()
 		t.Setenv("TMPDIR", elsewhere)
-		p := newPlace(t)
+		p := repotest.NewPlace(t)
 		var warned []error
-		r := p.open(hostKey(), warnings(&warned), func(o *Options) { o.Temp = dir })
-		known := mustWrite(t, r, some(1, 6))
+		r := p.Open(repotest.HostKey(), warnings(&warned), func(o *repo.Options) { o.Temp = dir })
+		known := repotest.MustWrite(t, r, repotest.Some(1, 6))
 		views := 0
-		_, err := r.Write(t.Context(), new(Sent), func(ctx context.Context, w *Writer) (*Archive, error) {
+		_, err := save.Write(t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
 			}
 			for range 12_000 {
-				for id := range known.content {
+				for id := range known.Content {
 					if ok, err := w.Has(id); !ok || err != nil {
 						return nil, fmt.Errorf("%v is unknown: %w", id, err)
 					}
 				}
 			}
-			p.clock.move(r.Keys().Grace(noon)/2 + time.Hour)
-			a := &Archive{Host: "db1"}
+			p.Clock.Move(r.Keys().Grace(repotest.Noon)/2 + time.Hour)
+			a := &repo.Archive{Host: "db1"}
 			a.Root.ID, err = s.Tree([]byte("tree"))
-			views = len(w.run.Views())
+			views = len(w.Views())
 			return a, err
 		})
 		if err != nil {
@@ -544,18 +553,18 @@ func TestReferencesSpill(t *testing.T) {
 
 // An index object that the store dates late is written again; the late one counts for nobody who writes, and one warning tells of it.
 func TestLateIndex(t *testing.T) {
-	p := newPlace(t)
+	p := repotest.NewPlace(t)
 	skews := 1
-	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+	p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
 		if c.Op == storetest.Put && strings.HasPrefix(c.Name, "index/") && skews > 0 {
 			skews--
-			p.clock.move(sealed.MaxSkew + time.Second)
+			p.Clock.Move(sealed.MaxSkew + time.Second)
 		}
 		return nil
 	}}
-	saved := mustWrite(t, p.open(hostKey()), some(1, 6))
+	saved := repotest.MustWrite(t, p.Open(repotest.HostKey()), repotest.Some(1, 6))
 	var late, timely []string
-	err := p.open(hostKey()).IndexObjects(t.Context(), func(x sealed.IndexRecord) error {
+	err := p.Open(repotest.HostKey()).IndexObjects(t.Context(), func(x sealed.IndexRecord) error {
 		if x.Late {
 			late = append(late, x.Name)
 		} else {
@@ -566,19 +575,19 @@ func TestLateIndex(t *testing.T) {
 	if err != nil || len(late) != 1 || len(timely) != 1 {
 		t.Fatalf("late %q, timely %q: %v", late, timely, err)
 	}
-	p.delete(timely[0])
+	p.Delete(timely[0])
 	var warned []error
 	cache := t.TempDir()
-	r := p.unlocked(warnings(&warned), func(o *Options) { o.IndexDir = cache })
-	if err := r.SetHost(hostKey()); err != nil {
+	r := p.Unlocked(warnings(&warned), func(o *repo.Options) { o.IndexDir = cache })
+	if err := r.SetHost(repotest.HostKey()); err != nil {
 		t.Fatal(err)
 	}
-	wantRestored(t, must(r.NewReader(t.Context())), saved)
+	repotest.WantRestored(t, repotest.Must(r.NewReader(t.Context())), saved)
 	if err := r.SyncIndex(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again := mustWrite(t, r, some(1, 6))
-	if n := again.sent.ChunksNew.Load(); n != 6 {
+	again := repotest.MustWrite(t, r, repotest.Some(1, 6))
+	if n := again.Sent.ChunksNew.Load(); n != 6 {
 		t.Errorf("a backup builds on a late index object: %d chunks new", n)
 	}
 	if len(warned) != 1 {
@@ -587,87 +596,87 @@ func TestLateIndex(t *testing.T) {
 
 	// A store that never agrees fails the run.
 	skews = 99
-	_, err = write(t.Context(), r, [][][]byte{some(2, 6)}, nil)
-	wantError(t, err, nil, "again and again")
+	_, err = repotest.Write(t.Context(), r, [][][]byte{repotest.Some(2, 6)}, nil)
+	repotest.WantError(t, err, nil, "again and again")
 	skews = 0
-	if n := mustWrite(t, r, some(2, 6)).sent.ChunksNew.Load(); n != 6 {
+	if n := repotest.MustWrite(t, r, repotest.Some(2, 6)).Sent.ChunksNew.Load(); n != 6 {
 		t.Errorf("a backup builds on its own late index object: %d chunks new", n)
 	}
 }
 
 // An archive that the store dates more than the grace after the last view does not count, until somebody verifies it.
 func TestArchiveAfterGrace(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	first := mustWrite(t, r, some(1, 3))
-	grace := r.Keys().Grace(noon)
-	p.faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	first := repotest.MustWrite(t, r, repotest.Some(1, 3))
+	grace := r.Keys().Grace(repotest.Noon)
+	p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
 		if c.Op == storetest.Put && strings.HasPrefix(c.Name, "archive/") {
-			p.clock.move(2 * time.Minute)
+			p.Clock.Move(2 * time.Minute)
 		}
 		return nil
 	}}
-	_, err := write(t.Context(), r, [][][]byte{some(2, 3)}, func(w *Writer) error {
+	_, err := repotest.Write(t.Context(), r, [][][]byte{repotest.Some(2, 3)}, func(w *save.Writer) error {
 		hostileLists(p, r)["no message"]() // so that no other view counts
-		p.clock.move(grace - time.Minute)
+		p.Clock.Move(grace - time.Minute)
 		return nil
 	})
-	wantError(t, err, nil, "does not count")
-	p.faulty.Before = nil
-	all := archives(t, r)
+	repotest.WantError(t, err, nil, "does not count")
+	p.Faulty.Before = nil
+	all := repotest.Archives(t, r)
 	if len(all) != 2 || !all[1].Late() || all[1].Counts() || all[1].Displaces() {
 		t.Fatalf("archives %+v", all)
 	}
-	if a, err := Find(all, "latest"); err != nil || a.ID != first.archive.ID {
+	if a, err := repo.Find(all, "latest"); err != nil || a.ID != first.Archive.ID {
 		t.Errorf("latest is %v, %v", a, err)
 	}
-	if a, err := Find(all, all[1].ID); err != nil || a.ID != all[1].ID {
+	if a, err := repo.Find(all, all[1].ID); err != nil || a.ID != all[1].ID {
 		t.Errorf("it is not found by its id: %v", err)
 	}
-	id := must(index.ParseObjectID(all[1].ID))
-	must(r.PutRecord(t.Context(), record.VerifiedKind, must(record.Encode(&record.Verified{Archives: []index.ObjectID{id}}))))
-	all = archives(t, r)
+	id := repotest.Must(index.ParseObjectID(all[1].ID))
+	repotest.Must(r.PutRecord(t.Context(), record.VerifiedKind, repotest.Must(record.Encode(&record.Verified{Archives: []index.ObjectID{id}}))))
+	all = repotest.Archives(t, r)
 	if !all[1].Late() || !all[1].Counts() || !all[1].Displaces() || all[0].Verified {
 		t.Errorf("archives %+v", all)
 	}
-	if a, err := Find(all, "latest"); err != nil || a.ID != all[1].ID {
+	if a, err := repo.Find(all, "latest"); err != nil || a.ID != all[1].ID {
 		t.Errorf("latest is %v, %v", a, err)
 	}
 }
 
 // An archive that says that it is older than its predecessor displaces nothing, whichever of them is asked for.
 func TestBackdatedArchive(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	first := mustWrite(t, r, some(1, 3))
-	p.clock.move(time.Hour)
-	second := mustWrite(t, r, some(2, 3))
-	p.clock.move(-30 * time.Minute) // a store whose clock was put right
-	_, err := r.Write(t.Context(), new(Sent), func(context.Context, *Writer) (*Archive, error) {
-		return &Archive{Host: "db1", Job: "job", Root: first.archive.Root, Predecessor: second.archive.ID}, nil
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	first := repotest.MustWrite(t, r, repotest.Some(1, 3))
+	p.Clock.Move(time.Hour)
+	second := repotest.MustWrite(t, r, repotest.Some(2, 3))
+	p.Clock.Move(-30 * time.Minute) // a store whose clock was put right
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(context.Context, *save.Writer) (*repo.Archive, error) {
+		return &repo.Archive{Host: "db1", Job: "job", Root: first.Archive.Root, Predecessor: second.Archive.ID}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := archives(t, r)
+	all := repotest.Archives(t, r)
 	if len(all) != 3 || !all[1].Counts() || all[1].Displaces() || !all[2].Displaces() {
 		t.Fatalf("archives %+v", all)
 	}
-	if a, err := Find(Selection{At: second.archive.Time.Add(-time.Minute)}.Select(all), "latest"); err != nil || a.ID != first.archive.ID {
+	if a, err := repo.Find(repo.Selection{At: second.Archive.Time.Add(-time.Minute)}.Select(all), "latest"); err != nil || a.ID != first.Archive.ID {
 		t.Errorf("latest is %v, %v", a, err)
 	}
 }
 
 // Another form of what a host has signed, which takes no key to make, takes no place of others.
 func TestRepeatedArchive(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	first := mustWrite(t, r, some(1, 3)).archive
-	other := must(store.ReadAll(t.Context(), p.memory, "archive/"+first.ID, 0))
-	p.clock.move(time.Minute)
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	first := repotest.MustWrite(t, r, repotest.Some(1, 3)).Archive
+	other := repotest.Must(store.ReadAll(t.Context(), p.Memory, "archive/"+first.ID, 0))
+	p.Clock.Move(time.Minute)
 	invertPoint(other)
-	p.put(named("archive", other), other)
-	all := archives(t, r)
+	p.Put(repotest.Named("archive", other), other)
+	all := repotest.Archives(t, r)
 	if len(all) != 2 || all[0].Repeated == all[1].Repeated {
 		t.Fatalf("archives %+v", all)
 	}
@@ -676,7 +685,7 @@ func TestRepeatedArchive(t *testing.T) {
 			t.Errorf("%s, stored %s: counts %v, displaces %v", a.ID, a.Stored, a.Counts(), a.Displaces())
 		}
 	}
-	if a, err := Find(all, "latest"); err != nil || a.ID != first.ID {
+	if a, err := repo.Find(all, "latest"); err != nil || a.ID != first.ID {
 		t.Errorf("latest is %v, %v", a, err)
 	}
 }
@@ -692,12 +701,12 @@ func invertPoint(object []byte) {
 
 // All that contents name counts as referred to: holes do not, and of long ones the lists.
 func TestHolds(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	saved := mustWrite(t, r, some(1, 3))
-	_, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	saved := repotest.MustWrite(t, r, repotest.Some(1, 3))
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		c := tree.Contents{Items: []tree.Item{{Length: 5, Hole: true}}}
-		for id := range saved.content {
+		for id := range saved.Content {
 			c.Items = append(c.Items, tree.Item{ID: id, Length: 1})
 		}
 		if ok, err := w.Holds(c); !ok || err != nil {
@@ -707,15 +716,15 @@ func TestHolds(t *testing.T) {
 		if ok, err := w.Holds(c); ok || err != nil {
 			t.Errorf("chunks count as lists: %v", err)
 		}
-		return nil, errFault
+		return nil, repotest.ErrFault
 	})
-	wantError(t, err, errFault, "")
+	repotest.WantError(t, err, repotest.ErrFault, "")
 }
 
 // A tree that was dropped while its pack stays is no tree any more, but serves as what another is put together of.
 func TestDroppedTreeIsASource(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
 	var first, second chunk.ID
 	text := func(n int) []byte {
 		var b []byte
@@ -724,40 +733,40 @@ func TestDroppedTreeIsASource(t *testing.T) {
 		}
 		return b
 	}
-	night := func(save func(*Saver) (chunk.ID, error)) {
+	night := func(made func(*save.Saver) (chunk.ID, error)) {
 		t.Helper()
-		if _, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+		if _, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
 			}
-			id, err := save(s)
-			return &Archive{Host: "db1", Job: "job", Root: Root{ID: id, Length: 1}}, err
+			id, err := made(s)
+			return &repo.Archive{Host: "db1", Job: "job", Root: repo.Root{ID: id, Length: 1}}, err
 		}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	night(func(s *Saver) (id chunk.ID, err error) {
+	night(func(s *save.Saver) (id chunk.ID, err error) {
 		first, err = s.Tree(text(1))
 		return first, err
 	})
-	night(func(s *Saver) (id chunk.ID, err error) {
+	night(func(s *save.Saver) (id chunk.ID, err error) {
 		second, err = s.TreeLike(text(2), []tree.Item{{ID: first, Length: int64(len(text(1)))}})
 		return second, err
 	})
-	all, err := r.local.Lookup(t.Context(), second.Key())
+	all, err := r.View().Lookup(t.Context(), second.Key())
 	if err != nil || len(all) != 1 || all[0].Type != pack.RecipeFor+pack.WholeTree {
 		t.Fatalf("the second tree is stored as %+v, %v", all, err)
 	}
-	if all, err = r.local.Lookup(t.Context(), first.Key()); err != nil || len(all) != 1 {
+	if all, err = r.View().Lookup(t.Context(), first.Key()); err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}
-	p.list(r, record.DroppedKind, nil, record.Blobs{Pack: all[0].Pack.ID, Trees: record.Keys{first.Key()}})
+	list(p, r, record.DroppedKind, nil, record.Blobs{Pack: all[0].Pack.ID, Trees: record.Keys{first.Key()}})
 	rd, err := r.NewReader(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rd.Metadata(t.Context(), first); !errors.Is(err, ErrMissing) {
+	if _, err := rd.Metadata(t.Context(), first); !errors.Is(err, repo.ErrMissing) {
 		t.Errorf("the dropped tree: %v", err)
 	}
 	if b, err := rd.Metadata(t.Context(), second); err != nil || !bytes.Equal(b, text(2)) {
@@ -768,7 +777,7 @@ func TestDroppedTreeIsASource(t *testing.T) {
 	if packs, err := rd.Places(t.Context(), second, pack.Metadata, anywhere); err != nil || !slices.Contains(packs, all[0].Pack.ID) {
 		t.Errorf("it can be read from packs %v, %v", packs, err)
 	}
-	if packs, err := rd.Places(t.Context(), first, pack.Metadata, anywhere); !errors.Is(err, ErrMissing) {
+	if packs, err := rd.Places(t.Context(), first, pack.Metadata, anywhere); !errors.Is(err, repo.ErrMissing) {
 		t.Errorf("the dropped tree can be read from packs %v, %v", packs, err)
 	}
 }

@@ -1,4 +1,4 @@
-package repo
+package save_test
 
 import (
 	"bytes"
@@ -14,8 +14,11 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
+	"nightjar/repo/repotest"
+	"nightjar/repo/save"
 	"nightjar/repo/store"
 )
 
@@ -27,24 +30,24 @@ func TestOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	keys, err := Init(t.Context(), dir, InitOptions{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{recoveryKey()}})
+	keys, err := repo.Init(t.Context(), dir, repo.InitOptions{HostName: "db1", Host: repotest.HostKey(), Recovery: []*crypto.Key{repotest.RecoveryKey()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(t.Context(), dir, keys, keyring.Held(hostKey()), Options{IndexDir: t.TempDir()})
+	r, err := repo.Open(t.Context(), dir, keys, keyring.Held(repotest.HostKey()), repo.Options{IndexDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := r.SetHost(hostKey()); err != nil {
+	if err := r.SetHost(repotest.HostKey()); err != nil {
 		t.Fatal(err)
 	}
 	const secret = "the-king-has-the-ears-of-an-ass"
 	group := [][]byte{[]byte(secret), []byte(strings.Repeat(secret, 100))}
 	for i := range 17 {
-		group = append(group, noise(i, 1<<20))
+		group = append(group, repotest.Noise(i, 1<<20))
 	}
-	_, err = r.Write(t.Context(), new(Sent), func(ctx context.Context, w *Writer) (*Archive, error) {
+	_, err = save.Write(t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -54,15 +57,15 @@ func TestOnDisk(t *testing.T) {
 				return nil, err
 			}
 		}
-		a := &Archive{Host: "db1", Job: secret, Paths: []Text{"/" + secret}, Labels: Labels{secret: secret}, Tags: []Text{secret}}
+		a := &repo.Archive{Host: "db1", Job: secret, Paths: []repo.Text{"/" + secret}, Labels: repo.Labels{secret: secret}, Tags: []repo.Text{secret}}
 		a.Root.ID, err = s.Tree([]byte("tree of " + secret))
 		return a, err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	metadata := crypto.NewOpener(must(r.Keys().OpenMetadata(t.Context(), keyring.Held(hostKey())))...)
-	content := crypto.NewOpener(must(r.Keys().OpenSecrets(t.Context(), keyring.Held(recoveryKey())))...)
+	metadata := crypto.NewOpener(repotest.Must(r.Keys().OpenMetadata(t.Context(), keyring.Held(repotest.HostKey())))...)
+	content := crypto.NewOpener(repotest.Must(r.Keys().OpenSecrets(t.Context(), keyring.Held(repotest.RecoveryKey())))...)
 	full := 0
 	err = filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
 		if err != nil {
@@ -91,7 +94,7 @@ func TestOnDisk(t *testing.T) {
 		if kind == "content" {
 			opener = content
 		}
-		opened, err := opener.Open(b, r.Keys().Signers(kind), crypto.Binding{Repository: r.ID(), Kind: kind, Version: FormatVersion}, noon)
+		opened, err := opener.Open(b, r.Keys().Signers(kind), crypto.Binding{Repository: r.ID(), Kind: kind, Version: repo.FormatVersion}, repotest.Noon)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -118,7 +121,7 @@ func TestOnDisk(t *testing.T) {
 	if full == 0 {
 		t.Error("no pack is full")
 	}
-	recovered, err := OpenContent(t.Context(), dir, keys, keyring.Held(recoveryKey()), Options{})
+	recovered, err := repo.OpenContent(t.Context(), dir, keys, keyring.Held(repotest.RecoveryKey()), repo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,12 +130,12 @@ func TestOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	saved := written{content: map[chunk.ID][]byte{}}
+	saved := repotest.Written{Content: map[chunk.ID][]byte{}}
 	n := r.Namer()
 	for _, data := range group {
-		saved.content[n.ID(data)] = data
+		saved.Content[n.ID(data)] = data
 	}
-	wantRestored(t, rd, saved)
+	repotest.WantRestored(t, rd, saved)
 }
 
 func TestTrust(t *testing.T) {
@@ -147,29 +150,29 @@ func TestTrust(t *testing.T) {
 		"itself, as ever": {[]string{"db2"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlace(t)
-			p.enroll("db2", secondKey(), keyring.Backup)
-			p.enroll("db3", thiefKey(), keyring.Backup)
-			mustWrite(t, p.open(hostKey()), some(1, 5))
-			mustWrite(t, p.open(thiefKey()), some(2, 5))
-			p.trust("db2", test.trust...)
-			r := p.open(secondKey())
-			saved := mustWrite(t, r, some(1, 5), some(2, 5))
-			if got := saved.sent.ChunksKnown.Load(); got != test.known {
+			p := repotest.NewPlace(t)
+			p.Enroll("db2", repotest.SecondKey(), keyring.Backup)
+			p.Enroll("db3", repotest.ThiefKey(), keyring.Backup)
+			repotest.MustWrite(t, p.Open(repotest.HostKey()), repotest.Some(1, 5))
+			repotest.MustWrite(t, p.Open(repotest.ThiefKey()), repotest.Some(2, 5))
+			p.Trust("db2", test.trust...)
+			r := p.Open(repotest.SecondKey())
+			saved := repotest.MustWrite(t, r, repotest.Some(1, 5), repotest.Some(2, 5))
+			if got := saved.Sent.ChunksKnown.Load(); got != test.known {
 				t.Errorf("%d chunks known", got)
 			}
 			// What it was trusted with is taken away: it stores it again, and what it built can be read.
-			for _, t := range p.trusts["db2"] {
-				t.(host)["until"] = p.clock.now()
+			for _, t := range p.Trusts["db2"] {
+				t.(repotest.Host)["until"] = p.Clock.Now()
 			}
-			p.clock.move(time.Minute)
-			p.rekey(p.hosts...)
-			again := mustWrite(t, p.open(secondKey()), some(1, 5), some(2, 5))
-			if got := again.sent.ChunksKnown.Load(); got != 10-test.known {
+			p.Clock.Move(time.Minute)
+			p.Rekey(p.Hosts...)
+			again := repotest.MustWrite(t, p.Open(repotest.SecondKey()), repotest.Some(1, 5), repotest.Some(2, 5))
+			if got := again.Sent.ChunksKnown.Load(); got != 10-test.known {
 				t.Errorf("%d chunks of its own known", got)
 			}
-			for _, w := range []written{saved, again} { // of nothing but what it might build on
-				wantRestored(t, must(p.unlocked().NewReaderFor(t.Context(), w.archive)), w)
+			for _, w := range []repotest.Written{saved, again} { // of nothing but what it might build on
+				repotest.WantRestored(t, repotest.Must(p.Unlocked().NewReaderFor(t.Context(), w.Archive)), w)
 			}
 		})
 	}

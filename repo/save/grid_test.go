@@ -1,4 +1,4 @@
-package repo
+package save_test
 
 import (
 	"bytes"
@@ -7,7 +7,10 @@ import (
 	"testing"
 
 	"nightjar/chunk/delta"
+	"nightjar/repo"
 	"nightjar/repo/pack"
+	"nightjar/repo/repotest"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -15,7 +18,7 @@ import (
 // repacking take it as they take one of a literal.
 func TestWholeOfSeveralRuns(t *testing.T) {
 	const page, head, tail, count = 16 << 10, 38, 8, 24
-	p := newPlace(t)
+	p := repotest.NewPlace(t)
 	data := pages(3, page*count)
 	runs := []int{head}
 	for range count - 1 {
@@ -23,20 +26,21 @@ func TestWholeOfSeveralRuns(t *testing.T) {
 	}
 	runs = append(runs, page-head-tail, tail)
 	first := &night{data: bytes.Clone(data)}
-	_, err := p.open(hostKey()).Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+	host := p.Open(repotest.HostKey())
+	_, err := save.Write(t.Context(), host, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
 		}
-		id := s.content.ID(data)
-		if err := s.sign(id, data, runs); err != nil {
+		id := s.ID(data)
+		if err := s.Sign(id, data, runs); err != nil {
 			return nil, err
 		}
 		first.contents.Items = []tree.Item{{ID: id, Length: int64(len(data))}}
-		if err := s.frames.Content(pack.Binary, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}); err != nil {
+		if err := s.Put(pack.Binary, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}); err != nil {
 			return nil, err
 		}
-		a := &Archive{Host: "db1", Job: "job"}
+		a := &repo.Archive{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree([]byte("tree"))
 		return a, err
 	})
@@ -46,27 +50,27 @@ func TestWholeOfSeveralRuns(t *testing.T) {
 	change := func(seed int) int { // head and trailer of every second page, as when rows change
 		changed := 0
 		for at := 0; at < len(data); at += 2 * page {
-			copy(data[at:], noise(seed+at, 16))
-			copy(data[at+page-tail:], noise(seed+at+1, tail))
+			copy(data[at:], repotest.Noise(seed+at, 16))
+			copy(data[at+page-tail:], repotest.Noise(seed+at+1, tail))
 			changed += 2 * (tail + head) // two runs
 		}
 		return changed
 	}
 	most := change(100)
-	second := first.save(t, p.open(hostKey()), data, len(data))
+	second := first.save(t, p.Open(repotest.HostKey()), data, len(data))
 	if n := int(second.sent.Literals.Load()); second.sent.Deltas.Load() != 1 || n > most {
 		t.Errorf("%d deltas, %d bytes of literals for %d that changed", second.sent.Deltas.Load(), n, most)
 	}
-	first.restored(t, p.reader())
-	second.restored(t, p.reader())
+	first.restored(t, p.Reader())
+	second.restored(t, p.Reader())
 
 	// Written anew by the root, signature and all.
 	signed := func() (out []string) {
-		rd := p.reader()
-		all := must(rd.Locations(t.Context(), first.contents.Items[0].ID, pack.SignatureOf+pack.WholeContent))
+		rd := p.Reader()
+		all := repotest.Must(rd.Locations(t.Context(), first.contents.Items[0].ID, pack.SignatureOf+pack.WholeContent))
 		for _, at := range all {
-			encoded := must(rd.Blob(t.Context(), at))
-			if got := must(delta.DecodeSignature(encoded)).Runs(); !slices.Equal(got, runs) {
+			encoded := repotest.Must(rd.Blob(t.Context(), at))
+			if got := repotest.Must(delta.DecodeSignature(encoded)).Runs(); !slices.Equal(got, runs) {
 				t.Errorf("a signature of %d runs, want %d", len(got), len(runs))
 			}
 			out = append(out, string(encoded))
@@ -77,14 +81,14 @@ func TestWholeOfSeveralRuns(t *testing.T) {
 	if len(before) != 1 {
 		t.Fatalf("%d signatures", len(before))
 	}
-	r := p.unlocked()
+	r := p.Unlocked()
 	if err := r.SyncIndex(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err = r.Repack(t.Context(), "db1", p.clock.now(), new(Sent), func(to *Repacker) error {
+	err = save.Repack(t.Context(), r, "db1", p.Clock.Now(), new(save.Sent), func(to *save.Repacker) error {
 		for _, kind := range []string{"content/", "metadata/"} {
-			for _, name := range p.names(kind) {
-				info := must(p.memory.Stat(t.Context(), name))
+			for _, name := range p.Names(kind) {
+				info := repotest.Must(p.Memory.Stat(t.Context(), name))
 				if err := to.Pack(info, func(pack.Blob) bool { return true }); err != nil {
 					return err
 				}
@@ -99,9 +103,9 @@ func TestWholeOfSeveralRuns(t *testing.T) {
 		t.Errorf("%d signatures after repacking, of which the second should be the first again", len(after))
 	}
 	most = change(9000)
-	third := second.save(t, p.open(hostKey()), data, len(data))
+	third := second.save(t, p.Open(repotest.HostKey()), data, len(data))
 	if n := int(third.sent.Literals.Load()); third.sent.Deltas.Load() != 1 || n > most {
 		t.Errorf("the night after: %d deltas, %d bytes of literals for %d", third.sent.Deltas.Load(), n, most)
 	}
-	third.restored(t, p.reader())
+	third.restored(t, p.Reader())
 }

@@ -1,4 +1,4 @@
-package repo
+package save_test
 
 import (
 	"bytes"
@@ -12,7 +12,10 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/repo"
 	"nightjar/repo/pack"
+	"nightjar/repo/repotest"
+	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -20,19 +23,19 @@ import (
 type night struct {
 	data     []byte
 	contents tree.Contents
-	sent     *Sent
+	sent     *save.Sent
 }
 
 // save backs up a file in chunks of a fixed size, beside what it was.
-func (n *night) save(t testing.TB, r *Repository, data []byte, size int) *night {
+func (n *night) save(t testing.TB, r *repo.Repository, data []byte, size int) *night {
 	t.Helper()
-	next := &night{data: bytes.Clone(data), sent: new(Sent)}
-	_, err := r.Write(t.Context(), next.sent, func(ctx context.Context, w *Writer) (*Archive, error) {
+	next := &night{data: bytes.Clone(data), sent: new(save.Sent)}
+	_, err := save.Write(t.Context(), r, next.sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
 		}
-		var was *Past
+		var was *save.Past
 		if n != nil {
 			was = w.Past([]tree.Contents{n.contents}, nil)
 			defer was.Close()
@@ -46,7 +49,7 @@ func (n *night) save(t testing.TB, r *Repository, data []byte, size int) *night 
 			next.contents.Items = append(next.contents.Items, tree.Item{ID: id, Length: int64(len(piece))})
 			offset += int64(len(piece))
 		}
-		a := &Archive{Host: "db1", Job: "job"}
+		a := &repo.Archive{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree(fmt.Appendf(nil, "tree %v", next.contents))
 		return a, err
 	})
@@ -57,13 +60,13 @@ func (n *night) save(t testing.TB, r *Repository, data []byte, size int) *night 
 }
 
 // restored fails unless the night's file comes back.
-func (n *night) restored(t testing.TB, rd *Reader) {
+func (n *night) restored(t testing.TB, rd *repo.Reader) {
 	t.Helper()
 	var ids []chunk.ID
 	for _, item := range n.contents.Items {
 		ids = append(ids, item.ID)
 	}
-	data, errs, err := fetchAll(t.Context(), rd, ids)
+	data, errs, err := repotest.FetchAll(t.Context(), rd, ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +83,7 @@ func (n *night) restored(t testing.TB, rd *Reader) {
 // edit changes data as files change: pages written in place, bytes put in, taken out and appended, parts moved.
 func edit(r *rand.Rand, data []byte) []byte {
 	data = bytes.Clone(data)
-	fresh := func(n int) []byte { return noise(int(r.Uint32()), n) }
+	fresh := func(n int) []byte { return repotest.Noise(int(r.Uint32()), n) }
 	for range 1 + r.IntN(4) {
 		at := r.IntN(len(data))
 		switch r.IntN(6) {
@@ -103,13 +106,13 @@ func edit(r *rand.Rand, data []byte) []byte {
 
 // Every night restores, now and later, and costs about what changed.
 func TestNights(t *testing.T) {
-	p := newPlace(t)
+	p := repotest.NewPlace(t)
 	random := rand.New(rand.NewPCG(1, 2))
-	data := noise(5, 3<<20)
+	data := repotest.Noise(5, 3<<20)
 	var nights []*night
 	var last *night
 	for i := range 25 {
-		r := p.open(hostKey()) // a cache that is empty each night
+		r := p.Open(repotest.HostKey()) // a cache that is empty each night
 		last = last.save(t, r, data, 300_000)
 		nights = append(nights, last)
 		if sent := last.sent.Bytes.Load(); i > 0 && last.sent.Deltas.Load() > 0 && sent > 600_000 {
@@ -117,7 +120,7 @@ func TestNights(t *testing.T) {
 		}
 		data = edit(random, data)
 	}
-	rd := p.reader()
+	rd := p.Reader()
 	deltas := uint64(0)
 	for _, n := range nights {
 		n.restored(t, rd)
@@ -146,9 +149,9 @@ func TestNights(t *testing.T) {
 
 // A page changed every night costs a page every night, and now and then a chunk that is stored whole again.
 func TestSamePages(t *testing.T) {
-	p := newPlace(t)
-	data := noise(5, 2<<20)
-	r := p.open(hostKey())
+	p := repotest.NewPlace(t)
+	data := repotest.Noise(5, 2<<20)
+	r := p.Open(repotest.HostKey())
 	var last *night
 	total := uint64(0)
 	for i := range 90 { // not so many that a chunk becomes whole again
@@ -157,19 +160,19 @@ func TestSamePages(t *testing.T) {
 			total += last.sent.Bytes.Load()
 		}
 		for at := range 4 {
-			copy(data[at*500_000+(i*7919)%490_000:], noise(1000*i+at, 200))
+			copy(data[at*500_000+(i*7919)%490_000:], repotest.Noise(1000*i+at, 200))
 		}
 	}
 	if total > 7<<18 || last.sent.Deltas.Load() == 0 {
 		t.Errorf("88 nights sent %d bytes", total)
 	}
-	rd := p.reader()
+	rd := p.Reader()
 	last.restored(t, rd)
 	last.bounded(t, rd)
 }
 
 // bounded fails if a recipe has cost more than one and a half times its chunk since that was whole.
-func (n *night) bounded(t testing.TB, rd *Reader) {
+func (n *night) bounded(t testing.TB, rd *repo.Reader) {
 	t.Helper()
 	for _, item := range n.contents.Items {
 		recipes, err := rd.Sources(t.Context(), item.ID)
@@ -187,16 +190,16 @@ func (n *night) bounded(t testing.TB, rd *Reader) {
 // All chunks of a file change every night. They become whole again, but not in one night.
 func TestWholeAgain(t *testing.T) {
 	const chunks, size, nights = 200, 16 << 10, 45
-	p := newPlace(t)
-	r := p.open(hostKey())
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
 	random := rand.New(rand.NewPCG(3, 4))
-	data := noise(7, chunks*size)
+	data := repotest.Noise(7, chunks*size)
 	var last *night
 	total, paid := 0, uint64(0)
 	for i := range nights {
 		last = last.save(t, r, data, size)
 		for at := range chunks {
-			copy(data[at*size+random.IntN(size-100):], noise(int(random.Uint32()), 100))
+			copy(data[at*size+random.IntN(size-100):], repotest.Noise(int(random.Uint32()), 100))
 		}
 		if i < 2 { // noise has no signatures before it changes
 			continue
@@ -208,10 +211,10 @@ func TestWholeAgain(t *testing.T) {
 			t.Errorf("night %d: %d of %d chunks are whole again", i, whole, chunks)
 		}
 		if i%10 == 0 {
-			last.bounded(t, p.reader())
+			last.bounded(t, p.Reader())
 		}
 	}
-	last.restored(t, p.reader())
+	last.restored(t, p.Reader())
 	if total < chunks/2 || uint64(total*size) > 2*paid {
 		t.Errorf("in %d nights %d of %d chunks became whole again, for %d bytes of literals and recipes", nights, total, chunks, paid)
 	}
@@ -219,26 +222,27 @@ func TestWholeAgain(t *testing.T) {
 
 // Trees that change are recipes, too.
 func TestTreesAlike(t *testing.T) {
-	p := newPlace(t)
-	encoded := noise(1, 60_000)
+	p := repotest.NewPlace(t)
+	encoded := repotest.Noise(1, 60_000)
 	var was []tree.Item
 	trees := map[chunk.ID][]byte{}
 	for i := range 30 {
-		var sent Sent
-		_, err := p.open(hostKey()).Write(t.Context(), &sent, func(_ context.Context, w *Writer) (*Archive, error) {
+		var sent save.Sent
+		host := p.Open(repotest.HostKey())
+		_, err := save.Write(t.Context(), host, &sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
 			}
-			a := &Archive{Host: "db1", Job: "job"}
+			a := &repo.Archive{Host: "db1", Job: "job"}
 			a.Root.ID, err = s.TreeLike(encoded, was)
 			return a, err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := p.unlocked()
-		rd := must(r.NewReader(t.Context()))
+		r := p.Unlocked()
+		rd := repotest.Must(r.NewReader(t.Context()))
 		id := chunk.NewNamer(r.Secret(), chunk.Metadata).ID(encoded)
 		trees[id], was = bytes.Clone(encoded), []tree.Item{{ID: id, Length: int64(len(encoded))}}
 		for id, want := range trees {
@@ -249,24 +253,24 @@ func TestTreesAlike(t *testing.T) {
 		if n := sent.Metadata.Load(); i == 1 && n > 1000 {
 			t.Errorf("%d bytes of metadata for a change of 20", n)
 		}
-		copy(encoded[(i*1999)%59_000:], noise(i, 20))
+		copy(encoded[(i*1999)%59_000:], repotest.Noise(i, 20))
 	}
 }
 
 // What a recipe leans on is damaged or gone: that is named, and other chunks come back.
 func TestDamagedBase(t *testing.T) {
-	p := newPlace(t)
-	data := []byte(fmt.Sprintf("%x", noise(5, 1<<19)))
-	r := p.open(hostKey())
+	p := repotest.NewPlace(t)
+	data := []byte(fmt.Sprintf("%x", repotest.Noise(5, 1<<19)))
+	r := p.Open(repotest.HostKey())
 	first := (*night)(nil).save(t, r, data, 300_000)
-	before := p.names("content/")
+	before := p.Names("content/")
 	copy(data[1000:], "changed")
 	second := first.save(t, r, data, 300_000)
 	if second.sent.Deltas.Load() != 1 {
 		t.Fatalf("%d deltas", second.sent.Deltas.Load())
 	}
 	for _, name := range before {
-		if err := p.memory.Delete(t.Context(), name); err != nil {
+		if err := p.Memory.Delete(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,12 +278,12 @@ func TestDamagedBase(t *testing.T) {
 	for _, item := range second.contents.Items {
 		ids = append(ids, item.ID)
 	}
-	_, errs, err := fetchAll(t.Context(), p.reader(), ids)
+	_, errs, err := repotest.FetchAll(t.Context(), p.Reader(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, err := range errs {
-		wantError(t, err, crypto.ErrIntegrity, ids[i].String())
+		repotest.WantError(t, err, crypto.ErrIntegrity, ids[i].String())
 	}
 	if text := errs[0].Error(); !strings.Contains(text, "rebuild chunk") || !strings.Contains(text, first.contents.Items[0].ID.String()) {
 		t.Errorf("the base is not named: %v", errs[0])
@@ -288,71 +292,71 @@ func TestDamagedBase(t *testing.T) {
 
 // A recipe, or a signature, from a host that is not trusted is not built on.
 func TestRecipesOfOthers(t *testing.T) {
-	p := newPlace(t)
-	other := mustKey("other")
-	p.enroll("db2", other, "backup")
-	data := []byte(fmt.Sprintf("%x", noise(5, 1<<19)))
-	first := (*night)(nil).save(t, p.open(other), data, 300_000)
+	p := repotest.NewPlace(t)
+	other := repotest.MustKey("other")
+	p.Enroll("db2", other, "backup")
+	data := []byte(fmt.Sprintf("%x", repotest.Noise(5, 1<<19)))
+	first := (*night)(nil).save(t, p.Open(other), data, 300_000)
 	copy(data[1000:], "changed")
-	alone := first.save(t, p.open(hostKey()), data, 300_000)
+	alone := first.save(t, p.Open(repotest.HostKey()), data, 300_000)
 	if alone.sent.Deltas.Load() != 0 || alone.sent.ChunksKnown.Load() != 0 {
 		t.Errorf("%d deltas and %d known chunks lean on a stranger's", alone.sent.Deltas.Load(), alone.sent.ChunksKnown.Load())
 	}
-	p = newPlace(t)
-	p.enroll("db2", other, "backup")
-	p.trust("db1", "db2")
-	first = (*night)(nil).save(t, p.open(other), []byte(fmt.Sprintf("%x", noise(5, 1<<19))), 300_000)
-	together := first.save(t, p.open(hostKey()), data, 300_000)
+	p = repotest.NewPlace(t)
+	p.Enroll("db2", other, "backup")
+	p.Trust("db1", "db2")
+	first = (*night)(nil).save(t, p.Open(other), []byte(fmt.Sprintf("%x", repotest.Noise(5, 1<<19))), 300_000)
+	together := first.save(t, p.Open(repotest.HostKey()), data, 300_000)
 	if together.sent.Deltas.Load() != 1 {
 		t.Errorf("%d deltas on a friend's chunks", together.sent.Deltas.Load())
 	}
-	together.restored(t, p.reader())
+	together.restored(t, p.Reader())
 }
 
 // A signature that lies, from somebody who is trusted, spoils what leans on it: that is found, and nothing wrong is delivered.
 func TestLyingSignature(t *testing.T) {
-	p := newPlace(t)
-	data := noise(5, 1<<20)
-	r := p.open(hostKey())
-	sent := new(Sent)
+	p := repotest.NewPlace(t)
+	data := repotest.Noise(5, 1<<20)
+	r := p.Open(repotest.HostKey())
+	sent := new(save.Sent)
 	first := &night{data: data}
-	_, err := r.Write(t.Context(), sent, func(_ context.Context, w *Writer) (*Archive, error) {
+	_, err := save.Write(t.Context(), r, sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
 		}
-		id := s.content.ID(data)
-		if err := s.sign(id, noise(6, len(data)), nil); err != nil { // of the file's next content
+		id := s.ID(data)
+		if err := s.Sign(id, repotest.Noise(6, len(data)), nil); err != nil { // of the file's next content
 			return nil, err
 		}
-		if err := s.frames.Content(pack.Opaque, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}); err != nil {
+		if err := s.Put(pack.Opaque, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}); err != nil {
 			return nil, err
 		}
 		first.contents.Items = []tree.Item{{ID: id, Length: int64(len(data))}}
-		a := &Archive{Host: "db1", Job: "job"}
+		a := &repo.Archive{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree([]byte("tree"))
 		return a, err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := first.save(t, p.open(hostKey()), noise(6, 1<<20), 1<<20)
-	_, errs, err := fetchAll(t.Context(), p.reader(), []chunk.ID{second.contents.Items[0].ID})
+	second := first.save(t, p.Open(repotest.HostKey()), repotest.Noise(6, 1<<20), 1<<20)
+	_, errs, err := repotest.FetchAll(t.Context(), p.Reader(), []chunk.ID{second.contents.Items[0].ID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, errs[0], crypto.ErrIntegrity, "rebuild chunk")
+	repotest.WantError(t, errs[0], crypto.ErrIntegrity, "rebuild chunk")
 }
 
 // A run that dies after it has stored content, but no signatures, costs later nights nothing: the next run that reads a chunk signs it.
 func TestSignedLate(t *testing.T) {
-	p := newPlace(t)
-	text := []byte(fmt.Sprintf("%x", noise(5, 1<<20)))
-	opaque := noise(6, 1<<20)
+	p := repotest.NewPlace(t)
+	text := []byte(fmt.Sprintf("%x", repotest.Noise(5, 1<<20)))
+	opaque := repotest.Noise(6, 1<<20)
 	data := slices.Concat(text, opaque)
 	died := errors.New("the power failed")
-	r := p.open(hostKey())
-	_, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+	r := p.Open(repotest.HostKey())
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -379,18 +383,18 @@ func TestSignedLate(t *testing.T) {
 	if last = last.save(t, r, data, 1<<20); last.sent.Deltas.Load() != 1 {
 		t.Errorf("%d deltas", last.sent.Deltas.Load())
 	}
-	last.restored(t, p.reader())
+	last.restored(t, p.Reader())
 }
 
 // So it is with literals: what a run that died sent of a change is not sent again with the next one.
 func TestLiteralSignedLate(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	data := []byte(fmt.Sprintf("%x", noise(5, 1<<18)))
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	data := []byte(fmt.Sprintf("%x", repotest.Noise(5, 1<<18)))
 	first := (*night)(nil).save(t, r, data, 1<<20)
-	copy(data[1000:], noise(7, 20_000))
+	copy(data[1000:], repotest.Noise(7, 20_000))
 	died := errors.New("the power failed")
-	_, err := r.Write(t.Context(), new(Sent), func(_ context.Context, w *Writer) (*Archive, error) {
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -414,16 +418,16 @@ func TestLiteralSignedLate(t *testing.T) {
 	if n := third.sent.Literals.Load(); n > 2048 {
 		t.Errorf("%d bytes of a change of seven", n)
 	}
-	third.restored(t, p.reader())
+	third.restored(t, p.Reader())
 }
 
 // What a run has stored itself is on its way to be signed, though its content is indexed already.
 func TestSignedOnce(t *testing.T) {
-	p := newPlace(t)
-	data := []byte(fmt.Sprintf("%x", noise(5, 1<<19)))
-	sent := new(Sent)
-	r := p.open(hostKey())
-	_, err := r.Write(t.Context(), sent, func(ctx context.Context, w *Writer) (*Archive, error) {
+	p := repotest.NewPlace(t)
+	data := []byte(fmt.Sprintf("%x", repotest.Noise(5, 1<<19)))
+	sent := new(save.Sent)
+	r := p.Open(repotest.HostKey())
+	_, err := save.Write(t.Context(), r, sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -435,11 +439,11 @@ func TestSignedOnce(t *testing.T) {
 			if err := w.Flush(); err != nil {
 				return nil, err
 			}
-			if err := w.writeIndex(ctx, false); err != nil {
+			if err := w.WriteIndex(ctx); err != nil {
 				return nil, err
 			}
 		}
-		a := &Archive{Host: "db1", Job: "job"}
+		a := &repo.Archive{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree([]byte("tree"))
 		return a, err
 	})
@@ -453,9 +457,9 @@ func TestSignedOnce(t *testing.T) {
 
 // New bytes that are stored already, but as a recipe, are stored as themselves, too: no recipe leans on a recipe.
 func TestLiteralThatIsRecipe(t *testing.T) {
-	p := newPlace(t)
-	r := p.open(hostKey())
-	hex := func(seed, n int) []byte { return fmt.Appendf(nil, "%x", noise(seed, n/2)) }
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	hex := func(seed, n int) []byte { return fmt.Appendf(nil, "%x", repotest.Noise(seed, n/2)) }
 	insert := hex(1, 30<<10)
 	first := (*night)(nil).save(t, r, insert, 1<<20)
 	copy(insert[5000:], "changed")
@@ -469,6 +473,6 @@ func TestLiteralThatIsRecipe(t *testing.T) {
 	if n := fourth.sent.Literals.Load(); fourth.sent.Deltas.Load() != 1 || n != uint64(len(insert)) {
 		t.Fatalf("%d deltas with %d bytes of literals", fourth.sent.Deltas.Load(), n)
 	}
-	fourth.restored(t, p.reader())
-	second.restored(t, p.reader())
+	fourth.restored(t, p.Reader())
+	second.restored(t, p.Reader())
 }

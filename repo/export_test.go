@@ -1,0 +1,4 @@
+package repo
+
+// For tests from outside.
+var ArchiveBounds = archiveBounds

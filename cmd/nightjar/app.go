@@ -17,6 +17,7 @@ import (
 
 	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
@@ -80,7 +81,7 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(wrongFlag)
 	shortHelp(root)
 	f := root.PersistentFlags()
-	f.StringVar(&a.Repo, "repo", a.Repo, "the repository: /path, file:///path or s3://bucket/prefix (NIGHTJAR_REPO)")
+	f.StringVar(&a.Repo, "repo", a.Repo, "the repository: "+place.Forms()+" (NIGHTJAR_REPO)")
 	f.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "folder that may be deleted at any time (NIGHTJAR_CACHE_DIR)")
 	f.StringVar(&a.StateDir, "state-dir", a.StateDir, "folder of the host key and what is remembered of repositories (NIGHTJAR_STATE_DIR)")
 	f.StringVar(&a.TempDir, "tempdir", a.TempDir, "folder for scratch files (TMPDIR)")

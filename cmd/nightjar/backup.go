@@ -29,7 +29,6 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
-	"nightjar/repo/store"
 	"nightjar/repo/tree"
 )
 
@@ -90,8 +89,8 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		if err != nil {
 			return err
 		}
-		if to.Scheme == store.SchemeFile {
-			o.Avoid = append(o.Avoid, to.Path)
+		if folder := place.Folder(to); folder != "" {
+			o.Avoid = append(o.Avoid, folder)
 		}
 	} else if b.copy.bucket.Given() {
 		return usage.Errorf("options that begin with --to- say how the copy is reached: they go with --copy-to")

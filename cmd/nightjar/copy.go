@@ -49,7 +49,7 @@ Exit code 1, 3 or 12 if something could not be copied.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.copy(c.Context(), &f) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.to, "to", "", "the copy: /path, file:///path or s3://bucket/prefix")
+	flags.StringVar(&f.to, "to", "", "the copy: "+place.Forms())
 	flags.BoolVar(&f.create, "create", false, "begin a copy in a place that is empty, or missing")
 	flags.BoolVar(&f.remove, "delete", false, "remove from the copy what was forgotten and pruned")
 	flags.BoolVar(&f.verify, "verify", false, "compare what is there already with its hash too, and replace what is damaged")

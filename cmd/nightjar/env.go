@@ -13,7 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 )
 
-// newApp returns an app with all that nightjar takes from its environment: nothing else reads that, but for what the AWS SDK is told of buckets.
+// newApp returns an app with all that nightjar takes from its environment: nothing else reads that, but for what the AWS SDK is told of buckets, and what is handed to stores.
 func newApp() *app {
 	a := &app{root: os.Geteuid() == 0, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	state, cache := defaultFolders(a.root)
@@ -23,7 +23,8 @@ func newApp() *app {
 		TempDir:    os.Getenv("TMPDIR"),
 		Bucket:     place.Bucket{CacheLimit: os.Getenv("NIGHTJAR_CACHE_LIMIT")},
 		Passphrase: os.Getenv("PASSPHRASE"), SignPassphrase: os.Getenv("SIGN_PASSPHRASE"),
-		Now: time.Now, Warn: a.warn, Stderr: a.stderr,
+		Getenv: os.Getenv,
+		Now:    time.Now, Warn: a.warn, Stderr: a.stderr,
 		Interrupted: func() { os.Exit(outcome.Interrupted) },
 		Children: slices.DeleteFunc(os.Environ(), func(v string) bool {
 			name, _, _ := strings.Cut(v, "=")

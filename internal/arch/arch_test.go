@@ -23,6 +23,7 @@ var checks = []struct {
 	{"libraries", libraryOffences},
 	{"comments", withoutComment},
 	{"seeds", withoutSeeds},
+	{"schemes", asksForScheme},
 }
 
 func TestTree(t *testing.T) {
@@ -71,6 +72,10 @@ func TestChecks(t *testing.T) {
 		{"test two layers down", "imports", "backup/b_test.go", `package backup; import _ "nightjar/repo/store"`, ""},
 		{"test against the arrows", "imports", "chunk/c_test.go", `package chunk; import _ "nightjar/repo"`, "chunk may not import repo"},
 		{"nobody's package", "imports", "misc/m.go", `package misc`, "misc is not in the table"},
+
+		{"scheme by its name", "schemes", "repo/r.go", `package repo; import "nightjar/repo/store"; const s = store.SchemeFile`, "repo/r.go:1: asks for a scheme"},
+		{"scheme compared", "schemes", "cmd/nightjar/c.go", `package main; func f(l struct{ Scheme string }) bool { return l.Scheme != "s3" }`, "cmd/nightjar/c.go:1: asks for a scheme"},
+		{"scheme in the table", "schemes", "cmd/nightjar/internal/place/p.go", `package place; func f(l struct{ Scheme string }) bool { return l.Scheme == "s3" }`, ""},
 
 		{"log", "libraries", "repo/r.go", `package repo; import _ "log"`, "repo/r.go:1: imports log"},
 		{"slog", "libraries", "repo/r.go", `package repo; import _ "log/slog"`, "imports log/slog"},

@@ -40,8 +40,6 @@ var arrows = map[string][]string{
 	"repo/repotest":        append([]string{"repo/store/storetest"}, aboveRepo...),
 	"repo/mirror":          aboveRepo,
 	"repo/store":           {},
-	"repo/store/s3":        {"repo/store"},
-	"repo/store/storetest": {"repo/store"},
 	"backup":               {"backup/browse", "backup/filter", "backup/local", "backup/scan", "backup/watch", "chunk", "repo", "repo/save", "repo/tree"},
 	"backup/browse":        {"backup/filter", "chunk", "repo", "repo/tree"},
 	"backup/filter":        {},
@@ -76,6 +74,15 @@ func within(dir, parent string) bool {
 	return dir == parent || strings.HasPrefix(dir, parent+"/")
 }
 
+// arrowsOf is the line of the table for a package. Kinds of stores, and what tests them, know the interface alone, and have none.
+func arrowsOf(dir string) ([]string, bool) {
+	if path.Dir(dir) == "repo/store" {
+		return []string{"repo/store"}, true
+	}
+	to, ok := arrows[dir]
+	return to, ok
+}
+
 // isTool tells the programs for developers, which stand beside the product.
 func isTool(dir string) bool { return within(dir, "internal/bench") || within(dir, "internal/arch") }
 
@@ -102,19 +109,21 @@ func mayImport(from, to string, test bool) bool {
 	case test:
 		return makesForTests(to) || reaches(from, to)
 	}
-	return slices.Contains(arrows[from], to)
+	may, _ := arrowsOf(from)
+	return slices.Contains(may, to)
 }
 
 // reaches follows the arrows all the way down: a test has to put together what its package is handed.
 func reaches(from, to string) bool {
-	return slices.ContainsFunc(arrows[from], func(next string) bool { return next == to || reaches(next, to) })
+	may, _ := arrowsOf(from)
+	return slices.ContainsFunc(may, func(next string) bool { return next == to || reaches(next, to) })
 }
 
 func againstArrows(_ fs.FS, sources []source) []string {
 	var found []string
 	unknown := map[string]bool{}
 	for _, s := range sources {
-		if _, ok := arrows[s.dir]; !ok && !within(s.dir, "cmd") && !within(s.dir, "internal") && !unknown[s.dir] {
+		if _, ok := arrowsOf(s.dir); !ok && !within(s.dir, "cmd") && !within(s.dir, "internal") && !unknown[s.dir] {
 			unknown[s.dir] = true
 			found = append(found, fmt.Sprintf("%s is not in the table of arrows: say there what it may import", s.dir))
 		}
@@ -178,6 +187,32 @@ func libraryOffences(_ fs.FS, sources []source) []string {
 				if s.dir != "internal/tempdir" && slices.Contains(tempNames[pkg], n.Sel.Name) {
 					say(n, "uses %s.%s: scratch files come from internal/tempdir", pkg, n.Sel.Name)
 				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// asksForScheme finds what asks of which kind a place is, outside of the table of kinds and of the kinds themselves: what a store can do, its interfaces tell.
+func asksForScheme(_ fs.FS, sources []source) []string {
+	var found []string
+	for _, s := range sources {
+		if s.test || isTool(s.dir) || isTestHelper(s.dir) || within(s.dir, "repo/store") || s.dir == "cmd/nightjar/internal/place" {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			scheme := false
+			switch n := n.(type) {
+			case *ast.BinaryExpr:
+				x, left := n.X.(*ast.SelectorExpr)
+				y, right := n.Y.(*ast.SelectorExpr)
+				scheme = left && x.Sel.Name == "Scheme" || right && y.Sel.Name == "Scheme"
+			case *ast.SelectorExpr:
+				scheme = n.Sel.Name == "SchemeFile"
+			}
+			if scheme {
+				found = append(found, s.at(n)+": asks for a scheme, which is for cmd/nightjar/internal/place/kinds.go to do")
 			}
 			return true
 		})

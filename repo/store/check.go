@@ -6,19 +6,31 @@ import (
 	"io"
 )
 
-// check is what every method that takes a name begins with.
-func check(ctx context.Context, name string) error {
+// Check is what every method of a Store begins with that takes a name: verb is
+// what it does, like "read".
+func Check(ctx context.Context, verb, name string) error {
 	if err := CheckName(name); err != nil {
-		return err
+		return fmt.Errorf("%s object: %w", verb, err)
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s object %s: %w", verb, name, err)
 	}
 	return nil
 }
 
-// checkRange refuses a range that an object of the given size does not have.
-func checkRange(name string, offset int64, length int, size int64) error {
+// CheckPut is Check for what stores an object of that many bytes.
+func CheckPut(ctx context.Context, verb, name string, size int) error {
+	if err := Check(ctx, verb, name); err != nil {
+		return err
+	}
+	if size > MaxObject {
+		return fmt.Errorf("%s object %s: %d bytes, at most %d: %w", verb, name, size, MaxObject, ErrTooLarge)
+	}
+	return nil
+}
+
+// CheckRange refuses a range that an object of the given size does not have.
+func CheckRange(name string, offset int64, length int, size int64) error {
 	switch {
 	case offset < 0:
 		return fmt.Errorf("read object %s: negative offset %d", name, offset)
@@ -31,24 +43,13 @@ func checkRange(name string, offset int64, length int, size int64) error {
 	return nil
 }
 
-// checkList is what every List begins with.
-func checkList(ctx context.Context, prefix string) error {
+// CheckList is what every List begins with.
+func CheckList(ctx context.Context, prefix string) error {
 	if err := CheckPrefix(prefix); err != nil {
 		return fmt.Errorf("list objects: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("list objects: %w", err)
-	}
-	return nil
-}
-
-// checkPut is what every Put begins with.
-func checkPut(ctx context.Context, name string, size int) error {
-	if err := check(ctx, name); err != nil {
-		return fmt.Errorf("store object: %w", err)
-	}
-	if size > MaxObject {
-		return fmt.Errorf("store object %s: %d bytes, at most %d: %w", name, size, MaxObject, ErrTooLarge)
 	}
 	return nil
 }

@@ -148,8 +148,8 @@ func (d *Dir) clutter(ctx context.Context, dir *os.File, folder string, belongs 
 
 // MoveAside implements Cluttered.
 func (d *Dir) MoveAside(ctx context.Context, name string, belongs fs.FileMode) (aside string, err error) {
-	if err := check(ctx, name); err != nil {
-		return "", fmt.Errorf("move aside: %w", err)
+	if err := Check(ctx, "move aside", name); err != nil {
+		return "", err
 	}
 	folder, base := split(name)
 	dir, err := d.openFolder(folder)

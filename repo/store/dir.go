@@ -42,6 +42,8 @@ var (
 	_ Clock     = (*Dir)(nil)
 	_ Replacer  = (*Dir)(nil)
 	_ Cluttered = (*Dir)(nil)
+	_ Local     = (*Dir)(nil)
+	_ Folder    = (*Dir)(nil)
 )
 
 // OpenDir opens the store in an existing directory, ErrNoStore if there is
@@ -70,7 +72,7 @@ func CreateDir(path string) (*Dir, error) {
 	return OpenDir(path)
 }
 
-// Path returns the directory's absolute path.
+// Path implements Local: it returns the directory's absolute path.
 func (d *Dir) Path() string { return d.path }
 
 // Close releases the directory; the Dir is of no use afterwards.
@@ -83,7 +85,7 @@ func (d *Dir) Put(ctx context.Context, name string, data []byte) (Info, error) {
 
 // PutAt implements Carrier: the home time becomes the mtime.
 func (d *Dir) PutAt(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
-	if err := checkPut(ctx, name, len(data)); err != nil {
+	if err := CheckPut(ctx, "store", name, len(data)); err != nil {
 		return Info{}, err
 	}
 	folder, base := split(name)
@@ -112,7 +114,7 @@ func (d *Dir) PutAt(ctx context.Context, name string, data []byte, at time.Time)
 
 // Replace implements Replacer.
 func (d *Dir) Replace(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
-	if err := checkPut(ctx, name, len(data)); err != nil {
+	if err := CheckPut(ctx, "replace", name, len(data)); err != nil {
 		return Info{}, err
 	}
 	folder, base := split(name)
@@ -169,8 +171,8 @@ func sameObject(dir *os.File, base string, data []byte) (fs.FileInfo, error) {
 
 // Stat implements Store.
 func (d *Dir) Stat(ctx context.Context, name string) (Info, error) {
-	if err := check(ctx, name); err != nil {
-		return Info{}, fmt.Errorf("look up object: %w", err)
+	if err := Check(ctx, "look up", name); err != nil {
+		return Info{}, err
 	}
 	folder, base := split(name)
 	dir, err := d.openFolder(folder)
@@ -190,8 +192,8 @@ func (d *Dir) Stat(ctx context.Context, name string) (Info, error) {
 
 // GetInto implements Store.
 func (d *Dir) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
-	if err := check(ctx, name); err != nil {
-		return fmt.Errorf("read object: %w", err)
+	if err := Check(ctx, "read", name); err != nil {
+		return err
 	}
 	folder, base := split(name)
 	dir, err := d.openFolder(folder)
@@ -204,7 +206,7 @@ func (d *Dir) GetInto(ctx context.Context, name string, offset int64, buf []byte
 		return d.fail("read", name, err)
 	}
 	defer f.Close()
-	if err := checkRange(name, offset, len(buf), info.Size()); err != nil {
+	if err := CheckRange(name, offset, len(buf), info.Size()); err != nil {
 		return err
 	}
 	if _, err := f.ReadAt(buf, offset); err != nil {
@@ -218,8 +220,8 @@ func (d *Dir) GetInto(ctx context.Context, name string, offset int64, buf []byte
 
 // Delete implements Store. Folders stay.
 func (d *Dir) Delete(ctx context.Context, name string) error {
-	if err := check(ctx, name); err != nil {
-		return fmt.Errorf("delete object: %w", err)
+	if err := Check(ctx, "delete", name); err != nil {
+		return err
 	}
 	folder, base := split(name)
 	dir, err := d.openFolder(folder)

@@ -20,7 +20,7 @@ import (
 // out; what is in the place of the folder that prefix names is an error, since
 // nobody may take what is out of sight for gone.
 func (d *Dir) List(ctx context.Context, prefix string, f func(Info) error) error {
-	if err := checkList(ctx, prefix); err != nil {
+	if err := CheckList(ctx, prefix); err != nil {
 		return err
 	}
 	folder, _ := split(prefix)
@@ -65,6 +65,28 @@ func (d *Dir) names(folder string) (bool, error) {
 		path = strings.TrimPrefix(path+"/"+segment, "/")
 	}
 	return true, nil
+}
+
+// Entries implements Folder.
+func (d *Dir) Entries(ctx context.Context, folder string) ([]string, error) {
+	if folder != "" {
+		if err := Check(ctx, "list", folder); err != nil {
+			return nil, err
+		}
+	}
+	dir, err := d.openFolder(folder)
+	if errors.Is(err, fs.ErrNotExist) && !d.gone() {
+		return nil, nil
+	}
+	var all []string
+	if err == nil {
+		all, err = dir.Readdirnames(-1)
+		dir.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list folder %s: %w", filepath.Join(d.path, folder), err)
+	}
+	return all, nil
 }
 
 // listAll is list for a folder that has to stay where it is.

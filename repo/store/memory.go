@@ -43,7 +43,7 @@ func (m *Memory) Put(ctx context.Context, name string, data []byte) (Info, error
 
 // PutAt implements Carrier.
 func (m *Memory) PutAt(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
-	if err := checkPut(ctx, name, len(data)); err != nil {
+	if err := CheckPut(ctx, "store", name, len(data)); err != nil {
 		return Info{}, err
 	}
 	m.mu.Lock()
@@ -64,7 +64,7 @@ func (m *Memory) PutAt(ctx context.Context, name string, data []byte, at time.Ti
 
 // Replace implements Replacer.
 func (m *Memory) Replace(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
-	if err := checkPut(ctx, name, len(data)); err != nil {
+	if err := CheckPut(ctx, "replace", name, len(data)); err != nil {
 		return Info{}, err
 	}
 	m.mu.Lock()
@@ -82,20 +82,20 @@ func (m *Memory) Replace(ctx context.Context, name string, data []byte, at time.
 
 // Stat implements Store.
 func (m *Memory) Stat(ctx context.Context, name string) (Info, error) {
-	o, err := m.get(ctx, name)
+	o, err := m.get(ctx, "look up", name)
 	if err != nil {
-		return Info{}, fmt.Errorf("look up object: %w", err)
+		return Info{}, err
 	}
 	return o.info(name), nil
 }
 
 // GetInto implements Store.
 func (m *Memory) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
-	o, err := m.get(ctx, name)
+	o, err := m.get(ctx, "read", name)
 	if err != nil {
-		return fmt.Errorf("read object: %w", err)
+		return err
 	}
-	if err := checkRange(name, offset, len(buf), int64(len(o.data))); err != nil {
+	if err := CheckRange(name, offset, len(buf), int64(len(o.data))); err != nil {
 		return err
 	}
 	copy(buf, o.data[offset:])
@@ -104,7 +104,7 @@ func (m *Memory) GetInto(ctx context.Context, name string, offset int64, buf []b
 
 // List implements Store.
 func (m *Memory) List(ctx context.Context, prefix string, f func(Info) error) error {
-	if err := checkList(ctx, prefix); err != nil {
+	if err := CheckList(ctx, prefix); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -130,8 +130,8 @@ func (m *Memory) List(ctx context.Context, prefix string, f func(Info) error) er
 
 // Delete implements Store.
 func (m *Memory) Delete(ctx context.Context, name string) error {
-	if err := check(ctx, name); err != nil {
-		return fmt.Errorf("delete object: %w", err)
+	if err := Check(ctx, "delete", name); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,15 +147,15 @@ func (m *Memory) Now(ctx context.Context) (time.Time, error) {
 	return m.now(), ctx.Err()
 }
 
-func (m *Memory) get(ctx context.Context, name string) (object, error) {
-	if err := check(ctx, name); err != nil {
+func (m *Memory) get(ctx context.Context, verb, name string) (object, error) {
+	if err := Check(ctx, verb, name); err != nil {
 		return object{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o, ok := m.objects[name]
 	if !ok {
-		return object{}, fmt.Errorf("%s: %w", name, ErrNotExist)
+		return object{}, fmt.Errorf("%s object %s: %w", verb, name, ErrNotExist)
 	}
 	return o, nil
 }

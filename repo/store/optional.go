@@ -20,6 +20,24 @@ type archived struct{}
 func (archived) Error() string        { return "object is in an archive storage class" }
 func (archived) Is(target error) bool { return target == ErrUnavailable || target == ErrUnread }
 
+// Local is a Store whose objects are files of this machine, in the folder Path.
+type Local interface {
+	Path() string
+}
+
+// Folder is a Store in a folder, where something else may lie besides.
+type Folder interface {
+	// Entries returns the names of all that lies in a folder of the store, be it an
+	// object or not; "" means the store's own. Of one that is missing it is nothing.
+	Entries(ctx context.Context, folder string) ([]string, error)
+}
+
+// Prober is a Store that finds out what its server can do before anything depends
+// on it, so that what is remembered of it is complete.
+type Prober interface {
+	Probe(ctx context.Context) error
+}
+
 // Versioned is a Store that may still have what somebody replaced or deleted.
 type Versioned interface {
 	// Recover looks for the version of an object that is the right one, the

@@ -7,6 +7,11 @@
 // changes afterwards (Replacer heals what a bad disk has changed); so any number of hosts may write at the same time without
 // a lock, and a killed writer leaves nothing that a reader could see.
 //
+// A new kind of store is a package beside s3, with a variable of type Kind, and
+// a line for that in the table of cmd/nightjar/internal/place/kinds.go; doc/ says
+// what it promises. storetest.Run tells whether it is a Store; what else it can
+// do it says by the interfaces of this package that it has.
+//
 // The package does not look into objects, does not verify them against their
 // names, does not encrypt and does not retry.
 package store

@@ -104,7 +104,7 @@ func (s *Store) HomeTime(ctx context.Context, info store.Info) (time.Time, error
 	if !trusted {
 		return info.Time, nil
 	}
-	if err := check(ctx, "look up", info.Name); err != nil {
+	if err := store.Check(ctx, "look up", info.Name); err != nil {
 		return time.Time{}, err
 	}
 	out, err := s.lookUp(ctx, info.Name)

@@ -52,7 +52,7 @@ func (s *Store) Retention() time.Duration { return s.o.Lock.For }
 // PutObjectRetention, for the version that the name promises. It takes
 // s3:GetObjectRetention and s3:PutObjectRetention.
 func (s *Store) Retain(ctx context.Context, name string) (extended bool, err error) {
-	if err := check(ctx, "retain", name); err != nil {
+	if err := store.Check(ctx, "retain", name); err != nil {
 		return false, err
 	}
 	if s.o.Lock.For == 0 {

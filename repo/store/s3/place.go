@@ -2,6 +2,7 @@ package s3
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"nightjar/repo/store"
@@ -16,21 +17,24 @@ type place struct {
 // maxPrefix leaves room for the longest name in a key of at most 1,024 bytes.
 const maxPrefix = 1024 - store.MaxName - 1
 
-// IsScheme says whether a location with this scheme is a bucket: s3, and
-// duplicity's s3+http, which means the same here.
-func IsScheme(scheme string) bool { return scheme == "s3" || scheme == "s3+http" }
+// Schemes are those of a bucket: s3, and duplicity's s3+http, which means the
+// same here.
+var Schemes = []string{"s3", "s3+http"}
 
-// Check reports what is malformed in a location for which IsScheme holds, and
-// asks nobody. Its errors do not repeat what may hold a password.
-func Check(l store.Location) error {
-	_, err := parse(l)
-	return err
+// Parse checks a location with one of the Schemes and returns it as s3://bucket/prefix.
+// It asks nobody. Its errors do not repeat what may hold a password.
+func Parse(l store.Location) (store.Location, error) {
+	p, err := parse(l)
+	if err != nil {
+		return store.Location{}, err
+	}
+	return store.Location{Scheme: Schemes[0], Path: strings.TrimSuffix(p.bucket+"/"+p.prefix, "/")}, nil
 }
 
 // parse takes bucket, bucket/ or bucket/some/prefix. Its errors do not repeat
 // what may hold a password.
 func parse(l store.Location) (place, error) {
-	if !IsScheme(l.Scheme) {
+	if !slices.Contains(Schemes, l.Scheme) {
 		return place{}, errors.New("not an s3:// URL")
 	}
 	bucket, prefix, _ := strings.Cut(l.Path, "/")

@@ -16,7 +16,7 @@ import (
 
 // Stat implements store.Store.
 func (s *Store) Stat(ctx context.Context, name string) (store.Info, error) {
-	if err := check(ctx, "look up", name); err != nil {
+	if err := store.Check(ctx, "look up", name); err != nil {
 		return store.Info{}, err
 	}
 	out, err := s.lookUp(ctx, name)
@@ -28,7 +28,7 @@ func (s *Store) Stat(ctx context.Context, name string) (store.Info, error) {
 
 // GetInto implements store.Store.
 func (s *Store) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
-	if err := check(ctx, "read", name); err != nil {
+	if err := store.Check(ctx, "read", name); err != nil {
 		return err
 	}
 	switch {

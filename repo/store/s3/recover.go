@@ -72,7 +72,7 @@ func (s *Store) versionOf(ctx context.Context, name string) (id *string, err err
 // Recover implements store.Versioned. It takes s3:ListBucketVersions and
 // s3:GetObjectVersion. Options.Warn is told of the first object that needs it.
 func (s *Store) Recover(ctx context.Context, name string, right func([]byte) bool) (store.Info, error) {
-	if err := check(ctx, "recover", name); err != nil {
+	if err := store.Check(ctx, "recover", name); err != nil {
 		return store.Info{}, err
 	}
 	s.pins.looking.Lock()

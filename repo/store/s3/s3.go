@@ -181,13 +181,14 @@ var (
 	_ store.Claimer     = (*Store)(nil)
 	_ store.Checksummer = (*Store)(nil)
 	_ store.Clock       = (*Store)(nil)
+	_ store.Prober      = (*Store)(nil)
 	_ store.Replacer    = (*Store)(nil)
 	_ store.Versioned   = (*Store)(nil)
 	_ store.Retainer    = (*Store)(nil)
 	_ store.Thawer      = (*Store)(nil)
 )
 
-// Open opens the store at a location for which IsScheme holds: a bucket and,
+// Open opens the store at a location with one of the Schemes: a bucket and,
 // if there is one, the prefix of all keys. It fails with store.ErrNoStore if
 // there is no such bucket, and asks for nothing but s3:ListBucket. Whether
 // anything is under the prefix does not matter.

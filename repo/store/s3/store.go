@@ -31,8 +31,8 @@ func (s *Store) putAt(ctx context.Context, name string, data []byte, at time.Tim
 	if err := s.checkWrite(ctx, "store", name); err != nil {
 		return store.Info{}, err
 	}
-	if len(data) > store.MaxObject {
-		return store.Info{}, fmt.Errorf("store object %s: %d bytes, at most %d: %w", name, len(data), store.MaxObject, store.ErrTooLarge)
+	if err := store.CheckPut(ctx, "store", name, len(data)); err != nil {
+		return store.Info{}, err
 	}
 	info, err := s.put(ctx, name, data, at)
 	if err != nil {
@@ -103,11 +103,8 @@ func (s *Store) put(ctx context.Context, name string, data []byte, at time.Time)
 // Replace implements store.Replacer: the object has a new time of its own, and at as that at home. A versioned bucket keeps what was there as an
 // older version.
 func (s *Store) Replace(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
-	if err := check(ctx, "replace", name); err != nil {
+	if err := store.CheckPut(ctx, "replace", name, len(data)); err != nil {
 		return store.Info{}, err
-	}
-	if len(data) > store.MaxObject {
-		return store.Info{}, fmt.Errorf("replace object %s: %d bytes, at most %d: %w", name, len(data), store.MaxObject, store.ErrTooLarge)
 	}
 	info, err := s.createAnyway(ctx, name, data, at)
 	if err != nil {
@@ -225,7 +222,7 @@ func checksum(out *s3.HeadObjectOutput) (sum [sha256.Size]byte, ok bool) {
 
 // Checksum returns the SHA-256 that the server vouches for, without reading the object. ok is false if it keeps none.
 func (s *Store) Checksum(ctx context.Context, name string) (sum [sha256.Size]byte, ok bool, err error) {
-	if err := check(ctx, "look up", name); err != nil {
+	if err := store.Check(ctx, "look up", name); err != nil {
 		return sum, false, err
 	}
 	out, err := s.lookUp(ctx, name)
@@ -337,19 +334,9 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	return at, nil
 }
 
-func check(ctx context.Context, verb, name string) error {
-	if err := store.CheckName(name); err != nil {
-		return fmt.Errorf("%s object: %w", verb, err)
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s object %s: %w", verb, name, err)
-	}
-	return nil
-}
-
-// checkWrite is check for what changes the store.
+// checkWrite is store.Check for what changes the store.
 func (s *Store) checkWrite(ctx context.Context, verb, name string) error {
-	if err := check(ctx, verb, name); err != nil {
+	if err := store.Check(ctx, verb, name); err != nil {
 		return err
 	}
 	if !s.o.AsOf.IsZero() {

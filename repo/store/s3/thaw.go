@@ -16,7 +16,7 @@ import (
 
 // ThawState implements store.Thawer by a HEAD.
 func (s *Store) ThawState(ctx context.Context, name string) (store.ThawState, error) {
-	if err := check(ctx, "look up", name); err != nil {
+	if err := store.Check(ctx, "look up", name); err != nil {
 		return 0, err
 	}
 	_, out, err := s.headRight(ctx, name)
@@ -39,7 +39,7 @@ func (s *Store) ThawState(ctx context.Context, name string) (store.ThawState, er
 // Thaw implements store.Thawer by RestoreObject. The tiers are Bulk, Standard and
 // Expedited. It takes s3:RestoreObject.
 func (s *Store) Thaw(ctx context.Context, name string, o store.ThawOptions) error {
-	if err := check(ctx, "thaw", name); err != nil {
+	if err := store.Check(ctx, "thaw", name); err != nil {
 		return err
 	}
 	id, err := s.versionOf(ctx, name)

@@ -2,6 +2,7 @@ package place
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"strconv"
@@ -13,14 +14,35 @@ import (
 
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
 )
 
 const defaultCacheLimit = "1G"
 
-// Bucket says how a repository in a bucket is reached, and what its objects are stored with. Empty fields were not given.
+// bucket is the kind of places that are in a bucket.
+func bucket() kind {
+	return kind{
+		Kind:   store.Kind{Schemes: s3.Schemes, Form: "s3://bucket/prefix", Parse: s3.Parse},
+		claims: true, bucket: true,
+		open: func(ctx context.Context, o *Options, l store.Location, create bool) (store.Carrier, error) {
+			s, err := o.openBucket(ctx, l, create)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+		name:    func(ctx context.Context, o *Options, l store.Location) string { return o.bucketName(ctx, l) },
+		address: func(ctx context.Context, o *Options, l store.Location) string { return o.bucketAddress(ctx, l) },
+		inherit: (*Bucket).inherit,
+	}
+}
+
+// Bucket says how a repository in a bucket is reached, and what its objects are stored with, and what was said for places of other kinds. Empty fields were
+// not given.
 type Bucket struct {
-	Profile                    string // of the AWS configuration; empty: the environment's
+	Settings                   map[string]string // by the names that kinds have for them
+	Profile                    string            // of the AWS configuration; empty: the environment's
 	Region, Endpoint           string
 	PathStyle                  *bool    // nil: with an endpoint only
 	StorageClasses             []string // KIND=CLASS
@@ -30,7 +52,7 @@ type Bucket struct {
 	RequesterPays              bool
 	Lacks                      []string // what the server does not do
 	LimitUpload, LimitDownload string   // bytes a second, as show.ParseSize reads them
-	CacheLimit                 string   // bytes of metadata that this machine keeps of each repository in a bucket
+	CacheLimit                 string   // bytes of metadata that this machine keeps of each repository that is elsewhere
 	prefix                     string   // of its flags
 }
 
@@ -39,7 +61,7 @@ func (b *Bucket) Flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	b.flags(f, "", "")
 	f.StringVar(&b.AsOf, "as-of", "", "show a bucket that keeps versions as it stood then, for reading: 2006-01-02, \"2006-01-02 15:04\", or an age like 3D")
-	f.StringVar(&b.CacheLimit, "cache-limit", cmp.Or(b.CacheLimit, defaultCacheLimit), "metadata kept in the cache of each repository in a bucket; 0: none (NIGHTJAR_CACHE_LIMIT)")
+	f.StringVar(&b.CacheLimit, "cache-limit", cmp.Or(b.CacheLimit, defaultCacheLimit), "metadata kept in the cache of each repository that is not on this machine; 0: none (NIGHTJAR_CACHE_LIMIT)")
 	f.StringVar(&b.LimitDownload, "limit-download", "", "bytes a second read from a bucket")
 }
 
@@ -58,7 +80,27 @@ func (b *Bucket) FromFlags(c *cobra.Command) {
 	pathStyle(f, &b.PathStyle, "from-path-style", "the other copy: put the bucket into the path of URLs (default: with an endpoint only)")
 	f.BoolVar(&b.RequesterPays, "from-requester-pays", false, "the other copy: accept the charges of a bucket whose users pay")
 	b.prefix = "from-"
+	b.settingFlags(f, "the other copy: ")
 	b.lacksFlag(f, b.prefix, "the other copy: ")
+}
+
+// settingFlags gives a command the settings of all kinds.
+func (b *Bucket) settingFlags(f *pflag.FlagSet, of string) {
+	for _, k := range kinds() {
+		for _, s := range k.Settings {
+			f.Func(b.prefix+s.Name, of+s.Usage, func(value string) error {
+				b.set(s.Name, value)
+				return nil
+			})
+		}
+	}
+}
+
+func (b *Bucket) set(name, value string) {
+	if b.Settings == nil {
+		b.Settings = map[string]string{}
+	}
+	b.Settings[name] = value
 }
 
 func (b *Bucket) lacksFlag(f *pflag.FlagSet, prefix, of string) {
@@ -67,6 +109,7 @@ func (b *Bucket) lacksFlag(f *pflag.FlagSet, prefix, of string) {
 
 func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
 	b.prefix = prefix
+	b.settingFlags(f, of)
 	f.StringVar(&b.Region, prefix+"region", "", of+"region of the bucket (default: the AWS configuration's)")
 	server := "AWS_ENDPOINT_URL, or endpoint_url of a profile"
 	if prefix != "" {
@@ -96,9 +139,8 @@ func pathStyle(f *pflag.FlagSet, to **bool, name, usage string) {
 	})
 }
 
-// Of returns what reaches the bucket of a copy for which b was said, beside the repository that home was said for: on the same server, unless a server or
-// a profile is named for the copy.
-func (b Bucket) Of(home *Bucket) Bucket {
+// inherit has the bucket of a copy on the repository's server, unless a server or a profile is named for the copy.
+func (b *Bucket) inherit(home *Bucket) {
 	if b.Endpoint == "" && b.Profile == "" {
 		b.Endpoint = home.Endpoint
 		if b.PathStyle == nil {
@@ -108,10 +150,9 @@ func (b Bucket) Of(home *Bucket) Bucket {
 			b.Lacks = home.Lacks
 		}
 	}
-	return b
 }
 
-// CacheBytes returns how many bytes of metadata to keep of a repository in a bucket.
+// CacheBytes returns how many bytes of metadata to keep of a repository that is not on this machine.
 func (b *Bucket) CacheBytes() (int64, error) {
 	if b.CacheLimit == "0" {
 		return 0, nil
@@ -123,8 +164,11 @@ func (b *Bucket) CacheBytes() (int64, error) {
 	return n, nil
 }
 
-// Given reports whether any option says something of a bucket.
-func (b *Bucket) Given() bool {
+// Given reports whether any option says how a place is reached.
+func (b *Bucket) Given() bool { return len(b.Settings) > 0 || b.given() }
+
+// given reports whether any option says something of a bucket.
+func (b *Bucket) given() bool {
 	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle != nil || b.Lacks != nil || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
 		b.LimitUpload != "" || b.LimitDownload != "" || b.ObjectLock != "" || b.AsOf != ""
 }
@@ -135,10 +179,7 @@ func (o *Options) s3Options() (s3.Options, error) {
 		Profile: b.Profile, Region: b.Region, Endpoint: b.Endpoint, PathStyle: b.PathStyle, SSE: b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays,
 		Connections: o.Connections, Warn: o.Warn,
 	}
-	err := o.CheckConnections()
-	if err != nil {
-		return to, err
-	}
+	var err error
 	if to.StorageClass, err = b.classes(); err != nil {
 		return to, err
 	}
@@ -209,4 +250,66 @@ func (b *Bucket) classes() (func(name string) string, error) {
 		kind, _, _ := strings.Cut(name, "/")
 		return cmp.Or(classes[kind], classes[otherKinds])
 	}, nil
+}
+
+// endpoint is the server in force, "" for Amazon's. What is wrong with its configuration, opening the store tells.
+func (o *Options) endpoint(ctx context.Context) string {
+	endpoint, _ := s3.Endpoint(ctx, s3.Options{Profile: o.Bucket.Profile, Endpoint: o.Bucket.Endpoint})
+	return endpoint
+}
+
+func (o *Options) bucketName(ctx context.Context, l store.Location) string {
+	if endpoint := o.endpoint(ctx); endpoint != "" {
+		return Shown(l) + " --endpoint " + endpoint
+	}
+	return Shown(l)
+}
+
+func (o *Options) bucketAddress(ctx context.Context, l store.Location) string {
+	text := o.bucketName(ctx, l)
+	if o.Bucket.Region != "" {
+		text += " --region " + o.Bucket.Region
+	}
+	switch style := o.Bucket.PathStyle; {
+	case style != nil && *style:
+		text += " --path-style"
+	case style != nil && o.endpoint(ctx) != "":
+		text += " --path-style=false"
+	}
+	if o.Bucket.RequesterPays {
+		text += " --requester-pays"
+	}
+	if known, err := o.abilities(ctx, l); err == nil {
+		if lacking := lacks(known); lacking != "" {
+			text += " --server-lacks " + lacking
+		}
+	}
+	return text
+}
+
+func (o *Options) openBucket(ctx context.Context, l store.Location, create bool) (*s3.Store, error) {
+	how, err := o.s3Options()
+	if err == nil {
+		how.Abilities, err = o.abilities(ctx, l)
+	}
+	if err != nil {
+		return nil, err
+	}
+	name := o.Name(ctx, l)
+	how.Learned = func(now s3.Abilities) {
+		if err := o.Servers.remember(name, now); err != nil {
+			o.Warn(err)
+		}
+	}
+	if o.Bucket.Lacks != nil {
+		how.Learned(how.Abilities)
+	}
+	if create {
+		return s3.Create(ctx, l, how)
+	}
+	s, err := s3.Open(ctx, l, how)
+	if errors.Is(err, store.ErrNoStore) {
+		err = usage.Hinted{Err: err, Hint: "is the name right, and the --endpoint? nightjar init --create-bucket makes a bucket"}
+	}
+	return s, err
 }

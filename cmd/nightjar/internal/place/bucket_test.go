@@ -108,7 +108,8 @@ func TestCopyBucket(t *testing.T) {
 		"a profile":  {Bucket{Profile: "away"}, Bucket{Profile: "away"}},
 		"all of its": {Bucket{Profile: "away", Endpoint: "http://away.example"}, Bucket{Profile: "away", Endpoint: "http://away.example"}},
 	} {
-		if got := c.given.Of(&home); !reflect.DeepEqual(got, c.want) {
+		got := c.given
+		if got.inherit(&home); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}

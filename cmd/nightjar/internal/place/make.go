@@ -18,22 +18,23 @@ import (
 // ErrNotEmpty says that a place is none for a new repository.
 var ErrNotEmpty = errors.New("the place is not empty and no repository")
 
-// CheckEmpty refuses a place that holds anything. A bucket that is still missing is not looked into if it shall be made.
+// CheckEmpty refuses a place that holds anything. A place that is still missing is not looked into if it is made.
 func (o *Options) CheckEmpty(ctx context.Context, l store.Location, createBucket bool) error {
-	if l.Scheme == store.SchemeFile {
-		if o.Bucket.Given() || createBucket {
-			return usage.Errorf("%s is a directory: options for buckets have no place", Shown(l))
-		}
-		return checkEmptyDir(l.Path)
+	k := kindOf(l)
+	if createBucket && !k.bucket {
+		return usage.Errorf("%s is not in a bucket: options for buckets have no place", Shown(l))
 	}
-	s, err := o.bucket(ctx, l, false)
-	if createBucket && errors.Is(err, store.ErrNoStore) {
+	s, err := o.open(ctx, l, false)
+	if errors.Is(err, store.ErrNoStore) && (createBucket || !k.bucket && errors.Is(err, fs.ErrNotExist)) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer Close(s)
+	if f, ok := s.(store.Folder); ok {
+		return checkEmptyFolder(ctx, f)
+	}
 	found := errors.New("found")
 	for _, look := range []struct {
 		prefix string
@@ -55,45 +56,24 @@ func (o *Options) CheckEmpty(ctx context.Context, l store.Location, createBucket
 	return nil
 }
 
-// Begin opens the store of a new repository. undo removes the folders that were made for it, as far as they are empty; not a bucket.
-func (o *Options) Begin(ctx context.Context, l store.Location, createBucket bool) (s store.Store, undo func(), err error) {
-	if l.Scheme != store.SchemeFile {
-		bucket, err := o.bucket(ctx, l, createBucket)
-		if err != nil {
-			return nil, func() {}, err
-		}
-		// The recovery kit says what comes of it.
-		return bucket, func() {}, bucket.Probe(ctx)
-	}
-	undo = removeOnFailure(l.Path)
-	dir, err := o.directory(l, true)
-	if err != nil {
-		return nil, undo, err
-	}
-	return dir, undo, nil
-}
-
-// checkEmptyDir refuses a directory that holds anything. A file system's lost+found is nothing, nor are files that awaited their name when a run was killed. What else
+// checkEmptyFolder refuses a folder that holds anything. A file system's lost+found is nothing, nor are files that awaited their name when a run was killed. What else
 // an init left that died, repo.Init judges.
-func checkEmptyDir(path string) error {
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+func checkEmptyFolder(ctx context.Context, s store.Folder) error {
+	all, err := s.Entries(ctx, "")
 	if err != nil {
 		return err
 	}
-	unfinished := func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), durable.TempPrefix) }
+	unfinished := func(name string) bool { return strings.HasPrefix(name, durable.TempPrefix) }
 	refuse := error(nil)
-	for _, e := range entries {
-		switch name := e.Name(); {
-		case name == "lost+found", name == "config", unfinished(e):
-		case name == "keys" && e.IsDir():
-			keys, err := os.ReadDir(filepath.Join(path, name))
+	for _, name := range all {
+		switch {
+		case name == "lost+found", name == "config", unfinished(name):
+		case name == "keys":
+			keys, err := s.Entries(ctx, name)
 			if err != nil {
 				return err
 			}
-			if !slices.ContainsFunc(keys, func(e os.DirEntry) bool { return !unfinished(e) }) {
+			if !slices.ContainsFunc(keys, func(name string) bool { return !unfinished(name) }) {
 				continue
 			}
 			return repo.ErrExists
@@ -102,6 +82,22 @@ func checkEmptyDir(path string) error {
 		}
 	}
 	return refuse
+}
+
+// Begin opens the store of a new repository. undo removes the folders of this machine that were made for it, as far as they are empty.
+func (o *Options) Begin(ctx context.Context, l store.Location, createBucket bool) (s store.Store, undo func(), err error) {
+	k, undo := kindOf(l), func() {}
+	if k.local {
+		undo = removeOnFailure(l.Path)
+	}
+	made, err := o.open(ctx, l, createBucket || !k.bucket)
+	if err != nil {
+		return nil, undo, err
+	}
+	if p, ok := made.(store.Prober); ok { // the recovery kit says what comes of it
+		err = p.Probe(ctx)
+	}
+	return made, undo, err
 }
 
 // removeOnFailure returns what removes the folders that are made for a repository, if they are empty again.

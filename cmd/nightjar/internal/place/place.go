@@ -1,27 +1,26 @@
-// Package place finds what a repository's URL means: it parses it, names it, and opens or makes the directory or bucket that is there, as the options of a command line say.
+// Package place finds what a repository's URL means: it parses it, names it, and opens or makes the directory, bucket or what else is there, as the options of a command line say.
 //
 // The invariant: no error repeats a URL, which may hold a password, before it is known to be none.
 package place
 
 import (
 	"context"
-	"errors"
 	"io"
-	"strings"
+	"maps"
 	"time"
 
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/store"
-	"nightjar/repo/store/s3"
 )
 
 // Options say how places are reached.
 type Options struct {
 	Bucket      Bucket
-	Servers     Servers          // where it is remembered what they do
-	Connections int              // objects sent or read at the same time; 0: as many as suit the place
-	Now         func() time.Time // never nil
-	Warn        func(error)      // told of what is wrong but stops nothing; never nil
+	Servers     Servers                  // where it is remembered what they do
+	Connections int                      // objects sent or read at the same time; 0: as many as suit the place
+	Now         func() time.Time         // never nil
+	Getenv      func(name string) string // nil: an environment that is empty
+	Warn        func(error)              // told of what is wrong but stops nothing; never nil
 }
 
 // Parse parses a repository's URL. Its errors repeat nothing that may hold a password.
@@ -30,69 +29,70 @@ func Parse(url string) (store.Location, error) {
 	if err != nil {
 		return l, usage.Error{Err: err}
 	}
-	if l.Scheme == store.SchemeFile {
+	k, ok := lookUp(l.Scheme)
+	if !ok {
+		return l, usage.Errorf("repository %s://…: only %s are supported", l.Scheme, Forms())
+	}
+	if k.Parse == nil {
 		return l, nil
 	}
-	if !s3.IsScheme(l.Scheme) {
-		return l, usage.Errorf("repository %s://…: only /path, file:///path and s3://bucket/prefix are supported", l.Scheme)
-	}
-	if err := s3.Check(l); err != nil { // which repeats nothing of what may hold a password
+	parsed, err := k.Parse(l)
+	if err != nil {
 		return l, usage.Errorf("repository %s://…: %w", l.Scheme, err)
 	}
-	return l, nil
+	return parsed, nil
+}
+
+// Directory returns the place that is a folder of this machine.
+func Directory(path string) store.Location {
+	return store.Location{Scheme: store.SchemeFile, Path: path}
+}
+
+// Folder returns the folder of this machine that a place is; "" for one that is elsewhere.
+func Folder(l store.Location) string {
+	if kindOf(l).local {
+		return l.Path
+	}
+	return ""
 }
 
 // Shown returns a place as people write it.
 func Shown(l store.Location) string {
-	switch {
-	case l.Scheme == store.SchemeFile:
-		return l.Path
-	case s3.IsScheme(l.Scheme):
-		return "s3://" + strings.TrimSuffix(l.Path, "/")
+	if path := Folder(l); path != "" {
+		return path
 	}
 	return l.Scheme + "://" + l.Path
 }
 
 // Name is what this machine calls a place: another server has another bucket of that name.
 func (o *Options) Name(ctx context.Context, l store.Location) string {
-	if s3.IsScheme(l.Scheme) {
-		if endpoint := o.endpoint(ctx); endpoint != "" {
-			return Shown(l) + " --endpoint " + endpoint
-		}
+	if k := kindOf(l); k.name != nil {
+		return k.name(ctx, o, l)
 	}
 	return Shown(l)
 }
 
-// endpoint is the server in force, "" for Amazon's. What is wrong with its configuration, opening the store tells.
-func (o *Options) endpoint(ctx context.Context) string {
-	endpoint, _ := s3.Endpoint(ctx, s3.Options{Profile: o.Bucket.Profile, Endpoint: o.Bucket.Endpoint})
-	return endpoint
-}
-
 // Address is what a recovery kit says after --repo: with it, another machine finds the repository.
 func (o *Options) Address(ctx context.Context, l store.Location) string {
-	text := o.Name(ctx, l)
-	if !s3.IsScheme(l.Scheme) {
-		return text
+	if k := kindOf(l); k.address != nil {
+		return k.address(ctx, o, l)
 	}
-	if o.Bucket.Region != "" {
-		text += " --region " + o.Bucket.Region
+	return o.Name(ctx, l)
+}
+
+// Beside returns how a copy is reached of which a command line says b: as the repository is, where nothing else is said.
+func (o *Options) Beside(l store.Location, b Bucket) (*Options, error) {
+	k := kindOf(l)
+	if err := k.allow(&b, l); err != nil {
+		return nil, err
 	}
-	switch style := o.Bucket.PathStyle; {
-	case style != nil && *style:
-		text += " --path-style"
-	case style != nil && o.endpoint(ctx) != "":
-		text += " --path-style=false"
+	there := *o
+	there.Bucket = b
+	if k.inherit != nil {
+		there.Bucket.Settings = maps.Clone(b.Settings)
+		k.inherit(&there.Bucket, &o.Bucket)
 	}
-	if o.Bucket.RequesterPays {
-		text += " --requester-pays"
-	}
-	if known, err := o.abilities(ctx, l); err == nil {
-		if lacking := lacks(known); lacking != "" {
-			text += " --server-lacks " + lacking
-		}
-	}
-	return text
+	return &there, nil
 }
 
 // CheckConnections refuses a number of connections that is none, or too many.
@@ -115,55 +115,21 @@ func (o *Options) Create(ctx context.Context, l store.Location) (store.Carrier, 
 }
 
 func (o *Options) open(ctx context.Context, l store.Location, create bool) (store.Carrier, error) {
-	if l.Scheme == store.SchemeFile {
-		d, err := o.directory(l, create)
-		if err != nil {
-			return nil, err
-		}
-		return d, nil
-	}
-	s, err := o.bucket(ctx, l, create)
-	if err != nil {
+	k := kindOf(l)
+	if err := k.allow(&o.Bucket, l); err != nil {
 		return nil, err
 	}
-	return s, nil
-}
-
-func (o *Options) directory(l store.Location, create bool) (*store.Dir, error) {
-	if o.Bucket.Given() {
-		return nil, usage.Errorf("%s is a directory: options for buckets have no place", Shown(l))
-	}
-	if create {
-		return store.CreateDir(l.Path)
-	}
-	return store.OpenDir(l.Path)
-}
-
-func (o *Options) bucket(ctx context.Context, l store.Location, create bool) (*s3.Store, error) {
-	how, err := o.s3Options()
-	if err == nil {
-		how.Abilities, err = o.abilities(ctx, l)
-	}
-	if err != nil {
+	if err := o.CheckConnections(); err != nil {
 		return nil, err
 	}
-	name := o.Name(ctx, l)
-	how.Learned = func(now s3.Abilities) {
-		if err := o.Servers.remember(name, now); err != nil {
-			o.Warn(err)
-		}
+	return k.open(ctx, o, l, create)
+}
+
+func (o *Options) getenv(name string) string {
+	if o.Getenv == nil {
+		return ""
 	}
-	if o.Bucket.Lacks != nil {
-		how.Learned(how.Abilities)
-	}
-	if create {
-		return s3.Create(ctx, l, how)
-	}
-	s, err := s3.Open(ctx, l, how)
-	if errors.Is(err, store.ErrNoStore) {
-		err = usage.Hinted{Err: err, Hint: "is the name right, and the --endpoint? nightjar init --create-bucket makes a bucket"}
-	}
-	return s, err
+	return o.Getenv(name)
 }
 
 // Close ends the use of a store.
@@ -181,8 +147,8 @@ func Requests(s store.Store) map[string]uint64 {
 	return nil
 }
 
-// NeedsClaim reports whether a copy at a URL begins with a claim that a recovery key signs: in a bucket, where times are mere metadata.
+// NeedsClaim reports whether a copy at a URL begins with a claim that a recovery key signs.
 func NeedsClaim(url string) bool {
 	l, err := Parse(url)
-	return err == nil && l.Scheme != store.SchemeFile
+	return err == nil && kindOf(l).claims
 }

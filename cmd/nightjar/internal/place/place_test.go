@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 	for url, says := range map[string]string{
 		"":                       "neither a path",
 		"backups":                "neither a path",
-		"sftp://u:hunter2@h/p":   "repository sftp://…: only",
+		"rclone://u:hunter2@h/p": "repository rclone://…: only /path, file:///path",
 		"s3://u:hunter2@b/p":     "repository s3://…: ",
 		"file://u:hunter2@h/p":   "names no host",
 		"s3://":                  "repository s3://…: ",
@@ -155,16 +155,16 @@ func TestCheckEmpty(t *testing.T) {
 		for _, name := range strings.Fields(c.holds) {
 			must(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
 		}
-		if err := checkEmptyDir(dir); !errors.Is(err, c.want) {
+		if err := options().CheckEmpty(t.Context(), parse(t, dir), false); !errors.Is(err, c.want) {
 			t.Errorf("a directory with %q: %v, want %v", c.holds, err, c.want)
 		}
 	}
-	if err := checkEmptyDir(filepath.Join(t.TempDir(), "missing")); err != nil {
+	if err := options().CheckEmpty(t.Context(), parse(t, filepath.Join(t.TempDir(), "missing")), false); err != nil {
 		t.Errorf("a missing directory: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
-	if err := checkEmptyDir(file); err == nil {
+	if err := options().CheckEmpty(t.Context(), parse(t, file), false); err == nil {
 		t.Error("a file is a place for a repository")
 	}
 }

@@ -54,9 +54,9 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, c
 		return nil, err
 	}
 	here := set.Reach()
-	there := *here
-	if there.Bucket = b; at.Scheme != store.SchemeFile {
-		there.Bucket = b.Of(&here.Bucket)
+	there, err := here.Beside(at, b)
+	if err != nil {
+		return nil, err
 	}
 	if home, err := set.configured(); err == nil && here.Name(ctx, home) == there.Name(ctx, at) {
 		return nil, usage.Errorf("%s is the repository itself: a copy is somewhere else", place.Shown(at))
@@ -72,7 +72,7 @@ func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, c
 	if err != nil {
 		return nil, fmt.Errorf("open copy: %w", err)
 	}
-	return &Destination{Place: at, Store: s, reach: &there}, nil
+	return &Destination{Place: at, Store: s, reach: there}, nil
 }
 
 // Requests returns how many requests of each kind were sent to the place.

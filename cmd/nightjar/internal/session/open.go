@@ -38,8 +38,8 @@ func (s *Session) Requests() map[string]uint64 {
 
 // Folders returns those of this machine that a backup must not save: the repository and the caches.
 func (s *Session) Folders() []string {
-	if s.Place.Scheme == store.SchemeFile {
-		return []string{s.Place.Path, s.Cache}
+	if local, ok := s.Store.(store.Local); ok {
+		return []string{local.Path(), s.Cache}
 	}
 	return []string{s.Cache}
 }
@@ -124,7 +124,7 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 	if limit == 0 {
 		folders.Records = ""
 	}
-	local := at.Scheme == store.SchemeFile
+	_, local := site.Store.(store.Local)
 	if local { // what is on this machine need not be here twice
 		limit = 0
 	}

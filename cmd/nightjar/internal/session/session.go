@@ -36,11 +36,12 @@ type Settings struct {
 	PassphraseFile, PassphraseCommand string
 	Passphrase, SignPassphrase        string
 
-	HostName string           // of this machine
-	Children []string         // the environment for programs that are started
-	Now      func() time.Time // never nil
-	Warn     func(error)      // told of what is wrong but stops nothing; never nil
-	Stderr   io.Writer        // for programs that are started
+	HostName string                   // of this machine
+	Children []string                 // the environment for programs that are started
+	Getenv   func(name string) string // what a store's own tools go by; nil: an environment that is empty
+	Now      func() time.Time         // never nil
+	Warn     func(error)              // told of what is wrong but stops nothing; never nil
+	Stderr   io.Writer                // for programs that are started
 	// Interrupted is called, and does not return, when a signal comes while the terminal is asked; nothing has been done by then.
 	Interrupted func()
 }
@@ -81,7 +82,7 @@ const (
 // Embedded returns where the repository lies that a backup makes when none is named.
 func (set *Settings) Embedded() (store.Location, error) {
 	state, _, err := set.Folders()
-	return store.Location{Scheme: store.SchemeFile, Path: filepath.Join(state, "repository")}, err
+	return place.Directory(filepath.Join(state, "repository")), err
 }
 
 // configured returns where the configured repository is, or else the embedded one.
@@ -102,7 +103,7 @@ func (set *Settings) configured() (store.Location, error) {
 // Reach says how places are reached.
 func (set *Settings) Reach() *place.Options {
 	state, _, _ := set.Folders() // without one, nothing is remembered
-	return &place.Options{Bucket: set.Bucket, Servers: place.ServersIn(state), Connections: set.Connections, Now: set.Now, Warn: set.Warn}
+	return &place.Options{Bucket: set.Bucket, Servers: place.ServersIn(state), Connections: set.Connections, Now: set.Now, Getenv: set.Getenv, Warn: set.Warn}
 }
 
 // Passphrases says where passphrases come from.

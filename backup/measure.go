@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"nightjar/backup/scan"
-	"nightjar/backup/watch"
+	"nightjar/internal/watch"
 )
 
 // Measure walks what a backup with these options would save, and counts into total as it goes: so that whoever watches the backup knows how much is left.

@@ -6,7 +6,7 @@ import (
 
 	"nightjar/backup/filter"
 	"nightjar/backup/scan"
-	"nightjar/backup/watch"
+	"nightjar/internal/watch"
 	"nightjar/repo"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"nightjar/backup/browse"
 	"nightjar/backup/scan"
-	"nightjar/backup/watch"
 	"nightjar/chunk"
+	"nightjar/internal/watch"
 	"nightjar/repo"
 	"nightjar/repo/save"
 	"nightjar/repo/tree"

@@ -3,8 +3,8 @@ package restore
 import (
 	"nightjar/backup/filter"
 	"nightjar/backup/local"
-	"nightjar/backup/watch"
 	"nightjar/chunk"
+	"nightjar/internal/watch"
 	"nightjar/repo"
 )
 

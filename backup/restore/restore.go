@@ -19,7 +19,7 @@ import (
 
 	"nightjar/backup/browse"
 	"nightjar/backup/local"
-	"nightjar/backup/watch"
+	"nightjar/internal/watch"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )

@@ -9,7 +9,7 @@ import (
 
 	"nightjar/backup/backuptest"
 	"nightjar/backup/restore"
-	"nightjar/backup/watch"
+	"nightjar/internal/watch"
 
 	"golang.org/x/sys/unix"
 )

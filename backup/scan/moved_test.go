@@ -9,7 +9,7 @@ import (
 
 	"nightjar/backup/backuptest"
 	"nightjar/backup/scan"
-	"nightjar/backup/watch"
+	"nightjar/internal/watch"
 )
 
 func must(t testing.TB, err error) {

@@ -10,8 +10,8 @@ import (
 
 	"nightjar/backup/filter"
 	"nightjar/backup/local"
-	"nightjar/backup/watch"
 	"nightjar/chunk"
+	"nightjar/internal/watch"
 	"nightjar/repo/tree"
 )
 

@@ -15,7 +15,6 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/filter"
-	"nightjar/backup/watch"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/progress"
@@ -25,6 +24,8 @@ import (
 	"nightjar/cmd/nightjar/internal/stream"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/child"
+	"nightjar/internal/human"
+	"nightjar/internal/watch"
 	"nightjar/internal/where"
 	"nightjar/repo"
 	"nightjar/repo/pack"
@@ -217,7 +218,7 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 	}
 	if b.excludeLarger != "" {
 		var err error
-		if choice.LargerThan, err = show.ParseSize(b.excludeLarger); err != nil {
+		if choice.LargerThan, err = human.ParseSize(b.excludeLarger); err != nil {
 			return nil, nil, usage.Errorf("--exclude-larger-than: %w", err)
 		}
 		excludes = append(excludes, fmt.Sprintf("(larger than %d)", choice.LargerThan))

@@ -9,6 +9,7 @@ import (
 	"nightjar/cmd/nightjar/internal/cache"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 )
 
@@ -37,9 +38,9 @@ func (a *app) cacheCommand() *cobra.Command {
 				fmt.Fprintf(w, "caches in %s\n", quote.Display(folder))
 				var rows [][2]string
 				for _, x := range caches {
-					rows = append(rows, [2]string{x.Repository, show.ExactSize(x.Bytes) + ", used " + show.LocalTime(x.Used)})
+					rows = append(rows, [2]string{x.Repository, human.ExactSize(x.Bytes) + ", used " + human.Time(x.Used)})
 				}
-				show.Block(w, append(rows, [2]string{"total", show.ExactSize(total)}))
+				show.Block(w, append(rows, [2]string{"total", human.ExactSize(total)}))
 			})
 		},
 	}
@@ -50,7 +51,7 @@ func (a *app) cacheCommand() *cobra.Command {
 		Short: "Delete the caches of repositories that were not used lately; it costs time, never data",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			before, err := show.ParseTime(unused, a.Now())
+			before, err := human.ParseTime(unused, a.Now())
 			if err != nil {
 				return usage.Error{Err: fmt.Errorf("--unused: %w", err)}
 			}
@@ -91,6 +92,6 @@ func (a *app) cleanCaches(old func(*cache.Entry) bool) error {
 		return nil
 	}
 	return a.print(func(w io.Writer) {
-		fmt.Fprintf(w, "deleted %d caches of %d, %s\n", count, len(caches), show.ExactSize(freed))
+		fmt.Fprintf(w, "deleted %d caches of %d, %s\n", count, len(caches), human.ExactSize(freed))
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/internal/where"
 	"nightjar/repo/maintain/check"
@@ -73,7 +74,7 @@ func (k *checkFlags) options() (repair.Options, error) {
 	o := repair.Options{Check: check.Options{ReadData: k.readData || k.sample != ""}, DryRun: k.dryRun, AcceptLoss: k.acceptLoss}
 	if k.sample != "" {
 		var err error
-		if o.Check.Sample, err = show.ParseShare(k.sample); err != nil {
+		if o.Check.Sample, err = human.ParseShare(k.sample); err != nil {
 			return o, usage.Error{Err: fmt.Errorf("--sample: %w", err)}
 		}
 	}

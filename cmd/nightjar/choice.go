@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/repo"
 	"nightjar/repo/maintain/retain"
 )
@@ -36,7 +37,7 @@ func (c *choice) check(now time.Time) (err error) {
 	if c.at == "" {
 		return nil
 	}
-	if c.At, err = show.ParseTime(c.at, now); err != nil {
+	if c.At, err = human.ParseTime(c.at, now); err != nil {
 		return usage.Errorf("--at: %w", err)
 	}
 	return nil
@@ -188,9 +189,9 @@ func (a *app) find(ctx context.Context, s *session.Session, name, path string, c
 	case err != nil:
 	case name == latest && (others || jobs(chosen) > 1):
 		a.note("the latest is %s of %s, %s: %s. Those of other jobs are found by --host, --job, --tag or %s:PATH",
-			show.ShortID(archive), archive.Host, show.LocalTime(archive.Time), show.Source(archive), latest)
+			show.ShortID(archive), archive.Host, human.Time(archive.Time), show.Source(archive), latest)
 	case a.verbose:
-		a.note("archive %s of %s, %s", show.ShortID(archive), archive.Host, show.LocalTime(archive.Time))
+		a.note("archive %s of %s, %s", show.ShortID(archive), archive.Host, human.Time(archive.Time))
 	}
 	return archive, err
 }

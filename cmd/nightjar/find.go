@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 )
 
 type findFlags struct {
@@ -61,7 +62,7 @@ func (f *findFlags) options(a *app, patterns []string, o *browse.FindOptions) (e
 		if size.text == "" {
 			continue
 		}
-		n, err := show.ParseSize(size.text)
+		n, err := human.ParseSize(size.text)
 		if err != nil {
 			return usage.Errorf("--%s: %w", size.flag, err)
 		}
@@ -75,7 +76,7 @@ func (f *findFlags) options(a *app, patterns []string, o *browse.FindOptions) (e
 		if at.text == "" {
 			continue
 		}
-		if *at.to, err = show.ParseTime(at.text, now); err != nil {
+		if *at.to, err = human.ParseTime(at.text, now); err != nil {
 			return usage.Errorf("--%s: %w", at.flag, err)
 		}
 	}

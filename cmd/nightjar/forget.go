@@ -13,6 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
@@ -54,7 +55,7 @@ What is given up stays, and can be restored by its name, until prune takes it aw
 // duplicity's words. Like there, they only say what they would do unless --force is given.
 func (a *app) removeOlderCommand() *cobra.Command {
 	return a.removeCommand("remove-older-than AGE", "Give up archives older than an age, as duplicity's command of that name", func(o *forgetFlags, arg string) (err error) {
-		if o.Within, err = show.ParseAge(arg); err != nil {
+		if o.Within, err = human.ParseAge(arg); err != nil {
 			return usage.Error{Err: err}
 		}
 		return nil
@@ -100,7 +101,7 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 	}
 	if o.within != "" {
 		var err error
-		if o.Within, err = show.ParseAge(o.within); err != nil {
+		if o.Within, err = human.ParseAge(o.within); err != nil {
 			return usage.Errorf("--keep-within: %w", err)
 		}
 	}

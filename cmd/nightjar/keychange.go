@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/cmd/nightjar/internal/rekey"
-	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo/keyring"
 )
@@ -175,7 +175,7 @@ func (a *app) keyGrace() *cobra.Command {
 		Short: "Set how long what prune condemned is kept, like 7D; a shorter one counts when the longer has passed",
 	}
 	return a.changesKeys(c, 1, func(_ context.Context, args []string) (keyChange, error) {
-		grace, err := show.ParseAge(args[0])
+		grace, err := human.ParseAge(args[0])
 		if err != nil {
 			return keyChange{}, usage.Error{Err: err}
 		}

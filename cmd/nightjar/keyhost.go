@@ -11,10 +11,10 @@ import (
 
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/setup"
-	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
+	"nightjar/internal/human"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/vouch"
@@ -148,7 +148,7 @@ another time, while prune has not begun to take away what those archives need.`,
 			return change, nil
 		}
 		now := a.Now()
-		at, err := show.ParseTime(before, now)
+		at, err := human.ParseTime(before, now)
 		if err == nil && at.After(now) {
 			err = fmt.Errorf("%s is yet to come", before)
 		}
@@ -159,8 +159,8 @@ another time, while prune has not begun to take away what those archives need.`,
 		if err != nil {
 			return change, err
 		}
-		change.said = fmt.Sprintf("%s is marked compromised: of what it signed only archives from up to %s count: %d", args[0], show.LocalTime(at), kept.Archives)
-		change.standing = fmt.Sprintf("%s is marked compromised already; of its archives from up to %s count: %d", args[0], show.LocalTime(at), kept.Archives)
+		change.said = fmt.Sprintf("%s is marked compromised: of what it signed only archives from up to %s count: %d", args[0], human.Time(at), kept.Archives)
+		change.standing = fmt.Sprintf("%s is marked compromised already; of its archives from up to %s count: %d", args[0], human.Time(at), kept.Archives)
 		return change, nil
 	})
 }

@@ -15,12 +15,12 @@ import (
 	"nightjar/backup/filter"
 	"nightjar/backup/local"
 	"nightjar/backup/restore"
-	"nightjar/backup/watch"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/watch"
 	"nightjar/internal/where"
 	"nightjar/repo"
 )

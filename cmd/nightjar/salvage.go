@@ -18,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/internal/where"
 	"nightjar/repo"
@@ -123,7 +124,7 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 		return nil
 	}
 	for _, x := range chosenForSalvage(archives, g.all) {
-		one := salvaged{Folder: "archive-" + show.ShortID(x), Archive: x.ID, What: fmt.Sprintf("%s of %s, %s", show.Source(x), quote.Display(x.Host), show.LocalTime(x.Time))}
+		one := salvaged{Folder: "archive-" + show.ShortID(x), Archive: x.ID, What: fmt.Sprintf("%s of %s, %s", show.Source(x), quote.Display(x.Host), human.Time(x.Time))}
 		own := rd.For(repo.Of(s.Circle(x)))
 		if err := put(one, func(o restore.Options) (restore.Statistics, error) { return restore.Run(ctx, own, x, o) }); err != nil {
 			return err

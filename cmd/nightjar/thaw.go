@@ -11,8 +11,8 @@ import (
 
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
-	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/repo/maintain/thaw"
 	"nightjar/repo/store"
 )
@@ -65,7 +65,7 @@ func (a *app) thaw(ctx context.Context, s *session.Session, t *thawFlags, need f
 	if len(done.Pending) == 0 {
 		return nil
 	}
-	a.note("%d of %d packs, %s, lie in an archive storage class: %d were asked for now, the others before", len(done.Pending), len(packs), show.Size(uint64(done.Bytes)), done.Asked)
+	a.note("%d of %d packs, %s, lie in an archive storage class: %d were asked for now, the others before", len(done.Pending), len(packs), human.Size(uint64(done.Bytes)), done.Asked)
 	if !t.wait {
 		return usage.Hinted{
 			Err:  fmt.Errorf("packs that cannot be read yet: %d: %w", len(done.Pending), store.ErrArchived),

@@ -10,7 +10,6 @@
 package child
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -19,19 +18,19 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Grace is how long programs have to end between TERM and KILL, unless a Command says otherwise.
 const Grace = 3 * time.Second
 
 const (
-	killed   = 2 * time.Second       // how long KILL is repeated: a process that waits for a disk cannot be killed
-	look     = 20 * time.Millisecond // how often the end of processes is looked for
-	lastWord = 4 << 10               // bytes of standard error that are kept
+	killed = 2 * time.Second       // how long KILL is repeated: a process that waits for a disk cannot be killed
+	look   = 20 * time.Millisecond // how often the end of processes is looked for
 )
 
 // ErrFailed is in the error of a program that ran and did not succeed.
@@ -46,6 +45,7 @@ type Command struct {
 	Stderr io.Writer     // likewise; nil: the end of what it says there is part of the error
 	Files  []*os.File    // descriptors 3 and up
 	Grace  time.Duration // between TERM and KILL; 0: Grace
+	Drain  time.Duration // how long after the program has succeeded others who hold its output are listened to; 0: until they end
 }
 
 // A Process is a program that runs; what it prints is read from it. It is for one goroutine, which calls Stop at the end.
@@ -55,6 +55,7 @@ type Process struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	grace  time.Duration
+	drain  time.Duration
 	keeper *keeper // nil: none
 	group  int     // its process group; 0: nightjar's
 	begun  uint64  // when it was started, as process.start
@@ -81,7 +82,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		return nil, fmt.Errorf("run %s: %w", c.Name, err)
 	}
 	p := &Process{
-		name: c.Name, cmd: cmd, grace: cmp.Or(c.Grace, Grace), begun: now(), output: output,
+		name: c.Name, cmd: cmd, grace: cmp.Or(c.Grace, Grace), drain: c.Drain, begun: now(), output: output,
 		exited: make(chan struct{}), whole: make(chan struct{}), gone: make(chan struct{}),
 	}
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = append([]string{}, c.Env...), c.Stdin, w, c.Stderr, c.Files
@@ -147,15 +148,31 @@ func (p *Process) watch() {
 	select {
 	case <-p.ctx.Done():
 	case <-p.exited:
-		if p.failure == nil {
-			select {
-			case <-p.ctx.Done():
-			case <-p.whole:
-				return
-			}
+		if p.failure == nil && p.readWhole() {
+			return
 		}
 	}
 	p.end()
+}
+
+// readWhole waits until the output has been read to its end, if ctx does not end before, and reports whether it was. Who is past the drain is not waited for.
+func (p *Process) readWhole() bool {
+	var drained <-chan time.Time
+	if p.drain > 0 {
+		timer := time.NewTimer(p.drain)
+		defer timer.Stop()
+		drained = timer.C
+	}
+	for {
+		select {
+		case <-p.ctx.Done():
+			return false
+		case <-p.whole:
+			return true
+		case <-drained:
+			_ = p.output.SetReadDeadline(time.Unix(1, 0)) // a pipe has deadlines
+		}
+	}
 }
 
 // Read reads what the program prints. It returns io.EOF only once the program has succeeded.
@@ -164,6 +181,9 @@ func (p *Process) Read(b []byte) (int, error) {
 		return 0, p.last
 	}
 	n, err := p.output.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		n, err = p.rest(b)
+	}
 	if n > 0 || err == nil {
 		return n, nil
 	}
@@ -188,6 +208,21 @@ func (p *Process) Read(b []byte) (int, error) {
 	}
 	p.last = err
 	return 0, err
+}
+
+// rest reads what is in the pipe already; io.EOF: nothing is.
+func (p *Process) rest(b []byte) (n int, err error) {
+	raw, err := p.output.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if failed := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), b) }); failed != nil {
+		return 0, failed
+	}
+	if n = max(n, 0); n == 0 && (err == nil || err == unix.EAGAIN) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // interrupted waits a moment for ctx to end: a key at the terminal interrupts the program and nightjar alike.
@@ -243,26 +278,4 @@ func Output(ctx context.Context, c Command, max int) ([]byte, error) {
 		return nil, err
 	}
 	return p.All(max)
-}
-
-// A tail keeps the end of what is written.
-type tail struct {
-	mu   sync.Mutex
-	data []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.data = append(t.data, b[max(0, len(b)-lastWord):]...)
-	if over := len(t.data) - lastWord; over > 0 {
-		t.data = append(t.data[:0], t.data[over:]...)
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(string(bytes.ToValidUTF8(t.data, []byte("?"))))
 }

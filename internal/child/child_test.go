@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -197,6 +198,62 @@ func TestLeavesBehind(t *testing.T) {
 	// What one in the background still prints belongs to the output.
 	if out, err := Output(context.Background(), shell(env, "(sleep 0.3; echo late) & echo soon"), 100); err != nil || string(out) != "soon\nlate\n" {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// With a drain, whoever holds the output of a program that has succeeded is not waited for; what is in the pipe by then is read, by a late reader too.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	env, alive := marked(t)
+	c := shell(env, "sleep 60 & echo $!; (sleep 60; echo never) & echo $!")
+	c.Drain = 50 * time.Millisecond
+	p, err := Start(context.Background(), c)
+	must(t, err)
+	defer p.Stop()
+	<-p.exited
+	raw, err := p.output.SyscallConn()
+	must(t, err)
+	for !errors.Is(raw.Read(func(uintptr) bool { return true }), os.ErrDeadlineExceeded) { // the drain is not over
+		runtime.Gosched()
+	}
+	out, err := io.ReadAll(p)
+	must(t, err)
+	left := strings.Fields(string(out))
+	if len(left) != 2 || alive() == 0 {
+		t.Fatalf("%q, %d processes live on", out, alive())
+	}
+	p.Stop()
+	for _, text := range left { // what was left is meant to stay
+		pid, err := strconv.Atoi(text)
+		must(t, err)
+		must(t, syscall.Kill(pid, syscall.SIGKILL))
+	}
+}
+
+// An excerpt is all of what is short, and of what is long both ends.
+func TestExcerpt(t *testing.T) {
+	for _, step := range []int{1, 100, firstWord, 1 << 20} {
+		for _, n := range []int{0, 1, firstWord, firstWord + 1, firstWord + lastWord, firstWord + lastWord + 1, 100_000} {
+			var got bytes.Buffer
+			said := bytes.Repeat([]byte("0123456789"), n/10+1)[:n]
+			e := NewExcerpt(&got)
+			for part := range slices.Chunk(said, step) {
+				if w, err := e.Write(part); w != len(part) || err != nil {
+					t.Fatal(w, err)
+				}
+			}
+			if soon := min(n, firstWord); got.Len() != soon {
+				t.Errorf("%d bytes by %d: %d at once", n, step, got.Len())
+			}
+			e.Close()
+			want := string(said)
+			if n > firstWord+lastWord {
+				want = fmt.Sprintf("%s\n[%d bytes left out]\n%s", said[:firstWord], n-firstWord-lastWord, said[n-lastWord:])
+			}
+			if got.String() != want {
+				t.Errorf("%d bytes by %d: %d are passed on", n, step, got.Len())
+			}
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package passphrase finds the passphrases of keys: in what was given in advance, or else by asking at the terminal.
 //
-// The invariants: no passphrase is in an error, an argument or the environment of a program that is started; and an empty one is never taken where one was meant.
+// What package secret promises of secrets holds for them.
 package passphrase
 
 import (
@@ -15,11 +15,8 @@ import (
 	"golang.org/x/term"
 
 	"nightjar/crypto"
-	"nightjar/internal/child"
+	"nightjar/internal/secret"
 )
-
-// maxSize is how many bytes of a file are looked at for a line.
-const maxSize = 64 << 10
 
 // ErrNone says that nobody gives a passphrase that is needed.
 var ErrNone = fmt.Errorf("no passphrase is given and there is no terminal to ask: %w", crypto.ErrLocked)
@@ -38,24 +35,17 @@ type Source struct {
 	Any, Host     string // as such, for every key or for host keys
 
 	Environ     func() ([]string, error) // the environment of Command
-	Stderr      io.Writer                // of Command
+	Stderr      io.Writer                // of Command, as in secret.Source
 	Interrupted func()                   // called, and does not return, when a signal comes while the terminal is asked
 	terminal    string                   // empty: /dev/tty
 }
 
 // Configured returns the passphrase that was given in advance; nil: none was.
 func (s *Source) Configured(ctx context.Context, r Role) ([]byte, error) {
-	switch {
-	case r == Host && s.Host != "":
+	if r == Host && s.Host != "" {
 		return []byte(s.Host), nil
-	case s.File != "":
-		return readFile(s.File)
-	case s.Command != "":
-		return s.run(ctx)
-	case s.Any != "":
-		return []byte(s.Any), nil
 	}
-	return nil, nil
+	return secret.Source{Name: "passphrase", File: s.File, Command: s.Command, Value: s.Any, Environ: s.Environ, Stderr: s.Stderr}.Get(ctx)
 }
 
 // Get returns the passphrase for a key that has one, asking for it if there is a terminal; else ErrNone.
@@ -88,41 +78,6 @@ func (s *Source) New(ctx context.Context, r Role, prompt string) ([]byte, error)
 		return nil, errors.New("read passphrase: the two are not the same")
 	}
 	return first, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read passphrase: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSize))
-	if err != nil {
-		return nil, fmt.Errorf("read passphrase: %w", err)
-	}
-	return firstLine(b, "file")
-}
-
-func (s *Source) run(ctx context.Context) ([]byte, error) {
-	env, err := s.Environ()
-	if err != nil {
-		return nil, err
-	}
-	b, err := child.Output(ctx, child.Command{Name: "passphrase command", Args: []string{"/bin/sh", "-c", s.Command}, Env: env, Stderr: s.Stderr}, maxSize)
-	if err != nil {
-		return nil, err
-	}
-	return firstLine(b, "command")
-}
-
-// firstLine returns the first line of b. An empty one is an error: it must not silently leave a new key without protection.
-func firstLine(b []byte, from string) ([]byte, error) {
-	line, _, _ := bytes.Cut(b, []byte("\n"))
-	line = bytes.TrimSuffix(line, []byte("\r"))
-	if len(line) == 0 {
-		return nil, fmt.Errorf("read passphrase: the %s gives an empty one", from)
-	}
-	return line, nil
 }
 
 // ask reads a passphrase from the terminal.

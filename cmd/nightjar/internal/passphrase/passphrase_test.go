@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"nightjar/crypto"
@@ -69,40 +68,5 @@ func TestNobodyToAsk(t *testing.T) {
 	}
 	if p, err := s.New(context.Background(), Host, "?"); len(p) != 0 || err != nil {
 		t.Errorf("a new key's is %q, %v", p, err)
-	}
-}
-
-func TestFirstLine(t *testing.T) {
-	for content, want := range map[string]string{
-		"a b": "a b", " a \n": " a ", "a\r\nb": "a", "ä\n": "ä",
-		"": "", "\n": "", "\r\n": "", "\nsecond": "", // which must not leave a new key without protection
-	} {
-		s := unattended(t)
-		s.File = write(t, content)
-		got, err := s.New(context.Background(), Recovery, "?")
-		if string(got) != want || (err == nil) != (want != "") {
-			t.Errorf("a file with %q: %q, %v, want %q", content, got, err, want)
-		}
-	}
-	s := unattended(t)
-	s.File = filepath.Join(t.TempDir(), "missing")
-	if _, err := s.Get(context.Background(), Recovery, "?"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a missing file: %v", err)
-	}
-}
-
-func TestCommand(t *testing.T) {
-	s := unattended(t)
-	s.Command = `printf '%s\n' "$HINT"`
-	if got, err := s.Get(context.Background(), Recovery, "?"); err != nil || string(got) != "from the environment" {
-		t.Errorf("the command gives %q, %v", got, err)
-	}
-	s.Command = "echo hunter2; exit 3"
-	if got, err := s.Get(context.Background(), Recovery, "?"); err == nil || got != nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("a command that fails gives %q, %v", got, err)
-	}
-	s.Command = "true"
-	if _, err := s.Get(context.Background(), Recovery, "?"); err == nil {
-		t.Error("a command that prints nothing gives a passphrase")
 	}
 }

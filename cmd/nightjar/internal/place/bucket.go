@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
 )
@@ -46,12 +46,12 @@ type Bucket struct {
 	Region, Endpoint           string
 	PathStyle                  *bool    // nil: with an endpoint only
 	StorageClasses             []string // KIND=CLASS
-	ObjectLock, LockMode       string   // how long, as show.ParseAge reads it; governance or compliance
-	AsOf                       string   // a time, as show.ParseTime reads it
+	ObjectLock, LockMode       string   // how long, as human.ParseAge reads it; governance or compliance
+	AsOf                       string   // a time, as human.ParseTime reads it
 	SSE, KMSKey                string
 	RequesterPays              bool
 	Lacks                      []string // what the server does not do
-	LimitUpload, LimitDownload string   // bytes a second, as show.ParseSize reads them
+	LimitUpload, LimitDownload string   // bytes a second, as human.ParseSize reads them
 	CacheLimit                 string   // bytes of metadata that this machine keeps of each repository that is elsewhere
 	prefix                     string   // of its flags
 }
@@ -157,7 +157,7 @@ func (b *Bucket) CacheBytes() (int64, error) {
 	if b.CacheLimit == "0" {
 		return 0, nil
 	}
-	n, err := show.ParseSize(cmp.Or(b.CacheLimit, defaultCacheLimit))
+	n, err := human.ParseSize(cmp.Or(b.CacheLimit, defaultCacheLimit))
 	if err != nil {
 		return 0, usage.Errorf("--cache-limit: %w", err)
 	}
@@ -187,7 +187,7 @@ func (o *Options) s3Options() (s3.Options, error) {
 		return to, err
 	}
 	if b.AsOf != "" {
-		if to.AsOf, err = show.ParseTime(b.AsOf, o.Now()); err != nil {
+		if to.AsOf, err = human.ParseTime(b.AsOf, o.Now()); err != nil {
 			return to, usage.Errorf("--as-of: %w", err)
 		}
 	}
@@ -198,7 +198,7 @@ func (o *Options) s3Options() (s3.Options, error) {
 		if limit.text == "" {
 			continue
 		}
-		if *limit.to, err = show.ParseSize(limit.text); err != nil {
+		if *limit.to, err = human.ParseSize(limit.text); err != nil {
 			return to, usage.Errorf("--%s%s: %w", b.prefix, limit.flag, err)
 		}
 	}
@@ -216,7 +216,7 @@ func (b *Bucket) lock() (l s3.Lock, err error) {
 	if b.ObjectLock == "" {
 		return l, nil
 	}
-	l.For, err = show.ParseAge(b.ObjectLock)
+	l.For, err = human.ParseAge(b.ObjectLock)
 	if err == nil && l.For < 24*time.Hour {
 		err = errors.New("a day at least")
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"nightjar/backup/watch"
-	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/internal/human"
+	"nightjar/internal/watch"
 )
 
 const every = 200 * time.Millisecond
@@ -30,7 +30,7 @@ type Meter struct {
 func Saved(p *watch.Progress, total *atomic.Uint64) Meter {
 	return Meter{
 		Text: func() string {
-			text := fmt.Sprintf("%d files, %s", p.Files.Load(), show.Size(p.Bytes.Load()))
+			text := fmt.Sprintf("%d files, %s", p.Files.Load(), human.Size(p.Bytes.Load()))
 			if n := p.Problem.Load(); n > 0 {
 				text += fmt.Sprintf(", %d problems", n)
 			}

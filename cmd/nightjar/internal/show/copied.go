@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo/mirror"
 )
@@ -27,7 +28,7 @@ func (c *Copied) Show(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%s to %s\n", verb, quote.Display(c.Place))
 	rows := [][2]string{
-		{"elapsed", Elapsed(time.Duration(c.Elapsed * float64(time.Second)))},
+		{"elapsed", human.Elapsed(time.Duration(c.Elapsed * float64(time.Second)))},
 		{"copied by the server", objects(c.Direct)},
 		{"through this machine", objects(c.Streamed)},
 		{"there already", objects(c.Present)},
@@ -45,5 +46,5 @@ func (c *Copied) Show(w io.Writer) {
 }
 
 func objects(c mirror.Count) string {
-	return fmt.Sprintf("%d objects, %s", c.Objects, ExactSize(uint64(c.Bytes)))
+	return fmt.Sprintf("%d objects, %s", c.Objects, human.ExactSize(uint64(c.Bytes)))
 }

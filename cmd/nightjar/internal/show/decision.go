@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/maintain/retain"
@@ -23,7 +24,7 @@ func Decisions(w io.Writer, decisions []retain.Decision, dryRun bool) {
 			what = "forget"
 			gone++
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", what, ShortID(d.Archive), LocalTime(d.Dated()), quote.Display(d.Host), Source(d.Archive), quote.Display(strings.Join(d.Reasons, "; ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", what, ShortID(d.Archive), human.Time(d.Dated()), quote.Display(d.Host), Source(d.Archive), quote.Display(strings.Join(d.Reasons, "; ")))
 	}
 	_ = t.Flush() // w keeps its error
 	if dryRun {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/tree"
@@ -56,7 +57,7 @@ func Long(w io.Writer, path string, n *tree.Node) error {
 	if n.IsSymlink() {
 		name += " -> " + quote.Display(n.Target)
 	}
-	_, err := fmt.Fprintf(w, "%s %-8s %-8s %12s %s %s\n", Mode(n.Mode), user, group, bytes, LocalTime(n.Mtime.Time()), name)
+	_, err := fmt.Fprintf(w, "%s %-8s %-8s %12s %s %s\n", Mode(n.Mode), user, group, bytes, human.Time(n.Mtime.Time()), name)
 	return err
 }
 

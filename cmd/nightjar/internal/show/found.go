@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"nightjar/backup/browse"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo"
 )
@@ -36,7 +37,7 @@ func Found(w io.Writer, archives []repo.Archive, group []int, x *browse.Found) e
 	if x.Node.IsDir() {
 		path += "/"
 	}
-	_, err := fmt.Fprintf(w, "%-24s %12s %s %s\n", which, bytes, LocalTime(x.Node.Mtime.Time()), path)
+	_, err := fmt.Fprintf(w, "%-24s %12s %s %s\n", which, bytes, human.Time(x.Node.Mtime.Time()), path)
 	return err
 }
 

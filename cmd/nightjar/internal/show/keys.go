@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightjar/crypto"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
@@ -132,7 +133,7 @@ func Keys(w io.Writer, k *keyring.Keyring, now time.Time) {
 				name = "all hosts"
 			}
 			if !t.Until.IsZero() {
-				name += " until " + LocalTime(t.Until)
+				name += " until " + human.Time(t.Until)
 			}
 			names = append(names, name)
 		}
@@ -151,12 +152,12 @@ func (j *KeyJSON) state(now time.Time) string {
 	switch {
 	case j.Until.IsZero():
 	case now.After(j.Until):
-		all = append(all, "ended "+LocalTime(j.Until))
+		all = append(all, "ended "+human.Time(j.Until))
 	default:
-		all = append(all, "until "+LocalTime(j.Until))
+		all = append(all, "until "+human.Time(j.Until))
 	}
 	if !j.Expires.IsZero() && j.Problem == "" {
-		all = append(all, "expires "+LocalTime(j.Expires))
+		all = append(all, "expires "+human.Time(j.Expires))
 	}
 	if j.Problem != "" {
 		all = append(all, j.Problem)
@@ -174,7 +175,7 @@ func Proof(w io.Writer, p *check.Proof) {
 		return
 	}
 	fmt.Fprintf(w, "the key opens archive %s of %s, %s: folders: %d, files: %d, packs of content: %d\n",
-		ShortID(p.Archive), quote.Display(p.Archive.Host), LocalTime(p.Archive.Time), p.Folders, p.Files, p.Packs)
+		ShortID(p.Archive), quote.Display(p.Archive.Host), human.Time(p.Archive.Time), p.Folders, p.Files, p.Packs)
 }
 
 // ProofJSON is what --json tells of a proof.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"nightjar/internal/human"
 	"nightjar/repo/maintain/prune"
 )
 
@@ -12,13 +13,13 @@ import (
 func Pruned(w io.Writer, p *prune.Summary, dry bool, took time.Duration) {
 	due := "when something is forgotten"
 	if !p.Due.IsZero() {
-		due = LocalTime(p.Due)
+		due = human.Time(p.Due)
 	}
 	if dry {
 		fmt.Fprintln(w, "nothing was changed; it would be like this:")
 	}
 	Block(w, [][2]string{
-		{"elapsed", Elapsed(took)},
+		{"elapsed", human.Elapsed(took)},
 		{"archives kept", count(p.Archives)},
 		{"archives removed", count(p.ArchivesRemoved)},
 		{"archives too late", count(p.ArchivesLate)},
@@ -39,7 +40,7 @@ func packs(n int, bytes int64) string {
 	if n == 0 {
 		return count(n)
 	}
-	return fmt.Sprintf("%d of %s", n, Size(uint64(bytes)))
+	return fmt.Sprintf("%d of %s", n, human.Size(uint64(bytes)))
 }
 
 // PrunedJSON returns what --json tells of a prune.

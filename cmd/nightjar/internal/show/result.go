@@ -13,6 +13,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/restore"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/maintain/check"
@@ -36,30 +37,30 @@ func withRequests(rows [][2]string, requests map[string]uint64) [][2]string {
 func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64) {
 	ratio := ""
 	if s.BytesNew > 0 {
-		ratio = fmt.Sprintf("%.1f%% of %s", 100*float64(s.BytesCompressed)/float64(s.BytesNew), Size(s.BytesNew))
+		ratio = fmt.Sprintf("%.1f%% of %s", 100*float64(s.BytesCompressed)/float64(s.BytesNew), human.Size(s.BytesNew))
 	}
 	fmt.Fprintf(w, "archive %s of %s: %s\n", ShortID(made), quote.Display(made.Host), Source(made))
 	Block(w, withRequests([][2]string{
-		{"start", LocalTime(s.Start)},
-		{"end", LocalTime(s.End)},
-		{"elapsed", Elapsed(s.End.Sub(s.Start))},
+		{"start", human.Time(s.Start)},
+		{"end", human.Time(s.End)},
+		{"elapsed", human.Elapsed(s.End.Sub(s.Start))},
 		{"source files", count(s.Files)},
 		{"source folders", count(s.Dirs)},
 		{"source others", count(s.Others)},
-		{"source bytes", ExactSize(s.Bytes)},
+		{"source bytes", human.ExactSize(s.Bytes)},
 		{"new files", count(s.New)},
 		{"changed files", count(s.Changed)},
 		{"unchanged files", count(s.Unchanged)},
 		{"deleted", count(s.Deleted)},
 		{"unread", count(s.Unread)},
 		{"changed while read", count(s.Unsettled)},
-		{"bytes read", ExactSize(s.BytesRead)},
+		{"bytes read", human.ExactSize(s.BytesRead)},
 		{"chunks new", count(s.ChunksNew)},
 		{"chunks known", count(s.ChunksKnown)},
-		{"chunks changed", fmt.Sprintf("%d, %s of them new", s.ChunksDelta, Size(s.BytesLiteral))},
+		{"chunks changed", fmt.Sprintf("%d, %s of them new", s.ChunksDelta, human.Size(s.BytesLiteral))},
 		{"compressed to", ratio},
 		{"objects stored", count(s.ObjectsStored)},
-		{"bytes stored", ExactSize(s.BytesStored)},
+		{"bytes stored", human.ExactSize(s.BytesStored)},
 		{"problems", count(problems)},
 	}, requests))
 }
@@ -94,23 +95,23 @@ func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s 
 	if dryRun {
 		verb = "would restore"
 	}
-	again := ExactSize(s.Read.Again)
+	again := human.ExactSize(s.Read.Again)
 	if s.Read.Bytes > 0 {
 		again += fmt.Sprintf(", %.1f%%", 100*float64(s.Read.Again)/float64(s.Read.Bytes))
 	}
-	fmt.Fprintf(w, "%s archive %s of %s, %s, to %s\n", verb, ShortID(archive), quote.Display(archive.Host), LocalTime(archive.Time), quote.Display(target))
+	fmt.Fprintf(w, "%s archive %s of %s, %s, to %s\n", verb, ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time), quote.Display(target))
 	Block(w, withRequests([][2]string{
-		{"elapsed", Elapsed(took)},
+		{"elapsed", human.Elapsed(took)},
 		{"files", count(s.Files)},
 		{"folders", count(s.Dirs)},
 		{"others", count(s.Others)},
 		{"hard links", count(s.Links)},
-		{"bytes", ExactSize(s.Bytes)},
+		{"bytes", human.ExactSize(s.Bytes)},
 		{"files read back", count(s.Verified)},
 		{"kept as they were", count(s.Kept - s.Amended)},
 		{"attributes put right", count(s.Amended)},
 		{"problems", count(s.Problems)},
-		{"bytes read", ExactSize(s.Read.Bytes)},
+		{"bytes read", human.ExactSize(s.Read.Bytes)},
 		{"read again", again},
 	}, requests))
 }
@@ -169,8 +170,8 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if !x.Forgotten.IsZero() {
 			what += " (forgotten)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", ShortID(x), LocalTime(x.Time), quote.Display(x.Host),
-			x.Statistics["files"], Size(x.Statistics["bytes"]), Size(x.Statistics["bytes_stored"]), strings.Join(tags, ","), what)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", ShortID(x), human.Time(x.Time), quote.Display(x.Host),
+			x.Statistics["files"], human.Size(x.Statistics["bytes"]), human.Size(x.Statistics["bytes_stored"]), strings.Join(tags, ","), what)
 	}
 	_ = t.Flush() // w keeps its error
 }
@@ -217,16 +218,16 @@ func Checked(w io.Writer, s *check.Summary, took time.Duration) {
 		opened = "yes"
 	}
 	Block(w, [][2]string{
-		{"elapsed", Elapsed(took)},
+		{"elapsed", human.Elapsed(took)},
 		{"archives", count(s.Archives)},
 		{"trees", count(s.Trees)},
 		{"files", count(s.Files)},
 		{"indexes", count(s.Indexes)},
 		{"packs", count(s.Packs)},
-		{"bytes stored", ExactSize(uint64(s.Bytes))},
+		{"bytes stored", human.ExactSize(uint64(s.Bytes))},
 		{"checksums compared", count(s.Checksums)},
 		{"packs read", count(s.PacksRead)},
-		{"bytes read", ExactSize(uint64(s.BytesRead))},
+		{"bytes read", human.ExactSize(uint64(s.BytesRead))},
 		{"content opened", opened},
 		{"faults", count(s.Faults)},
 		{"not looked at", count(s.Unread)},

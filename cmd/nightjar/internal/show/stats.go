@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/crypto"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/store"
@@ -93,8 +94,8 @@ func (s *Statistics) Show(w io.Writer) {
 		rows = append(rows, [2]string{"archives of " + quote.Display(host), fmt.Sprint(s.Hosts[host])})
 	}
 	if s.Oldest != nil {
-		rows = append(rows, [2]string{"oldest", LocalTime(*s.Oldest)}, [2]string{"newest", LocalTime(*s.Newest)},
-			[2]string{"source bytes, newest of each job", ExactSize(s.Source)})
+		rows = append(rows, [2]string{"oldest", human.Time(*s.Oldest)}, [2]string{"newest", human.Time(*s.Newest)},
+			[2]string{"source bytes, newest of each job", human.ExactSize(s.Source)})
 	}
 	rows = append(rows, [2]string{"chunks", fmt.Sprint(s.Chunks)})
 	for _, kind := range slices.Sorted(maps.Keys(s.Objects)) {
@@ -104,5 +105,5 @@ func (s *Statistics) Show(w io.Writer) {
 }
 
 func (s ObjectSums) text() string {
-	return fmt.Sprintf("%d objects, %s", s.Count, ExactSize(s.Bytes))
+	return fmt.Sprintf("%d objects, %s", s.Count, human.ExactSize(s.Bytes))
 }

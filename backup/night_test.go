@@ -254,7 +254,7 @@ func TestStream(t *testing.T) {
 		var st backup.Statistics
 		backuptest.NoLeak(t, func() {
 			var err error
-			s.Last, st, err = backup.Stream(ctx, s.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Source{Name: "dump.sql", Reader: iotest.HalfReader(bytes.NewReader(data)), AllowEmpty: true}, backup.Options{Previous: s.Last})
+			s.Last, st, err = backup.Stream(ctx, s.Repo, &repo.Record{Host: "host", Job: "job"}, backup.Source{Name: "dump.sql", Reader: iotest.HalfReader(bytes.NewReader(data)), AllowEmpty: true}, backup.Options{Previous: s.Last})
 			must(t, err)
 		})
 		if st.Files != 1 || st.Bytes != uint64(len(data)) || st.BytesRead != st.Bytes || !s.Last.Complete {
@@ -274,7 +274,7 @@ func TestStream(t *testing.T) {
 	broken := errors.New("the command failed")
 	for _, n := range []int{0, 1, len(big) / 2} {
 		backuptest.NoLeak(t, func() {
-			_, _, err := backup.Stream(ctx, s.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Source{Name: "x", Reader: io.MultiReader(bytes.NewReader(big[:n]), iotest.ErrReader(broken))}, backup.Options{})
+			_, _, err := backup.Stream(ctx, s.Repo, &repo.Record{Host: "host", Job: "job"}, backup.Source{Name: "x", Reader: io.MultiReader(bytes.NewReader(big[:n]), iotest.ErrReader(broken))}, backup.Options{})
 			if !errors.Is(err, broken) {
 				t.Errorf("after %d bytes: %v", n, err)
 			}
@@ -286,15 +286,15 @@ func TestStream(t *testing.T) {
 			cancel()
 			return copy(b, big[:1<<20]), nil
 		})
-		if _, _, err := backup.Stream(stopped, s.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Source{Name: "x", Reader: endless}, backup.Options{}); !errors.Is(err, context.Canceled) {
+		if _, _, err := backup.Stream(stopped, s.Repo, &repo.Record{Host: "host", Job: "job"}, backup.Source{Name: "x", Reader: endless}, backup.Options{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
 	})
-	if _, _, err := backup.Stream(ctx, s.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Source{Name: "x", Reader: strings.NewReader("")}, backup.Options{}); !errors.Is(err, backup.ErrEmpty) {
+	if _, _, err := backup.Stream(ctx, s.Repo, &repo.Record{Host: "host", Job: "job"}, backup.Source{Name: "x", Reader: strings.NewReader("")}, backup.Options{}); !errors.Is(err, backup.ErrEmpty) {
 		t.Errorf("empty: %v", err)
 	}
 	for _, name := range []string{"", ".", "..", "a/b", "a\x00"} {
-		if _, _, err := backup.Stream(ctx, s.Repo, &repo.Archive{}, backup.Source{Name: name, Reader: strings.NewReader("x")}, backup.Options{}); err == nil {
+		if _, _, err := backup.Stream(ctx, s.Repo, &repo.Record{}, backup.Source{Name: name, Reader: strings.NewReader("x")}, backup.Options{}); err == nil {
 			t.Errorf("name %q is taken", name)
 		}
 	}

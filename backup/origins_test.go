@@ -224,7 +224,7 @@ func TestKindsOfChange(t *testing.T) {
 			s.put("file", data)
 			s.Save()
 			stream := func(data []byte) backup.Statistics {
-				a, st, err := backup.Stream(context.Background(), in.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Source{Name: "dump", Reader: bytes.NewReader(data)}, backup.Options{Previous: in.Last})
+				a, st, err := backup.Stream(context.Background(), in.Repo, &repo.Record{Host: "host", Job: "job"}, backup.Source{Name: "dump", Reader: bytes.NewReader(data)}, backup.Options{Previous: in.Last})
 				must(t, err)
 				in.Last = a
 				return st

@@ -281,7 +281,7 @@ func TestNoEnd(t *testing.T) {
 	log := new(backuptest.Problems)
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := backup.Tree(ctx, s.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Options{Paths: []string{s.Src}, Problem: log.Add})
+		_, _, err := backup.Tree(ctx, s.Repo, &repo.Record{Host: "host", Job: "job"}, backup.Options{Paths: []string{s.Src}, Problem: log.Add})
 		done <- err
 	}()
 	select {
@@ -360,7 +360,7 @@ func TestFailedRun(t *testing.T) {
 		return nil
 	}}
 	backuptest.NoLeak(t, func() {
-		_, _, err := backup.Tree(ctx, s.Repo, &repo.Archive{Host: "host", Job: "job"}, backup.Options{Paths: []string{s.Src}})
+		_, _, err := backup.Tree(ctx, s.Repo, &repo.Record{Host: "host", Job: "job"}, backup.Options{Paths: []string{s.Src}})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // Stream saves a stream as one file in the root. An error of the source's Reader commits nothing, and neither does ErrEmpty.
-func Stream(ctx context.Context, r *repo.Repository, template *repo.Archive, src Source, o Options) (*repo.Archive, Statistics, error) {
+func Stream(ctx context.Context, r *repo.Repository, template *repo.Record, src Source, o Options) (*repo.Archive, Statistics, error) {
 	o.fill()
 	if err := tree.ValidName(src.Name); err != nil {
 		return nil, Statistics{}, fmt.Errorf("name of the stream: %w", err)

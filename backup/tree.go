@@ -66,7 +66,7 @@ func (o *Options) fill() {
 }
 
 // Tree saves file trees. template has what the caller knows of the archive: host, job, and what else people gave it. The archive that is returned is committed.
-func Tree(ctx context.Context, r *repo.Repository, template *repo.Archive, o Options) (*repo.Archive, Statistics, error) {
+func Tree(ctx context.Context, r *repo.Repository, template *repo.Record, o Options) (*repo.Archive, Statistics, error) {
 	o.fill()
 	return commit(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
 		return p.trees(ctx, r, sums)
@@ -74,13 +74,13 @@ func Tree(ctx context.Context, r *repo.Repository, template *repo.Archive, o Opt
 }
 
 // commit commits an archive of what f saved.
-func commit(ctx context.Context, r *repo.Repository, template *repo.Archive, o *Options, f func(context.Context, *pipeline, *Statistics) (tree.Item, error)) (*repo.Archive, Statistics, error) {
+func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *Options, f func(context.Context, *pipeline, *Statistics) (tree.Item, error)) (*repo.Archive, Statistics, error) {
 	if err := template.Fits(); err != nil {
 		return nil, Statistics{}, fmt.Errorf("save archive: %w", err)
 	}
 	sums := Statistics{Start: time.Now()}
 	var sent save.Sent
-	a, err := save.Write(ctx, r, &sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	a, err := save.Write(ctx, r, &sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		p := newPipeline(r, w, o, &sums)
 		root, err := f(ctx, p, &sums)
 		if err != nil {

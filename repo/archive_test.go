@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"nightjar/chunk"
-	"nightjar/internal/versioned"
 	"nightjar/repo"
 	"nightjar/repo/repotest"
 	"nightjar/repo/save"
@@ -18,13 +17,13 @@ import (
 func testArchives() []repo.Archive {
 	at := func(h int) time.Time { return repotest.Noon.Add(time.Duration(h) * time.Hour) }
 	all := []repo.Archive{
-		{ID: "aaaaaaaa01" + strings.Repeat("0", 54), Host: "db1", Job: "etc", Tags: []repo.Text{"x"}, Time: at(0), Stored: at(0)},
-		{ID: "aaaaaaaa02" + strings.Repeat("0", 54), Host: "db2", Job: "etc", Tags: []repo.Text{"x", "y"}, Time: at(1), Stored: at(1).Add(sealed.MaxSkew)},
-		{ID: "bbbbbbbb02" + strings.Repeat("0", 54), Host: "db1", Job: "var", Time: at(2), Stored: at(2).Add(sealed.MaxSkew + 1)},
-		{ID: "cccccccc02" + strings.Repeat("0", 54), Host: "db1", Job: "var", Time: at(3), Stored: at(3).Add(-sealed.MaxSkew - 1)},
+		{ID: "aaaaaaaa01" + strings.Repeat("0", 54), Record: repo.Record{Host: "db1", Job: "etc", Tags: []repo.Text{"x"}, Time: at(0)}, Stored: at(0)},
+		{ID: "aaaaaaaa02" + strings.Repeat("0", 54), Record: repo.Record{Host: "db2", Job: "etc", Tags: []repo.Text{"x", "y"}, Time: at(1)}, Stored: at(1)},
+		{ID: "bbbbbbbb02" + strings.Repeat("0", 54), Record: repo.Record{Host: "db1", Job: "var", Time: at(2)}, Stored: at(2)},
+		{ID: "cccccccc02" + strings.Repeat("0", 54), Record: repo.Record{Host: "db1", Job: "var", Time: at(3)}, Stored: at(3)},
 	}
-	for i := range all {
-		all[i].Views, all[i].Grace = []time.Time{all[i].Time}, time.Hour
+	for i := range all[2:] {
+		all[2+i].Standing = repo.Late
 	}
 	return all
 }
@@ -81,11 +80,42 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-func full() repo.Archive {
+// How an archive stands follows from when the store got it.
+func TestStandAt(t *testing.T) {
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	grace, skew := r.Keys().Allowance(repotest.Noon), sealed.MaxSkew
+	for name, c := range map[string]struct {
+		stored, view        time.Duration // after the time that the archive says
+		is                  repo.Standing
+		want                repo.Standing
+		counts, itsOwnClock bool
+	}{
+		"like any other":          {0, -time.Hour, 0, 0, true, false},
+		"just in time":            {0, -grace, 0, 0, true, false},
+		"long after its view":     {1, -grace, 0, repo.Late, false, false},
+		"by its own times":        {0, -grace - 1, 0, repo.Late | repo.LateByItself, false, false},
+		"dated at the edge":       {skew, 0, 0, 0, true, false},
+		"dated too late":          {skew + 1, 0, 0, repo.Late, false, false},
+		"of the future":           {-skew - 1, 0, 0, repo.Late, false, false},
+		"late and verified":       {1, -grace, repo.Verified, repo.Late | repo.Verified, true, false},
+		"moved and verified":      {skew + 1, 0, repo.Verified, repo.Late | repo.Verified | repo.Vouched, true, true},
+		"verified for good":       {0, 0, repo.Verified | repo.Rooted, repo.Verified | repo.Rooted, true, false},
+		"it was late, and is not": {0, 0, repo.Late | repo.Vouched | repo.LateByItself | repo.Repeated, repo.Repeated, true, false},
+	} {
+		a := &repo.Archive{Record: repo.Record{Time: repotest.Noon, Views: []time.Time{repotest.Noon.Add(c.view - time.Hour), repotest.Noon.Add(c.view)}}, Standing: c.is}
+		r.StandAt(a, repotest.Noon.Add(c.stored))
+		if a.Standing != c.want || a.Counts() != c.counts || a.Dated().Equal(a.Stored) == (c.itsOwnClock && c.stored != 0) {
+			t.Errorf("%s: standing %b, want %b; it counts %v, of %s", name, a.Standing, c.want, a.Counts(), a.Dated())
+		}
+	}
+}
+
+func full() repo.Record {
 	const odd = "a\\b\xff\x00\n\"é\u2028\\x41"
-	return repo.Archive{
+	return repo.Record{
 		Host: "db1", Job: odd, Paths: []repo.Text{odd, "/"}, Stream: odd, Excludes: []repo.Text{odd}, Tags: []repo.Text{odd, ""}, Labels: repo.Labels{odd: odd, "\\": "", "\xfe": "1", "\xff": "2"},
-		Root: repo.Root{chunk.ID{1, 2}, 1 << 40}, Start: repotest.Noon, End: repotest.Noon.Add(1), Time: repotest.Noon, Views: []time.Time{repotest.Noon}, Predecessor: "x",
+		Root: repo.Root{ID: chunk.ID{1, 2}, Length: 1 << 40}, Start: repotest.Noon, End: repotest.Noon.Add(1), Time: repotest.Noon, Views: []time.Time{repotest.Noon}, Predecessor: "x",
 		Statistics: map[string]uint64{"files": 1<<64 - 1}, Complete: true, Program: "test",
 	}
 }
@@ -93,7 +123,7 @@ func full() repo.Archive {
 func TestArchiveKeepsAnyBytes(t *testing.T) {
 	p := repotest.NewPlace(t)
 	r := p.Open(repotest.HostKey())
-	made, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) { a := full(); return &a, nil })
+	made, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) { a := full(); return &a, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,37 +131,4 @@ func TestArchiveKeepsAnyBytes(t *testing.T) {
 	if len(all) != 1 || !reflect.DeepEqual(all[0], *made) {
 		t.Errorf("got  %+v\nwant %+v", all, *made)
 	}
-}
-
-// What is read is written the same again, and read as the same.
-func FuzzArchive(f *testing.F) {
-	a := full()
-	text, err := versioned.Encode(&a, repo.ArchiveBounds)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(text)
-	for _, s := range []string{`{"version":0}`, `{}`, `{"version":1}`, `{"version":0,"labels":{"\\x":""}}`, `{"version":0,"root":{"id":"00","length":-1}}`, `{"version":0,"time":"0000"}`, `[`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var a, b repo.Archive
-		if versioned.Parse(text, &a, repo.ArchiveBounds) != nil {
-			return
-		}
-		if a.Version != repo.FormatVersion {
-			t.Errorf("version %d is read", a.Version)
-		}
-		again, err := versioned.Encode(&a, repo.ArchiveBounds)
-		if err != nil {
-			t.Skip() // a year that RFC 3339 has no room for
-		}
-		if err := versioned.Parse(again, &b, repo.ArchiveBounds); err != nil {
-			t.Fatalf("%q is read, %q is not: %v", text, again, err)
-		}
-		third, err := versioned.Encode(&b, repo.ArchiveBounds)
-		if err != nil || string(third) != string(again) {
-			t.Errorf("%q became %q, %v", again, third, err)
-		}
-	})
 }

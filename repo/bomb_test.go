@@ -1,12 +1,11 @@
 package repo_test
 
 import (
-	"fmt"
-	"nightjar/repo"
-	"nightjar/repo/repotest"
 	"runtime"
 	"strings"
 	"testing"
+
+	"nightjar/repo/repotest"
 )
 
 // Archives that a host has made large out of little cost little, and stop nobody: they are no archives.
@@ -40,23 +39,4 @@ func TestArchiveBombs(t *testing.T) {
 		t.Errorf("took %d bytes", took)
 	}
 	repotest.WantRestored(t, p.Reader(), saved)
-}
-
-// What people say of an archive is tried before a run begins.
-func TestArchiveFits(t *testing.T) {
-	for name, a := range map[string]*repo.Archive{
-		"many paths": {Paths: make([]repo.Text, repo.ArchiveBounds.Values)}, "long paths": {Paths: []repo.Text{repo.Text(strings.Repeat("x", repo.ArchiveBounds.Bytes))}},
-		"labels that differ in case": {Labels: repo.Labels{"a": "", "A": ""}},
-	} {
-		if a.Fits() == nil {
-			t.Errorf("%s fit", name)
-		}
-	}
-	a := &repo.Archive{Labels: repo.Labels{"a": "A", "b": "\xff"}}
-	for i := range 100_000 {
-		a.Paths = append(a.Paths, repo.Text(fmt.Sprint("/srv/", i)))
-	}
-	if err := a.Fits(); err != nil {
-		t.Error(err)
-	}
 }

@@ -1,4 +1,7 @@
 package repo
 
 // For tests from outside.
-var ArchiveBounds = archiveBounds
+const (
+	LateByItself = lateByItself
+	Rooted       = rooted
+)

@@ -215,7 +215,7 @@ func (r *Repository) NewReaderFor(ctx context.Context, a *Archive) (*Reader, err
 // Circle returns the hosts of whose chunks an archive may be made: those of the store's time, unless the root believes the archive's own. A host that
 // may vouch for archives could otherwise date one back to when others lent it their chunks.
 func (r *Repository) Circle(a *Archive) keyring.Circle {
-	if a.rooted {
+	if a.Is(rooted) {
 		return r.Keys().Circle(a.Host, a.Dated())
 	}
 	return r.Keys().Circle(a.Host, a.Stored)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"nightjar/internal/versioned"
 	"nightjar/repo/index"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -114,7 +113,7 @@ func (l *Roll) Archives(ctx context.Context, host string, damaged func(name stri
 	if err != nil {
 		return nil, err
 	}
-	standing(all, contents, arrived)
+	stand(all, contents, arrived)
 	return all, nil
 }
 
@@ -122,16 +121,17 @@ func (l *Roll) Archives(ctx context.Context, host string, damaged func(name stri
 func (l *Roll) read(ctx context.Context, infos []store.Info, damaged func(name string, err error)) (all []Archive, contents map[string][sha256.Size]byte, err error) {
 	contents = map[string][sha256.Size]byte{}
 	err = l.r.ReadRecords(ctx, infos, func(x sealed.Record) error {
-		a := Archive{ID: x.ID.String(), Stored: x.Time, Signer: string(x.Signer), Verified: l.verified.Late[x.ID], rooted: l.verified.Dated[x.ID]}
+		a := Archive{ID: x.ID.String(), Signer: string(x.Signer)}
 		if x.Err == nil {
-			x.Err = versioned.Parse(x.Content, &a, archiveBounds)
+			x.Err = a.Decode(x.Content)
 		}
 		if x.Err == nil {
-			a.Grace = l.r.allowance(a.view())
-			x.Err = l.r.checkHost(&a, x.Signer)
+			x.Err = l.r.checkHost(&a.Record, x.Signer)
 		}
-		if x.Err == nil && !a.Counts() {
-			a.Stored = l.r.FirstStored(ctx, x.Info)
+		a.set(Verified, l.verified.Late[x.ID])
+		a.set(rooted, l.verified.Dated[x.ID])
+		if l.r.StandAt(&a, x.Time); x.Err == nil && !a.Counts() {
+			l.r.StandAt(&a, l.r.FirstStored(ctx, x.Info))
 		}
 		switch {
 		case errors.Is(x.Err, ErrUnavailable): // that says nothing about the archive

@@ -24,8 +24,8 @@ func noFault(t *testing.T) func(string, error) {
 func putOf(p *repotest.Place, host string, key *crypto.Key, predecessor string) *repo.Archive {
 	p.T.Helper()
 	r := p.Open(key)
-	a := &repo.Archive{Host: host, Job: "job", Time: p.Clock.Now(), Views: []time.Time{p.Clock.Now()}, Predecessor: predecessor}
-	repotest.Must(r.PutArchive(p.T.Context(), a))
+	a, _, err := r.PutArchive(p.T.Context(), &repo.Record{Host: host, Job: "job", Time: p.Clock.Now(), Views: []time.Time{p.Clock.Now()}, Predecessor: predecessor})
+	repotest.Must(a, err)
 	p.Clock.Move(time.Hour)
 	return a
 }

@@ -11,31 +11,39 @@ import (
 func TestStandingIsOfOneHost(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	all := []Archive{
-		{ID: "a", Host: "h", Time: at, Stored: at, Views: []time.Time{at}, Grace: time.Hour},
-		{ID: "b", Host: "h", Time: at.Add(time.Hour), Stored: at.Add(48 * time.Hour), Views: []time.Time{at}, Grace: time.Hour, Predecessor: "a"},
-		{ID: "c", Host: "thief", Time: at, Stored: at, Views: []time.Time{at}, Grace: time.Hour, Predecessor: "b"},
-	}
-	for i := range all {
-		all[i].Views[0] = all[i].Time
+		{ID: "a", Record: Record{Host: "h", Time: at}, Stored: at},
+		{ID: "b", Record: Record{Host: "h", Time: at.Add(time.Hour), Predecessor: "a"}, Stored: at.Add(48 * time.Hour), Standing: Late},
+		{ID: "c", Record: Record{Host: "thief", Time: at, Predecessor: "b"}, Stored: at},
 	}
 	contents := map[string][sha256.Size]byte{"a": {1}, "b": {2}, "c": {3}}
-	standing(all, contents, at)
-	if all[1].Redated || all[2].Backdated {
+	stand(all, contents, at)
+	if all[1].Is(Redated) || all[2].Is(Backdated) {
 		t.Errorf("another host's archive decides: %+v", all)
 	}
 	all[2].Host = "h"
-	standing(all, contents, at)
-	if !all[1].Redated || !all[2].Backdated {
+	stand(all, contents, at)
+	if !all[1].Is(Redated) || !all[2].Is(Backdated) {
 		t.Errorf("its own host's does not: %+v", all)
+	}
+}
+
+func TestDisplaces(t *testing.T) {
+	for s, want := range map[Standing]bool{
+		0: true, Verified: true, Late | Verified: true, Late | Verified | Vouched: true,
+		Late: false, Late | Redated: false, Backdated: false, Repeated: false, Late | Verified | Repeated: false,
+	} {
+		if s.Displaces() != want {
+			t.Errorf("%b displaces others: %v", s, !want)
+		}
 	}
 }
 
 func BenchmarkStanding(b *testing.B) {
 	var all []Archive
 	for i := range 25_000 {
-		all = append(all, Archive{ID: fmt.Sprintf("%064d", i), Host: fmt.Sprint(i % 1000)})
+		all = append(all, Archive{ID: fmt.Sprintf("%064d", i), Record: Record{Host: fmt.Sprint(i % 1000)}})
 	}
 	for b.Loop() {
-		standing(all, nil, time.Time{})
+		stand(all, nil, time.Time{})
 	}
 }

@@ -155,7 +155,7 @@ func (s *Site) TrySave(change ...func(*backup.Options)) (backup.Statistics, erro
 	for _, f := range change {
 		f(&o)
 	}
-	a, st, err := backup.Tree(context.Background(), s.Repo, &repo.Archive{Host: "host", Job: "job"}, o)
+	a, st, err := backup.Tree(context.Background(), s.Repo, &repo.Record{Host: "host", Job: "job"}, o)
 	if err == nil {
 		s.Last = a
 	}
@@ -166,7 +166,7 @@ func (s *Site) TrySave(change ...func(*backup.Options)) (backup.Statistics, erro
 func (s *Site) SaveStream(name, content string) {
 	s.T.Helper()
 	src := backup.Source{Name: name, Reader: strings.NewReader(content)}
-	a, _, err := backup.Stream(context.Background(), s.Repo, &repo.Archive{Host: "host", Job: "stream"}, src, backup.Options{})
+	a, _, err := backup.Stream(context.Background(), s.Repo, &repo.Record{Host: "host", Job: "stream"}, src, backup.Options{})
 	must(s.T, err)
 	s.Last = a
 }

@@ -61,13 +61,13 @@ func (m *maker) encoded(nodes ...tree.Node) (b []byte) {
 // handMade commits an archive as a host would that has been taken over.
 func handMade(t *testing.T, r *repo.Repository, f func(*maker) tree.Node) *repo.Archive {
 	t.Helper()
-	a, err := save.Write(context.Background(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	a, err := save.Write(context.Background(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		saver, err := w.NewSaver()
 		must(t, err)
 		m := &maker{t, r.NameKey(), saver}
 		root := m.dir("", f(m))
 		item := root.Contents.Items[0]
-		return &repo.Archive{Host: "host", Job: "job", Root: repo.Root{ID: item.ID, Length: item.Length}}, nil
+		return &repo.Record{Host: "host", Job: "job", Root: repo.Root{ID: item.ID, Length: item.Length}}, nil
 	})
 	must(t, err)
 	return a

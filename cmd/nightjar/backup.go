@@ -176,7 +176,7 @@ func (a *app) expect(ctx context.Context, o backup.Options, stream bool) *atomic
 }
 
 // planBackup checks all that can be wrong with the command line.
-func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error) {
+func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) {
 	if b.stdin == "" && len(b.paths) == 0 {
 		return nil, nil, usage.Errorf("nothing to save: name paths, or --stdin NAME")
 	}
@@ -227,7 +227,7 @@ func (a *app) planBackup(b *backupFlags) (*repo.Archive, *backup.Options, error)
 	if err != nil {
 		return nil, nil, usage.Error{Err: err}
 	}
-	archive := &repo.Archive{
+	archive := &repo.Record{
 		Paths: texts(b.paths), Stream: repo.Text(b.stdin), Excludes: texts(excludes), Tags: texts(b.tags), Program: "nightjar " + version(),
 	}
 	for _, l := range b.labels {
@@ -304,7 +304,7 @@ func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Sessio
 }
 
 // saveStream saves standard input or what a command prints. The command's failure is that of the stream.
-func (a *app) saveStream(ctx context.Context, s *session.Session, template *repo.Archive, b *backupFlags, o backup.Options) (*repo.Archive, backup.Statistics, error) {
+func (a *app) saveStream(ctx context.Context, s *session.Session, template *repo.Record, b *backupFlags, o backup.Options) (*repo.Archive, backup.Statistics, error) {
 	src, none := backup.Source{Name: b.stdin, AllowEmpty: b.allowEmpty}, backup.Statistics{}
 	if len(b.program) == 0 {
 		src.Reader = stream.Input(ctx, a.stdin)

@@ -139,7 +139,7 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 		if orphan.Whole {
 			one.What = fmt.Sprintf("an archive of %s that is lost", quote.Display(orphan.Host))
 			run = func(o restore.Options) (restore.Statistics, error) {
-				return restore.Run(ctx, own, &repo.Archive{ID: orphan.ID.String(), Root: orphan.Root}, o)
+				return restore.Run(ctx, own, &repo.Archive{Record: repo.Record{Root: orphan.Root}, ID: orphan.ID.String()}, o)
 			}
 		}
 		if err := put(one, run); err != nil {

@@ -56,7 +56,7 @@ func thief(ts *testscript.TestScript, neg bool, args []string) {
 		all, err := r.Archives(ctx, func(_ string, err error) { ts.Check(err) })
 		ts.Check(err)
 		i := slices.IndexFunc(all, func(a repo.Archive) bool { return strings.HasPrefix(a.ID, strings.TrimSpace(args[2])) })
-		a := repo.Archive{Host: self, Job: "stolen", Root: all[i].Root, Paths: all[i].Paths, Start: now, End: now, Time: now, Views: []time.Time{now}, Statistics: map[string]uint64{}, Complete: true}
+		a := repo.Record{Host: self, Job: "stolen", Root: all[i].Root, Paths: all[i].Paths, Start: now, End: now, Time: now, Views: []time.Time{now}, Statistics: map[string]uint64{}, Complete: true}
 		content, err := json.Marshal(&a)
 		ts.Check(err)
 		put("archive", content)

@@ -106,7 +106,7 @@ func (f *fixture) backup(t *testing.T) (sums backup.Statistics) {
 	t.Helper()
 	o := backup.Options{Paths: []string{f.src}, Previous: f.last, Problem: func(path string, err error) { t.Errorf("%s: %v", path, err) }}
 	var err error
-	if f.last, sums, err = backup.Tree(context.Background(), f.repo, &repo.Archive{Host: "web1", Job: "job", Paths: []repo.Text{repo.Text(f.src)}}, o); err != nil {
+	if f.last, sums, err = backup.Tree(context.Background(), f.repo, &repo.Record{Host: "web1", Job: "job", Paths: []repo.Text{repo.Text(f.src)}}, o); err != nil {
 		t.Fatal(err)
 	}
 	return sums

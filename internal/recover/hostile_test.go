@@ -51,7 +51,7 @@ func target(path string) []byte {
 // plant commits an archive with trees that no encoder of ours would make.
 func (f *fixture) plant(t *testing.T, outside string) {
 	t.Helper()
-	_, err := save.Write(context.Background(), f.repo, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(context.Background(), f.repo, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		must(t, err)
 		id, err := s.Content([]byte("pwned"))
@@ -82,7 +82,7 @@ func (f *fixture) plant(t *testing.T, outside string) {
 			dir("slash", save(file("../../outside/slash"))),
 			dir("twice", save(link("l", outside), dir("l", save(file("through a link"))))),
 		)))
-		return &repo.Archive{Host: "web1", Job: "job", Root: repo.Root{ID: root.ID, Length: root.Length}, Start: time.Now(), End: time.Now()}, nil
+		return &repo.Record{Host: "web1", Job: "job", Root: repo.Root{ID: root.ID, Length: root.Length}, Start: time.Now(), End: time.Now()}, nil
 	})
 	must(t, err)
 }
@@ -149,7 +149,7 @@ func TestForged(t *testing.T) {
 	must(t, err)
 	compressor, err := pack.NewCompressor(pack.Default)
 	must(t, err)
-	forged, err := json.Marshal(repo.Archive{Host: "evil", Time: time.Now().Add(time.Hour), Root: repo.Root{ID: chunk.ID{1}}})
+	forged, err := json.Marshal(repo.Record{Host: "evil", Time: time.Now().Add(time.Hour), Root: repo.Root{ID: chunk.ID{1}}})
 	must(t, err)
 	sealed, err := sealer.Seal(compressor.AppendRecord(nil, forged))
 	must(t, err)
@@ -202,7 +202,7 @@ func TestForeign(t *testing.T) {
 	f.host = other
 	f.open(t)
 	now := time.Now().UTC()
-	stolen, err := json.Marshal(repo.Archive{Host: "web2", Job: "x", Root: f.last.Root, Paths: f.last.Paths, Time: now, Views: []time.Time{now}, Statistics: map[string]uint64{}, Complete: true})
+	stolen, err := json.Marshal(repo.Record{Host: "web2", Job: "x", Root: f.last.Root, Paths: f.last.Paths, Time: now, Views: []time.Time{now}, Statistics: map[string]uint64{}, Complete: true})
 	must(t, err)
 	_, err = f.repo.PutRecord(ctx, "archive", stolen)
 	must(t, err)

@@ -122,7 +122,7 @@ func (h *host) backUp(meanwhile func(folder string)) (*repo.Archive, error) {
 		h.r = r
 	}
 	sent := new(save.Sent)
-	archive, err := save.Write(h.ctx, h.r, sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	archive, err := save.Write(h.ctx, h.r, sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		return h.save(ctx, w, meanwhile)
 	})
 	h.mu.Lock()
@@ -143,7 +143,7 @@ func (h *host) backUp(meanwhile func(folder string)) (*repo.Archive, error) {
 }
 
 // save does what package backup does, file by file.
-func (h *host) save(ctx context.Context, w *save.Writer, meanwhile func(folder string)) (*repo.Archive, error) {
+func (h *host) save(ctx context.Context, w *save.Writer, meanwhile func(folder string)) (*repo.Record, error) {
 	saver, err := w.NewSaver()
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (h *host) save(ctx context.Context, w *save.Writer, meanwhile func(folder s
 	h.saved[item.ID] = h.files
 	h.mu.Unlock()
 	h.was, h.grown = is, grown
-	return &repo.Archive{Job: repo.Text(h.name), Root: repo.Root{ID: item.ID, Length: item.Length}, Predecessor: h.last}, nil
+	return &repo.Record{Job: repo.Text(h.name), Root: repo.Root{ID: item.ID, Length: item.Length}, Predecessor: h.last}, nil
 }
 
 // file saves a file, unless it has not changed and what is stored of it may be named again.

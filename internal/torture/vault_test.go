@@ -69,7 +69,7 @@ func newVault(t *testing.T, stream uint64) *vault {
 		for range 3 {
 			m.night()
 			v.now = v.now.Add(time.Minute)
-			a, sums, err := backup.Tree(ctx, r, &repo.Archive{Host: fmt.Sprintf("web%d", i+1), Job: "job", Paths: []repo.Text{repo.Text(m.src)}},
+			a, sums, err := backup.Tree(ctx, r, &repo.Record{Host: fmt.Sprintf("web%d", i+1), Job: "job", Paths: []repo.Text{repo.Text(m.src)}},
 				backup.Options{Paths: []string{m.src}, Previous: last, Problem: func(path string, err error) { t.Fatal(path, err) }})
 			must(t, err)
 			last = a

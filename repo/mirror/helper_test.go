@@ -105,7 +105,7 @@ func (s *site) nightIn(at store.Store, files map[string][]byte) *repo.Archive {
 	s.t.Helper()
 	s.clock.pass(time.Hour)
 	r := s.in(at, false)
-	a, err := save.Write(s.t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	a, err := save.Write(s.t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -139,7 +139,7 @@ func (s *site) nightIn(at store.Store, files map[string][]byte) *repo.Archive {
 		if err != nil {
 			return nil, err
 		}
-		return &repo.Archive{Host: "host", Job: "job", Root: repo.Root{ID: items[0].ID, Length: items[0].Length}}, nil
+		return &repo.Record{Host: "host", Job: "job", Root: repo.Root{ID: items[0].ID, Length: items[0].Length}}, nil
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -58,12 +58,12 @@ type Written struct {
 func Write(ctx context.Context, r *repo.Repository, groups [][][]byte, step func(*save.Writer) error) (Written, error) {
 	out := Written{Sent: new(save.Sent), Content: map[chunk.ID][]byte{}, Trees: map[chunk.ID][]byte{}}
 	var err error
-	out.Archive, err = save.Write(ctx, r, out.Sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	out.Archive, err = save.Write(ctx, r, out.Sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
 		}
-		a := &repo.Archive{Host: "db1", Job: "job", Program: "test"}
+		a := &repo.Record{Host: "db1", Job: "job", Program: "test"}
 		for i, chunks := range groups {
 			tree := fmt.Appendf(nil, "tree %d of", i)
 			for _, data := range chunks {

@@ -30,7 +30,7 @@ type night struct {
 func (n *night) save(t testing.TB, r *repo.Repository, data []byte, size int) *night {
 	t.Helper()
 	next := &night{data: bytes.Clone(data), sent: new(save.Sent)}
-	_, err := save.Write(t.Context(), r, next.sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), r, next.sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -49,7 +49,7 @@ func (n *night) save(t testing.TB, r *repo.Repository, data []byte, size int) *n
 			next.contents.Items = append(next.contents.Items, tree.Item{ID: id, Length: int64(len(piece))})
 			offset += int64(len(piece))
 		}
-		a := &repo.Archive{Host: "db1", Job: "job"}
+		a := &repo.Record{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree(fmt.Appendf(nil, "tree %v", next.contents))
 		return a, err
 	})
@@ -229,12 +229,12 @@ func TestTreesAlike(t *testing.T) {
 	for i := range 30 {
 		var sent save.Sent
 		host := p.Open(repotest.HostKey())
-		_, err := save.Write(t.Context(), host, &sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+		_, err := save.Write(t.Context(), host, &sent, func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
 			}
-			a := &repo.Archive{Host: "db1", Job: "job"}
+			a := &repo.Record{Host: "db1", Job: "job"}
 			a.Root.ID, err = s.TreeLike(encoded, was)
 			return a, err
 		})
@@ -320,7 +320,7 @@ func TestLyingSignature(t *testing.T) {
 	r := p.Open(repotest.HostKey())
 	sent := new(save.Sent)
 	first := &night{data: data}
-	_, err := save.Write(t.Context(), r, sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), r, sent, func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -333,7 +333,7 @@ func TestLyingSignature(t *testing.T) {
 			return nil, err
 		}
 		first.contents.Items = []tree.Item{{ID: id, Length: int64(len(data))}}
-		a := &repo.Archive{Host: "db1", Job: "job"}
+		a := &repo.Record{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree([]byte("tree"))
 		return a, err
 	})
@@ -356,7 +356,7 @@ func TestSignedLate(t *testing.T) {
 	data := slices.Concat(text, opaque)
 	died := errors.New("the power failed")
 	r := p.Open(repotest.HostKey())
-	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -394,7 +394,7 @@ func TestLiteralSignedLate(t *testing.T) {
 	first := (*night)(nil).save(t, r, data, 1<<20)
 	copy(data[1000:], repotest.Noise(7, 20_000))
 	died := errors.New("the power failed")
-	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -427,7 +427,7 @@ func TestSignedOnce(t *testing.T) {
 	data := []byte(fmt.Sprintf("%x", repotest.Noise(5, 1<<19)))
 	sent := new(save.Sent)
 	r := p.Open(repotest.HostKey())
-	_, err := save.Write(t.Context(), r, sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), r, sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -443,7 +443,7 @@ func TestSignedOnce(t *testing.T) {
 				return nil, err
 			}
 		}
-		a := &repo.Archive{Host: "db1", Job: "job"}
+		a := &repo.Record{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree([]byte("tree"))
 		return a, err
 	})

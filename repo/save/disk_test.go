@@ -47,7 +47,7 @@ func TestOnDisk(t *testing.T) {
 	for i := range 17 {
 		group = append(group, repotest.Noise(i, 1<<20))
 	}
-	_, err = save.Write(t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err = save.Write(t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -57,7 +57,7 @@ func TestOnDisk(t *testing.T) {
 				return nil, err
 			}
 		}
-		a := &repo.Archive{Host: "db1", Job: secret, Paths: []repo.Text{"/" + secret}, Labels: repo.Labels{secret: secret}, Tags: []repo.Text{secret}}
+		a := &repo.Record{Host: "db1", Job: secret, Paths: []repo.Text{"/" + secret}, Labels: repo.Labels{secret: secret}, Tags: []repo.Text{secret}}
 		a.Root.ID, err = s.Tree([]byte("tree of " + secret))
 		return a, err
 	})

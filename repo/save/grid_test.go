@@ -27,7 +27,7 @@ func TestWholeOfSeveralRuns(t *testing.T) {
 	runs = append(runs, page-head-tail, tail)
 	first := &night{data: bytes.Clone(data)}
 	host := p.Open(repotest.HostKey())
-	_, err := save.Write(t.Context(), host, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), host, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -40,7 +40,7 @@ func TestWholeOfSeveralRuns(t *testing.T) {
 		if err := s.Put(pack.Binary, data, pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}); err != nil {
 			return nil, err
 		}
-		a := &repo.Archive{Host: "db1", Job: "job"}
+		a := &repo.Record{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree([]byte("tree"))
 		return a, err
 	})

@@ -75,8 +75,8 @@ func TestLiteralsOfSeveralSavers(t *testing.T) {
 		copy(data[at:], repotest.Noise(at, 2000))
 	}
 	second := &night{data: data, sent: new(save.Sent)}
-	_, err := save.Write(t.Context(), r, second.sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
-		a := &repo.Archive{Host: "db1", Job: "job"}
+	_, err := save.Write(t.Context(), r, second.sent, func(_ context.Context, w *save.Writer) (*repo.Record, error) {
+		a := &repo.Record{Host: "db1", Job: "job"}
 		was := w.Past([]tree.Contents{first.contents}, nil)
 		defer was.Close()
 		var savers []*save.Saver
@@ -132,7 +132,7 @@ func TestRecipesOfAllSizes(t *testing.T) {
 	var ids []chunk.ID
 	want := map[chunk.ID][]byte{}
 	host := p.Open(repotest.HostKey())
-	_, err := save.Write(t.Context(), host, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), host, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
 		if err != nil {
 			return nil, err
@@ -159,7 +159,7 @@ func TestRecipesOfAllSizes(t *testing.T) {
 				return nil, err
 			}
 		}
-		a := &repo.Archive{Host: "db1", Job: "job"}
+		a := &repo.Record{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree([]byte("tree"))
 		return a, err
 	})

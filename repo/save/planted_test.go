@@ -90,13 +90,13 @@ func TestPlantedName(t *testing.T) {
 		var sent save.Sent
 		var root chunk.ID
 		host := p.Open(repotest.HostKey())
-		_, err := save.Write(t.Context(), host, &sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+		_, err := save.Write(t.Context(), host, &sent, func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
 			}
 			root, err = s.TreeLike(data, was)
-			archive := &repo.Archive{Host: "db1", Job: "job"}
+			archive := &repo.Record{Host: "db1", Job: "job"}
 			archive.Root.ID = root
 			return archive, err
 		})

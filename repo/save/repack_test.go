@@ -43,7 +43,7 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 			p := repotest.NewPlace(t)
 			r := p.Open(repotest.HostKey())
 			var id chunk.ID
-			if _, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+			if _, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 				s, err := w.NewSaver()
 				if err != nil {
 					return nil, err
@@ -53,7 +53,7 @@ func TestRepackTriesWhatItCopies(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				return &repo.Archive{Host: "db1", Job: "job", Root: repo.Root{ID: root, Length: 25}}, c.save(s)
+				return &repo.Record{Host: "db1", Job: "job", Root: repo.Root{ID: root, Length: 25}}, c.save(s)
 			}); err != nil {
 				t.Fatal(err)
 			}

@@ -156,12 +156,12 @@ func TestTreesAvoidCondemned(t *testing.T) {
 	encoded := repotest.Noise(1, 60_000)
 	save := func(like []tree.Item) (chunk.ID, uint64) {
 		var sent save.Sent
-		a, err := save.Write(t.Context(), r, &sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+		a, err := save.Write(t.Context(), r, &sent, func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
 			}
-			a := &repo.Archive{Host: "db1", Job: "job"}
+			a := &repo.Record{Host: "db1", Job: "job"}
 			a.Root.ID, err = s.TreeLike(encoded, like)
 			return a, err
 		})
@@ -430,7 +430,7 @@ func TestBaseIsCondemnedLater(t *testing.T) {
 		first := (*night)(nil).save(t, r, data, 1<<20)
 		base := packIDs(p, pack.Content)
 		var sent save.Sent
-		a, err := save.Write(t.Context(), r, &sent, func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+		a, err := save.Write(t.Context(), r, &sent, func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
@@ -445,7 +445,7 @@ func TestBaseIsCondemnedLater(t *testing.T) {
 				list(p, r, record.CondemnedKind, base)
 			}
 			p.Clock.Move(r.Keys().Grace(repotest.Noon)/2 + time.Hour)
-			a := &repo.Archive{Host: "db1"}
+			a := &repo.Record{Host: "db1"}
 			a.Root.ID, err = s.Tree([]byte("tree"))
 			return a, err
 		})
@@ -519,7 +519,7 @@ func TestReferencesSpill(t *testing.T) {
 		r := p.Open(repotest.HostKey(), warnings(&warned), func(o *repo.Options) { o.Temp = dir })
 		known := repotest.MustWrite(t, r, repotest.Some(1, 6))
 		views := 0
-		_, err := save.Write(t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+		_, err := save.Write(t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
@@ -532,7 +532,7 @@ func TestReferencesSpill(t *testing.T) {
 				}
 			}
 			p.Clock.Move(r.Keys().Grace(repotest.Noon)/2 + time.Hour)
-			a := &repo.Archive{Host: "db1"}
+			a := &repo.Record{Host: "db1"}
 			a.Root.ID, err = s.Tree([]byte("tree"))
 			views = len(w.Views())
 			return a, err
@@ -624,7 +624,7 @@ func TestArchiveAfterGrace(t *testing.T) {
 	repotest.WantError(t, err, nil, "does not count")
 	p.Faulty.Before = nil
 	all := repotest.Archives(t, r)
-	if len(all) != 2 || !all[1].Late() || all[1].Counts() || all[1].Displaces() {
+	if len(all) != 2 || !all[1].Is(repo.Late) || all[1].Counts() || all[1].Displaces() {
 		t.Fatalf("archives %+v", all)
 	}
 	if a, err := repo.Find(all, "latest"); err != nil || a.ID != first.Archive.ID {
@@ -636,7 +636,7 @@ func TestArchiveAfterGrace(t *testing.T) {
 	id := repotest.Must(index.ParseObjectID(all[1].ID))
 	repotest.Must(r.PutRecord(t.Context(), record.VerifiedKind, repotest.Must(record.Encode(&record.Verified{Archives: []index.ObjectID{id}}))))
 	all = repotest.Archives(t, r)
-	if !all[1].Late() || !all[1].Counts() || !all[1].Displaces() || all[0].Verified {
+	if !all[1].Is(repo.Late) || !all[1].Counts() || !all[1].Displaces() || all[0].Is(repo.Verified) {
 		t.Errorf("archives %+v", all)
 	}
 	if a, err := repo.Find(all, "latest"); err != nil || a.ID != all[1].ID {
@@ -652,8 +652,8 @@ func TestBackdatedArchive(t *testing.T) {
 	p.Clock.Move(time.Hour)
 	second := repotest.MustWrite(t, r, repotest.Some(2, 3))
 	p.Clock.Move(-30 * time.Minute) // a store whose clock was put right
-	_, err := save.Write(t.Context(), r, new(save.Sent), func(context.Context, *save.Writer) (*repo.Archive, error) {
-		return &repo.Archive{Host: "db1", Job: "job", Root: first.Archive.Root, Predecessor: second.Archive.ID}, nil
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(context.Context, *save.Writer) (*repo.Record, error) {
+		return &repo.Record{Host: "db1", Job: "job", Root: first.Archive.Root, Predecessor: second.Archive.ID}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -677,7 +677,7 @@ func TestRepeatedArchive(t *testing.T) {
 	invertPoint(other)
 	p.Put(repotest.Named("archive", other), other)
 	all := repotest.Archives(t, r)
-	if len(all) != 2 || all[0].Repeated == all[1].Repeated {
+	if len(all) != 2 || all[0].Is(repo.Repeated) == all[1].Is(repo.Repeated) {
 		t.Fatalf("archives %+v", all)
 	}
 	for _, a := range all {
@@ -704,7 +704,7 @@ func TestHolds(t *testing.T) {
 	p := repotest.NewPlace(t)
 	r := p.Open(repotest.HostKey())
 	saved := repotest.MustWrite(t, r, repotest.Some(1, 3))
-	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		c := tree.Contents{Items: []tree.Item{{Length: 5, Hole: true}}}
 		for id := range saved.Content {
 			c.Items = append(c.Items, tree.Item{ID: id, Length: 1})
@@ -735,13 +735,13 @@ func TestDroppedTreeIsASource(t *testing.T) {
 	}
 	night := func(made func(*save.Saver) (chunk.ID, error)) {
 		t.Helper()
-		if _, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+		if _, err := save.Write(t.Context(), r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 			s, err := w.NewSaver()
 			if err != nil {
 				return nil, err
 			}
 			id, err := made(s)
-			return &repo.Archive{Host: "db1", Job: "job", Root: repo.Root{ID: id, Length: 1}}, err
+			return &repo.Record{Host: "db1", Job: "job", Root: repo.Root{ID: id, Length: 1}}, err
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -66,9 +66,9 @@ type Writer struct {
 	unindexed unindexed
 }
 
-// Write runs f with a Writer, and commits the archive that it returns: its Root and what the caller knows; host, times and views are filled in here.
-// When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns no archive.
-func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx context.Context, w *Writer) (*repo.Archive, error)) (*repo.Archive, error) {
+// Write runs f with a Writer, and commits an archive with the record that it returns: its Root and what the caller knows; host, times and views are filled in here.
+// When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns none.
+func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx context.Context, w *Writer) (*repo.Record, error)) (*repo.Archive, error) {
 	if r.Host() == nil {
 		return nil, errors.New("write: no host key")
 	}
@@ -106,7 +106,7 @@ func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx conte
 	fctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(work, func() { stop(context.Cause(work)) })()
-	archive, err := f(fctx, w)
+	record, err := f(fctx, w)
 	if cause := context.Cause(work); cause != nil {
 		err = cause // what made f fail
 	}
@@ -119,7 +119,7 @@ func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx conte
 	if err := w.finish(true); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil || archive == nil {
+	if err := ctx.Err(); err != nil || record == nil {
 		return nil, err
 	}
 	for renewed := true; renewed; {
@@ -130,9 +130,9 @@ func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx conte
 			return nil, fmt.Errorf("commit: %w", err)
 		}
 	}
-	archive.Version, archive.Host = repo.FormatVersion, w.self
-	archive.Views, archive.Time = w.run.Views(), now.UTC()
-	size, err := r.PutArchive(ctx, archive)
+	record.Version, record.Host = repo.FormatVersion, w.self
+	record.Views, record.Time = w.run.Views(), now.UTC()
+	archive, size, err := r.PutArchive(ctx, record)
 	if err != nil {
 		return archive, err
 	}
@@ -144,7 +144,7 @@ func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx conte
 
 // Add runs f with a Writer and commits nothing: what was saved is indexed.
 func Add(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx context.Context, w *Writer) error) error {
-	_, err := Write(ctx, r, sent, func(ctx context.Context, w *Writer) (*repo.Archive, error) { return nil, f(ctx, w) })
+	_, err := Write(ctx, r, sent, func(ctx context.Context, w *Writer) (*repo.Record, error) { return nil, f(ctx, w) })
 	return err
 }
 

@@ -320,7 +320,7 @@ func TestManySaversSaveOnce(t *testing.T) {
 	chunks := repotest.Some(1, 20)
 	var sent save.Sent
 	saved := repotest.Written{Content: map[chunk.ID][]byte{}}
-	_, err := save.Write(t.Context(), r, &sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), r, &sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		errs := make(chan error)
 		const workers = 8
 		for range workers {
@@ -339,7 +339,7 @@ func TestManySaversSaveOnce(t *testing.T) {
 				return nil, err
 			}
 		}
-		return &repo.Archive{Host: "db1"}, nil
+		return &repo.Record{Host: "db1"}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -383,7 +383,7 @@ func TestWriterHas(t *testing.T) {
 	p := repotest.NewPlace(t)
 	r := p.Open(repotest.HostKey())
 	saved := repotest.MustWrite(t, r, repotest.Some(1, 3))
-	_, err := save.Write(t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err := save.Write(t.Context(), r, new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		for id := range saved.Content {
 			if ok, err := w.Has(id); !ok || err != nil {
 				t.Errorf("has not %v, %v", id, err)

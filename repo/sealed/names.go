@@ -18,16 +18,13 @@ import (
 // kinds are the folders of objects that are named by their hash.
 var kinds = []string{"content", "metadata", "index", "archive", "forget", "verified", "lost", "condemned", "dropped"}
 
-// ArchiveMax is how many bytes an archive may have, decompressed.
-const ArchiveMax = 4 << 20
-
 // recordMax returns how many bytes a record of a kind may have, decompressed, of which so many are stored.
 func recordMax(kind string, stored int) int {
 	switch kind {
 	case Config:
 		return configBounds.Bytes
 	case "archive":
-		return ArchiveMax
+		return record.ArchiveMax
 	case "index":
 		return index.MaxPlain(stored)
 	}

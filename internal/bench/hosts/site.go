@@ -82,7 +82,7 @@ func (s site) create(ctx context.Context, hosts, nights int) (err error) {
 			return err
 		}
 		content := strings.NewReader(fmt.Sprintf("night %d\n", n))
-		previous, _, err = backup.Stream(ctx, r, &repo.Archive{Host: hostName(0), Job: "dump"}, backup.Source{Name: "dump", Reader: content},
+		previous, _, err = backup.Stream(ctx, r, &repo.Record{Host: hostName(0), Job: "dump"}, backup.Source{Name: "dump", Reader: content},
 			backup.Options{Previous: previous, Problem: func(path string, err error) { fmt.Fprintln(os.Stderr, path, err) }})
 		if err != nil {
 			return err

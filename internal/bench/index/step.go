@@ -113,7 +113,7 @@ func (s site) measure(ctx context.Context, known, count int) (c cost, err error)
 		return c, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	_, err = save.Write(ctx, r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	_, err = save.Write(ctx, r, new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		c.Start = time.Since(began)
 		if c.Known, err = lookups(w, 0, known, count, true); err != nil {
 			return nil, err
@@ -121,7 +121,7 @@ func (s site) measure(ctx context.Context, known, count int) (c cost, err error)
 		if c.Unknown, err = lookups(w, 1<<40, known, count, false); err != nil {
 			return nil, err
 		}
-		return &repo.Archive{Host: "host", Job: "bench", Root: repo.Root{ID: chunkID(0), Length: 1}}, nil
+		return &repo.Record{Host: "host", Job: "bench", Root: repo.Root{ID: chunkID(0), Length: 1}}, nil
 	})
 	if err != nil {
 		return c, err

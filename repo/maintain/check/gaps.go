@@ -34,7 +34,7 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 		if id, err := index.ParseObjectID(a.ID); err == nil {
 			present[id] = true
 		}
-		if a.Redated {
+		if a.Is(repo.Redated) {
 			c.found(Finding{What: Redated, Object: "archive/" + a.ID, Err: fmt.Errorf("it says %s, and the store %s", a.Time.Format(time.RFC3339), a.Stored.Format(time.RFC3339))})
 		}
 	}

@@ -13,13 +13,13 @@ import (
 // Made stores an archive that no backup would make; make returns its root.
 func (s *Site) Made(make func(*save.Saver) tree.Item) *repo.Archive {
 	s.T.Helper()
-	a, err := save.Write(context.Background(), s.Open(false), new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Archive, error) {
+	a, err := save.Write(context.Background(), s.Open(false), new(save.Sent), func(_ context.Context, w *save.Writer) (*repo.Record, error) {
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err
 		}
 		root := make(saver)
-		return &repo.Archive{Host: "host", Job: "made", Root: repo.Root{ID: root.ID, Length: root.Length}}, w.Flush()
+		return &repo.Record{Host: "host", Job: "made", Root: repo.Root{ID: root.ID, Length: root.Length}}, w.Flush()
 	})
 	if err != nil {
 		s.T.Fatal(err)

@@ -108,7 +108,7 @@ func (s *Site) Night() *repo.Archive {
 func (s *Site) Run(meanwhile func()) (*repo.Archive, error) {
 	s.Sent = new(save.Sent)
 	r := s.Open(false)
-	return save.Write(context.Background(), r, s.Sent, func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	return save.Write(context.Background(), r, s.Sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		if meanwhile != nil {
 			meanwhile()
 		}
@@ -162,7 +162,7 @@ func (s *Site) Run(meanwhile func()) (*repo.Archive, error) {
 		if root, err = directory("", []*tree.Node{root}); err != nil {
 			return nil, err
 		}
-		return &repo.Archive{Host: cmp.Or(s.Host, "host"), Job: "job", Predecessor: s.Predecessor, Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
+		return &repo.Record{Host: cmp.Or(s.Host, "host"), Job: "job", Predecessor: s.Predecessor, Root: repo.Root{ID: root.Contents.Items[0].ID, Length: root.Contents.Items[0].Length}}, nil
 	})
 }
 

@@ -280,9 +280,9 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		case given && over(at.At):
 			names = append(names, "archive/"+a.ID)
 		case p.caution && given: // what it needs may be condemned at any time
-		case a.Counts(), p.caution && a.Redated:
+		case a.Counts(), p.caution && a.Is(repo.Redated):
 			p.archives = append(p.archives, *a)
-		case a.Redated:
+		case a.Is(repo.Redated):
 			p.incomplete.add(a.ID, ErrRedated)
 		default:
 			p.sum.ArchivesLate++

@@ -568,7 +568,7 @@ func TestPruneDeadRuns(t *testing.T) {
 	c.Files = map[string][]byte{"alpha": maintaintest.Random(1000)}
 	c.Night()
 	failed := errors.New("died")
-	if _, err := save.Write(context.Background(), c.Open(false), new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Archive, error) {
+	if _, err := save.Write(context.Background(), c.Open(false), new(save.Sent), func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		saver, err := w.NewSaver()
 		if err != nil {
 			return nil, err

@@ -31,7 +31,7 @@ func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
 			refused[a.ID] = errors.New("it is not whole")
 		case put && a.Time.Sub(at).Abs() <= sealed.MaxSkew:
 			wanted[a.ID] = true
-		case a.Redated:
+		case a.Is(repo.Redated):
 			if err := m.believable(a); err != nil {
 				refused[a.ID] = err
 			} else {
@@ -71,9 +71,9 @@ func (m *mender) believable(a *repo.Archive) error {
 		return errors.New("it takes a recovery key to have it count")
 	case a.Time.After(m.begin):
 		return errors.New("it says that it is of the future")
-	case a.Backdated:
+	case a.Is(repo.Backdated):
 		return errors.New("it says that it is older than its predecessor")
-	case a.Repeated:
+	case a.Is(repo.Repeated):
 		return errors.New("another archive says the same, and comes first")
 	case !slices.ContainsFunc(m.r.Keys().Signers("archive"), inForce):
 		return errors.New("the key that signed it was not in force at the time that it says")

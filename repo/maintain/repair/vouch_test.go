@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"nightjar/crypto"
-	"nightjar/internal/versioned"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
@@ -68,9 +67,9 @@ func (c *clocked) archives() map[string]repo.Archive {
 }
 
 // putArchive stores an archive as whoever has the host's key can, and returns its id.
-func (c *clocked) putArchive(a repo.Archive) string {
+func (c *clocked) putArchive(a repo.Record) string {
 	c.T.Helper()
-	content, err := versioned.Encode(&a, versioned.Bounds{Bytes: 1 << 20, Objects: 100, Values: 1000})
+	content, err := a.Encode()
 	if err != nil {
 		c.T.Fatal(err)
 	}
@@ -143,7 +142,7 @@ func TestRepairVouchesForNoThief(t *testing.T) {
 	nights := c.nights(2)
 	root := nights[1].Root
 	put := func(at, view time.Time, predecessor string) string {
-		return c.putArchive(repo.Archive{Host: "host", Job: "job", Time: at, Views: []time.Time{view}, Predecessor: predecessor, Root: root})
+		return c.putArchive(repo.Record{Host: "host", Job: "job", Time: at, Views: []time.Time{view}, Predecessor: predecessor, Root: root})
 	}
 	first := c.at
 	c.at = c.at.Add(30 * day)
@@ -185,8 +184,8 @@ func TestRepairVouchesForKeysInForce(t *testing.T) {
 	c.Site.Key = key
 	early := *nights[0]
 	early.Host = "new"
-	id := c.putArchive(early)
-	c.putArchive(repo.Archive{Host: "new", Job: "job", Time: c.at, Views: []time.Time{c.at}, Predecessor: id, Root: early.Root})
+	id := c.putArchive(early.Record)
+	c.putArchive(repo.Record{Host: "new", Job: "job", Time: c.at, Views: []time.Time{c.at}, Predecessor: id, Root: early.Root})
 	c.Site.Key = first
 	_, found := c.repair(true, repair.Options{})
 	if !slices.Contains(found, "redated archive/"+id) || c.counts(id) {

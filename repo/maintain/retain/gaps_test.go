@@ -14,14 +14,14 @@ import (
 func TestGaps(t *testing.T) {
 	id := func(n byte) index.ObjectID { return index.ObjectID{n} }
 	archive := func(n, predecessor byte, host string) repo.Archive {
-		a := repo.Archive{ID: id(n).String(), Host: host}
+		a := repo.Archive{Record: repo.Record{Host: host}, ID: id(n).String()}
 		if predecessor > 0 {
 			a.Predecessor = id(predecessor).String()
 		}
 		return a
 	}
 	late := archive(9, 0, "b")
-	late.Grace = 1
+	late.Standing = repo.Late
 	for name, test := range map[string]struct {
 		all       []repo.Archive
 		unread    []byte          // listed, but they cannot be read, or lost
@@ -37,7 +37,7 @@ func TestGaps(t *testing.T) {
 		"of two hosts":                           {all: []repo.Archive{archive(2, 1, "a"), archive(4, 3, "b")}, want: map[byte]string{1: id(2).String(), 3: id(4).String()}},
 		"it cannot be read":                      {all: []repo.Archive{archive(2, 1, "a")}, unread: []byte{1}},
 		"it is late":                             {all: []repo.Archive{archive(2, 9, "b"), late}},
-		"what a late one names":                  {all: []repo.Archive{{ID: id(9).String(), Grace: 1, Predecessor: id(1).String()}}, want: map[byte]string{1: id(9).String()}},
+		"what a late one names":                  {all: []repo.Archive{{Record: repo.Record{Predecessor: id(1).String()}, ID: id(9).String(), Standing: repo.Late}}, want: map[byte]string{1: id(9).String()}},
 		"forgotten":                              {all: []repo.Archive{archive(2, 1, "a")}, forgotten: map[byte]byte{1: 0}},
 		"before one that is forgotten":           {all: []repo.Archive{archive(3, 2, "a")}, forgotten: map[byte]byte{2: 1}, want: map[byte]string{1: id(2).String()}},
 		"before one that is forgotten and there": {all: []repo.Archive{archive(2, 1, "a")}, forgotten: map[byte]byte{2: 1}, want: map[byte]string{1: id(2).String()}},

@@ -91,7 +91,7 @@ func (p *Policy) Decide(archives []repo.Archive, now time.Time, zone *time.Locat
 func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, counts func(*repo.Archive) bool) {
 	var all, dated []*Decision // that may take a place; dated: by the store
 	// The store's times are not what they were: what looks late need not be.
-	redated := slices.ContainsFunc(of, func(d *Decision) bool { return d.Redated })
+	redated := slices.ContainsFunc(of, func(d *Decision) bool { return d.Is(repo.Redated) })
 	for _, d := range of {
 		switch {
 		case redated && !d.Counts():
@@ -100,7 +100,7 @@ func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, coun
 			d.Reasons = []string{"late, dated before its predecessor, or a repetition, so it takes no place"}
 		default:
 			all = append(all, d)
-			if !d.Vouched() {
+			if !d.Is(repo.Vouched) {
 				dated = append(dated, d)
 			}
 		}
@@ -115,7 +115,7 @@ func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, coun
 	}
 	p.choose(dated, zone, (*Decision).keep)
 	p.choose(all, zone, func(d *Decision, why string) {
-		if d.Vouched() {
+		if d.Is(repo.Vouched) {
 			d.keep(why)
 		}
 	})

@@ -20,7 +20,7 @@ const day = 24 * time.Hour
 // made returns an archive that the store dated so long before noon, and that says so.
 func made(id string, ago time.Duration) repo.Archive {
 	t := noon.Add(-ago)
-	return repo.Archive{ID: id, Host: "web1", Job: "web1:/srv", Time: t, Stored: t, Views: []time.Time{t}, Grace: day, Complete: true}
+	return repo.Archive{Record: repo.Record{Host: "web1", Job: "web1:/srv", Time: t, Complete: true}, ID: id, Stored: t}
 }
 
 // nights returns n archives, one a night, the oldest first.
@@ -55,16 +55,18 @@ func TestDecide(t *testing.T) {
 	elsewhere := made("elsewhere", 300*day)
 	elsewhere.Host = "web2"
 	late := made("late", 3*day)
-	late.Stored = noon
+	late.Stored, late.Standing = noon, repo.Late
 	latePartial := made("latePartial", 2*day)
-	latePartial.Stored, latePartial.Complete = noon.Add(time.Minute), false
+	latePartial.Stored, latePartial.Standing, latePartial.Complete = noon.Add(time.Minute), repo.Late, false
 	vouched := nights(40) // after they were moved, and a night that was not
 	for i := range vouched[:39] {
-		vouched[i].Stored, vouched[i].Verified = noon.Add(-day/2), true
+		vouched[i].Stored, vouched[i].Standing = noon.Add(-day/2), repo.Late|repo.Verified|repo.Vouched
 	}
 	again := nights(4)[:3] // the last of which no other names
 	for i := range again {
-		again[i].Stored, again[i].Redated = noon, i < 2
+		if again[i].Stored, again[i].Standing = noon, repo.Late; i < 2 {
+			again[i].Standing |= repo.Redated
+		}
 	}
 	for name, c := range map[string]struct {
 		policy   Policy
@@ -107,7 +109,7 @@ func TestForgedAndVouched(t *testing.T) {
 		for i := range 400 {
 			forged := made(fmt.Sprint("forged", i), time.Duration(i)*3*time.Hour)
 			if forged.Stored = noon; i > 0 {
-				forged.Verified = true
+				forged.Standing = repo.Late | repo.Verified | repo.Vouched
 				all = append(all, forged)
 			}
 		}
@@ -135,6 +137,7 @@ func TestForgedTimes(t *testing.T) {
 				if forged.Time.Sub(noon).Abs() <= sealed.MaxSkew {
 					continue
 				}
+				forged.Standing = repo.Late
 				all = append(all, forged)
 			}
 			slices.SortStableFunc(all, func(a, b repo.Archive) int { return a.Time.Compare(b.Time) })

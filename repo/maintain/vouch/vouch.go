@@ -284,14 +284,14 @@ func (v *voucher) complete(ctx context.Context, more idSet) (whole idSet, left m
 	left, err = check.Lacking(ctx, v.r, then, check.Options{}, func(a *repo.Archive) bool {
 		id, err := index.ParseObjectID(a.ID)
 		at, early := v.archives[id]
-		a.Stored = at
+		v.r.StandAt(a, at)
 		switch {
 		case err != nil || !early:
 			return false
 		case marked && v.verified.Marked[id]: // somebody has looked at it
 			whole[id] = true
 			return false
-		case a.Late() && !v.verified.Late[id] && !v.again[id]:
+		case a.Is(repo.Late) && !v.verified.Late[id] && !v.again[id]:
 			late[a.ID] = errors.New("it was stored too late, and did not count before")
 			return false
 		}

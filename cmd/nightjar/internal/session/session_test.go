@@ -21,7 +21,7 @@ import (
 func save(t *testing.T, m *sessiontest.Machine, job string) *repo.Archive {
 	t.Helper()
 	s := m.Open(t, session.Write)
-	made, _, err := backup.Stream(context.Background(), s.Repository, &repo.Archive{Job: repo.Text(job)},
+	made, _, err := backup.Stream(context.Background(), s.Repository, &repo.Record{Job: repo.Text(job)},
 		backup.Source{Name: "dump", Reader: strings.NewReader(job)}, backup.Options{Problem: func(path string, err error) { t.Error(path, err) }})
 	must(t, err)
 	s.Wrote(made)

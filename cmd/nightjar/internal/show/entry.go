@@ -40,7 +40,7 @@ type ArchiveJSON struct {
 func Archive(a *repo.Archive) *ArchiveJSON {
 	return &ArchiveJSON{
 		ID: a.ID, Host: a.Host, Job: a.Job, Paths: a.Paths, Stream: a.Stream, Excludes: a.Excludes, Tags: a.Tags, Labels: a.Labels,
-		Time: a.Time, Start: a.Start, End: a.End, Predecessor: a.Predecessor, Complete: a.Complete, Late: a.Late(), Counts: a.Counts(), Signer: a.Signer,
+		Time: a.Time, Start: a.Start, End: a.End, Predecessor: a.Predecessor, Complete: a.Complete, Late: a.Is(repo.Late), Counts: a.Counts(), Signer: a.Signer,
 		Program: a.Program, Statistics: a.Statistics,
 	}
 }

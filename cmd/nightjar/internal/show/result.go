@@ -164,7 +164,7 @@ func Archives(w io.Writer, archives []repo.Archive) {
 		if !x.Counts() {
 			what += " (late)"
 		}
-		if x.Repeated {
+		if x.Is(repo.Repeated) {
 			what += " (repeated)"
 		}
 		if !x.Forgotten.IsZero() {

@@ -17,7 +17,6 @@ import (
 	"io"
 	"time"
 
-	"nightjar/internal/rules"
 	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
@@ -63,7 +62,6 @@ type Options struct {
 	Random      io.Reader        // nil: crypto/rand
 	Warn        func(error)      // told what is wrong but stops nothing; nil: nobody
 	Temp        tempdir.Dir      // for what does not fit in memory
-	Without     rules.Without    // zero but in the simulation
 }
 
 func (o *Options) fill() {
@@ -127,7 +125,7 @@ func OpenContent(ctx context.Context, s store.Store, keys *keyring.Keyring, reco
 
 // over returns the Repository that stands on objects. If dropped is set, what is condemned counts as dropped.
 func over(objects *sealed.Objects, o Options, dropped bool) *Repository {
-	local := view.New(objects, view.Options{Dir: o.IndexDir, Connections: o.Connections, Temp: o.Temp, Now: o.Now, Warn: o.Warn, Dropped: dropped, Without: o.Without})
+	local := view.New(objects, view.Options{Dir: o.IndexDir, Connections: o.Connections, Temp: o.Temp, Now: o.Now, Warn: o.Warn, Dropped: dropped})
 	return &Repository{Objects: objects, local: local, options: o}
 }
 
@@ -169,9 +167,6 @@ func (r *Repository) Options() Options { return r.options }
 
 // View returns what is indexed on this machine, for a run that writes.
 func (r *Repository) View() *view.Local { return r.local }
-
-// Without says which rules of prune and backups beside it are left out; none but in the simulation.
-func (r *Repository) Without() rules.Without { return r.options.Without }
 
 // SyncIndex brings the local index, and what is known of prune's and repair's lists, up to date: it fetches what is new and forgets what is gone.
 // A list that cannot be read is a warning.

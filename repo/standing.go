@@ -47,7 +47,7 @@ func (s *Standing) set(what Standing, is bool) {
 func (r *Repository) StandAt(a *Archive, stored time.Time) {
 	a.Stored = stored
 	skewed, grace := sealed.Skewed(a.Time, stored), r.Keys().Allowance(a.View())
-	a.set(Late, !r.options.Without.Late && (skewed || stored.Sub(a.View()) > grace))
+	a.set(Late, skewed || stored.Sub(a.View()) > grace)
 	a.set(lateByItself, a.Time.Sub(a.View()) > grace)
 	a.set(Vouched, skewed && a.Is(Verified))
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"nightjar/internal/rules"
 )
 
 // What the simulation has found, and must not find again.
@@ -83,7 +81,7 @@ var found = map[string]func(s *stage){
 func TestFound(t *testing.T) {
 	for name, scene := range found {
 		t.Run(name, func(t *testing.T) {
-			if err := act(t, rules.Without{}, scene); err != nil {
+			if err := act(t, scene); err != nil {
 				t.Error(err)
 			}
 		})

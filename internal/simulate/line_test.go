@@ -42,7 +42,6 @@ func (w *world) actor(name string, key *crypto.Key, seed uint64) *actor {
 func (a *actor) boot() (*repo.Repository, error) {
 	r, err := repo.Open(a.ctx, a.line, a.keys, keyring.Held(a.key), repo.Options{
 		Connections: 1, Random: random{a.rng}, Now: func() time.Time { return time.Now().Add(a.skew) }, Warn: a.warn(a.name),
-		Without: a.without,
 	})
 	if err == nil {
 		err = r.SetHost(a.key)

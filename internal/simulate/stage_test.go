@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"nightjar/internal/rules"
 	"nightjar/repo"
 	"nightjar/repo/maintain/prune"
 	"nightjar/repo/maintain/retain"
@@ -21,8 +20,8 @@ type stage struct {
 	noon time.Time
 }
 
-func newStage(without rules.Without, log func(string, ...any)) *stage {
-	w := newWorld(1, without, log)
+func newStage(log func(string, ...any)) *stage {
+	w := newWorld(1, log)
 	s := &stage{world: w, a: w.host(0, 1), b: w.host(1, 2), p: w.pruner(0, 3), q: w.pruner(1, 4), noon: time.Now()}
 	s.a.packs, s.b.packs = true, true
 	return s

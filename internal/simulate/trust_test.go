@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 
 	"nightjar/crypto"
-	"nightjar/internal/rules"
 	"nightjar/repo/keyring"
 )
 
@@ -40,7 +39,7 @@ func TestTrustEnds(t *testing.T) {
 	theTexts()
 	var err error
 	synctest.Test(t, func(*testing.T) {
-		s := newStage(rules.Without{}, nil)
+		s := newStage(nil)
 		first := s.save(s.a, files{"old/1": text(0), "old/2": listed(0, 1)})
 		known := s.count.ChunksKnown
 		s.save(s.b, files{"old/1": text(0)})

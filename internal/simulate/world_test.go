@@ -12,7 +12,6 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
-	"nightjar/internal/rules"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/sealed"
@@ -131,7 +130,6 @@ type world struct {
 	store   *store.Memory
 	blurred bool
 	ahead   time.Duration // of its clock, as a directed schedule sets it
-	without rules.Without
 	log     func(format string, args ...any)
 
 	mu       sync.Mutex
@@ -146,9 +144,9 @@ type world struct {
 // files are what is backed up: content by path.
 type files map[string][]byte
 
-func newWorld(seed uint64, without rules.Without, log func(string, ...any)) *world {
+func newWorld(seed uint64, log func(string, ...any)) *world {
 	w := &world{
-		cast: theCast(), ctx: context.Background(), rng: rand.New(rand.NewPCG(seed, 0)), without: without, log: log,
+		cast: theCast(), ctx: context.Background(), rng: rand.New(rand.NewPCG(seed, 0)), log: log,
 		clock: rand.New(rand.NewPCG(seed, 2)), saved: map[chunk.ID]files{}, made: map[string]bool{},
 	}
 	w.store = store.NewMemory(w.now)

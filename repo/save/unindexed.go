@@ -149,9 +149,6 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		}
 		w.Sent.Objects.Add(1)
 		w.Sent.Bytes.Add(uint64(info.Size))
-		if w.r.Options().Without.Rewrite {
-			info.Time = at
-		}
 		return info, nil
 	})
 	if err != nil {

@@ -78,7 +78,7 @@ func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx conte
 		return nil, fmt.Errorf("write to the repository: %w", err)
 	}
 	unread, err := r.View().Take(ctx)
-	if err = errors.Join(err, unread); err != nil && (unread == nil || !r.Options().Without.Unread) { // what cannot be read may condemn what the run would refer to
+	if err = errors.Join(err, unread); err != nil { // what cannot be read may condemn what the run would refer to
 		return nil, err
 	}
 	if err := w.trust(now); err != nil {

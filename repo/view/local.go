@@ -20,7 +20,6 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
-	"nightjar/internal/rules"
 	"nightjar/internal/tempdir"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
@@ -39,7 +38,6 @@ type Options struct {
 	Now         func() time.Time // of this host
 	Warn        func(error)      // told what is wrong but stops nothing
 	Dropped     bool             // what is condemned counts as dropped
-	Without     rules.Without    // zero but in the simulation
 }
 
 // A Local is what this machine knows of a repository as of its last view. Before the first it knows nothing, and may not be asked what is

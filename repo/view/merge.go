@@ -44,7 +44,7 @@ func (v *Local) Merge(ctx context.Context, now time.Time) (store.Info, error) {
 	merged.Replaces = slices.DeleteFunc(merged.Replaces, func(id index.ObjectID) bool { return !there[id] })
 	at := func() (time.Time, error) {
 		at, err := v.objects.StoreTime(ctx)
-		if age := at.Sub(now); err == nil && age > v.objects.Keys().Allowance(now)/2 && !v.options.Without.MergeSoon {
+		if age := at.Sub(now); err == nil && age > v.objects.Keys().Allowance(now)/2 {
 			err = fmt.Errorf("what they are was listed %s ago, and prune may have done away with the list that says what is dropped of it", age)
 		}
 		return at, err

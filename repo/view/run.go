@@ -47,9 +47,7 @@ const refSize = len(chunk.Key{}) + 1
 // accept accepts.
 func (v *Local) Begin(at time.Time, accept func(*index.Origin) bool) *Run {
 	r := &Run{local: v, accept: accept, taken: []time.Time{at.UTC()}}
-	if !v.options.Without.Avoid {
-		r.avoid = v.Lists()
-	}
+	r.avoid = v.Lists()
 	r.refs, r.sent = spool.New(v.options.Temp, refSize), spool.New(v.options.Temp, len(index.ObjectID{}))
 	r.asked.Store(v.options.Now().UnixNano())
 	return r
@@ -132,7 +130,6 @@ func (r *Run) usable(key chunk.Key, typ pack.Type, avoid *lists.Set) (bool, erro
 // Current returns the store's time, and takes a new view if the last is half a grace period old. It fails when that is older than it may be: what the
 // run refers to, or has sent, may be gone. After a new view an index object is due, whatever it names: a sign of life.
 func (r *Run) Current(ctx context.Context) (now time.Time, renewed bool, err error) {
-	without := &r.local.options.Without
 	r.renewing.Lock()
 	defer r.renewing.Unlock()
 	for {
@@ -143,9 +140,9 @@ func (r *Run) Current(ctx context.Context) (now time.Time, renewed bool, err err
 		grace := r.local.objects.Keys().Allowance(last)
 		age := now.Sub(last)
 		switch {
-		case age > grace && !without.Expiry:
+		case age > grace:
 			return now, renewed, fmt.Errorf("the run's last view of the repository is of %s, longer ago than the grace period of %s: what it refers to may be gone", sealed.Stamp(last), grace)
-		case age < grace/2 || now.Before(r.retry) || r.ending.Load() || without.Renewal:
+		case age < grace/2 || now.Before(r.retry) || r.ending.Load():
 			return now, renewed, nil
 		}
 		against, err := r.renew(ctx)
@@ -153,7 +150,7 @@ func (r *Run) Current(ctx context.Context) (now time.Time, renewed bool, err err
 			return now, renewed, err
 		}
 		if against == nil {
-			r.taken, renewed = append(r.taken, now.UTC()), !without.SignOfLife
+			r.taken, renewed = append(r.taken, now.UTC()), true
 			continue // that took its time
 		}
 		r.retry = now.Add(grace / 8)
@@ -168,13 +165,11 @@ func (r *Run) renew(ctx context.Context) (against, err error) {
 		return nil, err
 	}
 	fresh := r.local.Lists()
-	if without := &r.local.options.Without; !without.Avoid && !without.AvoidLater {
-		avoid := r.avoid.And(fresh)
-		r.mu.Lock()
-		r.avoid = avoid
-		r.mu.Unlock()
-	}
-	if unread != nil && !r.local.options.Without.UnreadLater {
+	avoid := r.avoid.And(fresh)
+	r.mu.Lock()
+	r.avoid = avoid
+	r.mu.Unlock()
+	if unread != nil {
 		return unread, nil
 	}
 	// What is referred to from now on is chosen by these lists.
@@ -195,7 +190,7 @@ func (r *Run) verify(ctx context.Context, by *lists.Set) error {
 		return ctx.Err()
 	}
 	err := r.sent.Each(func(id []byte) error {
-		if by.Touches(index.ObjectID(id)) && !r.local.options.Without.VerifySent {
+		if by.Touches(index.ObjectID(id)) {
 			return fmt.Errorf("pack %s: %w", index.ObjectID(id), errNamed)
 		}
 		return stop()
@@ -209,7 +204,7 @@ func (r *Run) verify(ctx context.Context, by *lists.Set) error {
 		if !ok && err == nil && typ >= pack.RecipeFor {
 			ok, err = r.usable(key, typ-pack.RecipeFor, by)
 		}
-		if !ok && err == nil && !r.local.options.Without.VerifyReferences {
+		if !ok && err == nil {
 			err = fmt.Errorf("chunk %x: %w", key, errNamed)
 		}
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -47,16 +46,8 @@ var ErrUnreadList = errors.New("a list of prune cannot be read")
 func (v *Local) Take(ctx context.Context) (unread, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.options.Without.ListsFirst {
-		if err := v.syncObjects(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if unread, err = v.syncLists(ctx); err != nil {
 		return unread, fmt.Errorf("read what prune has condemned and dropped: %w", err)
-	}
-	if v.options.Without.ListsFirst {
-		return unread, nil
 	}
 	return unread, v.syncObjects(ctx)
 }
@@ -85,11 +76,7 @@ func (v *Local) syncLists(ctx context.Context) (unread, err error) {
 	known := v.Lists().Lists()
 	seen := map[index.ObjectID]lists.List{}
 	bad := map[index.ObjectID]error{}
-	kinds := []string{record.CondemnedKind, record.DroppedKind, record.LostKind}
-	if v.options.Without.CondemnedFirst {
-		slices.Reverse(kinds)
-	}
-	for _, kind := range kinds {
+	for _, kind := range []string{record.CondemnedKind, record.DroppedKind, record.LostKind} {
 		infos, err := v.objects.ListRecords(ctx, kind)
 		if err != nil {
 			return nil, err
@@ -103,7 +90,7 @@ func (v *Local) syncLists(ctx context.Context) (unread, err error) {
 			x := v.objects.ReadRecord(ctx, info)
 			if x.Err == nil {
 				var l lists.List
-				if l, x.Err = lists.Parse(kind, x.Content, x.Time, v.voidAfter(x.Time)); x.Err == nil {
+				if l, x.Err = lists.Parse(kind, x.Content, x.Time, v.objects.Keys().Grace(x.Time)); x.Err == nil {
 					if l.Fate == lists.Condemned && v.options.Dropped {
 						l.Fate = lists.Dropped
 					}
@@ -140,14 +127,6 @@ func (v *Local) syncLists(ctx context.Context) (unread, err error) {
 		}
 	}
 	return unread, nil
-}
-
-// voidAfter returns the grace that tells whether a dropped list came too late.
-func (v *Local) voidAfter(stored time.Time) time.Duration {
-	if v.options.Without.Void {
-		return math.MaxInt64
-	}
-	return v.objects.Keys().Grace(stored)
 }
 
 func (v *Local) syncObjects(ctx context.Context) error {
@@ -241,7 +220,7 @@ func (v *Local) fetchIndexes(ctx context.Context, listed map[index.ObjectID]list
 				}
 				return nil
 			}
-			from := source(l.id, x.Signer, x.Late && !v.options.Without.LateIndex)
+			from := source(l.id, x.Signer, x.Late)
 			if from.Late && !x.Object.Time.IsZero() { // not one that was made for readers
 				late = append(late, fmt.Errorf("the store dated %s %s, it says %s", x.Name, sealed.Stamp(x.Time), sealed.Stamp(x.Object.Time)))
 			}

@@ -44,7 +44,7 @@ func (p *pruner) choose(ctx context.Context) error {
 		}
 	}
 	clear(p.walked)
-	if !found || p.without.Leaners {
+	if !found {
 		return nil
 	}
 	return p.each(ctx, func(_ chunk.Key, at *index.Place) error {
@@ -101,15 +101,13 @@ func (p *pruner) drop(ctx context.Context) error {
 	if !slices.ContainsFunc(p.condemned, func(l *list) bool { return l.due }) {
 		return nil
 	}
-	if !p.without.Bases {
-		if err := p.lean(ctx, p.usable); err != nil {
-			return err
-		}
+	if err := p.lean(ctx, p.usable); err != nil {
+		return err
 	}
 	// Of a pack that stays after all, what nobody needs does not come back: what it leans on may be gone.
 	left := map[index.ObjectID][]record.Blobs{}
 	err := p.batches(ctx, func(at *index.Place) bool {
-		return p.packs[at.Pack]&(ripe|needed|dropped) == ripe|needed && p.there(at) && !p.needs.Has(at.Entry) && !p.gone.Has(at.Entry) && !p.without.Left
+		return p.packs[at.Pack]&(ripe|needed|dropped) == ripe|needed && p.there(at) && !p.needs.Has(at.Entry) && !p.gone.Has(at.Entry)
 	}, func(n int, b record.Blobs) error {
 		left[b.Pack] = append(left[b.Pack], b)
 		return nil
@@ -136,26 +134,16 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 	if err := p.removeUnread(ctx, c.Unread); err != nil {
 		return err
 	}
-	if p.without.CondemnedEnd {
-		if err := p.removeList(ctx, l); err != nil {
-			return err
-		}
-	}
 	keep := false // something of the list
 	var goes []index.ObjectID
 	w := &listWriter{}
 	w.put = func(packs []index.ObjectID, blobs []record.Blobs) error {
-		if p.without.DroppedFirst {
-			if err := p.removePacks(ctx, packs); err != nil {
-				return err
-			}
-		}
 		d := record.Dropped{Packs: packs, Blobs: blobs, Condemned: l.id, View: p.now}
 		info, err := p.put(ctx, record.DroppedKind, &d)
 		if err != nil {
 			return err
 		}
-		if l.ended = info.Time; d.Void(info.Time, p.grace(info.Time)) && !p.without.Void {
+		if l.ended = info.Time; d.Void(info.Time, p.grace(info.Time)) {
 			return fmt.Errorf("store %s: the prune took too long: %w", info.Name, errAgain)
 		}
 		return nil
@@ -171,7 +159,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 				if err := p.inPack(b.Pack, key, part.recipe, func(at *index.Place) { stays = stays || p.needs.Has(at.Entry) }); err != nil {
 					return err
 				}
-				if stays && !p.without.Reprieve {
+				if stays {
 					keep = true
 					p.sum.BlobsReprieved++
 					continue
@@ -187,7 +175,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 		}
 	}
 	for _, id := range c.Packs {
-		if p.note(id, 0)&needed == 0 || p.without.Reprieve {
+		if p.note(id, 0)&needed == 0 {
 			goes = append(goes, id)
 			continue
 		}
@@ -220,7 +208,7 @@ func (p *pruner) end(ctx context.Context, l *list, left map[index.ObjectID][]rec
 	if err := p.removePacks(ctx, goes); err != nil {
 		return err
 	}
-	if l.whole = !keep; l.whole || p.without.Stay {
+	if l.whole = !keep; l.whole {
 		return p.removeList(ctx, l)
 	}
 	p.dueAt(l.ended.Add(p.grace(l.ended)))
@@ -251,7 +239,7 @@ func (p *pruner) resume(ctx context.Context) error {
 		case l.due:
 		case l.ended.IsZero():
 			p.dueAt(p.ripens(l))
-		case l.whole || p.now.After(stays) || p.without.Stay:
+		case l.whole || p.now.After(stays):
 			// Before that, another prune might drop what this list was relieved of: until then nobody shall use it.
 			if err := p.removeList(ctx, l); err != nil {
 				return err
@@ -270,8 +258,8 @@ func (p *pruner) sweep(ctx context.Context) error {
 		there[l.id] = !l.gone
 	}
 	for _, l := range p.dropped {
-		old := p.now.Sub(l.Time) > p.grace(l.Time) || p.without.KeepDroppedGrace
-		if old && (!l.names || p.without.KeepDropped) && !there[l.ends] && l.read {
+		old := p.now.Sub(l.Time) > p.grace(l.Time)
+		if old && !l.names && !there[l.ends] && l.read {
 			if err := p.removeList(ctx, l); err != nil {
 				return err
 			}
@@ -284,7 +272,7 @@ func (p *pruner) sweep(ctx context.Context) error {
 func (p *pruner) sweepIndexes(ctx context.Context) error {
 	old := map[index.ObjectID]bool{} // stored a grace period ago
 	err := p.r.Store().List(ctx, "index/", func(i store.Info) error {
-		if id, err := sealed.ObjectID(i.Name); err == nil && (p.now.Sub(i.Time) > p.grace(i.Time) || p.without.KeepIndex) {
+		if id, err := sealed.ObjectID(i.Name); err == nil && p.now.Sub(i.Time) > p.grace(i.Time) {
 			old[id] = true
 		}
 		return nil

@@ -98,7 +98,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 			continue
 		}
 		l.read = true
-		if d.Void(l.Time, p.grace(l.Time)) && !p.without.Void {
+		if d.Void(l.Time, p.grace(l.Time)) {
 			// It may be one that counted and was stored again: then it has to stay as long.
 			for _, id := range d.Packs {
 				l.names = p.note(id, 0)&named != 0 || l.names
@@ -132,7 +132,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 			continue
 		}
 		l.ended = ended[l.id]
-		l.due = l.ended.IsZero() && (p.now.After(p.ripens(l)) || p.without.Grace) && (!p.r.Lists().Ended(l.id) || p.without.Unripe)
+		l.due = l.ended.IsZero() && p.now.After(p.ripens(l)) && !p.r.Lists().Ended(l.id)
 		s, marks := condemned, []index.Marks{p.held}
 		if l.due {
 			s, marks = s|ripe, append(marks, p.due)
@@ -156,10 +156,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 
 // ripens returns when a condemned list is due: nobody who does not know it can store anything that counts after that.
 func (p *pruner) ripens(l *list) time.Time {
-	ripe := l.Time.Add(p.grace(l.Time))
-	if !p.without.Slack {
-		ripe = ripe.Add(sealed.MaxSkew)
-	}
+	ripe := l.Time.Add(p.grace(l.Time) + sealed.MaxSkew)
 	if ripe.Before(p.hold) {
 		return p.hold
 	}
@@ -239,7 +236,7 @@ func (p *pruner) readArchives(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	over := func(at time.Time) bool { return p.now.After(at.Add(p.grace(at))) || p.without.Forget }
+	over := func(at time.Time) bool { return p.now.After(at.Add(p.grace(at))) }
 	lostAt, err := p.readLost(ctx)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func (p *pruner) origin(at *index.Place) *index.Origin { return &p.f.Origins()[a
 
 // firm reports whether no list has condemned a place.
 func (p *pruner) firm(at *index.Place) bool {
-	return p.packs[at.Pack]&condemned == 0 && !p.held.Has(at.Entry) || p.without.Elsewhere
+	return p.packs[at.Pack]&condemned == 0 && !p.held.Has(at.Entry)
 }
 
 // ranks: a place serves only where there is none of a lower rank.
@@ -73,7 +73,7 @@ func (m *marker) rank(at *index.Place, all []index.Place, n need) int {
 		return m.firm(at) || n.bytes && m.packs[at.Pack]&condemned == 0
 	}
 	switch {
-	case m.circle != nil && !m.circle[at.Origin] && !m.without.Trust:
+	case m.circle != nil && !m.circle[at.Origin]:
 		return useless
 	case firm(at):
 		return firstChoice
@@ -106,9 +106,6 @@ func (m *marker) keep(key chunk.Key, all []index.Place, n need) (bool, error) {
 				return false, err
 			}
 			found = found || good
-			if found && m.without.Trust {
-				return true, nil
-			}
 		}
 		if found {
 			return true, nil

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/chunk"
-	"nightjar/internal/rules"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
@@ -112,12 +111,11 @@ const (
 
 // A pruner is a prune at work.
 type pruner struct {
-	r       *repo.Repository
-	rd      *repo.Reader
-	f       *index.Frozen
-	o       Options
-	without rules.Without
-	sum     Summary
+	r   *repo.Repository
+	rd  *repo.Reader
+	f   *index.Frozen
+	o   Options
+	sum Summary
 
 	now time.Time // the store's, before anything was listed
 
@@ -154,7 +152,7 @@ type orphan struct {
 }
 
 func newPruner(r *repo.Repository, o Options) *pruner {
-	return &pruner{r: r, o: o, without: r.Without(), unreadable: map[index.ObjectID]error{}}
+	return &pruner{r: r, o: o, unreadable: map[index.ObjectID]error{}}
 }
 
 // look finds out what there is.
@@ -249,16 +247,13 @@ func (p *pruner) findRuns() {
 	for n, s := range p.f.Sources() {
 		sources[n] = s
 		for _, t := range s.Runs {
-			if !s.Late && t.Time.After(recent) && !t.Begin.IsZero() && !p.without.Runs {
+			if !s.Late && t.Time.After(recent) && !t.Begin.IsZero() {
 				alive[run{s.By, t.Begin}] = true
 				if t.Begin.Before(p.young) {
 					p.young = t.Begin
 				}
 			}
 		}
-	}
-	if p.without.Orphans {
-		p.young = p.now
 	}
 	for at := range p.f.Sightings() {
 		s := sources[at.Source]

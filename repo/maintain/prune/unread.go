@@ -55,19 +55,17 @@ func (p *pruner) endUnread(ctx context.Context) error {
 	if err := p.r.MayPut(ctx, record.CondemnedKind); err != nil {
 		return err
 	}
-	if !p.without.Unnamed {
-		if err := p.walkArchives(ctx); err != nil {
-			return err
-		}
-		if err := p.lean(ctx, p.mayRun); err != nil {
-			return err
-		}
-		if err := p.chooseAll(ctx); err != nil {
-			return err
-		}
-		if err := p.condemn(ctx); err != nil {
-			return err
-		}
+	if err := p.walkArchives(ctx); err != nil {
+		return err
+	}
+	if err := p.lean(ctx, p.mayRun); err != nil {
+		return err
+	}
+	if err := p.chooseAll(ctx); err != nil {
+		return err
+	}
+	if err := p.condemn(ctx); err != nil {
+		return err
 	}
 	// Those that name what it is are stored: now it is said of which they stand for.
 	c := record.Condemned{Unread: open, View: p.now}

@@ -2,6 +2,7 @@ package delta
 
 import (
 	"crypto/sha256"
+	"slices"
 	"testing"
 
 	"nightjar/chunk"
@@ -78,4 +79,37 @@ func BenchmarkTable(b *testing.B) {
 		base.table.made = false
 		base.index()
 	}
+}
+
+// A recipe of a database file's chunk, and a signature of a chunk with as many stretches.
+func BenchmarkDecode(b *testing.B) {
+	r := &Recipe{}
+	for i := range 500 {
+		id := sha256.Sum256([]byte{byte(i), byte(i >> 8)})
+		r.Sources = append(r.Sources, Source{id, 1 << 20})
+		r.Copies = append(r.Copies, Copy{i + 1, i * 16, 2000})
+		r.Length += 2000
+	}
+	recipe := r.Append(nil)
+	s, err := newSignature(512, slices.Repeat([]int{2000}, 500))
+	if err != nil {
+		b.Fatal(err)
+	}
+	signature := s.Append(nil)
+	b.Run("recipe", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := DecodeRecipe(recipe); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("signature", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := DecodeSignature(signature); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

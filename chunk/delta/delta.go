@@ -19,7 +19,6 @@
 package delta
 
 import (
-	"encoding/binary"
 	"errors"
 
 	"nightjar/chunk"
@@ -42,51 +41,4 @@ type Source struct {
 	Length int
 }
 
-// reader takes fields off the front of b; after an error it returns zeros.
-type reader struct {
-	b   []byte
-	err error
-}
-
 var errMalformed = errors.New("malformed")
-
-func (r *reader) version() {
-	if r.err == nil && (len(r.b) == 0 || r.b[0] != version) {
-		r.err = errors.New("unknown version")
-		return
-	}
-	if r.err == nil {
-		r.b = r.b[1:]
-	}
-}
-
-func (r *reader) id() (id chunk.ID) {
-	if r.err != nil || len(r.b) < len(id) {
-		r.err = errMalformed
-		return id
-	}
-	r.b = r.b[copy(id[:], r.b):]
-	return id
-}
-
-// uvarint reads a number in its shortest form, at most limit.
-func (r *reader) uvarint(limit int) int { return r.count(limit, 0) }
-
-// count reads a number of things that take at least size bytes each in what follows.
-func (r *reader) count(limit, size int) int {
-	v, n := binary.Uvarint(r.b)
-	if r.err != nil || n <= 0 || n > 1 && r.b[n-1] == 0 || v > uint64(limit) || v*uint64(size) > uint64(len(r.b)-n) {
-		r.err = errMalformed
-		return 0
-	}
-	r.b = r.b[n:]
-	return int(v)
-}
-
-// end returns the first error; bytes that are left over are one.
-func (r *reader) end() error {
-	if r.err == nil && len(r.b) > 0 {
-		r.err = errMalformed
-	}
-	return r.err
-}

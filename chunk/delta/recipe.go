@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"nightjar/chunk"
+	"nightjar/internal/wire"
 )
 
 // A Recipe says how a chunk is put together out of whole chunks.
@@ -83,21 +84,22 @@ func (r *Recipe) Append(b []byte) []byte {
 
 // DecodeRecipe decodes a valid recipe as Append made it, and nothing else.
 func DecodeRecipe(b []byte) (*Recipe, error) {
-	in := reader{b: b}
-	in.version()
-	r := &Recipe{Length: in.uvarint(chunk.MaxSize)}
-	if r.Literal.Length = in.uvarint(chunk.MaxSize); r.Literal.Length > 0 {
-		r.Literal.ID = in.id()
+	in := wire.NewReader(b)
+	in.Version(version)
+	r := &Recipe{Length: in.Int(chunk.MaxSize)}
+	if r.Literal.Length = in.Int(chunk.MaxSize); r.Literal.Length > 0 {
+		in.Into(r.Literal.ID[:])
 	}
-	r.Sources = make([]Source, in.count(MaxSources, len(chunk.ID{})+1))
+	r.Sources = make([]Source, in.Count(MaxSources, len(chunk.ID{})+1))
 	for i := range r.Sources {
-		r.Sources[i] = Source{in.id(), in.uvarint(chunk.MaxSize)}
+		in.Into(r.Sources[i].ID[:])
+		r.Sources[i].Length = in.Int(chunk.MaxSize)
 	}
-	r.Copies = make([]Copy, in.count(MaxCopies, 3))
+	r.Copies = make([]Copy, in.Count(MaxCopies, 3))
 	for i := range r.Copies {
-		r.Copies[i] = Copy{in.uvarint(MaxSources), in.uvarint(chunk.MaxSize), in.uvarint(chunk.MaxSize)}
+		r.Copies[i] = Copy{in.Int(MaxSources), in.Int(chunk.MaxSize), in.Int(chunk.MaxSize)}
 	}
-	err := in.end()
+	err := in.End()
 	if err == nil {
 		err = r.Validate()
 	}

@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"nightjar/chunk"
+	"nightjar/internal/wire"
 )
 
 // A Signature holds the sums of a whole chunk's blocks.
@@ -96,31 +97,29 @@ func DecodeSignature(b []byte) (*Signature, error) {
 }
 
 func decodeSignature(b []byte) (*Signature, error) {
-	r := reader{b: b}
-	r.version()
-	block := r.uvarint(MaxBlock)
-	if r.err == nil && block < MinBlock {
-		return nil, fmt.Errorf("blocks of %d bytes", block)
+	r := wire.NewReader(b)
+	r.Version(version)
+	block := r.Int(MaxBlock)
+	if r.Err() == nil && block < MinBlock {
+		r.Fail(fmt.Errorf("blocks of %d bytes", block))
 	}
-	runs := make([]int, r.count(MaxRuns, 1+sumSize))
+	runs := make([]int, r.Count(MaxRuns, 1+sumSize))
 	blocks := 0
 	for i := range runs {
-		runs[i] = r.uvarint(chunk.MaxSize)
-		if r.err != nil {
-			return nil, r.err
-		}
+		runs[i] = r.Int(chunk.MaxSize)
 		blocks += (runs[i] + block - 1) / block
 	}
-	if r.err != nil || len(r.b) != blocks*sumSize {
-		return nil, errMalformed
+	sums := r.Bytes(blocks * sumSize)
+	if err := r.End(); err != nil {
+		return nil, err
 	}
 	s, err := newSignature(block, runs)
 	if err != nil {
 		return nil, err
 	}
 	for i := range s.sums {
-		s.sums[i].rolling = binary.LittleEndian.Uint32(r.b[i*sumSize:])
-		copy(s.sums[i].strong[:], r.b[i*sumSize+4:])
+		s.sums[i].rolling = binary.LittleEndian.Uint32(sums[i*sumSize:])
+		copy(s.sums[i].strong[:], sums[i*sumSize+4:])
 	}
 	return s, nil
 }

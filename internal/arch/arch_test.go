@@ -95,6 +95,10 @@ func TestChecks(t *testing.T) {
 		{"temp file", "libraries", "repo/r.go", `package repo; import "os"; func f() { os.CreateTemp("", "") }`, "uses os.CreateTemp"},
 		{"temp file of a command", "libraries", "cmd/nightjar/m.go", `package main; import "os"; var d = os.TempDir()`, "uses os.TempDir"},
 		{"temp file of the temp package", "libraries", "internal/tempdir/t.go", `package tempdir; import "os"; func f() { os.CreateTemp("d", "") }`, ""},
+		{"varint", "libraries", "repo/r.go", `package repo; import "encoding/binary"; var f = binary.Uvarint`, "lengths are decoded by internal/wire"},
+		{"varint of a command", "libraries", "cmd/nightjar/m.go", `package main; import b "encoding/binary"; var f = b.ReadVarint`, "uses encoding/binary.ReadVarint"},
+		{"varint that is written", "libraries", "repo/r.go", `package repo; import "encoding/binary"; var f = binary.AppendUvarint`, ""},
+		{"varint of the one that may", "libraries", "internal/wire/w.go", `package wire; import "encoding/binary"; var f = binary.Uvarint`, ""},
 
 		{"comment", "comments", "chunk/c.go", "// Package chunk is.\npackage chunk", ""},
 		{"command's comment", "comments", "cmd/nightjar/c.go", "// Command nightjar is.\npackage main", ""},

@@ -150,8 +150,13 @@ var (
 	}
 )
 
-// libraryOffences finds libraries that print, exit or read the environment, and scratch files and
-// programs, of commands too, that go around the one package for them.
+// decodesLengths is the one package that reads numbers of variable length, which others would forget to bound.
+const decodesLengths = "internal/wire"
+
+var varintNames = map[string][]string{"encoding/binary": {"Uvarint", "Varint", "ReadUvarint", "ReadVarint"}}
+
+// libraryOffences finds libraries that print, exit or read the environment, and scratch files, programs
+// and decoders, of commands too, that go around the one package for them.
 func libraryOffences(_ fs.FS, sources []source) []string {
 	var found []string
 	for _, s := range sources {
@@ -185,6 +190,9 @@ func libraryOffences(_ fs.FS, sources []source) []string {
 				}
 				if s.dir != "internal/tempdir" && slices.Contains(tempNames[pkg], n.Sel.Name) {
 					say(n, "uses %s.%s: scratch files come from internal/tempdir", pkg, n.Sel.Name)
+				}
+				if s.dir != decodesLengths && slices.Contains(varintNames[pkg], n.Sel.Name) {
+					say(n, "uses %s.%s: lengths are decoded by %s, within bounds", pkg, n.Sel.Name, decodesLengths)
 				}
 			}
 			return true

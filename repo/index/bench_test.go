@@ -140,3 +140,14 @@ func BenchmarkMerge(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchBlobs, "ns/entry")
 }
+
+func BenchmarkParseObject(b *testing.B) {
+	encoded := benchObject(0, 1<<16).Append(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseObject(encoded); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N<<16), "ns/entry")
+}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"nightjar/chunk"
+	"nightjar/internal/wire"
 )
 
 // A file, version 2:
@@ -120,16 +121,16 @@ func (h *header) append(b []byte) []byte {
 }
 
 func (h *header) parse(b []byte, size uint64) error {
-	r := reader{b: b}
-	if string(r.bytes(4)) != fileMagic {
+	r := wire.NewReader(b)
+	if string(r.Bytes(4)) != fileMagic {
 		return errors.New("unknown magic")
 	}
-	h.packs = r.uint32()
+	h.packs = r.Uint32()
 	for _, v := range []*uint64{&h.entries, &h.sources, &h.pagesAt, &h.offsetsAt, &h.firstsAt, &h.sourcesAt, &h.end} {
-		*v = r.uint64()
+		*v = r.Uint64()
 	}
-	h.firstsSum, h.sourcesSum = r.uint32(), r.uint32()
-	if checksum(b[:headerSize-4]) != r.uint32() {
+	h.firstsSum, h.sourcesSum = r.Uint32(), r.Uint32()
+	if checksum(b[:headerSize-4]) != r.Uint32() {
 		return errChecksum
 	}
 	// Sizes are compared by differences of what is in order already, so that nothing wraps.
@@ -172,28 +173,25 @@ func appendSources(b []byte, sources []source) []byte {
 
 // parseSources parses n sources, which the caller knows to be in proportion to b.
 func parseSources(b []byte, n int) ([]source, error) {
-	r := reader{b: b}
+	r := wire.NewReader(b)
 	sources := make([]source, n)
 	for i := range sources {
 		s := &sources[i]
-		s.Object = ObjectID(r.bytes(32))
-		s.bare = r.bytes(1)[0] == 1
-		s.Signer, s.Owner = string(r.string(len(r.b))), string(r.string(len(r.b)))
-		s.Late = r.bytes(1)[0] == 1
-		s.entries = int64(r.count(1<<40, 0))
-		s.replaces = make([]ObjectID, r.count(len(r.b), len(ObjectID{})))
+		r.Into(s.Object[:])
+		s.bare = r.Byte() == 1
+		s.Signer, s.Owner = string(r.Sized(len(b))), string(r.Sized(len(b)))
+		s.Late = r.Byte() == 1
+		s.entries = int64(r.Int(1 << 40))
+		s.replaces = make([]ObjectID, r.Count(len(b), len(ObjectID{})))
 		for j := range s.replaces {
-			s.replaces[j] = ObjectID(r.bytes(32))
+			r.Into(s.replaces[j][:])
 		}
-		s.runs = make([]RunTimes, r.count(maxRuns, 2))
+		s.runs = make([]RunTimes, r.Count(maxRuns, 2))
 		for j := range s.runs {
-			s.runs[j] = RunTimes{r.time(), r.time()}
+			s.runs[j] = RunTimes{readTime(&r), readTime(&r)}
 		}
 	}
-	if r.failed || len(r.b) > 0 {
-		return nil, errMalformed
-	}
-	return sources, nil
+	return sources, r.End()
 }
 
 // read returns bytes of the file; the caller has bounded n by the file's size.

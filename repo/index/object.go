@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/internal/wire"
 	"nightjar/repo/pack"
 )
 
@@ -149,59 +151,75 @@ func (o *Object) Append(b []byte) []byte {
 
 // ParseObject parses what Append made, and nothing else. The result shares b's memory.
 func ParseObject(b []byte) (Object, error) {
-	if len(b) > MaxObject {
-		return Object{}, fmt.Errorf("parse index object: %d bytes are out of bounds", len(b))
-	}
-	r := reader{b: b}
-	if string(r.bytes(len(objectMagic))) != objectMagic {
-		return Object{}, errors.New("parse index object: unknown magic")
-	}
-	o := Object{Time: r.time()}
-	o.Replaces = make([]ObjectID, r.count(maxReplaces, len(ObjectID{})))
-	for i := range o.Replaces {
-		o.Replaces[i] = ObjectID(r.bytes(len(ObjectID{})))
-	}
-	o.Runs = make([]Run, r.count(maxRuns, minRun))
-	for i := range o.Runs {
-		run := &o.Runs[i]
-		run.Owner = string(r.string(pack.MaxOwner))
-		run.Begin, run.Time = r.time(), r.time()
-		run.Extra = r.string(maxExtra)
-		run.Packs = make([]Pack, r.count(len(b), minPack))
-		for j := range run.Packs {
-			if err := run.Packs[j].parse(&r); err != nil {
-				return Object{}, fmt.Errorf("parse index object: %w", err)
-			}
-			if p := &run.Packs[j]; p.Directory.Owner != run.Owner {
-				return Object{}, fmt.Errorf("parse index object: pack %s of %q is in a run of %q", p.ID, p.Directory.Owner, run.Owner)
-			}
-		}
-	}
-	if r.failed || len(r.b) > 0 || len(o.Runs) == 0 {
-		return Object{}, errors.New("parse index object: malformed")
+	o, err := parseObject(b)
+	if err != nil {
+		return Object{}, fmt.Errorf("parse index object: %w", err)
 	}
 	return o, nil
 }
 
-func (p *Pack) parse(r *reader) error {
-	p.ID = ObjectID(r.bytes(len(ObjectID{})))
-	p.Size = int64(r.count(MaxSize, 0))
-	p.Session = r.string(MaxSession)
-	p.Proof = Proof(r.bytes(ProofSize))
-	directory := r.string(len(r.b))
-	if r.failed {
-		return errMalformed
+func parseObject(b []byte) (o Object, err error) {
+	if len(b) > MaxObject {
+		return o, fmt.Errorf("%d bytes are out of bounds", len(b))
+	}
+	r := wire.NewReader(b)
+	if string(r.Bytes(len(objectMagic))) != objectMagic {
+		return o, errors.New("unknown magic")
+	}
+	o.Time = readTime(&r)
+	o.Replaces = make([]ObjectID, r.Count(maxReplaces, len(ObjectID{})))
+	for i := range o.Replaces {
+		r.Into(o.Replaces[i][:])
+	}
+	o.Runs = make([]Run, r.Count(maxRuns, minRun))
+	for i := range o.Runs {
+		if err := o.Runs[i].parse(&r); err != nil {
+			return o, err
+		}
+	}
+	if len(o.Runs) == 0 {
+		r.Fail(errors.New("no runs"))
+	}
+	return o, r.End()
+}
+
+func (run *Run) parse(r *wire.Reader[[]byte]) error {
+	run.Owner = string(r.Sized(pack.MaxOwner))
+	run.Begin, run.Time = readTime(r), readTime(r)
+	run.Extra = slices.Clip(r.Sized(maxExtra))
+	run.Packs = make([]Pack, r.Count(MaxObject, minPack))
+	for i := range run.Packs {
+		p := &run.Packs[i]
+		if err := p.parse(r); err != nil {
+			return err
+		}
+		if p.Directory.Owner != run.Owner {
+			return fmt.Errorf("pack %s of %q is in a run of %q", p.ID, p.Directory.Owner, run.Owner)
+		}
+	}
+	return r.Err()
+}
+
+func (p *Pack) parse(r *wire.Reader[[]byte]) error {
+	r.Into(p.ID[:])
+	p.Size = int64(r.Int(MaxSize))
+	p.Session = slices.Clip(r.Sized(MaxSession))
+	r.Into(p.Proof[:])
+	directory := r.Sized(MaxObject)
+	if r.Err() != nil {
+		return r.Err()
 	}
 	var err error
 	if p.Directory, err = pack.ParseDirectory(directory); err != nil {
 		return fmt.Errorf("pack %s: %w", p.ID, err)
 	}
-	if len(p.Directory.Frames)*len([32]byte{}) > len(r.b) {
-		return errMalformed
+	if len(p.Directory.Frames)*len([32]byte{}) > r.Left() {
+		r.Fail(wire.ErrTruncated)
+		return r.Err()
 	}
 	p.Hashes = make([][32]byte, len(p.Directory.Frames))
 	for i := range p.Hashes {
-		p.Hashes[i] = [32]byte(r.bytes(32))
+		r.Into(p.Hashes[i][:])
 	}
 	return p.check()
 }
@@ -236,52 +254,10 @@ func appendString(b, s []byte) []byte {
 
 var errMalformed = errors.New("malformed")
 
-// reader takes fields off the front of b; once failed it returns zeros.
-type reader struct {
-	b      []byte
-	failed bool
-}
-
-func (r *reader) bytes(n int) []byte {
-	if r.failed || len(r.b) < n {
-		r.failed = true
-		return make([]byte, min(n, 32)) // all fields of a fixed size fit
-	}
-	out := r.b[:n:n]
-	r.b = r.b[n:]
-	return out
-}
-
-func (r *reader) uint32() uint32 { return binary.LittleEndian.Uint32(r.bytes(4)) }
-
-func (r *reader) uint64() uint64 { return binary.LittleEndian.Uint64(r.bytes(8)) }
-
-// count reads a number of things that take at least size bytes each in what follows.
-func (r *reader) count(limit, size int) int {
-	v, n := binary.Uvarint(r.b)
-	if r.failed || n <= 0 || n > 1 && r.b[n-1] == 0 || v > uint64(limit) || v*uint64(size) > uint64(len(r.b)-n) {
-		r.failed = true
-		return 0
-	}
-	r.b = r.b[n:]
-	return int(v)
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	if r.failed || n <= 0 || n > 1 && r.b[n-1] == 0 {
-		r.failed = true
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) time() time.Time {
-	if t := r.varint(); t != 0 {
+// readTime reads what appendTime appended.
+func readTime(r *wire.Reader[[]byte]) time.Time {
+	if t := r.Signed(); t != 0 {
 		return time.Unix(0, t).UTC()
 	}
 	return time.Time{}
 }
-
-func (r *reader) string(limit int) []byte { return r.bytes(r.count(limit, 1)) }

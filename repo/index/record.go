@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 
 	"nightjar/chunk"
+	"nightjar/internal/wire"
 	"nightjar/repo/pack"
 )
 
@@ -77,33 +78,38 @@ func sourceOf(record []byte, number uint32) (source uint32, ok bool) {
 
 // parseHead decodes the beginning of a record that sourceOf found intact.
 func parseHead(record []byte) (p FrozenPack, run int, ok bool) {
-	r := reader{b: record[8 : len(record)-4]}
-	p = FrozenPack{ID: ObjectID(r.bytes(32)), Kind: pack.Kind(r.bytes(1)[0])}
-	run = r.count(maxRuns, 0)
-	p.Size = int32(r.count(MaxSize, 0))
-	return p, run, !r.failed
+	r := wire.NewReader(record[8 : len(record)-4])
+	r.Into(p.ID[:])
+	p.Kind = pack.Kind(r.Byte())
+	run = r.Int(maxRuns)
+	p.Size = int32(r.Int(MaxSize))
+	return p, run, r.Err() == nil
 }
 
 // parseRecord decodes a record that sourceOf found intact.
 func parseRecord(record []byte, origin Origin) (*packTable, bool) {
-	r := reader{b: record[8 : len(record)-4]}
-	t := &packTable{info: PackInfo{ID: ObjectID(r.bytes(32)), Kind: pack.Kind(r.bytes(1)[0]), Origin: origin}}
-	r.count(maxRuns, 0) // the run's number
+	r := wire.NewReader(record[8 : len(record)-4])
+	t := &packTable{info: PackInfo{Origin: origin}}
+	r.Into(t.info.ID[:])
+	t.info.Kind = pack.Kind(r.Byte())
+	r.Int(maxRuns) // the run's number
 	said := sha256.New()
 	said.Write(append(t.info.ID[:], byte(t.info.Kind), byte(len(origin.Owner))))
 	said.Write([]byte(origin.Owner))
-	said.Write(r.b)
+	said.Write(r.Rest())
 	copy(t.info.Layout[:], said.Sum(nil))
-	t.info.Size = int64(r.count(MaxSize, 0))
-	t.info.Session = append([]byte(nil), r.string(MaxSession)...)
-	t.info.Proof = Proof(r.bytes(ProofSize))
-	t.frames = make([]frame, r.count(pack.MaxFrames, 1+1+32))
+	t.info.Size = int64(r.Int(MaxSize))
+	t.info.Session = append([]byte(nil), r.Sized(MaxSession)...)
+	r.Into(t.info.Proof[:])
+	t.frames = make([]frame, r.Count(pack.MaxFrames, 1+1+32))
 	var offset int64
 	for i := range t.frames {
-		t.frames[i] = frame{offset: offset, stored: r.count(pack.MaxPlain, 0), plain: r.count(chunk.MaxSize, 0), hash: [32]byte(r.bytes(32))}
-		offset += int64(t.frames[i].stored)
+		f := &t.frames[i]
+		f.offset, f.stored, f.plain = offset, r.Int(pack.MaxPlain), r.Int(chunk.MaxSize)
+		r.Into(f.hash[:])
+		offset += int64(f.stored)
 	}
-	return t, !r.failed && len(r.b) == 0
+	return t, r.End() == nil
 }
 
 // Info returns what is known of p when somebody has said it.

@@ -14,6 +14,7 @@ import (
 	"math/bits"
 
 	"nightjar/chunk"
+	"nightjar/internal/wire"
 )
 
 // Limits of the format.
@@ -116,42 +117,64 @@ func (d *Directory) Append(b []byte) []byte {
 	return b
 }
 
-const minBlob = 16 + 1 + 1 // bytes of a blob in the directory
+// minFrame and minBlob are how many bytes they take in the directory at least.
+const (
+	minFrame = 1 + 1 + 1
+	minBlob  = 16 + 1 + 1
+)
+
+var errLengths = errors.New("lengths do not add up")
 
 // ParseDirectory parses what Append made, and nothing else.
 func ParseDirectory(b []byte) (Directory, error) {
-	r := reader{b: b}
-	if v := r.byte(); v != dirVersion && r.err == nil {
-		return Directory{}, fmt.Errorf("parse pack directory: version %d is not known", v)
-	}
-	d := Directory{Kind: Kind(r.byte())}
-	if r.err == nil && d.Kind != Content && d.Kind != Metadata {
-		return Directory{}, fmt.Errorf("parse pack directory: unknown kind %d", byte(d.Kind))
-	}
-	d.Owner = string(r.bytes(r.count(MaxOwner, 1)))
-	d.Frames = make([]Frame, 0, r.count(MaxFrames, 3))
-	total := 0
-	for n := cap(d.Frames); n > 0 && r.err == nil; n-- {
-		f := Frame{Stored: r.count(maxStored, 0), Plain: r.count(chunk.MaxSize, 0)}
-		f.Blobs = make([]Blob, 0, r.count(MaxBlobs, minBlob))
-		sum := 0
-		for m := cap(f.Blobs); m > 0 && r.err == nil; m-- {
-			blob := Blob{Key: chunk.Key(r.bytes(len(chunk.Key{}))), Type: Type(r.byte()), Length: r.count(chunk.MaxSize, 0)}
-			if r.err == nil && !blob.Type.in(d.Kind) {
-				return Directory{}, fmt.Errorf("parse pack directory: blob type %#x in a %v pack", byte(blob.Type), d.Kind)
-			}
-			sum += blob.Length
-			f.Blobs = append(f.Blobs, blob)
-		}
-		if total += f.Stored; r.err == nil && (sum != f.Plain || f.Stored == 0 || total > MaxPlain) {
-			return Directory{}, errors.New("parse pack directory: lengths do not add up")
-		}
-		d.Frames = append(d.Frames, f)
-	}
-	if r.err != nil || len(r.b) > 0 {
-		return Directory{}, errors.New("parse pack directory: malformed")
+	d, err := parseDirectory(b)
+	if err != nil {
+		return Directory{}, fmt.Errorf("parse pack directory: %w", err)
 	}
 	return d, nil
+}
+
+func parseDirectory(b []byte) (d Directory, err error) {
+	r := wire.NewReader(b)
+	r.Version(dirVersion)
+	d.Kind = Kind(r.Byte())
+	if r.Err() == nil && d.Kind != Content && d.Kind != Metadata {
+		r.Fail(fmt.Errorf("unknown kind %d", byte(d.Kind)))
+	}
+	d.Owner = string(r.Sized(MaxOwner))
+	d.Frames = make([]Frame, r.Count(MaxFrames, minFrame))
+	total := 0
+	for i := range d.Frames {
+		f := &d.Frames[i]
+		f.parse(&r, d.Kind)
+		if total += f.Stored; total > MaxPlain {
+			r.Fail(errLengths)
+		}
+		if r.Err() != nil {
+			break
+		}
+	}
+	return d, r.End()
+}
+
+// parse reads a frame of a pack of a kind.
+func (f *Frame) parse(r *wire.Reader[[]byte], kind Kind) {
+	f.Stored, f.Plain = r.Int(maxStored), r.Int(chunk.MaxSize)
+	f.Blobs = make([]Blob, r.Count(MaxBlobs, minBlob))
+	sum := 0
+	for i := range f.Blobs {
+		blob := &f.Blobs[i]
+		r.Into(blob.Key[:])
+		blob.Type, blob.Length = Type(r.Byte()), r.Int(chunk.MaxSize)
+		if !blob.Type.in(kind) {
+			r.Fail(fmt.Errorf("blob type %#x in a %v pack", byte(blob.Type), kind))
+			return
+		}
+		sum += blob.Length
+	}
+	if sum != f.Plain || f.Stored == 0 {
+		r.Fail(errLengths)
+	}
 }
 
 // Tail appends the directory and padding frames to buf, whose last bytes are the directory's frames. A full pack is padded to a multiple of
@@ -240,33 +263,4 @@ func appendSkipHeader(b []byte, magic uint32, n int) []byte {
 	return binary.LittleEndian.AppendUint32(b, uint32(n))
 }
 
-// reader takes fields off the front of b; after an error it returns zeros.
-type reader struct {
-	b   []byte
-	err error
-}
-
 var errMalformed = errors.New("malformed")
-
-func (r *reader) bytes(n int) []byte {
-	if r.err != nil || len(r.b) < n {
-		r.err = errMalformed
-		return make([]byte, n)
-	}
-	out := r.b[:n]
-	r.b = r.b[n:]
-	return out
-}
-
-func (r *reader) byte() byte { return r.bytes(1)[0] }
-
-// count reads a number of things that take at least size bytes each in what follows.
-func (r *reader) count(limit, size int) int {
-	v, n := binary.Uvarint(r.b)
-	if r.err != nil || n <= 0 || n > 1 && r.b[n-1] == 0 || v > uint64(limit) || v*uint64(size) > uint64(len(r.b)-n) {
-		r.err = errMalformed
-		return 0
-	}
-	r.b = r.b[n:]
-	return int(v)
-}

@@ -41,30 +41,29 @@ func EncodeACLNames(names []AccountName) []byte {
 
 // DecodeACLNames decodes what EncodeACLNames made.
 func DecodeACLNames(value []byte) ([]AccountName, error) {
-	c := cursor{text: string(value)}
-	n := c.count(maxAccounts, minAccount)
-	if c.err == nil && n == 0 {
-		c.fail(errors.New("none"))
+	c := newCursor(string(value))
+	n := c.Count(maxAccounts, minAccount)
+	if n == 0 {
+		c.Fail(errors.New("none"))
 	}
 	names := make([]AccountName, n)
 	for i := range names {
-		tag, id, name := c.uvarint(tagGroup), uint32(c.uvarint(1<<32-1)), c.str(MaxOwner)
-		if c.err != nil {
+		tag, id, name := c.Uint(tagGroup), uint32(c.Uint(1<<32-1)), c.Sized(MaxOwner)
+		if c.Err() != nil {
 			break
 		}
 		names[i] = AccountName{Group: tag == tagGroup, ID: id, Name: name}
 		switch {
 		case tag != tagUser && tag != tagGroup:
-			c.fail(fmt.Errorf("neither user nor group: %d", tag))
+			c.Fail(fmt.Errorf("neither user nor group: %d", tag))
 		case name == "":
-			c.fail(errors.New("empty name"))
+			c.Fail(errors.New("empty name"))
 		case i > 0 && names[i-1].Compare(names[i]) >= 0:
-			c.fail(errors.New("names out of order"))
+			c.Fail(errors.New("names out of order"))
 		}
 	}
-	c.end()
-	if c.err != nil {
-		return nil, fmt.Errorf("decode names of ACLs: %w", c.err)
+	if err := c.End(); err != nil {
+		return nil, fmt.Errorf("decode names of ACLs: %w", err)
 	}
 	return names, nil
 }

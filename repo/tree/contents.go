@@ -88,47 +88,27 @@ func appendItems(b []byte, items []Item) []byte {
 	return b
 }
 
-// items reads a count and items into memory from alloc.
-func (c *cursor) items(alloc func(n int) []Item) []Item {
-	n := c.count(MaxItems, minItem)
-	if n == 0 {
-		return nil
-	}
-	items := alloc(n)
-	for i := range items {
-		v := c.uvarint(math.MaxUint64)
-		items[i].Length, items[i].Hole = int64(v>>1), v&1 != 0
-		if !items[i].Hole {
-			copy(items[i].ID[:], c.bytes(len(chunk.ID{})))
-		}
-		if c.err != nil {
-			return nil
-		}
-	}
-	return items
-}
-
 // EncodeList encodes a list of items that a Lister would take; it is for at least one and at most MaxItems.
 func EncodeList(items []Item) []byte { return appendItems([]byte{version}, items) }
 
 // DecodeList decodes a list. Whether the items suit the list's level is for who knows it to check, as Walk does.
 func DecodeList(list []byte) ([]Item, error) {
-	c := cursor{text: string(list)}
-	c.version()
+	c := newCursor(string(list))
+	c.Version(version)
 	items := c.items(func(n int) []Item { return make([]Item, n) })
-	c.end()
-	if c.err == nil && len(items) == 0 {
-		c.fail(errors.New("no items"))
+	if len(items) == 0 {
+		c.Fail(errors.New("no items"))
 	}
-	if c.err == nil {
+	err := c.End()
+	if err == nil {
 		level := 1
 		if slices.ContainsFunc(items, func(it Item) bool { return it.Hole }) {
 			level = 0 // the only one with holes
 		}
-		_, c.err = checkItems(level, items)
+		_, err = checkItems(level, items)
 	}
-	if c.err != nil {
-		return nil, fmt.Errorf("decode list: %w", c.err)
+	if err != nil {
+		return nil, fmt.Errorf("decode list: %w", err)
 	}
 	return items, nil
 }

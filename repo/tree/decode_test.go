@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// wire joins hand-made parts of an encoding.
-func wire(parts ...any) []byte {
+// bytesOf joins hand-made parts of an encoding.
+func bytesOf(all ...any) []byte {
 	var b []byte
-	for _, p := range parts {
+	for _, p := range all {
 		switch p := p.(type) {
 		case int:
 			b = append(b, byte(p))
@@ -28,24 +28,24 @@ func wire(parts ...any) []byte {
 
 // The parts of an entry of mode 0 and with owner 0, up to its extended attributes.
 var (
-	regular = wire(0x80, 0x80, 2)
-	dir     = wire(0x80, 0x80, 1)
-	fifo    = wire(0x80, 0x20)
-	times   = wire(0, 0, 0, 0)
-	owners  = wire(1, 0, 0, 0, 0)
+	regular = bytesOf(0x80, 0x80, 2)
+	dir     = bytesOf(0x80, 0x80, 1)
+	fifo    = bytesOf(0x80, 0x20)
+	times   = bytesOf(0, 0, 0, 0)
+	owners  = bytesOf(1, 0, 0, 0, 0)
 )
 
 func TestDecodeRefuses(t *testing.T) {
-	huge := wire(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)
+	huge := bytesOf(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)
 	id := make([]byte, 32)
-	plain := wire(1, "f", fifo, 0, 0, times, 0, 1, 0, 0)
+	plain := bytesOf(1, "f", fifo, 0, 0, times, 0, 1, 0, 0)
 	file := func(parts ...any) []byte {
-		return wire(0, owners, 1, 1, "f", regular, 0, 0, times, 0, 1, wire(parts...))
+		return bytesOf(0, owners, 1, 1, "f", regular, 0, 0, times, 0, 1, bytesOf(parts...))
 	}
 	folder := func(parts ...any) []byte {
-		return wire(0, owners, 1, 1, "f", dir, 0, 0, times, 0, 1, 0, wire(parts...))
+		return bytesOf(0, owners, 1, 1, "f", dir, 0, 0, times, 0, 1, 0, bytesOf(parts...))
 	}
-	if _, err := Decode(wire(0, owners, 1, plain)); err != nil {
+	if _, err := Decode(bytesOf(0, owners, 1, plain)); err != nil {
 		t.Fatalf("plain entry: %v", err)
 	}
 	if _, err := Decode(file(5, 0, 0, 1, 5<<1, id)); err != nil {
@@ -56,40 +56,40 @@ func TestDecodeRefuses(t *testing.T) {
 		tree    []byte
 	}{
 		{"truncated", nil},
-		{"unknown version 1", wire(1, owners, 1, plain)},
-		{"no entries", wire(0, 0, 0)},
-		{"1 bytes too many", wire(0, owners, 1, plain, 0)},
-		{"more than 65536", wire(0, huge)},
-		{"more than 65536", wire(0, 0x81, 0x80, 4)},
-		{"truncated", wire(0, 0x80, 0x80, 4)},
-		{"64 bits", wire(0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2)},
-		{"64 bits", wire(0, bytes.Repeat([]byte{0x80}, 20))},
-		{"shortest", wire(0, 0x81, 0, owners[1:], 1, plain)},
-		{"more than 9223372036854775807", wire(0, owners, huge, plain)},
-		{"truncated", wire(0, owners, 2, plain)},
-		{"more than 4294967295", wire(0, 1, 0x80, 0x80, 0x80, 0x80, 0x10, 0, 0, 0, 1, plain)},
-		{"more than 256", wire(0, 1, 0, 0, 0x81, 2, make([]byte, 300))},
-		{"listed twice", wire(0, 2, owners[1:], owners[1:], 1, plain)},
-		{"owner without", wire(0, 2, owners[1:], 1, 0, 0, 0, 1, plain)},
-		{"owner 0 out of order", wire(0, 0, 1, plain)},
-		{"owner 1 out of order", wire(0, owners, 1, 1, "f", fifo, 0, 1, times, 0, 1, 0, 0)},
-		{"owner 1 out of order", wire(0, 2, owners[1:], 1, 0, 0, 0, 1, 1, "f", fifo, 0, 1, times, 0, 1, 0, 0)},
-		{"does not follow", wire(0, owners, 2, plain, plain)},
-		{"does not follow", wire(0, owners, 2, plain, 1, "e", plain[2:])},
-		{"empty name", wire(0, owners, 1, 0, plain[2:], 0)},
-		{"reserved", wire(0, owners, 1, 1, ".", plain[2:])},
-		{"reserved", wire(0, owners, 1, 2, "..", plain[2:])},
-		{"slash", wire(0, owners, 1, 3, "a/b", plain[2:])},
-		{"NUL", wire(0, owners, 1, 2, "a\x00", plain[2:])},
-		{"more than 4096", wire(0, owners, 1, 0x81, 0x20, make([]byte, 5000))},
-		{"truncated", wire(0, owners, 1, 0x80, 0x20, make([]byte, 4000))},
-		{"no known type", wire(0, owners, 1, 1, "f", 0, 0, 0, times, 0, 1, 0, 0, 0)},
-		{"no known type", wire(0, owners, 1, 1, "f", 0x80, 0xe0, 3, 0, 0, times, 0, 1, 0, 0)},
-		{"more than 65535", wire(0, owners, 1, 1, "f", 0x80, 0x80, 6, 0, 0, times, 0, 1, 0, 0)},
-		{"unknown flags", wire(0, owners, 1, 1, "f", fifo, 2, 0, times, 0, 1, 0, 0)},
-		{"more than 999999999", wire(0, owners, 1, 1, "f", fifo, 0, 0, 0, 0x80, 0x94, 0xeb, 0xdc, 3, 0, 0, 0, 1, 0, 0)},
-		{"no regular file", wire(0, owners, 1, 1, "f", fifo, 0, 0, times, 0, 1, 7, 0)},
-		{"more than 2", wire(0, owners, 1, 1, "f", fifo, 0, 0, times, 0, 1, 0, 3)},
+		{"unknown version 1", bytesOf(1, owners, 1, plain)},
+		{"no entries", bytesOf(0, 0, 0)},
+		{"1 bytes too many", bytesOf(0, owners, 1, plain, 0)},
+		{"more than 65536", bytesOf(0, huge)},
+		{"more than 65536", bytesOf(0, 0x81, 0x80, 4)},
+		{"truncated", bytesOf(0, 0x80, 0x80, 4)},
+		{"64 bits", bytesOf(0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2)},
+		{"64 bits", bytesOf(0, bytes.Repeat([]byte{0x80}, 20))},
+		{"shortest", bytesOf(0, 0x81, 0, owners[1:], 1, plain)},
+		{"more than 9223372036854775807", bytesOf(0, owners, huge, plain)},
+		{"truncated", bytesOf(0, owners, 2, plain)},
+		{"more than 4294967295", bytesOf(0, 1, 0x80, 0x80, 0x80, 0x80, 0x10, 0, 0, 0, 1, plain)},
+		{"more than 256", bytesOf(0, 1, 0, 0, 0x81, 2, make([]byte, 300))},
+		{"listed twice", bytesOf(0, 2, owners[1:], owners[1:], 1, plain)},
+		{"owner without", bytesOf(0, 2, owners[1:], 1, 0, 0, 0, 1, plain)},
+		{"owner 0 out of order", bytesOf(0, 0, 1, plain)},
+		{"owner 1 out of order", bytesOf(0, owners, 1, 1, "f", fifo, 0, 1, times, 0, 1, 0, 0)},
+		{"owner 1 out of order", bytesOf(0, 2, owners[1:], 1, 0, 0, 0, 1, 1, "f", fifo, 0, 1, times, 0, 1, 0, 0)},
+		{"does not follow", bytesOf(0, owners, 2, plain, plain)},
+		{"does not follow", bytesOf(0, owners, 2, plain, 1, "e", plain[2:])},
+		{"empty name", bytesOf(0, owners, 1, 0, plain[2:], 0)},
+		{"reserved", bytesOf(0, owners, 1, 1, ".", plain[2:])},
+		{"reserved", bytesOf(0, owners, 1, 2, "..", plain[2:])},
+		{"slash", bytesOf(0, owners, 1, 3, "a/b", plain[2:])},
+		{"NUL", bytesOf(0, owners, 1, 2, "a\x00", plain[2:])},
+		{"more than 4096", bytesOf(0, owners, 1, 0x81, 0x20, make([]byte, 5000))},
+		{"truncated", bytesOf(0, owners, 1, 0x80, 0x20, make([]byte, 4000))},
+		{"no known type", bytesOf(0, owners, 1, 1, "f", 0, 0, 0, times, 0, 1, 0, 0, 0)},
+		{"no known type", bytesOf(0, owners, 1, 1, "f", 0x80, 0xe0, 3, 0, 0, times, 0, 1, 0, 0)},
+		{"more than 65535", bytesOf(0, owners, 1, 1, "f", 0x80, 0x80, 6, 0, 0, times, 0, 1, 0, 0)},
+		{"unknown flags", bytesOf(0, owners, 1, 1, "f", fifo, 2, 0, times, 0, 1, 0, 0)},
+		{"more than 999999999", bytesOf(0, owners, 1, 1, "f", fifo, 0, 0, 0, 0x80, 0x94, 0xeb, 0xdc, 3, 0, 0, 0, 1, 0, 0)},
+		{"no regular file", bytesOf(0, owners, 1, 1, "f", fifo, 0, 0, times, 0, 1, 7, 0)},
+		{"more than 2", bytesOf(0, owners, 1, 1, "f", fifo, 0, 0, times, 0, 1, 0, 3)},
 		{"size 1, but", file(1, 0, 0, 0)},
 		{"size 4, but", file(4, 0, 0, 1, 5<<1, id)},
 		{"more than 9223372036854775807", file(huge, 0, 0, 0)},
@@ -112,7 +112,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"not 4097 to", folder(2, 0, 1, 5<<1, id, 0, 0)},
 		{"hole outside", folder(2, 0, 1, 0x81, 0x80, 2, 0, 0)},
 		{"not 4097 to", folder(2, 1, 1, 0x82, 0x80, 0x80, 0x10, id, 0, 0)},
-		{"more than 4096", wire(0, owners, 1, 1, "f", 0x80, 0xc0, 2, 0, 0, times, 0, 1, 0, 0, 0x81, 0x20, make([]byte, 5000))},
+		{"more than 4096", bytesOf(0, owners, 1, 1, "f", 0x80, 0xc0, 2, 0, 0, times, 0, 1, 0, 0, 0x81, 0x20, make([]byte, 5000))},
 		{"more than 1048576", make([]byte, MaxTree+1)},
 	} {
 		nodes, err := Decode(tt.tree)
@@ -171,9 +171,9 @@ func TestDecodeMemory(t *testing.T) {
 	// One file of as many items as there may be, a hole and a chunk of a byte each in turn.
 	const pairs = 30_000
 	n := binary.AppendUvarint(nil, 2*pairs)
-	items := wire(0, owners, 1, 1, "a", regular, 0, 0, times, 0, 1, n, 0, 0, n, bytes.Repeat(wire(1<<1|1, 1<<1, make([]byte, 32)), pairs))
+	items := bytesOf(0, owners, 1, 1, "a", regular, 0, 0, times, 0, 1, n, 0, 0, n, bytes.Repeat(bytesOf(1<<1|1, 1<<1, make([]byte, 32)), pairs))
 	for name, tree := range map[string][]byte{
-		"entries": wire(0, owners, 0x90, 0xc2, 4, make([]byte, MaxTree-9)), // 74,000
+		"entries": bytesOf(0, owners, 0x90, 0xc2, 4, make([]byte, MaxTree-9)), // 74,000
 		"items":   items,
 	} {
 		var before, after runtime.MemStats
@@ -234,13 +234,13 @@ func TestXattrs(t *testing.T) {
 	for problem, b := range map[string][]byte{
 		"none":                   {0},
 		"truncated":              {},
-		"at byte 3: truncated":   wire(0x80, 0x80, 4, make([]byte, 100)),
-		"at byte 4: truncated":   wire(1, 1, "a", 9, "bc"),
-		"without a name":         wire(1, 0, 1, "b"),
-		"more than 255":          wire(1, 0x80, 2, make([]byte, 300)),
-		"NUL":                    wire(1, 1, 0, 0),
-		`"a" does not follow "b`: wire(2, 1, "b", 0, 1, "a", 0),
-		"too many":               wire(1, 1, "a", 0, 0),
+		"at byte 3: truncated":   bytesOf(0x80, 0x80, 4, make([]byte, 100)),
+		"at byte 4: truncated":   bytesOf(1, 1, "a", 9, "bc"),
+		"without a name":         bytesOf(1, 0, 1, "b"),
+		"more than 255":          bytesOf(1, 0x80, 2, make([]byte, 300)),
+		"NUL":                    bytesOf(1, 1, 0, 0),
+		`"a" does not follow "b`: bytesOf(2, 1, "b", 0, 1, "a", 0),
+		"too many":               bytesOf(1, 1, "a", 0, 0),
 		"more than 16777216":     make([]byte, MaxXattrs+1),
 	} {
 		if xattrs, err := DecodeXattrs(b); err == nil || !strings.Contains(err.Error(), problem) || xattrs != nil {
@@ -250,8 +250,8 @@ func TestXattrs(t *testing.T) {
 }
 
 func FuzzDecodeXattrs(f *testing.F) {
-	f.Add(wire(1, 1, "a", 0))
-	f.Add(wire(2, 2, "ab", 3, "xyz", 3, "abc", 0))
+	f.Add(bytesOf(1, 1, "a", 0))
+	f.Add(bytesOf(2, 2, "ab", 3, "xyz", 3, "abc", 0))
 	f.Add([]byte{0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		xattrs, err := DecodeXattrs(b)
@@ -271,9 +271,9 @@ func TestACLNames(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for what, b := range map[string][]byte{
-		"nothing": nil, "none": wire(0), "another kind": wire(1, 4, 1, 1, "a"), "no name": wire(1, 2, 1, 0, 0), "twice": wire(2, 2, 1, 1, "a", 2, 1, 1, "b"),
-		"groups first": wire(2, 8, 1, 1, "a", 2, 1, 1, "b"), "too long": wire(1, 2, 1, 0x81, 2, strings.Repeat("a", MaxOwner+1)),
-		"33 bits": wire(1, 2, 0x80, 0x80, 0x80, 0x80, 0x10, 1, "a"), "left over": wire(1, 2, 1, 1, "a", 0), "truncated": wire(1, 2, 1, 5, "a"), "many": wire(0x80, 0x80, 4, 2, 1, 1, "a"),
+		"nothing": nil, "none": bytesOf(0), "another kind": bytesOf(1, 4, 1, 1, "a"), "no name": bytesOf(1, 2, 1, 0, 0), "twice": bytesOf(2, 2, 1, 1, "a", 2, 1, 1, "b"),
+		"groups first": bytesOf(2, 8, 1, 1, "a", 2, 1, 1, "b"), "too long": bytesOf(1, 2, 1, 0x81, 2, strings.Repeat("a", MaxOwner+1)),
+		"33 bits": bytesOf(1, 2, 0x80, 0x80, 0x80, 0x80, 0x10, 1, "a"), "left over": bytesOf(1, 2, 1, 1, "a", 0), "truncated": bytesOf(1, 2, 1, 5, "a"), "many": bytesOf(0x80, 0x80, 4, 2, 1, 1, "a"),
 	} {
 		if got, err := DecodeACLNames(b); err == nil {
 			t.Errorf("%s: %v", what, got)

@@ -206,19 +206,19 @@ func TestDecodeListRefuses(t *testing.T) {
 		list    []byte
 	}{
 		{"truncated", nil},
-		{"unknown version 2", wire(2, 1, 2, id)},
-		{"no items", wire(0, 0)},
-		{"truncated", wire(0, 1)},
-		{"truncated", wire(0, 0x80, 0x80, 4, 2, id)},
-		{"more than 65536", wire(0, 0x81, 0x80, 4, 2, id)},
-		{"truncated", wire(0, 1, 2, id[1:])},
-		{"1 bytes too many", wire(0, 1, 2, id, 0)},
-		{"length 0", wire(0, 1, 0, id)},
-		{"length 0", wire(0, 1, 1)},
-		{"shortest", wire(0, 1, 0x82, 0, id)},
-		{"63 bits", wire(0, 2, bytes.Repeat([]byte{0xff}, 9), 1, 1<<1, id)},
-		{"two holes", wire(0, 2, 3, 3)},
-		{"chunk of", wire(0, 2, 3, 0x80, 0x80, 0x80, 0x10, id)},
+		{"unknown version 2", bytesOf(2, 1, 2, id)},
+		{"no items", bytesOf(0, 0)},
+		{"truncated", bytesOf(0, 1)},
+		{"truncated", bytesOf(0, 0x80, 0x80, 4, 2, id)},
+		{"more than 65536", bytesOf(0, 0x81, 0x80, 4, 2, id)},
+		{"truncated", bytesOf(0, 1, 2, id[1:])},
+		{"1 bytes too many", bytesOf(0, 1, 2, id, 0)},
+		{"length 0", bytesOf(0, 1, 0, id)},
+		{"length 0", bytesOf(0, 1, 1)},
+		{"shortest", bytesOf(0, 1, 0x82, 0, id)},
+		{"63 bits", bytesOf(0, 2, bytes.Repeat([]byte{0xff}, 9), 1, 1<<1, id)},
+		{"two holes", bytesOf(0, 2, 3, 3)},
+		{"chunk of", bytesOf(0, 2, 3, 0x80, 0x80, 0x80, 0x10, id)},
 	} {
 		items, err := DecodeList(tt.list)
 		if err == nil || !strings.Contains(err.Error(), tt.problem) || items != nil {

@@ -138,16 +138,3 @@ func appendOwner(b []byte, o *Owner) []byte {
 	b = appendString(b, o.User)
 	return appendString(b, o.Group)
 }
-
-func (c *cursor) time() Time {
-	return Time{Sec: c.varint(), Nsec: uint32(c.uvarint(1e9 - 1))}
-}
-
-func (c *cursor) owner() Owner {
-	return Owner{
-		UID:   uint32(c.uvarint(math.MaxUint32)),
-		GID:   uint32(c.uvarint(math.MaxUint32)),
-		User:  c.str(MaxOwner),
-		Group: c.str(MaxOwner),
-	}
-}

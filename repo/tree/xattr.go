@@ -69,30 +69,27 @@ func DecodeXattrs(b []byte) ([]Xattr, error) {
 }
 
 func decodeXattrs(text string) ([]Xattr, error) {
-	c := cursor{text: text}
-	n := c.count(maxXattrs, minXattr)
-	if c.err == nil && n == 0 {
-		c.fail(errors.New("none"))
+	c := newCursor(text)
+	n := c.Count(maxXattrs, minXattr)
+	if n == 0 {
+		c.Fail(errors.New("none"))
 	}
 	xattrs := make([]Xattr, n)
 	last := ""
 	for i := range xattrs {
-		name := c.str(maxXattrName)
-		value := c.str(MaxXattrs)
-		if c.err == nil {
-			if err := checkXattrName(last, name); err != nil {
-				c.fail(err)
-			}
+		name := c.Sized(maxXattrName)
+		value := c.Sized(MaxXattrs)
+		if err := checkXattrName(last, name); err != nil {
+			c.Fail(err)
 		}
-		if c.err != nil {
+		if c.Err() != nil {
 			break
 		}
 		xattrs[i] = Xattr{Name: name, Value: []byte(value)}
 		last = name
 	}
-	c.end()
-	if c.err != nil {
-		return nil, fmt.Errorf("decode attributes: %w", c.err)
+	if err := c.End(); err != nil {
+		return nil, fmt.Errorf("decode attributes: %w", err)
 	}
 	return xattrs, nil
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 	"path"
 
-	"nightjar/chunk"
+	"nightjar/backup/read"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -44,60 +44,28 @@ func list(ctx context.Context, rd *repo.Reader, at string, dir *tree.Node, recur
 	return nil
 }
 
-// Cat writes a file's content, as Copy does.
-func Cat(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, w io.Writer) error {
+// Open opens a regular file of an archive, which fetches ahead within the budget; read.Open says more of both.
+func Open(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, b *read.Budget) (io.ReadCloser, error) {
 	n, _, err := LookUp(ctx, rd, a, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !n.IsRegular() {
-		return fmt.Errorf("%q is not a regular file", name)
+		return nil, fmt.Errorf("%q is not a regular file", name)
 	}
-	return Copy(ctx, rd, n.Contents, w)
+	return read.Open(ctx, rd, n.Contents, b), nil
 }
 
-// chunksAhead is how many chunks are fetched together where they are needed in order.
-const chunksAhead = 8
+// copyBytes suits pipes and disks.
+const copyBytes = 1 << 20
 
-// Copy writes contents in order, with zeros for holes. Nothing is written that was not authenticated, but what was before an error has been written.
-func Copy(ctx context.Context, rd *repo.Reader, c tree.Contents, w io.Writer) error {
-	var ids []chunk.ID
-	flush := func() error {
-		got := make([][]byte, len(ids))
-		err := rd.Fetch(ctx, ids, func(i int, data []byte, err error) error {
-			got[i] = append([]byte(nil), data...)
-			return err
-		})
-		for _, data := range got {
-			if err == nil {
-				_, err = w.Write(data)
-			}
-		}
-		ids = ids[:0]
-		return err
-	}
-	err := tree.Walk(c, rd.Fetcher(ctx), func(item tree.Item) error {
-		if !item.Hole {
-			if ids = append(ids, item.ID); len(ids) < chunksAhead {
-				return nil
-			}
-			return flush()
-		}
-		if err := flush(); err != nil {
-			return err
-		}
-		_, err := io.CopyN(w, zeros{}, item.Length)
-		return err
-	})
+// Cat writes a file's content in order, with zeros for holes. Nothing is written that was not authenticated, but what was before an error has been written.
+func Cat(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, w io.Writer) error {
+	from, err := Open(ctx, rd, a, name, nil)
 	if err != nil {
 		return err
 	}
-	return flush()
-}
-
-type zeros struct{}
-
-func (zeros) Read(b []byte) (int, error) {
-	clear(b)
-	return len(b), nil
+	defer from.Close()
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, from, make([]byte, copyBytes))
+	return err
 }

@@ -1,17 +1,17 @@
 package restore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
-	"nightjar/backup/browse"
 	"nightjar/backup/local"
+	"nightjar/backup/read"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -229,12 +229,13 @@ func (p *planner) large(n *tree.Node) error {
 	if n.XattrContents.Size() > tree.MaxXattrs {
 		return errors.New("extended attributes are out of bounds")
 	}
-	var b bytes.Buffer
-	if err := browse.Copy(p.ctx, p.rd, *n.XattrContents, &b); err != nil {
+	from := read.Open(p.ctx, p.rd, *n.XattrContents, nil)
+	defer from.Close()
+	encoded, err := io.ReadAll(from)
+	if err != nil {
 		return fmt.Errorf("read extended attributes: %w", err)
 	}
-	var err error
-	n.Xattrs, err = tree.DecodeXattrs(b.Bytes())
+	n.Xattrs, err = tree.DecodeXattrs(encoded)
 	return err
 }
 

@@ -114,7 +114,7 @@ func TestHostileCertificates(t *testing.T) {
 			}
 			begin = time.Now()
 			f, err := PeekFingerprint(c.data)
-			if err == nil && got != nil && f != got.Fingerprint() || time.Since(begin) > time.Second {
+			if err == nil && got != nil && f != got.Fingerprint() || time.Since(begin) > 10*time.Second {
 				t.Errorf("fingerprint %s after %s: %v", f, time.Since(begin), err)
 			}
 		})

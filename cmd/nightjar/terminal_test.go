@@ -14,9 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// atTerminal runs nightjar with a terminal of its own for everything, types an answer once the prompt is there, and returns all that the
-// terminal showed.
-func atTerminal(t *testing.T, env []string, prompt, answer string, args ...string) string {
+// atTerminal runs nightjar with a terminal of its own for everything, calls answer with it once it shows the prompt, and returns all that it showed.
+func atTerminal(t *testing.T, env []string, prompt string, answer func(*os.File) error, args ...string) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -56,8 +55,7 @@ func atTerminal(t *testing.T, env []string, prompt, answer string, args ...strin
 		}
 		if !asked && strings.Contains(shown.String(), prompt) {
 			asked = true
-			time.Sleep(300 * time.Millisecond) // for the echo to be off
-			if _, err := master.WriteString(answer + "\n"); err != nil {
+			if err := answer(master); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -66,6 +64,23 @@ func atTerminal(t *testing.T, env []string, prompt, answer string, args ...strin
 		t.Fatalf("nightjar %q: %v\n%s", args, err, shown.String())
 	}
 	return shown.String()
+}
+
+// typed returns an answer that is typed when the terminal does not show any more what is.
+func typed(answer string) func(*os.File) error {
+	return func(terminal *os.File) error {
+		for {
+			state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+			if err != nil {
+				return err
+			}
+			if state.Lflag&unix.ECHO == 0 {
+				_, err := terminal.WriteString(answer + "\n")
+				return err
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 }
 
 func TestTerminal(t *testing.T) {
@@ -90,20 +105,21 @@ func TestTerminal(t *testing.T) {
 
 	// With somebody there to read it, a backup needs no repository, and tells what it made, and how it went.
 	protected := append(env, "PASSPHRASE=secret words")
-	shown := atTerminal(t, protected, "", "", "backup", src)
+	shown := atTerminal(t, protected, "", nil, "backup", src)
 	mustShow(shown, "made a repository in", "on this same machine", "recovery kit is", "source files", "bytes stored")
 
 	// A passphrase is asked for, and not shown.
-	shown = atTerminal(t, env, "Passphrase of host key", "secret words", "backup", src)
+	shown = atTerminal(t, env, "Passphrase of host key", typed("secret words"), "backup", src)
 	mustShow(shown, "unchanged files")
 	if strings.Contains(shown, "secret words") {
 		t.Errorf("the terminal shows the passphrase:\n%s", shown)
 	}
 
 	// Progress: something with a rate, that is gone at the end; none with --quiet.
-	shown = atTerminal(t, protected, "", "", "backup", "--stdin", "slow", "--", "sh", "-c", "echo begin; sleep 0.7; echo end")
-	mustShow(shown, "0 files", "/s")
-	if shown = atTerminal(t, protected, "", "", "backup", "--quiet", src); shown != "" {
+	shown = atTerminal(t, protected, "/s", func(*os.File) error { return os.WriteFile(filepath.Join(work, "seen"), nil, 0o600) },
+		"backup", "--stdin", "slow", "--", "sh", "-c", "echo begin; until test -e "+filepath.Join(work, "seen")+"; do sleep 0.05; done; echo end")
+	mustShow(shown, "0 files")
+	if shown = atTerminal(t, protected, "", nil, "backup", "--quiet", src); shown != "" {
 		t.Errorf("--quiet shows:\n%s", shown)
 	}
 }

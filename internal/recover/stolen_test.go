@@ -223,7 +223,7 @@ func TestBounded(t *testing.T) {
 	if b, err := os.ReadFile(s.path("target" + f.src + "/a")); err != nil || string(b) != "a" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if took := time.Since(began); took > time.Minute {
+	if took := time.Since(began); took > 5*time.Minute {
 		t.Errorf("it took %v", took)
 	}
 }

@@ -234,7 +234,7 @@ func TestDirKilled(t *testing.T) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestDirWriter$")
 		cmd.Env = append(os.Environ(), "STORE_TEST_DIR="+dir, fmt.Sprintf("STORE_TEST_ROUND=%d", round))
 		must(t, cmd.Start())
-		for deadline := time.Now().Add(10 * time.Second); len(list(t, s, "")) < before+3; {
+		for deadline := time.Now().Add(time.Minute); len(list(t, s, "")) < before+3; {
 			if time.Now().After(deadline) {
 				t.Fatal("the writer stores nothing")
 			}

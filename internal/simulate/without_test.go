@@ -38,7 +38,7 @@ var without = []struct{ rule, file, old, new string }{
 	// 2: An index object that came out late counts.
 	{"LateIndex", "repo/view/sync.go", "x.Late)", "x.Late && !LEFT)"},
 	// 2: It is left at that.
-	{"Rewrite", "repo/save/unindexed.go", "w.Sent.Bytes.Add(uint64(info.Size))", "OLD; if LEFT { info.Time = at }"},
+	{"Rewrite", "repo/save/unindexed.go", "w.sent(info.Size)", "OLD; if LEFT { info.Time = at }"},
 	// 2: Index objects are merged however long ago they were listed.
 	{"MergeSoon", "repo/view/merge.go", "age > v.objects.Keys().Allowance(now)/2", "OLD && !LEFT"},
 	// 3: An archive that came late counts.

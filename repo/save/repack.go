@@ -19,26 +19,28 @@ import (
 // ErrOtherOwner says that a pack is not of the host for which its content was to be kept.
 var ErrOtherOwner = fmt.Errorf("it is a pack of another host: %w", crypto.ErrIntegrity)
 
-// A Repacker writes blobs of packs into new packs, as the root. Every host takes the root's word: so it tries what it copies. It is for one goroutine.
+// A Repacker writes blobs of packs into new packs, as the root. Every host takes the root's word: so it tries what it copies.
+// It is for one goroutine.
 type Repacker struct {
-	w  *Writer
-	s  *Saver
-	rd *repo.Reader
+	ctx context.Context
+	w   *Writer
+	s   *Saver
+	rd  *repo.Reader
 }
 
-// Repack runs f with a Repacker of packs of a host. When it returns, the new packs are stored and indexed, as those of a run that began at a store time, and
-// kept for that host. It takes OpenContent. After an error what was sent may or may not be indexed.
+// Repack runs f with a Repacker of packs of a host. When it returns, the new packs are stored and indexed, as those of a run
+// that began at a store time, and kept for that host. It takes OpenContent. After an error what was sent may or may not be
+// indexed.
 func Repack(ctx context.Context, r *repo.Repository, owner string, begin time.Time, sent *Sent, f func(*Repacker) error) error {
 	root := r.Root()
 	if root == nil {
 		return errors.New("repack: it takes a recovery key")
 	}
-	w := &Writer{r: r, Sent: sent, self: owner, begin: begin, root: true, reader: r.Reader()}
-	w.ctx, w.fail = context.WithCancelCause(ctx)
-	defer w.fail(nil)
+	w := &Writer{Sent: sent, r: r, self: owner, begin: begin, root: true, view: r.View().Begin(begin, nil), reader: r.Reader()}
+	defer w.view.Close()
+	w.run = newRun(ctx)
+	defer w.run.end()
 	w.unindexed.last = r.Options().Now()
-	w.run = r.View().Begin(begin, nil)
-	defer w.run.Close()
 	if err := w.open(root); err != nil {
 		return err
 	}
@@ -46,21 +48,26 @@ func Repack(ctx context.Context, r *repo.Repository, owner string, begin time.Ti
 	if err != nil {
 		return err
 	}
-	if err := f(&Repacker{w, s, w.reader.For(repo.Of(r.Keys().Circle(owner, time.Time{})))}); err != nil {
-		w.fail(err)
+	rd := w.reader.For(repo.Of(r.Keys().Circle(owner, time.Time{})))
+	if err := w.run.do(func(ctx context.Context) error { return f(&Repacker{ctx, w, s, rd}) }); err != nil {
+		w.run.fail(err)
 		_ = w.packs.Wait() // for the same reason
 		return err
 	}
-	return w.finish(true)
+	if err := w.complete(); err != nil {
+		w.salvage()
+		return err
+	}
+	return nil
 }
 
-// Pack writes what keep accepts of a stored pack. A recipe of a tree becomes what it makes. ErrIntegrity says that something in the pack is not what
-// it should be: then some of it may have been written.
+// Pack writes what keep accepts of a stored pack. A recipe of a tree becomes what it makes. ErrIntegrity says that something
+// in the pack is not what it should be: then some of it may have been written.
 func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
-	if err := p.w.ctx.Err(); err != nil {
-		return context.Cause(p.w.ctx)
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
 	}
-	entry, plain, err := p.w.r.ReadPack(p.w.ctx, info)
+	entry, plain, err := p.w.r.ReadPack(p.ctx, info)
 	if err == nil && entry.Directory.Owner != p.w.self {
 		err = ErrOtherOwner
 	}
@@ -76,7 +83,8 @@ func (p *Repacker) Pack(info store.Info, keep func(pack.Blob) bool) error {
 	return nil
 }
 
-// Frames writes what keep accepts of those frames of a stored pack that are as its index says, though the pack is not. What cannot be made of it any more is left out.
+// Frames writes what keep accepts of those frames of a stored pack that are as its index says, though the pack is not. What
+// cannot be made of it any more is left out.
 func (p *Repacker) Frames(object []byte, x *index.Pack, keep func(pack.Blob) (bool, error)) error {
 	return p.rd.Blobs(object, x, func(b pack.Blob, data []byte) error {
 		ok, err := keep(b)
@@ -122,7 +130,7 @@ func (p *Repacker) frame(kind pack.Kind, stored []byte, f pack.Frame, keep func(
 	return nil
 }
 
-// blob writes one blob. Wholes were compared with their keyed hashes when the pack was opened; what else there is gets tried.
+// blob writes one blob. Wholes were compared with their keyed hashes when the pack was opened; all else is tried.
 func (p *Repacker) blob(b pack.Blob, data []byte) error {
 	switch b.Type {
 	case pack.WholeContent:
@@ -135,7 +143,7 @@ func (p *Repacker) blob(b pack.Blob, data []byte) error {
 		b.Type -= pack.RecipeFor
 		r, err := delta.DecodeRecipe(data)
 		if err == nil {
-			data, err = p.rd.Make(p.w.ctx, b.Key, r, b.Type)
+			data, err = p.rd.Make(p.ctx, b.Key, r, b.Type)
 		}
 		if err != nil {
 			return err
@@ -155,7 +163,7 @@ func (p *Repacker) try(key chunk.Key, encoded []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
 	}
-	return p.rd.Try(p.w.ctx, key, r)
+	return p.rd.Try(p.ctx, key, r)
 }
 
 // signs reports whether a block signature is that of the chunk. A wrong one is left out: that costs space only.
@@ -165,10 +173,10 @@ func (p *Repacker) signs(key chunk.Key, encoded []byte) (bool, error) {
 		return false, nil
 	}
 	same := false
-	err = p.rd.Whole(p.w.ctx, key, func(data []byte, err error) error {
+	err = p.rd.Whole(p.ctx, key, func(data []byte, err error) error {
 		if err == nil && old.Length() == len(data) {
 			id := p.s.content.ID(data)
-			same = id.Key() == key && bytes.Equal(p.s.signer.Sign(id, data, old.Block(), old.Runs()).Append(nil), encoded)
+			same = id.Key() == key && bytes.Equal(p.s.encoder.signer.Sign(id, data, old.Block(), old.Runs()).Append(nil), encoded)
 		}
 		if errors.Is(err, repo.ErrUnavailable) {
 			return err

@@ -14,71 +14,65 @@ import (
 type Saver struct {
 	w                 *Writer
 	frames            *fill.Frames
+	encoder           encoder
 	content, metadata *chunk.Namer
-
-	signer  *delta.Signer
-	matcher *delta.Matcher
-	base    delta.Base
-	encoded []byte // a recipe or signature in the making
-	made    []byte // by a recipe that is tried
+	encoded           []byte // a recipe or signature in the making
 }
 
-// NewSaver returns a Saver for one goroutine, which must have stopped saving when the function that was given the Writer returns.
+// A piece is what is saved at once: a chunk of content, a tree, a list, or the literal of a recipe for one.
+type piece struct {
+	id   chunk.ID
+	typ  pack.Type // as it is stored if it is whole
+	data []byte
+
+	// Of content: where its file has it, and what the file held before; nil if nothing is known of that.
+	offset int64
+	before *Past
+	// Of trees and lists: stored ones that it resembles.
+	others []tree.Item
+
+	literal bool
+	runs    []int // lengths after which the grid of its signature restarts; nil: it is one run
+}
+
+func (p *piece) kind() string {
+	if p.typ == pack.WholeContent {
+		return "chunk"
+	}
+	return "metadata"
+}
+
+// NewSaver returns a Saver for one goroutine, which must have stopped saving when the function that was given the Writer
+// returns.
 func (w *Writer) NewSaver() (*Saver, error) {
 	frames, err := w.packs.NewFrames()
 	if err != nil {
 		return nil, err
 	}
-	signer := delta.NewSigner(w.r.Secret())
-	return &Saver{w: w, frames: frames, content: w.r.Namer(), metadata: chunk.NewNamer(w.r.Secret(), chunk.Metadata),
-		signer: signer, matcher: delta.NewMatcher(signer)}, nil
+	return &Saver{w: w, frames: frames, encoder: newEncoder(w), content: w.r.Namer(), metadata: chunk.NewNamer(w.r.Secret(), chunk.Metadata)}, nil
 }
 
-// Content saves a chunk of content, at most chunk.MaxSize bytes, unless it is known. It keeps nothing of data.
+// Content saves a chunk of content, at most chunk.MaxSize bytes, unless it is known. It keeps nothing of data, as no method
+// does.
 func (s *Saver) Content(data []byte) (chunk.ID, error) { return s.ContentAt(data, 0, nil) }
 
-// ContentAt is Content for a chunk of a file whose earlier content is known: what stands near offset there is not sent again. before may be nil.
+// ContentAt is Content for a chunk of a file whose earlier content is known: what stands near offset there is not sent
+// again. before may be nil.
 func (s *Saver) ContentAt(data []byte, offset int64, before *Past) (chunk.ID, error) {
-	if len(data) > chunk.MaxSize {
-		return chunk.ID{}, fmt.Errorf("save chunk: %d bytes are too many", len(data))
-	}
-	id := s.content.ID(data)
-	known, err := s.w.known(id.Key(), pack.WholeContent)
-	if err != nil {
-		return id, fmt.Errorf("look up chunk %v: %w", id, err)
-	}
-	if known {
-		s.w.Sent.ChunksKnown.Add(1)
-		s.w.Sent.PlainKnown.Add(uint64(len(data)))
-		if before != nil {
-			before.Known(offset, id)
-		}
-		return id, s.mend(id, data, nil)
-	}
-	s.w.Sent.ChunksNew.Add(1)
-	s.w.Sent.PlainNew.Add(uint64(len(data)))
-	if before != nil && len(data) >= signFrom {
-		if done, err := s.delta(id, data, offset, before); done || err != nil {
-			return id, err
-		}
-	}
-	s.w.claims.takeWhole(id.Key())
-	return id, s.whole(id, data, nil, before != nil && before.held)
+	return s.save(piece{typ: pack.WholeContent, data: data, offset: offset, before: before})
 }
 
-// whole saves a chunk as itself, and its signature if it may be worth it. The grid of the signature restarts with each run; nil is one run.
-func (s *Saver) whole(id chunk.ID, data []byte, runs []int, changes bool) error {
-	blob := pack.Blob{Key: id.Key(), Type: pack.WholeContent, Length: len(data)}
-	class := pack.ClassOf(data)
-	if signable(data, runs) && (runs != nil || changes || class != pack.Opaque) {
-		if err := s.sign(id, data, runs); err != nil {
-			return err
-		}
-	}
-	if runs != nil {
-		return s.frames.Literal(class, data, blob)
-	}
-	return s.frames.Content(class, data, blob)
+// Tree saves a tree unless it is known.
+func (s *Saver) Tree(encoded []byte) (chunk.ID, error) { return s.TreeLike(encoded, nil) }
+
+// TreeLike is Tree for one that resembles others that are stored: what they have is not sent again.
+func (s *Saver) TreeLike(encoded []byte, others []tree.Item) (chunk.ID, error) {
+	return s.save(piece{typ: pack.WholeTree, data: encoded, others: others})
+}
+
+// List saves a list unless it is known.
+func (s *Saver) List(list []byte) (chunk.ID, error) {
+	return s.save(piece{typ: pack.WholeList, data: list})
 }
 
 // Again saves a chunk of content as itself, whatever is known of it.
@@ -86,38 +80,82 @@ func (s *Saver) Again(data []byte) error {
 	return s.frames.Content(pack.ClassOf(data), data, pack.Blob{Key: s.content.ID(data).Key(), Type: pack.WholeContent, Length: len(data)})
 }
 
-// Tree saves a tree unless it is known.
-func (s *Saver) Tree(encoded []byte) (chunk.ID, error) { return s.meta(pack.WholeTree, encoded) }
-
-// TreeLike is Tree for one that resembles others that are stored: what they have is not sent again.
-func (s *Saver) TreeLike(encoded []byte, others []tree.Item) (chunk.ID, error) {
-	return s.metaLike(pack.WholeTree, encoded, others)
-}
-
-// List saves a list unless it is known.
-func (s *Saver) List(list []byte) (chunk.ID, error) { return s.meta(pack.WholeList, list) }
-
-func (s *Saver) meta(typ pack.Type, data []byte) (chunk.ID, error) { return s.metaLike(typ, data, nil) }
-
-func (s *Saver) metaLike(typ pack.Type, data []byte, others []tree.Item) (chunk.ID, error) {
-	if len(data) > chunk.MaxSize {
-		return chunk.ID{}, fmt.Errorf("save metadata: %d bytes are too many", len(data))
+// save stores a piece in the form that the encoder chooses.
+func (s *Saver) save(p piece) (chunk.ID, error) {
+	if len(p.data) > chunk.MaxSize {
+		return chunk.ID{}, fmt.Errorf("save %s: %d bytes are too many", p.kind(), len(p.data))
 	}
-	id := s.metadata.ID(data)
-	known, err := s.w.known(id.Key(), typ)
+	if p.typ == pack.WholeContent {
+		p.id = s.content.ID(p.data)
+	} else {
+		p.id = s.metadata.ID(p.data)
+	}
+	form, m, err := s.encoder.decide(&p)
 	if err != nil {
-		return id, fmt.Errorf("look up metadata %v: %w", id, err)
+		return p.id, err
 	}
-	if known {
-		return id, nil
+	s.w.Sent.count(&p, form, m)
+	switch form {
+	case known:
+		err = s.signKnown(&p)
+	case recipe:
+		err = s.recipe(&p, m)
+	default:
+		err = s.whole(&p)
 	}
-	if done, err := s.metaDelta(typ, id, data, others); done || err != nil {
-		return id, err
-	}
-	s.w.claims.takeWhole(id.Key())
-	return id, s.wholeMeta(typ, id, data)
+	return p.id, err
 }
 
-func (s *Saver) wholeMeta(typ pack.Type, id chunk.ID, data []byte) error {
-	return s.blob(typ, id, data)
+// whole stores a piece as itself, and its signature if it may be worth it.
+func (s *Saver) whole(p *piece) error {
+	if p.typ != pack.WholeContent {
+		return s.blob(p.typ, p.id, p.data)
+	}
+	class := pack.ClassOf(p.data)
+	if p.signable() && (class != pack.Opaque || p.literal || p.before.changes()) {
+		if err := s.sign(p); err != nil {
+			return err
+		}
+	}
+	b := pack.Blob{Key: p.id.Key(), Type: p.typ, Length: len(p.data)}
+	if p.literal {
+		return s.frames.Literal(class, p.data, b)
+	}
+	return s.frames.Content(class, p.data, b)
+}
+
+// recipe stores how a piece is put together, and the literal of that.
+func (s *Saver) recipe(p *piece, m *delta.Match) (err error) {
+	r := &m.Recipe
+	if r.Literal.Length > 0 {
+		if r.Literal.ID, err = s.save(piece{typ: p.typ, data: m.Literal, literal: true, runs: m.Runs}); err != nil {
+			return fmt.Errorf("save literal of %v: %w", p.id, err)
+		}
+	}
+	s.encoded = r.Append(s.encoded[:0])
+	return s.blob(pack.RecipeFor+p.typ, p.id, s.encoded)
+}
+
+// blob stores metadata under an id.
+func (s *Saver) blob(typ pack.Type, id chunk.ID, encoded []byte) error {
+	s.w.Sent.Metadata.Add(uint64(len(encoded)))
+	return s.frames.Metadata(encoded, pack.Blob{Key: id.Key(), Type: typ, Length: len(encoded)})
+}
+
+// count counts a chunk of content.
+func (s *Sent) count(p *piece, form form, m *delta.Match) {
+	if p.typ != pack.WholeContent || p.literal {
+		return
+	}
+	if form == known {
+		s.ChunksKnown.Add(1)
+		s.PlainKnown.Add(uint64(len(p.data)))
+		return
+	}
+	s.ChunksNew.Add(1)
+	s.PlainNew.Add(uint64(len(p.data)))
+	if form == recipe {
+		s.Deltas.Add(1)
+		s.Literals.Add(uint64(m.Recipe.Literal.Length))
+	}
 }

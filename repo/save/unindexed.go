@@ -18,15 +18,14 @@ import (
 // putPack stores a pack.
 func (w *Writer) putPack(p index.Pack, object []byte) error {
 	name := sealed.PackName(p.Directory.Kind, p.ID)
-	w.run.Sent(p.ID)
-	if _, err := w.r.Store().Put(w.ctx, name, object); err != nil {
+	w.view.Sent(p.ID)
+	if _, err := w.r.Store().Put(w.run.work, name, object); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
 	}
 	if p.Directory.Kind == pack.Metadata { // the next night reads it
 		w.r.Blocks().Keep(blocks.Object{Sum: p.ID, Name: name, Size: p.Size}, object)
 	}
-	w.Sent.Objects.Add(1)
-	w.Sent.Bytes.Add(uint64(len(object)))
+	w.sent(p.Size)
 	return nil
 }
 
@@ -97,7 +96,7 @@ func (w *Writer) storedPack(p index.Pack) error {
 	if !w.unindexed.add(p, w.r.Options().Now()) {
 		return nil
 	}
-	return w.writeIndex(w.ctx, false)
+	return w.writeIndex(w.run.work, false)
 }
 
 // writeIndex stores index objects for what is stored and not indexed; the last ones name metadata, too.
@@ -135,7 +134,7 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		return err
 	}
 	now := func() (time.Time, error) {
-		at, _, err := w.run.Current(ctx)
+		at, _, err := w.view.Current(ctx)
 		if err != nil {
 			return at, fmt.Errorf("index what was stored: %w", err)
 		}
@@ -147,8 +146,7 @@ func (w *Writer) putIndex(ctx context.Context, packs []index.Pack) error {
 		if err != nil {
 			return info, err
 		}
-		w.Sent.Objects.Add(1)
-		w.Sent.Bytes.Add(uint64(info.Size))
+		w.sent(info.Size)
 		return info, nil
 	})
 	if err != nil {

@@ -1,11 +1,11 @@
 // Package save writes into a repository: chunks, trees and lists, each once, and last the archive that commits them.
 //
-// Write gives a function a Writer, and each goroutine of that function has a Saver. What is decided here is what is stored
-// already, what becomes a recipe, when packs are indexed, and when the archive may be written. Repack writes anew what packs
-// hold.
+// Write gives a function a Writer, and each goroutine of that function has a Saver. What a Saver is handed goes straight
+// through: the encoder decides whether it is known, a recipe or whole; fill puts it into frames and packs; putPack stores
+// them; and what is stored is indexed once a minute. Repack writes anew what packs hold.
 //
 // Invariants: an index names only what is stored; an archive is written after all that it needs; a run refers to nothing
-// that prune's lists name. What a run may refer to is known by view; fill puts what is saved into packs.
+// that prune's lists name. The package does not know what files are, nor which packs prune takes.
 package save
 
 import (
@@ -16,9 +16,7 @@ import (
 	"time"
 
 	"nightjar/chunk"
-	"nightjar/chunk/delta"
 	"nightjar/crypto"
-	"nightjar/internal/lru"
 	"nightjar/repo"
 	"nightjar/repo/fill"
 	"nightjar/repo/index"
@@ -27,9 +25,8 @@ import (
 )
 
 const (
-	indexEvery = time.Minute      // a run that dies has lost about this much
-	dyingTime  = 30 * time.Second // for what is in flight when a run is cancelled
-	mergeTime  = 5 * time.Minute  // a backup that is done waits no longer for its index objects to be merged
+	indexEvery = time.Minute     // a run that dies has lost about this much
+	mergeTime  = 5 * time.Minute // a backup that is done waits no longer for its index objects to be merged
 )
 
 // Sent counts what a Writer did. Fields only grow, and may be read at any time.
@@ -48,98 +45,53 @@ type Sent struct {
 
 // A Writer stores chunks, trees and lists, each once. It is safe for concurrent use; each goroutine that saves has a Saver.
 type Writer struct {
-	Sent   *Sent
-	r      *repo.Repository
-	self   string // the name of this host
-	ctx    context.Context
-	fail   context.CancelCauseFunc
+	Sent *Sent
+	r    *repo.Repository
+	run  *run
+
+	self   string                   // the name of the host whose packs it writes
 	accept func(*index.Origin) bool // on whose word it builds
 	begin  time.Time                // store time of the first view
 	root   bool                     // it writes anew what is known, and index objects as the root
 
-	reader *repo.Reader                            // of what was stored before
-	sums   *lru.Cache[chunk.Key, *delta.Signature] // nil for a chunk that has none
-
-	run       *view.Run // what this run may refer to
+	view      *view.Run    // what this run may refer to
+	reader    *repo.Reader // of what was stored before
+	bases     *bases
 	claims    claims
 	packs     *fill.Packs
 	unindexed unindexed
 }
 
-// Write runs f with a Writer, and commits an archive with the record that it returns: its Root and what the caller knows; host, times and views are filled in here.
-// When f fails or ctx ends, what has been sent is indexed for the next run, and nothing is committed; nor is it when f returns none.
+// Write runs f with a Writer, and commits an archive with the record that f returns: its Root and what the caller knows;
+// host, times and views are filled in here. When f fails or ctx ends, what has been sent is indexed for the next run, and
+// nothing is committed. Nor is it when f returns no record.
 func Write(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx context.Context, w *Writer) (*repo.Record, error)) (*repo.Archive, error) {
-	if r.Host() == nil {
-		return nil, errors.New("write: no host key")
-	}
-	w := &Writer{r: r, Sent: sent}
-	now, err := r.StoreTime(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("write to the repository: %w", err)
-	}
-	unread, err := r.View().Take(ctx)
-	if err = errors.Join(err, unread); err != nil { // what cannot be read may condemn what the run would refer to
+	w := &Writer{Sent: sent, r: r}
+	if err := w.start(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.trust(now); err != nil {
-		return nil, err
-	}
-	w.begin, w.unindexed.last = now, r.Options().Now()
-	w.run = r.View().Begin(now, w.accept)
-	defer w.run.Close()
-	w.claims.all, w.unindexed.ours = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
-	w.reader, w.sums = r.Reader(), lru.New[chunk.Key, *delta.Signature](signatures)
-
-	// A cancelled run still gets a moment to finish what is in flight, and to index it.
-	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
-	w.fail = cancel
-	defer context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(dyingTime, func() { cancel(context.Cause(ctx)) })
-		context.AfterFunc(work, func() { timer.Stop() })
-	})()
-	w.ctx = work
+	defer w.view.Close()
+	w.run = newRun(ctx)
+	defer w.run.end()
 	if err := w.open(r.Host()); err != nil {
 		return nil, err
 	}
-
-	fctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	defer context.AfterFunc(work, func() { stop(context.Cause(work)) })()
-	record, err := f(fctx, w)
-	if cause := context.Cause(work); cause != nil {
-		err = cause // what made f fail
+	var record *repo.Record
+	err := w.run.do(func(ctx context.Context) (err error) {
+		record, err = f(ctx, w)
+		return err
+	})
+	if err == nil {
+		err = w.complete()
 	}
 	if err != nil {
-		if salvaged := w.finish(false); salvaged != nil && !errors.Is(err, salvaged) {
-			r.Options().Warn(fmt.Errorf("index what was sent: %w", salvaged))
-		}
-		return nil, err
-	}
-	if err := w.finish(true); err != nil {
+		w.salvage()
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil || record == nil {
 		return nil, err
 	}
-	for renewed := true; renewed; {
-		if now, renewed, err = w.run.Current(ctx); err == nil && renewed {
-			err = w.putIndex(ctx, nil)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("commit: %w", err)
-		}
-	}
-	record.Version, record.Host = repo.FormatVersion, w.self
-	record.Views, record.Time = w.run.Views(), now.UTC()
-	archive, size, err := r.PutArchive(ctx, record)
-	if err != nil {
-		return archive, err
-	}
-	sent.Objects.Add(1)
-	sent.Bytes.Add(uint64(size))
-	w.tidyIndex(ctx, archive.Stored)
-	return archive, nil
+	return w.commit(ctx, record)
 }
 
 // Add runs f with a Writer and commits nothing: what was saved is indexed.
@@ -151,24 +103,31 @@ func Add(ctx context.Context, r *repo.Repository, sent *Sent, f func(ctx context
 // Reader returns a Reader that knows what was indexed when the run began, and what it has added.
 func (w *Writer) Reader() *repo.Reader { return w.r.Reader() }
 
-// tidyIndex makes the next run's start cheaper. The backup is done, whatever comes of this.
-func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
-	limited, cancel := context.WithTimeout(ctx, mergeTime)
-	defer cancel()
-	info, err := w.r.View().Merge(limited, now)
-	if err == nil && info.Size > 0 {
-		w.Sent.Objects.Add(1)
-		w.Sent.Bytes.Add(uint64(info.Size))
+// start takes the first view, and decides on whose word the run builds.
+func (w *Writer) start(ctx context.Context) error {
+	if w.r.Host() == nil {
+		return errors.New("write: no host key")
 	}
-	if flushed := w.r.View().Flush(); err == nil {
-		err = flushed
+	now, err := w.r.StoreTime(ctx)
+	if err != nil {
+		return fmt.Errorf("write to the repository: %w", err)
 	}
-	if err != nil && ctx.Err() == nil {
-		w.r.Options().Warn(fmt.Errorf("merge index objects: %w", err))
+	unread, err := w.r.View().Take(ctx)
+	if err = errors.Join(err, unread); err != nil { // what cannot be read may condemn what the run would refer to
+		return err
 	}
+	if err := w.trust(now); err != nil {
+		return err
+	}
+	w.begin, w.unindexed.last = now, w.r.Options().Now()
+	w.view, w.reader = w.r.View().Begin(now, w.accept), w.r.Reader()
+	w.bases = newBases(w.reader, w.view)
+	w.claims.all, w.unindexed.ours = map[chunk.Key]bool{}, map[index.ObjectID]struct{}{}
+	return nil
 }
 
-// trust sets on whose word this run builds, which begins now: as its archive will be read, but for marked keys, whose word is no word for a writer.
+// trust decides on whose word a run builds that begins now: as its archive will be read, but for marked keys, whose word is
+// no word for a writer.
 func (w *Writer) trust(now time.Time) (err error) {
 	host := w.r.Host().Fingerprint()
 	if err := w.r.Keys().MayWrite(host, "archive", now); err != nil {
@@ -190,10 +149,11 @@ func (w *Writer) trust(now time.Time) (err error) {
 
 // open makes what packs are filled in.
 func (w *Writer) open(signer *crypto.Key) (err error) {
-	w.packs, err = fill.New(w.ctx, w.fail, fill.Options{
+	o := w.r.Options()
+	w.packs, err = fill.New(w.run.work, w.run.fail, fill.Options{
 		Owner:       w.self,
-		Compression: w.r.Options().Compression,
-		Connections: w.r.Options().Connections,
+		Compression: o.Compression,
+		Connections: o.Connections,
 		Sealer:      func(kind pack.Kind) (*crypto.Sealer, error) { return w.r.PackSealer(kind, signer) },
 		Put:         w.putPack,
 		Stored:      w.storedPack,
@@ -205,27 +165,74 @@ func (w *Writer) open(signer *crypto.Key) (err error) {
 // Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
 func (w *Writer) Flush() error { return w.packs.Flush() }
 
-// finish stores all that is open. With whole, everything that was saved; else only packs that are full of finished frames.
-func (w *Writer) finish(whole bool) error {
-	var err error
-	if whole {
-		err = w.Flush()
-	} else {
-		w.run.End()
-		w.packs.Send()
-		if err = w.packs.Wait(); errors.Is(context.Cause(w.ctx), err) {
-			err = nil
+// complete stores all that was saved, and indexes it.
+func (w *Writer) complete() error {
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := w.run.failed(); err != nil {
+		return err
+	}
+	return w.writeIndex(w.run.work, true)
+}
+
+// salvage stores what is in finished frames, unless the writer itself has failed, and indexes what is stored: it serves the
+// next run.
+func (w *Writer) salvage() {
+	w.view.End()
+	w.packs.Send()
+	err := w.packs.Wait()
+	if errors.Is(w.run.failed(), err) {
+		err = nil
+	}
+	ctx, cancel := w.run.last()
+	defer cancel()
+	if err = errors.Join(err, w.writeIndex(ctx, false)); err != nil {
+		w.r.Options().Warn(fmt.Errorf("index what was sent: %w", err))
+	}
+}
+
+// commit writes the archive, by a view that is not too old. All that it needs is stored and indexed.
+func (w *Writer) commit(ctx context.Context, record *repo.Record) (*repo.Archive, error) {
+	var now time.Time
+	for renewed := true; renewed; {
+		var err error
+		if now, renewed, err = w.view.Current(ctx); err == nil && renewed {
+			err = w.putIndex(ctx, nil)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("commit: %w", err)
 		}
 	}
-	if cause := context.Cause(w.ctx); whole && cause != nil && err == nil {
-		err = cause
+	record.Version, record.Host = repo.FormatVersion, w.self
+	record.Views, record.Time = w.view.Views(), now.UTC()
+	archive, size, err := w.r.PutArchive(ctx, record)
+	if err != nil {
+		return nil, err
 	}
-	whole = whole && err == nil
-	if whole {
-		return w.writeIndex(w.ctx, true)
-	}
-	// Even beside a failure, what was stored serves the next run.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), dyingTime)
+	w.sent(size)
+	w.tidyIndex(ctx, archive.Stored)
+	return archive, nil
+}
+
+// tidyIndex makes the next run's start cheaper. The backup is done, whatever comes of this.
+func (w *Writer) tidyIndex(ctx context.Context, now time.Time) {
+	limited, cancel := context.WithTimeout(ctx, mergeTime)
 	defer cancel()
-	return errors.Join(err, w.writeIndex(ctx, false))
+	info, err := w.r.View().Merge(limited, now)
+	if err == nil && info.Size > 0 {
+		w.sent(info.Size)
+	}
+	if flushed := w.r.View().Flush(); err == nil {
+		err = flushed
+	}
+	if err != nil && ctx.Err() == nil {
+		w.r.Options().Warn(fmt.Errorf("merge index objects: %w", err))
+	}
+}
+
+// sent counts an object of the size given.
+func (w *Writer) sent(size int64) {
+	w.Sent.Objects.Add(1)
+	w.Sent.Bytes.Add(uint64(size))
 }

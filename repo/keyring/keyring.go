@@ -10,19 +10,14 @@
 package keyring
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
-	"sort"
 	"sync"
 	"time"
 
 	"nightjar/crypto"
-	"nightjar/internal/versioned"
-	"nightjar/repo/store"
 )
 
 // Errors that callers branch on.
@@ -47,111 +42,6 @@ type Keyring struct {
 
 	once    sync.Once
 	members map[crypto.Fingerprint]member // made when one is first looked for
-}
-
-// Load reads the keys in force of the repository in the store. pin is asked what is remembered of the repository that the store claims to hold; with
-// a zero Pin the first root shown is believed, and the caller has to remember it. invalid is told of keys that are passed over.
-//
-// Keys are read upward from the number that is remembered, each believed by the root of the one before: so a root that has named its successor
-// signs nothing after that.
-func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, error), invalid func(error)) (*Keyring, error) {
-	found, err := list(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 {
-		return nil, ErrNoRepository
-	}
-	// The last says where to begin. If it lies about whose it is, all are read.
-	last, lastErr := store.ReadAll(ctx, s, found[len(found)-1].name, objectMax)
-	seen := 0
-	if head, err := peek(last); lastErr == nil && err == nil {
-		if p, err := pin(head.Repository); err == nil {
-			seen = p.Number
-		}
-	}
-	begin := sort.Search(len(found), func(i int) bool { return found[i].number >= seen })
-	var inForce *Keyring
-	var problems []error // since inForce
-	for i := begin; i < len(found); i++ {
-		object, err := last, lastErr
-		if i < len(found)-1 {
-			object, err = store.ReadAll(ctx, s, found[i].name, objectMax)
-		}
-		var k *Keyring
-		read := func(object []byte) (*Keyring, error) {
-			k, err := Read(object, func(repository string) (Pin, error) {
-				if inForce != nil && repository == inForce.ID() {
-					return inForce.Pin(), nil
-				}
-				p, err := pin(repository)
-				// Nobody can replace the lowest number, but a thief of write credentials can add a higher one: so without a pin, the lowest names the root.
-				if err == nil && p.Root == "" && i > 0 {
-					err = fmt.Errorf("nothing says that its root key is to be believed: %w", crypto.ErrIntegrity)
-				}
-				return p, err
-			})
-			if err == nil && k.contents.Number != found[i].number {
-				err = fmt.Errorf("it says that it is number %d: %w", k.contents.Number, crypto.ErrIntegrity)
-			}
-			return k, err
-		}
-		if err == nil {
-			k, err = read(object)
-		}
-		if versions, ok := s.(store.Versioned); ok && err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, versioned.ErrNewer) {
-			_, failed := versions.Recover(ctx, found[i].name, func(object []byte) bool {
-				older, err := read(object)
-				if err == nil {
-					k = older
-				}
-				return err == nil
-			})
-			if failed == nil {
-				err = nil
-			}
-		}
-		if err == nil {
-			inForce, problems = k, nil
-			continue
-		}
-		err = fmt.Errorf("read %s: %w", found[i].name, err)
-		if errors.Is(err, store.ErrUnavailable) || errors.Is(err, versioned.ErrNewer) { // the root has signed it
-			return nil, err
-		}
-		problems = append(problems, err)
-	}
-	for _, p := range problems {
-		invalid(p)
-	}
-	if inForce != nil {
-		return inForce, nil
-	}
-	if begin == len(found) || found[begin].number > seen && seen > 0 {
-		problems = append(problems, fmt.Errorf("%s was seen before: %w", Name(seen), ErrRollback))
-	}
-	return nil, fmt.Errorf("no valid keys: %w", errors.Join(problems...))
-}
-
-type numbered struct {
-	name   string
-	number int
-}
-
-// list returns the keys objects in order of their numbers, valid or not.
-func list(ctx context.Context, s store.Store) ([]numbered, error) {
-	var found []numbered
-	err := s.List(ctx, prefix, func(i store.Info) error {
-		if n, ok := Number(i.Name); ok {
-			found = append(found, numbered{i.Name, n})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list keys: %w", err)
-	}
-	slices.SortFunc(found, func(a, b numbered) int { return a.number - b.number })
-	return found, nil
 }
 
 // Follows reports whether a root is that of the keyring, or has named it as its successor, be it through others.

@@ -29,7 +29,7 @@ import (
 // MoveAside takes that away.
 //
 // A Put that is killed leaves a file whose name begins with ".tmp-", which is
-// no valid name; nothing here removes it.
+// no valid name; Sweep removes it.
 type Dir struct {
 	path   string
 	root   *os.File
@@ -42,6 +42,7 @@ var (
 	_ Clock     = (*Dir)(nil)
 	_ Replacer  = (*Dir)(nil)
 	_ Cluttered = (*Dir)(nil)
+	_ Sweeper   = (*Dir)(nil)
 	_ Local     = (*Dir)(nil)
 	_ Folder    = (*Dir)(nil)
 )

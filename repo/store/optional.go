@@ -108,6 +108,13 @@ type Cluttered interface {
 	MoveAside(ctx context.Context, name string, belongs fs.FileMode) (aside string, err error)
 }
 
+// Sweeper is a Store in which writers that were killed leave what is no object.
+type Sweeper interface {
+	// Sweep removes what an unfinished write has left, if that is older than age
+	// by the store's own clock, and returns how many.
+	Sweep(ctx context.Context, age time.Duration) (removed int, err error)
+}
+
 // SumOf returns the SHA-256 that a name ends with, if it ends with one.
 func SumOf(name string) (sum [32]byte, ok bool) {
 	h := path.Base(name)

@@ -213,7 +213,19 @@ func (p *pruner) run(ctx context.Context) error {
 	if err := p.condemn(ctx); err != nil {
 		return err
 	}
+	p.tidy(ctx)
 	return p.sweep(ctx)
+}
+
+// tidy removes what killed writers have left of objects that they did not finish. That it cannot is no failure of the prune.
+func (p *pruner) tidy(ctx context.Context) {
+	s, ok := p.r.Store().(store.Sweeper)
+	if !ok || p.o.DryRun {
+		return
+	}
+	if _, err := s.Sweep(ctx, p.grace(p.now)); err != nil {
+		p.o.Problem(err)
+	}
 }
 
 // extendLocks keeps what archives need from being deleted by somebody else.

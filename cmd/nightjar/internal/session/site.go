@@ -90,7 +90,7 @@ func (s *Site) loadKeyring(ctx context.Context, need Access) (*keyring.Keyring, 
 		pin.Root = cmp.Or(pin.Root, root)
 		return pin, err
 	}
-	keys, err := keyring.Load(ctx, s.Store, remembered, s.set.Warn)
+	keys, err := keyring.Load(ctx, s.Store, remembered, s.passOver)
 	if errors.Is(err, keyring.ErrRollback) {
 		return s.lagging(ctx, need, root != "", err)
 	}
@@ -157,6 +157,15 @@ func (s *Site) Secrets(ctx context.Context, keys *keyring.Keyring, need Access) 
 		recovery = keyring.Held(host)
 	}
 	return host, recovery, nil
+}
+
+// passOver tells of keys that do not count, and what ends it.
+func (s *Site) passOver(err error) {
+	if errors.Is(err, store.ErrClutter) {
+		s.set.Warn(fmt.Errorf("%w; nightjar check --repair moves it aside", err))
+		return
+	}
+	s.set.Warn(fmt.Errorf("%w; it is passed over, and no more mentioned once nightjar key reseal has written the next keys", err))
 }
 
 // able reports whether this machine has a key that opens metadata without a passphrase.

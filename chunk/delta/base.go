@@ -30,6 +30,9 @@ type block struct {
 
 func (b *block) end() int { return b.at + int(b.length) }
 
+// isZero reports whether the block is of zeros.
+func (b *block) isZero() bool { return b.strong == [strongSize]byte{} }
+
 // continues reports whether one copy can make both.
 func (b *block) continues(last *block) bool {
 	return last.source == b.source && last.offset+last.length == b.offset && last.end() == b.at

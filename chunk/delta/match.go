@@ -3,6 +3,7 @@ package delta
 import (
 	"fmt"
 	"math"
+	"sort"
 
 	"nightjar/chunk"
 )
@@ -16,7 +17,7 @@ type Match struct {
 	Recipe  Recipe // its Literal still needs an ID, unless it has no length
 	Literal []byte // the bytes that no block has
 	Runs    []int  // the runs of the literal, each of which becomes one copy: its signature has to be made with them
-	Shift   int    // how much further in the old content the block found last lay; as expected if there was none
+	Shift   int    // how much further in the old content lay what two blocks after one another agreed on last; as expected if no two did
 }
 
 // A Matcher finds blocks of old content in new content. It is for one goroutine.
@@ -31,6 +32,8 @@ type Matcher struct {
 	done  int    // data before it is in the match
 	last  *block // what was copied last
 	shift int    // a block at x of the old content is expected at x - shift of data
+	voted int    // the shift of the block that was copied last, unless it was of zeros
+	sure  int    // the shift that two such blocks after one another had
 	next  int    // the first block that is expected at or after the place that is looked at
 	waste int    // bytes that were hashed in vain
 }
@@ -52,7 +55,7 @@ func (m *Matcher) Match(data []byte, base *Base, expected int) *Match {
 	m.number, m.keys = zeroed(m.number, len(base.sources)), zeroed(m.keys, len(base.sources))
 	m.match.Recipe = Recipe{Length: len(data), Sources: m.match.Recipe.Sources[:0], Copies: m.match.Recipe.Copies[:0]}
 	m.match.Literal, m.match.Runs = m.match.Literal[:0], m.match.Runs[:0]
-	m.shift, m.next = expected, base.from(expected)
+	m.shift, m.voted, m.sure, m.next = expected, expected, expected, base.from(expected)
 	for p := 0; p < len(data) && len(m.match.Runs) < MaxRuns-1 && !m.spent(); {
 		if m.due() == p {
 			if m.is(m.next, p) {
@@ -61,12 +64,21 @@ func (m *Matcher) Match(data []byte, base *Base, expected int) *Match {
 			}
 			m.next++
 		}
+		m.goBack(p)
 		p = m.find(p)
 	}
 	m.literal(len(data))
-	m.match.Recipe.Literal.Length, m.match.Shift = len(m.match.Literal), m.shift
+	m.match.Recipe.Literal.Length, m.match.Shift = len(m.match.Literal), m.sure
 	m.base, m.data, m.last = nil, nil, nil
 	return &m.match
+}
+
+// goBack expects blocks where two agreed on it last: one that was found elsewhere may be a copy by chance, like zeros, and
+// one such after another would lead ever further away.
+func (m *Matcher) goBack(p int) {
+	if m.shift != m.sure {
+		m.shift, m.next = m.sure, m.base.from(p+m.sure)
+	}
 }
 
 // due returns where the next block is expected.
@@ -143,13 +155,34 @@ func (m *Matcher) lookup(h uint32, p int) int {
 			break
 		}
 		if b := &m.base.blocks[i]; b.rolling == h {
-			if m.same(b, p) {
-				return i
+			if !m.same(b, p) {
+				break
 			}
-			break
+			if b.isZero() {
+				return m.zeros(p + m.shift)
+			}
+			return i
 		}
 	}
 	return -1
+}
+
+// zeros returns the number of a block of zeros near a place of the old content, of which there is one: best of the chunk that was copied last.
+func (m *Matcher) zeros(at int) int {
+	all := m.base.table.zeros
+	i := sort.Search(len(all), func(i int) bool { return m.base.blocks[all[i]].at >= at })
+	best, least := 0, math.MaxInt
+	for _, n := range all[max(i-1, 0):min(i+1, len(all))] {
+		b := &m.base.blocks[n]
+		distance := max(b.at-at, at-b.at)
+		if m.last != nil && b.source != m.last.source {
+			distance += chunk.MaxSize
+		}
+		if distance < least {
+			best, least = int(n), distance
+		}
+	}
+	return best
 }
 
 // is reports whether a block is at p and worth a copy.
@@ -187,6 +220,12 @@ func (m *Matcher) take(p int) int {
 		m.number[b.source] = len(m.match.Recipe.Sources)
 	}
 	m.copy(m.number[b.source], int(b.offset), int(b.length))
+	if !b.isZero() {
+		if m.voted == m.shift {
+			m.sure = m.shift
+		}
+		m.voted = m.shift
+	}
 	m.last = b
 	m.next++
 	return m.done

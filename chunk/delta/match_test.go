@@ -271,3 +271,41 @@ func edit(data, script []byte) []byte {
 	}
 	return data
 }
+
+// Zeros that are new are copied from the nearest ones: they neither lean on another chunk, nor lead away from where the rest is expected.
+func TestNewZeros(t *testing.T) {
+	m := newModel(t, 512)
+	const size, page = 256 << 10, 16 << 10
+	var chunks []Source
+	for seed := range uint64(3) {
+		data := noise(seed, size)
+		for at := 0; at < size; at += page {
+			clear(data[at+page-2000 : at+page-200]) // as between the rows and the directory of a page
+		}
+		chunks = append(chunks, m.whole(data, nil))
+	}
+	data := bytes.Clone(m.wholes[chunks[1].ID])
+	for at := 0; at < size; at += page {
+		clear(data[at+5*512 : at+8*512])
+	}
+	clear(data[size-page:])
+	got := m.matcher.Match(data, m.base(false, chunks...), size)
+	if want := []Source{chunks[1]}; !slices.Equal(got.Recipe.Sources, want) || got.Shift != size || len(got.Literal) > 512 {
+		t.Errorf("%d sources, shift %d, %d bytes of literal", len(got.Recipe.Sources), got.Shift, len(got.Literal))
+	}
+}
+
+// One block that stands elsewhere says nothing about what follows it; two that agree do.
+func TestStrays(t *testing.T) {
+	m := newModel(t, 512)
+	old := noise(1, 200_000)
+	base := m.base(false, m.whole(old, nil))
+	stray := slices.Concat(old[:51_200], old[512*300:512*301], old[51_712:100*512+5120], noise(2, 5000), old[512*380:512*381], noise(3, 70))
+	if got := m.matcher.Match(stray, base, 0); got.Shift != 0 || len(got.Literal) != 5070 {
+		t.Errorf("after strays: shift %d, %d bytes of literal", got.Shift, len(got.Literal))
+	}
+	moved := slices.Concat(noise(2, 77), old[512:512*9], noise(3, 600))
+	if got := m.matcher.Match(moved, base, 0); got.Shift != 512-77 || len(got.Literal) != 677 {
+		t.Errorf("after an insertion: shift %d, %d bytes of literal", got.Shift, len(got.Literal))
+	}
+}

@@ -14,18 +14,24 @@ type table struct {
 	window int // the size of the blocks; 0 if there are none
 	slots  []uint32
 	filter []uint64
-	shift  int // from a sum to its word in the filter
+	shift  int     // from a sum to its word in the filter
+	zeros  []int32 // where zeros begin: the first of each row of such blocks
 }
 
-// fill makes the table anew. Of blocks with equal rolling sums, which are nearly always equal, it holds the first.
+// fill makes the table anew. Of blocks with equal rolling sums, which are nearly always equal, it holds the first;
+// zeros are everywhere, so that it has all places.
 func (t *table) fill(blocks []block, window int) {
 	log := max(bits.Len(uint(2*len(blocks))), 6)
 	t.made, t.window, t.shift = true, window, 32-log+wordBits
 	t.slots = zeroed(t.slots, 1<<log)
 	t.filter = zeroed(t.filter, 1<<(log-wordBits))
+	t.zeros = t.zeros[:0]
 	for i := range blocks {
 		if int(blocks[i].length) == window {
 			t.add(blocks, i)
+			if blocks[i].isZero() && (i == 0 || !blocks[i-1].isZero() || int(blocks[i-1].length) != window) {
+				t.zeros = append(t.zeros, int32(i))
+			}
 		}
 	}
 }

@@ -9,8 +9,7 @@ import (
 	"nightjar/repo/tree"
 )
 
-// Has reports whether a chunk of content is stored, by somebody whom this run trusts, where this run may refer to it. If so,
-// the run refers to it from then on.
+// Has reports whether this run may use a chunk of content that is stored, by somebody whom it trusts, and records the use.
 func (w *Writer) Has(id chunk.ID) (bool, error) {
 	return w.refer(id.Key(), pack.WholeContent, pack.RecipeFor+pack.WholeContent)
 }
@@ -33,8 +32,7 @@ func (w *Writer) Holds(c tree.Contents) (bool, error) {
 	return true, nil
 }
 
-// refer reports whether a chunk, tree or list is stored in one of the forms where this run may refer to it, and records that
-// it does.
+// refer reports whether this run may use a chunk, tree or list that is stored in one of the forms, and records the use.
 func (w *Writer) refer(key chunk.Key, forms ...pack.Type) (bool, error) {
 	if err := w.tick(); err != nil {
 		return false, err
@@ -85,8 +83,8 @@ func (c *claims) has(key chunk.Key) bool {
 	return claimed
 }
 
-// take reports whether a chunk is the caller's to save. If it is to be whole, it is so unless somebody else saves it whole:
-// who had claimed it in any form, leaves that to the caller.
+// take reports whether a chunk is the caller's to save: if nobody has claimed it, or if it is to be whole and nobody saves it
+// whole. Whoever claimed it before leaves that to the caller.
 func (c *claims) take(key chunk.Key, whole bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

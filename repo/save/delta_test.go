@@ -454,25 +454,3 @@ func TestSignedOnce(t *testing.T) {
 		t.Errorf("%d bytes of metadata for a megabyte", n)
 	}
 }
-
-// New bytes that are stored already, but as a recipe, are stored as themselves, too: no recipe leans on a recipe.
-func TestLiteralThatIsRecipe(t *testing.T) {
-	p := repotest.NewPlace(t)
-	r := p.Open(repotest.HostKey())
-	hex := func(seed, n int) []byte { return fmt.Appendf(nil, "%x", repotest.Noise(seed, n/2)) }
-	insert := hex(1, 30<<10)
-	first := (*night)(nil).save(t, r, insert, 1<<20)
-	copy(insert[5000:], "changed")
-	second := first.save(t, r, insert, 1<<20)
-	if second.sent.Deltas.Load() != 1 {
-		t.Fatal("not stored as a recipe")
-	}
-	big := hex(2, 400<<10)
-	third := (*night)(nil).save(t, r, big, 1<<20)
-	fourth := third.save(t, r, slices.Insert(big, 200<<10, insert...), 1<<20)
-	if n := fourth.sent.Literals.Load(); fourth.sent.Deltas.Load() != 1 || n != uint64(len(insert)) {
-		t.Fatalf("%d deltas with %d bytes of literals", fourth.sent.Deltas.Load(), n)
-	}
-	fourth.restored(t, p.Reader())
-	second.restored(t, p.Reader())
-}

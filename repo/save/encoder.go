@@ -124,8 +124,8 @@ func (e *encoder) encodeMetadata(p *piece) (*delta.Match, error) {
 	return m, nil
 }
 
-// leans reports whether this run may refer to all sources of a recipe, and records that it does. Since they were described a
-// new view may have come.
+// leans reports whether this run may use all sources of a recipe, and records the use. Since they were described a new view
+// may have been taken.
 func (e *encoder) leans(r *delta.Recipe, whole pack.Type) (bool, error) {
 	for _, source := range r.Sources {
 		if ok, err := e.w.refer(source.ID.Key(), whole); !ok || err != nil {

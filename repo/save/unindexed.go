@@ -51,8 +51,8 @@ func (u *unindexed) add(p index.Pack, now time.Time) (due bool) {
 	return len(u.content) > 0 && (u.chunks >= view.ObjectChunks || now.Sub(u.last) >= indexEvery)
 }
 
-// take returns what is to be indexed now. Trees lean on content that may still be on its way, so metadata is named at the end of a run only, in the order in which
-// it was made.
+// take returns what is to be indexed now. Trees lean on content that may still be on its way: so metadata is named at the end
+// of a run only, in the order in which it was made.
 func (u *unindexed) take(now time.Time, last bool) []index.Pack {
 	u.mu.Lock()
 	defer u.mu.Unlock()

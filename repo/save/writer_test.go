@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"nightjar/chunk"
@@ -404,22 +405,23 @@ func TestWriterHas(t *testing.T) {
 
 // A run that fails while something is on its way ends when that has arrived.
 func TestNothingOutlivesRun(t *testing.T) {
-	p := repotest.NewPlace(t)
-	arrived := false
-	p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
-		switch {
-		case c.Op == storetest.Put && strings.HasPrefix(c.Name, "content/"):
-			return repotest.ErrFault
-		case c.Op == storetest.Put && strings.HasPrefix(c.Name, "metadata/"):
-			time.Sleep(50 * time.Millisecond)
-			arrived = true
+	synctest.Test(t, func(t *testing.T) { // which fails if anything outlives it
+		p := repotest.NewPlace(t)
+		arrived := false
+		p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+			switch {
+			case c.Op == storetest.Put && strings.HasPrefix(c.Name, "content/"):
+				return repotest.ErrFault
+			case c.Op == storetest.Put && strings.HasPrefix(c.Name, "metadata/"):
+				time.Sleep(time.Hour)
+				arrived = true
+			}
+			return nil
+		}}
+		_, err := repotest.Write(t.Context(), p.Open(repotest.HostKey(), func(o *repo.Options) { o.Connections = 1 }), [][][]byte{repotest.Some(1, 6)}, nil)
+		repotest.WantError(t, err, repotest.ErrFault, "store content/")
+		if !arrived {
+			t.Error("the run had ended before a pack arrived")
 		}
-		return nil
-	}}
-	_, err := repotest.Write(t.Context(), p.Open(repotest.HostKey(), func(o *repo.Options) { o.Connections = 1 }), [][][]byte{repotest.Some(1, 6)}, nil)
-	ended := arrived
-	repotest.WantError(t, err, repotest.ErrFault, "store content/")
-	if time.Sleep(100 * time.Millisecond); ended != arrived {
-		t.Error("a pack arrived after the run had ended")
-	}
+	})
 }

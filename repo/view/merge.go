@@ -23,9 +23,9 @@ const (
 	mergeRuns  = 1 << 15        // and of so many runs at most, half of what an index object may hold
 )
 
-// Merge stores one index object that stands for small ones that this host has written, if it is time. They stay: prune deletes them. Whatever becomes
-// of it, the same chunks are indexed: before the merged object is stored nothing has changed, after it what it stands for counts no more; and what two processes
-// merge at the same time is there twice. now is a store time. The Info is zero if nothing was merged.
+// Merge stores one index object in place of small ones that this host has written, if it is time. They stay: prune deletes
+// them. Until the merged object is stored nothing changes; then readers ignore what it replaces. What two processes merge at
+// the same time is there twice. now is a store time. The Info is zero if nothing was merged.
 func (v *Local) Merge(ctx context.Context, now time.Time) (store.Info, error) {
 	if len(dueIndexes(v.liveIndexes(), now)) == 0 {
 		return store.Info{}, nil
@@ -78,8 +78,8 @@ func (v *Local) liveIndexes() []listedIndex {
 	return slices.DeleteFunc(slices.Clone(v.mine), func(l listedIndex) bool { return replaced[l.id] })
 }
 
-// dueIndexes returns which to merge now, if any: old small ones, none larger than all that are smaller than it together. So whatever is written again
-// comes to stand in an object of twice the size, and is not written again more often than that can be.
+// dueIndexes returns which to merge now, if any: old small ones, none larger than all that are smaller than it together. So
+// whatever is written again comes to lie in an object of twice the size: that happens only as often as sizes can double.
 func dueIndexes(all []listedIndex, now time.Time) []listedIndex {
 	old := slices.DeleteFunc(slices.Clone(all), func(l listedIndex) bool { return l.size > mergeSmall || now.Sub(l.time) < mergeAge })
 	slices.SortFunc(old, func(a, b listedIndex) int {

@@ -20,10 +20,10 @@ import (
 // askEvery is how often, at least, the store is asked for its time while a run looks things up.
 const askEvery = 10 * time.Minute
 
-// A Run is what one run goes by. It refers to nothing that the lists of any of its views name. A list that was written after the view is carried out
-// later than a grace period on, and only after prune has looked for archives again: so a run that commits within a grace period of its view finds all
-// that it refers to. A longer run has to take views on its way, and each counts only if nothing that the run has come to refer to is named there.
-// It is safe for concurrent use; Close it.
+// A Run is what one run goes by. It refers to nothing that the lists of any of its views name. A list written after a view
+// takes effect more than a grace period later, after prune has looked for archives again. So a run that commits within a
+// grace period of its view finds all that it refers to. A longer run takes views on its way; each counts only if it names
+// nothing that the run refers to by then. It is safe for concurrent use; Close it.
 type Run struct {
 	local  *Local
 	accept func(*index.Origin) bool
@@ -43,8 +43,8 @@ type Run struct {
 
 const refSize = len(chunk.Key{}) + 1
 
-// Begin returns a Run that goes by what the Local knows, as of a view that was taken at that store time. It builds on what those have indexed whom
-// accept accepts.
+// Begin returns a Run that goes by what the Local knows, as of a view that was taken at that store time. It builds on what
+// was indexed by those whom accept accepts.
 func (v *Local) Begin(at time.Time, accept func(*index.Origin) bool) *Run {
 	r := &Run{local: v, accept: accept, taken: []time.Time{at.UTC()}}
 	r.avoid = v.Lists()
@@ -72,15 +72,16 @@ func (r *Run) Sent(id index.ObjectID) { r.sent.Add(id[:]) }
 // End says that the run fails: no other view is taken for it.
 func (r *Run) End() { r.ending.Store(true) }
 
-// Due reports whether the store has not been asked for its time for long, so that Current should be called; whoever is told so first is the only one.
+// Due reports whether the store has not been asked for its time for long, so that Current should be called. Of several
+// callers one is told so.
 func (r *Run) Due() bool {
 	now, asked := r.local.options.Now().UnixNano(), r.asked.Load()
 	since := now - asked
 	return (since < 0 || since >= int64(askEvery)) && r.asked.CompareAndSwap(asked, now)
 }
 
-// Refer reports whether a chunk is stored in one of the forms, a whole one first, where this run may refer to it; if so, it is taken to. Prune's
-// lists name recipes, trees and lists that lean on what they name: so nothing below has to be looked up.
+// Refer reports whether this run may use a chunk in one of the forms, a whole one first, and records the use. Prune's lists
+// name recipes, trees and lists that lean on what they name: so nothing below has to be looked up.
 func (r *Run) Refer(key chunk.Key, forms ...pack.Type) (ok bool, err error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -109,7 +110,7 @@ func (r *Run) Trusts(at index.Location, key chunk.Key) bool {
 	return r.accept(&at.Pack.Origin) && r.avoid.Blob(at.Pack.ID, key, at.Type) == 0
 }
 
-// usable asks the local index. What stood in a broken part of it is stored again: a cache may cost time, and never stops a backup.
+// usable asks the local index. What stood in a broken part of it is stored again: a cache never stops a backup.
 func (r *Run) usable(key chunk.Key, typ pack.Type, avoid *lists.Set) (bool, error) {
 	_, ok, err := r.local.index.Has(key, typ, r.accept)
 	if ok && err == nil && !avoid.Empty() {
@@ -127,8 +128,9 @@ func (r *Run) usable(key chunk.Key, typ pack.Type, avoid *lists.Set) (bool, erro
 	return ok, err
 }
 
-// Current returns the store's time, and takes a new view if the last is half a grace period old. It fails when that is older than it may be: what the
-// run refers to, or has sent, may be gone. After a new view an index object is due, whatever it names: a sign of life.
+// Current returns the store's time, and takes a new view if the last is half a grace period old. It fails if the last is
+// older than a grace period: what the run refers to, or has sent, may be gone. After a new view an index object is due,
+// whatever it names: a sign of life.
 func (r *Run) Current(ctx context.Context) (now time.Time, renewed bool, err error) {
 	r.renewing.Lock()
 	defer r.renewing.Unlock()

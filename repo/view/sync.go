@@ -40,9 +40,9 @@ func (l *listedIndex) info() store.Info {
 // ErrUnreadList says of a list of prune that it cannot be read: nobody knows what is about to go.
 var ErrUnreadList = errors.New("a list of prune cannot be read")
 
-// Take takes a view: it fetches what is new and forgets what is gone, of the lists and then of the index objects. What prune takes from a list lies in a
-// later one, or in no index object any more, before it is gone: so in this order nothing is missed. unread says which lists could not be read; all else is
-// done all the same.
+// Take takes a view: it fetches what is new and forgets what is gone, of the lists and then of the index objects. Before
+// prune ends a list, what it names is in a later one, or in no index object any more: so in this order nothing is missed.
+// unread says which lists could not be read; all else is done all the same.
 func (v *Local) Take(ctx context.Context) (unread, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -52,7 +52,8 @@ func (v *Local) Take(ctx context.Context) (unread, err error) {
 	return unread, v.syncObjects(ctx)
 }
 
-// SyncIndex is Take for who only reads. A list that cannot be read is a warning: who only reads may look for what is gone, and says so.
+// SyncIndex is Take for readers. A list that cannot be read is a warning: a reader that looks for what is gone finds it
+// missing.
 func (v *Local) SyncIndex(ctx context.Context) error {
 	unread, err := v.Take(ctx)
 	if unread != nil {

@@ -20,6 +20,13 @@ type (
 	Root   = record.Root // names the tree that holds the root directory
 )
 
+// Kinds of archives that this program makes of what people name, and the label that names other archives that one needs.
+const (
+	Files  = record.Files
+	Stream = record.Stream
+	Needs  = record.Needs
+)
+
 // An Archive is the record of one finished run as it lies in the repository, and what the repository makes of it.
 type Archive struct {
 	Record
@@ -65,6 +72,7 @@ func (r *Repository) checkHost(a *Record, signer crypto.Fingerprint) error {
 
 // PutArchive writes an archive with a record; nothing that it needs may be written after it.
 func (r *Repository) PutArchive(ctx context.Context, x *Record) (a *Archive, size int64, err error) {
+	x.Kind = cmp.Or(x.Kind, Files)
 	content, err := x.Encode()
 	if err != nil {
 		return nil, 0, err

@@ -1,13 +1,11 @@
 package repo
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"nightjar/repo/index"
 	"nightjar/repo/sealed"
@@ -59,44 +57,6 @@ func (l *Roll) HostOf(prefix string) (host string, ok bool) {
 		}
 	}
 	return host, ok && found == 1
-}
-
-// A Newest is a host with the time of its newest archive.
-type Newest struct {
-	Host string
-	Time time.Time
-}
-
-// Hosts returns whose archives there are, that with the newest first. It reads those that this machine has not read before; damaged is told of those that
-// cannot be read.
-func (l *Roll) Hosts(ctx context.Context, damaged func(name string, err error)) ([]Newest, error) {
-	newest := map[string]time.Time{}
-	note := func(host string, at time.Time) {
-		if last, ok := newest[host]; !ok || at.After(last) {
-			newest[host] = at
-		}
-	}
-	var unknown []store.Info
-	for _, info := range l.infos {
-		if host, at, ok := l.r.Known(info); ok {
-			note(host, at)
-		} else {
-			unknown = append(unknown, info)
-		}
-	}
-	read, _, err := l.read(ctx, unknown, damaged)
-	if err != nil {
-		return nil, err
-	}
-	for i := range read {
-		note(read[i].Host, read[i].Time)
-	}
-	var all []Newest
-	for host, at := range newest {
-		all = append(all, Newest{host, at})
-	}
-	slices.SortFunc(all, func(a, b Newest) int { return cmp.Or(b.Time.Compare(a.Time), strings.Compare(a.Host, b.Host)) })
-	return all, nil
 }
 
 // Archives returns the archives of a host, of all if it is "", oldest first. damaged is told of each that cannot be read, and may be of that host.

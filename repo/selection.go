@@ -2,41 +2,60 @@ package repo
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // A Selection narrows archives down. Zero fields select everything.
 type Selection struct {
-	Host string
-	Job  string
-	Tags []string  // all of them
-	At   time.Time // the newest not after this
+	Host   string
+	Job    string
+	Kinds  []string  // any of them
+	Tags   []string  // all of them
+	Labels Labels    // all of them, with these values
+	At     time.Time // the newest not after this
 }
 
-// Select returns the archives that match, in the same order.
+// Select returns the archives that fit, in the same order.
 func (s Selection) Select(archives []Archive) []Archive {
 	var out []Archive
-	for _, a := range archives {
-		if s.Host != "" && a.Host != s.Host || s.Job != "" && string(a.Job) != s.Job || !s.At.IsZero() && a.Time.After(s.At) || !a.hasTags(s.Tags) {
-			continue
+	for i := range archives {
+		if s.Fits(&archives[i]) {
+			out = append(out, archives[i])
 		}
-		out = append(out, a)
 	}
 	return out
 }
 
-func (a *Archive) hasTags(want []string) bool {
-	for _, w := range want {
-		found := false
-		for _, have := range a.Tags {
-			found = found || string(have) == w
+// Fits reports whether the selection has the archive.
+func (s Selection) Fits(a *Archive) bool {
+	if s.Host != "" && a.Host != s.Host || s.Job != "" && string(a.Job) != s.Job || !s.At.IsZero() && a.Time.After(s.At) {
+		return false
+	}
+	if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, string(a.Kind)) {
+		return false
+	}
+	for _, want := range s.Tags {
+		if !slices.Contains(a.Tags, Text(want)) {
+			return false
 		}
-		if !found {
+	}
+	for name, want := range s.Labels {
+		if value, ok := a.Labels[name]; !ok || value != want {
 			return false
 		}
 	}
 	return true
+}
+
+// OfPaths returns the same selection, of archives of files and streams alone unless it names kinds: so whoever asks for the latest gets what people named, and
+// not, say, the binary logs of the last minutes.
+func (s Selection) OfPaths() Selection {
+	if len(s.Kinds) == 0 {
+		s.Kinds = []string{string(Files), string(Stream)}
+	}
+	return s
 }
 
 // Latest returns the place of the newest archive that may displace others and was not given up; -1: there is none. archives are in order of time.

@@ -227,18 +227,15 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 	if err != nil {
 		return nil, nil, usage.Error{Err: err}
 	}
-	archive := &repo.Record{
-		Paths: texts(b.paths), Stream: repo.Text(b.stdin), Excludes: texts(excludes), Tags: texts(b.tags), Program: "nightjar " + version(),
+	kind := repo.Files
+	if b.stdin != "" {
+		kind = repo.Stream
 	}
-	for _, l := range b.labels {
-		key, value, ok := strings.Cut(l, "=")
-		if !ok || key == "" {
-			return nil, nil, usage.Errorf("label %q: write KEY=VALUE", l)
-		}
-		if archive.Labels == nil {
-			archive.Labels = repo.Labels{}
-		}
-		archive.Labels[repo.Text(key)] = repo.Text(value)
+	archive := &repo.Record{
+		Kind: kind, Paths: texts(b.paths), Stream: repo.Text(b.stdin), Excludes: texts(excludes), Tags: texts(b.tags), Program: "nightjar " + version(),
+	}
+	if archive.Labels, err = parseLabels(b.labels); err != nil {
+		return nil, nil, err
 	}
 	return archive, &backup.Options{
 		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem,

@@ -15,27 +15,32 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/human"
+	"nightjar/internal/quote"
 	"nightjar/repo"
+	"nightjar/repo/index"
 	"nightjar/repo/maintain/retain"
 )
 
 // choice narrows down which archives are meant.
 type choice struct {
 	repo.Selection
-	at string
+	at     string
+	labels []string
 }
 
 func (c *choice) flags(command *cobra.Command) {
 	f := command.Flags()
 	f.StringVar(&c.Host, "host", "", "only archives of this host")
 	f.StringVar(&c.Job, "job", "", "only archives of this job")
+	f.StringArrayVar(&c.Kinds, "kind", nil, "only archives of this `KIND`: files, stream, mysql-dump, …; may be repeated. Where latest is asked for: files and stream, unless said")
 	f.StringArrayVar(&c.Tags, "tag", nil, "only archives with this `TAG`; may be repeated")
+	f.StringArrayVar(&c.labels, "label", nil, "only archives with this label, `KEY=VALUE`; may be repeated")
 	f.StringVar(&c.at, "at", "", "only archives up to then: 2006-01-02, \"2006-01-02 15:04\", or an age like 3D or 12h")
 }
 
 func (c *choice) check(now time.Time) (err error) {
-	if c.at == "" {
-		return nil
+	if c.Labels, err = parseLabels(c.labels); err != nil || c.at == "" {
+		return err
 	}
 	if c.At, err = human.ParseTime(c.at, now); err != nil {
 		return usage.Errorf("--at: %w", err)
@@ -59,6 +64,8 @@ type reading struct {
 	roll    *session.Roll
 	choice  *choice
 	damaged map[string]error // by id
+
+	readable int // of those that are chosen
 }
 
 func newReading(ctx context.Context, s *session.Session, c *choice) (*reading, error) {
@@ -66,7 +73,7 @@ func newReading(ctx context.Context, s *session.Session, c *choice) (*reading, e
 	if err != nil {
 		return nil, err
 	}
-	return &reading{s, roll, c, map[string]error{}}, nil
+	return &reading{s: s, roll: roll, choice: c, damaged: map[string]error{}}, nil
 }
 
 // archives returns those of a host, of all if it is "", that are chosen.
@@ -78,7 +85,9 @@ func (r *reading) archives(ctx context.Context, host string) ([]repo.Archive, er
 	if err := retain.Mark(ctx, r.s.Repository, all, r.s.PassOver); err != nil {
 		return nil, err
 	}
-	return r.choice.Select(all), nil
+	chosen := r.choice.Select(all)
+	r.readable = len(chosen)
+	return chosen, nil
 }
 
 func (r *reading) pass(name string, err error) {
@@ -89,31 +98,63 @@ func (r *reading) pass(name string, err error) {
 	r.damaged[id] = err
 }
 
-// latest returns the archives of the host that has the newest of those that may be called latest and saved something at the path; of all hosts if there is none. It
-// reads one host after the other, that with the newest archive first, until no other can have a newer one. others says that there are more hosts.
-func (r *reading) latest(ctx context.Context, path string) (chosen []repo.Archive, others bool, err error) {
-	hosts, err := r.roll.Hosts(ctx, r.pass)
+// latest returns the newest archive that is chosen, of those that may be called latest, and that saved something at the path. If there is none, it is the newest
+// that is chosen: better than nothing at 3 a.m. others is whether there are, or may be, archives of other jobs that could be meant.
+func (r *reading) latest(ctx context.Context, host, path string) (newest *repo.Archive, others bool, err error) {
+	forgotten, err := retain.Forgotten(ctx, r.s.Repository, r.s.PassOver)
 	if err != nil {
 		return nil, false, err
 	}
-	var best *repo.Archive
-	for _, h := range hosts {
-		if best != nil && !h.Time.After(best.Time) {
-			break
+	chosen := r.choice.OfPaths()
+	fits := func(x *repo.Archive) bool {
+		id, err := index.ParseObjectID(x.ID)
+		if _, gone := forgotten[id]; gone || err != nil {
+			return false
 		}
-		of, err := r.archives(ctx, h.Host)
-		if err != nil {
-			return nil, false, err
-		}
-		of = savedAt(of, path)
-		if i := repo.Latest(of); i >= 0 && (best == nil || of[i].Time.After(best.Time)) {
-			best, chosen = &of[i], of
+		return chosen.Fits(x) && saves(x, path)
+	}
+	found, err := r.roll.Newest(ctx, host, fits, r.pass)
+	if err != nil {
+		return nil, false, err
+	}
+	if found.Newest == nil {
+		return r.better(chosen, found.Opened, path)
+	}
+	jobs := map[[2]string]bool{}
+	for i := range found.Opened {
+		if x := &found.Opened[i]; fits(x) {
+			jobs[[2]string{x.Host, string(x.Job)}] = true
 		}
 	}
-	if best == nil {
-		chosen, err = r.archives(ctx, "")
+	return found.Newest, len(jobs) > 1 || path == "" && found.More, nil
+}
+
+// better returns the newest of those that are chosen, though it may not be called latest. opened are all archives there are.
+func (r *reading) better(chosen repo.Selection, opened []repo.Archive, path string) (*repo.Archive, bool, error) {
+	all := chosen.Select(opened)
+	r.readable = len(all)
+	if with := savedAt(all, path); len(with) > 0 {
+		all = with
 	}
-	return chosen, len(hosts) > 1, err
+	newest, err := repo.Find(all, latest)
+	if err == nil {
+		return newest, false, nil
+	}
+	if kinds := kindsOf(r.choice.Select(opened)); len(r.choice.Kinds) == 0 && len(kinds) > 0 {
+		err = usage.Hinted{Err: fmt.Errorf("%w of files or of a stream", err), Hint: fmt.Sprintf("there are others, of kind %s: name one by its id, or its kind with --kind", strings.Join(kinds, ", "))}
+	}
+	return nil, false, err
+}
+
+// kindsOf returns the kinds that archives are of, as they may be shown.
+func kindsOf(archives []repo.Archive) (kinds []string) {
+	for i := range archives {
+		if kind := quote.Display(string(archives[i].Kind)); !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
 }
 
 // An opened archive is one that is found in a repository, which is open until Close.
@@ -154,49 +195,83 @@ func (a *app) find(ctx context.Context, s *session.Session, name, path string, c
 	if err != nil {
 		return nil, err
 	}
-	host, others := c.Host, false
-	var chosen []repo.Archive
-	if name == latest && host == "" {
-		chosen, others, err = r.latest(ctx, path)
-		others = others && c.Job == "" && len(c.Tags) == 0 && path == ""
+	var archive *repo.Archive
+	others := false
+	if name == latest {
+		archive, others, err = r.latest(ctx, c.Host, path)
+		others = others && c.Job == "" && len(c.Tags)+len(c.Labels) == 0
 	} else {
-		if host == "" {
-			host, _ = r.roll.HostOf(name)
-		}
-		chosen, err = r.archives(ctx, host)
+		archive, err = r.named(ctx, name)
 	}
+	if err != nil {
+		return nil, r.because(err, name)
+	}
+	switch {
+	case others:
+		a.note("the latest is %s of %s, %s: %s. Those of other jobs are found by --host, --job, --kind, --label, --tag or %s:PATH",
+			show.ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time), show.Source(archive), latest)
+	case a.verbose:
+		a.note("archive %s of %s, %s", show.ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time))
+	}
+	return archive, nil
+}
+
+// named returns the chosen archive whose id begins so.
+func (r *reading) named(ctx context.Context, name string) (*repo.Archive, error) {
+	host := r.choice.Host
+	if host == "" {
+		host, _ = r.roll.HostOf(name)
+	}
+	chosen, err := r.archives(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	if with := savedAt(chosen, path); name == latest && len(with) > 0 {
-		chosen = with
+	return repo.Find(chosen, name)
+}
+
+// because says why an archive is not found that is there and cannot be opened.
+func (r *reading) because(err error, name string) error {
+	if !errors.Is(err, repo.ErrNoArchive) {
+		return err
 	}
-	damaged := r.damaged
-	archive, err := repo.Find(chosen, name)
-	if errors.Is(err, repo.ErrNoArchive) && len(name) >= 8 {
-		for id, reason := range damaged {
-			if strings.HasPrefix(id, name) {
-				return nil, fmt.Errorf("open archive %s: %w", name, reason)
-			}
+	for id, reason := range r.damaged {
+		if len(name) >= 8 && strings.HasPrefix(id, name) {
+			return fmt.Errorf("open archive %s: %w", name, reason)
 		}
 	}
-	if errors.Is(err, repo.ErrNoArchive) && len(damaged) > 0 && len(chosen) == 0 {
-		for _, reason := range damaged {
-			return nil, fmt.Errorf("%w; of those there are, none can be opened: %w", err, reason)
+	for _, reason := range r.damaged {
+		if r.readable == 0 {
+			return fmt.Errorf("%w; of those there are, none can be opened: %w", err, reason)
 		}
 	}
-	switch {
-	case err != nil:
-	case name == latest && (others || jobs(chosen) > 1):
-		a.note("the latest is %s of %s, %s: %s. Those of other jobs are found by --host, --job, --tag or %s:PATH",
-			show.ShortID(archive), archive.Host, human.Time(archive.Time), show.Source(archive), latest)
-	case a.verbose:
-		a.note("archive %s of %s, %s", show.ShortID(archive), archive.Host, human.Time(archive.Time))
+	return err
+}
+
+// among returns the one of the archives, in order of time, that a name stands for.
+func (c *choice) among(archives []repo.Archive, name string) (*repo.Archive, error) {
+	if name == latest {
+		archives = c.OfPaths().Select(archives)
 	}
-	return archive, err
+	return repo.Find(archives, name)
 }
 
 const latest = "latest"
+
+// parseLabels reads labels as KEY=VALUE.
+func parseLabels(all []string) (repo.Labels, error) {
+	labels := repo.Labels{}
+	for _, l := range all {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return nil, usage.Errorf("label %q: write KEY=VALUE", l)
+		}
+		if _, twice := labels[repo.Text(key)]; twice {
+			return nil, usage.Errorf("label %q is given twice", key)
+		}
+		labels[repo.Text(key)] = repo.Text(value)
+	}
+	return labels, nil
+}
 
 // savedAt returns those of the archives that saved something at a path.
 func savedAt(archives []repo.Archive, path string) []repo.Archive {
@@ -212,15 +287,4 @@ func saves(x *repo.Archive, name string) bool {
 		of = []repo.Text{"/" + x.Stream}
 	}
 	return slices.ContainsFunc(of, func(p repo.Text) bool { return within(name, string(p)) || within(string(p), name) })
-}
-
-// jobs returns how many jobs the archives are of that were not given up.
-func jobs(archives []repo.Archive) int {
-	of := map[[2]string]bool{}
-	for i := range archives {
-		if x := &archives[i]; x.Forgotten.IsZero() {
-			of[[2]string{x.Host, string(x.Job)}] = true
-		}
-	}
-	return len(of)
 }

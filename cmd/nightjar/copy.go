@@ -211,7 +211,7 @@ func (a *app) chosen(ctx context.Context, s *session.Session, f *copyFlags) ([]r
 	}
 	var which []repo.Archive
 	for _, name := range f.archives {
-		archive, err := repo.Find(all, name)
+		archive, err := f.choice.among(all, name)
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,7 @@ import (
 type forgetFlags struct {
 	choice
 	retain.Policy
+	each   map[string]*int // by the rules of periods
 	within string
 	dryRun bool
 }
@@ -33,7 +34,8 @@ func (a *app) forgetCommand() *cobra.Command {
 		Use:   "forget [ARCHIVE...]",
 		Short: "Give up archives by rules, or by name",
 		Long: `Give up the archives that no rule keeps, or those that are named. Each job of each host is judged by itself, by the times that the store gave its
-archives. The last complete archive of a job stays, unless it is named.
+archives. The last complete archive of a job stays, unless it is named. What an archive needs that stays (its label needs has the ids) stays, too; and what is
+named and needed is not given up before what needs it is named as well.
 
 What is given up stays, and can be restored by its name, until prune takes it away, a grace period later.`,
 		RunE: func(c *cobra.Command, names []string) error { return a.forget(c.Context(), &o, names) },
@@ -41,11 +43,10 @@ What is given up stays, and can be restored by its name, until prune takes it aw
 	o.flags(c)
 	f := c.Flags()
 	f.IntVar(&o.Last, "keep-last", 0, "keep the newest N")
-	f.IntVar(&o.Hourly, "keep-hourly", 0, "keep the newest of each of the last N hours that have one")
-	f.IntVar(&o.Daily, "keep-daily", 0, "of each of the last N days")
-	f.IntVar(&o.Weekly, "keep-weekly", 0, "of each of the last N weeks")
-	f.IntVar(&o.Monthly, "keep-monthly", 0, "of each of the last N months")
-	f.IntVar(&o.Yearly, "keep-yearly", 0, "of each of the last N years")
+	o.each = map[string]*int{}
+	for _, p := range retain.Periods {
+		o.each[p.Rule] = f.Int("keep-"+p.Rule, 0, fmt.Sprintf("keep the newest of each of the last N %ss that have one", p.Span))
+	}
 	f.StringVar(&o.within, "keep-within", "", "keep all that are younger than an age like 30D")
 	f.StringArrayVar(&o.Policy.Tags, "keep-tag", nil, "keep all with this `TAG`; may be repeated")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only say what would be given up, and why")
@@ -105,6 +106,10 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 			return usage.Errorf("--keep-within: %w", err)
 		}
 	}
+	o.Each = map[string]int{}
+	for rule, n := range o.each {
+		o.Each[rule] = *n
+	}
 	if err := o.Validate(); err != nil && len(names) == 0 {
 		return usage.Errorf("%w: name rules (--keep-daily 7 …) or archives", err)
 	} else if err == nil && len(names) > 0 {
@@ -135,17 +140,15 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		return err
 	}
 	others := unreadable(archives, r.damaged, missing, s.Lists())
-	archives = o.Select(archives)
-	archives = slices.DeleteFunc(archives, func(x repo.Archive) bool { return !x.Forgotten.IsZero() })
 	var decisions []retain.Decision
 	if len(names) == 0 {
 		now, err := s.StoreTime(ctx)
 		if err != nil {
 			return err
 		}
-		decisions = o.Decide(archives, now, time.Local)
+		decisions = o.Decide(archives, o.Fits, now, time.Local)
 		a.warnLate(decisions)
-	} else if decisions, err = byName(append(others, archives...), names); err != nil {
+	} else if decisions, err = o.byName(archives, others, names); err != nil {
 		return err
 	}
 	if !o.dryRun {
@@ -203,24 +206,27 @@ func unreadable(readable []repo.Archive, damaged map[string]error, missing map[i
 	return all
 }
 
-// byName gives up what was asked for by name, and keeps the rest.
-func byName(archives []repo.Archive, names []string) ([]retain.Decision, error) {
+// byName gives up what was asked for by name: of those that are chosen, and of others that cannot be opened.
+func (o *forgetFlags) byName(archives, others []repo.Archive, names []string) (all []retain.Decision, err error) {
+	among := append(others, slices.DeleteFunc(o.Select(archives), func(x repo.Archive) bool { return !x.Forgotten.IsZero() })...)
 	asked := map[string]bool{}
 	for _, name := range names {
-		found, err := repo.Find(archives, name)
+		found, err := o.among(among, name)
 		if err != nil {
 			return nil, err
 		}
 		asked[found.ID] = true
 	}
-	var all []retain.Decision
-	for i := range archives {
-		if asked[archives[i].ID] {
+	if err := retain.Unneeded(archives, func(id string) bool { return asked[id] }); err != nil {
+		return nil, err
+	}
+	for i := range among {
+		if x := &among[i]; asked[x.ID] {
 			why := "named"
-			if archives[i].Version == 0 && archives[i].Host == "" {
+			if x.Version == 0 && x.Host == "" {
 				why = "named; it cannot be opened"
 			}
-			all = append(all, retain.Decision{Archive: &archives[i], Reasons: []string{why}})
+			all = append(all, retain.Decision{Archive: x, Reasons: []string{why}})
 		}
 	}
 	return all, nil

@@ -20,7 +20,7 @@ import (
 
 // thief does what an enrolled host can do that means harm; STATE is its state directory.
 //
-//	thief STATE archive ID        writes an archive of its own that has the root of another
+//	thief STATE archive ID [KIND] writes an archive of its own that has the root of another
 //	thief STATE claim             says of all packs of others that they are its own, and else what the others say
 //	thief STATE lie               says so with other keys, sizes and frames
 //	thief STATE late              says of them as of others' packs, in an index object for readers alone, what is not so
@@ -56,7 +56,7 @@ func thief(ts *testscript.TestScript, neg bool, args []string) {
 		all, err := r.Archives(ctx, func(_ string, err error) { ts.Check(err) })
 		ts.Check(err)
 		i := slices.IndexFunc(all, func(a repo.Archive) bool { return strings.HasPrefix(a.ID, strings.TrimSpace(args[2])) })
-		a := repo.Record{Host: self, Job: "stolen", Root: all[i].Root, Paths: all[i].Paths, Start: now, End: now, Time: now, Views: []time.Time{now}, Statistics: map[string]uint64{}, Complete: true}
+		a := repo.Record{Host: self, Job: "stolen", Kind: repo.Text(strings.Join(args[3:], "")), Root: all[i].Root, Paths: all[i].Paths, Start: now, End: now, Time: now, Views: []time.Time{now}, Statistics: map[string]uint64{}, Complete: true}
 		content, err := json.Marshal(&a)
 		ts.Check(err)
 		put("archive", content)

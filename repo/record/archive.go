@@ -1,13 +1,17 @@
 package record
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"nightjar/chunk"
 	"nightjar/internal/quote"
 	"nightjar/internal/versioned"
+	"nightjar/repo/index"
 )
 
 // ArchiveMax is how many bytes an archive may have, decompressed.
@@ -21,6 +25,7 @@ type Archive struct {
 	Version     int               `json:"version"`
 	Host        string            `json:"host"`
 	Job         Text              `json:"job"`
+	Kind        Text              `json:"kind"` // Files, Stream, or what else a program saves
 	Paths       []Text            `json:"paths,omitempty"`
 	Stream      Text              `json:"stream,omitempty"`
 	Excludes    []Text            `json:"excludes,omitempty"`
@@ -43,8 +48,27 @@ type Root struct {
 	Length int64    `json:"length"`
 }
 
+// Kinds of archives. Others are of programs of their own, and of later versions: a reader that does not know one shows it.
+const (
+	Files  Text = "files" // what an archive is of that does not say it
+	Stream Text = "stream"
+)
+
 // Labels say more of an archive; keys, too, may be any bytes.
 type Labels map[Text]Text
+
+// Needs is the label that names archives of the same host without which this one is of no use: their ids, separated by spaces. Retention keeps these, too.
+const Needs Text = "needs"
+
+// Needs returns the ids that the label of that name has, without what is no id.
+func (l Labels) Needs() []string {
+	return slices.DeleteFunc(strings.Fields(string(l[Needs])), func(id string) bool { return !isID(id) })
+}
+
+func isID(s string) bool {
+	_, err := index.ParseObjectID(s)
+	return err == nil
+}
 
 // MarshalJSON escapes keys as well as values: encoding/json takes keys of a string type as they are, yet hands them to UnmarshalText when it reads.
 func (l Labels) MarshalJSON() ([]byte, error) {
@@ -65,10 +89,20 @@ func (a *Archive) Encode() ([]byte, error) {
 }
 
 // Decode parses an archive. Members that are not known are ignored.
-func (a *Archive) Decode(b []byte) error { return versioned.Parse(b, a, archiveBounds) }
+func (a *Archive) Decode(b []byte) error {
+	err := versioned.Parse(b, a, archiveBounds)
+	a.Kind = cmp.Or(a.Kind, Files)
+	return err
+}
 
-// Fits returns an error if the archive would have more than one may have, once the run has filled it in, or labels that differ in case only.
+// Fits returns an error if the archive would have more than one may have, once the run has filled it in, or labels that differ in case only, or that name as
+// needed what is no archive.
 func (a *Archive) Fits() error {
+	for _, id := range strings.Fields(string(a.Labels[Needs])) {
+		if !isID(id) {
+			return fmt.Errorf("label %s: %q is no id of an archive, which has 64 digits", Needs, id)
+		}
+	}
 	b := archiveBounds
 	b.Bytes, b.Values = b.Bytes-256<<10, b.Values-8<<10
 	_, err := versioned.Encode(a, b)

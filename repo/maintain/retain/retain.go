@@ -8,6 +8,8 @@
 // An archive that counts because a record says so, and not by the store's time, is judged by its own, which nobody has seen to be true: it
 // may have to give way to others, and takes the place only of those that are like it.
 //
+// Whatever is kept keeps what it needs, of whichever job, if that is of the same host; see needs.go.
+//
 // Nothing is taken away here: an archive that was given up stays until prune removes it, a grace period later.
 package retain
 
@@ -20,16 +22,28 @@ import (
 	"nightjar/repo"
 )
 
+// A Period is a span of the calendar: a rule keeps the newest archive of each of so many that have one.
+type Period struct {
+	Rule string                 // its name: daily
+	Span string                 // what people call one: day
+	of   func(time.Time) string // which one a time lies in; as text, in their order
+}
+
+// Periods are all that rules go by. What stands here has a flag of forget, is validated, and keeps its archives.
+var Periods = []Period{
+	{"hourly", "hour", func(t time.Time) string { return t.Format("2006-01-02 15:00") }},
+	{"daily", "day", func(t time.Time) string { return t.Format(time.DateOnly) }},
+	{"weekly", "week", func(t time.Time) string { year, week := t.ISOWeek(); return fmt.Sprintf("%d-W%02d", year, week) }}, // from Monday
+	{"monthly", "month", func(t time.Time) string { return t.Format("2006-01") }},
+	{"yearly", "year", func(t time.Time) string { return t.Format("2006") }},
+}
+
 // A Policy says what stays. Zero fields keep nothing.
 type Policy struct {
-	Last    int // this many of the newest
-	Hourly  int // the newest of each of this many hours that have one, and so on
-	Daily   int
-	Weekly  int // weeks begin on Monday
-	Monthly int
-	Yearly  int
-	Within  time.Duration // younger than that
-	Tags    []string      // with any of these
+	Last   int            // this many of the newest
+	Each   map[string]int // by the rule of a period: the newest of each of this many
+	Within time.Duration  // younger than that
+	Tags   []string       // with any of these
 }
 
 // ErrEmpty says that a policy would keep nothing.
@@ -37,12 +51,18 @@ var ErrEmpty = errors.New("the policy keeps nothing")
 
 // Validate reports a policy that says nothing, or what makes no sense.
 func (p *Policy) Validate() error {
-	for _, n := range []int{p.Last, p.Hourly, p.Daily, p.Weekly, p.Monthly, p.Yearly, int(min(p.Within, 1))} {
-		if n < 0 {
-			return errors.New("the policy keeps less than nothing")
+	kept := p.Last > 0 || p.Within > 0 || len(p.Tags) > 0
+	less := p.Last < 0 || p.Within < 0
+	for rule, n := range p.Each {
+		if !slices.ContainsFunc(Periods, func(x Period) bool { return x.Rule == rule }) {
+			return fmt.Errorf("the policy has a rule %q, which there is not", rule)
 		}
+		kept, less = kept || n > 0, less || n < 0
 	}
-	if p.Last+p.Hourly+p.Daily+p.Weekly+p.Monthly+p.Yearly == 0 && p.Within == 0 && len(p.Tags) == 0 {
+	switch {
+	case less:
+		return errors.New("the policy keeps less than nothing")
+	case !kept:
 		return ErrEmpty
 	}
 	return nil
@@ -60,17 +80,22 @@ type job struct {
 	name repo.Text
 }
 
-// Decide judges archives, which are in order of time, as they stand now. Days begin at midnight in the zone. The decisions are in the order of the archives.
-func (p *Policy) Decide(archives []repo.Archive, now time.Time, zone *time.Location) []Decision {
-	all := make([]Decision, len(archives))
-	jobs := map[job][]*Decision{}
+// Decide judges those of the archives that are chosen, as they stand now; the others that were not given up stay. archives are in order of time, and so are the
+// decisions. Days begin at midnight in the zone.
+func (p *Policy) Decide(archives []repo.Archive, chosen func(*repo.Archive) bool, now time.Time, zone *time.Location) []Decision {
+	var all []Decision
 	times := map[string]time.Time{}
 	for i := range archives {
 		a := &archives[i]
-		all[i].Archive = a
-		key := job{a.Host, a.Job}
-		jobs[key] = append(jobs[key], &all[i])
 		times[a.ID] = a.Dated()
+		if a.Forgotten.IsZero() && chosen(a) {
+			all = append(all, Decision{Archive: a})
+		}
+	}
+	jobs := map[job][]*Decision{}
+	for i := range all {
+		key := job{all[i].Host, all[i].Job}
+		jobs[key] = append(jobs[key], &all[i])
 	}
 	for _, of := range jobs {
 		slices.SortStableFunc(of, func(x, y *Decision) int { return y.Dated().Compare(x.Dated()) }) // newest first
@@ -79,6 +104,7 @@ func (p *Policy) Decide(archives []repo.Archive, now time.Time, zone *time.Locat
 			return a.Displaces() && !(known && a.Dated().Before(before))
 		})
 	}
+	keepNeeded(all, archives)
 	for i := range all {
 		if d := &all[i]; !d.Keep && len(d.Reasons) == 0 {
 			d.Reasons = []string{"no rule keeps it"}
@@ -137,21 +163,11 @@ func (p *Policy) choose(of []*Decision, zone *time.Location, keep func(d *Decisi
 			partial = append(partial, d)
 		}
 	}
-	for _, rule := range []struct {
-		n      int
-		name   string
-		period func(time.Time) string
-	}{
-		{p.Hourly, "hourly", func(t time.Time) string { return t.Format("2006-01-02 15:00") }},
-		{p.Daily, "daily", func(t time.Time) string { return t.Format(time.DateOnly) }},
-		{p.Weekly, "weekly", func(t time.Time) string { year, week := t.ISOWeek(); return fmt.Sprintf("%d-W%02d", year, week) }},
-		{p.Monthly, "monthly", func(t time.Time) string { return t.Format("2006-01") }},
-		{p.Yearly, "yearly", func(t time.Time) string { return t.Format("2006") }},
-	} {
+	for _, rule := range Periods {
 		best := map[string]*Decision{}
 		for _, candidates := range [][]*Decision{good, partial} {
 			for _, d := range candidates {
-				if period := rule.period(d.Dated().In(zone)); best[period] == nil {
+				if period := rule.of(d.Dated().In(zone)); best[period] == nil {
 					best[period] = d
 				}
 			}
@@ -161,8 +177,8 @@ func (p *Policy) choose(of []*Decision, zone *time.Location, keep func(d *Decisi
 			periods = append(periods, period)
 		}
 		slices.SortFunc(periods, func(x, y string) int { return best[y].Dated().Compare(best[x].Dated()) })
-		for _, period := range periods[:min(rule.n, len(periods))] {
-			keep(best[period], rule.name+" "+period)
+		for _, period := range periods[:min(p.Each[rule.Rule], len(periods))] {
+			keep(best[period], rule.Rule+" "+period)
 		}
 	}
 	// Incomplete ones do not push complete ones out: they are kept beside as many of these.

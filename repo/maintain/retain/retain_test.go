@@ -31,10 +31,12 @@ func nights(n int) (all []repo.Archive) {
 	return all
 }
 
+func everyone(*repo.Archive) bool { return true }
+
 func kept(p Policy, archives ...repo.Archive) string {
 	slices.SortStableFunc(archives, func(a, b repo.Archive) int { return a.Time.Compare(b.Time) })
 	var ids []string
-	for _, d := range p.Decide(archives, noon, time.UTC) {
+	for _, d := range p.Decide(archives, everyone, noon, time.UTC) {
 		if d.Keep {
 			ids = append(ids, d.ID)
 		}
@@ -74,25 +76,25 @@ func TestDecide(t *testing.T) {
 		want     string
 	}{
 		"last":                    {Policy{Last: 2}, nights(5), "n0 n1"},
-		"daily":                   {Policy{Daily: 2}, append(nights(4), made("early", 4*time.Hour)), "n0 n1"},
-		"hourly":                  {Policy{Hourly: 2}, append(nights(2), made("same", 5*time.Minute), made("x", 3*time.Hour)), "n0 same"}, // 12:00 and 11:55
-		"weekly":                  {Policy{Weekly: 2}, nights(15), "n0 n3"},                                                               // Wednesday, and the Sunday before
-		"monthly":                 {Policy{Monthly: 3}, nights(70), "n0 n25 n56"},
-		"yearly":                  {Policy{Yearly: 2}, nights(400), "n0 n329"},
+		"daily":                   {Policy{Each: map[string]int{"daily": 2}}, append(nights(4), made("early", 4*time.Hour)), "n0 n1"},
+		"hourly":                  {Policy{Each: map[string]int{"hourly": 2}}, append(nights(2), made("same", 5*time.Minute), made("x", 3*time.Hour)), "n0 same"}, // 12:00 and 11:55
+		"weekly":                  {Policy{Each: map[string]int{"weekly": 2}}, nights(15), "n0 n3"},                                                               // Wednesday, and the Sunday before
+		"monthly":                 {Policy{Each: map[string]int{"monthly": 3}}, nights(70), "n0 n25 n56"},
+		"yearly":                  {Policy{Each: map[string]int{"yearly": 2}}, nights(400), "n0 n329"},
 		"within":                  {Policy{Within: 2 * day}, nights(5), "n0 n1 n2"},
 		"tag":                     {Policy{Last: 1, Tags: []string{"release"}}, append(nights(3), tagged), "n0 tagged"},
-		"one slot for each rule":  {Policy{Last: 1, Daily: 1, Weekly: 1}, nights(9), "n0"},
+		"one slot for each rule":  {Policy{Last: 1, Each: map[string]int{"daily": 1, "weekly": 1}}, nights(9), "n0"},
 		"the last complete stays": {Policy{Within: time.Hour}, append(nights(9)[:5], partial), "n4 partial"},
-		"partial is no daily":     {Policy{Daily: 2}, append(nights(9)[:8], partial), "n1 partial"},
-		"partial gives way":       {Policy{Daily: 1}, append(nights(1), partial), "n0"},
+		"partial is no daily":     {Policy{Each: map[string]int{"daily": 2}}, append(nights(9)[:8], partial), "n1 partial"},
+		"partial gives way":       {Policy{Each: map[string]int{"daily": 1}}, append(nights(1), partial), "n0"},
 		"only partial":            {Policy{Tags: []string{"x"}}, []repo.Archive{partial}, "partial"},
 		"every job":               {Policy{Last: 1}, append(nights(3), other, elsewhere), "elsewhere n0 other"},
 		"stored again":            {Policy{Last: 1}, again, "n1 n2 n3"},
 		"late":                    {Policy{Last: 1}, append(nights(2), late), "n0"},
 		"only late":               {Policy{Last: 1}, []repo.Archive{late, latePartial}, "late"},
-		"vouched":                 {Policy{Daily: 3, Monthly: 2}, vouched, "n0 n1 n2 n25"},
-		"only vouched":            {Policy{Daily: 3}, vouched[:39], "n1 n2 n3"},
-		"more than there are":     {Policy{Last: 9, Yearly: 9}, nights(2), "n0 n1"},
+		"vouched":                 {Policy{Each: map[string]int{"daily": 3, "monthly": 2}}, vouched, "n0 n1 n2 n25"},
+		"only vouched":            {Policy{Each: map[string]int{"daily": 3}}, vouched[:39], "n1 n2 n3"},
+		"more than there are":     {Policy{Last: 9, Each: map[string]int{"yearly": 9}}, nights(2), "n0 n1"},
 	} {
 		if got := kept(c.policy, c.archives...); got != c.want {
 			t.Errorf("%s: kept %q, want %q", name, got, c.want)
@@ -103,7 +105,7 @@ func TestDecide(t *testing.T) {
 // Nor does it help him to have somebody with a recovery key vouch for them.
 func TestForgedAndVouched(t *testing.T) {
 	good := nights(40)
-	for _, p := range []Policy{{Last: 3}, {Daily: 7, Weekly: 4, Monthly: 6}, {Hourly: 5, Yearly: 2}} {
+	for _, p := range []Policy{{Last: 3}, {Each: map[string]int{"daily": 7, "weekly": 4, "monthly": 6}}, {Each: map[string]int{"hourly": 5, "yearly": 2}}} {
 		want := strings.Fields(kept(p, good...))
 		all := slices.Clone(good)
 		for i := range 400 {
@@ -125,7 +127,7 @@ func TestForgedAndVouched(t *testing.T) {
 // Whoever stole a host's key writes archives that pretend to be of other times, to have the good ones forgotten (restic's issue 22057).
 func TestForgedTimes(t *testing.T) {
 	good := nights(40)
-	policies := []Policy{{Last: 3}, {Daily: 7, Weekly: 4, Monthly: 6}, {Within: 10 * day}, {Hourly: 5, Yearly: 2}}
+	policies := []Policy{{Last: 3}, {Each: map[string]int{"daily": 7, "weekly": 4, "monthly": 6}}, {Within: 10 * day}, {Each: map[string]int{"hourly": 5, "yearly": 2}}}
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, p := range policies {
 		want := kept(p, good...)
@@ -142,7 +144,7 @@ func TestForgedTimes(t *testing.T) {
 			}
 			slices.SortStableFunc(all, func(a, b repo.Archive) int { return a.Time.Compare(b.Time) })
 			var ids []string
-			for _, d := range p.Decide(all, noon, time.UTC) {
+			for _, d := range p.Decide(all, everyone, noon, time.UTC) {
 				if d.Keep && !strings.HasPrefix(d.ID, "forged") {
 					ids = append(ids, d.ID)
 				}
@@ -156,7 +158,7 @@ func TestForgedTimes(t *testing.T) {
 	// A copy of yesterday's archive, put back under today's, or the other way round.
 	replay := made("replay", 5*day)
 	replay.Predecessor = "n1"
-	if got := kept(Policy{Daily: 9}, append(nights(5), replay)...); strings.Contains(got, "replay") {
+	if got := kept(Policy{Each: map[string]int{"daily": 9}}, append(nights(5), replay)...); strings.Contains(got, "replay") {
 		t.Errorf("an archive older than its predecessor is kept: %q", got)
 	}
 }
@@ -167,7 +169,7 @@ func TestFlood(t *testing.T) {
 	for i := range 500 {
 		all = append(all, made(fmt.Sprint("flood", i), time.Duration(i+1)*time.Second))
 	}
-	got := kept(Policy{Daily: 7}, all...)
+	got := kept(Policy{Each: map[string]int{"daily": 7}}, all...)
 	if got != "n0 n1 n2 n3 n4 n5 n6" {
 		t.Errorf("kept %q", got)
 	}
@@ -177,7 +179,7 @@ func TestValidate(t *testing.T) {
 	if err := (&Policy{}).Validate(); !errors.Is(err, ErrEmpty) {
 		t.Errorf("an empty policy: %v", err)
 	}
-	for _, p := range []Policy{{Last: -1}, {Daily: 3, Weekly: -2}, {Within: -time.Hour}} {
+	for _, p := range []Policy{{Last: -1}, {Each: map[string]int{"daily": 3, "weekly": -2}}, {Within: -time.Hour}, {Last: 1, Each: map[string]int{"fortnightly": 1}}} {
 		if err := p.Validate(); err == nil || errors.Is(err, ErrEmpty) {
 			t.Errorf("%+v: %v", p, err)
 		}
@@ -193,9 +195,9 @@ func TestValidate(t *testing.T) {
 func TestZone(t *testing.T) {
 	zone := time.FixedZone("", 13*3600)
 	archives := []repo.Archive{made("yesterday", 2*time.Hour), made("today", 30*time.Minute)} // 23:00 and 00:30 there
-	p := Policy{Daily: 2}
+	p := Policy{Each: map[string]int{"daily": 2}}
 	n := 0
-	for _, d := range p.Decide(archives, noon, zone) {
+	for _, d := range p.Decide(archives, everyone, noon, zone) {
 		if d.Keep {
 			n++
 		}

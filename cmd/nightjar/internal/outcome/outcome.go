@@ -105,6 +105,7 @@ var hints = []struct {
 	{repair.ErrLargeLoss, "is the disk mounted, and is all of the repository there? Look with nightjar check, and bring it back, from another copy with --from; until then backups build on what is gone. --accept-loss records it: then the next backup saves again what it still has"},
 	{repo.ErrUnreadList, "nothing was sent: what prune is about to take is not known. nightjar check --repair, by a host with the role prune or with a recovery key, ends such a list safely; then backups go on"},
 	{retain.ErrGap, "nightjar check says more. nightjar check --repair --from COPY puts it back, and without a copy records that it is lost; nightjar forget ID says that it may be gone"},
+	{retain.ErrNeeded, "nothing was given up. Name both, and what needs that in turn: nightjar list --json has of each the label needs"},
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
 	{browse.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
 	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},

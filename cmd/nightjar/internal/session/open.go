@@ -53,17 +53,12 @@ func (s *Session) PassOver(name string, err error) {
 
 // Previous returns this host's newest archive of a job, nil if there is none.
 func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, error) {
-	all, err := s.Archives(ctx, s.Host, s.PassOver)
+	roll, err := s.Roll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for i := len(all) - 1; i >= 0; i-- {
-		p := &all[i]
-		if p.Job == job && p.Displaces() {
-			return p, nil
-		}
-	}
-	return nil, nil
+	found, err := roll.Newest(ctx, s.Host, repo.Selection{Job: string(job)}.Fits, s.PassOver)
+	return found.Newest, err
 }
 
 // Open opens the configured repository, or the embedded one if there is one.

@@ -43,6 +43,15 @@ func (l *Roll) Archives(ctx context.Context, host string, damaged func(name stri
 	return all, l.s.missAny(ctx, l.Roll, all)
 }
 
+// Newest is repo's, and remembers and tells as Archives does.
+func (l *Roll) Newest(ctx context.Context, host string, fits func(*repo.Archive) bool, damaged func(name string, err error)) (repo.Found, error) {
+	found, err := telling(ctx, l.s, damaged, func(bad func(string, error)) (repo.Found, error) { return l.Roll.Newest(ctx, host, fits, bad) })
+	if err != nil {
+		return repo.Found{}, err
+	}
+	return found, l.s.missAny(ctx, l.Roll, found.Opened)
+}
+
 // Archives lists and reads the archives of a host, of all if it is "", oldest first.
 func (s *Session) Archives(ctx context.Context, host string, damaged func(name string, err error)) ([]repo.Archive, error) {
 	roll, err := s.Roll(ctx)
@@ -72,11 +81,6 @@ func (s *Session) missAny(ctx context.Context, roll *repo.Roll, read []repo.Arch
 	}
 	s.remember(seen, read, func(id index.ObjectID) bool { return missed[id] || roll.Has(id) })
 	return nil
-}
-
-// Hosts is repo's, and tells of archives as Archives does.
-func (l *Roll) Hosts(ctx context.Context, damaged func(name string, err error)) ([]repo.Newest, error) {
-	return telling(ctx, l.s, damaged, func(bad func(string, error)) ([]repo.Newest, error) { return l.Roll.Hosts(ctx, bad) })
 }
 
 // telling reads archives, and tells damaged of those that cannot be read, and whether that is known.

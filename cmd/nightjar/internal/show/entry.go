@@ -10,40 +10,8 @@ import (
 
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
-	"nightjar/repo"
 	"nightjar/repo/tree"
 )
-
-// ArchiveJSON is what --json tells of an archive; texts are as package quote writes them.
-type ArchiveJSON struct {
-	ID          string            `json:"id"`
-	Host        string            `json:"host"`
-	Job         repo.Text         `json:"job"`
-	Paths       []repo.Text       `json:"paths,omitempty"`
-	Stream      repo.Text         `json:"stream,omitempty"`
-	Excludes    []repo.Text       `json:"excludes,omitempty"`
-	Tags        []repo.Text       `json:"tags,omitempty"`
-	Labels      repo.Labels       `json:"labels,omitempty"`
-	Time        time.Time         `json:"time"`
-	Start       time.Time         `json:"start"`
-	End         time.Time         `json:"end"`
-	Predecessor string            `json:"predecessor,omitempty"`
-	Complete    bool              `json:"complete"`
-	Late        bool              `json:"late"`
-	Counts      bool              `json:"counts"`
-	Signer      string            `json:"signer"`
-	Program     string            `json:"program"`
-	Statistics  map[string]uint64 `json:"statistics"`
-}
-
-// Archive returns what --json tells of an archive.
-func Archive(a *repo.Archive) *ArchiveJSON {
-	return &ArchiveJSON{
-		ID: a.ID, Host: a.Host, Job: a.Job, Paths: a.Paths, Stream: a.Stream, Excludes: a.Excludes, Tags: a.Tags, Labels: a.Labels,
-		Time: a.Time, Start: a.Start, End: a.End, Predecessor: a.Predecessor, Complete: a.Complete, Late: a.Is(repo.Late), Counts: a.Counts(), Signer: a.Signer,
-		Program: a.Program, Statistics: a.Statistics,
-	}
-}
 
 // Long prints an entry as ls -l does.
 func Long(w io.Writer, path string, n *tree.Node) error {

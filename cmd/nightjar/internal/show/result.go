@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"nightjar/backup"
@@ -145,35 +144,6 @@ func (l *Actions) End() error {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil
-}
-
-// Archives prints a table of archives.
-func Archives(w io.Writer, archives []repo.Archive) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tTIME\tHOST\tFILES\tSIZE\tADDED\tTAGS\tSOURCE")
-	for i := range archives {
-		x := &archives[i]
-		tags := make([]string, len(x.Tags))
-		for k, tag := range x.Tags {
-			tags[k] = quote.Display(string(tag))
-		}
-		what := Source(x)
-		if !x.Complete {
-			what += " (incomplete)"
-		}
-		if !x.Counts() {
-			what += " (late)"
-		}
-		if x.Is(repo.Repeated) {
-			what += " (repeated)"
-		}
-		if !x.Forgotten.IsZero() {
-			what += " (forgotten)"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", ShortID(x), human.Time(x.Time), quote.Display(x.Host),
-			x.Statistics["files"], human.Size(x.Statistics["bytes"]), human.Size(x.Statistics["bytes_stored"]), strings.Join(tags, ","), what)
-	}
-	_ = t.Flush() // w keeps its error
 }
 
 // Finding returns one line about a finding of a check.

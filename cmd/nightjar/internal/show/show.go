@@ -8,26 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-
-	"nightjar/internal/quote"
-	"nightjar/repo"
 )
-
-// Source says in short what an archive is of.
-func Source(a *repo.Archive) string {
-	if a.Stream != "" {
-		return "< " + quote.Display(string(a.Stream))
-	}
-	paths := make([]string, len(a.Paths))
-	for i, p := range a.Paths {
-		paths[i] = quote.Display(string(p))
-	}
-	return strings.Join(paths, " ")
-}
-
-// ShortID returns what people call an archive.
-func ShortID(a *repo.Archive) string { return a.ID[:min(8, len(a.ID))] }
 
 // Block prints names and values in two columns. Values must be harmless.
 func Block(w io.Writer, rows [][2]string) {

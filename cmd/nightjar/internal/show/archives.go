@@ -1,0 +1,169 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/repo"
+)
+
+// archiveColumns are all that list prints of an archive, from left to right. What a cell has must be harmless; a column is left out where no archive has
+// anything in it.
+var archiveColumns = []struct {
+	head string
+	cell func(*repo.Archive) string
+}{
+	{"ID", ShortID},
+	{"TIME", func(a *repo.Archive) string { return human.Time(a.Time) }},
+	{"HOST", func(a *repo.Archive) string { return quote.Display(a.Host) }},
+	{"KIND", kind},
+	{"FILES", func(a *repo.Archive) string { return count(a.Statistics["files"]) }},
+	{"SIZE", func(a *repo.Archive) string { return human.Size(a.Statistics["bytes"]) }},
+	{"ADDED", func(a *repo.Archive) string { return human.Size(a.Statistics["bytes_stored"]) }},
+	{"TAGS", tags},
+	{"LABELS", labels},
+	{"SOURCE", func(a *repo.Archive) string { return Source(a) + standing(a) }},
+}
+
+// ArchiveJSON is what --json tells of an archive; texts are as package quote writes them.
+type ArchiveJSON struct {
+	ID          string            `json:"id"`
+	Host        string            `json:"host"`
+	Job         repo.Text         `json:"job"`
+	Kind        repo.Text         `json:"kind"`
+	Paths       []repo.Text       `json:"paths,omitempty"`
+	Stream      repo.Text         `json:"stream,omitempty"`
+	Excludes    []repo.Text       `json:"excludes,omitempty"`
+	Tags        []repo.Text       `json:"tags,omitempty"`
+	Labels      repo.Labels       `json:"labels,omitempty"`
+	Time        time.Time         `json:"time"`
+	Start       time.Time         `json:"start"`
+	End         time.Time         `json:"end"`
+	Predecessor string            `json:"predecessor,omitempty"`
+	Complete    bool              `json:"complete"`
+	Late        bool              `json:"late"`
+	Counts      bool              `json:"counts"`
+	Signer      string            `json:"signer"`
+	Program     string            `json:"program"`
+	Statistics  map[string]uint64 `json:"statistics"`
+}
+
+// Archive returns what --json tells of an archive.
+func Archive(a *repo.Archive) *ArchiveJSON {
+	return &ArchiveJSON{
+		ID: a.ID, Host: a.Host, Job: a.Job, Kind: a.Kind, Paths: a.Paths, Stream: a.Stream, Excludes: a.Excludes, Tags: a.Tags, Labels: a.Labels,
+		Time: a.Time, Start: a.Start, End: a.End, Predecessor: a.Predecessor, Complete: a.Complete, Late: a.Is(repo.Late), Counts: a.Counts(), Signer: a.Signer,
+		Program: a.Program, Statistics: a.Statistics,
+	}
+}
+
+// Archives prints a table of archives.
+func Archives(w io.Writer, archives []repo.Archive) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	rows := make([][]string, len(archives)+1)
+	for _, c := range archiveColumns {
+		cells, some := []string{c.head}, len(archives) == 0
+		for i := range archives {
+			cells = append(cells, c.cell(&archives[i]))
+			some = some || cells[i+1] != ""
+		}
+		for i := range rows {
+			if some {
+				rows[i] = append(rows[i], cells[i])
+			}
+		}
+	}
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	_ = t.Flush() // w keeps its error
+}
+
+// ShortID returns what people call an archive.
+func ShortID(a *repo.Archive) string { return a.ID[:min(8, len(a.ID))] }
+
+// Source says in short what an archive is of: the paths or the stream, else the job.
+func Source(a *repo.Archive) string {
+	switch {
+	case a.Stream != "":
+		return "< " + quote.Display(string(a.Stream))
+	case len(a.Paths) == 0:
+		return quote.Display(string(a.Job))
+	}
+	paths := make([]string, len(a.Paths))
+	for i, p := range a.Paths {
+		paths[i] = quote.Display(string(p))
+	}
+	return strings.Join(paths, " ")
+}
+
+// standing says what sets an archive apart from others of its job.
+func standing(a *repo.Archive) (text string) {
+	for _, is := range []struct {
+		word string
+		so   bool
+	}{
+		{"incomplete", !a.Complete}, {"late", !a.Counts()}, {"repeated", a.Is(repo.Repeated)}, {"forgotten", !a.Forgotten.IsZero()},
+	} {
+		if is.so {
+			text += " (" + is.word + ")"
+		}
+	}
+	return text
+}
+
+// kind leaves out what an archive is as a rule, and what its source tells.
+func kind(a *repo.Archive) string {
+	if a.Kind == repo.Files || a.Kind == repo.Stream {
+		return ""
+	}
+	return cut(quote.Display(string(a.Kind)), 16)
+}
+
+func tags(a *repo.Archive) string {
+	words := make([]string, len(a.Tags))
+	for i, tag := range a.Tags {
+		words[i] = word(string(tag))
+	}
+	return strings.Join(words, ",")
+}
+
+// labels shows so many of the labels as a line of a terminal has room for, in the order of their names; what the archive needs comes last.
+func labels(a *repo.Archive) string {
+	const width = 36
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
+		if name != repo.Needs {
+			words = append(words, word(string(name))+"="+word(string(a.Labels[name])))
+		}
+	}
+	for _, id := range a.Labels.Needs() {
+		words = append(words, fmt.Sprintf("%s=%.8s", repo.Needs, id))
+	}
+	return cut(strings.Join(words, " "), width)
+}
+
+// word shows a text so that nothing in it can be taken for what stands beside it.
+func word(s string) string {
+	s = quote.Display(s)
+	if s == "" || strings.ContainsAny(s, ` ",=`) {
+		return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"`
+	}
+	return s
+}
+
+// cut shortens a text.
+func cut(s string, width int) string {
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:width-1]) + "…"
+}

@@ -1,0 +1,156 @@
+package repo_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"nightjar/crypto"
+	"nightjar/repo"
+	"nightjar/repo/index"
+	"nightjar/repo/keyring"
+	"nightjar/repo/record"
+	"nightjar/repo/repotest"
+	"nightjar/repo/sealed"
+	"nightjar/repo/store/storetest"
+)
+
+// opens counts the archives that are read from the store while f runs.
+func opens(p *repotest.Place, f func()) (n int) {
+	p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
+		if (c.Op == storetest.Get || c.Op == storetest.Fetch) && strings.HasPrefix(c.Name, "archive/") {
+			n++
+		}
+		return nil
+	}}
+	defer func() { p.Faulty.Before = nil }()
+	f()
+	return n
+}
+
+// Of a host with many archives, as few are read as it takes to be certain.
+func TestNewestReadsFew(t *testing.T) {
+	p := repotest.NewPlace(t)
+	r := p.Open(repotest.HostKey())
+	var ids []string
+	put := func(job, kind string) {
+		a, _, err := r.PutArchive(t.Context(), &repo.Record{Host: "db1", Job: repo.Text(job), Kind: repo.Text(kind), Time: p.Clock.Now(), Views: []time.Time{p.Clock.Now()}, Predecessor: last(ids)})
+		repotest.Must(a, err)
+		ids = append(ids, a.ID)
+		p.Clock.Move(time.Hour)
+	}
+	for range 40 {
+		put("files", "files")
+	}
+	put("logs", "mysql-binlog")
+	put("logs", "mysql-binlog")
+	want := func(what string, s repo.Selection, id string, most int) {
+		t.Helper()
+		roll := repotest.Must(r.Roll(t.Context()))
+		var got *repo.Archive
+		n := opens(p, func() {
+			found, err := roll.Newest(t.Context(), s.Host, s.Fits, noFault(t))
+			if got = found.Newest; err != nil {
+				t.Fatal(err)
+			}
+		})
+		if id == "" && got != nil || id != "" && (got == nil || got.ID != id) {
+			t.Errorf("%s: %+v, want %s", what, got, id)
+		}
+		if n > most {
+			t.Errorf("%s: %d archives are read, want at most %d", what, n, most)
+		}
+	}
+	want("the newest", repo.Selection{}, ids[41], 2)
+	want("the newest of a host", repo.Selection{Host: "db1"}, ids[41], 2)
+	want("the newest of files", repo.Selection{}.OfPaths(), ids[39], 6)
+	want("the newest of then", repo.Selection{At: p.Clock.Now().Add(-13 * time.Hour)}, ids[29], 30)
+	want("none", repo.Selection{Job: "none"}, "", 42)
+	want("none of the host", repo.Selection{Host: "web1"}, "", 42)
+}
+
+// Whatever hosts, thieves and clocks have done, the newest is the one that reading all of them finds.
+func TestNewestIsNewest(t *testing.T) {
+	p := repotest.NewPlace(t)
+	other := repotest.Must(crypto.Generate("web1", p.Clock.Now(), nil))
+	p.Enroll("web1", other, keyring.Backup)
+	repositories := map[string]*repo.Repository{"db1": p.Open(repotest.HostKey()), "web1": p.Open(other)}
+	dir := t.TempDir()
+	reader := p.Open(repotest.HostKey(), func(o *repo.Options) { o.RecordDir = dir }) // which opens each once
+	early := 0
+	for seed := range uint64(25) {
+		for _, name := range append(p.Names("archive/"), p.Names("verified/")...) {
+			p.Delete(name)
+		}
+		random := rand.New(rand.NewPCG(seed, 7))
+		begin := p.Clock.Now()
+		var ids []string
+		var contents [][]byte
+		var hosts []string
+		for range 8 + random.IntN(16) {
+			host := []string{"db1", "web1"}[random.IntN(2)]
+			r := repositories[host]
+			at := p.Clock.Now()
+			verify := false
+			switch random.IntN(5) {
+			case 0, 1: // as late, or as early, as it may be, or just not
+				at = at.Add(time.Duration(random.IntN(5)-2)*sealed.MaxSkew/2 + time.Duration(random.IntN(2)))
+			case 2: // of any time
+				at = begin.Add(time.Duration(random.IntN(400)-200) * time.Minute)
+				verify = random.IntN(2) > 0
+			}
+			a := &repo.Record{Version: repo.FormatVersion, Host: host, Job: repo.Text(fmt.Sprint(random.IntN(2))), Kind: repo.Files, Time: at, Views: []time.Time{at}}
+			if len(ids) > 0 && random.IntN(3) > 0 {
+				a.Predecessor = ids[random.IntN(len(ids))]
+			}
+			content := repotest.Must(a.Encode())
+			if n := len(contents); n > 0 && random.IntN(4) == 0 { // the same again, sealed anew
+				n = random.IntN(n)
+				content, r = contents[n], repositories[hosts[n]]
+				host = hosts[n]
+			}
+			info := repotest.Must(r.PutRecordAs(t.Context(), r.Host(), "archive", content))
+			ids, contents, hosts = append(ids, strings.TrimPrefix(info.Name, "archive/")), append(contents, content), append(hosts, host)
+			if verify {
+				id := repotest.Must(index.ParseObjectID(last(ids)))
+				repotest.Must(repositories["db1"].PutRecord(t.Context(), record.VerifiedKind, repotest.Must(record.Encode(&record.Verified{Archives: []index.ObjectID{id}}))))
+			}
+			p.Clock.Move(time.Duration(random.IntN(5)*random.IntN(5)) * time.Minute)
+		}
+		roll := repotest.Must(reader.Roll(t.Context()))
+		for _, host := range []string{"", "db1", "web1"} {
+			all := repotest.Must(roll.Archives(t.Context(), host, noFault(t)))
+			for i := range 40 {
+				s := repo.Selection{Host: host, Job: []string{"", "0", "1"}[i%3], At: begin.Add(time.Duration(i-10) * 7 * time.Minute)}
+				want, got := "", ""
+				if chosen := s.Select(all); repo.Latest(chosen) >= 0 {
+					want = chosen[repo.Latest(chosen)].ID
+				}
+				found, err := roll.Newest(t.Context(), host, s.Fits, noFault(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if found.Newest != nil {
+					got = found.Newest.ID
+				} else if fmt.Sprint(found.Opened) != fmt.Sprint(all) {
+					t.Errorf("seed %d, %+v: there is none among\n%v, want\n%v", seed, s, found.Opened, all)
+				}
+				if got != want {
+					t.Errorf("seed %d, %+v: the newest is %.8q, want %.8q of %d", seed, s, got, want, len(all))
+				}
+				if found.More != (len(found.Opened) < len(all)) {
+					t.Errorf("seed %d, %+v: there are more: %v, %d of %d", seed, s, found.More, len(found.Opened), len(all))
+				}
+				if found.More {
+					early++
+				}
+			}
+		}
+		p.Clock.Move(24 * time.Hour)
+	}
+	if early < 300 {
+		t.Errorf("only %d searches ended early", early)
+	}
+}

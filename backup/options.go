@@ -3,6 +3,7 @@ package backup
 import (
 	"errors"
 	"io"
+	"time"
 
 	"nightjar/backup/filter"
 	"nightjar/backup/scan"
@@ -21,6 +22,7 @@ type Options struct {
 	Previous      *repo.Archive // nil: none
 	Workers       int           // 0: as many as cores
 
+	Now      func() time.Time // this machine's clock; nil: time.Now
 	Progress *watch.Progress
 	Problem  func(path string, err error) // told of everything that makes the archive incomplete; calls may come from any goroutine
 }
@@ -29,7 +31,7 @@ type Options struct {
 func (o *Options) scan() scan.Options {
 	return scan.Options{
 		Filter: o.Filter, ExcludeCaches: o.ExcludeCaches, OneFileSystem: o.OneFileSystem, Rehash: o.Rehash, Avoid: o.Avoid,
-		Progress: o.Progress, Problem: o.Problem,
+		Now: o.Now, Progress: o.Progress, Problem: o.Problem,
 	}
 }
 

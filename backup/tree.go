@@ -53,6 +53,9 @@ func (o *Options) fill() {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Progress == nil {
 		o.Progress = new(watch.Progress)
 	}
@@ -78,7 +81,7 @@ func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *O
 	if err := template.Fits(); err != nil {
 		return nil, Statistics{}, fmt.Errorf("save archive: %w", err)
 	}
-	sums := Statistics{Start: time.Now()}
+	sums := Statistics{Start: o.Now()}
 	var sent save.Sent
 	a, err := save.Write(ctx, r, &sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		p := newPipeline(r, w, o, &sums)
@@ -89,7 +92,7 @@ func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *O
 		if err := w.Flush(); err != nil {
 			return nil, err
 		}
-		sums.End = time.Now()
+		sums.End = o.Now()
 		sums.Unsettled, sums.BytesRead = p.stats.unsettled.Load(), p.stats.bytesRead.Load()
 		sums.add(&sent)
 		a := *template
@@ -102,7 +105,7 @@ func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *O
 		}
 		return &a, nil
 	})
-	sums.End = time.Now()
+	sums.End = o.Now()
 	sums.add(&sent)
 	return a, sums, err
 }

@@ -122,7 +122,7 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 		return errors.New("is no longer a regular file")
 	}
 	before.Name, before.Flags = name, flags
-	if time.Since(before.Ctime.Time()) < scan.Settled {
+	if w.p.o.Now().Sub(before.Ctime.Time()) < scan.Settled {
 		before.Flags |= tree.Unsettled
 	}
 	if before.Xattrs, err = e.Dir.XattrsFile(f); err != nil {

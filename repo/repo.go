@@ -81,7 +81,7 @@ func (o *Options) fill() {
 
 func (o *Options) sealed() sealed.Options {
 	return sealed.Options{
-		Blocks:   blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn},
+		Blocks:   blocks.Options{Dir: o.BlockDir, Limit: o.BlockLimit, Warn: o.Warn, Now: o.Now},
 		Register: o.RecordDir, Reread: o.Reread,
 		Now: o.Now, Random: o.Random, Warn: o.Warn,
 	}

@@ -27,8 +27,15 @@ type Options struct {
 	Avoid         []string     // folders that are passed over, whatever was selected
 	Previous      *Predecessor // nil: none
 
+	Now      func() time.Time             // this machine's clock, by which the file systems' is; nil: time.Now
 	Progress *watch.Progress              // counts what need not be read; not nil
 	Problem  func(path string, err error) // told of what cannot be walked; not nil
+}
+
+func (o *Options) fill() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 }
 
 // A Predecessor is the archive that the walk goes beside.
@@ -51,6 +58,7 @@ type Counts struct {
 
 // Walk walks what was selected, from the root of the file system, and calls out with its batches, which are to be closed.
 func Walk(ctx context.Context, sel *Selection, o Options, out func(*Batch) error) (Counts, error) {
+	o.fill()
 	s := &scanner{ctx: ctx, o: &o, out: out}
 	err := s.scan(sel, local.NewOwners())
 	return s.counts, err
@@ -58,6 +66,7 @@ func Walk(ctx context.Context, sel *Selection, o Options, out func(*Batch) error
 
 // Measure walks what was selected to count it in o.Progress, with what would have to be read. It reads no content.
 func Measure(ctx context.Context, sel *Selection, o Options) error {
+	o.fill()
 	s := &scanner{ctx: ctx, o: &o, counting: true, out: func(*Batch) error { return nil }}
 	return s.scan(sel, nil)
 }

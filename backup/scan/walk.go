@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"nightjar/backup/local"
 	"nightjar/chunk"
@@ -221,7 +220,7 @@ func (s *scanner) entry(path, name string, sel *Selection, old *former) error {
 		s.deleted(was)
 		was = nil
 	}
-	if time.Since(n.Ctime.Time()) < Settled {
+	if s.o.Now().Sub(n.Ctime.Time()) < Settled {
 		n.Flags |= tree.Unsettled
 	}
 	switch {

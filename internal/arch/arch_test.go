@@ -21,6 +21,7 @@ var checks = []struct {
 }{
 	{"imports", againstArrows},
 	{"libraries", libraryOffences},
+	{"clock", clockOffences},
 	{"comments", withoutComment},
 	{"seeds", withoutSeeds},
 	{"schemes", asksForScheme},
@@ -99,6 +100,16 @@ func TestChecks(t *testing.T) {
 		{"varint of a command", "libraries", "cmd/nightjar/m.go", `package main; import b "encoding/binary"; var f = b.ReadVarint`, "uses encoding/binary.ReadVarint"},
 		{"varint that is written", "libraries", "repo/r.go", `package repo; import "encoding/binary"; var f = binary.AppendUvarint`, ""},
 		{"varint of the one that may", "libraries", "internal/wire/w.go", `package wire; import "encoding/binary"; var f = binary.Uvarint`, ""},
+
+		{"clock", "clock", "repo/r.go", "package repo\nimport \"time\"\nvar t = time.Now()", "repo/r.go:3: uses time.Now"},
+		{"clock that is the field's", "clock", "repo/r.go", `package repo; import "time"; var now = time.Now; var t = now()`, ""},
+		{"time that passed", "clock", "repo/r.go", `package repo; import "time"; func f(t time.Time) any { return time.Since(t) }`, "uses time.Since"},
+		{"time of that name", "clock", "repo/r.go", `package repo; import now "time"; var t = now.Until`, "uses time.Until"},
+		{"sleep", "clock", "repo/r.go", `package repo; import "time"; func f() { time.Sleep(1) }`, "uses time.Sleep"},
+		{"timer", "clock", "repo/r.go", `package repo; import "time"; func f() { <-time.After(1) }`, ""},
+		{"clock of a command", "clock", "cmd/nightjar/m.go", `package main; import "time"; var t = time.Now()`, ""},
+		{"clock of a test", "clock", "repo/r_test.go", `package repo; import "time"; var t = time.Now()`, ""},
+		{"clock of one that may", "clock", "crypto/gnupg.go", `package crypto; import "time"; var t = time.Now()`, ""},
 
 		{"comment", "comments", "chunk/c.go", "// Package chunk is.\npackage chunk", ""},
 		{"command's comment", "comments", "cmd/nightjar/c.go", "// Command nightjar is.\npackage main", ""},

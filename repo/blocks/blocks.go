@@ -51,9 +51,10 @@ type Store interface {
 
 // Options say where blocks are kept.
 type Options struct {
-	Dir   string      // a folder, made when it is missing; "": memory only
-	Limit int64       // bytes of blocks in the folder; 0: memory only
-	Warn  func(error) // told once if the folder cannot be used; nil: nobody
+	Dir   string           // a folder, made when it is missing; "": memory only
+	Limit int64            // bytes of blocks in the folder; 0: memory only
+	Warn  func(error)      // told once if the folder cannot be used; nil: nobody
+	Now   func() time.Time // beside which the times of files in the folder are old or not; nil: time.Now
 }
 
 // A Cache keeps blocks. It is safe for concurrent use, and folders are for several processes at once.
@@ -77,6 +78,9 @@ func New(s Store, o Options) *Cache {
 	c := &Cache{store: s, o: o, memory: lru.New[key, []byte](inMemory)}
 	if o.Limit <= 0 {
 		c.o.Dir = ""
+	}
+	if c.o.Now == nil {
+		c.o.Now = time.Now
 	}
 	if c.o.Dir == "" {
 		return c
@@ -180,7 +184,7 @@ func (c *Cache) load(k key, length int64) ([]byte, bool) {
 	if _, err := f.ReadAt(data, 0); err != nil {
 		return nil, false
 	}
-	if now := time.Now(); now.Sub(info.ModTime()) > fresh {
+	if now := c.o.Now(); now.Sub(info.ModTime()) > fresh {
 		_ = os.Chtimes(f.Name(), now, now) // else it goes earlier than it should
 	}
 	return data, true

@@ -106,6 +106,9 @@ func (s *Store) explain(ctx context.Context, action, name string, err error) err
 		return fmt.Errorf("%s: %w", what, ctxErr)
 	}
 	text, kind := classify(err)
+	if kind == ErrClock {
+		text += clockDifference(err, s.o.Now())
+	}
 	if kind == store.ErrNotExist && strings.HasPrefix(action, "s3:ListBucket") {
 		kind = ErrAnswer // a bucket that is missing is called so, and a listing is never of nothing
 	}
@@ -179,9 +182,6 @@ func classify(err error) (text string, kind error) {
 		if noLock(err) {
 			kind = ErrNoLock
 		}
-		if kind == ErrClock {
-			tries = clockDifference(err) + tries
-		}
 		text = clean(strings.TrimRight(api.ErrorCode()+": "+api.ErrorMessage(), ": ."))
 		if code := status(err); code != 0 {
 			text = fmt.Sprintf("%d %s", code, text)
@@ -213,7 +213,7 @@ func classify(err error) (text string, kind error) {
 }
 
 // clockDifference says how far this machine's clock is from the server's, if the answer tells.
-func clockDifference(err error) string {
+func clockDifference(err error, now time.Time) string {
 	var answer *smithyhttp.ResponseError
 	if !errors.As(err, &answer) || answer.Response == nil {
 		return ""
@@ -222,7 +222,7 @@ func clockDifference(err error) string {
 	if err != nil {
 		return ""
 	}
-	by := time.Since(at).Round(time.Second)
+	by := now.Sub(at).Round(time.Second)
 	if by < 0 {
 		return fmt.Sprintf(", this machine's is %v behind", -by)
 	}

@@ -33,7 +33,7 @@ func (l Lock) mode() types.ObjectLockRetentionMode {
 
 // retainUntil is until when an object is kept that is stored now, by the server's clock.
 func (s *Store) retainUntil() time.Time {
-	return time.Now().Add(s.ahead + s.o.Lock.For).UTC().Truncate(time.Second).Add(time.Second)
+	return s.o.Now().Add(s.ahead + s.o.Lock.For).UTC().Truncate(time.Second).Add(time.Second)
 }
 
 // lockedWith returns what an object that is about to be stored is locked with.

@@ -91,6 +91,10 @@ type Options struct {
 	Abilities Abilities
 	Learned   func(Abilities)
 
+	// Now is this machine's clock; nil means time.Now. Times come from the
+	// server: it says only how far the two are apart.
+	Now func() time.Time
+
 	// Warn is told, once each, what the server does less well than Amazon's,
 	// and a region that differs from the configured one. It may be called from
 	// any goroutine; nil means that nobody wants to know.
@@ -117,6 +121,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Warn == nil {
 		o.Warn = func(error) {}
@@ -250,7 +257,7 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 		return nil, s.explain(ctx, "s3:ListBucket", "", err)
 	}
 	if at, err := answered(first.answered); err == nil {
-		s.ahead = time.Until(at)
+		s.ahead = at.Sub(o.Now())
 	}
 	s.copy.claimed = first.has(s.place.key(claimName))
 	return s, nil

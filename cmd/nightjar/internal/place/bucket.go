@@ -177,7 +177,7 @@ func (o *Options) s3Options() (s3.Options, error) {
 	b := &o.Bucket
 	to := s3.Options{
 		Profile: b.Profile, Region: b.Region, Endpoint: b.Endpoint, PathStyle: b.PathStyle, SSE: b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays,
-		Connections: o.Connections, Warn: o.Warn,
+		Connections: o.Connections, Now: o.Now, Warn: o.Warn,
 	}
 	var err error
 	if to.StorageClass, err = b.classes(); err != nil {

@@ -150,7 +150,7 @@ func TestInitAfterKilledInit(t *testing.T) {
 
 // Of several Inits at once one makes the repository.
 func TestInitAtOnce(t *testing.T) {
-	for range 200 {
+	for range 50 {
 		p := repotest.EmptyPlace(t)
 		p.Faulty.Before = []storetest.Hook{func(storetest.Call) error {
 			time.Sleep(time.Duration(rand.IntN(200)) * time.Microsecond)

@@ -174,7 +174,7 @@ func confined(work, prefix string, env, args []string) ([]byte, error) {
 		work=$1 prefix=$2; shift 2
 		mount --bind /tmp /tmp && mount --bind "$work" "$work" &&
 		mount -o remount,ro,bind /tmp && mount -o remount,ro,bind / || exit 99
-		exec strace -ff -y -qq -s 4096 -e signal=none -o "$prefix" \
+		exec strace -ff --seccomp-bpf -y -qq -s 4096 -e signal=none -o "$prefix" \
 			-e trace=openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,symlink,symlinkat,mknod,mknodat \
 			sh -c '"$@"; code=$?; gpgconf --kill gpg-agent; exit $code' sh "$@"`
 	cmd := exec.Command("unshare", append([]string{"-m", "--propagation", "private", "sh", "-c", script, "sh", work, prefix}, args...)...)

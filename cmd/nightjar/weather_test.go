@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -170,18 +171,19 @@ func TestWeather(t *testing.T) {
 		code      int
 		says      string
 		onRestore bool
+		size      int // bytes that are written before; 0: 1 MiB
 	}{
-		{name: "one request in five fails", hook: oneInFive},
+		{name: "one request in five fails", hook: oneInFive, size: twoPacks},
 		{name: "an answer is lost after the deed", hook: s3test.Nth("PUT", 1, lost)},
 		{name: "the archive's answer is lost", hook: once(from("PUT", "archive", 1, lost))},
-		{name: "credentials expire", hook: from("PUT", "content", 2, expired), code: 1, says: "(?s)error: .*credentials.*expired.*hint: renew"},
+		{name: "credentials expire", hook: from("PUT", "content", 2, expired), size: twoPacks, code: 1, says: "(?s)error: .*credentials.*expired.*hint: renew"},
 		{name: "credentials expire before the archive", hook: from("PUT", "archive", 1, expired), code: 1, says: "(?s)error: .*expired.*hint: renew"},
 		{name: "may not put", hook: from("PUT", "content", 1, denied), code: 1, says: "(?s)s3:PutObject on s3://weather/web1/content/.*permission denied.*hint: .*policy"},
 		{name: "may not put an index", hook: from("PUT", "index", 1, denied), code: 1, says: "s3:PutObject on s3://weather/web1/index/.*permission denied"},
 		{name: "may not get", hook: from("GET", "archive", 1, denied), code: 1, says: "s3:GetObject on s3://weather/web1/archive/.*permission denied"},
 		{name: "gone", hook: gone(0), code: 1, says: "(?s)error: .*" + regexp.QuoteMeta(strings.TrimPrefix(w.Endpoint, "http://")) + ".*hint: is the network up"},
-		{name: "gone in the middle", hook: gone(12), code: 1, says: "(?s)error: .*hint: is the network up"},
-		{name: "gone before the archive", hook: from("PUT", "archive", 1, s3test.Fate{Reset: true}), code: 1, says: "(?s)error: .*hint: is the network up"},
+		{name: "gone in the middle", hook: gone(12), size: twoPacks, code: 1, says: "(?s)error: .*hint: is the network up"},
+		{name: "gone before the archive", hook: from("PUT", "archive", 1, s3test.Fate{Reset: true}), size: twoPacks, code: 1, says: "(?s)error: .*hint: is the network up"},
 		{name: "one request in five fails", hook: oneInFive, onRestore: true},
 		{name: "an answer breaks off", hook: once(from("GET", "content", 2, s3test.Fate{Cut: 3 << 20})), onRestore: true},
 		{name: "credentials expire", hook: from("GET", "content", 2, expired), code: 1, says: "(?s)expired.*hint: renew", onRestore: true},
@@ -215,7 +217,7 @@ func TestWeather(t *testing.T) {
 			if c.code != 0 {
 				s.restores()
 			}
-			s.write(twoPacks)
+			s.write(cmp.Or(c.size, 1<<20))
 			w.Becomes(c.hook)
 			s.wants(c.code, c.says, "backup", s.src, "--cache-dir", t.TempDir())
 			w.Becomes(nil)

@@ -189,7 +189,7 @@ func (n *night) bounded(t testing.TB, rd *repo.Reader) {
 
 // All chunks of a file change every night. They become whole again, but not in one night.
 func TestWholeAgain(t *testing.T) {
-	const chunks, size, nights = 200, 16 << 10, 45
+	const chunks, size, nights = 80, 16 << 10, 45
 	p := repotest.NewPlace(t)
 	r := p.Open(repotest.HostKey())
 	random := rand.New(rand.NewPCG(3, 4))

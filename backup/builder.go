@@ -172,8 +172,8 @@ func (b *builder) leave() error {
 func (b *builder) add(n *tree.Node) error { return b.encode(b.open[len(b.open)-1].encoder, n) }
 
 func (b *builder) encode(e *tree.Encoder, n *tree.Node) error {
-	if err := b.xattrs(n); err != nil {
-		return err
+	if err := saveXattrs(b.saver, n); err != nil {
+		return fmt.Errorf("encode attributes of %q: %w", b.path(n.Name), err)
 	}
 	if err := e.Add(n); err != nil {
 		return fmt.Errorf("encode %q: %w", b.path(n.Name), err)
@@ -181,28 +181,26 @@ func (b *builder) encode(e *tree.Encoder, n *tree.Node) error {
 	return nil
 }
 
-// xattrs moves attributes that are too large for a tree into content.
-func (b *builder) xattrs(n *tree.Node) error {
+// saveXattrs moves attributes that are too large for a tree into content.
+func saveXattrs(saver *save.Saver, n *tree.Node) error {
 	if len(n.Xattrs) == 0 {
 		return nil
 	}
 	blob, err := tree.EncodeXattrs(n.Xattrs)
-	if err != nil {
-		return fmt.Errorf("encode attributes of %q: %w", b.path(n.Name), err)
+	if err != nil || len(blob) <= tree.InlineXattrs {
+		return err
 	}
-	if len(blob) <= tree.InlineXattrs {
-		return nil
-	}
+	list := tree.NewLister(saver.List)
 	for part := range slices.Chunk(blob, chunk.MaxSize/8) {
-		id, err := b.saver.Content(part)
+		id, err := saver.Content(part)
 		if err != nil {
 			return err
 		}
-		if err := b.list.Add(tree.Item{ID: id, Length: int64(len(part))}); err != nil {
+		if err := list.Add(tree.Item{ID: id, Length: int64(len(part))}); err != nil {
 			return err
 		}
 	}
-	c, err := b.list.Finish()
+	c, err := list.Finish()
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type Options struct {
 	Avoid         []string      // folders that are never saved: the repository itself, the cache
 	Previous      *repo.Archive // nil: none
 	Workers       int           // 0: as many as cores
+	AllowEmpty    bool          // of Save: commit an archive though nothing is in it
 
 	Now      func() time.Time // this machine's clock; nil: time.Now
 	Progress *watch.Progress
@@ -42,5 +43,5 @@ type Source struct {
 	AllowEmpty bool // save it though nothing is in it
 }
 
-// ErrEmpty says that a stream had nothing in it: what should have written it has failed, as a rule.
+// ErrEmpty says that a stream, or a run, had nothing in it: what should have written it has failed, as a rule.
 var ErrEmpty = errors.New("it is empty")

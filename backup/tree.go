@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -71,13 +72,14 @@ func (o *Options) fill() {
 // Tree saves file trees. template has what the caller knows of the archive: host, job, and what else people gave it. The archive that is returned is committed.
 func Tree(ctx context.Context, r *repo.Repository, template *repo.Record, o Options) (*repo.Archive, Statistics, error) {
 	o.fill()
-	return commit(ctx, r, template, &o, func(ctx context.Context, p *pipeline, sums *Statistics) (tree.Item, error) {
-		return p.trees(ctx, r, sums)
+	return commit(ctx, r, template, &o, func(ctx context.Context, p *pipeline) (tree.Item, repo.Labels, error) {
+		root, err := p.trees(ctx, r)
+		return root, nil, err
 	})
 }
 
 // commit commits an archive of what f saved.
-func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *Options, f func(context.Context, *pipeline, *Statistics) (tree.Item, error)) (*repo.Archive, Statistics, error) {
+func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *Options, f func(context.Context, *pipeline) (tree.Item, repo.Labels, error)) (*repo.Archive, Statistics, error) {
 	if err := template.Fits(); err != nil {
 		return nil, Statistics{}, fmt.Errorf("save archive: %w", err)
 	}
@@ -85,9 +87,18 @@ func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *O
 	var sent save.Sent
 	a, err := save.Write(ctx, r, &sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		p := newPipeline(r, w, o, &sums)
-		root, err := f(ctx, p, &sums)
+		root, labels, err := f(ctx, p)
 		if err != nil {
 			return nil, err
+		}
+		a := *template
+		if len(labels) > 0 {
+			a.Labels = repo.Labels{}
+			maps.Copy(a.Labels, template.Labels)
+			maps.Copy(a.Labels, labels)
+			if err := a.Fits(); err != nil {
+				return nil, fmt.Errorf("save archive: %w", err)
+			}
 		}
 		if err := w.Flush(); err != nil {
 			return nil, err
@@ -95,7 +106,6 @@ func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *O
 		sums.End = o.Now()
 		sums.Unsettled, sums.BytesRead = p.stats.unsettled.Load(), p.stats.bytesRead.Load()
 		sums.add(&sent)
-		a := *template
 		a.Root = repo.Root{ID: root.ID, Length: root.Length}
 		a.Start, a.End = sums.Start.UTC(), sums.End.UTC()
 		a.Complete = o.Progress.Problem.Load() == 0
@@ -118,7 +128,7 @@ func (s *Statistics) add(sent *save.Sent) {
 }
 
 // trees runs scan, workers and builder.
-func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statistics) (tree.Item, error) {
+func (p *pipeline) trees(ctx context.Context, r *repo.Repository) (tree.Item, error) {
 	sel, err := scan.Select(p.o.Paths, p.o.Problem)
 	if err != nil {
 		return tree.Item{}, err
@@ -160,7 +170,7 @@ func (p *pipeline) trees(ctx context.Context, r *repo.Repository, sums *Statisti
 	if err != nil {
 		return tree.Item{}, err
 	}
-	sums.merge(&walk)
+	p.sums.merge(&walk)
 	return b.root, nil
 }
 

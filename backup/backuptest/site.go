@@ -22,6 +22,7 @@ import (
 	"nightjar/backup/restore"
 	"nightjar/backup/scan"
 	"nightjar/crypto"
+	"nightjar/internal/tempdir"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
@@ -108,7 +109,9 @@ func NewRepository(t testing.TB, s store.Store, change ...func(*repo.Options)) *
 	keys, err := repo.Init(ctx, s, repo.InitOptions{HostName: "host", Host: key, Recovery: []*crypto.Key{key}})
 	must(t, err)
 	opener := keyring.Held(key)
-	o := repo.Options{IndexDir: t.TempDir(), Warn: func(err error) { t.Logf("warning: %v", err) }}
+	temp, err := tempdir.New(t.TempDir())
+	must(t, err)
+	o := repo.Options{IndexDir: t.TempDir(), Temp: temp, Warn: func(err error) { t.Logf("warning: %v", err) }}
 	for _, f := range change {
 		f(&o)
 	}
@@ -177,6 +180,13 @@ func (s *Site) Restore(change ...func(*restore.Options)) (string, restore.Statis
 	target, st, err := s.TryRestore(change...)
 	must(s.T, err)
 	return target, st
+}
+
+// RestoreAll puts all that was saved last into a new target, and reads it back.
+func (s *Site) RestoreAll() string {
+	s.T.Helper()
+	target, _ := s.Restore(func(o *restore.Options) { o.Path, o.Verify = "/", s.Repo.Namer })
+	return target
 }
 
 // TryRestore is Restore that may fail.

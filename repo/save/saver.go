@@ -17,7 +17,18 @@ type Saver struct {
 	encoder           encoder
 	content, metadata *chunk.Namer
 	encoded           []byte // a recipe or signature in the making
+	last              Outcome
 }
+
+// An Outcome says what became of a chunk of content.
+type Outcome struct {
+	Known   bool // it was stored already, or is on its way
+	Delta   bool // it is stored as what changed
+	Literal int  // that, in bytes before compression
+}
+
+// Last returns what became of the chunk that Content or ContentAt saved last.
+func (s *Saver) Last() Outcome { return s.last }
 
 // A piece is what is saved at once: a chunk of content, a tree, a list, or the literal of a recipe for one.
 type piece struct {
@@ -94,7 +105,13 @@ func (s *Saver) save(p piece) (chunk.ID, error) {
 	if err != nil {
 		return p.id, err
 	}
-	s.w.Sent.count(&p, form, m)
+	if p.typ == pack.WholeContent && !p.literal {
+		s.last = Outcome{Known: form == known, Delta: form == recipe}
+		if form == recipe {
+			s.last.Literal = m.Recipe.Literal.Length
+		}
+		s.w.Sent.count(len(p.data), s.last)
+	}
 	switch form {
 	case known:
 		err = s.signKnown(&p)
@@ -143,19 +160,16 @@ func (s *Saver) blob(typ pack.Type, id chunk.ID, encoded []byte) error {
 }
 
 // count counts a chunk of content.
-func (s *Sent) count(p *piece, form form, m *delta.Match) {
-	if p.typ != pack.WholeContent || p.literal {
-		return
-	}
-	if form == known {
+func (s *Sent) count(length int, o Outcome) {
+	if o.Known {
 		s.ChunksKnown.Add(1)
-		s.PlainKnown.Add(uint64(len(p.data)))
+		s.PlainKnown.Add(uint64(length))
 		return
 	}
 	s.ChunksNew.Add(1)
-	s.PlainNew.Add(uint64(len(p.data)))
-	if form == recipe {
+	s.PlainNew.Add(uint64(length))
+	if o.Delta {
 		s.Deltas.Add(1)
-		s.Literals.Add(uint64(m.Recipe.Literal.Length))
+		s.Literals.Add(uint64(o.Literal))
 	}
 }

@@ -16,6 +16,36 @@ const (
 // Reserved begins the names of attributes that are no kernel's: what later programs may note of an entry besides. Others pass over them.
 const Reserved = "nightjar."
 
+// maxNote bounds the name of a note in bytes.
+const maxNote = 64
+
+// Note returns the name of the attribute that a note has: Reserved and the name, which is of a to z, 0 to 9, ".", "_" and "-", at most 64 of them, and not "acl".
+func Note(name string) (string, error) {
+	switch valid := "abcdefghijklmnopqrstuvwxyz0123456789._-"; {
+	case name == "" || len(name) > maxNote:
+		return "", fmt.Errorf("name of %d bytes, not 1 to %d", len(name), maxNote)
+	case strings.Trim(name, valid) != "":
+		return "", fmt.Errorf("name has other characters than %s", valid)
+	case Reserved+name == ACLNames:
+		return "", errors.New("the name is taken")
+	}
+	return Reserved + name, nil
+}
+
+// Notes returns the notes of an entry that lie in its tree, by their names; nil: none.
+func (n *Node) Notes() map[string]string {
+	var notes map[string]string
+	for _, x := range n.Xattrs {
+		if name, ok := strings.CutPrefix(x.Name, Reserved); ok && x.Name != ACLNames {
+			if notes == nil {
+				notes = map[string]string{}
+			}
+			notes[name] = string(x.Value)
+		}
+	}
+	return notes
+}
+
 // EncodeXattrs encodes attributes, which must ascend by name. None are no bytes. A node of which more than InlineXattrs
 // come out names them as XattrContents.
 func EncodeXattrs(xattrs []Xattr) ([]byte, error) { return appendXattrs(nil, xattrs) }

@@ -68,10 +68,19 @@ type EntryJSON struct {
 	Inode  uint64    `json:"inode"`
 	Major  uint32    `json:"major,omitempty"`
 	Minor  uint32    `json:"minor,omitempty"`
+
+	Notes map[string]string `json:"notes,omitempty"` // of the program that wrote it, but for those of more than a few kilobytes
 }
 
 // Entry returns what --json tells of an entry.
 func Entry(path string, n *tree.Node) EntryJSON {
+	var notes map[string]string
+	for name, value := range n.Notes() {
+		if notes == nil {
+			notes = map[string]string{}
+		}
+		notes[quote.Text(name)] = quote.Text(value)
+	}
 	types := map[uint32]string{
 		tree.Regular: "file", tree.Directory: "dir", tree.Symlink: "symlink", tree.FIFO: "fifo", tree.Socket: "socket",
 		tree.CharDevice: "chardev", tree.BlockDevice: "blockdev",
@@ -79,7 +88,7 @@ func Entry(path string, n *tree.Node) EntryJSON {
 	return EntryJSON{
 		Path: quote.Text(path), Type: types[n.Type()], Mode: fmt.Sprintf("%04o", n.Mode&0o7777), UID: n.Owner.UID, GID: n.Owner.GID,
 		User: quote.Text(n.Owner.User), Group: quote.Text(n.Owner.Group), Size: n.Size, Mtime: jsonTime(n.Mtime), Target: quote.Text(n.Target),
-		Links: n.Links, Inode: n.Inode, Major: n.Major, Minor: n.Minor,
+		Links: n.Links, Inode: n.Inode, Major: n.Major, Minor: n.Minor, Notes: notes,
 	}
 }
 

@@ -28,3 +28,12 @@ func TestEntryTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestEntryNotes(t *testing.T) {
+	var b strings.Builder
+	j := JSONArray{W: &b}
+	err := j.Add(Entry("/x", &tree.Node{Xattrs: []tree.Xattr{{Name: "nightjar.acl", Value: []byte{1}}, {Name: "nightjar.rows", Value: []byte("12\xff")}, {Name: "user.x", Value: []byte("y")}}}))
+	if err != nil || !strings.Contains(b.String(), `"notes":{"rows":"12\\xff"}`) {
+		t.Errorf("%s, %v", b.String(), err)
+	}
+}

@@ -1,0 +1,273 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"nightjar/backup/pending"
+	"nightjar/chunk"
+	"nightjar/repo/save"
+	"nightjar/repo/tree"
+)
+
+// A Hint says more of a content than its path.
+type Hint struct {
+	Mode  uint32    // permission bits; 0: 0600
+	Mtime time.Time // zero: when the content last changed, as the archives tell
+	Page  int       // bytes of a page, if it has pages that change one by one, as database files have; 0: unknown
+	Base  string    // path of what it was in the predecessor; "": its own
+}
+
+// ErrNotSame says that Same has not taken all that it was asked for.
+var ErrNotSame = errors.New("the archive before has no whole chunk there")
+
+var errClosed = errors.New("it was closed or aborted")
+
+// A Content is written from its beginning to its end. It is in the archive once Close has returned nil, and then in the place of what had its path before. But for Statistics
+// it is for one goroutine. An error of any method but Same's ErrNotSame and Note's is final: only Abort is left.
+type Content struct {
+	run   *Run
+	path  string
+	hint  Hint
+	like  string // a path of the predecessor that it may resemble
+	notes []tree.Xattr
+
+	buf      pending.Buffer
+	splitter *chunk.Splitter // nil: nothing of the chunk was looked at for a boundary
+	looked   int             // bytes of buf.Memory() that were
+
+	offset int64 // where what is in buf begins
+	list   *tree.Lister
+	sent   []*part
+	was    *save.Past // nil: none, or not asked yet
+	asked  bool       // for was
+	old    *oldItems  // nil: not asked yet
+	counts counts
+	err    error // final
+	ended  bool
+}
+
+// fail makes an error final, and names the content. What made the run fail comes before what followed from it.
+func (c *Content) fail(err error) error {
+	if err != nil && c.err == nil {
+		if c.err = context.Cause(c.run.ctx); c.err == nil {
+			c.err = fmt.Errorf("save %q: %w", c.path, err)
+		}
+	}
+	return c.err
+}
+
+// ready returns why nothing more can be written.
+func (c *Content) ready() error {
+	if c.err != nil {
+		return c.err
+	}
+	return c.fail(context.Cause(c.run.ctx))
+}
+
+// Write appends bytes, which are cut into chunks as those of a file are. It keeps nothing of p.
+func (c *Content) Write(p []byte) (int, error) {
+	if err := c.ready(); err != nil {
+		return 0, err
+	}
+	for rest := p; len(rest) > 0; {
+		n := min(len(rest), pending.Piece)
+		free, err := c.buf.Space(n)
+		if err == nil {
+			err = c.grown(copy(free, rest[:n]))
+		}
+		if err != nil {
+			return len(p) - len(rest), c.fail(err)
+		}
+		rest = rest[n:]
+	}
+	return len(p), nil
+}
+
+// ReadFrom appends what r has, to its end. An error of r is final: a stream that has broken off cannot be closed.
+func (c *Content) ReadFrom(r io.Reader) (n int64, err error) {
+	for vain := 0; ; {
+		if err := c.ready(); err != nil {
+			return n, err
+		}
+		free, err := c.buf.Space(pending.Piece)
+		if err != nil {
+			return n, c.fail(err)
+		}
+		k, broken := r.Read(free[:pending.Piece])
+		n += int64(k)
+		if err := c.grown(k); err != nil {
+			return n, c.fail(err)
+		}
+		if broken == io.EOF {
+			return n, nil
+		}
+		if vain++; k > 0 {
+			vain = 0
+		} else if broken == nil && vain == 100 {
+			broken = io.ErrNoProgress
+		}
+		if broken != nil {
+			return n, c.fail(broken)
+		}
+	}
+}
+
+// Block appends one chunk as it is: at most chunk.MaxSize bytes, with a boundary before and after it. So blocks that are replaced by others of their size move no boundary, and
+// Same finds the others. It keeps nothing of data.
+func (c *Content) Block(data []byte) error {
+	if err := c.ready(); err != nil || len(data) == 0 {
+		return err
+	}
+	if len(data) > chunk.MaxSize {
+		return c.fail(fmt.Errorf("block of %d bytes, more than %d", len(data), chunk.MaxSize))
+	}
+	if err := c.flush(); err != nil {
+		return c.fail(err)
+	}
+	if c.run.flight.Acquire(c.run.ctx, int64(len(data))) != nil {
+		return c.fail(context.Cause(c.run.ctx))
+	}
+	c.counts.bytes.Add(uint64(len(data)))
+	return c.fail(c.dispatch(c.run.memory.Copy(data)))
+}
+
+// Hole appends n zeros that no chunk holds, as a hole of a sparse file; a restore makes one of it. A chunk ends before it.
+func (c *Content) Hole(n int64) error {
+	if err := c.ready(); err != nil || n == 0 {
+		return err
+	}
+	if n < 0 {
+		return c.fail(fmt.Errorf("hole of %d bytes", n))
+	}
+	if err := c.flush(); err != nil {
+		return c.fail(err)
+	}
+	c.insert(tree.Item{Length: n, Hole: true})
+	return c.fail(c.collect(false))
+}
+
+// insert appends what need not be saved.
+func (c *Content) insert(item tree.Item) {
+	c.sent = append(c.sent, &part{item: item})
+	c.offset += item.Length
+	c.counts.bytes.Add(uint64(item.Length))
+}
+
+// Close ends the content, and puts it in the place of what had its path before.
+func (c *Content) Close() error {
+	if err := c.ready(); err != nil {
+		return err
+	}
+	err := c.flush()
+	if err == nil {
+		err = c.collect(true)
+	}
+	if err != nil {
+		return c.fail(err)
+	}
+	contents, err := c.list.Finish()
+	if err != nil {
+		return c.fail(err)
+	}
+	node, kind := c.node(contents)
+	if len(c.notes) > 0 {
+		err = c.run.savers.use(func(s *save.Saver) error { return saveXattrs(s, node) })
+	}
+	if err == nil {
+		err = c.run.entries.done(c.path, node, kind)
+	}
+	if err != nil {
+		return c.fail(err)
+	}
+	c.end()
+	c.run.p.o.Progress.Files.Add(1)
+	return nil
+}
+
+// Abort gives the content up: what had its path before stays. After Close it does nothing, so that it may be deferred.
+func (c *Content) Abort() {
+	if !c.ended {
+		c.run.entries.abort(c.path)
+		c.end()
+	}
+}
+
+func (c *Content) end() {
+	c.ended = true
+	c.err = fmt.Errorf("save %q: %w", c.path, errClosed)
+	c.buf.Release()
+	c.run.giveBack(c.splitter)
+	if c.was != nil {
+		c.was.Close()
+	}
+	if c.old != nil {
+		c.old.stop()
+	}
+}
+
+// node returns the entry. What is as it was in the predecessor has the times that it had there: so an archive of the same contents is made of the same trees.
+func (c *Content) node(contents tree.Contents) (*tree.Node, change) {
+	now := tree.TimeOf(c.run.p.sums.Start)
+	n := &tree.Node{Name: path.Base(c.path), Mode: tree.Regular | c.hint.Mode, Mtime: now, Ctime: now, Links: 1, Size: uint64(contents.Size()), Xattrs: c.notes, Contents: contents}
+	if !c.hint.Mtime.IsZero() {
+		n.Mtime = tree.TimeOf(c.hint.Mtime)
+	}
+	was := c.run.before(c.path)
+	if was == nil || !was.IsRegular() {
+		return n, isNew
+	}
+	if was.Size != n.Size || was.Contents.Level != contents.Level || !slices.Equal(was.Contents.Items, contents.Items) {
+		return n, isChanged
+	}
+	if was.Mode == n.Mode && was.XattrContents == nil && slices.EqualFunc(was.Xattrs, n.Xattrs, sameXattr) {
+		if c.hint.Mtime.IsZero() {
+			n.Mtime = was.Mtime
+		}
+		if n.Mtime == was.Mtime {
+			n.Ctime = was.Ctime
+		}
+	}
+	return n, isUnchanged
+}
+
+func sameXattr(a, b tree.Xattr) bool { return a.Name == b.Name && string(a.Value) == string(b.Value) }
+
+// Note notes something of the content that is not in it, such as a number of rows: a name of lower-case letters, digits, ".", "_" and "-", and a value of at most MaxNote bytes. It stands in the archive as the attribute nightjar.NAME
+// of the entry, and no restore sets it. The same name again replaces the value; "acl" is taken.
+func (c *Content) Note(name, value string) error {
+	attribute, err := tree.Note(name)
+	switch {
+	case c.err != nil:
+		return c.err
+	case err != nil:
+	case len(value) > MaxNote:
+		err = fmt.Errorf("value of %d bytes, more than %d", len(value), MaxNote)
+	}
+	i, found := slices.BinarySearchFunc(c.notes, attribute, func(x tree.Xattr, name string) int { return strings.Compare(x.Name, name) })
+	switch {
+	case err != nil:
+	case found:
+		c.notes[i].Value = []byte(value)
+	case len(c.notes) == maxNotes:
+		err = fmt.Errorf("more than %d notes", maxNotes)
+	default:
+		c.notes = slices.Insert(c.notes, i, tree.Xattr{Name: attribute, Value: []byte(value)})
+	}
+	if err != nil {
+		return fmt.Errorf("note %q of %q: %w", name, c.path, err)
+	}
+	return nil
+}
+
+// Bounds of notes: of a value in bytes, and of their number for a content.
+const (
+	MaxNote  = 64 << 10
+	maxNotes = 64
+)

@@ -1,0 +1,110 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"nightjar/chunk"
+	"nightjar/repo/tree"
+)
+
+// Same appends the next n bytes as the predecessor has them at this offset, unread: of the entry that Hint.Base says. It takes whole chunks only, from the offset on, and only
+// those that are still held. It returns how many bytes it took; with fewer than n, the error is ErrNotSame: the caller then reads the bytes after those by itself, and writes them. That
+// is so at the edges of n too, where they are no boundaries of the predecessor's chunks: what was written as Blocks has one at the edge of each block, what was written otherwise
+// has them anywhere. Of a hole of the predecessor it takes any part.
+func (c *Content) Same(n int64) (int64, error) {
+	if err := c.ready(); err != nil {
+		return 0, err
+	}
+	if n < 0 {
+		return 0, c.fail(fmt.Errorf("the same %d bytes", n))
+	}
+	if c.old == nil {
+		c.old = c.oldItems()
+	}
+	taken := int64(0)
+	for taken < n {
+		item, ok, err := c.take(n - taken)
+		if err != nil {
+			return taken, c.fail(err)
+		}
+		if !ok {
+			return taken, fmt.Errorf("save %q: %d bytes from %d on: %w", c.path, n-taken, c.offset+int64(c.buf.Len()), ErrNotSame)
+		}
+		taken += item.Length
+	}
+	return taken, nil
+}
+
+// take appends one item of the predecessor that begins at the end of the content and has at most most bytes, if there is one.
+func (c *Content) take(most int64) (item tree.Item, ok bool, err error) {
+	at := c.offset + int64(c.buf.Len())
+	old, begin := c.old.at(at)
+	switch {
+	case old.Length == 0:
+		return item, false, nil
+	case old.Hole:
+		item = tree.Item{Length: min(begin+old.Length-at, most), Hole: true}
+	case begin != at || old.Length > most:
+		return item, false, nil
+	default:
+		if ok, err := c.run.p.writer.Has(old.ID); !ok || err != nil {
+			return item, false, err
+		}
+		item = old
+		c.counts.chunksKnown.Add(1)
+		c.run.p.writer.Sent.ChunksKnown.Add(1)
+		c.run.p.writer.Sent.PlainKnown.Add(uint64(item.Length))
+	}
+	if err := c.flush(); err != nil {
+		return item, false, err
+	}
+	c.insert(item)
+	c.counts.same.Add(uint64(item.Length))
+	c.run.p.o.Progress.Bytes.Add(uint64(item.Length))
+	return item, true, c.collect(false)
+}
+
+// oldItems are chunks and holes of a file of the predecessor, from which the content takes some. They are read as it goes on.
+type oldItems struct {
+	next  func() (tree.Item, error, bool)
+	stop  func()
+	item  tree.Item // zero: before the first, or after the last
+	begin int64
+}
+
+func (c *Content) oldItems() *oldItems {
+	var contents tree.Contents
+	if n := c.base(); n != nil && n.IsRegular() {
+		contents = n.Contents
+	}
+	o := new(oldItems)
+	o.next, o.stop = iter.Pull2(func(yield func(tree.Item, error) bool) {
+		fetch := func(id chunk.ID) ([]byte, error) { return c.run.reader.Metadata(c.run.ctx, id) }
+		err := tree.Walk(contents, fetch, func(item tree.Item) error {
+			if !yield(item, nil) {
+				return errClosed
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errClosed) {
+			c.run.unread(c.path, err)
+		}
+	})
+	return o
+}
+
+// at returns the item in which an offset lies, and where it begins; a zero one: there is none. Offsets ascend.
+func (o *oldItems) at(offset int64) (tree.Item, int64) {
+	for o.begin+o.item.Length <= offset {
+		o.begin += o.item.Length
+		item, _, ok := o.next()
+		if !ok {
+			o.item = tree.Item{}
+			break
+		}
+		o.item = item
+	}
+	return o.item, o.begin
+}

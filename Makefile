@@ -20,7 +20,7 @@ HOSTS       ?= 1000
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
-TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g
+TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client
 
 .NOTPARALLEL:
 .PHONY: test setup packages s3servers fmt vet lint build bench bench-index bench-hosts fuzz torture

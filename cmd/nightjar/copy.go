@@ -34,7 +34,7 @@ func (a *app) copyCommand() *cobra.Command {
 	var f copyFlags
 	c := &cobra.Command{
 		Use:   "copy --to URL",
-		Short: "Copy the repository to another region, account, bucket or directory",
+		Short: "Copy the repository to another region, account, bucket, server or directory",
 		Long: `Copy what the place at URL does not have yet: a run that was cut off goes on where it stopped. Between buckets of one server or of Amazon, the server copies, if
 the credentials for the copy may read the repository; otherwise what is copied passes through this machine. No key is needed, but to begin a copy in a bucket: a recovery key signs that it is one. All that is copied is compared with its
 hash. The copy is a repository at every moment: restore --repo URL works there, whatever became of the original.

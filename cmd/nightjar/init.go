@@ -17,7 +17,7 @@ func (a *app) initCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Make a repository, its keys and its recovery kit",
-		Long: `Make a repository in a new or empty directory, or under a new prefix of a bucket.
+		Long: `Make a repository in a new or empty directory, of this machine or of an SFTP server, or under a new prefix of a bucket.
 
 Without a key, one is made that plays host and recovery key, so that this machine can also restore. With --encrypt-key
 this machine can back up, and only the owner of that key can restore; with --sign-key the host signs with that key.

@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
@@ -72,7 +73,12 @@ func (m *machine) newestIsNow() { m.restore(m.newest()) }
 func TestKill(t *testing.T) {
 	need(t, "strace")
 	r := random(1)
-	m := newMachine(t, r, "")
+	killSteps(t, newMachine(t, r, ""), r, rounds(1000, 12))
+}
+
+// killSteps is for a machine that has no repository yet.
+func killSteps(t *testing.T, m *machine, r *rand.Rand, want int) {
+	t.Helper()
 	m.want(0, "", "init", "--quiet")
 	m.backup()
 	m.want(0, "recovery kit", append(copyAway(m), "--create")...)
@@ -87,7 +93,7 @@ func TestKill(t *testing.T) {
 		m.learn()
 	}
 	killed := map[string]int{}
-	total, want := 0, rounds(1000, 12)
+	total := 0
 	for round := 0; total < want; round++ {
 		if round > 20*want {
 			t.Fatalf("only %d of %d rounds were killed", total, round)

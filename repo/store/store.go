@@ -121,7 +121,7 @@ type Replacer interface {
 
 // Carrier is a Store that can hold copies of another's objects, each with its
 // home time: the time that it has there. In a directory that is the time that
-// Info tells, too; HomeTime has the answer everywhere.
+// Info tells, too, in whole seconds where it tells no others; HomeTime has the answer everywhere.
 type Carrier interface {
 	Store
 	// PutAt is Put for an object that was stored at home at that time; a zero

@@ -69,6 +69,8 @@ func homeTimes(t *testing.T, s store.Store) {
 		return
 	}
 	first := put(t, s, "here", []byte("x"))
+	_, dated := s.(store.Dated)
+	whole := !dated && first.Time.Nanosecond() == 0 // a store whose files know seconds alone
 	home := time.Date(2015, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 	for _, at := range []time.Time{home, home.Add(time.Hour)} { // the second changes nothing
 		if _, err := carrier.PutAt(t.Context(), "there", []byte("y"), at); err != nil {
@@ -88,7 +90,7 @@ func homeTimes(t *testing.T, s store.Store) {
 		switch {
 		case err != nil:
 			return err
-		case info.Name == "there" && !at.Equal(home), info.Name != "there" && at.Sub(first.Time).Abs() > time.Minute:
+		case info.Name == "there" && !at.Equal(home) && !(whole && at.Equal(home.Truncate(time.Second))), info.Name != "there" && at.Sub(first.Time).Abs() > time.Minute:
 			t.Errorf("home time of %s is %v", info.Name, at)
 		}
 		return nil

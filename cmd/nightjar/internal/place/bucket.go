@@ -88,12 +88,29 @@ func (b *Bucket) FromFlags(c *cobra.Command) {
 func (b *Bucket) settingFlags(f *pflag.FlagSet, of string) {
 	for _, k := range kinds() {
 		for _, s := range k.Settings {
-			f.Func(b.prefix+s.Name, of+s.Usage, func(value string) error {
-				b.set(s.Name, value)
-				return nil
-			})
+			f.Var(settingFlag{b, s.Name}, b.prefix+s.Name, of+s.Usage)
 		}
 	}
+}
+
+// A settingFlag is the value of a flag.
+type settingFlag struct {
+	b    *Bucket
+	name string
+}
+
+func (f settingFlag) Type() string { return "string" }
+
+func (f settingFlag) String() string {
+	if f.b == nil {
+		return "" // of a zero value, which pflag asks for
+	}
+	return f.b.Settings[f.name]
+}
+
+func (f settingFlag) Set(value string) error {
+	f.b.set(f.name, value)
+	return nil
 }
 
 func (b *Bucket) set(name, value string) {

@@ -10,6 +10,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/store"
+	"nightjar/repo/store/sftp"
 )
 
 // kinds is the table of all ways to keep a repository: nothing else asks for a scheme. One that needs no more than a URL and its settings is a line: plain(x.Kind).
@@ -17,6 +18,7 @@ func kinds() []kind {
 	return []kind{
 		directory(),
 		bucket(),
+		plain(sftp.Kind),
 	}
 }
 

@@ -1,0 +1,163 @@
+package sftp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+
+	"github.com/skeema/knownhosts"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+	sshknown "golang.org/x/crypto/ssh/knownhosts"
+)
+
+// clientConfig says who the server must be and who we are. done releases the agent.
+func (r reach) clientConfig() (config *ssh.ClientConfig, done func(), err error) {
+	config = &ssh.ClientConfig{User: r.user, ClientVersion: "SSH-2.0-nightjar"}
+	if err := r.hostKeys(config); err != nil {
+		return nil, nil, err
+	}
+	signers, done, err := r.signers()
+	if err != nil {
+		return nil, nil, err
+	}
+	config.Auth = []ssh.AuthMethod{ssh.PublicKeys(signers...)}
+	return config, done, nil
+}
+
+// hostKeys has the connection fail unless the server has a key that is known.
+func (r reach) hostKeys(config *ssh.ClientConfig) error {
+	db, err := knownhosts.NewDB(r.known...)
+	if err != nil {
+		return fmt.Errorf("read known hosts: %w", err)
+	}
+	callback := db.HostKeyCallback()
+	// Else the server might show one of a kind that is not known, beside the one that is.
+	config.HostKeyAlgorithms = db.HostKeyAlgorithms(r.hostport)
+	config.HostKeyCallback = func(host string, remote net.Addr, key ssh.PublicKey) error {
+		err := callback(host, remote, key)
+		var wrong *sshknown.KeyError
+		var revoked *sshknown.RevokedError
+		switch {
+		case errors.As(err, &wrong) && len(wrong.Want) == 0:
+			return &keyError{ErrHostUnknown, fmt.Sprintf("%s has %s %s, in %s is none of it", r.hostport, key.Type(), ssh.FingerprintSHA256(key), files(r.known))}
+		case errors.As(err, &wrong):
+			return &keyError{ErrHostChanged, fmt.Sprintf("%s has %s %s, %s:%d has %s", r.hostport, key.Type(), ssh.FingerprintSHA256(key),
+				wrong.Want[0].Filename, wrong.Want[0].Line, ssh.FingerprintSHA256(wrong.Want[0].Key))}
+		case errors.As(err, &revoked):
+			return &keyError{ErrHostChanged, fmt.Sprintf("%s has %s %s, which is revoked", r.hostport, key.Type(), ssh.FingerprintSHA256(key))}
+		case err != nil && strings.Contains(err.Error(), "no authorities for hostname"):
+			return &keyError{ErrHostUnknown, fmt.Sprintf("%s has a certificate, and in %s is none of its authority", r.hostport, files(r.known))}
+		case err != nil:
+			return &keyError{ErrHostChanged, fmt.Sprintf("%s has a key that is not right: %v", r.hostport, err)}
+		}
+		return nil
+	}
+	return nil
+}
+
+func files(names []string) string {
+	if len(names) == 0 {
+		return "no file of known hosts, which there is none of,"
+	}
+	text := names[0]
+	for _, name := range names[1:] {
+		text += ", " + name
+	}
+	return text
+}
+
+// A keyError is final: another attempt comes to the same.
+type keyError struct {
+	is   error
+	text string
+}
+
+func (e *keyError) Error() string { return e.is.Error() + ": " + e.text }
+func (e *keyError) Unwrap() error { return e.is }
+
+// signers returns the keys to try: the one that was named, else those of the agent, then those in files. An error is final.
+func (r reach) signers() (all []ssh.Signer, done func(), err error) {
+	done = func() {}
+	if r.agent != "" {
+		if c, err := net.Dial("unix", r.agent); err == nil {
+			done = func() { _ = c.Close() } // nothing was written
+			all, _ = agent.NewClient(c).Signers()
+		}
+	}
+	if r.named != "" {
+		signers, err := r.file(r.named)
+		var protected *ssh.PassphraseMissingError
+		if errors.As(err, &protected) && protected.PublicKey != nil {
+			for _, s := range all {
+				if bytes.Equal(s.PublicKey().Marshal(), protected.PublicKey.Marshal()) {
+					return []ssh.Signer{s}, done, nil
+				}
+			}
+		}
+		switch {
+		case errors.As(err, &protected):
+			err = &keyError{ErrPassphrase, r.named}
+		case err != nil:
+			err = &keyError{ErrKeys, err.Error()}
+		}
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
+		return signers, done, nil
+	}
+	var locked error
+	for _, file := range r.identities {
+		signers, err := r.file(file)
+		switch {
+		case err == nil:
+			all = append(all, signers...)
+		case errors.As(err, new(*ssh.PassphraseMissingError)):
+			locked = &keyError{ErrPassphrase, file}
+		case !errors.Is(err, fs.ErrNotExist) && locked == nil:
+			locked = &keyError{ErrKeys, err.Error()}
+		}
+	}
+	if len(all) == 0 {
+		done()
+		if locked == nil {
+			locked = &keyError{ErrKeys, "the agent has none, and there is no file of one"}
+		}
+		return nil, nil, locked
+	}
+	return all, done, nil
+}
+
+// file reads a key, and the certificate beside it if there is one.
+func (r reach) file(path string) ([]ssh.Signer, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ssh.ParsePrivateKey(data)
+	var protected *ssh.PassphraseMissingError
+	if errors.As(err, &protected) && r.passphrase != "" {
+		key, err = ssh.ParsePrivateKeyWithPassphrase(data, []byte(r.passphrase))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read SSH key %s: %w", path, err)
+	}
+	data, err = readFile(path + "-cert.pub")
+	if err != nil {
+		return []ssh.Signer{key}, nil
+	}
+	public, _, _, _, err := ssh.ParseAuthorizedKey(data)
+	certificate, ok := public.(*ssh.Certificate)
+	if err != nil || !ok {
+		return []ssh.Signer{key}, nil
+	}
+	certified, err := ssh.NewCertSigner(certificate, key)
+	if err != nil {
+		return []ssh.Signer{key}, nil
+	}
+	return []ssh.Signer{certified, key}, nil
+}

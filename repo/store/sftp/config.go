@@ -1,0 +1,136 @@
+package sftp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+
+	"github.com/kevinburke/ssh_config"
+
+	"nightjar/repo/store"
+)
+
+// reach is how a server is reached, once URL, settings and SSH configuration are put together.
+type reach struct {
+	user, hostport string
+	known          []string // files of known hosts that there are
+	named          string   // the file of the key that was named; "": none was
+	identities     []string // files of keys to try, where no key was named
+	agent          string   // the agent's socket; "": there is none
+	passphrase     string
+}
+
+// maxConfig is in bytes, of each file that is read.
+const maxConfig = 1 << 20
+
+// reach reads no keys yet.
+func (a address) reach(o store.Opening) (reach, error) {
+	setting, getenv := o.Setting, o.Getenv
+	if setting == nil {
+		setting = func(string) string { return "" }
+	}
+	if getenv == nil {
+		getenv = func(string) string { return "" }
+	}
+	me, _ := user.Current() // nil where nobody knows: then the URL has to say it
+	home := getenv("HOME")
+	if me == nil {
+		me = &user.User{}
+	}
+	home = cmp.Or(home, me.HomeDir)
+	c, err := readConfig(setting(settingConfig), home)
+	if err != nil {
+		return reach{}, err
+	}
+	get := func(key string) string {
+		value, _ := c.Get(a.host, key) // errors are of nodes that the parser has not made
+		if strings.EqualFold(value, "none") {
+			return ""
+		}
+		return value
+	}
+	for _, key := range []string{"ProxyCommand", "ProxyJump"} {
+		if get(key) != "" {
+			return reach{}, fmt.Errorf("%w: it has %s for %s", ErrConfig, key, a.host)
+		}
+	}
+	host := strings.ReplaceAll(cmp.Or(get("HostName"), a.host), "%h", a.host)
+	r := reach{
+		user: cmp.Or(a.user, get("User"), me.Username), hostport: net.JoinHostPort(host, cmp.Or(a.port, get("Port"), "22")),
+		named: setting(settingKey), agent: cmp.Or(get("IdentityAgent"), getenv("SSH_AUTH_SOCK")), passphrase: getenv("SFTP_PASSPHRASE"),
+	}
+	if strings.EqualFold(r.agent, "SSH_AUTH_SOCK") {
+		r.agent = getenv("SSH_AUTH_SOCK")
+	}
+	expand := func(path string) string {
+		path = strings.NewReplacer("%d", home, "%h", host, "%r", r.user, "%%", "%").Replace(strings.Trim(path, `"`))
+		if below, ok := strings.CutPrefix(path, "~/"); ok {
+			path = filepath.Join(home, below)
+		}
+		return path
+	}
+	r.agent = expand(r.agent)
+	known := []string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts"}
+	if files := get("UserKnownHostsFile"); files != "" {
+		known = strings.Fields(files)
+	}
+	if file := setting(settingKnown); file != "" {
+		if _, err := os.Stat(file); err != nil {
+			return reach{}, fmt.Errorf("read known hosts: %w", err)
+		}
+		known = []string{file}
+	}
+	for _, file := range known {
+		if _, err := os.Stat(expand(file)); err == nil {
+			r.known = append(r.known, expand(file))
+		}
+	}
+	files, _ := c.GetAll(a.host, "IdentityFile")
+	if len(files) == 0 {
+		files = []string{"~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"}
+	}
+	for _, file := range files {
+		r.identities = append(r.identities, expand(file))
+	}
+	if strings.EqualFold(get("IdentitiesOnly"), "yes") {
+		r.agent = ""
+	}
+	return r, nil
+}
+
+// readConfig reads the configuration file that was named, or the user's if there is one.
+func readConfig(named, home string) (*ssh_config.Config, error) {
+	if named == "none" || named == "" && home == "" {
+		return &ssh_config.Config{}, nil
+	}
+	file := cmp.Or(named, filepath.Join(home, ".ssh", "config"))
+	data, err := readFile(file)
+	if named == "" && errors.Is(err, fs.ErrNotExist) {
+		return &ssh_config.Config{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	c, err := ssh_config.DecodeBytes(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, file, err)
+	}
+	return c, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxConfig {
+		return nil, fmt.Errorf("read %s: no file of at most %d bytes", path, maxConfig)
+	}
+	return os.ReadFile(path)
+}

@@ -71,6 +71,46 @@ func TestNewestReadsFew(t *testing.T) {
 	want("none of the host", repo.Selection{Host: "web1"}, "", 42)
 }
 
+// history stores archives of two hosts: of right and wrong times, some of which count all the same, with predecessors of whatever kind, and sealed again.
+func history(p *repotest.Place, repositories map[string]*repo.Repository, random *rand.Rand) (begin time.Time) {
+	ctx := p.T.Context()
+	begin = p.Clock.Now()
+	var ids []string
+	var contents [][]byte
+	var hosts []string
+	for range 8 + random.IntN(16) {
+		host := []string{"db1", "web1"}[random.IntN(2)]
+		r := repositories[host]
+		at := p.Clock.Now()
+		verify := false
+		switch random.IntN(5) {
+		case 0, 1: // as late, or as early, as it may be, or just not
+			at = at.Add(time.Duration(random.IntN(5)-2)*sealed.MaxSkew/2 + time.Duration(random.IntN(2)))
+		case 2: // of any time
+			at = begin.Add(time.Duration(random.IntN(400)-200) * time.Minute)
+			verify = random.IntN(2) > 0
+		}
+		a := &repo.Record{Version: repo.FormatVersion, Host: host, Job: repo.Text(fmt.Sprint(random.IntN(2))), Kind: repo.Files, Time: at, Views: []time.Time{at}}
+		if len(ids) > 0 && random.IntN(3) > 0 {
+			a.Predecessor = ids[random.IntN(len(ids))]
+		}
+		content := repotest.Must(a.Encode())
+		if n := len(contents); n > 0 && random.IntN(4) == 0 { // the same again, sealed anew
+			n = random.IntN(n)
+			content, r = contents[n], repositories[hosts[n]]
+			host = hosts[n]
+		}
+		info := repotest.Must(r.PutRecordAs(ctx, r.Host(), "archive", content))
+		ids, contents, hosts = append(ids, strings.TrimPrefix(info.Name, "archive/")), append(contents, content), append(hosts, host)
+		if verify {
+			id := repotest.Must(index.ParseObjectID(last(ids)))
+			repotest.Must(repositories["db1"].PutRecord(ctx, record.VerifiedKind, repotest.Must(record.Encode(&record.Verified{Archives: []index.ObjectID{id}}))))
+		}
+		p.Clock.Move(time.Duration(random.IntN(5)*random.IntN(5)) * time.Minute)
+	}
+	return begin
+}
+
 // Whatever hosts, thieves and clocks have done, the newest is the one that reading all of them finds.
 func TestNewestIsNewest(t *testing.T) {
 	p := repotest.NewPlace(t)
@@ -84,41 +124,7 @@ func TestNewestIsNewest(t *testing.T) {
 		for _, name := range append(p.Names("archive/"), p.Names("verified/")...) {
 			p.Delete(name)
 		}
-		random := rand.New(rand.NewPCG(seed, 7))
-		begin := p.Clock.Now()
-		var ids []string
-		var contents [][]byte
-		var hosts []string
-		for range 8 + random.IntN(16) {
-			host := []string{"db1", "web1"}[random.IntN(2)]
-			r := repositories[host]
-			at := p.Clock.Now()
-			verify := false
-			switch random.IntN(5) {
-			case 0, 1: // as late, or as early, as it may be, or just not
-				at = at.Add(time.Duration(random.IntN(5)-2)*sealed.MaxSkew/2 + time.Duration(random.IntN(2)))
-			case 2: // of any time
-				at = begin.Add(time.Duration(random.IntN(400)-200) * time.Minute)
-				verify = random.IntN(2) > 0
-			}
-			a := &repo.Record{Version: repo.FormatVersion, Host: host, Job: repo.Text(fmt.Sprint(random.IntN(2))), Kind: repo.Files, Time: at, Views: []time.Time{at}}
-			if len(ids) > 0 && random.IntN(3) > 0 {
-				a.Predecessor = ids[random.IntN(len(ids))]
-			}
-			content := repotest.Must(a.Encode())
-			if n := len(contents); n > 0 && random.IntN(4) == 0 { // the same again, sealed anew
-				n = random.IntN(n)
-				content, r = contents[n], repositories[hosts[n]]
-				host = hosts[n]
-			}
-			info := repotest.Must(r.PutRecordAs(t.Context(), r.Host(), "archive", content))
-			ids, contents, hosts = append(ids, strings.TrimPrefix(info.Name, "archive/")), append(contents, content), append(hosts, host)
-			if verify {
-				id := repotest.Must(index.ParseObjectID(last(ids)))
-				repotest.Must(repositories["db1"].PutRecord(t.Context(), record.VerifiedKind, repotest.Must(record.Encode(&record.Verified{Archives: []index.ObjectID{id}}))))
-			}
-			p.Clock.Move(time.Duration(random.IntN(5)*random.IntN(5)) * time.Minute)
-		}
+		begin := history(p, repositories, rand.New(rand.NewPCG(seed, 7)))
 		roll := repotest.Must(reader.Roll(t.Context()))
 		for _, host := range []string{"", "db1", "web1"} {
 			all := repotest.Must(roll.Archives(t.Context(), host, noFault(t)))

@@ -17,6 +17,11 @@ type Selection struct {
 	At     time.Time // the newest not after this
 }
 
+// IsZero reports whether the selection has everything.
+func (s Selection) IsZero() bool {
+	return s.Host == "" && s.Job == "" && len(s.Kinds) == 0 && len(s.Tags) == 0 && len(s.Labels) == 0 && s.At.IsZero()
+}
+
 // Select returns the archives that fit, in the same order.
 func (s Selection) Select(archives []Archive) []Archive {
 	var out []Archive

@@ -40,7 +40,7 @@ the credentials for the copy may read the repository; otherwise what is copied p
 hash. The copy is a repository at every moment: restore --repo URL works there, whatever became of the original.
 
 --delete removes from the copy what was forgotten and pruned, after the same grace period; what is gone without a signed record stays, and is told. It takes the
-host key or a recovery key. With --archive, --host, --job, --tag or --at only those archives are copied, to restore from: a backup into such a copy sends everything again. The host key or a recovery key signs its index.
+host key or a recovery key. With --archive, --host, --job, --kind, --label, --tag or --at only those archives are copied, and what they need, to restore from: a backup into such a copy sends everything again. The host key or a recovery key signs its index.
 
 What is gone from the repository while it is copied, though no record says so, stops the copy.
 
@@ -93,10 +93,7 @@ func (a *app) copy(ctx context.Context, f *copyFlags) error {
 }
 
 // some says whether not all archives are meant.
-func (f *copyFlags) some() bool {
-	c := &f.choice
-	return len(f.archives) > 0 || c.Host != "" || c.Job != "" || len(c.Tags) > 0 || c.at != ""
-}
+func (f *copyFlags) some() bool { return len(f.archives) > 0 || !f.choice.IsZero() }
 
 // mirror copies an open repository. What it returns is nil if nothing was begun.
 func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*show.Copied, error) {
@@ -200,26 +197,36 @@ func since(before, all map[string]uint64) map[string]uint64 {
 	return all
 }
 
-// chosen returns the archives that are meant.
+// chosen returns the archives that are meant, and what they need.
 func (a *app) chosen(ctx context.Context, s *session.Session, f *copyFlags) ([]repo.Archive, error) {
-	all, _, err := a.archives(ctx, s, &f.choice)
-	if err != nil || len(f.archives) == 0 {
-		if err == nil && len(all) == 0 {
-			err = fmt.Errorf("none matches: %w", repo.ErrNoArchive)
-		}
-		return all, err
+	r, err := newReading(ctx, s, &choice{})
+	if err != nil {
+		return nil, err
 	}
-	var which []repo.Archive
-	for _, name := range f.archives {
-		archive, err := f.choice.among(all, name)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.ContainsFunc(which, func(x repo.Archive) bool { return x.ID == archive.ID }) {
-			which = append(which, *archive)
-		}
+	all, err := r.archives(ctx, f.choice.Host)
+	if err != nil {
+		return nil, err
 	}
-	return which, nil
+	which := f.choice.Select(all)
+	if len(which) == 0 {
+		return nil, fmt.Errorf("none matches: %w", repo.ErrNoArchive)
+	}
+	if len(f.archives) > 0 {
+		ids := map[string]bool{}
+		for _, name := range f.archives {
+			archive, err := f.choice.among(which, name)
+			if err != nil {
+				return nil, err
+			}
+			ids[archive.ID] = true
+		}
+		which = slices.DeleteFunc(which, func(x repo.Archive) bool { return !ids[x.ID] })
+	}
+	needed := retain.Needed(all, which)
+	if len(needed) > 0 {
+		a.note("archives that are copied as well, since what was chosen needs them: %d", len(needed))
+	}
+	return append(which, needed...), nil
 }
 
 func (a *app) reportCopy(c *show.Copied) error {

@@ -62,6 +62,33 @@ func (d *Decision) lacks(ids []string, one, more string) {
 	}
 }
 
+// Needed returns which of the archives some of them need, and what that needs, without those some.
+func Needed(archives, some []repo.Archive) (needed []repo.Archive) {
+	known, has := map[string]*repo.Archive{}, map[string]bool{}
+	for i := range archives {
+		known[archives[i].ID] = &archives[i]
+	}
+	for i := range some {
+		has[some[i].ID] = true
+	}
+	add := func(a *repo.Archive) {
+		for _, id := range a.Labels.Needs() {
+			if other := known[id]; other != nil && other.Host == a.Host && !has[id] {
+				has[id] = true
+				needed = append(needed, *other)
+			}
+		}
+	}
+	for i := range some {
+		add(&some[i])
+	}
+	for i := 0; i < len(needed); i++ {
+		a := needed[i]
+		add(&a)
+	}
+	return needed
+}
+
 // Unneeded returns an ErrNeeded if one that is named is needed by an archive that stays.
 func Unneeded(archives []repo.Archive, named func(id string) bool) error {
 	hosts := map[string]string{}

@@ -78,6 +78,25 @@ func TestUnneeded(t *testing.T) {
 	}
 }
 
+func TestNeededOf(t *testing.T) {
+	all := []repo.Archive{made(id(1), 3*day), log(4, 2*day, 1), log(5, day, 4, 9), log(6, 0, 5, 5), made(id(2), 0)}
+	other := log(7, 0, 6)
+	other.Host = "thief"
+	all = append(all, other)
+	for i, want := range []string{"", "1", "41", "541", "", ""} {
+		got := ""
+		for _, a := range Needed(all, all[i:i+1]) {
+			got += a.ID[:1]
+		}
+		if got != want {
+			t.Errorf("%s needs %q, want %q", all[i].ID[:1], got, want)
+		}
+	}
+	if got := Needed(all, all); len(got) > 0 {
+		t.Errorf("all need %d more", len(got))
+	}
+}
+
 // Whoever can write archives can have each need many thousands, and those one another.
 func TestManyNeeds(t *testing.T) {
 	var all []repo.Archive

@@ -26,7 +26,7 @@ import (
 type Period struct {
 	Rule string                 // its name: daily
 	Span string                 // what people call one: day
-	of   func(time.Time) string // which one a time lies in; as text, in their order
+	of   func(time.Time) string // which one a time lies in
 }
 
 // Periods are all that rules go by. What stands here has a flag of forget, is validated, and keeps its archives.

@@ -8,7 +8,7 @@
 // repository's temp directory. At the end the trees are made in order of names. Stream is a Save of one content.
 //
 //	archive, _, err := backup.Save(ctx, repository, template, options, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
-//		table, err := run.Create("shop/orders.sql", backup.Hint{})
+//		table, err := run.Create("shop/orders.sql", content.Hint{})
 //		if err != nil {
 //			return nil, err
 //		}

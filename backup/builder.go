@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"nightjar/backup/content"
 	"nightjar/backup/scan"
 	"nightjar/chunk"
 	"nightjar/repo"
@@ -172,39 +173,12 @@ func (b *builder) leave() error {
 func (b *builder) add(n *tree.Node) error { return b.encode(b.open[len(b.open)-1].encoder, n) }
 
 func (b *builder) encode(e *tree.Encoder, n *tree.Node) error {
-	if err := saveXattrs(b.saver, n); err != nil {
+	if err := content.SaveXattrs(b.saver, n); err != nil {
 		return fmt.Errorf("encode attributes of %q: %w", b.path(n.Name), err)
 	}
 	if err := e.Add(n); err != nil {
 		return fmt.Errorf("encode %q: %w", b.path(n.Name), err)
 	}
-	return nil
-}
-
-// saveXattrs moves attributes that are too large for a tree into content.
-func saveXattrs(saver *save.Saver, n *tree.Node) error {
-	if len(n.Xattrs) == 0 {
-		return nil
-	}
-	blob, err := tree.EncodeXattrs(n.Xattrs)
-	if err != nil || len(blob) <= tree.InlineXattrs {
-		return err
-	}
-	list := tree.NewLister(saver.List)
-	for part := range slices.Chunk(blob, chunk.MaxSize/8) {
-		id, err := saver.Content(part)
-		if err != nil {
-			return err
-		}
-		if err := list.Add(tree.Item{ID: id, Length: int64(len(part))}); err != nil {
-			return err
-		}
-	}
-	c, err := list.Finish()
-	if err != nil {
-		return err
-	}
-	n.Xattrs, n.XattrContents = nil, &c
 	return nil
 }
 

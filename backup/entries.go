@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"nightjar/backup/content"
 	"nightjar/chunk"
 	"nightjar/repo/tree"
 )
@@ -34,7 +35,7 @@ type entries struct {
 type entry struct {
 	below map[string]*entry // nil: it is a file
 	open  bool              // somebody writes it
-	kind  change
+	kind  content.Change
 	file  []byte // a tree of what was finished last, which takes a third of a Node's memory; nil: nothing
 }
 
@@ -46,15 +47,6 @@ func (e *entry) node() (*tree.Node, error) {
 	}
 	return &nodes[0], nil
 }
-
-// change says what has become of a file since the archive before.
-type change int
-
-const (
-	isNew change = iota
-	isChanged
-	isUnchanged
-)
 
 func newEntries() *entries {
 	e := &entries{root: &entry{below: map[string]*entry{}}}
@@ -93,7 +85,7 @@ func (e *entries) file(path string) (*entry, error) {
 		return nil, err
 	}
 	if e.ended {
-		return nil, errEnded
+		return nil, content.ErrEnded
 	}
 	at := e.root
 	for i, name := range names {
@@ -145,7 +137,7 @@ func (e *entries) create(path string) error {
 }
 
 // done ends the writing of a path, which has the node from now on.
-func (e *entries) done(path string, n *tree.Node, kind change) error {
+func (e *entries) done(path string, n *tree.Node, kind content.Change) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	encoded, err := e.encode(n)
@@ -168,7 +160,7 @@ func (e *entries) abort(path string) {
 }
 
 // put is create and done.
-func (e *entries) put(path string, n *tree.Node, kind change) error {
+func (e *entries) put(path string, n *tree.Node, kind content.Change) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	encoded, err := e.encode(n)
@@ -201,7 +193,7 @@ func (e *entries) at(path string) *entry {
 func (e *entries) finished(path string) (*entry, error) {
 	switch f := e.at(path); {
 	case e.ended:
-		return nil, errEnded
+		return nil, content.ErrEnded
 	case f == nil || f.file == nil && !f.open:
 		return nil, fs.ErrNotExist
 	case f.open:
@@ -248,7 +240,7 @@ func (e *entries) reset() error {
 	defer e.mu.Unlock()
 	switch {
 	case e.ended:
-		return errEnded
+		return content.ErrEnded
 	case e.open > 0:
 		return ErrBusy
 	}

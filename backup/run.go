@@ -7,14 +7,10 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/semaphore"
-
 	"nightjar/backup/browse"
-	"nightjar/backup/pending"
+	"nightjar/backup/content"
 	"nightjar/backup/scan"
-	"nightjar/chunk"
 	"nightjar/repo"
-	"nightjar/repo/save"
 	"nightjar/repo/tree"
 )
 
@@ -24,12 +20,6 @@ const MaxOpen = 256
 // ErrTooMany says that MaxOpen contents are open.
 var ErrTooMany = fmt.Errorf("%d contents are open", MaxOpen)
 
-// Bytes of memory for all contents of a run together.
-const (
-	pendingMemory = 24 << 20 // after the last chunk boundary; of each content a little is always there
-	flightMemory  = 16 << 20 // chunks on their way into frames
-)
-
 // A Run is a backup of contents that the caller writes. All its methods may be called from several goroutines.
 //
 // A path is relative, with slashes between its names. No name may be empty, "." or "..", or hold a NUL; a path may have 4,096 bytes. A path is a file or a folder, never both, also
@@ -38,13 +28,8 @@ type Run struct {
 	p       *pipeline
 	ctx     context.Context
 	fail    context.CancelCauseFunc
-	rule    chunk.Rule
-	reader  *repo.Reader
 	finder  *browse.Finder
-	savers  *savers
-	memory  *pending.Memory
-	flight  *semaphore.Weighted
-	cutters sync.Pool // of *chunk.Splitter
+	shared  *content.Shared
 	entries *entries
 	told    sync.Once // that the predecessor cannot be read
 }
@@ -60,7 +45,6 @@ func Save(ctx context.Context, r *repo.Repository, template *repo.Record, o Opti
 		if err != nil {
 			return tree.Item{}, nil, err
 		}
-		defer run.memory.Close()
 		labels, err := f(run.ctx, run)
 		root, open := run.entries.end()
 		failed := context.Cause(run.ctx)
@@ -70,8 +54,8 @@ func Save(ctx context.Context, r *repo.Repository, template *repo.Record, o Opti
 		if failed != nil {
 			err = failed
 		}
-		run.fail(errEnded)
-		run.savers.end()
+		run.fail(content.ErrEnded)
+		run.shared.End()
 		if err == nil && len(root.below) == 0 && !o.AllowEmpty {
 			err = fmt.Errorf("save a run without contents: %w", ErrEmpty)
 		}
@@ -84,14 +68,17 @@ func Save(ctx context.Context, r *repo.Repository, template *repo.Record, o Opti
 }
 
 func (p *pipeline) newRun(ctx context.Context, r *repo.Repository) (*Run, error) {
-	run := &Run{p: p, rule: p.rule, reader: p.writer.Reader(), memory: pending.New(r.Options().Temp, pendingMemory), flight: semaphore.NewWeighted(flightMemory), entries: newEntries()}
+	run := &Run{p: p, entries: newEntries()}
+	run.ctx, run.fail = context.WithCancelCause(ctx)
 	var err error
-	if run.savers, err = newSavers(p.writer, p.o.Workers); err != nil {
+	run.shared, err = content.Share(run.ctx, content.Options{
+		Writer: p.writer, Rule: p.rule, Temp: r.Options().Temp, Savers: p.o.Workers, Start: p.sums.Start,
+		Fail: run.fail, Before: run.before, Unread: run.unread, Read: p.read, Taken: func(n int64) { p.o.Progress.Bytes.Add(uint64(n)) },
+	})
+	if err != nil {
 		return nil, err
 	}
-	run.ctx, run.fail = context.WithCancelCause(ctx)
-	run.cutters.New = func() any { return chunk.NewSplitter(p.rule) }
-	if run.finder, err = browse.NewFinder(ctx, run.reader, p.o.Previous); err != nil {
+	if run.finder, err = browse.NewFinder(ctx, p.writer.Reader(), p.o.Previous); err != nil {
 		run.unread("/", err)
 	}
 	return run, nil
@@ -99,7 +86,7 @@ func (p *pipeline) newRun(ctx context.Context, r *repo.Repository) (*Run, error)
 
 // Create begins a content at a path. What has the path stays there until the content is closed. An error is ErrBusy while another is written there, fs.ErrExist where a file
 // is to be a folder or a folder a file, ErrTooMany beyond MaxOpen.
-func (r *Run) Create(path string, hint Hint) (*Content, error) {
+func (r *Run) Create(path string, hint content.Hint) (*content.Content, error) {
 	if err := context.Cause(r.ctx); err != nil {
 		return nil, err
 	}
@@ -115,7 +102,14 @@ func (r *Run) Create(path string, hint Hint) (*Content, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create %q: %w", path, err)
 	}
-	return &Content{run: r, path: path, hint: hint, buf: r.memory.NewBuffer(), list: tree.NewLister(r.list)}, nil
+	return r.shared.New(content.Place{
+		Path: path,
+		Done: func(n *tree.Node, c content.Change) error {
+			r.p.o.Progress.Files.Add(1)
+			return r.entries.done(path, n, c)
+		},
+		Abort: func() { r.entries.abort(path) },
+	}, hint), nil
 }
 
 // Keep takes the predecessor's file at a path, with its attributes and unread, if all of it is still held; so reports what it returns.
@@ -138,7 +132,7 @@ func (r *Run) Keep(path string) (bool, error) {
 		return false, err
 	}
 	n := *was
-	if err := r.entries.put(path, &n, isUnchanged); err != nil {
+	if err := r.entries.put(path, &n, content.Unchanged); err != nil {
 		return false, fmt.Errorf("keep %q: %w", path, err)
 	}
 	r.p.o.Progress.Files.Add(1)
@@ -183,23 +177,6 @@ func (r *Run) before(path string) *tree.Node {
 func (r *Run) unread(path string, err error) {
 	if context.Cause(r.ctx) == nil {
 		r.told.Do(func() { r.p.o.Problem(path, fmt.Errorf("compare with the archive before: %w", err)) })
-	}
-}
-
-func (r *Run) list(list []byte) (id chunk.ID, err error) {
-	err = r.savers.use(func(s *save.Saver) error {
-		id, err = s.List(list)
-		return err
-	})
-	return id, err
-}
-
-func (r *Run) splitter() *chunk.Splitter { return r.cutters.Get().(*chunk.Splitter) }
-
-func (r *Run) giveBack(s *chunk.Splitter) {
-	if s != nil {
-		s.Reset()
-		r.cutters.Put(s)
 	}
 }
 
@@ -272,9 +249,9 @@ func (r *Run) file(b *builder, e *entry, name string) (tree.Time, error) {
 	s.Files++
 	s.Bytes += n.Size
 	switch e.kind {
-	case isNew:
+	case content.New:
 		s.New++
-	case isChanged:
+	case content.Changed:
 		s.Changed++
 	default:
 		s.Unchanged++

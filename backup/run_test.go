@@ -24,6 +24,7 @@ import (
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
 	"nightjar/backup/browse"
+	"nightjar/backup/content"
 	"nightjar/backup/read"
 	"nightjar/chunk"
 	"nightjar/internal/child"
@@ -69,7 +70,7 @@ func files(all map[string]string) writer {
 }
 
 func put(run *backup.Run, path, data string) error {
-	c, err := run.Create(path, backup.Hint{})
+	c, err := run.Create(path, content.Hint{})
 	if err != nil {
 		return err
 	}
@@ -123,12 +124,12 @@ func TestRun(t *testing.T) {
 	s := newSite(t)
 	long, block := string(backuptest.Random(5<<20)), string(backuptest.Random(512<<10))
 	mtime := time.Date(2025, 1, 2, 3, 4, 5, 6, time.UTC)
-	large := strings.Repeat("x", backup.MaxNote)
-	var counted backup.ContentStatistics
+	large := strings.Repeat("x", content.MaxNote)
+	var counted content.Statistics
 	st := s.run(func(_ context.Context, run *backup.Run) (repo.Labels, error) {
-		c, err := run.Create("b/mixed", backup.Hint{Mode: 0o640, Mtime: mtime})
+		c, err := run.Create("b/mixed", content.Hint{Mode: 0o640, Mtime: mtime})
 		must(t, err)
-		other, err := run.Create("b/other/deep/file", backup.Hint{})
+		other, err := run.Create("b/other/deep/file", content.Hint{})
 		must(t, err)
 		_, err = c.ReadFrom(iotest.HalfReader(strings.NewReader(long)))
 		must(t, err)
@@ -175,7 +176,7 @@ func TestRun(t *testing.T) {
 	if !maps.Equal(notes, map[string]string{"nightjar.checksum": "abc", "nightjar.rows": "8"}) {
 		t.Errorf("notes are %q", notes)
 	}
-	if x := s.node("b/other/deep/file").XattrContents; x == nil || x.Size() < backup.MaxNote {
+	if x := s.node("b/other/deep/file").XattrContents; x == nil || x.Size() < content.MaxNote {
 		t.Errorf("a large note is %v", x)
 	}
 	target := s.RestoreAll()
@@ -212,10 +213,10 @@ func TestRunCutsAsFiles(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(1, 1))
 	s.run(func(_ context.Context, run *backup.Run) (repo.Labels, error) {
-		all, at := make([]*backup.Content, open), make([]int, open)
+		all, at := make([]*content.Content, open), make([]int, open)
 		for i := range all {
 			var err error
-			all[i], err = run.Create(fmt.Sprintf("%d/file", i), backup.Hint{})
+			all[i], err = run.Create(fmt.Sprintf("%d/file", i), content.Hint{})
 			must(t, err)
 			defer all[i].Abort()
 		}
@@ -263,7 +264,7 @@ func TestRunConcurrent(t *testing.T) {
 		var g sync.WaitGroup
 		for path, data := range want {
 			g.Go(func() {
-				c, err := run.Create(path, backup.Hint{})
+				c, err := run.Create(path, content.Hint{})
 				if err != nil {
 					t.Error(err)
 					return
@@ -317,9 +318,9 @@ func TestRunNights(t *testing.T) {
 	s.wants(want)
 	// Under another name, if the caller says so.
 	copy(data[2<<20:], "changed")
-	var counted backup.ContentStatistics
+	var counted content.Statistics
 	st = s.run(func(_ context.Context, run *backup.Run) (repo.Labels, error) {
-		c, err := run.Create("other/name", backup.Hint{Base: "shop/large.sql"})
+		c, err := run.Create("other/name", content.Hint{Base: "shop/large.sql"})
 		must(t, err)
 		_, err = c.Write(data)
 		must(t, err)
@@ -343,7 +344,7 @@ func TestRunNames(t *testing.T) {
 		must(t, put(run, "before", "before"))
 		must(t, run.Reset())
 		must(t, put(run, "retried", "first"))
-		c, err := run.Create("retried", backup.Hint{})
+		c, err := run.Create("retried", content.Hint{})
 		must(t, err)
 		_, err = io.WriteString(c, "broken off")
 		must(t, err)
@@ -352,7 +353,7 @@ func TestRunNames(t *testing.T) {
 		if _, err := c.Write([]byte("x")); err == nil {
 			t.Error("written after Abort")
 		}
-		c, err = run.Create("again", backup.Hint{})
+		c, err = run.Create("again", content.Hint{})
 		must(t, err)
 		c.Abort()
 		must(t, put(run, "again", "again"))
@@ -385,7 +386,7 @@ func TestRunRefuses(t *testing.T) {
 	s := newSite(t)
 	s.run(func(_ context.Context, run *backup.Run) (repo.Labels, error) {
 		for _, path := range []string{"", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../../b", "a/./b", "a\x00", "a/\x00/b", strings.Repeat("x", 4097), strings.Repeat("a/", 100_000) + "a"} {
-			if c, err := run.Create(path, backup.Hint{}); err == nil {
+			if c, err := run.Create(path, content.Hint{}); err == nil {
 				c.Abort()
 				t.Errorf("%.20q is created", path)
 			}
@@ -401,18 +402,18 @@ func TestRunRefuses(t *testing.T) {
 		must(t, run.Remove(deep))
 		must(t, put(run, "file", ""))
 		must(t, put(run, "folder/file", ""))
-		open, err := run.Create("open/file", backup.Hint{})
+		open, err := run.Create("open/file", content.Hint{})
 		must(t, err)
 		for _, tt := range []struct {
 			what string
 			err  error
 			want error
 		}{
-			{"file below a file", second(run.Create("file/x", backup.Hint{})), fs.ErrExist},
-			{"file in a folder's place", second(run.Create("folder", backup.Hint{})), fs.ErrExist},
-			{"below one that is open", second(run.Create("open/file/x", backup.Hint{})), fs.ErrExist},
-			{"above one that is open", second(run.Create("open", backup.Hint{})), fs.ErrExist},
-			{"one that is open", second(run.Create("open/file", backup.Hint{})), backup.ErrBusy},
+			{"file below a file", second(run.Create("file/x", content.Hint{})), fs.ErrExist},
+			{"file in a folder's place", second(run.Create("folder", content.Hint{})), fs.ErrExist},
+			{"below one that is open", second(run.Create("open/file/x", content.Hint{})), fs.ErrExist},
+			{"above one that is open", second(run.Create("open", content.Hint{})), fs.ErrExist},
+			{"one that is open", second(run.Create("open/file", content.Hint{})), backup.ErrBusy},
 			{"rename one that is open", run.Rename("open/file", "x"), backup.ErrBusy},
 			{"rename to one that is open", run.Rename("file", "open/file"), backup.ErrBusy},
 			{"rename below itself", run.Rename("file", "file/x"), fs.ErrExist},
@@ -428,7 +429,7 @@ func TestRunRefuses(t *testing.T) {
 				t.Errorf("%s: %v", tt.what, tt.err)
 			}
 		}
-		for name, value := range map[string]string{"": "", "acl": "", "a b": "", "A": "", "a\x00": "", strings.Repeat("x", 65): "", "x": strings.Repeat("x", backup.MaxNote+1)} {
+		for name, value := range map[string]string{"": "", "acl": "", "a b": "", "A": "", "a\x00": "", strings.Repeat("x", 65): "", "x": strings.Repeat("x", content.MaxNote+1)} {
 			if open.Note(name, value) == nil {
 				t.Errorf("note %.10q is taken", name)
 			}
@@ -439,29 +440,32 @@ func TestRunRefuses(t *testing.T) {
 			}
 		}
 		must(t, open.Close()) // a note that was refused is no harm
-		for what, wrong := range map[string]func(*backup.Content) error{
-			"block":  func(c *backup.Content) error { return c.Block(make([]byte, chunk.MaxSize+1)) },
-			"hole":   func(c *backup.Content) error { return c.Hole(-1) },
-			"same":   func(c *backup.Content) error { _, err := c.Same(-1); return err },
-			"stream": func(c *backup.Content) error { _, err := c.ReadFrom(iotest.ErrReader(io.ErrUnexpectedEOF)); return err },
+		for what, wrong := range map[string]func(*content.Content) error{
+			"block": func(c *content.Content) error { return c.Block(make([]byte, chunk.MaxSize+1)) },
+			"hole":  func(c *content.Content) error { return c.Hole(-1) },
+			"same":  func(c *content.Content) error { _, err := c.Same(-1); return err },
+			"stream": func(c *content.Content) error {
+				_, err := c.ReadFrom(iotest.ErrReader(io.ErrUnexpectedEOF))
+				return err
+			},
 		} {
-			c, err := run.Create(what, backup.Hint{})
+			c, err := run.Create(what, content.Hint{})
 			must(t, err)
 			if err := wrong(c); err == nil || c.Close() == nil {
 				t.Errorf("a wrong %s: %v, and then it was closed", what, err)
 			}
 			c.Abort()
 		}
-		if _, err := run.Create("mode", backup.Hint{Mode: tree.Directory | 0o755}); err == nil {
+		if _, err := run.Create("mode", content.Hint{Mode: tree.Directory | 0o755}); err == nil {
 			t.Error("a mode with a type is taken")
 		}
-		var all []*backup.Content
+		var all []*content.Content
 		for i := range backup.MaxOpen {
-			c, err := run.Create(fmt.Sprintf("many/%d/x", i), backup.Hint{})
+			c, err := run.Create(fmt.Sprintf("many/%d/x", i), content.Hint{})
 			must(t, err)
 			all = append(all, c)
 		}
-		if _, err := run.Create("many/more/x", backup.Hint{}); !errors.Is(err, backup.ErrTooMany) {
+		if _, err := run.Create("many/more/x", content.Hint{}); !errors.Is(err, backup.ErrTooMany) {
 			t.Errorf("one more: %v", err)
 		}
 		for _, c := range all {
@@ -474,7 +478,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-func second(_ *backup.Content, err error) error { return err }
+func second(_ *content.Content, err error) error { return err }
 
 // Changed blocks of a volume: the others are the predecessor's, unread.
 func TestRunSame(t *testing.T) {
@@ -482,13 +486,13 @@ func TestRunSame(t *testing.T) {
 	const block, blocks = 512 << 10, 12
 	volume := backuptest.Random(block*blocks + 1000)
 	clear(volume[3*block : 6*block])
-	write := func(c *backup.Content, from, to int) {
+	write := func(c *content.Content, from, to int) {
 		for at := from; at < to; at += block {
 			must(t, c.Block(volume[at:min(at+block, to)]))
 		}
 	}
 	s.run(func(_ context.Context, run *backup.Run) (repo.Labels, error) {
-		c, err := run.Create("vol", backup.Hint{})
+		c, err := run.Create("vol", content.Hint{})
 		must(t, err)
 		write(c, 0, 3*block)
 		must(t, c.Hole(3*block))
@@ -497,14 +501,14 @@ func TestRunSame(t *testing.T) {
 	})
 	copy(volume[block:], "changed")
 	copy(volume[4*block:], "no hole any more")
-	var counted backup.ContentStatistics
+	var counted content.Statistics
 	st := s.run(func(_ context.Context, run *backup.Run) (repo.Labels, error) {
-		c, err := run.Create("vol", backup.Hint{})
+		c, err := run.Create("vol", content.Hint{})
 		must(t, err)
 		same := func(n, want int64) {
 			t.Helper()
 			got, err := c.Same(n)
-			if got != want || errors.Is(err, backup.ErrNotSame) != (got < n) || err != nil && got == n {
+			if got != want || errors.Is(err, content.ErrNotSame) != (got < n) || err != nil && got == n {
 				t.Errorf("the same %d bytes: %d, %v", n, got, err)
 			}
 		}
@@ -555,12 +559,12 @@ func TestRunFails(t *testing.T) {
 		if _, err := files(want)(ctx, run); err != nil {
 			return nil, err
 		}
-		_, err := run.Create("open", backup.Hint{})
+		_, err := run.Create("open", content.Hint{})
 		return nil, errors.Join(err, broken)
 	})
 	fails("nothing", backup.ErrEmpty, files(nil))
 	fails("open", nil, func(_ context.Context, run *backup.Run) (repo.Labels, error) {
-		_, err := run.Create("a/open", backup.Hint{})
+		_, err := run.Create("a/open", content.Hint{})
 		return nil, err
 	})
 	fails("labels", nil, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
@@ -572,7 +576,7 @@ func TestRunFails(t *testing.T) {
 			return nil, err
 		}
 		defer p.Stop()
-		c, err := run.Create("dump", backup.Hint{})
+		c, err := run.Create("dump", content.Hint{})
 		if err != nil {
 			return nil, err
 		}
@@ -594,7 +598,7 @@ func TestRunFails(t *testing.T) {
 		})
 	}
 	f.Before = nil
-	if _, err := leaked.Create("late", backup.Hint{}); err == nil {
+	if _, err := leaked.Create("late", content.Hint{}); err == nil {
 		t.Error("created after the end")
 	}
 	ctx, cancel := context.WithCancel(t.Context())

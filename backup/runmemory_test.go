@@ -9,6 +9,7 @@ import (
 
 	"nightjar/backup"
 	"nightjar/backup/backuptest"
+	"nightjar/backup/content"
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/store"
@@ -39,10 +40,10 @@ func TestRunMemory(t *testing.T) {
 			for i := range entries {
 				must(t, put(run, fmt.Sprintf("shop/table%d", i), fmt.Sprint("row ", i)))
 			}
-			all := make([]*backup.Content, open)
+			all := make([]*content.Content, open)
 			for i := range all {
 				var err error
-				all[i], err = run.Create(fmt.Sprintf("large/%d", i), backup.Hint{})
+				all[i], err = run.Create(fmt.Sprintf("large/%d", i), content.Hint{})
 				must(t, err)
 				defer all[i].Abort()
 				_, err = all[i].Write(binary.BigEndian.AppendUint64(nil, uint64(i)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"nightjar/backup/content"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -14,11 +15,10 @@ func Stream(ctx context.Context, r *repo.Repository, template *repo.Record, src 
 		return nil, Statistics{}, fmt.Errorf("name of the stream: %w", err)
 	}
 	return Save(ctx, r, template, o, func(ctx context.Context, run *Run) (repo.Labels, error) {
-		c, err := run.Create(src.Name, Hint{})
+		c, err := run.Create(src.Name, content.Hint{Like: run.anyStream(ctx)})
 		if err != nil {
 			return nil, err
 		}
-		c.like = run.anyStream(ctx)
 		n, err := c.ReadFrom(src.Reader)
 		if err == nil && n == 0 && !src.AllowEmpty {
 			err = fmt.Errorf("save %q: %w", src.Name, ErrEmpty)
@@ -36,7 +36,7 @@ func (r *Run) anyStream(ctx context.Context) string {
 	if root == nil {
 		return ""
 	}
-	for n, err := range tree.Nodes(root.Contents, r.reader.Fetcher(ctx)) {
+	for n, err := range tree.Nodes(root.Contents, r.p.writer.Reader().Fetcher(ctx)) {
 		if err == nil && n.IsRegular() {
 			return n.Name
 		}

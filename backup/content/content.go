@@ -1,4 +1,9 @@
-package backup
+// Package content writes the contents of one run, each from its beginning to its end and many at the same time: it cuts them as files are cut, has savers that all share save
+// the chunks, and makes the entry.
+//
+// The invariant: what is in the chunks is what was written, whatever the pieces, the memory and the order of the others; and memory is bounded by what all share, not by how many contents there
+// are. The package does not know which contents there are, nor where they go.
+package content
 
 import (
 	"context"
@@ -22,7 +27,25 @@ type Hint struct {
 	Mtime time.Time // zero: when the content last changed, as the archives tell
 	Page  int       // bytes of a page, if it has pages that change one by one, as database files have; 0: unknown
 	Base  string    // path of what it was in the predecessor; "": its own
+	Like  string    // path of what it may resemble there, if that has nothing under Base
 }
+
+// A Place is where a content goes.
+type Place struct {
+	Path  string
+	Done  func(n *tree.Node, c Change) error // takes the entry when it is closed
+	Abort func()                             // is told when there will be none
+}
+
+// Change says what has become of a file since the predecessor.
+type Change int
+
+// The changes.
+const (
+	New Change = iota
+	Changed
+	Unchanged
+)
 
 // ErrNotSame says that Same has not taken all that it was asked for.
 var ErrNotSame = errors.New("the archive before has no whole chunk there")
@@ -32,11 +55,10 @@ var errClosed = errors.New("it was closed or aborted")
 // A Content is written from its beginning to its end. It is in the archive once Close has returned nil, and then in the place of what had its path before. But for Statistics
 // it is for one goroutine. An error of any method but Same's ErrNotSame and Note's is final: only Abort is left.
 type Content struct {
-	run   *Run
-	path  string
-	hint  Hint
-	like  string // a path of the predecessor that it may resemble
-	notes []tree.Xattr
+	shared *Shared
+	place  Place
+	hint   Hint
+	notes  []tree.Xattr
 
 	buf      pending.Buffer
 	splitter *chunk.Splitter // nil: nothing of the chunk was looked at for a boundary
@@ -56,8 +78,8 @@ type Content struct {
 // fail makes an error final, and names the content. What made the run fail comes before what followed from it.
 func (c *Content) fail(err error) error {
 	if err != nil && c.err == nil {
-		if c.err = context.Cause(c.run.ctx); c.err == nil {
-			c.err = fmt.Errorf("save %q: %w", c.path, err)
+		if c.err = context.Cause(c.shared.ctx); c.err == nil {
+			c.err = fmt.Errorf("save %q: %w", c.place.Path, err)
 		}
 	}
 	return c.err
@@ -68,7 +90,7 @@ func (c *Content) ready() error {
 	if c.err != nil {
 		return c.err
 	}
-	return c.fail(context.Cause(c.run.ctx))
+	return c.fail(context.Cause(c.shared.ctx))
 }
 
 // Write appends bytes, which are cut into chunks as those of a file are. It keeps nothing of p.
@@ -131,11 +153,11 @@ func (c *Content) Block(data []byte) error {
 	if err := c.flush(); err != nil {
 		return c.fail(err)
 	}
-	if c.run.flight.Acquire(c.run.ctx, int64(len(data))) != nil {
-		return c.fail(context.Cause(c.run.ctx))
+	if c.shared.flight.Acquire(c.shared.ctx, int64(len(data))) != nil {
+		return c.fail(context.Cause(c.shared.ctx))
 	}
 	c.counts.bytes.Add(uint64(len(data)))
-	return c.fail(c.dispatch(c.run.memory.Copy(data)))
+	return c.fail(c.dispatch(c.shared.memory.Copy(data)))
 }
 
 // Hole appends n zeros that no chunk holds, as a hole of a sparse file; a restore makes one of it. A chunk ends before it.
@@ -178,32 +200,31 @@ func (c *Content) Close() error {
 	}
 	node, kind := c.node(contents)
 	if len(c.notes) > 0 {
-		err = c.run.savers.use(func(s *save.Saver) error { return saveXattrs(s, node) })
+		err = c.shared.savers.use(func(s *save.Saver) error { return SaveXattrs(s, node) })
 	}
 	if err == nil {
-		err = c.run.entries.done(c.path, node, kind)
+		err = c.place.Done(node, kind)
 	}
 	if err != nil {
 		return c.fail(err)
 	}
 	c.end()
-	c.run.p.o.Progress.Files.Add(1)
 	return nil
 }
 
 // Abort gives the content up: what had its path before stays. After Close it does nothing, so that it may be deferred.
 func (c *Content) Abort() {
 	if !c.ended {
-		c.run.entries.abort(c.path)
+		c.place.Abort()
 		c.end()
 	}
 }
 
 func (c *Content) end() {
 	c.ended = true
-	c.err = fmt.Errorf("save %q: %w", c.path, errClosed)
+	c.err = fmt.Errorf("save %q: %w", c.place.Path, errClosed)
 	c.buf.Release()
-	c.run.giveBack(c.splitter)
+	c.shared.giveBack(c.splitter)
 	if c.was != nil {
 		c.was.Close()
 	}
@@ -213,18 +234,18 @@ func (c *Content) end() {
 }
 
 // node returns the entry. What is as it was in the predecessor has the times that it had there: so an archive of the same contents is made of the same trees.
-func (c *Content) node(contents tree.Contents) (*tree.Node, change) {
-	now := tree.TimeOf(c.run.p.sums.Start)
-	n := &tree.Node{Name: path.Base(c.path), Mode: tree.Regular | c.hint.Mode, Mtime: now, Ctime: now, Links: 1, Size: uint64(contents.Size()), Xattrs: c.notes, Contents: contents}
+func (c *Content) node(contents tree.Contents) (*tree.Node, Change) {
+	now := tree.TimeOf(c.shared.o.Start)
+	n := &tree.Node{Name: path.Base(c.place.Path), Mode: tree.Regular | c.hint.Mode, Mtime: now, Ctime: now, Links: 1, Size: uint64(contents.Size()), Xattrs: c.notes, Contents: contents}
 	if !c.hint.Mtime.IsZero() {
 		n.Mtime = tree.TimeOf(c.hint.Mtime)
 	}
-	was := c.run.before(c.path)
+	was := c.shared.o.Before(c.place.Path)
 	if was == nil || !was.IsRegular() {
-		return n, isNew
+		return n, New
 	}
 	if was.Size != n.Size || was.Contents.Level != contents.Level || !slices.Equal(was.Contents.Items, contents.Items) {
-		return n, isChanged
+		return n, Changed
 	}
 	if was.Mode == n.Mode && was.XattrContents == nil && slices.EqualFunc(was.Xattrs, n.Xattrs, sameXattr) {
 		if c.hint.Mtime.IsZero() {
@@ -234,7 +255,7 @@ func (c *Content) node(contents tree.Contents) (*tree.Node, change) {
 			n.Ctime = was.Ctime
 		}
 	}
-	return n, isUnchanged
+	return n, Unchanged
 }
 
 func sameXattr(a, b tree.Xattr) bool { return a.Name == b.Name && string(a.Value) == string(b.Value) }
@@ -261,7 +282,7 @@ func (c *Content) Note(name, value string) error {
 		c.notes = slices.Insert(c.notes, i, tree.Xattr{Name: attribute, Value: []byte(value)})
 	}
 	if err != nil {
-		return fmt.Errorf("note %q of %q: %w", name, c.path, err)
+		return fmt.Errorf("note %q of %q: %w", name, c.place.Path, err)
 	}
 	return nil
 }

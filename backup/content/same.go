@@ -1,11 +1,10 @@
-package backup
+package content
 
 import (
 	"errors"
 	"fmt"
 	"iter"
 
-	"nightjar/chunk"
 	"nightjar/repo/tree"
 )
 
@@ -30,7 +29,7 @@ func (c *Content) Same(n int64) (int64, error) {
 			return taken, c.fail(err)
 		}
 		if !ok {
-			return taken, fmt.Errorf("save %q: %d bytes from %d on: %w", c.path, n-taken, c.offset+int64(c.buf.Len()), ErrNotSame)
+			return taken, fmt.Errorf("save %q: %d bytes from %d on: %w", c.place.Path, n-taken, c.offset+int64(c.buf.Len()), ErrNotSame)
 		}
 		taken += item.Length
 	}
@@ -49,20 +48,20 @@ func (c *Content) take(most int64) (item tree.Item, ok bool, err error) {
 	case begin != at || old.Length > most:
 		return item, false, nil
 	default:
-		if ok, err := c.run.p.writer.Has(old.ID); !ok || err != nil {
+		if ok, err := c.shared.o.Writer.Has(old.ID); !ok || err != nil {
 			return item, false, err
 		}
 		item = old
 		c.counts.chunksKnown.Add(1)
-		c.run.p.writer.Sent.ChunksKnown.Add(1)
-		c.run.p.writer.Sent.PlainKnown.Add(uint64(item.Length))
+		c.shared.o.Writer.Sent.ChunksKnown.Add(1)
+		c.shared.o.Writer.Sent.PlainKnown.Add(uint64(item.Length))
 	}
 	if err := c.flush(); err != nil {
 		return item, false, err
 	}
 	c.insert(item)
 	c.counts.same.Add(uint64(item.Length))
-	c.run.p.o.Progress.Bytes.Add(uint64(item.Length))
+	c.shared.o.Taken(item.Length)
 	return item, true, c.collect(false)
 }
 
@@ -81,15 +80,14 @@ func (c *Content) oldItems() *oldItems {
 	}
 	o := new(oldItems)
 	o.next, o.stop = iter.Pull2(func(yield func(tree.Item, error) bool) {
-		fetch := func(id chunk.ID) ([]byte, error) { return c.run.reader.Metadata(c.run.ctx, id) }
-		err := tree.Walk(contents, fetch, func(item tree.Item) error {
+		err := tree.Walk(contents, c.shared.o.Writer.Reader().Fetcher(c.shared.ctx), func(item tree.Item) error {
 			if !yield(item, nil) {
 				return errClosed
 			}
 			return nil
 		})
 		if err != nil && !errors.Is(err, errClosed) {
-			c.run.unread(c.path, err)
+			c.shared.o.Unread(c.place.Path, err)
 		}
 	})
 	return o

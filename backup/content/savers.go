@@ -1,4 +1,4 @@
-package backup
+package content
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"nightjar/repo/save"
 )
 
-// errEnded says that the function which was given a Run has returned.
-var errEnded = errors.New("the run has ended")
+// ErrEnded says that the function which was given a Run has returned.
+var ErrEnded = errors.New("the run has ended")
 
 // savers are lent to whoever has something to save. The one that came back last goes first, so that what is saved in a row lies in a row.
 type savers struct {
@@ -40,7 +40,7 @@ func (s *savers) use(f func(*save.Saver) error) error {
 	}
 	if s.ended {
 		s.mu.Unlock()
-		return errEnded
+		return ErrEnded
 	}
 	one := s.free[len(s.free)-1]
 	s.free = s.free[:len(s.free)-1]

@@ -1,4 +1,4 @@
-package backup
+package content
 
 import (
 	"context"
@@ -16,8 +16,8 @@ type part struct {
 	done chan struct{} // nil: it is
 }
 
-// ContentStatistics say what became of a content so far.
-type ContentStatistics struct {
+// Statistics say what became of a content so far.
+type Statistics struct {
 	Bytes                   uint64 // of the content, holes and what is the predecessor's included
 	BytesSame               uint64 // of them, those that Same has taken
 	BytesNew                uint64 // of new chunks
@@ -31,9 +31,9 @@ type counts struct {
 }
 
 // Statistics may be called at any time, from any goroutine. What is still in memory is counted in Bytes only.
-func (c *Content) Statistics() ContentStatistics {
+func (c *Content) Statistics() Statistics {
 	n := &c.counts
-	return ContentStatistics{
+	return Statistics{
 		Bytes: n.bytes.Load(), BytesSame: n.same.Load(), BytesNew: n.new.Load(), ChunksNew: n.chunksNew.Load(), ChunksKnown: n.chunksKnown.Load(),
 		ChunksDelta: n.deltas.Load(), BytesDelta: n.deltaBytes.Load(), BytesLiteral: n.literal.Load(),
 	}
@@ -46,10 +46,10 @@ func (c *Content) grown(n int) error {
 	c.counts.bytes.Add(uint64(n))
 	for {
 		if c.splitter == nil {
-			if c.buf.Len() <= c.run.rule.Min && c.buf.Len() < pending.Piece {
+			if c.buf.Len() <= c.shared.o.Rule.Min && c.buf.Len() < pending.Piece {
 				return nil // one that is small needs no look
 			}
-			c.splitter = c.run.splitter()
+			c.splitter = c.shared.splitter()
 		}
 		in := c.buf.Memory()
 		end := c.splitter.Next(in[c.looked:])
@@ -66,12 +66,12 @@ func (c *Content) grown(n int) error {
 
 // send has a chunk saved that is the first n bytes of the buffer, by whoever is free, while the content goes on.
 func (c *Content) send(n int) error {
-	if err := c.run.flight.Acquire(c.run.ctx, int64(n)); err != nil {
-		return context.Cause(c.run.ctx)
+	if err := c.shared.flight.Acquire(c.shared.ctx, int64(n)); err != nil {
+		return context.Cause(c.shared.ctx)
 	}
 	data, err := c.buf.Take(n)
 	if err != nil {
-		c.run.flight.Release(int64(n))
+		c.shared.flight.Release(int64(n))
 		return err
 	}
 	return c.dispatch(data)
@@ -85,8 +85,8 @@ func (c *Content) dispatch(data []byte) error {
 	c.offset += int64(len(data))
 	go func() {
 		defer close(p.done)
-		defer c.run.flight.Release(int64(len(data)))
-		defer c.run.memory.Reuse(data)
+		defer c.shared.flight.Release(int64(len(data)))
+		defer c.shared.memory.Reuse(data)
 		c.save(p, data, offset, was)
 	}()
 	return c.collect(false)
@@ -94,17 +94,17 @@ func (c *Content) dispatch(data []byte) error {
 
 // save saves a chunk; if it cannot, the run fails.
 func (c *Content) save(p *part, data []byte, offset int64, was *save.Past) {
-	err := c.run.savers.use(func(s *save.Saver) (err error) {
+	err := c.shared.savers.use(func(s *save.Saver) (err error) {
 		if p.item.ID, err = s.ContentAt(data, offset, was); err == nil {
 			c.count(s.Last(), len(data))
 		}
 		return err
 	})
 	if err != nil {
-		c.run.fail(fmt.Errorf("save %q: %w", c.path, err))
+		c.shared.o.Fail(fmt.Errorf("save %q: %w", c.place.Path, err))
 		return
 	}
-	c.run.p.read(len(data))
+	c.shared.o.Read(len(data))
 }
 
 func (c *Content) count(o save.Outcome, length int) {
@@ -135,11 +135,11 @@ func (c *Content) collect(all bool) error {
 				}
 				select {
 				case <-p.done:
-				case <-c.run.ctx.Done():
+				case <-c.shared.ctx.Done():
 				}
 			}
 		}
-		if cause := context.Cause(c.run.ctx); cause != nil {
+		if cause := context.Cause(c.shared.ctx); cause != nil {
 			return cause
 		}
 		if err := c.list.Add(p.item); err != nil {
@@ -153,22 +153,22 @@ func (c *Content) collect(all bool) error {
 // flush ends the chunk that is in the buffer, and saves it here and now.
 func (c *Content) flush() error {
 	n := c.buf.Len()
-	c.run.giveBack(c.splitter)
+	c.shared.giveBack(c.splitter)
 	c.splitter, c.looked = nil, 0
 	if n == 0 {
 		return nil
 	}
 	if n > pending.Piece { // of more there may be too many at the same time
-		if err := c.run.flight.Acquire(c.run.ctx, int64(n)); err != nil {
-			return context.Cause(c.run.ctx)
+		if err := c.shared.flight.Acquire(c.shared.ctx, int64(n)); err != nil {
+			return context.Cause(c.shared.ctx)
 		}
-		defer c.run.flight.Release(int64(n))
+		defer c.shared.flight.Release(int64(n))
 	}
 	data, err := c.buf.Take(n)
 	if err != nil {
 		return err
 	}
-	defer c.run.memory.Reuse(data)
+	defer c.shared.memory.Reuse(data)
 	p := &part{item: tree.Item{Length: int64(n)}}
 	c.sent = append(c.sent, p)
 	c.save(p, data, c.offset, c.past())
@@ -184,11 +184,11 @@ func (c *Content) past() *save.Past {
 	c.asked = true
 	held := contentsOf(c.base())
 	var like []tree.Contents
-	if len(held) == 0 && c.like != "" {
-		like = contentsOf(c.run.before(c.like))
+	if len(held) == 0 && c.hint.Like != "" {
+		like = contentsOf(c.shared.o.Before(c.hint.Like))
 	}
 	if len(held)+len(like) > 0 {
-		c.was = c.run.p.writer.Past(held, like)
+		c.was = c.shared.o.Writer.Past(held, like)
 	}
 	return c.was
 }
@@ -196,9 +196,9 @@ func (c *Content) past() *save.Past {
 // base returns what the content was in the predecessor; nil: nothing.
 func (c *Content) base() *tree.Node {
 	if c.hint.Base != "" {
-		return c.run.before(c.hint.Base)
+		return c.shared.o.Before(c.hint.Base)
 	}
-	return c.run.before(c.path)
+	return c.shared.o.Before(c.place.Path)
 }
 
 // contentsOf returns a file's contents, if it has any.

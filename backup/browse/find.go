@@ -1,6 +1,7 @@
 package browse
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -9,8 +10,10 @@ import (
 	"time"
 
 	"nightjar/backup/filter"
+	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // FindOptions say what is looked for. Zero fields are for everything.
@@ -33,7 +36,7 @@ type Found struct {
 // Find looks through archives at once, and calls f for all that it finds, in order of paths. A directory that is the same in several is read once. Memory grows
 // with the number of archives times the depth of the directories that differ between them, not with the number of entries.
 func Find(ctx context.Context, rd *repo.Reader, archives []repo.Archive, o FindOptions, f func(Found) error) error {
-	s := &finder{ctx: ctx, rd: rd, archives: archives, o: &o, found: f}
+	s := &finder{ctx: ctx, get: rd.Fetcher(ctx), archives: archives, o: &o, found: f}
 	var roots []version
 	for i := range archives {
 		n, err := Root(ctx, rd, &archives[i])
@@ -52,10 +55,22 @@ func Find(ctx context.Context, rd *repo.Reader, archives []repo.Archive, o FindO
 // A finder looks at the same directory of all archives at a time.
 type finder struct {
 	ctx      context.Context
-	rd       *repo.Reader
+	get      func(chunk.ID) ([]byte, error)
 	archives []repo.Archive
 	o        *FindOptions
 	found    func(Found) error
+	guard    walk.Guard
+	enough   error  // with which the search ends
+	long     string // the last directory of which it was told that paths in it are too long
+}
+
+// fetch reads a tree or list, unless one of the archives is not to be searched to its end.
+func (s *finder) fetch(id chunk.ID) ([]byte, error) {
+	if err := s.guard.Visit(id); err != nil {
+		s.enough = err
+		return nil, err
+	}
+	return s.get(id)
 }
 
 // A version is a state of an entry, and who has it.
@@ -100,13 +115,13 @@ func (s *finder) dir(at string, versions []version) error {
 		}
 	}()
 	for _, v := range versions {
-		next, stop := iter.Pull2(tree.Nodes(v.node.Contents, s.rd.Fetcher(s.ctx)))
+		next, stop := iter.Pull2(tree.Nodes(v.node.Contents, s.fetch))
 		h := &head{next: next, stop: stop, archives: v.archives}
 		heads = append(heads, h)
 		s.advance(h, at)
 	}
 	for {
-		if err := s.ctx.Err(); err != nil {
+		if err := cmp.Or(s.ctx.Err(), s.enough); err != nil {
 			return err
 		}
 		name := ""
@@ -144,7 +159,9 @@ type head struct {
 
 func (s *finder) advance(h *head, at string) {
 	n, err, ok := h.next()
-	if err != nil && s.ctx.Err() == nil {
+	if s.enough != nil {
+		s.enough = fmt.Errorf("search archive %s: %w", s.archives[h.archives[0]].ID, err)
+	} else if err != nil && s.ctx.Err() == nil {
 		s.problem(h.archives[0], at, fmt.Errorf("read directory: %w", err))
 	}
 	h.node = nil
@@ -154,6 +171,13 @@ func (s *finder) advance(h *head, at string) {
 }
 
 func (s *finder) entries(at string, entries, dirs []version) error {
+	if len(at) > tree.MaxPath {
+		if dir := path.Dir(at); dir != s.long {
+			s.long = dir
+			s.problem(entries[0].archives[0], dir, fmt.Errorf("entry %q: %w", path.Base(at), tree.ErrLong))
+		}
+		return nil
+	}
 	is, below := s.o.Filter.Includes(at, false)
 	for _, v := range entries {
 		if !is || !s.wanted(v.node) {

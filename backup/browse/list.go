@@ -2,13 +2,14 @@ package browse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"path"
 
 	"nightjar/backup/read"
 	"nightjar/repo"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // List calls f for the entry at a path in the archive or, if that is a directory, for its entries in order; with recursive, for all below.
@@ -21,27 +22,23 @@ func List(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, re
 	if !n.IsDir() {
 		return f(at, n)
 	}
-	return list(ctx, rd, at, n, recursive, f)
-}
-
-func list(ctx context.Context, rd *repo.Reader, at string, dir *tree.Node, recursive bool, f func(string, *tree.Node) error) error {
-	for n, err := range tree.Nodes(dir.Contents, rd.Fetcher(ctx)) {
-		if err != nil {
-			return fmt.Errorf("read %q: %w", at, err)
+	var guard walk.Guard
+	w := walk.Walk{Get: rd.Fetcher(ctx), Enter: guard.Enter}
+	w.Node = func(n *tree.Node) error {
+		err := ctx.Err()
+		if err == nil {
+			err = f(w.Path(), n)
 		}
-		if err := ctx.Err(); err != nil {
-			return err
+		if err == nil && !recursive {
+			err = walk.Skip
 		}
-		if err := f(path.Join(at, n.Name), n); err != nil {
-			return err
-		}
-		if recursive && n.IsDir() {
-			if err := list(ctx, rd, path.Join(at, n.Name), n, recursive, f); err != nil {
-				return err
-			}
-		}
+		return err
 	}
-	return nil
+	w.Failed = func(_ walk.Use, err error) error { return fmt.Errorf("read %q: %w", w.Path(), err) }
+	if err = walk.Cause(w.Dir(n, at)); errors.Is(err, walk.ErrBomb) {
+		return fmt.Errorf("list archive %s: %w", a.ID, err)
+	}
+	return err
 }
 
 // Open opens a regular file of an archive, which fetches ahead within the budget; read.Open says more of both.

@@ -2,6 +2,7 @@ package restore_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -9,8 +10,11 @@ import (
 	"testing"
 
 	"nightjar/backup/backuptest"
+	"nightjar/backup/browse"
+	"nightjar/backup/filter"
 	"nightjar/backup/restore"
 	"nightjar/chunk"
+	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/save"
 	"nightjar/repo/store"
@@ -157,5 +161,71 @@ func TestInodeReused(t *testing.T) {
 	}
 	if want := map[string]string{"a": "first", "b": "other", "c": "other"}; !maps.Equal(got, want) {
 		t.Errorf("restored %q", got)
+	}
+}
+
+// Folders that name each other more often than anybody can count end what goes by paths, with an error; so does each archive of which that is so alone.
+func TestTreeBomb(t *testing.T) {
+	ctx := context.Background()
+	r := backuptest.NewRepository(t, store.NewMemory(nil))
+	a := handMade(t, r, func(m *maker) tree.Node {
+		d := m.dir("d", tree.Node{Name: "file", Mode: tree.Regular | 0o644, Links: 1})
+		for range 20 {
+			one, other := d, d
+			one.Name, other.Name = "a", "b"
+			d = m.dir("d", one, other)
+		}
+		return m.dir("root", d)
+	})
+	rd, err := r.NewReader(ctx)
+	must(t, err)
+	problem := func(at string, err error) { t.Error(at, err) }
+	for name, walk := range map[string]func() error{
+		"restore": func() error {
+			_, err := restore.Run(ctx, rd, a, restore.Options{DryRun: true, Problem: problem})
+			return err
+		},
+		"needs": func() error { return restore.Needs(ctx, rd, a, restore.Options{}, func(string, int64) {}) },
+		"list":  func() error { return browse.List(ctx, rd, a, "", true, func(string, *tree.Node) error { return nil }) },
+		"find": func() error {
+			o := browse.FindOptions{Problem: func(_, at string, err error) { problem(at, err) }, Filter: backuptest.Filter(t, filter.Options{Include: []string{"nothing"}})}
+			return browse.Find(ctx, rd, []repo.Archive{*a}, o, func(browse.Found) error { return nil })
+		},
+	} {
+		if err := walk(); !errors.Is(err, crypto.ErrIntegrity) || !strings.Contains(err.Error(), a.ID) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is deeper than a path may be long is passed over by all that goes by paths, and told.
+func TestTooDeepArchive(t *testing.T) {
+	ctx := context.Background()
+	r := backuptest.NewRepository(t, store.NewMemory(nil))
+	name := strings.Repeat("d", 255)
+	a := handMade(t, r, func(m *maker) tree.Node {
+		d := m.dir(name)
+		for range tree.MaxPath/256 + 1 {
+			d = m.dir(name, d, tree.Node{Name: "file", Mode: tree.Regular | 0o644, Links: 1})
+		}
+		return m.dir("root", d)
+	})
+	rd, err := r.NewReader(ctx)
+	must(t, err)
+	target := t.TempDir()
+	log := new(backuptest.Problems)
+	st, err := restore.Run(ctx, rd, a, restore.Options{Target: target, Problem: log.Add})
+	must(t, err)
+	if st.Files != tree.MaxPath/256-1 || log.Count != 1 || !errors.Is(log.All[log.Paths()[0]], tree.ErrLong) {
+		t.Errorf("%d files, %d problems", st.Files, log.Count)
+	}
+	found, told := 0, 0
+	o := browse.FindOptions{Problem: func(_, _ string, err error) { told++ }, Filter: backuptest.Filter(t, filter.Options{Include: []string{"file"}})}
+	must(t, browse.Find(ctx, rd, []repo.Archive{*a}, o, func(browse.Found) error { found++; return nil }))
+	if found != tree.MaxPath/256-1 || told != 1 {
+		t.Errorf("found %d, told of %d", found, told)
+	}
+	if err := browse.List(ctx, rd, a, "", true, func(string, *tree.Node) error { return nil }); !errors.Is(err, tree.ErrLong) {
+		t.Errorf("list: %.100v", err)
 	}
 }

@@ -1,9 +1,12 @@
 package restore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"nightjar/backup/local"
 	"nightjar/repo/tree"
@@ -11,17 +14,34 @@ import (
 
 // A planLevel is a directory that the walk is in. It is made when something is put into it, or when it was asked for itself.
 type planLevel struct {
-	node    *tree.Node
-	path    string
-	made    bool
-	asked   bool // for itself, not only for something below it
-	entered bool // the stack leads through it: in a dry run only if it was there before
-	fresh   bool // this run has made it
-	keeps   bool // the attributes that it had before
-	seen    *seen
-	way     []string // from the target; nil: nobody asked
-	sealed  *bool    // it takes new entries only; nil: nobody asked
-	gone    bool     // it cannot be made: reported, and what is in it is passed over
+	node     *tree.Node // without content, and what it shares with its tree: the walk may give that up
+	path     string
+	made     bool
+	asked    bool // for itself, not only for something below it
+	included bool // so is what is in it
+	entered  bool // the stack leads through it: in a dry run only if it was there before
+	fresh    bool // this run has made it
+	keeps    bool // the attributes that it had before
+	seen     *seen
+	way      []string // from the target; nil: nobody asked
+	sealed   *bool    // it takes new entries only; nil: nobody asked
+	gone     bool     // it cannot be made: reported, and what is in it is passed over
+}
+
+// outline copies what making a directory takes of a node.
+func outline(n *tree.Node) *tree.Node {
+	o := *n
+	o.Name, o.Owner.User, o.Owner.Group = strings.Clone(n.Name), strings.Clone(n.Owner.User), strings.Clone(n.Owner.Group)
+	o.Contents, o.Xattrs = tree.Contents{}, nil
+	for _, x := range n.Xattrs {
+		o.Xattrs = append(o.Xattrs, tree.Xattr{Name: strings.Clone(x.Name), Value: bytes.Clone(x.Value)})
+	}
+	if n.XattrContents != nil {
+		o.Xattrs = nil // that may be much, and can be read again
+		c := tree.Contents{Level: n.XattrContents.Level, Items: slices.Clone(n.XattrContents.Items)}
+		o.XattrContents = &c
+	}
+	return &o
 }
 
 // ensure makes the directories that the walk is in, and reports whether they are there.
@@ -138,7 +158,7 @@ func (p *planner) free(above *planLevel, name string) error {
 }
 
 // leave ends the deepest directory: its attributes come when the window that holds the last of its files is done.
-func (p *planner) leave() error {
+func (p *planner) leave(n *tree.Node) error {
 	level := p.top()
 	last := len(p.levels) - 1
 	if !level.made || level.gone {
@@ -146,14 +166,14 @@ func (p *planner) leave() error {
 		return nil
 	}
 	if !p.o.DryRun && !level.keeps {
-		if err := p.large(level.node); err != nil {
+		if err := p.large(n); err != nil {
 			p.problem(level.path, err)
 		}
 		dir, err := p.handle()
 		if err != nil {
 			return fmt.Errorf("restore %q: %w", level.path, err)
 		}
-		p.w.dirs = append(p.w.dirs, finishedDir{dir: dir.use(), node: level.node, path: level.path})
+		p.w.dirs = append(p.w.dirs, finishedDir{dir: dir.use(), node: n, path: level.path})
 	}
 	p.dir.release()
 	p.dir = nil

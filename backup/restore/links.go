@@ -69,6 +69,7 @@ func (p *planner) link(l plannedLink) error {
 	}
 	l.way, l.dir = p.way(len(p.levels)-1), dir.use()
 	p.w.links = append(p.w.links, l)
+	p.w.paths += len(l.path)
 	return p.due()
 }
 

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 
 	"nightjar/backup/browse"
 	"nightjar/backup/filter"
 	"nightjar/repo"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // Needs calls f with name and size of each pack that a restore of what o.Path and o.Filter name would read, many times if many files lie there. What cannot
@@ -21,10 +21,16 @@ func Needs(ctx context.Context, rd *repo.Reader, a *repo.Archive, o Options, f f
 	}
 	p := &needs{ctx: ctx, rd: rd, filter: o.Filter, f: f}
 	if !n.IsDir() {
-		return p.entry(n, path.Dir(at), true)
+		return p.entry(n, at, true)
 	}
 	is, _ := o.Filter.Includes(at, false)
-	return p.dir(n, at, is)
+	if err := p.contents(n.XattrContents); err != nil {
+		return err
+	}
+	if err = p.dir(n, at, is); errors.Is(err, walk.ErrBomb) {
+		return fmt.Errorf("look what archive %s needs: %w", a.ID, err)
+	}
+	return err
 }
 
 type needs struct {
@@ -35,35 +41,45 @@ type needs struct {
 }
 
 // dir goes through a directory as a restore does.
-func (p *needs) dir(n *tree.Node, at string, included bool) error {
-	if err := p.contents(n.XattrContents); err != nil {
-		return err
-	}
-	for child, err := range tree.Nodes(n.Contents, p.rd.Fetcher(p.ctx)) {
+func (p *needs) dir(n *tree.Node, at string, is bool) error {
+	included := []bool{is} // of the directories on the way down
+	var guard walk.Guard
+	w := walk.Walk{Get: p.rd.Fetcher(p.ctx), Enter: guard.Enter, Long: func(*tree.Node) error { return nil }}
+	w.Node = func(n *tree.Node) error {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		if errors.Is(err, repo.ErrUnavailable) {
-			return fmt.Errorf("read directory %q: %w", at, err)
+		at := w.Path()
+		above := included[len(included)-1]
+		if n.IsDir() {
+			is, below := p.filter.Includes(at, above)
+			if !is && !below || p.filter.Excludes(at, 0) {
+				return walk.Skip
+			}
+			included = append(included, is)
+			return p.contents(n.XattrContents)
 		}
-		if err != nil {
-			return nil
-		}
-		if err := p.entry(child, at, included); err != nil {
-			return err
-		}
+		return p.entry(n, at, above)
 	}
-	return nil
+	w.Left = func(n *tree.Node, err error) error {
+		if n.IsDir() {
+			included = included[:len(included)-1]
+		}
+		return err
+	}
+	w.Failed = func(_ walk.Use, err error) error {
+		if errors.Is(err, repo.ErrUnavailable) {
+			return fmt.Errorf("read directory %q: %w", w.Path(), err)
+		}
+		return nil
+	}
+	return walk.Cause(w.Dir(n, at))
 }
 
-func (p *needs) entry(n *tree.Node, dir string, included bool) error {
-	at := path.Join(dir, n.Name)
-	is, below := p.filter.Includes(at, included)
-	switch {
-	case !is && !(below && n.IsDir()), p.filter.Excludes(at, n.Size):
+// entry is for what is no directory.
+func (p *needs) entry(n *tree.Node, at string, included bool) error {
+	if is, _ := p.filter.Includes(at, included); !is || p.filter.Excludes(at, n.Size) {
 		return nil
-	case n.IsDir():
-		return p.dir(n, at, is)
 	}
 	if err := p.contents(n.XattrContents); err != nil || !n.IsRegular() {
 		return err

@@ -19,6 +19,7 @@ import (
 // A window is a stretch of the archive whose content is fetched together.
 type window struct {
 	files, parts, handles int
+	paths                 int // bytes of them
 	ids                   []chunk.ID
 	places                []place // of ids
 	kept                  []keptFile

@@ -14,12 +14,14 @@ import (
 	"nightjar/backup/read"
 	"nightjar/repo"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // A window is small enough to keep in memory, whatever the archive's size.
 const (
 	windowFiles  = 16384
 	windowChunks = 32768
+	windowPaths  = 16 << 20 // bytes
 )
 
 // openInWindow returns how many directories, and as many files of more than one chunk, a window may keep open: two windows are under way.
@@ -74,13 +76,15 @@ func (p *planner) plan(n *tree.Node, at string) error {
 	p.levels = []*planLevel{target}
 	var err error
 	if n.IsDir() {
-		is, _ := p.o.Filter.Includes(at, false)
-		if err = p.children(is); err == nil {
-			err = p.leave()
+		target.included, _ = p.o.Filter.Includes(at, false)
+		if err = p.children(n, at); err == nil {
+			err = p.leave(n)
 		}
 	} else {
 		target.node, target.path = nil, path.Dir(at)
-		err = p.entry(n, true)
+		if err = p.entry(n, true); err == walk.Skip {
+			err = nil
+		}
 	}
 	if err != nil {
 		return err
@@ -90,30 +94,50 @@ func (p *planner) plan(n *tree.Node, at string) error {
 
 func (p *planner) top() *planLevel { return p.levels[len(p.levels)-1] }
 
-// children walks the deepest directory; included says that a directory above was asked for.
-func (p *planner) children(included bool) error {
-	level := p.top()
-	for n, err := range tree.NodesLeft(level.node.Contents, p.rd.Fetcher(p.ctx)) {
-		if err := p.ctx.Err(); err != nil {
-			return context.Cause(p.ctx)
-		}
-		if errors.Is(err, repo.ErrUnavailable) {
-			return fmt.Errorf("read directory %q: %w", level.path, err)
-		}
-		if err != nil {
-			p.problem(level.path, fmt.Errorf("read directory: %w", err)) // what else is in it is put back
-			continue
-		}
-		if err := p.entry(n, included); err != nil {
-			return err
-		}
-		if level.gone {
+// children walks what is in a directory at a path of the archive.
+func (p *planner) children(n *tree.Node, at string) error {
+	var guard walk.Guard
+	w := walk.Walk{
+		Get:   p.rd.Fetcher(p.ctx),
+		Enter: guard.Enter,
+		Node: func(n *tree.Node) error {
+			if p.ctx.Err() != nil {
+				return context.Cause(p.ctx)
+			}
+			if p.top().gone {
+				return walk.Skip
+			}
+			return p.entry(n, p.top().included)
+		},
+		Long: func(n *tree.Node) error {
+			p.problem(p.top().path, fmt.Errorf("entry %q: %w", n.Name, tree.ErrLong))
 			return nil
-		}
+		},
+		Left: func(n *tree.Node, err error) error {
+			if err != nil || !n.IsDir() {
+				return err
+			}
+			return p.leave(n)
+		},
+		Failed: func(_ walk.Use, err error) error {
+			if p.ctx.Err() != nil {
+				return context.Cause(p.ctx)
+			}
+			if errors.Is(err, repo.ErrUnavailable) {
+				return fmt.Errorf("read directory %q: %w", p.top().path, err)
+			}
+			p.problem(p.top().path, fmt.Errorf("read directory: %w", err)) // what else is in it is put back
+			return nil
+		},
 	}
-	return nil
+	err := walk.Cause(w.Dir(n, at))
+	if errors.Is(err, walk.ErrBomb) {
+		return fmt.Errorf("restore archive %s: %w", p.archive, err)
+	}
+	return err
 }
 
+// entry plans one entry; it returns walk.Skip for a directory that is passed over. above says that a directory above was asked for.
 func (p *planner) entry(n *tree.Node, above bool) error {
 	at := path.Join(p.top().path, n.Name)
 	size := uint64(0)
@@ -122,18 +146,17 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 	}
 	is, below := p.o.Filter.Includes(at, above)
 	if !is && !(below && n.IsDir()) || p.o.Filter.Excludes(at, size) {
-		return nil
+		return walk.Skip
 	}
 	if n.IsDir() {
-		p.levels = append(p.levels, &planLevel{node: n, path: at, asked: is})
+		level := &planLevel{node: n, path: at, asked: is, included: is}
+		p.levels = append(p.levels, level)
 		if is && !p.ensure() {
 			p.levels = p.levels[:len(p.levels)-1]
-			return nil
+			return walk.Skip
 		}
-		if err := p.children(is); err != nil {
-			return err
-		}
-		return p.leave()
+		level.node = outline(n)
+		return nil
 	}
 	if !p.ensure() {
 		return nil
@@ -300,6 +323,7 @@ func (p *planner) file(dir *handle, n *tree.Node, at string, action Action, firs
 	f.holes = n.Contents.Level > 0 || slices.ContainsFunc(n.Contents.Items, func(i tree.Item) bool { return i.Hole })
 	p.began(f)
 	p.w.files++
+	p.w.paths += len(at)
 	if f.parts {
 		p.w.parts++
 	}
@@ -329,7 +353,7 @@ func (p *planner) file(dir *handle, n *tree.Node, at string, action Action, firs
 // due passes the window on when it is large enough.
 func (p *planner) due() error {
 	w := p.w
-	if w.files < windowFiles && len(w.links) < windowFiles && len(w.ids) < windowChunks && w.parts < p.open && w.handles < p.open {
+	if w.files < windowFiles && len(w.links) < windowFiles && w.paths < windowPaths && len(w.ids) < windowChunks && w.parts < p.open && w.handles < p.open {
 		return nil
 	}
 	return p.flush()

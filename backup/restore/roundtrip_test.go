@@ -1,6 +1,7 @@
 package restore_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"nightjar/backup/backuptest"
 	"nightjar/backup/restore"
 	"nightjar/internal/watch"
+	"nightjar/repo/tree"
 
 	"golang.org/x/sys/unix"
 )
@@ -164,6 +166,24 @@ func TestDeep(t *testing.T) {
 	target, _ := s.Restore()
 	s.Log.None(t)
 	backuptest.Same(t, backuptest.FactsOf(t, target), want)
+}
+
+// A backup leaves out what is deeper than a path may be long, and says so; all above that is saved, and put back.
+func TestTooDeep(t *testing.T) {
+	backuptest.NeedRoot(t)
+	t.Parallel()
+	s := backuptest.New(t)
+	deep(t, s.Src, "far", slices.Repeat([]string{strings.Repeat("d", 255)}, tree.MaxPath/256+2))
+	s.Write("z", "beside")
+	s.Save()
+	if paths := s.Log.Paths(); len(paths) != 1 || !errors.Is(s.Log.All[paths[0]], tree.ErrLong) {
+		t.Errorf("problems with %d paths", len(paths))
+	}
+	target, st := s.Restore()
+	s.Log.None(t)
+	if st.Dirs < tree.MaxPath/256-5 || backuptest.Content(t, filepath.Join(target, "z")) != "beside" {
+		t.Errorf("%d folders", st.Dirs)
+	}
 }
 
 // deep makes a path of directories with a file at each hundredth, whatever the kernel thinks of such a path.

@@ -64,6 +64,7 @@ func (p *planner) check(k keptFile) error {
 	k.dir = dir.use()
 	p.w.kept = append(p.w.kept, k)
 	p.w.files++
+	p.w.paths += len(k.path)
 	return p.due()
 }
 

@@ -195,6 +195,10 @@ func (s *scanner) entry(path, name string, sel *Selection, old *former) error {
 	if !old.here {
 		was = nil
 	}
+	if len(path) > tree.MaxPath {
+		s.unread(path, tree.ErrLong)
+		return nil
+	}
 	n := &tree.Node{}
 	dir := s.stack.Top()
 	stat := dir.Stat

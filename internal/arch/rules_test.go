@@ -10,7 +10,7 @@ import (
 )
 
 // What repo leans on, and what maintains it.
-var underRepo = []string{"repo/pack", "repo/tree", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/register", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
+var underRepo = []string{"repo/pack", "repo/tree", "repo/walk", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/register", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
 
 var aboveRepo = append([]string{"repo", "repo/save"}, underRepo...)
 
@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"repo":                 underRepo,
 	"repo/pack":            {"chunk"},
 	"repo/tree":            {"chunk"},
+	"repo/walk":            {"chunk", "crypto", "repo/tree"},
 	"repo/index":           {"chunk", "repo/pack"},
 	"repo/record":          {"chunk", "repo/index"},
 	"repo/lists":           {"chunk", "repo/pack", "repo/index", "repo/record"},
@@ -46,9 +47,9 @@ var arrows = map[string][]string{
 	"backup/content":       {"backup/pending", "chunk", "repo/save", "repo/tree"},
 	"backup/pending":       {"chunk"},
 	"backup/scan":          {"backup/filter", "backup/local", "chunk", "repo/tree"},
-	"backup/browse":        {"backup/filter", "backup/read", "chunk", "repo", "repo/tree"},
+	"backup/browse":        {"backup/filter", "backup/read", "chunk", "repo", "repo/tree", "repo/walk"},
 	"backup/read":          {"chunk", "crypto", "repo/tree"},
-	"backup/restore":       {"backup/browse", "backup/filter", "backup/local", "backup/read", "chunk", "repo", "repo/tree"},
+	"backup/restore":       {"backup/browse", "backup/filter", "backup/local", "backup/read", "chunk", "repo", "repo/tree", "repo/walk"},
 	"backup/backuptest":    {"backup", "backup/filter", "backup/restore", "backup/scan", "crypto", "repo", "repo/keyring", "repo/store"},
 	"mysqldump":            {},
 	"snapshot":             {},

@@ -13,12 +13,10 @@ import (
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
-const (
-	chunksAnIndex = 250_000
-	treesKept     = 1 << 22
-)
+const chunksAnIndex = 250_000
 
 // Archives copies some archives and what they need. home has the metadata key, and signs as a host or the root: index objects at home name packs that are not in such a copy, so new
 // ones are made of those that are. They are for readers alone: trees and recipes in those packs may lean on what is not there, and no backup may build on them.
@@ -70,92 +68,39 @@ func (m *Mirror) needs(ctx context.Context, home *repo.Repository, which []repo.
 	if err != nil {
 		return nil, err
 	}
-	w := walker{ctx: ctx, there: there, need: idSet{}}
-	circles := map[string]visited{}
+	need := idSet{}
+	places := func(rd *repo.Reader, id chunk.ID, kind pack.Kind) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		packs, err := rd.Places(ctx, id, kind, there.has)
+		for _, id := range packs {
+			need[id] = struct{}{}
+		}
+		return err
+	}
+	entered := map[string]*walk.Seen{} // by who may have made it
 	for i := range which {
 		circle := home.Circle(&which[i])
-		if _, ok := circles[circle.Key()]; !ok {
-			circles[circle.Key()] = visited{map[chunk.Key]struct{}{}, [2]func(tree.List, int64) bool{tree.Once(), tree.Once()}}
+		if entered[circle.Key()] == nil {
+			entered[circle.Key()] = new(walk.Seen)
 		}
-		w.rd, w.visited = rd.For(repo.Of(circle)), circles[circle.Key()]
-		if err := w.tree(which[i].Root.ID); err != nil {
+		seen, rd := entered[circle.Key()], rd.For(repo.Of(circle))
+		w := walk.Walk{
+			Get: rd.Fetcher(ctx),
+			Enter: func(u walk.Use, _ int64) (bool, error) {
+				if !seen.Add(u) {
+					return false, nil
+				}
+				return true, places(rd, u.ID, pack.Metadata)
+			},
+			Chunk: func(item tree.Item, _ int64) error { return places(rd, item.ID, pack.Content) },
+		}
+		if err := w.Root(which[i].Root.ID, which[i].Root.Length); err != nil {
 			return nil, fmt.Errorf("look what archive %s needs: %w", which[i].ID, err)
 		}
 	}
-	return w.need, nil
-}
-
-type walker struct {
-	ctx         context.Context
-	rd          *repo.Reader // of what an archive may be made of
-	visited                  // by that Reader
-	there, need idSet
-}
-
-type visited struct {
-	seen  map[chunk.Key]struct{}         // trees
-	lists [2]func(tree.List, int64) bool // enter each list once: of chunks, of trees
-}
-
-func (v *visited) enter(trees bool) func(tree.List, int64) bool {
-	if trees {
-		return v.lists[1]
-	}
-	return v.lists[0]
-}
-
-func (w *walker) places(id chunk.ID, kind pack.Kind) error {
-	if err := w.ctx.Err(); err != nil {
-		return err
-	}
-	packs, err := w.rd.Places(w.ctx, id, kind, w.there.has)
-	for _, id := range packs {
-		w.need[id] = struct{}{}
-	}
-	return err
-}
-
-func (w *walker) metadata(id chunk.ID) ([]byte, error) {
-	if err := w.places(id, pack.Metadata); err != nil {
-		return nil, err
-	}
-	return w.rd.Metadata(w.ctx, id)
-}
-
-func (w *walker) tree(id chunk.ID) error {
-	if _, ok := w.seen[id.Key()]; ok {
-		return nil
-	}
-	encoded, err := w.metadata(id)
-	if err != nil {
-		return err
-	}
-	nodes, err := tree.Decode(encoded)
-	if err != nil {
-		return fmt.Errorf("tree %v: %w", id, err)
-	}
-	for i := range nodes {
-		n := &nodes[i]
-		err := tree.WalkNew(n.Contents, w.metadata, w.enter(n.IsDir()), func(item tree.Item) error {
-			switch {
-			case item.Hole:
-				return nil
-			case n.IsDir():
-				return w.tree(item.ID)
-			}
-			return w.places(item.ID, pack.Content)
-		})
-		if err == nil && n.XattrContents != nil {
-			err = tree.WalkNew(*n.XattrContents, w.metadata, w.enter(false), func(item tree.Item) error { return w.places(item.ID, pack.Content) })
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(w.seen) < treesKept {
-		w.seen[id.Key()] = struct{}{}
-	}
-	return nil
+	return need, nil
 }
 
 // eachPack calls f for each pack that a repository's index objects name.

@@ -24,6 +24,8 @@ import (
 const (
 	// MaxName bounds the name of an entry.
 	MaxName = 4096
+	// MaxPath bounds the path of an entry in an archive, from the slash that stands for the root. It is four times what the kernel takes at once.
+	MaxPath = 16384
 	// MaxTarget bounds the target of a symbolic link.
 	MaxTarget = 4096
 	// MaxOwner bounds the name of a user or a group.
@@ -53,6 +55,9 @@ const (
 	CharDevice  = 0o020000
 	FIFO        = 0o010000
 )
+
+// ErrLong says that a path is longer than MaxPath.
+var ErrLong = fmt.Errorf("its path has more than %d bytes", MaxPath)
 
 // Unsettled in Node.Flags says that the entry changed while or just before it was read, so that the next run reads it whatever
 // its times say.

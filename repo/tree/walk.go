@@ -68,6 +68,11 @@ func getList(level int, item Item, get func(id chunk.ID) ([]byte, error)) ([]Ite
 	if err != nil {
 		return nil, err
 	}
+	return DecodeListOf(b, level, item.Length)
+}
+
+// DecodeListOf is DecodeList for a list whose items are of a level, and whose lengths make a sum.
+func DecodeListOf(b []byte, level int, length int64) ([]Item, error) {
 	list, err := DecodeList(b)
 	if err != nil {
 		return nil, err
@@ -76,8 +81,8 @@ func getList(level int, item Item, get func(id chunk.ID) ([]byte, error)) ([]Ite
 	if err != nil {
 		return nil, err
 	}
-	if size != item.Length {
-		return nil, fmt.Errorf("items of %d bytes, not %d", size, item.Length)
+	if size != length {
+		return nil, fmt.Errorf("items of %d bytes, not %d", size, length)
 	}
 	return list, nil
 }

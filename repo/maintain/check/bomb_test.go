@@ -1,6 +1,8 @@
 package check_test
 
 import (
+	"runtime"
+	"strings"
 	"testing"
 
 	"nightjar/repo/maintain/check"
@@ -67,5 +69,29 @@ func TestCheckTellsUsesApart(t *testing.T) {
 	})
 	if sum, found := s.Check(false, check.Options{}); sum.Faults != 3 {
 		t.Errorf("found %q", found)
+	}
+}
+
+// Folders that are deeper than a path may be long are told of, once, and cost no memory; those above them are whole.
+func TestCheckEndsAboveDeepTrees(t *testing.T) {
+	s := maintaintest.New(t)
+	deep := func(saver *save.Saver) tree.Item {
+		at := maintaintest.Tree(t, saver, maintaintest.File("end", 0))
+		for range tree.MaxPath/2 + 10 {
+			at = maintaintest.Tree(t, saver, maintaintest.Folder("d", at), maintaintest.File("f", 0))
+		}
+		return maintaintest.Tree(t, saver, maintaintest.Folder("root", at))
+	}
+	s.Made(deep)
+	s.Made(deep)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	sum, found := s.Check(false, check.Options{})
+	runtime.ReadMemStats(&after)
+	if sum.Faults != 2 || len(found) != 2 || !strings.HasPrefix(found[0], "damaged  /d/d/d/") {
+		t.Errorf("%d faults, found %d: %.200q", sum.Faults, len(found), found)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 512<<20 { // of which each path is a part
+		t.Errorf("took %d bytes", took)
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
-	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // Options say how deep a check goes.
@@ -90,7 +90,7 @@ type Summary struct {
 
 const (
 	packsAtOnce = 1 << 20
-	treesKept   = 1 << 22
+	brokenKept  = 1 << 22
 	chunksKept  = 1 << 22
 	readAtOnce  = 4
 )
@@ -107,22 +107,14 @@ type checker struct {
 	bad   map[index.ObjectID]*BadPack
 	wrong map[index.Layout]bool   // what is said of packs and is not so
 	liars map[index.ObjectID]bool // index objects that say such
-	whole map[chunk.Key]struct{}  // trees below which nothing is wrong, for the hosts whose archives are walked
+	whole walk.Seen               // trees and lists below which nothing is wrong, for the hosts whose archives are walked
 	made  map[chunk.Key]struct{}  // chunks whose recipes were looked at, likewise
-
-	wholeLists map[wholeList]struct{} // likewise
 
 	clutter   map[string]error            // what lies in the place of packs
 	chosen    bool                        // it is a copy of some archives: an index was made for readers alone
 	forgotten map[index.ObjectID]struct{} // archives
 
 	survey *Survey // takes notes for a repair; nil: findings are told at once
-}
-
-// A wholeList is a list of what can be had, and whether that is trees.
-type wholeList struct {
-	tree.List
-	trees bool
 }
 
 // Run looks at everything that the store holds of the repository. The error is for what stops the check; what is wrong with the repository is told to o.Found and counted.
@@ -155,7 +147,7 @@ func newChecker(ctx context.Context, r *repo.Repository, o Options) (*checker, e
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*BadPack{}, wrong: map[index.Layout]bool{}, liars: map[index.ObjectID]bool{}, whole: map[chunk.Key]struct{}{}, made: map[chunk.Key]struct{}{}, wholeLists: map[wholeList]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*BadPack{}, wrong: map[index.Layout]bool{}, liars: map[index.ObjectID]bool{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	return c, nil
 }

@@ -18,15 +18,59 @@ import (
 
 // packsOf compares the packs of one pass with what the indexes say of them.
 func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
-	mine := func(id index.ObjectID) bool { return (int(id[0])<<8|int(id[1]))%passes == pass }
-	stored := map[index.ObjectID]store.Info{}
+	p := &packPass{
+		checker: c, mine: func(id index.ObjectID) bool { return (int(id[0])<<8|int(id[1]))%passes == pass }, first: pass == 0, dropped: c.r.Lists(),
+		seen: map[index.ObjectID]index.Layout{}, disputed: map[index.ObjectID]bool{}, counts: map[index.ObjectID]bool{},
+	}
+	if err := p.list(ctx); err != nil {
+		return err
+	}
+	replaced := c.r.ReplacedIndexes() // which may name what is gone
+	look := func(again bool) error {
+		return c.r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
+			if !again {
+				p.index(&x)
+			}
+			if x.Err != nil || replaced[x.ID] {
+				return nil
+			}
+			return p.look(ctx, &x, again)
+		})
+	}
+	err := look(false)
+	if err == nil && len(p.disputed) > 0 {
+		err = look(true)
+	}
+	if err == nil {
+		p.rest()
+	}
+	return err
+}
+
+// A packPass goes through some packs.
+type packPass struct {
+	*checker
+	mine    func(index.ObjectID) bool
+	first   bool // it counts the indexes, too
+	dropped *lists.Set
+
+	stored   map[index.ObjectID]store.Info
+	total    int // of stored, when the pass began
+	seen     map[index.ObjectID]index.Layout
+	disputed map[index.ObjectID]bool // those of which not all say the same
+	counts   map[index.ObjectID]bool // of those that are seen: false if all that names them is late, though not made so, for readers alone
+}
+
+// list notes what is stored.
+func (p *packPass) list(ctx context.Context) error {
+	p.stored = map[index.ObjectID]store.Info{}
 	for _, kind := range []pack.Kind{pack.Content, pack.Metadata} {
-		err := c.r.Store().List(ctx, kind.String()+"/", func(i store.Info) error {
+		err := p.r.Store().List(ctx, kind.String()+"/", func(i store.Info) error {
 			if sealed.Kind(i.Name) == "" {
 				return nil
 			}
-			if id, err := sealed.ObjectID(i.Name); err == nil && mine(id) {
-				stored[id] = i
+			if id, err := sealed.ObjectID(i.Name); err == nil && p.mine(id) {
+				p.stored[id] = i
 			}
 			return nil
 		})
@@ -34,100 +78,112 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 			return fmt.Errorf("list %v packs: %w", kind, err)
 		}
 	}
-	c.sum.Packs += len(stored)
-	total := len(stored)
-	seen := map[index.ObjectID]index.Layout{}
-	disputed := map[index.ObjectID]bool{} // those of which not all say the same
-	counts := map[index.ObjectID]bool{}   // of those that are seen: false if all that names them is late, though not made so, for readers alone
-	replaced := c.r.ReplacedIndexes()     // which may name what is gone
-	dropped := c.r.Lists()
-	look := func(x sealed.IndexRecord, again bool) error {
-		if pass == 0 && !again {
-			c.sum.Indexes++
-			c.chosen = c.chosen || x.Err == nil && x.Object.Time.IsZero()
-			if x.Err != nil {
-				c.record(x.Name, x.Err)
-			}
-		}
-		if x.Err != nil || replaced[x.ID] {
-			return nil
-		}
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(c.o.Connections)
-		for _, run := range x.Object.Runs {
-			for i := range run.Packs {
-				p := &run.Packs[i]
-				if !mine(p.ID) {
-					continue
-				}
-				counts[p.ID] = counts[p.ID] || !x.Late || x.Object.Time.IsZero()
-				layout := c.layout(p)
-				if before, ok := seen[p.ID]; !again && ok {
-					disputed[p.ID] = disputed[p.ID] || before != layout
-					continue
-				}
-				if again && !disputed[p.ID] {
-					continue
-				}
-				at, ok := stored[p.ID]
-				if !ok && x.Late || dropped.Pack(p.ID)&lists.Dropped != 0 {
-					continue
-				}
-				seen[p.ID] = layout
-				name := sealed.PackName(p.Directory.Kind, p.ID)
-				if !ok || at.Size != p.Size {
-					if older, has := c.r.Recover(ctx, name); has {
-						at, ok = older, true
-					}
-				}
-				if again && (!ok || c.isBad(p.ID)) {
-					continue
-				}
-				if !ok {
-					var err error
-					at, err = c.r.Store().Stat(ctx, name) // a listing may lag behind
-					switch {
-					case err == nil:
-					case errors.Is(err, store.ErrNotExist):
-						c.giveUp(p, Finding{What: Missing, Object: name, Err: c.clutter[name]})
-						delete(c.clutter, name)
-						continue
-					case errors.Is(err, store.ErrUnavailable):
-						return fmt.Errorf("look for a pack: %w", err)
-					default:
-						c.found(Finding{What: Unread, Object: name, Err: err})
-						continue
-					}
-				}
-				read := again || at.Size != p.Size || c.o.Again[p.ID] || c.o.ReadData && (c.o.Sample == 0 || c.o.Random.Float64() < c.o.Sample)
-				g.Go(func() error { return c.pack(gctx, at, p, &x.Record, read) })
-				if c.o.Progress != nil && c.o.ReadData {
-					c.o.Progress(len(seen), total)
-				}
-			}
-		}
-		return g.Wait()
-	}
-	err := c.r.IndexObjects(ctx, func(x sealed.IndexRecord) error { return look(x, false) })
-	if err == nil && len(disputed) > 0 {
-		err = c.r.IndexObjects(ctx, func(x sealed.IndexRecord) error { return look(x, true) })
-	}
-	if err != nil {
-		return err
-	}
-	for name, what := range c.clutter {
-		if id, err := sealed.ObjectID(name); err == nil && mine(id) {
-			c.found(Finding{What: Foreign, Object: name, Err: what})
-		}
-	}
-	for id, info := range stored {
-		if _, ok := seen[id]; !ok {
-			c.found(Finding{What: Unindexed, Object: info.Name})
-		} else if !counts[id] {
-			c.found(Finding{What: Unindexed, Object: info.Name, Err: errors.New("the indexes that name it are late: they were stored again without their time")})
-		}
-	}
+	p.total = len(p.stored)
+	p.sum.Packs += p.total
 	return nil
+}
+
+// index counts an index object.
+func (p *packPass) index(x *sealed.IndexRecord) {
+	if !p.first {
+		return
+	}
+	p.sum.Indexes++
+	p.chosen = p.chosen || x.Err == nil && x.Object.Time.IsZero()
+	if x.Err != nil {
+		p.record(x.Name, x.Err)
+	}
+}
+
+// look checks the packs that an index object names and that no other named before; again, those of which not all say the same, by what each says.
+func (p *packPass) look(ctx context.Context, x *sealed.IndexRecord, again bool) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.o.Connections)
+	for _, run := range x.Object.Runs {
+		for i := range run.Packs {
+			of := &run.Packs[i]
+			if !p.mine(of.ID) || !p.due(of, x, again) {
+				continue
+			}
+			at, ok, err := p.find(ctx, of, again)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			read := again || at.Size != of.Size || p.o.Again[of.ID] || p.o.ReadData && (p.o.Sample == 0 || p.o.Random.Float64() < p.o.Sample)
+			g.Go(func() error { return p.pack(gctx, at, of, &x.Record, read) })
+			if p.o.Progress != nil && p.o.ReadData {
+				p.o.Progress(len(p.seen), p.total)
+			}
+		}
+	}
+	return g.Wait()
+}
+
+// due notes what is said of a pack, and reports whether it is to be checked by that.
+func (p *packPass) due(of *index.Pack, x *sealed.IndexRecord, again bool) bool {
+	p.counts[of.ID] = p.counts[of.ID] || !x.Late || x.Object.Time.IsZero()
+	layout := p.layout(of)
+	if before, ok := p.seen[of.ID]; !again && ok {
+		p.disputed[of.ID] = p.disputed[of.ID] || before != layout
+		return false
+	}
+	if again && !p.disputed[of.ID] {
+		return false
+	}
+	if _, ok := p.stored[of.ID]; !ok && x.Late || p.dropped.Pack(of.ID)&lists.Dropped != 0 {
+		return false
+	}
+	p.seen[of.ID] = layout
+	return true
+}
+
+// find returns where a pack is stored: an older version, if that is what it should be. It tells of one that is nowhere.
+func (p *packPass) find(ctx context.Context, of *index.Pack, again bool) (at store.Info, ok bool, err error) {
+	at, ok = p.stored[of.ID]
+	name := sealed.PackName(of.Directory.Kind, of.ID)
+	if !ok || at.Size != of.Size {
+		if older, has := p.r.Recover(ctx, name); has {
+			at, ok = older, true
+		}
+	}
+	if again && (!ok || p.isBad(of.ID)) {
+		return at, false, nil
+	}
+	if ok {
+		return at, true, nil
+	}
+	at, err = p.r.Store().Stat(ctx, name) // a listing may lag behind
+	switch {
+	case err == nil:
+		return at, true, nil
+	case errors.Is(err, store.ErrNotExist):
+		p.giveUp(of, Finding{What: Missing, Object: name, Err: p.clutter[name]})
+		delete(p.clutter, name)
+	case errors.Is(err, store.ErrUnavailable):
+		return at, false, fmt.Errorf("look for a pack: %w", err)
+	default:
+		p.found(Finding{What: Unread, Object: name, Err: err})
+	}
+	return at, false, nil
+}
+
+// rest tells of what no index names, or none that counts.
+func (p *packPass) rest() {
+	for name, what := range p.clutter {
+		if id, err := sealed.ObjectID(name); err == nil && p.mine(id) {
+			p.found(Finding{What: Foreign, Object: name, Err: what})
+		}
+	}
+	for id, info := range p.stored {
+		if _, ok := p.seen[id]; !ok {
+			p.found(Finding{What: Unindexed, Object: info.Name})
+		} else if !p.counts[id] {
+			p.found(Finding{What: Unindexed, Object: info.Name, Err: errors.New("the indexes that name it are late: they were stored again without their time")})
+		}
+	}
 }
 
 // layout stands for what is said of a pack.

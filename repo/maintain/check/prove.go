@@ -11,6 +11,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/sealed"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // Proof tells what a recovery key was seen to open.
@@ -40,8 +41,8 @@ func ProveKey(ctx context.Context, r *repo.Repository, damaged func(name string,
 	if err != nil {
 		return p, err
 	}
-	w := prover{ctx: ctx, r: r, rd: rd, proof: &p, seen: map[chunk.Key]struct{}{}, lists: map[wholeList]struct{}{}, packs: map[index.ObjectID]struct{}{}}
-	return p, w.tree(p.Archive.Root.ID)
+	w := prover{ctx: ctx, r: r, rd: rd, proof: &p, packs: map[index.ObjectID]struct{}{}}
+	return p, w.archive(p.Archive)
 }
 
 // A prover goes through one archive.
@@ -50,69 +51,44 @@ type prover struct {
 	r     *repo.Repository
 	rd    *repo.Reader
 	proof *Proof
-	seen  map[chunk.Key]struct{} // trees and chunks
-	lists map[wholeList]struct{}
+	seen  walk.Seen
 	packs map[index.ObjectID]struct{}
 }
 
-func (w *prover) first(id chunk.ID) bool {
-	if _, seen := w.seen[id.Key()]; seen {
-		return false
-	}
-	if len(w.seen) < treesKept {
-		w.seen[id.Key()] = struct{}{}
-	}
-	return true
-}
-
-func (w *prover) tree(id chunk.ID) error {
-	if !w.first(id) {
-		return nil
-	}
-	encoded, err := w.rd.Metadata(w.ctx, id)
-	if err != nil {
-		return fmt.Errorf("open folder: %w", err)
-	}
-	nodes, err := tree.Decode(encoded)
-	if err != nil {
-		return fmt.Errorf("open folder: %w: %w", err, crypto.ErrIntegrity)
-	}
-	w.proof.Folders++
-	lists := w.rd.Fetcher(w.ctx)
-	for i := range nodes {
-		n := &nodes[i]
-		if n.IsRegular() {
-			w.proof.Files++
-		}
-		enter := func(trees bool) func(tree.List, int64) bool {
-			return func(l tree.List, _ int64) bool {
-				_, entered := w.lists[wholeList{l, trees}]
-				w.lists[wholeList{l, trees}] = struct{}{}
-				return !entered
+func (w *prover) archive(a *repo.Archive) error {
+	var unread error
+	through := walk.Walk{
+		Get: func(id chunk.ID) (encoded []byte, err error) {
+			encoded, unread = w.rd.Metadata(w.ctx, id)
+			return encoded, unread
+		},
+		Enter: func(u walk.Use, _ int64) (bool, error) { return w.seen.Add(u), nil },
+		Node: func(n *tree.Node) error {
+			if n.IsRegular() {
+				w.proof.Files++
 			}
-		}
-		err := tree.WalkNew(n.Contents, lists, enter(n.IsDir()), func(item tree.Item) error {
-			switch {
-			case item.Hole:
-				return nil
-			case n.IsDir():
-				return w.tree(item.ID)
+			return nil
+		},
+		Chunk: func(item tree.Item, _ int64) error { return w.chunk(item.ID) },
+		Leave: func(u walk.Use, err error) error {
+			if err == nil && u.Kind == walk.Tree {
+				w.proof.Folders++
 			}
-			return w.chunk(item.ID)
-		})
-		if err == nil && n.XattrContents != nil {
-			err = tree.WalkNew(*n.XattrContents, lists, enter(false), func(item tree.Item) error { return w.chunk(item.ID) })
-		}
-		if err != nil {
 			return err
-		}
+		},
+		Failed: func(_ walk.Use, err error) error {
+			if unread == nil { // it is none
+				err = fmt.Errorf("%w: %w", err, crypto.ErrIntegrity)
+			}
+			return fmt.Errorf("open folder: %w", err)
+		},
 	}
-	return nil
+	return through.Root(a.Root.ID, a.Root.Length)
 }
 
 // chunk proves that a chunk can be had: as itself or by a recipe.
 func (w *prover) chunk(id chunk.ID) error {
-	if !w.first(id) {
+	if !w.seen.Add(walk.Use{ID: id}) {
 		return nil
 	}
 	failed := w.opens(id)

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // walk goes through archives, down to the chunks of all files. Those that do not count come last: what a recipe makes is tried for the first alone that needs it.
@@ -27,9 +27,8 @@ func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 		}
 		for _, key := range slices.Sorted(maps.Keys(groups)) { // what is whole for one circle of hosts need not be for another
 			if len(groups) > 1 || !counts {
-				clear(c.whole)
+				c.whole.Clear()
 				clear(c.made)
-				clear(c.wholeLists)
 			}
 			for _, a := range groups[key] {
 				if err := c.walkOne(ctx, a); err != nil {
@@ -44,7 +43,9 @@ func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 func (c *checker) walkOne(ctx context.Context, a *repo.Archive) error {
 	c.sum.Archives++
 	w := walker{checker: c, ctx: ctx, rd: c.rd.For(repo.Of(c.r.Circle(a))), archive: a.ID, host: a.Host, counts: a.Counts(), broken: map[chunk.Key]struct{}{}}
-	if _, err := w.tree(a.Root.ID, ""); err != nil {
+	w.through = walk.Walk{Get: w.get, Enter: w.enter, Node: w.node, Chunk: w.piece, Left: w.left, Leave: w.leave, Failed: w.failed}
+	w.entries = []entry{{}} // in which the root's tree is
+	if err := w.through.Root(a.Root.ID, a.Root.Length); err != nil {
 		return err
 	}
 	if err := w.try(); err != nil {
@@ -68,6 +69,22 @@ type walker struct {
 	lacks   int                    // entries of which chunks are gone, if it does not count
 	untried []Piece                // with recipes that are to be made
 	broken  map[chunk.Key]struct{} // trees below which something is wrong, and was told
+
+	through walk.Walk
+	entries []entry // on the way down
+	trees   []bool  // on the way down: whether they are whole so far
+	unread  error   // why the last tree or list was not read
+}
+
+// An entry is one that is being looked at.
+type entry struct {
+	spoilt  bool // not all is whole
+	unknown bool // of something that is gone nobody knew that
+	missing []chunk.ID
+	foreign error // of what is missing
+	path    string
+	lists   []walk.Use // that were entered
+	entered walk.Seen
 }
 
 // A Piece is a chunk in a file.
@@ -119,14 +136,14 @@ func (w *walker) outOfReach(err error) bool {
 }
 
 // useless notes lists that name what is gone: who refers to a list takes it for whole.
-func (w *walker) useless(lists []chunk.ID) {
+func (w *walker) useless(lists []walk.Use) {
 	if w.survey == nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, id := range lists {
-		w.survey.Broken[id] = true
+	for _, u := range lists {
+		w.survey.Broken[u.ID] = true
 	}
 }
 
@@ -152,141 +169,147 @@ func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
 	w.found(Finding{What: what, Archive: w.archive, Path: at, Err: err, Chunks: chunks})
 }
 
-// tree checks a tree of the directory at a path, and what is below, and reports whether all is whole. The tree at "" holds the root alone.
-func (w *walker) tree(id chunk.ID, at string) (whole bool, err error) {
-	if _, ok := w.whole[id.Key()]; ok {
-		return true, nil
+func (w *walker) get(id chunk.ID) (data []byte, err error) {
+	data, w.unread = w.rd.Metadata(w.ctx, id)
+	return data, w.unread
+}
+
+func (w *walker) top() *entry { return &w.entries[len(w.entries)-1] }
+
+// at returns the path of the entry that is looked at. Only of files it is kept: folders may be deep.
+func (w *walker) at() string {
+	if len(w.entries) == 1 {
+		return "/"
 	}
-	if _, told := w.broken[id.Key()]; told { // it is one directory at two paths, or somebody means to keep us busy
-		return false, nil
-	}
-	encoded, err := w.rd.Metadata(w.ctx, id)
-	if w.ctx.Err() != nil {
+	return cmp.Or(w.top().path, w.through.Path())
+}
+
+// enter passes over what is known to be whole, and what was told to be broken: it is one directory at two paths, or somebody means to keep us busy.
+func (w *walker) enter(u walk.Use, _ int64) (bool, error) {
+	if w.whole.Has(u) {
 		return false, w.ctx.Err()
 	}
-	if w.outOfReach(err) {
-		return false, err
+	e := w.top()
+	if u.Kind == walk.List {
+		if !e.entered.Add(u) {
+			return false, nil
+		}
+		e.lists = append(e.lists, u)
+		return true, nil
 	}
-	var nodes []tree.Node
-	if err == nil {
-		nodes, err = tree.Decode(encoded)
-	}
-	if err != nil {
-		name := path.Join("/", at)
-		w.damaged(name, w.lose(Piece{ID: id, Path: name, Offset: -1}, false, err), []chunk.ID{id}, err)
-		w.told(id)
+	if _, told := w.broken[u.ID.Key()]; told {
+		e.spoilt = true
 		return false, nil
 	}
-	w.sum.Trees++
-	whole = true
-	for i := range nodes {
-		ok, err := w.node(&nodes[i], at)
-		if err != nil {
-			return false, err
+	w.trees = append(w.trees, true)
+	return true, nil
+}
+
+// failed tells of a tree that cannot be had. Of a list its entry tells.
+func (w *walker) failed(u walk.Use, err error) error {
+	if w.ctx.Err() != nil {
+		return w.ctx.Err()
+	}
+	if u.Kind == walk.List {
+		if w.unread != nil && !w.outOfReach(err) {
+			w.miss(Piece{ID: u.ID, Path: w.at(), Offset: -1}, false, err)
 		}
-		whole = whole && ok
+		return err
 	}
-	if !whole {
-		w.told(id)
-	} else if len(w.whole) < treesKept {
-		w.whole[id.Key()] = struct{}{}
+	w.trees = w.trees[:len(w.trees)-1]
+	if w.outOfReach(err) {
+		return err
 	}
-	return whole, nil
+	name := w.at()
+	w.damaged(name, w.lose(Piece{ID: u.ID, Path: name, Offset: -1}, false, err), []chunk.ID{u.ID}, err)
+	w.told(u.ID)
+	w.top().spoilt = true
+	return nil
+}
+
+// leave notes whether a tree was whole.
+func (w *walker) leave(u walk.Use, err error) error {
+	if u.Kind == walk.List {
+		return err
+	}
+	last := len(w.trees) - 1
+	whole := w.trees[last] && err == nil
+	w.trees = w.trees[:last]
+	w.sum.Trees++
+	if whole {
+		w.whole.Add(u)
+		return nil
+	}
+	w.told(u.ID)
+	w.top().spoilt = true
+	return err
 }
 
 func (w *walker) told(id chunk.ID) {
-	if len(w.broken) < treesKept {
+	if len(w.broken) < brokenKept {
 		w.broken[id.Key()] = struct{}{}
 	}
 }
 
-func (w *walker) node(n *tree.Node, at string) (whole bool, err error) {
-	name := path.Join(at, n.Name)
-	if at == "" {
-		name = "/"
+func (w *walker) node(n *tree.Node) error {
+	e := entry{}
+	if !n.IsDir() {
+		e.path = w.through.Path()
 	}
-	var missing, named []chunk.ID // named: its lists
-	whole, known := true, true
-	var foreign error
-	lose := func(p Piece, content bool, err error) {
-		if missing = append(missing, p.ID); errors.Is(err, repo.ErrForeign) {
-			foreign = fmt.Errorf("chunk %v: %w", p.ID, err)
-		}
-		known = w.lose(p, content, err) && known
+	w.entries = append(w.entries, e)
+	return nil
+}
+
+// miss notes that the entry lacks something.
+func (w *walker) miss(p Piece, content bool, err error) {
+	e := w.top()
+	if e.missing = append(e.missing, p.ID); errors.Is(err, repo.ErrForeign) {
+		e.foreign = fmt.Errorf("chunk %v: %w", p.ID, err)
 	}
-	try := func(p Piece) error {
-		ok, err := w.chunk(p)
-		if !ok && err == nil {
-			whole = false
-			lose(p, true, w.rd.Absent(w.ctx, p.ID))
-		}
-		return err
+	known := w.lose(p, content, err)
+	e.unknown = e.unknown || !known
+}
+
+// piece looks for a chunk of the entry.
+func (w *walker) piece(item tree.Item, offset int64) error {
+	p := Piece{item.ID, w.at(), offset, item.Length}
+	ok, err := w.chunk(p)
+	if !ok && err == nil {
+		w.top().spoilt = true
+		w.miss(p, true, w.rd.Absent(w.ctx, p.ID))
 	}
-	entered := map[wholeList]struct{}{}
-	enter := func(l wholeList) bool {
-		if _, ok := w.wholeLists[l]; ok {
-			return false
-		}
-		_, again := entered[l]
-		entered[l] = struct{}{}
-		return !again
-	}
-	get := func(id chunk.ID) ([]byte, error) {
-		named = append(named, id)
-		list, err := w.rd.Metadata(w.ctx, id)
-		if err != nil && !w.outOfReach(err) && w.ctx.Err() == nil {
-			lose(Piece{ID: id, Path: name, Offset: -1}, false, err)
-		}
-		return list, err
-	}
-	offset := int64(0)
-	lists := func(l tree.List, length int64) bool {
-		ok := enter(wholeList{l, n.IsDir()})
-		if !ok {
-			offset += length
-		}
-		return ok
-	}
-	err = tree.WalkNew(n.Contents, get, lists, func(item tree.Item) error {
-		start := offset
-		offset += item.Length
-		switch {
-		case item.Hole:
-			return nil
-		case n.IsDir():
-			ok, err := w.tree(item.ID, name)
-			whole = whole && ok
-			return err
-		}
-		return try(Piece{item.ID, name, start, item.Length})
-	})
-	if err == nil && n.XattrContents != nil {
-		lists := func(l tree.List, _ int64) bool { return enter(wholeList{l, false}) }
-		err = tree.WalkNew(*n.XattrContents, get, lists, func(item tree.Item) error { return try(Piece{item.ID, name, -1, item.Length}) })
-	}
+	return err
+}
+
+// left tells of an entry that is not whole.
+func (w *walker) left(n *tree.Node, err error) error {
+	name, e := w.at(), *w.top()
+	w.entries = w.entries[:len(w.entries)-1]
 	if n.IsRegular() {
 		w.sum.Files++
 	}
 	if w.ctx.Err() != nil {
-		return false, w.ctx.Err()
+		return w.ctx.Err()
 	}
-	if len(missing) == 0 && w.outOfReach(err) {
-		return false, err
+	if len(e.missing) == 0 && w.outOfReach(err) {
+		return err
 	}
-	if err != nil || !whole && len(missing) > 0 {
+	if err != nil || len(e.missing) > 0 {
 		if err == nil {
-			err = foreign
+			err = e.foreign
 		}
-		w.damaged(name, known && len(missing) > 0, missing, err)
-		w.useless(named)
-		whole = false
+		w.damaged(name, !e.unknown && len(e.missing) > 0, e.missing, err)
+		w.useless(e.lists)
+		e.spoilt = true
 	}
-	for l := range entered {
-		if whole && len(w.wholeLists) < treesKept {
-			w.wholeLists[l] = struct{}{}
-		}
+	if e.spoilt {
+		w.trees[len(w.trees)-1] = false
+		return nil
 	}
-	return whole, nil
+	for _, u := range e.lists {
+		w.whole.Add(u)
+	}
+	return nil
 }
 
 // chunk reports whether a chunk can be had from anywhere, as itself or by a recipe.

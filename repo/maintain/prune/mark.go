@@ -11,6 +11,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/pack"
+	"nightjar/repo/walk"
 )
 
 // errMissing says that no pack that is stored holds a chunk.
@@ -37,7 +38,7 @@ type marker struct {
 	ctx    context.Context
 	rd     *repo.Reader                         // of what circle takes in
 	circle []bool                               // of each origin: whether archives may be made of its packs; nil: nobody knows, so each host's count by themselves
-	broken map[use]error                        // what archives need, and cannot have, with all that is above it
+	broken map[walk.Use]error                   // what archives need, and cannot have, with all that is above it
 	fresh  func(key chunk.Key, at *index.Place) // told of each recipe, tree and list that is marked; nil: what recipes lean on is kept at once
 }
 

@@ -2,6 +2,7 @@ package prune_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,5 +58,20 @@ func TestPruneNamesWhoMisuses(t *testing.T) {
 		if !bad["archive/"+one.Archive] {
 			t.Errorf("%s is named", one.Archive)
 		}
+	}
+}
+
+// An archive that is deeper than a path may be long stops a prune, which says where, and costs no memory.
+func TestPruneStopsAtDeepTrees(t *testing.T) {
+	s := maintaintest.New(t)
+	s.Made(func(saver *save.Saver) tree.Item {
+		at := maintaintest.Tree(t, saver, maintaintest.File("end", 0))
+		for range tree.MaxPath/2 + 10 {
+			at = maintaintest.Tree(t, saver, maintaintest.Folder("d", at))
+		}
+		return maintaintest.Tree(t, saver, maintaintest.Folder("root", at))
+	})
+	if _, err := prune.Run(t.Context(), s.Open(true), prune.Options{}); !errors.Is(err, tree.ErrLong) || !strings.Contains(err.Error(), ": /d/d/d/") {
+		t.Errorf("%.300v", err)
 	}
 }

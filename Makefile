@@ -26,8 +26,8 @@ TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:pyt
 .PHONY: test setup packages s3servers fmt vet lint build bench bench-index bench-hosts fuzz torture
 
 test: setup fmt vet lint
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/internal/simulate$$')
-	$(GO) test ./internal/simulate # once, without -race: it does one thing at a time
+	CGO_ENABLED=1 $(GO) test -race -vet=off -ldflags=-w -timeout 20m $$($(GO) list ./... | grep -v '/internal/simulate$$')
+	$(GO) test -vet=off ./internal/simulate # once, without -race: it does one thing at a time
 
 setup: packages s3servers
 

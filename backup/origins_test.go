@@ -37,7 +37,7 @@ func retouch(data []byte) []byte {
 
 // TestOrigins moves, renames and replaces files that change as well. What is stored is about what changed.
 func TestOrigins(t *testing.T) {
-	const size = 3 << 20
+	const size = 2 << 20
 	for name, tt := range map[string]struct {
 		first func(s *site)
 		then  func(s *site)
@@ -190,7 +190,7 @@ func (s *site) change(name string, f func([]byte) []byte) { s.overwrite(name, f(
 
 // TestKindsOfChange holds what each kind of change in a file, and in a stream, costs: bytes stored, with all that every night stores.
 func TestKindsOfChange(t *testing.T) {
-	const size = 6 << 20
+	const size = 3 << 20
 	source := func() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) } // the kinds are tried side by side
 	for name, tt := range map[string]struct {
 		edit func([]byte) []byte

@@ -18,7 +18,7 @@ func TestHugeFolder(t *testing.T) {
 	backuptest.NeedRoot(t)
 	n := 1_000_000
 	if testing.Short() || backuptest.Race {
-		n = 100_000
+		n = 30_000
 	}
 	s := newSite(t)
 	must(t, unix.Mount("none", s.Src, "tmpfs", 0, "nr_inodes=0"))

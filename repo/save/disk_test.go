@@ -64,10 +64,35 @@ func TestOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantSealed(t, folder, r, secret)
+	recovered, err := repo.OpenContent(t.Context(), dir, keys, keyring.Held(repotest.RecoveryKey()), repo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer recovered.Close()
+	rd, err := recovered.NewReader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved := repotest.Written{Content: map[chunk.ID][]byte{}}
+	n := r.Namer()
+	for _, data := range group {
+		saved.Content[n.ID(data)] = data
+	}
+	repotest.WantRestored(t, rd, saved)
+}
+
+// wantSealed fails unless all objects in a folder are named, sealed and padded as they should be, one pack at least is full, and no secret can be read.
+func wantSealed(t *testing.T, folder string, r *repo.Repository, secret string) {
+	t.Helper()
+	openers := map[string]*crypto.Opener{}
 	metadata := crypto.NewOpener(repotest.Must(r.Keys().OpenMetadata(t.Context(), keyring.Held(repotest.HostKey())))...)
-	content := crypto.NewOpener(repotest.Must(r.Keys().OpenSecrets(t.Context(), keyring.Held(repotest.RecoveryKey())))...)
+	for _, kind := range []string{"config", "metadata", "index", "archive"} {
+		openers[kind] = metadata
+	}
+	openers["content"] = crypto.NewOpener(repotest.Must(r.Keys().OpenSecrets(t.Context(), keyring.Held(repotest.RecoveryKey())))...)
 	full := 0
-	err = filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -90,28 +115,12 @@ func TestOnDisk(t *testing.T) {
 		if sum := sha256.Sum256(b); kind != "config" && filepath.Base(path) != hex.EncodeToString(sum[:]) {
 			t.Errorf("%s has another hash", name)
 		}
-		opener := metadata
-		if kind == "content" {
-			opener = content
-		}
-		opened, err := opener.Open(b, r.Keys().Signers(kind), crypto.Binding{Repository: r.ID(), Kind: kind, Version: repo.FormatVersion}, repotest.Noon)
+		opened, err := openers[kind].Open(b, r.Keys().Signers(kind), crypto.Binding{Repository: r.ID(), Kind: kind, Version: repo.FormatVersion}, repotest.Noon)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		size := len(opened.Plain)
-		switch {
-		case kind == "content" && size > 8<<20:
+		if wantPadded(t, name, kind, opened.Plain) {
 			full++
-			if size%(64<<10) != 0 || size > pack.FullPlain {
-				t.Errorf("%s: full pack of %d bytes", name, size)
-			}
-		case pack.Padme(size) != size:
-			t.Errorf("%s: %d bytes are not padded", name, size)
-		}
-		if kind == "content" || kind == "metadata" {
-			if _, err := pack.Parse(opened.Plain); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
 		}
 		return nil
 	})
@@ -121,21 +130,25 @@ func TestOnDisk(t *testing.T) {
 	if full == 0 {
 		t.Error("no pack is full")
 	}
-	recovered, err := repo.OpenContent(t.Context(), dir, keys, keyring.Held(repotest.RecoveryKey()), repo.Options{})
-	if err != nil {
-		t.Fatal(err)
+}
+
+// wantPadded fails unless what an object holds is padded, and reports whether it is a full pack.
+func wantPadded(t *testing.T, name, kind string, plain []byte) (full bool) {
+	t.Helper()
+	size := len(plain)
+	full = kind == "content" && size > 8<<20
+	switch {
+	case full && (size%(64<<10) != 0 || size > pack.FullPlain):
+		t.Errorf("%s: full pack of %d bytes", name, size)
+	case !full && pack.Padme(size) != size:
+		t.Errorf("%s: %d bytes are not padded", name, size)
 	}
-	defer recovered.Close()
-	rd, err := recovered.NewReader(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	if kind == "content" || kind == "metadata" {
+		if _, err := pack.Parse(plain); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	saved := repotest.Written{Content: map[chunk.ID][]byte{}}
-	n := r.Namer()
-	for _, data := range group {
-		saved.Content[n.ID(data)] = data
-	}
-	repotest.WantRestored(t, rd, saved)
+	return full
 }
 
 func TestTrust(t *testing.T) {

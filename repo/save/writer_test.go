@@ -256,65 +256,6 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-func TestGraceExceeded(t *testing.T) {
-	p := repotest.NewPlace(t)
-	r := p.Open(repotest.HostKey())
-	groups := 0
-	_, err := repotest.Write(t.Context(), r, repotest.ThreeGroups(), func(w *save.Writer) error {
-		err := p.PerMinute(w)
-		if groups++; groups == 3 {
-			p.Clock.Move(r.Keys().Grace(repotest.Noon))
-		}
-		return err
-	})
-	repotest.WantError(t, err, nil, "grace")
-	if n := len(p.Names("archive/")); n != 0 {
-		t.Errorf("%d archives", n)
-	}
-	// What was stored after the last index object may be gone as well: nothing names it. Whether that is in time for the third group is luck.
-	again := repotest.MustWrite(t, r, repotest.ThreeGroups()...)
-	if known := again.Sent.ChunksKnown.Load(); known != 12 && known != 18 {
-		t.Errorf("%d chunks known", known)
-	}
-}
-
-// An archive that the store dates otherwise than it said is a failure, and never the latest.
-func TestLateArchive(t *testing.T) {
-	for _, skew := range []time.Duration{11 * time.Minute, -11 * time.Minute} {
-		p := repotest.NewPlace(t)
-		r := p.Open(repotest.HostKey())
-		first := repotest.MustWrite(t, r, repotest.Some(1, 3))
-		p.Clock.Move(time.Hour)
-		p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
-			if c.Op == storetest.Put && strings.HasPrefix(c.Name, "archive/") {
-				p.Clock.Move(skew)
-			}
-			return nil
-		}}
-		_, err := repotest.Write(t.Context(), r, [][][]byte{repotest.Some(2, 3)}, nil)
-		repotest.WantError(t, err, nil, "does not count")
-		p.Faulty.Before = nil
-		all := repotest.Archives(t, r)
-		if len(all) != 2 {
-			t.Fatalf("%d archives", len(all))
-		}
-		if a, err := repo.Find(all, "latest"); err != nil || a.ID != first.Archive.ID {
-			t.Errorf("latest is %v, %v", a, err)
-		}
-	}
-}
-
-func TestSkewWithinBounds(t *testing.T) {
-	p := repotest.NewPlace(t)
-	p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
-		if c.Op == storetest.Put && strings.HasPrefix(c.Name, "archive/") {
-			p.Clock.Move(sealed.MaxSkew)
-		}
-		return nil
-	}}
-	repotest.MustWrite(t, p.Open(repotest.HostKey()), repotest.Some(1, 1))
-}
-
 func TestManySaversSaveOnce(t *testing.T) {
 	p := repotest.NewPlace(t)
 	r := p.Open(repotest.HostKey())

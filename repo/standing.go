@@ -37,6 +37,19 @@ func (s Standing) Counts() bool { return s.Is(Verified) || !s.Is(Late) }
 // Displaces reports whether the archive may stand before others of its job: as the latest, as the predecessor of the next, in retention.
 func (s Standing) Displaces() bool { return s.Counts() && !s.Is(Backdated) && !s.Is(Repeated) }
 
+// Faults returns why an archive may not stand before others, in words for people; none if it may.
+func (s Standing) Faults() (words []string) {
+	for _, is := range []struct {
+		so   bool
+		word string
+	}{{!s.Counts(), "late"}, {s.Is(Backdated), "backdated"}, {s.Is(Repeated), "repeated"}} {
+		if is.so {
+			words = append(words, is.word)
+		}
+	}
+	return words
+}
+
 func (s *Standing) set(what Standing, is bool) {
 	if *s &^= what; is {
 		*s |= what

@@ -32,6 +32,9 @@ func TestDisplaces(t *testing.T) {
 		0: true, Verified: true, Late | Verified: true, Late | Verified | Vouched: true,
 		Late: false, Late | Redated: false, Backdated: false, Repeated: false, Late | Verified | Repeated: false,
 	} {
+		if len(s.Faults()) == 0 != want {
+			t.Errorf("%b has faults: %q", s, s.Faults())
+		}
 		if s.Displaces() != want {
 			t.Errorf("%b displaces others: %v", s, !want)
 		}

@@ -14,9 +14,11 @@
 package retain
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"nightjar/repo"
@@ -123,7 +125,7 @@ func (p *Policy) decide(of []*Decision, now time.Time, zone *time.Location, coun
 		case redated && !d.Counts():
 			d.keep("late, as one of its job that counted once")
 		case !counts(d.Archive):
-			d.Reasons = []string{"late, dated before its predecessor, or a repetition, so it takes no place"}
+			d.Reasons = []string{cmp.Or(strings.Join(d.Faults(), ", "), "dated before its predecessor") + ", so it takes no place"}
 		default:
 			all = append(all, d)
 			if !d.Is(repo.Vouched) {

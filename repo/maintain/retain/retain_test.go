@@ -102,6 +102,19 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// Whoever sees an archive go should see why.
+func TestReasons(t *testing.T) {
+	late, repeated, older := made("late", 3*day), made("repeated", 2*day), made("older", day)
+	late.Standing, repeated.Standing, older.Predecessor = repo.Late, repo.Repeated|repo.Backdated, "n0"
+	want := map[string]string{"late": "late, so it takes no place", "repeated": "backdated, repeated, so it takes no place", "older": "dated before its predecessor, so it takes no place", "n0": "daily 2026-11-25"}
+	archives := append([]repo.Archive{late, repeated, older}, nights(1)...)
+	for _, d := range (&Policy{Each: map[string]int{"daily": 9}}).Decide(archives, everyone, noon, time.UTC) {
+		if got := strings.Join(d.Reasons, "; "); got != want[d.ID] {
+			t.Errorf("%s: %q, want %q", d.ID, got, want[d.ID])
+		}
+	}
+}
+
 // Nor does it help him to have somebody with a recovery key vouch for them.
 func TestForgedAndVouched(t *testing.T) {
 	good := nights(40)

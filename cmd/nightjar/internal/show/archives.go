@@ -107,15 +107,15 @@ func Source(a *repo.Archive) string {
 
 // standing says what sets an archive apart from others of its job.
 func standing(a *repo.Archive) (text string) {
-	for _, is := range []struct {
-		word string
-		so   bool
-	}{
-		{"incomplete", !a.Complete}, {"late", !a.Counts()}, {"repeated", a.Is(repo.Repeated)}, {"forgotten", !a.Forgotten.IsZero()},
-	} {
-		if is.so {
-			text += " (" + is.word + ")"
-		}
+	words := a.Faults()
+	if !a.Complete {
+		words = append([]string{"incomplete"}, words...)
+	}
+	if !a.Forgotten.IsZero() {
+		words = append(words, "forgotten")
+	}
+	for _, word := range words {
+		text += " (" + word + ")"
 	}
 	return text
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // What repo leans on, and what maintains it.
-var underRepo = []string{"repo/pack", "repo/tree", "repo/walk", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/register", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/fill", "repo/past", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
+var underRepo = []string{"repo/pack", "repo/tree", "repo/walk", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/register", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
 
 var aboveRepo = append([]string{"repo", "repo/save"}, underRepo...)
 
@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"chunk":                {},
 	"chunk/delta":          {"chunk"},
 	"crypto":               {},
-	"repo":                 underRepo,
+	"repo":                 {"crypto", "repo/blocks", "repo/fetch", "repo/index", "repo/keyring", "repo/ledger", "repo/lists", "repo/pack", "repo/record", "repo/sealed", "repo/store", "repo/view"},
 	"repo/pack":            {"chunk"},
 	"repo/tree":            {"chunk"},
 	"repo/walk":            {"chunk", "crypto", "repo/tree"},
@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
-	"repo/save":            append([]string{"repo"}, underRepo...),
+	"repo/save":            append([]string{"repo", "repo/fill", "repo/past"}, underRepo...),
 	"repo/repotest":        append([]string{"repo/store/storetest"}, aboveRepo...),
 	"repo/mirror":          aboveRepo,
 	"repo/store":           {},

@@ -5,6 +5,7 @@
 # make bench   measure beside restic, borg and duplicity: SCALE=0.1 BENCHDIR=/somewhere ONLY=tree,dump (full scale needs 30 GB)
 # make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
 # make bench-hosts  measure what HOSTS hosts cost one of them, in BENCHDIR
+# make bench-contents  measure runs of many contents: memory of 64 that are open, TABLES of one row beside as many files
 # make fuzz    every fuzz target for FUZZTIME
 
 GO          ?= go
@@ -17,13 +18,14 @@ SHARE       ?= 1
 SEED        ?= $(shell date +%s)
 ENTRIES     ?= 10000000
 HOSTS       ?= 1000
+TABLES      ?= 10000
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
 TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client
 
 .NOTPARALLEL:
-.PHONY: test setup packages s3servers fmt vet lint build bench bench-index bench-hosts fuzz torture
+.PHONY: test setup packages s3servers fmt vet lint build bench bench-index bench-hosts bench-contents fuzz torture
 
 test: setup fmt vet lint
 	CGO_ENABLED=1 $(GO) test -race -vet=off -ldflags=-w -timeout 20m $$($(GO) list ./... | grep -v '/internal/simulate$$')
@@ -82,6 +84,9 @@ bench-index:
 
 bench-hosts: build
 	$(GO) run ./internal/bench/hosts -hosts $(HOSTS) -dir $(BENCHDIR)
+
+bench-contents:
+	$(GO) run ./internal/bench/contents -tables $(TABLES) -dir $(BENCHDIR)
 
 fuzz:
 	@set -eu; for package in $$($(GO) list ./...); do \

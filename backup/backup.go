@@ -5,20 +5,7 @@
 //
 // Save: the caller writes contents under paths of its own, many at the same time and in any order, as the tables of a dump come from several connections, or the files of a hot backup in one
 // stream. Whoever writes cuts; savers that all contents share save what was cut. What no chunk boundary has come after yet stays in memory of a fixed size and, past it, in the
-// repository's temp directory. At the end the trees are made in order of names. Stream is a Save of one content.
-//
-//	archive, _, err := backup.Save(ctx, repository, template, options, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
-//		table, err := run.Create("shop/orders.sql", content.Hint{})
-//		if err != nil {
-//			return nil, err
-//		}
-//		defer table.Abort() // does nothing after Close
-//		if _, err := table.ReadFrom(rows); err != nil {
-//			return nil, err
-//		}
-//		table.Note("rows", "1200")
-//		return repo.Labels{"position": "binlog.000007:120"}, table.Close()
-//	})
+// repository's temp directory. At the end the trees are made in order of names. Stream is a Save of one content. The example of Save is a dump of two tables.
 //
 // A table that broke off is aborted and created again; what was sent of it is not sent twice.
 //

@@ -61,8 +61,8 @@ var without = []struct{ rule, file, old, new string }{
 	// 6: It is when the grace has passed, without the ten minutes.
 	{"Slack", "repo/maintain/prune/lists.go", "ripe := l.Time.Add(p.grace(l.Time) + sealed.MaxSkew)", "OLD; if LEFT { ripe = ripe.Add(-sealed.MaxSkew) }"},
 	// 6: What is needed by now is dropped all the same.
-	{"Reprieve", "repo/maintain/prune/condemn.go", "if stays {", "if stays && !LEFT {"},
-	{"Reprieve", "repo/maintain/prune/condemn.go", "p.note(id, 0)&needed == 0", "OLD || LEFT"},
+	{"Reprieve", "repo/maintain/prune/end.go", "if stays {", "if stays && !LEFT {"},
+	{"Reprieve", "repo/maintain/prune/end.go", "e.note(id, 0)&needed == 0", "OLD || LEFT"},
 	// 6: What something leans on that is not condemned is dropped.
 	{"Bases", "repo/maintain/prune/condemn.go", "if err := p.lean(ctx, p.usable); err != nil {", "if LEFT {} else OLD"},
 	// 6: What lies elsewhere too is taken off.
@@ -70,13 +70,13 @@ var without = []struct{ rule, file, old, new string }{
 	// 6: Of a pack that is taken off, what nobody needs comes back.
 	{"Left", "repo/maintain/prune/condemn.go", "return p.packs[at.Pack]&(ripe|needed|dropped) == ripe|needed", "OLD && !LEFT"},
 	// 7: Packs are deleted before the dropped list is written.
-	{"DroppedFirst", "repo/maintain/prune/condemn.go", "d := record.Dropped{Packs: packs,", `
+	{"DroppedFirst", "repo/maintain/prune/end.go", "d := record.Dropped{Packs: packs,", `
 		if LEFT {
-			if err := p.removePacks(ctx, packs); err != nil { return err }
+			if err := e.removePacks(ctx, packs); err != nil { return err }
 		}
 		OLD`},
 	// 7: The condemned list is deleted before that.
-	{"CondemnedEnd", "repo/maintain/prune/condemn.go", "keep := false", `
+	{"CondemnedEnd", "repo/maintain/prune/end.go", "e := &ending{pruner: p, list: l}", `
 		if LEFT {
 			if err := p.removeList(ctx, l); err != nil { return err }
 		}
@@ -89,7 +89,7 @@ var without = []struct{ rule, file, old, new string }{
 	// 10: What was condemned by such a list is dropped by whoever can read it.
 	{"Unripe", "repo/maintain/prune/lists.go", "!p.r.Lists().Ended(l.id)", "(OLD || LEFT)"},
 	// 7: It is deleted at once, though something was taken off.
-	{"Stay", "repo/maintain/prune/condemn.go", "l.whole = !keep; l.whole", "OLD || LEFT"},
+	{"Stay", "repo/maintain/prune/end.go", "e.list.whole = !e.keep; e.list.whole", "OLD || LEFT"},
 	{"Stay", "repo/maintain/prune/condemn.go", "case l.whole || p.now.After(stays)", "OLD || LEFT"},
 	// 7: A dropped list counts, however long after its view it was written.
 	{"Void", "repo/record/record.go", "return stored.Sub(d.View) > grace/2", "OLD && !LEFT"},

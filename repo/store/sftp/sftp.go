@@ -118,7 +118,7 @@ type limits struct {
 	now      func() time.Time // by which deadlines are set
 }
 
-// A few minutes of outage are outlasted.
+// An outage of about a minute is outlasted.
 var defaultLimits = limits{silence: time.Minute, stall: 5 * time.Minute, attempts: 10, backoff: 20 * time.Second, listed: 256 << 20, now: time.Now}
 
 // Open opens the store at a location that Parse returned, ErrNoStore if there is

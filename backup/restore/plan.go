@@ -161,6 +161,11 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 	if !p.ensure() {
 		return nil
 	}
+	return p.leaf(n, at)
+}
+
+// leaf plans what is no folder.
+func (p *planner) leaf(n *tree.Node, at string) error {
 	var there tree.Node
 	action, err := p.decide(p.top(), n, &there)
 	if err != nil {

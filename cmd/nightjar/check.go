@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -188,24 +189,27 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriter(a.stdout)
-	list := show.JSONArray{W: w}
-	if a.json {
-		fmt.Fprint(w, `{"findings": `)
+	found := a.newFindings()
+	o.Check.Found = found.add
+	sums, took, err := a.runCheck(ctx, s, k.repair, o)
+	large := errors.Is(err, repair.ErrLargeLoss)
+	if err != nil && !large {
+		return errors.Join(err, found.stop())
 	}
-	lines := show.Findings{Print: a.result, All: a.verbose}
-	var failed error // of what is printed; calls of Found come one at a time
-	o.Check.Found = func(f check.Finding) {
-		switch {
-		case failed != nil, quiet(f) && !a.verbose && !a.json:
-		case a.json:
-			failed = list.Add(show.NewFindingJSON(f))
-		case f.What == check.Uncounted:
-			a.say("warning", show.Finding(f))
-		default:
-			failed = lines.Add(f)
-		}
+	if failed := found.end(&sums, took); failed != nil || large {
+		return errors.Join(err, failed)
 	}
+	if sums.Lost > 0 && !k.repair {
+		a.note("given up by a repair before, and no new damage: %d; --verbose names them", sums.Lost)
+	}
+	if sums.Disowned > 0 {
+		a.note("signed by keys that are marked compromised, and not counted: %d; --verbose names them", sums.Disowned)
+	}
+	return a.checked(s, k, &sums)
+}
+
+// runCheck checks or repairs, shows how far it is, and returns how long it took.
+func (a *app) runCheck(ctx context.Context, s *session.Session, heal bool, o repair.Options) (sums check.Summary, took time.Duration, err error) {
 	var read, total atomic.Int64
 	o.Check.Progress = func(n, of int) {
 		read.Store(int64(n))
@@ -219,38 +223,66 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 		})
 	}
 	start := a.Now()
-	var sums check.Summary
-	if k.repair {
+	if heal {
 		sums, err = repair.Run(ctx, s.Repository, o)
 	} else {
 		sums, err = check.Run(ctx, s.Repository, o.Check)
 	}
 	stop()
-	took := a.Now().Sub(start)
-	if failed == nil {
-		failed = lines.End()
+	return sums, a.Now().Sub(start), err
+}
+
+// findings prints what a check finds, as it is found.
+type findings struct {
+	app    *app
+	w      *bufio.Writer // of JSON
+	list   show.JSONArray
+	lines  show.Findings
+	failed error // of what is printed
+}
+
+func (a *app) newFindings() *findings {
+	w := bufio.NewWriter(a.stdout)
+	if a.json {
+		fmt.Fprint(w, `{"findings": `)
 	}
-	large := errors.Is(err, repair.ErrLargeLoss)
-	if err != nil && !large {
-		return errors.Join(err, w.Flush())
+	return &findings{app: a, w: w, list: show.JSONArray{W: w}, lines: show.Findings{Print: a.result, All: a.verbose}}
+}
+
+// add prints a finding. Calls come one at a time.
+func (p *findings) add(f check.Finding) {
+	switch {
+	case p.failed != nil, quiet(f) && !p.app.verbose && !p.app.json:
+	case p.app.json:
+		p.failed = p.list.Add(show.NewFindingJSON(f))
+	case f.What == check.Uncounted:
+		p.app.say("warning", show.Finding(f))
+	default:
+		p.failed = p.lines.Add(f)
+	}
+}
+
+// stop prints what is still to be said of findings when the check has failed.
+func (p *findings) stop() error {
+	if p.failed == nil {
+		p.failed = p.lines.End()
+	}
+	return p.w.Flush()
+}
+
+// end prints the rest.
+func (p *findings) end(sums *check.Summary, took time.Duration) error {
+	if p.failed == nil {
+		p.failed = p.lines.End()
 	}
 	switch {
-	case failed != nil:
-	case a.json:
-		failed = a.endJSON(w, &list, show.CheckedJSON(&sums, took))
-	case a.chatty():
-		failed = a.print(func(w io.Writer) { show.Checked(w, &sums, took) })
+	case p.failed != nil:
+	case p.app.json:
+		p.failed = p.app.endJSON(p.w, &p.list, show.CheckedJSON(sums, took))
+	case p.app.chatty():
+		p.failed = p.app.print(func(w io.Writer) { show.Checked(w, sums, took) })
 	}
-	if failed != nil || large {
-		return errors.Join(err, failed)
-	}
-	if sums.Lost > 0 && !k.repair {
-		a.note("given up by a repair before, and no new damage: %d; --verbose names them", sums.Lost)
-	}
-	if sums.Disowned > 0 {
-		a.note("signed by keys that are marked compromised, and not counted: %d; --verbose names them", sums.Disowned)
-	}
-	return a.checked(s, k, &sums)
+	return p.failed
 }
 
 // checkSource refuses a folder below which nothing of what was saved lies: all that it could heal would be recorded as lost.

@@ -129,15 +129,7 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 			a.warn(fmt.Errorf("%s %s: %w", x.Object, where, x.Err))
 		},
 	})
-	stop := a.follow(progress.Meter{
-		Text: func() string {
-			sum := m.Summary()
-			return fmt.Sprintf("%d objects copied, %d there", sum.Direct.Objects+sum.Streamed.Objects, sum.Present.Objects)
-		},
-		Current: func() int64 { sum := m.Summary(); return sum.Direct.Bytes + sum.Streamed.Bytes },
-		Total:   func() int64 { return 0 },
-		Bytes:   true,
-	})
+	stop := a.follow(copyMeter(m))
 	switch {
 	case f.some():
 		var which []repo.Archive
@@ -168,6 +160,18 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 		err = outcome.Problems{What: fmt.Sprintf("copied to %s, but objects are not as they should be: %d", where, copied.Findings), Damaged: damaged}
 	}
 	return copied, err
+}
+
+func copyMeter(m *mirror.Mirror) progress.Meter {
+	return progress.Meter{
+		Text: func() string {
+			sum := m.Summary()
+			return fmt.Sprintf("%d objects copied, %d there", sum.Direct.Objects+sum.Streamed.Objects, sum.Present.Objects)
+		},
+		Current: func() int64 { sum := m.Summary(); return sum.Direct.Bytes + sum.Streamed.Bytes },
+		Total:   func() int64 { return 0 },
+		Bytes:   true,
+	}
 }
 
 // unbroken refuses a listing of archives that lacks some: a copy of a part would pass for the whole.

@@ -58,25 +58,8 @@ func (a *app) restoreCommand() *cobra.Command {
 }
 
 func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
-	if r.target == "" {
-		return usage.Errorf("no target: say --target DIR")
-	}
-	policies := map[string]restore.Overwrite{
-		"": restore.Refuse, "never": restore.Never, "always": restore.Always, "if-changed": restore.IfChanged, "if-newer": restore.IfNewer,
-	}
-	policy, ok := policies[r.overwrite]
-	if !ok {
-		return usage.Errorf("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
-	}
-	var err error
-	if r.target, err = where.Absolute(r.target); err != nil {
-		return fmt.Errorf("find target %s: %w", r.target, err)
-	}
-	chosen, err := filter.New(filter.Options{Include: r.include, Exclude: r.exclude})
+	o, err := a.restoreOptions(r)
 	if err != nil {
-		return usage.Error{Err: err}
-	}
-	if err := r.thaw.check(); err != nil {
 		return err
 	}
 	s, err := a.openArchive(ctx, arg, session.ReadContent, &r.choice)
@@ -85,10 +68,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	}
 	defer s.Close()
 	archive := s.archive
-	o := restore.Options{
-		Path: s.path, Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs), NumericACLs: r.numericIDs,
-		Progress: new(watch.Progress), Problem: a.problem, Warn: a.warn,
-	}
+	o.Path = s.path
 	if !r.dryRun {
 		need := func(add func(string, int64)) error { return restore.Needs(ctx, s.reader, archive, o, add) }
 		if err := a.thaw(ctx, s.Session, &r.thaw, need); err != nil {
@@ -129,15 +109,45 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if err := a.reportRestore(s.Session, archive, r, &sums, a.Now().Sub(start)); err != nil {
 		return err
 	}
-	if sums.Problems > 0 {
-		var hint string
-		if a.damaged.Load() {
-			hint = "all else was restored. nightjar check --read-data names what is damaged, another copy (--repo) may have it, and check --repair heals"
-		}
-		what := fmt.Sprintf("archive %s was restored, but not all of it as it was: problems: %d", show.ShortID(archive), sums.Problems)
-		return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint}
+	return a.restored(archive, &sums)
+}
+
+// restoreOptions returns what the flags say of a restore.
+func (a *app) restoreOptions(r *restoreFlags) (o restore.Options, err error) {
+	if r.target == "" {
+		return o, usage.Errorf("no target: say --target DIR")
 	}
-	return nil
+	policies := map[string]restore.Overwrite{
+		"": restore.Refuse, "never": restore.Never, "always": restore.Always, "if-changed": restore.IfChanged, "if-newer": restore.IfNewer,
+	}
+	policy, ok := policies[r.overwrite]
+	if !ok {
+		return o, usage.Errorf("--overwrite %q: it is never, always, if-changed or if-newer", r.overwrite)
+	}
+	if r.target, err = where.Absolute(r.target); err != nil {
+		return o, fmt.Errorf("find target %s: %w", r.target, err)
+	}
+	chosen, err := filter.New(filter.Options{Include: r.include, Exclude: r.exclude})
+	if err != nil {
+		return o, usage.Error{Err: err}
+	}
+	return restore.Options{
+		Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs), NumericACLs: r.numericIDs,
+		Progress: new(watch.Progress), Problem: a.problem, Warn: a.warn,
+	}, r.thaw.check()
+}
+
+// restored returns the error of a restore that was done, but not in all.
+func (a *app) restored(archive *repo.Archive, sums *restore.Statistics) error {
+	if sums.Problems == 0 {
+		return nil
+	}
+	var hint string
+	if a.damaged.Load() {
+		hint = "all else was restored. nightjar check --read-data names what is damaged, another copy (--repo) may have it, and check --repair heals"
+	}
+	what := fmt.Sprintf("archive %s was restored, but not all of it as it was: problems: %d", show.ShortID(archive), sums.Problems)
+	return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint}
 }
 
 // stoppedRestore says how to go on.

@@ -64,23 +64,8 @@ type salvaged struct {
 }
 
 func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
-	if g.target == "" {
-		return usage.Errorf("no target: say --target DIR")
-	}
-	if err := g.thaw.check(); err != nil {
+	if err := g.check(); err != nil {
 		return err
-	}
-	target, err := where.Absolute(g.target)
-	if err != nil {
-		return fmt.Errorf("find target %s: %w", g.target, err)
-	}
-	g.target = target
-	entries, err := os.ReadDir(g.target)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if len(entries) > 0 {
-		return fmt.Errorf("salvage to %q: %w", g.target, restore.ErrNotEmpty)
 	}
 	s, err := a.Open(ctx, session.ReadContent)
 	if err != nil {
@@ -105,28 +90,11 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 	if err != nil {
 		return err
 	}
-	var done []salvaged
-	put := func(one salvaged, run func(o restore.Options) (restore.Statistics, error)) error {
-		o := restore.Options{
-			Target: filepath.Join(g.target, one.Folder), Partial: true, Ownership: a.ownership(g.numericIDs), NumericACLs: g.numericIDs, Warn: a.warn,
-			Problem: func(path string, err error) { a.problem(one.Folder+":"+path, err) },
-		}
-		sums, err := run(o)
-		if err != nil && (ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
-			return err
-		}
-		if err != nil { // its root is gone: what is below it is among the orphans
-			a.problem(one.Folder, err)
-			return nil
-		}
-		one.Files, one.Bytes, one.Lost = sums.Files, sums.Bytes, sums.Problems
-		done = append(done, one)
-		return nil
-	}
+	v := salvager{app: a, flags: g}
 	for _, x := range chosenForSalvage(archives, g.all) {
 		one := salvaged{Folder: "archive-" + show.ShortID(x), Archive: x.ID, What: fmt.Sprintf("%s of %s, %s", show.Source(x), quote.Display(x.Host), human.Time(x.Time))}
 		own := rd.For(repo.Of(s.Circle(x)))
-		if err := put(one, func(o restore.Options) (restore.Statistics, error) { return restore.Run(ctx, own, x, o) }); err != nil {
+		if err := v.put(ctx, one, func(o restore.Options) (restore.Statistics, error) { return restore.Run(ctx, own, x, o) }); err != nil {
 			return err
 		}
 	}
@@ -142,11 +110,58 @@ func (a *app) salvage(ctx context.Context, g *salvageFlags) error {
 				return restore.Run(ctx, own, &repo.Archive{Record: repo.Record{Root: orphan.Root}, ID: orphan.ID.String()}, o)
 			}
 		}
-		if err := put(one, run); err != nil {
+		if err := v.put(ctx, one, run); err != nil {
 			return err
 		}
 	}
-	return a.reportSalvage(done)
+	return a.reportSalvage(v.done)
+}
+
+// check refuses what cannot be salvaged to.
+func (g *salvageFlags) check() error {
+	if g.target == "" {
+		return usage.Errorf("no target: say --target DIR")
+	}
+	if err := g.thaw.check(); err != nil {
+		return err
+	}
+	target, err := where.Absolute(g.target)
+	if err != nil {
+		return fmt.Errorf("find target %s: %w", g.target, err)
+	}
+	g.target = target
+	entries, err := os.ReadDir(g.target)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("salvage to %q: %w", g.target, restore.ErrNotEmpty)
+	}
+	return nil
+}
+
+// A salvager puts back one folder after another.
+type salvager struct {
+	app   *app
+	flags *salvageFlags
+	done  []salvaged
+}
+
+func (v *salvager) put(ctx context.Context, one salvaged, run func(o restore.Options) (restore.Statistics, error)) error {
+	sums, err := run(restore.Options{
+		Target: filepath.Join(v.flags.target, one.Folder), Partial: true, Ownership: v.app.ownership(v.flags.numericIDs), NumericACLs: v.flags.numericIDs, Warn: v.app.warn,
+		Problem: func(path string, err error) { v.app.problem(one.Folder+":"+path, err) },
+	})
+	if err != nil && (ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
+		return err
+	}
+	if err != nil { // its root is gone: what is below it is among the orphans
+		v.app.problem(one.Folder, err)
+		return nil
+	}
+	one.Files, one.Bytes, one.Lost = sums.Files, sums.Bytes, sums.Problems
+	v.done = append(v.done, one)
+	return nil
 }
 
 // chosenForSalvage returns the archives that are put back: the newest of each job, or all.

@@ -23,6 +23,7 @@ var checks = []struct {
 	{"libraries", libraryOffences},
 	{"clock", clockOffences},
 	{"comments", withoutComment},
+	{"size", tooLong},
 	{"seeds", withoutSeeds},
 	{"schemes", asksForScheme},
 }
@@ -110,6 +111,12 @@ func TestChecks(t *testing.T) {
 		{"clock of a command", "clock", "cmd/nightjar/m.go", `package main; import "time"; var t = time.Now()`, ""},
 		{"clock of a test", "clock", "repo/r_test.go", `package repo; import "time"; var t = time.Now()`, ""},
 		{"clock of one that may", "clock", "crypto/gnupg.go", `package crypto; import "time"; var t = time.Now()`, ""},
+
+		{"long function", "size", "repo/r.go", funcOf(71), "repo/r.go:2: f has 71 lines"},
+		{"function that is just not", "size", "repo/r.go", funcOf(70), ""},
+		{"long file", "size", "cmd/nightjar/m.go", fileOf(401), "cmd/nightjar/m.go: has 401 lines"},
+		{"file that is just not", "size", "repo/r.go", fileOf(400), ""},
+		{"long test", "size", "repo/r_test.go", fileOf(401) + funcOf(71)[13:], ""},
 
 		{"comment", "comments", "chunk/c.go", "// Package chunk is.\npackage chunk", ""},
 		{"command's comment", "comments", "cmd/nightjar/c.go", "// Command nightjar is.\npackage main", ""},

@@ -120,6 +120,23 @@ func eachPack(ctx context.Context, r *repo.Repository, f func(p *index.Pack) err
 	})
 }
 
+// trustedBy returns a function that reports whether any of the archives may be made of an owner's chunks.
+func trustedBy(home *repo.Repository, which []repo.Archive) func(owner string) bool {
+	circles := map[string]keyring.Circle{}
+	for i := range which {
+		c := home.Circle(&which[i])
+		circles[c.Key()] = c
+	}
+	return func(owner string) bool {
+		for _, c := range circles {
+			if c.Has(owner) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
 // index makes index objects of the packs that are in the copy: of all that is said of them, and in none there, by those of whose chunks the archives may be made.
 // Content comes first, since metadata leans on it.
 func (m *Mirror) index(ctx context.Context, home *repo.Repository, which []repo.Archive, need idSet) error {
@@ -139,19 +156,7 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, which []repo.
 	if err != nil {
 		return err
 	}
-	circles := map[string]keyring.Circle{}
-	for i := range which {
-		c := home.Circle(&which[i])
-		circles[c.Key()] = c
-	}
-	ours := func(owner string) bool {
-		for _, c := range circles {
-			if c.Has(owner) {
-				return true
-			}
-		}
-		return false
-	}
+	ours := trustedBy(home, which)
 	for _, kind := range packKinds {
 		there, err := ids(ctx, m.to, kind)
 		if err != nil {

@@ -137,35 +137,20 @@ func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f f
 				return fail(err)
 			}
 			st, err := lstat(dir, base)
-			if errors.Is(err, fs.ErrNotExist) && !entry.IsDir() {
-				missing[base] = true // deleted meanwhile, as a rule
-				continue
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				err = fmt.Errorf("%s: %w", base, errVanished)
+			switch {
+			case errors.Is(err, fs.ErrNotExist) && !entry.IsDir():
+				missing[base], err = true, nil // deleted meanwhile, as a rule
+			case errors.Is(err, fs.ErrNotExist):
+				return fail(fmt.Errorf("%s: %w", base, errVanished))
+			case err != nil:
+				return fail(err)
+			case st.Mode&unix.S_IFMT == unix.S_IFREG:
+				err = f(infoOf(name, st))
+			case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+				err = d.listBelow(ctx, dir, folder, base, st, prefix, f)
 			}
 			if err != nil {
-				return fail(err)
-			}
-			switch st.Mode & unix.S_IFMT {
-			case unix.S_IFREG:
-				if err := f(infoOf(name, st)); err != nil {
-					return err
-				}
-			case unix.S_IFDIR:
-				sub, err := durable.OpenAt(dir, base, folderFlags, 0)
-				if errors.Is(err, fs.ErrNotExist) {
-					err = errVanished
-				}
-				if err != nil {
-					return fail(fmt.Errorf("%s: %w", base, err))
-				}
-				if err := d.list(ctx, sub, name, prefix, f); err != nil {
-					return err
-				}
-				if now, err := lstat(dir, base); err != nil || now.Dev != st.Dev || now.Ino != st.Ino {
-					return fail(fmt.Errorf("%s: %w", base, errVanished))
-				}
+				return err
 			}
 		}
 		if errors.Is(readErr, io.EOF) {
@@ -188,6 +173,27 @@ func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f f
 		return nil
 	}
 	return again(dir, folder, missing, f)
+}
+
+// listBelow lists a folder in one that is being listed: dir, whose name ends with a slash.
+func (d *Dir) listBelow(ctx context.Context, dir *os.File, folder, base string, st *unix.Stat_t, prefix string, f func(Info) error) error {
+	fail := func(err error) error {
+		return fmt.Errorf("list objects in %s: %s: %w", filepath.Join(d.path, folder), base, err)
+	}
+	sub, err := durable.OpenAt(dir, base, folderFlags, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errVanished
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if err := d.list(ctx, sub, folder+base, prefix, f); err != nil {
+		return err
+	}
+	if now, err := lstat(dir, base); err != nil || now.Dev != st.Dev || now.Ino != st.Ino {
+		return fail(errVanished)
+	}
+	return nil
 }
 
 // named opens a folder again under its whole path. Where the file system tells no types of entries, ReadDir asks for them by that path, and leaves

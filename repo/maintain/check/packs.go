@@ -214,26 +214,10 @@ func (c *checker) isFalse(p *index.Pack, by *sealed.Record, name, what string) {
 // pack checks one stored pack, of which an index object says what p is.
 func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, by *sealed.Record, read bool) error {
 	vouched := false
-	if vouch, ok := c.r.Store().(store.Checksummer); ok && !read {
-		sum, ok, err := vouch.Checksum(ctx, info.Name)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, store.ErrNotExist):
-			c.giveUp(p, Finding{What: Missing, Object: info.Name})
-		case err != nil:
-			return fmt.Errorf("check %s: %w", info.Name, err)
-		case ok:
-			c.mu.Lock()
-			c.sum.Checksums++
-			c.mu.Unlock()
-			vouched = true
-			if sum != p.ID {
-				_, whole := c.r.Recover(ctx, info.Name)
-				read = !whole // look which part of it is damaged
-			}
-		default: // either the store keeps none, or that is not what we stored
-			c.r.Recover(ctx, info.Name)
+	if !read {
+		var err error
+		if vouched, read, err = c.vouched(ctx, info, p); err != nil {
+			return err
 		}
 	}
 	if !read && (vouched || !c.givenUp(p)) { // what was given up may have been put back
@@ -292,6 +276,35 @@ func (c *checker) pack(ctx context.Context, info store.Info, p *index.Pack, by *
 		c.giveUp(p, Finding{What: Damaged, Object: info.Name, Err: err})
 	}
 	return nil
+}
+
+// vouched reports whether the store knows a checksum of a pack, if it keeps any; and whether that says that the pack has to be read, to see which part of it is damaged.
+func (c *checker) vouched(ctx context.Context, info store.Info, p *index.Pack) (vouched, read bool, err error) {
+	vouch, ok := c.r.Store().(store.Checksummer)
+	if !ok {
+		return false, false, nil
+	}
+	sum, ok, err := vouch.Checksum(ctx, info.Name)
+	switch {
+	case ctx.Err() != nil:
+		return false, false, ctx.Err()
+	case errors.Is(err, store.ErrNotExist):
+		c.giveUp(p, Finding{What: Missing, Object: info.Name})
+		return false, false, nil
+	case err != nil:
+		return false, false, fmt.Errorf("check %s: %w", info.Name, err)
+	case !ok: // either the store keeps none, or that is not what we stored
+		c.r.Recover(ctx, info.Name)
+		return false, false, nil
+	}
+	c.mu.Lock()
+	c.sum.Checksums++
+	c.mu.Unlock()
+	if sum != p.ID {
+		_, whole := c.r.Recover(ctx, info.Name)
+		read = !whole
+	}
+	return true, read, nil
 }
 
 func sameDirectory(a, b *pack.Directory) bool { return string(a.Append(nil)) == string(b.Append(nil)) }

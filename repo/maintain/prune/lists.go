@@ -288,6 +288,27 @@ func (p *pruner) readArchives(ctx context.Context) error {
 	}
 	p.sum.Archives = len(p.archives)
 	known := func(id index.ObjectID) bool { return listed[id] || p.lost.Object(id) }
+	if err := p.findGaps(ctx, all, forgotten, known); err != nil {
+		return err
+	}
+	if len(p.incomplete.Archives) > 0 || p.caution {
+		return nil // which the walk tells of, with those that it cannot walk
+	}
+	return p.removeArchives(ctx, names)
+}
+
+func (p *pruner) removeArchives(ctx context.Context, names []string) error {
+	for _, name := range names {
+		if err := p.remove(ctx, name); err != nil {
+			return err
+		}
+		p.sum.ArchivesRemoved++
+	}
+	return nil
+}
+
+// findGaps notes the archives that are gone though nobody forgot them.
+func (p *pruner) findGaps(ctx context.Context, all []repo.Archive, forgotten map[index.ObjectID]retain.GivenUp, known func(index.ObjectID) bool) error {
 	gaps := retain.Gaps(all, forgotten, known)
 	maps.Copy(gaps, retain.Unseen(p.o.Seen, forgotten, known))
 	var gap *retain.GapError
@@ -295,15 +316,6 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		p.incomplete.add(gap.Archive.String(), err)
 	} else if err != nil {
 		return err
-	}
-	if len(p.incomplete.Archives) > 0 || p.caution {
-		return nil // which the walk tells of, with those that it cannot walk
-	}
-	for _, name := range names {
-		if err := p.remove(ctx, name); err != nil {
-			return err
-		}
-		p.sum.ArchivesRemoved++
 	}
 	return nil
 }

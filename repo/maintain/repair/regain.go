@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
@@ -101,24 +103,11 @@ func (m *mender) regain(ctx context.Context) error {
 
 // stillLost returns what of a record is lost still, or cannot be seen to be whole, and how many packs and objects are back.
 func (m *mender) stillLost(ctx context.Context, all *record.Lost) (left record.Lost, back int, err error) {
-	bad := map[index.ObjectID]bool{}
-	for _, f := range m.Findings {
-		if id, err := sealed.ObjectID(f.Object); err == nil && (f.What == check.Missing || f.What == check.Damaged || f.What == check.Lost || f.What == check.Unread) {
-			bad[id] = true
-		}
+	kinds, err := m.stored(ctx)
+	if err != nil {
+		return left, 0, err
 	}
-	kinds := map[index.ObjectID]string{}
-	for _, kind := range []string{"content", "metadata", "archive", "index"} {
-		infos, err := m.r.ListRecords(ctx, kind)
-		if err != nil {
-			return left, 0, err
-		}
-		for _, info := range infos {
-			if id, ok := store.SumOf(info.Name); ok {
-				kinds[id] = kind
-			}
-		}
-	}
+	bad := m.found(check.Missing, check.Damaged, check.Lost, check.Unread)
 	// A pack that was given up is read as a whole by every survey, if an index names it; if none does, nobody builds on it.
 	whole := func(id index.ObjectID) bool { return kinds[id] != "" && !bad[id] && m.Bad[id] == nil }
 	seen := map[index.ObjectID]bool{}
@@ -136,12 +125,11 @@ func (m *mender) stillLost(ctx context.Context, all *record.Lost) (left record.L
 	}
 	left.Packs, left.Objects = keep(all.Packs), keep(all.Objects)
 	// Whether a list is whole is only seen where an archive needs it: those stay. A recipe is whole with its sources.
-	known := map[index.ObjectID]bool{}
-	for _, id := range left.Packs {
-		known[id] = true
-	}
 	p := newPlaces(lists.New(nil))
-	p.packs, p.there = known, map[index.ObjectID]bool{}
+	p.packs, p.there = map[index.ObjectID]bool{}, map[index.ObjectID]bool{}
+	for _, id := range left.Packs {
+		p.packs[id] = true
+	}
 	for id, kind := range kinds {
 		p.there[id] = (kind == "content" || kind == "metadata") && m.Bad[id] == nil
 	}
@@ -150,16 +138,8 @@ func (m *mender) stillLost(ctx context.Context, all *record.Lost) (left record.L
 		for _, key := range b.Recipes {
 			stands := false
 			if whole(b.Pack) {
-				at, err := m.rd.LocationsOf(ctx, key, recipes...)
-				if err != nil {
+				if stands, err = m.recipeStands(ctx, p, b.Pack, key); err != nil {
 					return left, 0, err
-				}
-				for _, at := range at {
-					if at.Pack.ID == b.Pack && at.Type >= pack.RecipeFor {
-						if stands, err = p.stands(ctx, m.rd, at); err != nil {
-							return left, 0, err
-						}
-					}
 				}
 			}
 			if !stands {
@@ -182,4 +162,48 @@ func (m *mender) stillLost(ctx context.Context, all *record.Lost) (left record.L
 		left.Archives = all.Archives
 	}
 	return left, back, nil
+}
+
+// found returns the objects of which something of this kind was found.
+func (m *mender) found(what ...check.What) map[index.ObjectID]bool {
+	found := map[index.ObjectID]bool{}
+	for _, f := range m.Findings {
+		if id, err := sealed.ObjectID(f.Object); err == nil && slices.Contains(what, f.What) {
+			found[id] = true
+		}
+	}
+	return found
+}
+
+// stored returns what is stored of the kinds that can be lost.
+func (m *mender) stored(ctx context.Context) (kinds map[index.ObjectID]string, err error) {
+	kinds = map[index.ObjectID]string{}
+	for _, kind := range []string{"content", "metadata", "archive", "index"} {
+		infos, err := m.r.ListRecords(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range infos {
+			if id, ok := store.SumOf(info.Name); ok {
+				kinds[id] = kind
+			}
+		}
+	}
+	return kinds, nil
+}
+
+// recipeStands reports whether a recipe in a pack is whole. Of several that are the same, the last counts.
+func (m *mender) recipeStands(ctx context.Context, p *places, in index.ObjectID, key chunk.Key) (stands bool, err error) {
+	all, err := m.rd.LocationsOf(ctx, key, recipes...)
+	if err != nil {
+		return false, err
+	}
+	for _, at := range all {
+		if at.Pack.ID == in && at.Type >= pack.RecipeFor {
+			if stands, err = p.stands(ctx, m.rd, at); err != nil {
+				return false, err
+			}
+		}
+	}
+	return stands, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/cache"
 	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/crypto"
 	"nightjar/internal/tempdir"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -101,25 +102,43 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 		return nil, err
 	}
 	set.warnExpiry(keys, host)
-	openWith, opener := repo.Open, recovery
+	if err := s.open(ctx, need, host, recovery); err != nil {
+		return nil, err
+	}
+	if need == Write || need == Maintain && host != nil {
+		if err = hostError(s.SetHost(host), keys, host.Fingerprint()); err == nil {
+			s.Host, err = keys.HostName(host.Fingerprint())
+		}
+	}
+	if err != nil {
+		_ = s.Repository.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open opens the repository itself, with what there is of host and recovery keys.
+func (s *Session) open(ctx context.Context, need Access, host *crypto.Key, recovery keyring.Decrypter) error {
+	set := s.site.set
+	with, opener := repo.Open, recovery
 	switch {
 	case need == ReadContent, (need == ReadMost || need == Maintain) && opener != nil:
-		openWith = repo.OpenContent
+		with = repo.OpenContent
 	case opener == nil || need == Write:
 		opener = keyring.Held(host)
 	}
 	limit, err := set.Bucket.CacheBytes()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	folders, err := cache.Use(caches, keys.ID(), set.Now())
+	folders, err := cache.Use(s.Cache, s.Keyring.ID(), set.Now())
 	if err != nil {
 		set.Warn(err)
 	}
 	if limit == 0 {
 		folders.Records = ""
 	}
-	_, local := site.Store.(store.Local)
+	_, local := s.Store.(store.Local)
 	if local { // what is on this machine need not be here twice
 		limit = 0
 	}
@@ -127,7 +146,7 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 	if need == Write {
 		temp = set.temp()
 	}
-	s.Repository, err = openWith(ctx, site.Store, keys, opener, repo.Options{
+	s.Repository, err = with(ctx, s.Store, s.Keyring, opener, repo.Options{
 		IndexDir:    folders.Indexes,
 		BlockDir:    folders.Blocks,
 		BlockLimit:  limit,
@@ -140,16 +159,7 @@ func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access)
 		Temp:        temp,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", place.Shown(at), err)
+		return fmt.Errorf("open repository %s: %w", place.Shown(s.Place), err)
 	}
-	if need == Write || need == Maintain && host != nil {
-		if err = hostError(s.SetHost(host), keys, host.Fingerprint()); err == nil {
-			s.Host, err = keys.HostName(host.Fingerprint())
-		}
-	}
-	if err != nil {
-		_ = s.Repository.Close()
-		return nil, err
-	}
-	return s, nil
+	return nil
 }

@@ -64,54 +64,16 @@ func (n *Made) Advice() string {
 
 // Make makes a repository. It does all that can fail before it touches the place, and undoes what it did if it fails after all.
 func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeOptions) (_ *Made, err error) {
-	o.Host = cmp.Or(o.Host, set.HostName)
-	if o.Host == "" {
-		return nil, usage.Errorf("this host has no name: set --host")
-	}
-	stateDir, _, err := set.Folders()
-	if err != nil {
+	m := making{set: set, at: at, name: set.Reach().Name(ctx, at), o: o}
+	if err := m.prepare(ctx); err != nil {
 		return nil, err
 	}
-	state := keyring.State(stateDir)
-	if err := set.Reach().CheckEmpty(ctx, at, o.CreateBucket); err != nil {
-		if kit := kitAt(state, set.Reach().Name(ctx, at)); errors.Is(err, repo.ErrExists) && kit != "" {
-			return nil, usage.Hinted{Err: err, Hint: "nothing was changed; go on using it. Until you move that off this machine, a recovery kit of it is " + quote.Display(kit)}
-		}
-		return nil, err
-	}
-	if err := durable.MkdirAll(stateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make state directory: %w", err)
-	}
-	if err := durable.Probe(stateDir); err != nil {
-		return nil, fmt.Errorf("use state directory: %w", err)
-	}
-	if o.KitFile != "" {
-		if o.KitFile, err = where.Absolute(o.KitFile); err != nil {
-			return nil, fmt.Errorf("write recovery kit: %w", err)
-		}
-		stopped, err := readBegun(stateDir, set.Reach().Name(ctx, at))
-		if err != nil {
-			return nil, err
-		}
-		if _, err := os.Lstat(o.KitFile); err == nil && !stopped.wrote(o.KitFile) {
-			return nil, fmt.Errorf("write recovery kit %s: %w", o.KitFile, fs.ErrExist)
-		}
-		if err := durable.Probe(filepath.Dir(o.KitFile)); err != nil {
-			return nil, fmt.Errorf("write recovery kit: %w", err)
-		}
-	}
-	keys, err := makeKeys(ctx, set, o)
-	if err != nil {
-		return nil, err
-	}
-
-	unlock, err := lockState(ctx, stateDir)
+	unlock, err := lockState(ctx, m.stateDir)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	stopped, err := readBegun(stateDir, set.Reach().Name(ctx, at))
-	if err != nil {
+	if m.stopped, err = readBegun(m.stateDir, m.name); err != nil {
 		return nil, err
 	}
 	stored, undo, err := set.Reach().Begin(ctx, at, o.CreateBucket)
@@ -124,58 +86,125 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 		return nil, err
 	}
 	defer func() { place.Close(stored) }()
-	var run begun
-	begin := func(k *keyring.Keyring, config []byte) error {
-		if err := stopped.clear(state); err != nil {
-			return err
-		}
-		run = begun{URL: set.Reach().Name(ctx, at), Repository: k.ID(), Config: sha256.Sum256(config), Kit: cmp.Or(o.KitFile, session.KitPath(state, k.ID()))}
-		return run.write(stateDir)
-	}
-	wait := func(ctx context.Context, first bool) error {
-		if first {
-			set.Warn(errors.New("somebody else is making a repository there, or was stopped: this takes up to a minute to know"))
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-			return nil
-		}
-	}
-	// What this machine must not lose is kept before there is anything to lose it for.
-	var kit *keyring.Kit
-	ready := func(k *keyring.Keyring) error {
-		if err := state.SaveHostKey(k.ID(), keys.hostArmored); err != nil {
-			return err
-		}
-		if err := state.Remember(k.ID(), set.Reach().Name(ctx, at), k.Pin()); err != nil {
-			return err
-		}
-		var err error
-		if kit, err = k.Kit(ctx, stored, set.Reach().Address(ctx, at), keys.kitSecret, keys.protected); err != nil {
-			return err
-		}
-		page, err := kit.Text()
-		if err != nil {
-			return err
-		}
-		if err := durable.CreateFile(run.Kit, page, 0o600); err != nil {
-			return fmt.Errorf("write recovery kit: %w", err)
-		}
-		return nil
-	}
-	keyring, err := repo.Init(ctx, stored, repo.InitOptions{HostName: o.Host, Host: keys.host, Recovery: keys.recovery, Now: set.Now, Begin: begin, Stopped: stopped.stored, Wait: wait, Ready: ready})
+	keyring, err := repo.Init(ctx, stored, repo.InitOptions{
+		HostName: m.o.Host, Host: m.keys.host, Recovery: m.keys.recovery, Now: set.Now, Begin: m.begin, Stopped: m.stopped.stored, Wait: m.wait,
+		Ready: func(k *keyring.Keyring) error { return m.keep(ctx, k, stored) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := run.end(stateDir); err != nil {
+	if err := m.run.end(m.stateDir); err != nil {
 		return nil, fmt.Errorf("write state: %w", err)
 	}
 	return &Made{
-		Repository: keyring.ID(), Place: place.Shown(at), Root: kit.Root, Host: o.Host, HostKey: keys.host.Fingerprint(),
-		Recovery: kit.Recovery, Kit: run.Kit, KitHasKey: keys.kitSecret != nil, Protected: keys.protected,
+		Repository: keyring.ID(), Place: place.Shown(at), Root: m.kit.Root, Host: m.o.Host, HostKey: m.keys.host.Fingerprint(),
+		Recovery: m.kit.Recovery, Kit: m.run.Kit, KitHasKey: m.keys.kitSecret != nil, Protected: m.keys.protected,
 	}, nil
+}
+
+// A making is a repository in the making.
+type making struct {
+	set      *session.Settings
+	at       store.Location
+	name     string // what this machine calls the place
+	o        MakeOptions
+	stateDir string
+	keys     newKeys
+	stopped  begun // what an earlier one has left
+	run      begun // what this one would leave
+	kit      *keyring.Kit
+}
+
+func (m *making) state() keyring.State { return keyring.State(m.stateDir) }
+
+// prepare does what can fail before anything is made: it looks at the place, at the state directory and where the kit goes, and makes the keys.
+func (m *making) prepare(ctx context.Context) (err error) {
+	m.o.Host = cmp.Or(m.o.Host, m.set.HostName)
+	if m.o.Host == "" {
+		return usage.Errorf("this host has no name: set --host")
+	}
+	if m.stateDir, _, err = m.set.Folders(); err != nil {
+		return err
+	}
+	if err := m.set.Reach().CheckEmpty(ctx, m.at, m.o.CreateBucket); err != nil {
+		if kit := kitAt(m.state(), m.name); errors.Is(err, repo.ErrExists) && kit != "" {
+			return usage.Hinted{Err: err, Hint: "nothing was changed; go on using it. Until you move that off this machine, a recovery kit of it is " + quote.Display(kit)}
+		}
+		return err
+	}
+	if err := durable.MkdirAll(m.stateDir, 0o700); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
+	}
+	if err := durable.Probe(m.stateDir); err != nil {
+		return fmt.Errorf("use state directory: %w", err)
+	}
+	if m.o.KitFile != "" {
+		if err := m.prepareKit(); err != nil {
+			return err
+		}
+	}
+	m.keys, err = makeKeys(ctx, m.set, m.o)
+	return err
+}
+
+// prepareKit sees to it that the kit can be written where it is wanted.
+func (m *making) prepareKit() (err error) {
+	if m.o.KitFile, err = where.Absolute(m.o.KitFile); err != nil {
+		return fmt.Errorf("write recovery kit: %w", err)
+	}
+	stopped, err := readBegun(m.stateDir, m.name)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(m.o.KitFile); err == nil && !stopped.wrote(m.o.KitFile) {
+		return fmt.Errorf("write recovery kit %s: %w", m.o.KitFile, fs.ErrExist)
+	}
+	if err := durable.Probe(filepath.Dir(m.o.KitFile)); err != nil {
+		return fmt.Errorf("write recovery kit: %w", err)
+	}
+	return nil
+}
+
+// begin notes what is about to be stored, in the place of what an earlier one has left.
+func (m *making) begin(k *keyring.Keyring, config []byte) error {
+	if err := m.stopped.clear(m.state()); err != nil {
+		return err
+	}
+	m.run = begun{URL: m.name, Repository: k.ID(), Config: sha256.Sum256(config), Kit: cmp.Or(m.o.KitFile, session.KitPath(m.state(), k.ID()))}
+	return m.run.write(m.stateDir)
+}
+
+func (m *making) wait(ctx context.Context, first bool) error {
+	if first {
+		m.set.Warn(errors.New("somebody else is making a repository there, or was stopped: this takes up to a minute to know"))
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Second):
+		return nil
+	}
+}
+
+// keep keeps what this machine must not lose, before there is anything to lose it for.
+func (m *making) keep(ctx context.Context, k *keyring.Keyring, stored store.Store) (err error) {
+	if err := m.state().SaveHostKey(k.ID(), m.keys.hostArmored); err != nil {
+		return err
+	}
+	if err := m.state().Remember(k.ID(), m.name, k.Pin()); err != nil {
+		return err
+	}
+	if m.kit, err = k.Kit(ctx, stored, m.set.Reach().Address(ctx, m.at), m.keys.kitSecret, m.keys.protected); err != nil {
+		return err
+	}
+	page, err := m.kit.Text()
+	if err != nil {
+		return err
+	}
+	if err := durable.CreateFile(m.run.Kit, page, 0o600); err != nil {
+		return fmt.Errorf("write recovery kit: %w", err)
+	}
+	return nil
 }
 
 type newKeys struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nightjar/backup/local"
+	"nightjar/backup/pages"
 	"nightjar/backup/scan"
 	"nightjar/chunk"
 	"nightjar/repo/save"
@@ -133,15 +134,16 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 		was = w.p.writer.Past(e.Held, e.Like)
 		defer was.Close()
 	}
+	page := pages.Size(f, int64(before.Size))
 	whole := false // read to where it ends, whatever its size is said to be
 	switch {
 	case sparse || len(before.Xattrs) > 0: // a block of attributes can make up for a hole in the count
-		before.Contents, err = w.sparse(ctx, f, before.Size, was)
+		before.Contents, err = w.sparse(ctx, f, before.Size, page, was)
 	case before.Size <= uint64(w.p.rule.Min):
 		whole = true
-		before.Contents, err = w.small(ctx, f, was)
+		before.Contents, err = w.small(ctx, f, page, was)
 	default:
-		before.Contents, err = w.large(ctx, io.LimitReader(f, int64(before.Size)), was) // one that grows as fast as it is read has an end, too
+		before.Contents, err = w.large(ctx, io.LimitReader(f, int64(before.Size)), page, was) // one that grows as fast as it is read has an end, too
 	}
 	if err != nil {
 		return err
@@ -186,7 +188,7 @@ var (
 )
 
 // small saves a file that is one chunk, unless it has grown.
-func (w *worker) small(ctx context.Context, f *os.File, was *save.Past) (tree.Contents, error) {
+func (w *worker) small(ctx context.Context, f *os.File, page int, was *save.Past) (tree.Contents, error) {
 	n, err := io.ReadFull(f, w.buf)
 	switch {
 	case err == nil: // it has grown past that
@@ -198,15 +200,15 @@ func (w *worker) small(ctx context.Context, f *os.File, was *save.Past) (tree.Co
 			return tree.Contents{}, err
 		}
 		if info.Size() == 0 { // as of most files that the kernel makes up
-			return w.large(ctx, f, was)
+			return w.large(ctx, f, page, was)
 		}
-		return w.large(ctx, io.LimitReader(f, info.Size()), was)
+		return w.large(ctx, io.LimitReader(f, info.Size()), page, was)
 	case errors.Is(err, io.EOF):
 		return tree.Contents{}, nil
 	case !errors.Is(err, io.ErrUnexpectedEOF):
 		return tree.Contents{}, err
 	}
-	id, err := w.saver.ContentAt(w.buf[:n], 0, was)
+	id, err := w.saver.ContentAt(w.buf[:n], save.Place{Page: page}, was)
 	if err != nil {
 		return tree.Contents{}, &fatal{err}
 	}
@@ -214,9 +216,9 @@ func (w *worker) small(ctx context.Context, f *os.File, was *save.Past) (tree.Co
 	return tree.Contents{Items: []tree.Item{{ID: id, Length: int64(n)}}}, nil
 }
 
-func (w *worker) large(ctx context.Context, r io.Reader, was *save.Past) (tree.Contents, error) {
+func (w *worker) large(ctx context.Context, r io.Reader, page int, was *save.Past) (tree.Contents, error) {
 	w.list.Reset()
-	if err := w.pieces(ctx, r, 0, was); err != nil {
+	if err := w.pieces(ctx, r, save.Place{Page: page}, was); err != nil {
 		return tree.Contents{}, err
 	}
 	return w.finish()
@@ -231,7 +233,7 @@ func (w *worker) finish() (tree.Contents, error) {
 }
 
 // sparse saves data and leaves holes out.
-func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, was *save.Past) (tree.Contents, error) {
+func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, page int, was *save.Past) (tree.Contents, error) {
 	w.list.Reset()
 	for x := range local.Extents(f, int64(size)) {
 		if x.Hole {
@@ -241,7 +243,7 @@ func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, was *save.
 			continue
 		}
 		r := io.NewSectionReader(f, x.Offset, x.Length)
-		if err := w.pieces(ctx, r, x.Offset, was); err != nil {
+		if err := w.pieces(ctx, r, save.Place{Offset: x.Offset, Page: page}, was); err != nil {
 			return tree.Contents{}, err
 		}
 		if n, _ := r.Seek(0, io.SeekCurrent); n < x.Length { // it has shrunk: what follows would stand in the wrong place
@@ -253,21 +255,21 @@ func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, was *save.
 
 // A job is a chunk that any worker may save.
 type job struct {
-	data   []byte
-	offset int64      // in the file
-	was    *save.Past // of the file; nil: it is new
-	id     chunk.ID
-	err    error
-	done   chan struct{}
+	data []byte
+	at   save.Place // in the file
+	was  *save.Past // of the file; nil: it is new
+	id   chunk.ID
+	err  error
+	done chan struct{}
 }
 
 func (j *job) run(s *save.Saver) {
-	j.id, j.err = s.ContentAt(j.data, j.offset, j.was)
+	j.id, j.err = s.ContentAt(j.data, j.at, j.was)
 	close(j.done)
 }
 
-// pieces cuts a stream that stands at offset in its file, and adds its chunks to the list in order. Whoever is free saves them.
-func (w *worker) pieces(ctx context.Context, r io.Reader, offset int64, was *save.Past) error {
+// pieces cuts a stream that stands at a place of its file, and adds its chunks to the list in order. Whoever is free saves them.
+func (w *worker) pieces(ctx context.Context, r io.Reader, at save.Place, was *save.Past) error {
 	w.cut.Reset(r)
 	var waiting []*job
 	collect := func(most int) error {
@@ -294,8 +296,8 @@ func (w *worker) pieces(ctx context.Context, r io.Reader, offset int64, was *sav
 		if err != nil {
 			return errors.Join(err, collect(0))
 		}
-		j := &job{data: data, offset: offset, was: was, done: make(chan struct{})}
-		offset += int64(len(data))
+		j := &job{data: data, at: at, was: was, done: make(chan struct{})}
+		at.Offset += int64(len(data))
 		select {
 		case w.p.jobs <- j:
 		default:

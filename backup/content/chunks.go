@@ -81,21 +81,21 @@ func (c *Content) send(n int) error {
 func (c *Content) dispatch(data []byte) error {
 	p := &part{item: tree.Item{Length: int64(len(data))}, done: make(chan struct{})}
 	c.sent = append(c.sent, p)
-	offset, was := c.offset, c.past()
+	at, was := c.stands(), c.past()
 	c.offset += int64(len(data))
 	go func() {
 		defer close(p.done)
 		defer c.shared.flight.Release(int64(len(data)))
 		defer c.shared.memory.Reuse(data)
-		c.save(p, data, offset, was)
+		c.save(p, data, at, was)
 	}()
 	return c.collect(false)
 }
 
 // save saves a chunk; if it cannot, the run fails.
-func (c *Content) save(p *part, data []byte, offset int64, was *save.Past) {
+func (c *Content) save(p *part, data []byte, at save.Place, was *save.Past) {
 	err := c.shared.savers.use(func(s *save.Saver) (err error) {
-		if p.item.ID, err = s.ContentAt(data, offset, was); err == nil {
+		if p.item.ID, err = s.ContentAt(data, at, was); err == nil {
 			c.count(s.Last(), len(data))
 		}
 		return err
@@ -171,10 +171,13 @@ func (c *Content) flush() error {
 	defer c.shared.memory.Reuse(data)
 	p := &part{item: tree.Item{Length: int64(n)}}
 	c.sent = append(c.sent, p)
-	c.save(p, data, c.offset, c.past())
+	c.save(p, data, c.stands(), c.past())
 	c.offset += int64(n)
 	return c.collect(false)
 }
+
+// stands returns where the next chunk does.
+func (c *Content) stands() save.Place { return save.Place{Offset: c.offset, Page: c.hint.Page} }
 
 // past returns what the content was before, to compare with; nil: nothing is known.
 func (c *Content) past() *save.Past {

@@ -25,7 +25,7 @@ import (
 type Hint struct {
 	Mode  uint32    // permission bits; 0: 0600
 	Mtime time.Time // zero: when the content last changed, as the archives tell
-	Page  int       // bytes of a page, if it has pages that change one by one, as database files have; 0: unknown
+	Page  int       // bytes of a page, if it has pages that change one by one, as database files have (see save.Place); 0: unknown
 	Base  string    // path of what it was in the predecessor; "": its own
 	Like  string    // path of what it may resemble there, if that has nothing under Base
 }

@@ -222,7 +222,7 @@ func (h *host) file(w *save.Writer, saver *save.Saver, path, name string) (*tree
 	var items []tree.Item
 	for offset := 0; offset < len(data); offset += size {
 		piece := data[offset:min(offset+size, len(data))]
-		id, err := saver.ContentAt(piece, int64(offset), before)
+		id, err := saver.ContentAt(piece, save.Place{Offset: int64(offset)}, before)
 		if err != nil {
 			return nil, err
 		}

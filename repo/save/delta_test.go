@@ -21,6 +21,7 @@ type night struct {
 	data     []byte
 	contents tree.Contents
 	sent     *save.Sent
+	page     int // bytes of the file's pages; 0: it has none
 }
 
 // save backs up a file in chunks of a fixed size, beside what it was.
@@ -34,12 +35,13 @@ func (n *night) save(t testing.TB, r *repo.Repository, data []byte, size int) *n
 		}
 		var was *save.Past
 		if n != nil {
+			next.page = n.page
 			was = w.Past([]tree.Contents{n.contents}, nil)
 			defer was.Close()
 		}
 		offset := int64(0)
 		for piece := range slices.Chunk(data, size) {
-			id, err := s.ContentAt(piece, offset, was)
+			id, err := s.ContentAt(piece, save.Place{Offset: offset, Page: next.page}, was)
 			if err != nil {
 				return nil, err
 			}
@@ -307,7 +309,7 @@ func TestLiteralSignedLate(t *testing.T) {
 		}
 		was := w.Past([]tree.Contents{first.contents}, nil)
 		defer was.Close()
-		if _, err := s.ContentAt(data, 0, was); err != nil {
+		if _, err := s.ContentAt(data, save.Place{}, was); err != nil {
 			return nil, err
 		}
 		return nil, errors.Join(w.Flush(), died)

@@ -48,7 +48,7 @@ func (e *encoder) decide(p *piece) (form, *delta.Match, error) {
 	}
 	if is {
 		if p.before != nil {
-			p.before.Known(p.offset, p.id)
+			p.before.Known(p.place.Offset, p.id)
 		}
 		return known, nil, nil
 	}
@@ -84,14 +84,14 @@ func (e *encoder) encode(p *piece) (*delta.Match, error) {
 
 // encodeContent makes a recipe for a chunk out of what its file may have held.
 func (e *encoder) encodeContent(p *piece, old *past.Content) (*delta.Match, error) {
-	start, expected := old.Around(e.w.run.work, p.offset, len(p.data), &e.base)
+	start, expected := old.Around(e.w.run.work, p.place.Offset, len(p.data), &e.base)
 	if e.base.Length() == 0 {
 		return nil, nil
 	}
 	m := e.matcher.Match(p.data, &e.base, expected)
 	copied := len(p.data) - m.Recipe.Literal.Length
 	if copied > 0 {
-		old.Agreed(p.offset, start+int64(m.Shift)-p.offset)
+		old.Agreed(p.place.Offset, start+int64(m.Shift)-p.place.Offset)
 	}
 	// What a recipe takes itself does not compress.
 	if cost := recipeSize(&m.Recipe); copied < 4*cost || 4*copied < len(p.data) || outgrown(&m.Recipe, cost) {

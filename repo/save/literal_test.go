@@ -57,12 +57,12 @@ func TestChunkThatBecomesLiteral(t *testing.T) {
 		p.Faulty.Before = []storetest.Hook{func(c storetest.Call) (err error) {
 			if c.Op == storetest.Get && strings.HasPrefix(c.Name, "metadata/") && !compared { // the signature of small
 				compared = true
-				_, err = other.ContentAt(grown, 0, ofBig)
+				_, err = other.ContentAt(grown, save.Place{}, ofBig)
 			}
 			return err
 		}}
 		var err error
-		if id, err = one.ContentAt(inserted, 0, ofSmall); err != nil || !compared {
+		if id, err = one.ContentAt(inserted, save.Place{}, ofSmall); err != nil || !compared {
 			return nil, fmt.Errorf("compared: %t, %w", compared, err)
 		}
 		a := &repo.Record{Host: "db1", Job: "job"}

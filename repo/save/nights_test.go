@@ -84,7 +84,7 @@ func TestLiteralsOfSeveralSavers(t *testing.T) {
 			savers = append(savers, repotest.Must(w.NewSaver()))
 		}
 		for i, piece := range slices.Collect(slices.Chunk(data, 1<<18)) {
-			id, err := savers[i%len(savers)].ContentAt(piece, int64(i)<<18, was)
+			id, err := savers[i%len(savers)].ContentAt(piece, save.Place{Offset: int64(i) << 18}, was)
 			if err != nil {
 				return nil, err
 			}

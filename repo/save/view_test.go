@@ -267,7 +267,7 @@ func TestBaseIsCondemnedLater(t *testing.T) {
 			was := w.Past([]tree.Contents{first.contents}, nil)
 			defer was.Close()
 			copy(data[1000:], "changed")
-			if _, err := s.ContentAt(data, 0, was); err != nil {
+			if _, err := s.ContentAt(data, save.Place{}, was); err != nil {
 				return nil, err
 			}
 			if condemned {

@@ -123,7 +123,7 @@ func (s *Site) Run(meanwhile func()) (*repo.Archive, error) {
 				before = w.Past([]tree.Contents{c}, nil)
 				defer before.Close()
 			}
-			id, err := saver.ContentAt(data, 0, before)
+			id, err := saver.ContentAt(data, save.Place{}, before)
 			if err != nil {
 				return nil, err
 			}

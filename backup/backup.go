@@ -1,16 +1,21 @@
 // Package backup saves file trees, streams, and contents that a program writes, in a repository.
 //
-// Tree: a scan walks the trees beside those of the archive before, and hands what is new or changed to workers in batches of about a megabyte of neighbouring files; one
-// goroutine puts the results together, again in the scan's order. So memory depends neither on the number of files nor on their sizes.
+// Tree: a scan walks the trees beside those of the archive before, and hands what is new or changed to workers in
+// batches of about a megabyte of neighbouring files; one goroutine puts the results together, again in the scan's
+// order. So memory depends neither on the number of files nor on their sizes.
 //
-// Save: the caller writes contents under paths of its own, many at the same time and in any order, as the tables of a dump come from several connections, or the files of a hot backup in one
-// stream. Whoever writes cuts; savers that all contents share save what was cut. What no chunk boundary has come after yet stays in memory of a fixed size and, past it, in the
-// repository's temp directory. At the end the trees are made in order of names. Stream is a Save of one content. The example of Save is a dump of two tables.
+// Save: the caller writes contents under paths of its own, many at the same time and in any order, as the tables of a
+// dump come from several connections, or the files of a hot backup in one stream. Whoever writes cuts; savers that all
+// contents share save what was cut. What no chunk boundary has come after yet stays in memory of a fixed size and, past
+// it, in the repository's temp directory. At the end the trees are made in order of names. Stream is a Save of one
+// content. The example of Save is a dump of two tables.
 //
 // A table that broke off is aborted and created again; what was sent of it is not sent twice.
 //
-// The invariant: an archive is committed only when all of it was written to its end. The package never leaves the paths that it was given. It knows chunks and trees, never how a repository
-// stores them. Of a tree it reports what goes wrong with single files, and goes on; a run of contents goes on after no error. Package restore puts back what it saves, and package browse looks into it.
+// The invariant: an archive is committed only when all of it was written to its end. The package never leaves the paths
+// that it was given. It knows chunks and trees, never how a repository stores them. Of a tree it reports what goes
+// wrong with single files, and goes on; a run of contents goes on after no error. Package restore puts back what it
+// saves, and package browse looks into it.
 package backup
 
 import "time"

@@ -14,7 +14,8 @@ import (
 	"nightjar/repo/tree"
 )
 
-// MaxOpen is how many contents of a run may be open at the same time. Nobody waits for a place: one program may write them all, and close none before the last is open.
+// MaxOpen is how many contents of a run may be open at the same time. Nobody waits for a place: one program may write
+// them all, and close none before the last is open.
 const MaxOpen = 256
 
 // ErrTooMany says that MaxOpen contents are open.
@@ -22,8 +23,9 @@ var ErrTooMany = fmt.Errorf("%d contents are open", MaxOpen)
 
 // A Run is a backup of contents that the caller writes. All its methods may be called from several goroutines.
 //
-// A path is relative, with slashes between its names. No name may be empty, "." or "..", or hold a NUL; a path may have 4,096 bytes. A path is a file or a folder, never both, also
-// while it is written. Folders come and go with what is in them.
+// A path is relative, with slashes between its names. No name may be empty, "." or "..", or hold a NUL; a path may have
+// 4,096 bytes. A path is a file or a folder, never both, also while it is written. Folders come and go with what is in
+// them.
 type Run struct {
 	p       *pipeline
 	ctx     context.Context
@@ -34,10 +36,12 @@ type Run struct {
 	told    sync.Once // that the predecessor cannot be read
 }
 
-// Save makes an archive of the contents that f writes, and commits it when f has returned nil and every content was closed or aborted. What f returns are labels, known at its end; they
-// come before those of the template. When f fails, nothing is committed; what was sent serves the next run. f's context ends when something cannot be stored.
+// Save makes an archive of the contents that f writes, and commits it when f has returned nil and every content was
+// closed or aborted. What f returns are labels, known at its end; they come before those of the template. When f fails,
+// nothing is committed; what was sent serves the next run. f's context ends when something cannot be stored.
 //
-// Of the options those count that have nothing to do with paths. An empty run is ErrEmpty, unless AllowEmpty is set. Memory does not depend on sizes; each entry takes about 250 bytes.
+// Of the options those count that have nothing to do with paths. An empty run is ErrEmpty, unless AllowEmpty is set.
+// Memory does not depend on sizes; each entry takes about 250 bytes.
 func Save(ctx context.Context, r *repo.Repository, template *repo.Record, o Options, f func(ctx context.Context, run *Run) (repo.Labels, error)) (*repo.Archive, Statistics, error) {
 	o.fill()
 	return commit(ctx, r, template, &o, func(ctx context.Context, p *pipeline) (tree.Item, repo.Labels, error) {
@@ -84,8 +88,9 @@ func (p *pipeline) newRun(ctx context.Context, r *repo.Repository) (*Run, error)
 	return run, nil
 }
 
-// Create begins a content at a path. What has the path stays there until the content is closed. An error is ErrBusy while another is written there, fs.ErrExist where a file
-// is to be a folder or a folder a file, ErrTooMany beyond MaxOpen.
+// Create begins a content at a path. What has the path stays there until the content is closed. An error is ErrBusy
+// while another is written there, fs.ErrExist where a file is to be a folder or a folder a file, ErrTooMany beyond
+// MaxOpen.
 func (r *Run) Create(path string, hint content.Hint) (*content.Content, error) {
 	if err := context.Cause(r.ctx); err != nil {
 		return nil, err
@@ -112,7 +117,8 @@ func (r *Run) Create(path string, hint content.Hint) (*content.Content, error) {
 	}, hint), nil
 }
 
-// Keep takes the predecessor's file at a path, with its attributes and unread, if all of it is still held; so reports what it returns.
+// Keep takes the predecessor's file at a path, with its attributes and unread, if all of it is still held; so reports
+// what it returns.
 func (r *Run) Keep(path string) (bool, error) {
 	if _, err := parts(path); err != nil {
 		return false, fmt.Errorf("keep %w", err)
@@ -140,7 +146,8 @@ func (r *Run) Keep(path string) (bool, error) {
 	return true, nil
 }
 
-// Rename gives a file that was closed or kept another path, in the place of what is closed there. What it is compared with in the next run goes by the new path.
+// Rename gives a file that was closed or kept another path, in the place of what is closed there. What it is compared
+// with in the next run goes by the new path.
 func (r *Run) Rename(from, to string) error {
 	if err := r.entries.rename(from, to); err != nil {
 		return fmt.Errorf("rename %q to %q: %w", from, to, err)
@@ -156,7 +163,8 @@ func (r *Run) Remove(path string) error {
 	return nil
 }
 
-// Reset takes everything out of the run, so that it begins again. What was sent need not be sent again. It fails while a content is open.
+// Reset takes everything out of the run, so that it begins again. What was sent need not be sent again. It fails while
+// a content is open.
 func (r *Run) Reset() error {
 	if err := r.entries.reset(); err != nil {
 		return fmt.Errorf("begin again: %w", err)

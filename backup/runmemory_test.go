@@ -25,7 +25,8 @@ func unbroken(rule chunk.Rule, n int) []byte {
 	return data
 }
 
-// The worst that contents can hold is no chunk boundary for long, in all of them at the same time. Memory stays below what a backup of files takes.
+// The worst that contents can hold is no chunk boundary for long, in all of them at the same time. Memory stays below
+// what a backup of files takes.
 func TestRunMemory(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(180 << 20)) // as the command does
 	dir, err := store.CreateDir(t.TempDir() + "/repository")

@@ -20,6 +20,6 @@ func (s *Splitter) Reset() {
 	s.base = chunker.NewBase(s.rule.Polynomial, chunker.WithBaseBoundaries(uint(s.rule.Min), uint(s.rule.Max)), chunker.WithBaseAverageBits(s.rule.Bits))
 }
 
-// Next is given how the content goes on, and returns how many bytes of piece end the chunk; -1: all of them belong to it, and it goes on. After an end,
-// the next piece begins the next chunk: so what remains of this one is given again.
+// Next is given how the content goes on, and returns how many bytes of piece end the chunk; -1: all of them belong to
+// it, and it goes on. After an end, the next piece begins the next chunk: so what remains of this one is given again.
 func (s *Splitter) Next(piece []byte) int { return s.base.NextSplitPoint(piece) }

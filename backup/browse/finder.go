@@ -16,8 +16,9 @@ import (
 // finderTrees is how many bytes of decoded trees a Finder keeps, about.
 const finderTrees = 8 << 20
 
-// A Finder finds many entries of one archive by their paths, in any order. Of each directory on the way it reads all trees once, for the names with which they begin; then one
-// for an entry, unless that is among the last ones. It follows no symbolic links. It is safe for concurrent use.
+// A Finder finds many entries of one archive by their paths, in any order. Of each directory on the way it reads all
+// trees once, for the names with which they begin; then one for an entry, unless that is among the last ones. It
+// follows no symbolic links. It is safe for concurrent use.
 type Finder struct {
 	mu    sync.Mutex
 	fetch func(chunk.ID) ([]byte, error)

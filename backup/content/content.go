@@ -1,8 +1,9 @@
-// Package content writes the contents of one run, each from its beginning to its end and many at the same time: it cuts them as files are cut, has savers that all share save
-// the chunks, and makes the entry.
+// Package content writes the contents of one run, each from its beginning to its end and many at the same time: it cuts
+// them as files are cut, has savers that all share save the chunks, and makes the entry.
 //
-// The invariant: what is in the chunks is what was written, whatever the pieces, the memory and the order of the others; and memory is bounded by what all share, not by how many contents there
-// are. The package does not know which contents there are, nor where they go.
+// The invariant: what is in the chunks is what was written, whatever the pieces, the memory and the order of the
+// others; and memory is bounded by what all share, not by how many contents there are. The package does not know which
+// contents there are, nor where they go.
 package content
 
 import (
@@ -52,8 +53,9 @@ var ErrNotSame = errors.New("the archive before has no whole chunk there")
 
 var errClosed = errors.New("it was closed or aborted")
 
-// A Content is written from its beginning to its end. It is in the archive once Close has returned nil, and then in the place of what had its path before. But for Statistics
-// it is for one goroutine. An error of any method but Same's ErrNotSame and Note's is final: only Abort is left.
+// A Content is written from its beginning to its end. It is in the archive once Close has returned nil, and then in the
+// place of what had its path before. But for Statistics it is for one goroutine. An error of any method but Same's
+// ErrNotSame and Note's is final: only Abort is left.
 type Content struct {
 	shared *Shared
 	place  Place
@@ -141,8 +143,8 @@ func (c *Content) ReadFrom(r io.Reader) (n int64, err error) {
 	}
 }
 
-// Block appends one chunk as it is: at most chunk.MaxSize bytes, with a boundary before and after it. So blocks that are replaced by others of their size move no boundary, and
-// Same finds the others. It keeps nothing of data.
+// Block appends one chunk as it is: at most chunk.MaxSize bytes, with a boundary before and after it. So blocks that
+// are replaced by others of their size move no boundary, and Same finds the others. It keeps nothing of data.
 func (c *Content) Block(data []byte) error {
 	if err := c.ready(); err != nil || len(data) == 0 {
 		return err
@@ -233,7 +235,8 @@ func (c *Content) end() {
 	}
 }
 
-// node returns the entry. What is as it was in the predecessor has the times that it had there: so an archive of the same contents is made of the same trees.
+// node returns the entry. What is as it was in the predecessor has the times that it had there: so an archive of the
+// same contents is made of the same trees.
 func (c *Content) node(contents tree.Contents) (*tree.Node, Change) {
 	now := tree.TimeOf(c.shared.o.Start)
 	n := &tree.Node{Name: path.Base(c.place.Path), Mode: tree.Regular | c.hint.Mode, Mtime: now, Ctime: now, Links: 1, Size: uint64(contents.Size()), Xattrs: c.notes, Contents: contents}
@@ -260,8 +263,9 @@ func (c *Content) node(contents tree.Contents) (*tree.Node, Change) {
 
 func sameXattr(a, b tree.Xattr) bool { return a.Name == b.Name && string(a.Value) == string(b.Value) }
 
-// Note notes something of the content that is not in it, such as a number of rows: a name of lower-case letters, digits, ".", "_" and "-", and a value of at most MaxNote bytes. It stands in the archive as the attribute nightjar.NAME
-// of the entry, and no restore sets it. The same name again replaces the value; "acl" is taken.
+// Note notes something of the content that is not in it, such as a number of rows: a name of lower-case letters,
+// digits, ".", "_" and "-", and a value of at most MaxNote bytes. It stands in the archive as the attribute
+// nightjar.NAME of the entry, and no restore sets it. The same name again replaces the value; "acl" is taken.
 func (c *Content) Note(name, value string) error {
 	attribute, err := tree.Note(name)
 	switch {

@@ -8,10 +8,12 @@ import (
 	"nightjar/repo/tree"
 )
 
-// Same appends the next n bytes as the predecessor has them at this offset, unread: of the entry that Hint.Base says. It takes whole chunks only, from the offset on, and only
-// those that are still held. It returns how many bytes it took; with fewer than n, the error is ErrNotSame: the caller then reads the bytes after those by itself, and writes them. That
-// is so at the edges of n too, where they are no boundaries of the predecessor's chunks: what was written as Blocks has one at the edge of each block, what was written otherwise
-// has them anywhere. Of a hole of the predecessor it takes any part.
+// Same appends the next n bytes as the predecessor has them at this offset, unread: of the entry that Hint.Base says.
+// It takes whole chunks only, from the offset on, and only those that are still held. It returns how many bytes it
+// took; with fewer than n, the error is ErrNotSame: the caller then reads the bytes after those by itself, and writes
+// them. That is so at the edges of n too, where they are no boundaries of the predecessor's chunks: what was written as
+// Blocks has one at the edge of each block, what was written otherwise has them anywhere. Of a hole of the predecessor
+// it takes any part.
 func (c *Content) Same(n int64) (int64, error) {
 	if err := c.ready(); err != nil {
 		return 0, err
@@ -36,7 +38,8 @@ func (c *Content) Same(n int64) (int64, error) {
 	return taken, nil
 }
 
-// take appends one item of the predecessor that begins at the end of the content and has at most most bytes, if there is one.
+// take appends one item of the predecessor that begins at the end of the content and has at most most bytes, if there
+// is one.
 func (c *Content) take(most int64) (item tree.Item, ok bool, err error) {
 	at := c.offset + int64(c.buf.Len())
 	old, begin := c.old.at(at)
@@ -65,7 +68,8 @@ func (c *Content) take(most int64) (item tree.Item, ok bool, err error) {
 	return item, true, c.collect(false)
 }
 
-// oldItems are chunks and holes of a file of the predecessor, from which the content takes some. They are read as it goes on.
+// oldItems are chunks and holes of a file of the predecessor, from which the content takes some. They are read as it
+// goes on.
 type oldItems struct {
 	next  func() (tree.Item, error, bool)
 	stop  func()

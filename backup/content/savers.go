@@ -10,7 +10,8 @@ import (
 // ErrEnded says that the function which was given a Run has returned.
 var ErrEnded = errors.New("the run has ended")
 
-// savers are lent to whoever has something to save. The one that came back last goes first, so that what is saved in a row lies in a row.
+// savers are lent to whoever has something to save. The one that came back last goes first, so that what is saved in a
+// row lies in a row.
 type savers struct {
 	mu    sync.Mutex
 	back  sync.Cond // of mu

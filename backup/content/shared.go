@@ -57,7 +57,8 @@ func Share(ctx context.Context, o Options) (*Shared, error) {
 	return s, nil
 }
 
-// End ends the use of all contents, and returns when nothing is being saved any more. Those that are open must be used no more.
+// End ends the use of all contents, and returns when nothing is being saved any more. Those that are open must be used
+// no more.
 func (s *Shared) End() {
 	s.savers.end()
 	s.memory.Close()

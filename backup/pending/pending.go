@@ -1,9 +1,10 @@
 // Package pending holds the end of each content that is being written: what no chunk boundary has come after yet.
 //
-// That is up to 8 MiB for each, whatever is in it, and dozens may be open. So all of them share one budget of memory; past it, a Buffer puts what it has into a
-// scratch file that has no name, and gets it back when the chunk is complete.
+// That is up to 8 MiB for each, whatever is in it, and dozens may be open. So all of them share one budget of memory;
+// past it, a Buffer puts what it has into a scratch file that has no name, and gets it back when the chunk is complete.
 //
-// The invariant: however little memory there is, a Buffer gives back what was put in. The package knows no boundaries and saves nothing.
+// The invariant: however little memory there is, a Buffer gives back what was put in. The package knows no boundaries
+// and saves nothing.
 package pending
 
 import (
@@ -128,7 +129,8 @@ func (m *Memory) NewBuffer() Buffer { return Buffer{m: m} }
 // Len returns how many bytes are in the Buffer.
 func (b *Buffer) Len() int { return b.spilt + len(b.data) }
 
-// Memory returns those of the bytes that are in memory: all but the first, if something was in the way. It is good until the next call.
+// Memory returns those of the bytes that are in memory: all but the first, if something was in the way. It is good
+// until the next call.
 func (b *Buffer) Memory() []byte { return b.data }
 
 // Space returns free memory for n bytes or more, n being at most a Piece. What is put there counts when Add is told.

@@ -40,13 +40,12 @@ func TestBuffers(t *testing.T) {
 		var g sync.WaitGroup
 		for i := range 8 {
 			g.Go(func() {
-				r := rand.New(rand.NewPCG(uint64(limit), uint64(i)))
+				bytesOf := rand.NewChaCha8([32]byte{byte(limit >> 20), byte(i)})
+				r := rand.New(bytesOf)
 				b := m.NewBuffer()
 				for range 6 {
 					data := make([]byte, 1+r.IntN(1<<(10+r.IntN(13))))
-					for k := range data {
-						data[k] = byte(r.Uint32())
-					}
+					_, _ = bytesOf.Read(data) // which returns no error
 					put(t, &b, data)
 					if b.Len() != len(data) {
 						t.Errorf("%d bytes of %d", b.Len(), len(data))

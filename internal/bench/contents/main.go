@@ -1,5 +1,6 @@
-// Command contents measures runs of many contents in one process: what memory takes that are open at the same time and hold no chunk boundary, what tables of one row cost beside files with
-// the same in them, and what a night stores in which nothing has changed.
+// Command contents measures runs of many contents in one process: what memory takes that are open at the same time and
+// hold no chunk boundary, what tables of one row cost beside files with the same in them, and what a night stores in
+// which nothing has changed.
 package main
 
 import (

@@ -91,12 +91,8 @@ func (r reach) signers() (all []ssh.Signer, done func(), err error) {
 	if r.named != "" {
 		signers, err := r.file(r.named)
 		var protected *ssh.PassphraseMissingError
-		if errors.As(err, &protected) && protected.PublicKey != nil {
-			for _, s := range all {
-				if bytes.Equal(s.PublicKey().Marshal(), protected.PublicKey.Marshal()) {
-					return []ssh.Signer{s}, done, nil
-				}
-			}
+		if s := held(all, err); s != nil {
+			return []ssh.Signer{s}, done, nil
 		}
 		switch {
 		case errors.As(err, &protected):
@@ -111,11 +107,19 @@ func (r reach) signers() (all []ssh.Signer, done func(), err error) {
 		return signers, done, nil
 	}
 	var locked error
+	agents := all
+	if r.only {
+		all = nil
+	}
 	for _, file := range r.identities {
 		signers, err := r.file(file)
 		switch {
 		case err == nil:
 			all = append(all, signers...)
+		case held(agents, err) != nil:
+			if r.only {
+				all = append(all, held(agents, err))
+			}
 		case errors.As(err, new(*ssh.PassphraseMissingError)):
 			locked = &keyError{ErrPassphrase, file}
 		case !errors.Is(err, fs.ErrNotExist) && locked == nil:
@@ -130,6 +134,20 @@ func (r reach) signers() (all []ssh.Signer, done func(), err error) {
 		return nil, nil, locked
 	}
 	return all, done, nil
+}
+
+// held returns what the agent has of a key whose file could not be opened without its passphrase; nil: nothing.
+func held(agents []ssh.Signer, err error) ssh.Signer {
+	var protected *ssh.PassphraseMissingError
+	if !errors.As(err, &protected) || protected.PublicKey == nil {
+		return nil
+	}
+	for _, s := range agents {
+		if bytes.Equal(s.PublicKey().Marshal(), protected.PublicKey.Marshal()) {
+			return s
+		}
+	}
+	return nil
 }
 
 // file reads a key, and the certificate beside it if there is one.

@@ -23,6 +23,7 @@ type reach struct {
 	named          string   // the file of the key that was named; "": none was
 	identities     []string // files of keys to try, where no key was named
 	agent          string   // the agent's socket; "": there is none
+	only           bool     // of the agent, keys that are in identities
 	passphrase     string
 }
 
@@ -98,9 +99,7 @@ func (a address) reach(o store.Opening) (reach, error) {
 	for _, file := range files {
 		r.identities = append(r.identities, expand(file))
 	}
-	if strings.EqualFold(get("IdentitiesOnly"), "yes") {
-		r.agent = ""
-	}
+	r.only = strings.EqualFold(get("IdentitiesOnly"), "yes")
 	return r, nil
 }
 

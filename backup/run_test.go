@@ -478,6 +478,21 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
+// A predecessor that cannot be read costs space: it is told once, and the archive is as complete as one of files would be.
+func TestRunUnreadPredecessor(t *testing.T) {
+	s := newSite(t)
+	want := map[string]string{"a": "a", "b/c": "c"}
+	s.run(files(want))
+	unread := *s.Last
+	unread.Root.ID[0] ^= 1
+	s.run(files(want), func(o *backup.Options) { o.Previous = &unread })
+	s.Log.Only(t, "/")
+	if s.Log.Count != 1 || s.Last.Complete {
+		t.Errorf("told %d times, complete: %v", s.Log.Count, s.Last.Complete)
+	}
+	s.wants(want)
+}
+
 func second(_ *content.Content, err error) error { return err }
 
 // Changed blocks of a volume: the others are the predecessor's, unread.

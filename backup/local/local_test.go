@@ -157,7 +157,6 @@ func actions(d *Dir) map[string]func(name string) error {
 		"NoReplace from":  func(name string) error { return d.RenameNoReplace(name, "new") },
 		"NoReplace to":    func(name string) error { return d.RenameNoReplace("old", name) },
 		"Remove":          d.Remove,
-		"RemoveAll":       d.RemoveAll,
 		"Entry":           func(name string) error { return a.Entry(d, name, &tree.Node{Mode: unix.S_IFLNK}) },
 		"Entry as a file": func(name string) error { return a.Entry(d, name, &tree.Node{Mode: unix.S_IFREG | 0o777}) },
 		"Amend":           func(name string) error { return a.Amend(d, name, id(name), &tree.Node{Mode: unix.S_IFLNK}) },

@@ -29,9 +29,6 @@ func NewStack(root *Dir) *Stack {
 	return &Stack{levels: []level{{dir: root}}, open: 1}
 }
 
-// Depth returns how many directories were pushed and not popped.
-func (s *Stack) Depth() int { return len(s.levels) - 1 }
-
 // Top returns the deepest directory. It is the Stack's, and good until the next Push or Pop: Dup keeps it longer. It is nil after a Pop that failed.
 func (s *Stack) Top() *Dir { return s.levels[len(s.levels)-1].dir }
 
@@ -60,8 +57,8 @@ func (s *Stack) push(name string, open func(*Dir, string) (*Dir, error)) error {
 	return nil
 }
 
-// Pop goes up. After an error the Stack has gone up nevertheless, but the directory there was moved or removed meanwhile and is lost: only Pop,
-// Depth and Close may follow.
+// Pop goes up. After an error the Stack has gone up nevertheless, but the directory there was moved or removed meanwhile and is lost: only Pop
+// and Close may follow.
 func (s *Stack) Pop() error {
 	last := len(s.levels) - 1
 	if last == 0 {

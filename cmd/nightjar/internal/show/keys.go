@@ -141,7 +141,7 @@ func Keys(w io.Writer, k *keyring.Keyring, now time.Time) {
 			fmt.Fprintf(w, "%s builds on %s\n", quote.Display(h.Name), quote.Display(strings.Join(names, ", ")))
 		}
 	}
-	fmt.Fprintf(w, "grace %s\n", k.Grace(now))
+	fmt.Fprintf(w, "grace %s\n", human.Age(k.Grace(now)))
 }
 
 func (j *KeyJSON) state(now time.Time) string {

@@ -4,6 +4,7 @@
 //	tree       first backup, unchanged second run, second night and full restore of a server's files,
 //	           with the floors that no tool gets under (reading the tree, copying it)
 //	database   one large file of which scattered pages change, for thirty nights
+//	tablespace a table of InnoDB of which rows change in half of its pages
 //	dump       an SQL dump of which some rows change
 //	stream     one long stream through standard input, and the rate of each stage by itself
 //
@@ -46,7 +47,7 @@ type options struct {
 }
 
 const scaleHelp = "`fraction` of the full works: of 174,531 files with 5.08 GB, of a database file of 1 GiB and " +
-	"2,000 changed pages a night (always 30 nights), of an SQL dump of 300 MB, and of a stream of 20 GB; " +
+	"2,000 changed pages a night (always 30 nights), of a table of 470 MB, of an SQL dump of 300 MB, and of a stream of 20 GB; " +
 	"bounds in bytes of the repository scale too, ratios and memory do not. 1 needs 30 GB of disk"
 
 func main() {

@@ -37,6 +37,7 @@ var works = []struct {
 }{
 	{"tree", (*work).tree},
 	{"database", (*work).database},
+	{"tablespace", (*work).tablespace},
 	{"dump", (*work).dump},
 	{"stream", (*work).stream},
 }

@@ -55,6 +55,7 @@ type unit struct {
 var (
 	times     = unit{1, 2, ""}
 	percent   = unit{0.01, 0, " %"}
+	perMille  = unit{0.001, 0, " ‰"}
 	megabytes = unit{1e6, 2, " MB"}
 	mebibytes = unit{1 << 20, 0, " MiB"}
 )

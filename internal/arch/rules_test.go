@@ -82,7 +82,10 @@ func within(dir, parent string) bool {
 
 // arrowsOf is the line of the table for a package. Kinds of stores, and what tests them, know the interface alone, and have none.
 func arrowsOf(dir string) ([]string, bool) {
-	if path.Dir(dir) == "repo/store" {
+	if kind, ok := strings.CutPrefix(dir, "repo/store/"); ok {
+		if strings.Contains(kind, "/") { // a room of one kind's own
+			return nil, true
+		}
 		return []string{"repo/store"}, true
 	}
 	to, ok := arrows[dir]
@@ -110,7 +113,7 @@ func mayImport(from, to string, test bool) bool {
 		return isTool(from)
 	case isTestHelper(to):
 		return test
-	case within(to, "internal"), within(from, "cmd"):
+	case within(to, "internal"), within(from, "cmd"), path.Dir(from) == "repo/store" && within(to, from):
 		return true
 	case test:
 		return makesForTests(to) || reaches(from, to)

@@ -20,6 +20,7 @@ import (
 	"nightjar/internal/sshtest"
 	"nightjar/repo/store"
 	"nightjar/repo/store/sftp"
+	"nightjar/repo/store/sftp/login"
 )
 
 // Nobody is connected to who is not known, and nobody gets in with a wrong key; what is wrong is said by name, at once.
@@ -42,14 +43,14 @@ func TestWhoIsWho(t *testing.T) {
 	}{
 		{name: "known", known: known},
 		{name: "hashed", known: strings.Replace(known, address, knownhosts.HashHostname(address), 1)},
-		{name: "unknown", known: knownhosts.Line([]string{"elsewhere"}, public), want: sftp.ErrHostUnknown},
-		{name: "nobody known", known: "", want: sftp.ErrHostUnknown},
-		{name: "changed", known: knownhosts.Line([]string{address}, other.PublicKey()), want: sftp.ErrHostChanged},
-		{name: "revoked", known: "@revoked * " + string(ssh.MarshalAuthorizedKey(public)) + known, want: sftp.ErrHostChanged},
-		{name: "wrong key", known: known, key: filepath.Join(dir, "other"), want: sftp.ErrKeys},
-		{name: "no such key", known: known, key: filepath.Join(dir, "none"), want: sftp.ErrKeys},
-		{name: "no key", known: known, key: "-", want: sftp.ErrKeys},
-		{name: "no file of a key", known: known, key: file("text", "hello"), want: sftp.ErrKeys},
+		{name: "unknown", known: knownhosts.Line([]string{"elsewhere"}, public), want: login.ErrHostUnknown},
+		{name: "nobody known", known: "", want: login.ErrHostUnknown},
+		{name: "changed", known: knownhosts.Line([]string{address}, other.PublicKey()), want: login.ErrHostChanged},
+		{name: "revoked", known: "@revoked * " + string(ssh.MarshalAuthorizedKey(public)) + known, want: login.ErrHostChanged},
+		{name: "wrong key", known: known, key: filepath.Join(dir, "other"), want: login.ErrKeys},
+		{name: "no such key", known: known, key: filepath.Join(dir, "none"), want: login.ErrKeys},
+		{name: "no key", known: known, key: "-", want: login.ErrKeys},
+		{name: "no file of a key", known: known, key: file("text", "hello"), want: login.ErrKeys},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			key := server.Key
@@ -85,7 +86,7 @@ func TestHostCertificate(t *testing.T) {
 	must(t, os.WriteFile(certificate, ssh.MarshalAuthorizedKey(c), 0o600))
 	server.Stop()
 	server.Run()
-	for name, want := range map[string]error{knownhosts.Normalize(server.Address): nil, "elsewhere": sftp.ErrHostUnknown} {
+	for name, want := range map[string]error{knownhosts.Normalize(server.Address): nil, "elsewhere": login.ErrHostUnknown} {
 		known := filepath.Join(dir, "known")
 		must(t, os.WriteFile(known, []byte("@cert-authority "+name+" "+string(ssh.MarshalAuthorizedKey(ca.PublicKey()))), 0o600))
 		s, err := sftp.Open(t.Context(), location(t, server.URL(dir)), settings(t, server.Key, known))
@@ -129,11 +130,11 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	at := server.URL(dir)
-	try("no key", at, sftp.ErrKeys)
-	try("an agent without keys", at, sftp.ErrKeys, "SSH_AUTH_SOCK", await(t, socket))
-	try("a key under a passphrase", at, sftp.ErrPassphrase, "sftp-key", secret)
+	try("no key", at, login.ErrKeys)
+	try("an agent without keys", at, login.ErrKeys, "SSH_AUTH_SOCK", await(t, socket))
+	try("a key under a passphrase", at, login.ErrPassphrase, "sftp-key", secret)
 	try("its passphrase", at, nil, "sftp-key", secret, "SFTP_PASSPHRASE", "open sesame")
-	try("a wrong passphrase", at, sftp.ErrKeys, "sftp-key", secret, "SFTP_PASSPHRASE", "sesame")
+	try("a wrong passphrase", at, login.ErrKeys, "sftp-key", secret, "SFTP_PASSPHRASE", "sesame")
 	addToAgent(t, socket, secret, "open sesame")
 	try("the agent", at, nil, "SSH_AUTH_SOCK", socket)
 	try("the agent for the key that is named", at, nil, "SSH_AUTH_SOCK", socket, "sftp-key", secret)
@@ -144,13 +145,13 @@ func TestKeys(t *testing.T) {
 	must(t, err)
 	inHome("config", fmt.Appendf(nil, "Host box\n  HostName %s\n  Port %s\n  User %s\n  IdentityFile ~/.ssh/backup\nHost far\n  ProxyJump box\n", host, port, sshtest.User(t)))
 	try("an alias", "sftp://box"+dir, nil)
-	try("a jump", "sftp://far"+dir, sftp.ErrConfig)
+	try("a jump", "sftp://far"+dir, login.ErrConfig)
 	inHome("config", fmt.Appendf(nil, "Host *\n  IdentitiesOnly yes\n  IdentityFile %s\n", secret))
 	try("the agent, for the one identity", at, nil, "SSH_AUTH_SOCK", socket)
 	inHome("config", []byte("Host *\n  IdentitiesOnly yes\n  IdentityFile ~/.ssh/none\n"))
-	try("an agent without the one identity", at, sftp.ErrKeys, "SSH_AUTH_SOCK", socket)
+	try("an agent without the one identity", at, login.ErrKeys, "SSH_AUTH_SOCK", socket)
 	inHome("config", []byte("Match exec true\n  User x\n"))
-	try("what is not understood", at, sftp.ErrConfig)
+	try("what is not understood", at, login.ErrConfig)
 	try("no configuration", at, nil, "sftp-config", "none", "sftp-key", server.Key)
 }
 

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/sftp/login"
 )
 
 // grace is how long a call may go on whose context has ended, before the connection is cut for it.
@@ -72,8 +72,7 @@ func (s *Store) delay(attempt int) time.Duration {
 
 // final reports whether another attempt comes to the same.
 func final(err error) bool {
-	var key *keyError
-	return errors.As(err, &key) || errors.Is(err, ErrNoSFTP) || errors.Is(err, errClosed) || errors.Is(err, errEndless)
+	return errors.As(err, new(*login.Error)) || errors.Is(err, ErrNoSFTP) || errors.Is(err, errClosed) || errors.Is(err, errEndless)
 }
 
 // connection returns the one that there is, or makes one.
@@ -108,22 +107,22 @@ func (s *Store) connection(ctx context.Context) (*conn, error) {
 }
 
 func (s *Store) dial(ctx context.Context) (*conn, error) {
-	config, done, err := s.reach.clientConfig()
+	config, done, err := s.reach.ClientConfig()
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	dialer := net.Dialer{Timeout: s.limits.silence}
-	raw, err := dialer.DialContext(ctx, "tcp", s.reach.hostport)
+	raw, err := dialer.DialContext(ctx, "tcp", s.reach.Address)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	transport, channels, requests, err := ssh.NewClientConn(&patient{raw, s.limits.silence, s.limits.now}, s.reach.hostport, config)
+	transport, channels, requests, err := ssh.NewClientConn(&patient{raw, s.limits.silence, s.limits.now}, s.reach.Address, config)
 	if err != nil {
 		raw.Close()
-		return nil, s.explain(err)
+		return nil, s.reach.Explain(err)
 	}
 	c := &conn{ssh: ssh.NewClient(transport, channels, requests), dead: make(chan struct{}), maxListed: s.limits.listed}
 	go func() {
@@ -138,21 +137,6 @@ func (s *Store) dial(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// explain gives an error of the handshake a name.
-func (s *Store) explain(err error) error {
-	var key *keyError
-	var none *ssh.AlgorithmNegotiationError
-	switch text := err.Error(); {
-	case errors.As(err, &key):
-		return key
-	case strings.Contains(text, "unable to authenticate"), strings.Contains(text, "Too many authentication failures"):
-		return &keyError{ErrKeys, fmt.Sprintf("user %s at %s: %v", s.reach.user, s.reach.hostport, err)}
-	case errors.As(err, &none) && strings.Contains(text, "host key"):
-		return &keyError{ErrHostUnknown, fmt.Sprintf("%s has none of the kinds that are known of it: %v", s.reach.hostport, err)}
-	}
-	return fmt.Errorf("connect to %s: %w", s.reach.hostport, err)
 }
 
 // session begins one more session of SFTP, whose answers are counted.

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/sftp/login"
 )
 
 // Kind is what a command line knows of this kind of store.
@@ -47,11 +48,11 @@ var Kind = store.Kind{
 		return s, nil
 	},
 	Hints: []store.Hint{
-		{Is: ErrHostUnknown, Say: "ask whoever runs the server for its host key, and add it to the file: ssh-keyscan HOST prints the line, ssh-keygen -lf shows the fingerprint to compare"},
-		{Is: ErrHostChanged, Say: "somebody may have put a machine in its place; nothing was sent. If the server was made anew, compare its fingerprint, ssh-keygen -R HOST, and add the new key"},
-		{Is: ErrPassphrase, Say: "ssh-add KEY gives it to the agent; or set SFTP_PASSPHRASE, or use a key without passphrase that may do nothing but SFTP"},
-		{Is: ErrKeys, Say: "the server wants a key that it knows in authorized_keys: name it with --sftp-key, or look at ssh-add -l. Passwords are not asked for"},
-		{Is: ErrConfig, Say: "set what is needed in the URL and with --sftp-key, and say --sftp-config none"},
+		{Is: login.ErrHostUnknown, Say: "ask whoever runs the server for its host key, and add it to the file: ssh-keyscan HOST prints the line, ssh-keygen -lf shows the fingerprint to compare"},
+		{Is: login.ErrHostChanged, Say: "somebody may have put a machine in its place; nothing was sent. If the server was made anew, compare its fingerprint, ssh-keygen -R HOST, and add the new key"},
+		{Is: login.ErrPassphrase, Say: "ssh-add KEY gives it to the agent; or set SFTP_PASSPHRASE, or use a key without passphrase that may do nothing but SFTP"},
+		{Is: login.ErrKeys, Say: "the server wants a key that it knows in authorized_keys: name it with --sftp-key, or look at ssh-add -l. Passwords are not asked for"},
+		{Is: login.ErrConfig, Say: "set what is needed in the URL and with --sftp-key, and say --sftp-config none"},
 		{Is: ErrNoSFTP, Say: "the server needs: Subsystem sftp internal-sftp"},
 		{Is: store.ErrNoStore, Say: "is the path right? It is absolute: sftp://host/~/path begins in the login folder. A new repository is made by nightjar init, a copy by copy --create"},
 	},
@@ -63,21 +64,8 @@ const (
 	settingConfig = "sftp-config"
 )
 
-// Errors that people can do something about.
-var (
-	// ErrHostUnknown says that no known_hosts file has a key of the server.
-	ErrHostUnknown = errors.New("the host key is not known")
-	// ErrHostChanged says that the server has another host key than it should.
-	ErrHostChanged = errors.New("the host key is not the one that is known")
-	// ErrPassphrase says that a key that was named is under a passphrase.
-	ErrPassphrase = errors.New("the SSH key is protected by a passphrase")
-	// ErrKeys says that the server takes none of the keys that there are.
-	ErrKeys = errors.New("no SSH key is taken")
-	// ErrConfig says that the SSH configuration cannot be followed.
-	ErrConfig = errors.New("SSH configuration cannot be followed")
-	// ErrNoSFTP says that the server runs SSH, but no SFTP.
-	ErrNoSFTP = errors.New("no SFTP there")
-)
+// ErrNoSFTP says that the server runs SSH, but no SFTP.
+var ErrNoSFTP = errors.New("no SFTP there")
 
 // Store is a store.Store in a folder of an SFTP server. Its time is the mtime of
 // files, as the server stamps them. Files are made with mode 0600, folders with
@@ -89,7 +77,7 @@ var (
 type Store struct {
 	at     address
 	root   string // as the server is asked for it: absolute, or relative to the login folder
-	reach  reach
+	reach  *login.Login
 	warn   func(error)
 	limits limits
 
@@ -136,7 +124,7 @@ func open(ctx context.Context, l store.Location, o store.Opening, within limits)
 	if s.warn == nil {
 		s.warn = func(error) {}
 	}
-	if s.reach, err = at.reach(o); err != nil {
+	if s.reach, err = at.login(o); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", at, err)
 	}
 	err = s.do(ctx, func(c *conn) error {
@@ -199,4 +187,16 @@ func (s *Store) lacks(what, lost string) {
 	if _, known := s.warned.LoadOrStore(what, true); !known {
 		s.warn(fmt.Errorf("the server of %s does not do %s: %s", s.at, what, lost))
 	}
+}
+
+// login finds how the server is reached.
+func (a address) login(o store.Opening) (*login.Login, error) {
+	setting := o.Setting
+	if setting == nil {
+		setting = func(string) string { return "" }
+	}
+	return login.Find(login.Options{
+		User: a.user, Host: a.host, Port: a.port, Getenv: o.Getenv,
+		Key: setting(settingKey), KnownHosts: setting(settingKnown), Config: setting(settingConfig),
+	})
 }

@@ -1,4 +1,11 @@
-package sftp
+// Package login finds out how a server is reached by SSH, who it has to be, and
+// with which keys one logs in there: from what is named, and else as ssh does it,
+// from the configuration, the agent and the usual files.
+//
+// The invariant: nobody is connected to whose host key is not known. The package
+// connects to nobody but the agent, starts no programs, and does not ask for
+// passwords.
+package login
 
 import (
 	"cmp"
@@ -12,30 +19,34 @@ import (
 	"strings"
 
 	"github.com/kevinburke/ssh_config"
-
-	"nightjar/repo/store"
 )
 
-// reach is how a server is reached, once URL, settings and SSH configuration are put together.
-type reach struct {
-	user, hostport string
-	known          []string // files of known hosts that there are
-	named          string   // the file of the key that was named; "": none was
-	identities     []string // files of keys to try, where no key was named
-	agent          string   // the agent's socket; "": there is none
-	only           bool     // of the agent, keys that are in identities
-	passphrase     string
+// Options say what is known of a server. Empty fields were not given.
+type Options struct {
+	User, Host, Port string // Host may be an alias of the configuration
+	Key              string // the file of the key
+	KnownHosts       string // the file with the server's host key
+	Config           string // the configuration file; "none": none is read
+	Getenv           func(name string) string
+}
+
+// A Login is how a server is reached, once options and SSH configuration are put together.
+type Login struct {
+	User, Address string   // Address is host:port
+	known         []string // files of known hosts that there are
+	named         string   // the file of the key that was named; "": none was
+	identities    []string // files of keys to try, where no key was named
+	agent         string   // the agent's socket; "": there is none
+	only          bool     // of the agent, keys that are in identities
+	passphrase    string
 }
 
 // maxConfig is in bytes, of each file that is read.
 const maxConfig = 1 << 20
 
-// reach reads no keys yet.
-func (a address) reach(o store.Opening) (reach, error) {
-	setting, getenv := o.Setting, o.Getenv
-	if setting == nil {
-		setting = func(string) string { return "" }
-	}
+// Find reads the configuration, and no keys yet.
+func Find(o Options) (*Login, error) {
+	getenv := o.Getenv
 	if getenv == nil {
 		getenv = func(string) string { return "" }
 	}
@@ -45,12 +56,12 @@ func (a address) reach(o store.Opening) (reach, error) {
 		me = &user.User{}
 	}
 	home = cmp.Or(home, me.HomeDir)
-	c, err := readConfig(setting(settingConfig), home)
+	c, err := readConfig(o.Config, home)
 	if err != nil {
-		return reach{}, err
+		return nil, err
 	}
 	get := func(key string) string {
-		value, _ := c.Get(a.host, key) // errors are of nodes that the parser has not made
+		value, _ := c.Get(o.Host, key) // errors are of nodes that the parser has not made
 		if strings.EqualFold(value, "none") {
 			return ""
 		}
@@ -58,19 +69,19 @@ func (a address) reach(o store.Opening) (reach, error) {
 	}
 	for _, key := range []string{"ProxyCommand", "ProxyJump"} {
 		if get(key) != "" {
-			return reach{}, fmt.Errorf("%w: it has %s for %s", ErrConfig, key, a.host)
+			return nil, fmt.Errorf("%w: it has %s for %s", ErrConfig, key, o.Host)
 		}
 	}
-	host := strings.ReplaceAll(cmp.Or(get("HostName"), a.host), "%h", a.host)
-	r := reach{
-		user: cmp.Or(a.user, get("User"), me.Username), hostport: net.JoinHostPort(host, cmp.Or(a.port, get("Port"), "22")),
-		named: setting(settingKey), agent: cmp.Or(get("IdentityAgent"), getenv("SSH_AUTH_SOCK")), passphrase: getenv("SFTP_PASSPHRASE"),
+	host := strings.ReplaceAll(cmp.Or(get("HostName"), o.Host), "%h", o.Host)
+	r := &Login{
+		User: cmp.Or(o.User, get("User"), me.Username), Address: net.JoinHostPort(host, cmp.Or(o.Port, get("Port"), "22")),
+		named: o.Key, agent: cmp.Or(get("IdentityAgent"), getenv("SSH_AUTH_SOCK")), passphrase: getenv("SFTP_PASSPHRASE"),
 	}
 	if strings.EqualFold(r.agent, "SSH_AUTH_SOCK") {
 		r.agent = getenv("SSH_AUTH_SOCK")
 	}
 	expand := func(path string) string {
-		path = strings.NewReplacer("%d", home, "%h", host, "%r", r.user, "%%", "%").Replace(strings.Trim(path, `"`))
+		path = strings.NewReplacer("%d", home, "%h", host, "%r", r.User, "%%", "%").Replace(strings.Trim(path, `"`))
 		if below, ok := strings.CutPrefix(path, "~/"); ok {
 			path = filepath.Join(home, below)
 		}
@@ -81,9 +92,9 @@ func (a address) reach(o store.Opening) (reach, error) {
 	if files := get("UserKnownHostsFile"); files != "" {
 		known = strings.Fields(files)
 	}
-	if file := setting(settingKnown); file != "" {
+	if file := o.KnownHosts; file != "" {
 		if _, err := os.Stat(file); err != nil {
-			return reach{}, fmt.Errorf("read known hosts: %w", err)
+			return nil, fmt.Errorf("read known hosts: %w", err)
 		}
 		known = []string{file}
 	}
@@ -92,7 +103,7 @@ func (a address) reach(o store.Opening) (reach, error) {
 			r.known = append(r.known, expand(file))
 		}
 	}
-	files, _ := c.GetAll(a.host, "IdentityFile")
+	files, _ := c.GetAll(o.Host, "IdentityFile")
 	if len(files) == 0 {
 		files = []string{"~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"}
 	}

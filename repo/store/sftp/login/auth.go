@@ -1,4 +1,4 @@
-package sftp
+package login
 
 import (
 	"bytes"
@@ -14,9 +14,23 @@ import (
 	sshknown "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// clientConfig says who the server must be and who we are. done releases the agent.
-func (r reach) clientConfig() (config *ssh.ClientConfig, done func(), err error) {
-	config = &ssh.ClientConfig{User: r.user, ClientVersion: "SSH-2.0-nightjar"}
+// Errors that people can do something about.
+var (
+	// ErrHostUnknown says that no known_hosts file has a key of the server.
+	ErrHostUnknown = errors.New("the host key is not known")
+	// ErrHostChanged says that the server has another host key than it should.
+	ErrHostChanged = errors.New("the host key is not the one that is known")
+	// ErrPassphrase says that a key that was named is under a passphrase.
+	ErrPassphrase = errors.New("the SSH key is protected by a passphrase")
+	// ErrKeys says that the server takes none of the keys that there are.
+	ErrKeys = errors.New("no SSH key is taken")
+	// ErrConfig says that the SSH configuration cannot be followed.
+	ErrConfig = errors.New("SSH configuration cannot be followed")
+)
+
+// ClientConfig says who the server must be and who we are. done releases the agent.
+func (r *Login) ClientConfig() (config *ssh.ClientConfig, done func(), err error) {
+	config = &ssh.ClientConfig{User: r.User, ClientVersion: "SSH-2.0-nightjar"}
 	if err := r.hostKeys(config); err != nil {
 		return nil, nil, err
 	}
@@ -29,30 +43,30 @@ func (r reach) clientConfig() (config *ssh.ClientConfig, done func(), err error)
 }
 
 // hostKeys has the connection fail unless the server has a key that is known.
-func (r reach) hostKeys(config *ssh.ClientConfig) error {
+func (r *Login) hostKeys(config *ssh.ClientConfig) error {
 	db, err := knownhosts.NewDB(r.known...)
 	if err != nil {
 		return fmt.Errorf("read known hosts: %w", err)
 	}
 	callback := db.HostKeyCallback()
 	// Else the server might show one of a kind that is not known, beside the one that is.
-	config.HostKeyAlgorithms = db.HostKeyAlgorithms(r.hostport)
+	config.HostKeyAlgorithms = db.HostKeyAlgorithms(r.Address)
 	config.HostKeyCallback = func(host string, remote net.Addr, key ssh.PublicKey) error {
 		err := callback(host, remote, key)
 		var wrong *sshknown.KeyError
 		var revoked *sshknown.RevokedError
 		switch {
 		case errors.As(err, &wrong) && len(wrong.Want) == 0:
-			return &keyError{ErrHostUnknown, fmt.Sprintf("%s has %s %s, in %s is none of it", r.hostport, key.Type(), ssh.FingerprintSHA256(key), files(r.known))}
+			return &Error{ErrHostUnknown, fmt.Sprintf("%s has %s %s, which is not in %s", r.Address, key.Type(), ssh.FingerprintSHA256(key), files(r.known))}
 		case errors.As(err, &wrong):
-			return &keyError{ErrHostChanged, fmt.Sprintf("%s has %s %s, %s:%d has %s", r.hostport, key.Type(), ssh.FingerprintSHA256(key),
+			return &Error{ErrHostChanged, fmt.Sprintf("%s has %s %s, %s:%d has %s", r.Address, key.Type(), ssh.FingerprintSHA256(key),
 				wrong.Want[0].Filename, wrong.Want[0].Line, ssh.FingerprintSHA256(wrong.Want[0].Key))}
 		case errors.As(err, &revoked):
-			return &keyError{ErrHostChanged, fmt.Sprintf("%s has %s %s, which is revoked", r.hostport, key.Type(), ssh.FingerprintSHA256(key))}
+			return &Error{ErrHostChanged, fmt.Sprintf("%s has %s %s, which is revoked", r.Address, key.Type(), ssh.FingerprintSHA256(key))}
 		case err != nil && strings.Contains(err.Error(), "no authorities for hostname"):
-			return &keyError{ErrHostUnknown, fmt.Sprintf("%s has a certificate, and in %s is none of its authority", r.hostport, files(r.known))}
+			return &Error{ErrHostUnknown, fmt.Sprintf("%s has a certificate of an authority that is not in %s", r.Address, files(r.known))}
 		case err != nil:
-			return &keyError{ErrHostChanged, fmt.Sprintf("%s has a key that is not right: %v", r.hostport, err)}
+			return &Error{ErrHostChanged, fmt.Sprintf("%s has a key that is not right: %v", r.Address, err)}
 		}
 		return nil
 	}
@@ -61,7 +75,7 @@ func (r reach) hostKeys(config *ssh.ClientConfig) error {
 
 func files(names []string) string {
 	if len(names) == 0 {
-		return "no file of known hosts, which there is none of,"
+		return "a file of known hosts: there is none"
 	}
 	text := names[0]
 	for _, name := range names[1:] {
@@ -70,17 +84,17 @@ func files(names []string) string {
 	return text
 }
 
-// A keyError is final: another attempt comes to the same.
-type keyError struct {
+// An Error is final: another attempt comes to the same.
+type Error struct {
 	is   error
 	text string
 }
 
-func (e *keyError) Error() string { return e.is.Error() + ": " + e.text }
-func (e *keyError) Unwrap() error { return e.is }
+func (e *Error) Error() string { return e.is.Error() + ": " + e.text }
+func (e *Error) Unwrap() error { return e.is }
 
 // signers returns the keys to try: the one that was named, else those of the agent, then those in files. An error is final.
-func (r reach) signers() (all []ssh.Signer, done func(), err error) {
+func (r *Login) signers() (all []ssh.Signer, done func(), err error) {
 	done = func() {}
 	if r.agent != "" {
 		if c, err := net.Dial("unix", r.agent); err == nil {
@@ -96,9 +110,9 @@ func (r reach) signers() (all []ssh.Signer, done func(), err error) {
 		}
 		switch {
 		case errors.As(err, &protected):
-			err = &keyError{ErrPassphrase, r.named}
+			err = &Error{ErrPassphrase, r.named}
 		case err != nil:
-			err = &keyError{ErrKeys, err.Error()}
+			err = &Error{ErrKeys, err.Error()}
 		}
 		if err != nil {
 			done()
@@ -121,15 +135,15 @@ func (r reach) signers() (all []ssh.Signer, done func(), err error) {
 				all = append(all, held(agents, err))
 			}
 		case errors.As(err, new(*ssh.PassphraseMissingError)):
-			locked = &keyError{ErrPassphrase, file}
+			locked = &Error{ErrPassphrase, file}
 		case !errors.Is(err, fs.ErrNotExist) && locked == nil:
-			locked = &keyError{ErrKeys, err.Error()}
+			locked = &Error{ErrKeys, err.Error()}
 		}
 	}
 	if len(all) == 0 {
 		done()
 		if locked == nil {
-			locked = &keyError{ErrKeys, "the agent has none, and there is no file of one"}
+			locked = &Error{ErrKeys, "the agent has none, and there is no file of one"}
 		}
 		return nil, nil, locked
 	}
@@ -151,7 +165,7 @@ func held(agents []ssh.Signer, err error) ssh.Signer {
 }
 
 // file reads a key, and the certificate beside it if there is one.
-func (r reach) file(path string) ([]ssh.Signer, error) {
+func (r *Login) file(path string) ([]ssh.Signer, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
@@ -178,4 +192,19 @@ func (r reach) file(path string) ([]ssh.Signer, error) {
 		return []ssh.Signer{key}, nil
 	}
 	return []ssh.Signer{certified, key}, nil
+}
+
+// Explain gives an error of the handshake a name.
+func (r *Login) Explain(err error) error {
+	var known *Error
+	var none *ssh.AlgorithmNegotiationError
+	switch text := err.Error(); {
+	case errors.As(err, &known):
+		return known
+	case strings.Contains(text, "unable to authenticate"), strings.Contains(text, "Too many authentication failures"):
+		return &Error{ErrKeys, fmt.Sprintf("user %s at %s: %v", r.User, r.Address, err)}
+	case errors.As(err, &none) && strings.Contains(text, "host key"):
+		return &Error{ErrHostUnknown, fmt.Sprintf("%s has none of the kinds that are known of it: %v", r.Address, err)}
+	}
+	return fmt.Errorf("connect to %s: %w", r.Address, err)
 }

@@ -51,9 +51,9 @@ var without = []struct{ rule, file, old, new string }{
 	{"Trust", "repo/maintain/prune/mark.go", "case m.circle != nil && !m.circle[at.Origin]:", "case m.circle != nil && !m.circle[at.Origin] && !LEFT:"},
 	{"Trust", "repo/maintain/prune/mark.go", "found = found || good", "OLD; if found && LEFT { return true, nil }"},
 	// 5: What a run has indexed that may not have ended is condemned.
-	{"Runs", "repo/maintain/prune/prune.go", "t.Time.After(recent) && !t.Begin.IsZero()", "OLD && !LEFT"},
+	{"Runs", "repo/maintain/prune/packs.go", "t.Time.After(recent) && !t.Begin.IsZero()", "OLD && !LEFT"},
 	// 5: Packs without an index object are condemned, however young.
-	{"Orphans", "repo/maintain/prune/prune.go", "for at := range p.f.Sightings() {", "if LEFT { p.young = p.now }; OLD"},
+	{"Orphans", "repo/maintain/prune/packs.go", "for at := range p.f.Sightings() {", "if LEFT { p.young = p.now }; OLD"},
 	// 5: What leans on condemned packs is not condemned with them.
 	{"Leaners", "repo/maintain/prune/condemn.go", "if !found {", "if !found || LEFT {"},
 	// 6: What was condemned is dropped by the next prune.

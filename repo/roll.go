@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 
@@ -57,6 +58,23 @@ func (l *Roll) HostOf(prefix string) (host string, ok bool) {
 		}
 	}
 	return host, ok && found == 1
+}
+
+// Remembered returns the archives of a host, of all if it is "", that this machine has read before, in no order. The store is not asked: what they say is
+// what their host signed, and how they stand is not worked out.
+func (l *Roll) Remembered(host string) iter.Seq[*Archive] {
+	return func(yield func(*Archive) bool) {
+		for _, info := range l.r.Of(l.infos, host) {
+			content, ok := l.r.Remembered("archive", info)
+			a := &Archive{ID: strings.TrimPrefix(info.Name, "archive/")}
+			if !ok || a.Decode(content) != nil || host != "" && a.Host != host {
+				continue
+			}
+			if !yield(a) {
+				return
+			}
+		}
+	}
 }
 
 // Archives returns the archives of a host, of all if it is "", oldest first. damaged is told of each that cannot be read, and may be of that host.

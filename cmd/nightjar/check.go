@@ -48,7 +48,7 @@ func (a *app) checkCommand() *cobra.Command {
 
 Each fault is one line; of an archive, the first twenty files of which the same is to be said are named, and all with --verbose or --json. With --verbose, what
 runs that died left over is told too, which is no fault. Exit code 12 if there is a fault; 1 if there is none, but something could not be looked at. That parts are gone of an archive which was stored too late to count is a
-warning: prune keeps nothing for it.
+warning: prune keeps nothing for it; so is that archives are gone which another needs.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
 (--source); with a recovery key, indexes are made again, what is good of damaged packs is packed anew, and archives that are late, since the
@@ -255,7 +255,7 @@ func (p *findings) add(f check.Finding) {
 	case p.failed != nil, quiet(f) && !p.app.verbose && !p.app.json:
 	case p.app.json:
 		p.failed = p.list.Add(show.NewFindingJSON(f))
-	case f.What == check.Uncounted:
+	case f.What == check.Uncounted || f.What == check.Unmet:
 		p.app.say("warning", show.Finding(f))
 	default:
 		p.failed = p.lines.Add(f)
@@ -303,7 +303,7 @@ func (a *app) checkSource(ctx context.Context, s *session.Session, source string
 
 // quiet reports whether a finding is of no concern to who does not ask.
 func quiet(f check.Finding) bool {
-	return !f.Fault() && f.What != check.Repaired && f.What != check.Uncounted && f.What != check.Unread
+	return !f.Fault() && f.What != check.Repaired && f.What != check.Uncounted && f.What != check.Unmet && f.What != check.Unread
 }
 
 // checked says what is wrong, and what to do about it.

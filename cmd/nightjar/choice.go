@@ -99,7 +99,8 @@ func (r *reading) pass(name string, err error) {
 }
 
 // latest returns the newest archive that is chosen, of those that may be called latest, and that saved something at the path. If there is none, it is the newest
-// that is chosen: better than nothing at 3 a.m. others is whether there are, or may be, archives of other jobs that could be meant.
+// that is chosen: better than nothing at 3 a.m. others is whether there are archives of other jobs that could be meant, as far as this machine has read any:
+// only to say so, nothing is read.
 func (r *reading) latest(ctx context.Context, host, path string) (newest *repo.Archive, others bool, err error) {
 	forgotten, err := retain.Forgotten(ctx, r.s.Repository, r.s.PassOver)
 	if err != nil {
@@ -120,13 +121,20 @@ func (r *reading) latest(ctx context.Context, host, path string) (newest *repo.A
 	if found.Newest == nil {
 		return r.better(chosen, found.Opened, path)
 	}
-	jobs := map[[2]string]bool{}
+	other := func(x *repo.Archive) bool {
+		return fits(x) && (x.Host != found.Newest.Host || x.Job != found.Newest.Job)
+	}
 	for i := range found.Opened {
-		if x := &found.Opened[i]; fits(x) {
-			jobs[[2]string{x.Host, string(x.Job)}] = true
+		others = others || other(&found.Opened[i])
+	}
+	if found.More && !others {
+		for x := range r.roll.Remembered(host) {
+			if others = other(x); others {
+				break
+			}
 		}
 	}
-	return found.Newest, len(jobs) > 1 || path == "" && found.More, nil
+	return found.Newest, others, nil
 }
 
 // better returns the newest of those that are chosen, though it may not be called latest. opened are all archives there are.

@@ -110,6 +110,16 @@ func (s *Objects) Known(info store.Info) (host string, at time.Time, ok bool) {
 	return of.Of, at, ok
 }
 
+// Remembered returns what a listed record said when this machine read it, if it did and the signature counts. The store is not asked.
+func (s *Objects) Remembered(kind string, info store.Info) (content []byte, ok bool) {
+	note, ok := s.noted(kind, info)
+	if !ok {
+		return nil, false
+	}
+	content, _, err := s.judge(kind, info, note)
+	return content, err == nil
+}
+
 // forgetGone drops what is noted of records that are not there any more, once there are more of those than is listed: until then they cost little.
 func (s *Objects) forgetGone(kind string, infos []store.Info) {
 	if s.register.Count(kind) <= len(infos) {

@@ -54,6 +54,7 @@ const (
 	Redated   What = "redated"   // it counted once, and was stored again without its time: so it is late, and prune gives up nothing until it counts or is forgotten
 	Unread    What = "unread"    // it could not be looked at, and may be whole; no fault, but nobody knows
 	Uncounted What = "uncounted" // parts of an archive are gone that does not count, since it is late: prune keeps nothing for it; no fault
+	Unmet     What = "unmet"     // archives are gone that an archive needs, as its label says; no fault: whether anybody forgot them is said of them
 )
 
 // A Finding is one thing that is not as it should be.
@@ -70,7 +71,7 @@ type Finding struct {
 // Fault reports whether something is wrong that nobody knew of, or somebody tried that.
 func (f Finding) Fault() bool {
 	switch f.What {
-	case Foreign, Unindexed, Lost, Disowned, Repaired, Uncounted, Unread:
+	case Foreign, Unindexed, Lost, Disowned, Repaired, Uncounted, Unmet, Unread:
 		return false
 	}
 	return true
@@ -85,7 +86,7 @@ type Summary struct {
 	Checksums                       int  // objects whose checksum the store vouched for
 	Faults, Leftovers               int
 	Lost, Disowned, Repaired        int
-	Uncounted, Unread               int
+	Uncounted, Unmet, Unread        int
 }
 
 const (
@@ -184,6 +185,8 @@ func (c *checker) found(f Finding) {
 		c.sum.Disowned++
 	case f.What == Uncounted:
 		c.sum.Uncounted++
+	case f.What == Unmet:
+		c.sum.Unmet++
 	case f.What == Unread:
 		c.sum.Unread++
 	default:

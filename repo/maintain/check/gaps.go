@@ -54,7 +54,41 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 		}
 		c.found(f)
 	}
+	for i := range all {
+		if err := c.needs(ctx, &all[i], present); err != nil {
+			return nil, err
+		}
+	}
 	return all, nil
+}
+
+// needs tells of an archive if others are gone that it needs.
+func (c *checker) needs(ctx context.Context, a *repo.Archive, present map[index.ObjectID]bool) error {
+	if id, err := index.ParseObjectID(a.ID); err == nil {
+		if _, forgotten := c.forgotten[id]; forgotten {
+			return nil
+		}
+	}
+	first, gone := "", 0
+	for _, need := range a.Labels.Needs() {
+		id, err := index.ParseObjectID(need)
+		if err != nil || present[id] {
+			continue
+		}
+		if gone == 0 { // one is enough to ask for: a host may name as many as it likes
+			if there, err := isStored(ctx, c.r, id); err != nil {
+				return err
+			} else if there {
+				continue
+			}
+			first = need
+		}
+		gone++
+	}
+	if gone > 0 {
+		c.found(Finding{What: Unmet, Archive: a.ID, Path: "/", Err: fmt.Errorf("archives that it needs and that are gone: %d; the first is %.8s", gone, first)})
+	}
+	return nil
 }
 
 // isStored asks for one archive: a listing may lag behind.

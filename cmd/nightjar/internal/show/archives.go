@@ -138,7 +138,7 @@ func tags(a *repo.Archive) string {
 
 // labels shows so many of the labels as a line of a terminal has room for, in the order of their names; what the archive needs comes last.
 func labels(a *repo.Archive) string {
-	const width = 36
+	const width = 33
 	var words []string
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		if name != repo.Needs {

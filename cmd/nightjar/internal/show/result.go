@@ -205,6 +205,7 @@ func Checked(w io.Writer, s *check.Summary, took time.Duration) {
 		{"lost before", count(s.Lost)},
 		{"disowned", count(s.Disowned)},
 		{"late, and not whole", count(s.Uncounted)},
+		{"without what they need", count(s.Unmet)},
 		{"left over", count(s.Leftovers)},
 	})
 }
@@ -214,6 +215,6 @@ func CheckedJSON(s *check.Summary, took time.Duration) any {
 	return map[string]any{
 		"elapsed_seconds": took.Seconds(), "archives": s.Archives, "trees": s.Trees, "files": s.Files, "indexes": s.Indexes, "packs": s.Packs,
 		"bytes_stored": s.Bytes, "checksums": s.Checksums, "packs_read": s.PacksRead, "bytes_read": s.BytesRead, "content_opened": s.Opened,
-		"faults": s.Faults, "leftovers": s.Leftovers, "repaired": s.Repaired, "lost": s.Lost, "disowned": s.Disowned, "uncounted": s.Uncounted, "unread": s.Unread,
+		"faults": s.Faults, "leftovers": s.Leftovers, "repaired": s.Repaired, "lost": s.Lost, "disowned": s.Disowned, "uncounted": s.Uncounted, "unmet": s.Unmet, "unread": s.Unread,
 	}
 }

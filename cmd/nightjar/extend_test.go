@@ -15,6 +15,7 @@ import (
 	"nightjar/repo/maintain/locks"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 // Locks are extended of the packs that are named, and of all that is no pack.
@@ -34,7 +35,7 @@ func extendLocks(t *testing.T, server *s3test.Server) {
 	const day = 24 * time.Hour
 	open := func(lock time.Duration) *s3.Store {
 		s, err := s3.Create(t.Context(), store.Location{Scheme: "s3", Path: "locked/web1"}, s3.Options{
-			Endpoint: server.Endpoint, Region: server.Region, Lock: s3.Lock{For: lock},
+			Options: request.Options{Endpoint: server.Endpoint, Region: server.Region}, Lock: s3.Lock{For: lock},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -10,11 +10,11 @@ import (
 // clockReaders are the files of libraries that look at the clock, or sleep, themselves. Elsewhere the clock enters as a field, which a test can set: o.Now(), where nil
 // means time.Now. Timers are no offence: a synctest bubble has them in hand.
 var clockReaders = map[string]string{
-	"backup/read/budget.go":    "how long somebody has waited for memory: it decides who gets some first, not what is read",
-	"backup/worker.go":         "a deadline of the kernel",
-	"crypto/gnupg.go":          "a deadline of the kernel",
-	"repo/store/s3/conn.go":    "a deadline of the kernel",
-	"internal/child/family.go": "other processes, which know no clock but the kernel's",
+	"backup/read/budget.go":         "how long somebody has waited for memory: it decides who gets some first, not what is read",
+	"backup/worker.go":              "a deadline of the kernel",
+	"crypto/gnupg.go":               "a deadline of the kernel",
+	"repo/store/s3/request/conn.go": "a deadline of the kernel",
+	"internal/child/family.go":      "other processes, which know no clock but the kernel's",
 }
 
 // clockOffences finds libraries that read the clock past its field, or sleep, which nobody can interrupt.

@@ -58,7 +58,7 @@ var arrows = map[string][]string{
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"mount":                {"backup/browse", "backup/read", "chunk", "repo", "repo/tree"},
 	"internal/bench/hosts": {"backup", "crypto", "repo", "repo/index", "repo/keyring", "repo/pack", "repo/store"},
-	"internal/recover":     {"backup", "repo", "repo/maintain/vouch", "repo/store/s3"},                                                 // tests alone, which nobody may import
+	"internal/recover":     {"backup", "repo", "repo/maintain/vouch", "repo/store/s3", "repo/store/s3/request"},                        // tests alone, which nobody may import
 	"internal/torture":     {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
 	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                                            // likewise
 
@@ -80,12 +80,9 @@ func within(dir, parent string) bool {
 	return dir == parent || strings.HasPrefix(dir, parent+"/")
 }
 
-// arrowsOf is the line of the table for a package. Kinds of stores, and what tests them, know the interface alone, and have none.
+// arrowsOf is the line of the table for a package. Kinds of stores, their own rooms, and what tests them, know the interface alone, and have none.
 func arrowsOf(dir string) ([]string, bool) {
-	if kind, ok := strings.CutPrefix(dir, "repo/store/"); ok {
-		if strings.Contains(kind, "/") { // a room of one kind's own
-			return nil, true
-		}
+	if within(dir, "repo/store") && dir != "repo/store" {
 		return []string{"repo/store"}, true
 	}
 	to, ok := arrows[dir]

@@ -15,6 +15,7 @@ import (
 	"nightjar/internal/s3test"
 	"nightjar/repo/store"
 	nightjars3 "nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 // TestFromBucket recovers a repository in a bucket from plain downloads: each object to a file of its key.
@@ -22,7 +23,7 @@ func TestFromBucket(t *testing.T) {
 	server := s3test.Versity(t, "eu-west-1")
 	server.Setenv(t)
 	location := store.Location{Scheme: "s3", Path: "night-bucket/web1"}
-	in, err := nightjars3.Create(t.Context(), location, nightjars3.Options{Endpoint: server.Endpoint, Region: server.Region})
+	in, err := nightjars3.Create(t.Context(), location, nightjars3.Options{Options: request.Options{Endpoint: server.Endpoint, Region: server.Region}})
 	must(t, err)
 	f := newFixtureIn(t, in, filepath.Join(t.TempDir(), "downloaded"), true)
 	fill(t, f.src)

@@ -8,6 +8,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"nightjar/repo/store/s3/request"
 )
 
 // Known is what is known of something that servers other than Amazon's may not do.
@@ -118,7 +122,7 @@ func (s *Store) Probe(ctx context.Context) error {
 			case err == nil:
 				s.able.probed = true
 				return s.learn(conditions, Does)
-			case !notFound(err):
+			case !request.NotFound(err):
 				return s.unseen(ctx, err)
 			}
 			if odd++; odd%3 == 0 { // some servers refuse like that whatever is there
@@ -151,7 +155,7 @@ func (s *Store) unseen(ctx context.Context, err error) error {
 
 // refused says whether a server may have refused a request for its headers. Without a condition, it cannot mean that something is there.
 func refused(err error, with headers) bool {
-	switch status(err) {
+	switch request.Status(err) {
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 	case http.StatusNotModified, http.StatusPreconditionFailed:
 		if with.condition {
@@ -160,13 +164,13 @@ func refused(err error, with headers) bool {
 	default:
 		return false
 	}
-	_, kind := classify(err)
-	return kind == nil || kind == ErrAnswer
+	kind := request.Kind(err)
+	return kind == nil || kind == request.ErrAnswer
 }
 
 // exists says whether a server refused since something is there. 304 is what some say in the place of 412.
 func exists(err error) bool {
-	return preconditionFailed(err) || status(err) == http.StatusNotModified
+	return request.PreconditionFailed(err) || request.Status(err) == http.StatusNotModified
 }
 
 // judge finds out by experiment which header it is that the server has refused. One refusal may be a proxy's whim: so a header counts as refused only
@@ -209,7 +213,7 @@ func (s *Store) judgeNew(ctx context.Context) error {
 // askAgain reports whether a request that failed may do better when it is sent again, maybe with other headers.
 func (s *Store) askAgain(ctx context.Context, err error, condition bool) (again bool, _ error) {
 	switch {
-	case status(err) == http.StatusExpectationFailed:
+	case request.Status(err) == http.StatusExpectationFailed:
 		return !s.able.noExpect.Swap(true), nil
 	case !refused(err, headers{condition: condition}):
 		return false, nil
@@ -217,4 +221,11 @@ func (s *Store) askAgain(ctx context.Context, err error, condition bool) (again 
 	s.able.judging.Lock()
 	defer s.able.judging.Unlock()
 	return true, s.judge(ctx, condition)
+}
+
+// expects leaves out Expect for a server that refuses it, which then gets each body before it can refuse that.
+func (s *Store) expects(o *s3.Options) {
+	if s.able.noExpect.Load() {
+		o.ContinueHeaderThresholdBytes = -1
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"nightjar/internal/s3test"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 // together makes one policy of several.
@@ -159,7 +160,7 @@ func addOnly(t *testing.T, server *s3test.Server) {
 		reads(t, s)
 		steals(t, thief, false, map[string]func() error{"delete": remove(thief), "lock for ever": lockForEver(thief)})
 		_, err := reopen(t, l, locking(day)).Put(t.Context(), hashName([]byte("locked")), []byte("locked"))
-		wantError(t, err, s3.ErrDenied, "s3:PutObject on s3://add-only/web1/")
+		wantError(t, err, request.ErrDenied, "s3:PutObject on s3://add-only/web1/")
 	})
 	t.Run("lock", func(t *testing.T) {
 		_, thief := as(t, "backup", "lock")
@@ -176,12 +177,12 @@ func addOnly(t *testing.T, server *s3test.Server) {
 		o := options(t, server)
 		o.AsOf = time.Now().Add(time.Minute)
 		wantContent(t, reopen(t, l, o), hashName(data), data)
-		wantError(t, s.Thaw(t.Context(), hashName(data), store.ThawOptions{Days: 1}), s3.ErrDenied, "s3:RestoreObject on s3://add-only/web1/")
+		wantError(t, s.Thaw(t.Context(), hashName(data), store.ThawOptions{Days: 1}), request.ErrDenied, "s3:RestoreObject on s3://add-only/web1/")
 	})
 	t.Run("thaw", func(t *testing.T) {
 		s, _ := as(t, "restore", "thaw")
 		// It gets so far that the server says that there is nothing to thaw.
-		if err := s.Thaw(t.Context(), hashName(data), store.ThawOptions{Days: 1}); err == nil || errors.Is(err, s3.ErrDenied) {
+		if err := s.Thaw(t.Context(), hashName(data), store.ThawOptions{Days: 1}); err == nil || errors.Is(err, request.ErrDenied) {
 			t.Errorf("thaw what is not archived: %v", err)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"nightjar/internal/s3test"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 const portal = "<!DOCTYPE html><html><head><meta charset=utf-8><title>Please sign in</title></head><body><p>Welcome<br>guest"
@@ -102,7 +103,7 @@ func listings(t *testing.T, server *s3test.Server) {
 			if err == nil {
 				t.Fatalf("%d objects, and no error", n)
 			}
-			if !errors.Is(err, s3.ErrAnswer) && !errors.Is(err, s3.ErrUnreachable) {
+			if !errors.Is(err, request.ErrAnswer) && !errors.Is(err, request.ErrUnreachable) {
 				t.Errorf("error %v", err)
 			}
 			if errors.Is(err, store.ErrNotExist) || errors.Is(err, store.ErrNoStore) || !errors.Is(err, store.ErrUnavailable) {
@@ -121,10 +122,10 @@ func listings(t *testing.T, server *s3test.Server) {
 	}
 	for _, f := range []s3test.Fate{{Page: portal}, {Page: portal, Status: 404}, {Edit: func([]byte) []byte { return nil }}, {Edit: func(b []byte) []byte { return b[:len(b)-1] }}} {
 		w.Becomes(s3test.Always(f))
-		if _, err := s3.Open(t.Context(), l, o); !errors.Is(err, s3.ErrAnswer) {
+		if _, err := s3.Open(t.Context(), l, o); !errors.Is(err, request.ErrAnswer) {
 			t.Errorf("open says %v", err)
 		}
-		if at, err := s.Now(t.Context()); !errors.Is(err, s3.ErrAnswer) {
+		if at, err := s.Now(t.Context()); !errors.Is(err, request.ErrAnswer) {
 			t.Errorf("the time is %v, %v", at, err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"nightjar/internal/s3test"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 var errAny = errors.New("any error at all")
@@ -88,42 +89,42 @@ func badWeather(t *testing.T, server *s3test.Server) {
 			}
 		}},
 		{name: "answer broken off always", op: "get", hook: func() func(int, *http.Request) s3test.Fate { return s3test.Always(s3test.Fate{Cut: 10}) },
-			want: s3.ErrUnreachable, text: "broke off"},
+			want: request.ErrUnreachable, text: "broke off"},
 		{name: "gone", hook: func() func(int, *http.Request) s3test.Fate { return s3test.Always(s3test.Fate{Reset: true}) },
-			want: s3.ErrUnreachable, text: "after 4 attempts"},
+			want: request.ErrUnreachable, text: "after 4 attempts"},
 		{name: "failing for good", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 503, Code: "SlowDown"})
 		},
-			want: s3.ErrFailing, text: "after 4 attempts"},
+			want: request.ErrFailing, text: "after 4 attempts"},
 		{name: "expired", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 400, Code: "ExpiredToken"})
 		},
-			want: s3.ErrExpired},
+			want: request.ErrExpired},
 		{name: "clock", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 403, Code: "RequestTimeTooSkewed"})
-		}, want: s3.ErrClock},
+		}, want: request.ErrClock},
 		{name: "bucket gone", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 404, Code: "NoSuchBucket"})
 		},
 			want: store.ErrNoStore},
 		{name: "moved", op: "put", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 301, Code: "PermanentRedirect", Region: "eu-west-3"})
-		}, want: s3.ErrRegion},
+		}, want: request.ErrRegion},
 		{name: "may not put", op: "put", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 403, Code: "AccessDenied"})
 		},
-			want: s3.ErrDenied, text: "s3:PutObject on s3://night/"},
+			want: request.ErrDenied, text: "s3:PutObject on s3://night/"},
 		{name: "may not read", op: "get", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 403, Code: "AccessDenied"})
 		},
-			want: s3.ErrDenied, text: "s3:GetObject on s3://night/"},
+			want: request.ErrDenied, text: "s3:GetObject on s3://night/"},
 		{name: "may not list", op: "list", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 403, Code: "AccessDenied"})
 		},
-			want: s3.ErrDenied, text: "s3:ListBucket on s3://night/"},
+			want: request.ErrDenied, text: "s3:ListBucket on s3://night/"},
 		{name: "may not delete", op: "delete", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Nth("DELETE", 1, s3test.Fate{Status: 403, Code: "AccessDenied"})
-		}, want: s3.ErrDenied, text: "s3:DeleteObject on s3://night/"},
+		}, want: request.ErrDenied, text: "s3:DeleteObject on s3://night/"},
 		{name: "archived", op: "get", hook: func() func(int, *http.Request) s3test.Fate {
 			return s3test.Always(s3test.Fate{Status: 403, Code: "InvalidObjectState"})
 		}, want: store.ErrArchived, text: "archive storage class"},
@@ -349,19 +350,19 @@ func refusals(t *testing.T, server *s3test.Server) {
 		})
 	}
 	fails("no bucket", store.Location{Scheme: "s3", Path: "no-such-bucket/x"}, nil, store.ErrNoStore, "s3://no-such-bucket/x")
-	fails("no host", l, func(o *s3.Options) { o.Endpoint = "http://no-such-host.invalid" }, s3.ErrUnreachable, "no-such-host.invalid")
-	fails("nobody there", l, func(o *s3.Options) { o.Endpoint = "http://127.0.0.1:1" }, s3.ErrUnreachable, "refused")
+	fails("no host", l, func(o *s3.Options) { o.Endpoint = "http://no-such-host.invalid" }, request.ErrUnreachable, "no-such-host.invalid")
+	fails("nobody there", l, func(o *s3.Options) { o.Endpoint = "http://127.0.0.1:1" }, request.ErrUnreachable, "refused")
 	fails("credentials in the endpoint", l, func(o *s3.Options) { o.Endpoint = "http://me:not-a-secret@host" }, nil, "credentials")
 	fails("bad endpoint", l, func(o *s3.Options) { o.Endpoint = "host:9000" }, nil, "endpoint")
 	fails("bad encryption", l, func(o *s3.Options) { o.SSE = "rot13" }, nil, "rot13")
 	fails("key without encryption", l, func(o *s3.Options) { o.KMSKeyID = "k" }, nil, "aws:kms")
 	fails("negative", l, func(o *s3.Options) { o.Connections = -1 }, nil, "negative")
 	s3test.Setenv(t, "", "", "")
-	fails("no credentials", l, nil, s3.ErrCredentials, "")
+	fails("no credentials", l, nil, request.ErrCredentials, "")
 	s3test.Setenv(t, server.AccessKey, "another-secret", "")
-	fails("wrong secret", l, nil, s3.ErrSignature, "SignatureDoesNotMatch")
+	fails("wrong secret", l, nil, request.ErrSignature, "SignatureDoesNotMatch")
 	s3test.Setenv(t, "somebody", "not-a-secret", "")
-	fails("wrong key", l, nil, s3.ErrCredentials, "InvalidAccessKeyId")
+	fails("wrong key", l, nil, request.ErrCredentials, "InvalidAccessKeyId")
 	server.Setenv(t)
 	t.Run("bucket made twice", func(t *testing.T) {
 		l := store.Location{Scheme: "s3", Path: "made-here"}

@@ -13,6 +13,7 @@ import (
 	"nightjar/internal/s3test"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 // proxies checks that a proxy may change what it is free to change.
@@ -47,7 +48,7 @@ func proxies(t *testing.T, server *s3test.Server) {
 		})
 	}
 	w.Becomes(s3test.Always(s3test.Fate{Header: http.Header{"X-Amz-Date": {"20200101T000000Z"}}}))
-	if _, err := s3.Open(t.Context(), freshPlace(), o); !errors.Is(err, s3.ErrSignature) && !errors.Is(err, s3.ErrClock) {
+	if _, err := s3.Open(t.Context(), freshPlace(), o); !errors.Is(err, request.ErrSignature) && !errors.Is(err, request.ErrClock) {
 		t.Errorf("another date than was signed: %v", err)
 	}
 }
@@ -78,39 +79,39 @@ func causes(t *testing.T, server *s3test.Server) {
 		want     error // nil: it opens
 		says     string
 	}{
-		"a page elsewhere":      {fate: s3test.Fate{Page: "<html>", Status: 301, Location: "https://new.example/night?x=secret"}, want: s3.ErrEndpoint, says: "to https://new.example"},
-		"found elsewhere":       {fate: s3test.Fate{Page: "<html>", Status: 302, Location: "/login"}, want: s3.ErrEndpoint, says: "it sends elsewhere"},
-		"another server":        {fate: s3test.Fate{Page: "<html>", Status: 307, Location: server.Endpoint}, want: s3.ErrEndpoint, says: "to " + server.Endpoint},
-		"the same by https":     {fate: s3test.Fate{Page: "<html>", Status: 308, Location: secure.Endpoint}, want: s3.ErrCertificate, says: "unknown authority"},
-		"another region":        {fate: s3test.Fate{Status: 301, Code: "PermanentRedirect"}, want: s3.ErrEndpoint, says: "it sends elsewhere"},
-		"a region that refuses": {fate: s3test.Fate{Status: 400, Code: "IllegalLocationConstraintException"}, want: s3.ErrRegion, says: "Illegal"},
-		"a clock":               {fate: s3test.Fate{Status: 403, Code: "RequestTimeTooSkewed", Ahead: time.Hour}, want: s3.ErrClock, says: " behind"},
-		"a signature":           {fate: s3test.Fate{Status: 403, Code: "SignatureDoesNotMatch"}, want: s3.ErrSignature, says: "403"},
-		"a refusal":             {fate: s3test.Fate{Status: 405, Code: "MethodNotAllowed"}, want: s3.ErrRefused, says: "the server refuses (405"},
-		"a line break in a key": {env: "AWS_ACCESS_KEY_ID=a\nb", want: s3.ErrConfiguration, says: "Authorization"},
-		"https to http":         {endpoint: strings.Replace(w.Endpoint, "http", "https", 1), want: s3.ErrEndpoint, says: "HTTP response to HTTPS"},
-		"http to https":         {endpoint: strings.Replace(secure.Endpoint, "https", "http", 1), want: s3.ErrEndpoint, says: "it wants https://"},
-		"nobody's certificate":  {endpoint: secure.Endpoint, want: s3.ErrCertificate, says: "unknown authority"},
+		"a page elsewhere":      {fate: s3test.Fate{Page: "<html>", Status: 301, Location: "https://new.example/night?x=secret"}, want: request.ErrEndpoint, says: "to https://new.example"},
+		"found elsewhere":       {fate: s3test.Fate{Page: "<html>", Status: 302, Location: "/login"}, want: request.ErrEndpoint, says: "it sends elsewhere"},
+		"another server":        {fate: s3test.Fate{Page: "<html>", Status: 307, Location: server.Endpoint}, want: request.ErrEndpoint, says: "to " + server.Endpoint},
+		"the same by https":     {fate: s3test.Fate{Page: "<html>", Status: 308, Location: secure.Endpoint}, want: request.ErrCertificate, says: "unknown authority"},
+		"another region":        {fate: s3test.Fate{Status: 301, Code: "PermanentRedirect"}, want: request.ErrEndpoint, says: "it sends elsewhere"},
+		"a region that refuses": {fate: s3test.Fate{Status: 400, Code: "IllegalLocationConstraintException"}, want: request.ErrRegion, says: "Illegal"},
+		"a clock":               {fate: s3test.Fate{Status: 403, Code: "RequestTimeTooSkewed", Ahead: time.Hour}, want: request.ErrClock, says: " behind"},
+		"a signature":           {fate: s3test.Fate{Status: 403, Code: "SignatureDoesNotMatch"}, want: request.ErrSignature, says: "403"},
+		"a refusal":             {fate: s3test.Fate{Status: 405, Code: "MethodNotAllowed"}, want: request.ErrRefused, says: "the server refuses (405"},
+		"a line break in a key": {env: "AWS_ACCESS_KEY_ID=a\nb", want: request.ErrConfiguration, says: "Authorization"},
+		"https to http":         {endpoint: strings.Replace(w.Endpoint, "http", "https", 1), want: request.ErrEndpoint, says: "HTTP response to HTTPS"},
+		"http to https":         {endpoint: strings.Replace(secure.Endpoint, "https", "http", 1), want: request.ErrEndpoint, says: "it wants https://"},
+		"nobody's certificate":  {endpoint: secure.Endpoint, want: request.ErrCertificate, says: "unknown authority"},
 		"a certificate":         {endpoint: secure.Endpoint, env: "AWS_CA_BUNDLE=" + trusted},
 		"one of a profile":      {endpoint: secure.Endpoint, profile: "trusting"},
 		"one more of a profile": {endpoint: secure.Endpoint, profile: "trusting", env: "AWS_CA_BUNDLE=" + empty},
-		"no CA file":            {env: "AWS_CA_BUNDLE=/no/such/ca.pem", want: s3.ErrConfiguration, says: "AWS_CA_BUNDLE, or ca_bundle of a profile): open /no/such/ca.pem"},
-		"an empty CA file":      {env: "AWS_CA_BUNDLE=" + empty, want: s3.ErrConfiguration, says: "the CA file " + empty},
-		"a folder as CA file":   {env: "AWS_CA_BUNDLE=" + dir, want: s3.ErrConfiguration, says: "the CA file " + dir},
-		"a profile's CA file":   {profile: "bad-ca", want: s3.ErrConfiguration, says: "ca_bundle of profile bad-ca: open /no/such/ca.pem"},
-		"attempts":              {env: "AWS_MAX_ATTEMPTS=x", want: s3.ErrConfiguration, says: "AWS_MAX_ATTEMPTS=x"},
-		"negative attempts":     {env: "AWS_MAX_ATTEMPTS=-1", want: s3.ErrConfiguration, says: "is -1"},
+		"no CA file":            {env: "AWS_CA_BUNDLE=/no/such/ca.pem", want: request.ErrConfiguration, says: "AWS_CA_BUNDLE, or ca_bundle of a profile): open /no/such/ca.pem"},
+		"an empty CA file":      {env: "AWS_CA_BUNDLE=" + empty, want: request.ErrConfiguration, says: "the CA file " + empty},
+		"a folder as CA file":   {env: "AWS_CA_BUNDLE=" + dir, want: request.ErrConfiguration, says: "the CA file " + dir},
+		"a profile's CA file":   {profile: "bad-ca", want: request.ErrConfiguration, says: "ca_bundle of profile bad-ca: open /no/such/ca.pem"},
+		"attempts":              {env: "AWS_MAX_ATTEMPTS=x", want: request.ErrConfiguration, says: "AWS_MAX_ATTEMPTS=x"},
+		"negative attempts":     {env: "AWS_MAX_ATTEMPTS=-1", want: request.ErrConfiguration, says: "is -1"},
 		"no attempts":           {env: "AWS_MAX_ATTEMPTS=0"},
-		"dual stack":            {env: "AWS_USE_DUALSTACK_ENDPOINT=perhaps", want: s3.ErrConfiguration, says: "AWS_USE_DUALSTACK_ENDPOINT=perhaps"},
+		"dual stack":            {env: "AWS_USE_DUALSTACK_ENDPOINT=perhaps", want: request.ErrConfiguration, says: "AWS_USE_DUALSTACK_ENDPOINT=perhaps"},
 		"an empty region":       {env: "AWS_REGION="},
-		"a region of spaces":    {env: "AWS_REGION=eu west", change: func(o *s3.Options) { o.Region = "" }, want: s3.ErrConfiguration, says: `"eu west" is no region`},
-		"a region named":        {change: func(o *s3.Options) { o.Region = "eu/west" }, want: s3.ErrConfiguration, says: `"eu/west" is no region`},
-		"no scheme":             {endpoint: "env", env: "AWS_ENDPOINT_URL=localhost:9000", want: s3.ErrConfiguration, says: "AWS_ENDPOINT_URL"},
-		"no host":               {endpoint: "env", env: "AWS_ENDPOINT_URL_S3=http://", want: s3.ErrConfiguration, says: "AWS_ENDPOINT_URL_S3"},
-		"a secret":              {endpoint: "env", env: "AWS_ENDPOINT_URL=http://me:not-a-secret@host", want: s3.ErrConfiguration, says: "credentials"},
-		"a profile's URL":       {endpoint: "env", profile: "bad-url", want: s3.ErrConfiguration, says: "endpoint_url of a profile"},
-		"no profile":            {profile: "nobody", want: s3.ErrConfiguration, says: "nobody"},
-		"no default profile":    {env: "AWS_PROFILE=nobody", want: s3.ErrConfiguration, says: "nobody"},
+		"a region of spaces":    {env: "AWS_REGION=eu west", change: func(o *s3.Options) { o.Region = "" }, want: request.ErrConfiguration, says: `"eu west" is no region`},
+		"a region named":        {change: func(o *s3.Options) { o.Region = "eu/west" }, want: request.ErrConfiguration, says: `"eu/west" is no region`},
+		"no scheme":             {endpoint: "env", env: "AWS_ENDPOINT_URL=localhost:9000", want: request.ErrConfiguration, says: "AWS_ENDPOINT_URL"},
+		"no host":               {endpoint: "env", env: "AWS_ENDPOINT_URL_S3=http://", want: request.ErrConfiguration, says: "AWS_ENDPOINT_URL_S3"},
+		"a secret":              {endpoint: "env", env: "AWS_ENDPOINT_URL=http://me:not-a-secret@host", want: request.ErrConfiguration, says: "credentials"},
+		"a profile's URL":       {endpoint: "env", profile: "bad-url", want: request.ErrConfiguration, says: "endpoint_url of a profile"},
+		"no profile":            {profile: "nobody", want: request.ErrConfiguration, says: "nobody"},
+		"no default profile":    {env: "AWS_PROFILE=nobody", want: request.ErrConfiguration, says: "nobody"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("AWS_CONFIG_FILE", config)
@@ -139,72 +140,11 @@ func causes(t *testing.T, server *s3test.Server) {
 				return
 			}
 			wantError(t, err, c.want, c.says)
-			if strings.Contains(err.Error(), "secret") && c.says != "credentials" || errors.Is(err, s3.ErrCredentials) {
+			if strings.Contains(err.Error(), "secret") && c.says != "credentials" || errors.Is(err, request.ErrCredentials) {
 				t.Errorf("error %v", err)
 			}
-			if c.want == s3.ErrCertificate && strings.Contains(err.Error(), "attempts") {
+			if c.want == request.ErrCertificate && strings.Contains(err.Error(), "attempts") {
 				t.Errorf("it was tried again: %v", err)
-			}
-		})
-	}
-}
-
-// TestEndpoint: which server is meant, by all the ways to name one.
-func TestEndpoint(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "config")
-	text := `[default]
-[profile plain]
-region = eu-west-3
-[profile general]
-endpoint_url = http://general.example
-[profile special]
-endpoint_url = http://general.example
-services = here
-[profile ignoring]
-endpoint_url = http://general.example
-ignore_configured_endpoint_urls = true
-[services here]
-s3 =
-  endpoint_url = https://Special.example:443/
-sts =
-  endpoint_url = https://sts.example
-`
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		o    s3.Options
-		env  []string
-		want string
-	}{
-		{},
-		{env: []string{"AWS_ENDPOINT_URL=http://env.example"}, want: "http://env.example"},
-		{env: []string{"AWS_ENDPOINT_URL=http://env.example", "AWS_ENDPOINT_URL_S3=http://S3.example:80/x/"}, want: "http://s3.example/x"},
-		{env: []string{"AWS_ENDPOINT_URL=http://env.example", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true"}},
-		{env: []string{"AWS_PROFILE=plain"}},
-		{env: []string{"AWS_PROFILE=general"}, want: "http://general.example"},
-		{env: []string{"AWS_PROFILE=special"}, want: "https://special.example"},
-		{env: []string{"AWS_PROFILE=ignoring"}},
-		{env: []string{"AWS_PROFILE=general", "AWS_ENDPOINT_URL=http://env.example"}, want: "http://env.example"},
-		{env: []string{"AWS_PROFILE=special", "AWS_ENDPOINT_URL=http://env.example"}, want: "http://env.example"},
-		{o: s3.Options{Endpoint: "https://named.example:9000/"}, env: []string{"AWS_PROFILE=special", "AWS_ENDPOINT_URL=http://env.example"}, want: "https://named.example:9000"},
-		// A profile that is named for one store goes before what the environment says of another.
-		{o: s3.Options{Profile: "plain"}, env: []string{"AWS_ENDPOINT_URL=http://env.example"}},
-		{o: s3.Options{Profile: "plain"}, env: []string{"AWS_ENDPOINT_URL_S3=http://env.example", "AWS_PROFILE=general"}},
-		{o: s3.Options{Profile: "general"}, env: []string{"AWS_ENDPOINT_URL_S3=http://env.example"}, want: "http://general.example"},
-		{o: s3.Options{Profile: "special"}, env: []string{"AWS_ENDPOINT_URL=http://env.example"}, want: "https://special.example"},
-		{o: s3.Options{Profile: "ignoring"}, env: []string{"AWS_ENDPOINT_URL=http://env.example"}},
-		{o: s3.Options{Profile: "general", Endpoint: "http://named.example"}, env: []string{"AWS_ENDPOINT_URL=http://env.example"}, want: "http://named.example"},
-	} {
-		t.Run(c.o.Profile+strings.Join(c.env, ","), func(t *testing.T) {
-			s3test.Setenv(t, "me", "not-a-secret", "")
-			t.Setenv("AWS_CONFIG_FILE", config)
-			for _, v := range c.env {
-				name, value, _ := strings.Cut(v, "=")
-				t.Setenv(name, value)
-			}
-			if got, err := s3.Endpoint(t.Context(), c.o); got != c.want || err != nil {
-				t.Errorf("%+v with %q is at %q, %v, want %q", c.o, c.env, got, err, c.want)
 			}
 		})
 	}

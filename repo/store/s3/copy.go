@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/request"
 )
 
 const (
@@ -176,7 +177,7 @@ func (s *Store) fetch(ctx context.Context, source *Store, name string, at time.T
 	out, err := s.client.CopyObject(ctx, in)
 	if err != nil {
 		explained := s.explain(ctx, "s3:PutObject", name, err)
-		if code := status(err); code/100 != 4 && code != http.StatusNotImplemented || errors.Is(explained, store.ErrNotExist) {
+		if code := request.Status(err); code/100 != 4 && code != http.StatusNotImplemented || errors.Is(explained, store.ErrNotExist) {
 			return nil, explained
 		}
 		s.refuse(explained)

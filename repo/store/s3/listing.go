@@ -2,13 +2,14 @@ package s3
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"nightjar/repo/store/s3/request"
 )
 
 // A listing decides what is there, and so what prune may delete. So answers to
@@ -67,9 +68,9 @@ func (s *Store) pages(ctx context.Context, prefix string, versions bool, f func(
 		case p.next == nil:
 			return f(p)
 		case from != nil && *p.next == *from:
-			return unusable("the listing does not go on: the server repeats its token")
+			return request.Unusable("the listing does not go on: the server repeats its token")
 		case empty > maxEmptyPages:
-			return unusable("the listing does not go on: %d empty pages", empty)
+			return request.Unusable("the listing does not go on: %d empty pages", empty)
 		}
 		if err := f(p); err != nil {
 			return err
@@ -88,7 +89,7 @@ func (p *page) after(last string, again bool) (string, error) {
 			continue
 		}
 		if end := ends[e.deleted]; e.name < end || e.name == end && !again {
-			return "", unusable("the listing has %s after %s", e.name, end)
+			return "", request.Unusable("the listing has %s after %s", e.name, end)
 		}
 		ends[e.deleted] = e.name
 	}
@@ -99,21 +100,10 @@ func (p *page) after(last string, again bool) (string, error) {
 func (s *Store) page(ctx context.Context, prefix string, versions bool, from *marker, most int32) (*page, error) {
 	var got *page
 	want := wanted{place: s.place, prefix: s.place.key(prefix), versions: versions}
-	decode := func(o *s3.Options) {
-		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-			return stack.Deserialize.Insert(middleware.DeserializeMiddlewareFunc("DecodeListing", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
-				out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
-			) {
-				out, metadata, err = next.HandleDeserialize(ctx, in)
-				if r, ok := out.RawResponse.(*smithyhttp.Response); ok && err == nil && r.StatusCode/100 == 2 {
-					got, err = want.decode(r)
-					r.Body.Close()
-					r.Body = http.NoBody // the SDK is content with that
-				}
-				return out, metadata, err
-			}), "BoundAnswer", middleware.Before)
-		})
-	}
+	decode := request.DecodedBy(func(r *smithyhttp.Response) (err error) {
+		got, err = want.decode(r)
+		return err
+	})
 	var number *int32
 	if most > 0 {
 		number = &most
@@ -153,7 +143,7 @@ func (s *Store) page(ctx context.Context, prefix string, versions bool, from *ma
 	case err != nil:
 		return nil, err
 	case got == nil:
-		return nil, unusable("no answer to a listing")
+		return nil, request.Unusable("no answer to a listing")
 	}
 	got.answered = metadata
 	return got, nil

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"nightjar/repo/store/s3/request"
 )
 
 const listed = `<?xml version="1.0" encoding="UTF-8"?>
@@ -103,7 +105,7 @@ func TestNoPage(t *testing.T) {
 		if changed == listed {
 			t.Errorf("%s: nothing was changed", name)
 		}
-		if p, err := parsePage(false, changed); !errors.Is(err, ErrAnswer) {
+		if p, err := parsePage(false, changed); !errors.Is(err, request.ErrAnswer) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
@@ -114,15 +116,15 @@ func TestNoPage(t *testing.T) {
 		"a version twice":            {"p/b", "p/a", "<VersionId>1", "<VersionId>2"},
 		"no latest":                  {"<IsLatest>true", "<IsLatest>maybe"},
 	} {
-		if p, err := parsePage(true, strings.NewReplacer(change...).Replace(listedVersions)); !errors.Is(err, ErrAnswer) {
+		if p, err := parsePage(true, strings.NewReplacer(change...).Replace(listedVersions)); !errors.Is(err, request.ErrAnswer) {
 			t.Errorf("versions, %s: %+v, %v", name, p, err)
 		}
 	}
-	if _, err := parsePage(true, listed); !errors.Is(err, ErrAnswer) {
+	if _, err := parsePage(true, listed); !errors.Is(err, request.ErrAnswer) {
 		t.Errorf("a list of objects for one of versions: %v", err)
 	}
 	many := strings.Replace(listed, "<KeyCount>2</KeyCount>", strings.Repeat("<Contents/>", maxEntries), 1)
-	if _, err := parsePage(false, many); !errors.Is(err, ErrAnswer) {
+	if _, err := parsePage(false, many); !errors.Is(err, request.ErrAnswer) {
 		t.Errorf("%d keys: %v", maxEntries+2, err)
 	}
 }

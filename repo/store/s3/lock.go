@@ -2,15 +2,12 @@ package s3
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 
 	"nightjar/repo/store"
 )
@@ -78,11 +75,4 @@ func (s *Store) Retain(ctx context.Context, name string) (extended bool, err err
 		return false, fmt.Errorf("retain object %s: %w", name, s.explain(ctx, "s3:PutObjectRetention", name, err))
 	}
 	return true, nil
-}
-
-// noLock says whether the server refused because the bucket has no object lock:
-// the code is that of many other mistakes.
-func noLock(err error) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && strings.Contains(strings.ToLower(strings.ReplaceAll(api.ErrorMessage(), " ", "")), "missingobjectlockconfiguration")
 }

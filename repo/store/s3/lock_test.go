@@ -12,6 +12,7 @@ import (
 	"nightjar/internal/s3test"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 // lockOf returns until when, and how, each version of an object is kept, newest first.
@@ -92,7 +93,7 @@ func objectLock(t *testing.T, server *s3test.Server) {
 			t.Errorf("retention is %v", s.Retention())
 		}
 		// A day is never put in place of thirty.
-		if extended, err := reopen(t, l, s3.Options{Endpoint: o.Endpoint, Region: o.Region, Lock: s3.Lock{For: day}}).Retain(t.Context(), name); err != nil || extended {
+		if extended, err := reopen(t, l, s3.Options{Options: request.Options{Endpoint: o.Endpoint, Region: o.Region}, Lock: s3.Lock{For: day}}).Retain(t.Context(), name); err != nil || extended {
 			t.Errorf("extended %v, %v", extended, err)
 		}
 		near(t, x.lockOf(name)[0], "GOVERNANCE", 30*day)
@@ -149,12 +150,12 @@ func objectLock(t *testing.T, server *s3test.Server) {
 		open(t, l, options(t, server))
 		s := reopen(t, l, o)
 		_, err := s.Put(t.Context(), name, data)
-		wantError(t, err, s3.ErrNoLock, name)
+		wantError(t, err, request.ErrNoLock, name)
 		_, err = s.Put(t.Context(), "config", data)
-		wantError(t, err, s3.ErrNoLock, "config")
+		wantError(t, err, request.ErrNoLock, "config")
 		put(t, open(t, l, options(t, server)), name, data)
 		_, err = s.Retain(t.Context(), name)
-		wantError(t, err, s3.ErrNoLock, name)
+		wantError(t, err, request.ErrNoLock, name)
 		if strings.Contains(err.Error(), "attempts") {
 			t.Errorf("it was tried again: %v", err)
 		}

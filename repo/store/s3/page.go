@@ -15,6 +15,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/request"
 )
 
 // wanted is what a listing was asked for.
@@ -27,18 +28,18 @@ type wanted struct {
 // decode returns the page that an answer holds, if it holds one and nothing speaks against it.
 func (w *wanted) decode(r *smithyhttp.Response) (*page, error) {
 	if r.StatusCode != http.StatusOK {
-		return nil, unusable("the answer to a listing has status %d", r.StatusCode)
+		return nil, request.Unusable("the answer to a listing has status %d", r.StatusCode)
 	}
-	body := &io.LimitedReader{R: r.Body, N: maxAnswer}
+	body := &io.LimitedReader{R: r.Body, N: request.MaxAnswer}
 	p, err := w.parse(body)
 	switch {
-	case err == nil || errors.Is(err, ErrAnswer):
+	case err == nil || errors.Is(err, request.ErrAnswer):
 	case body.N <= 0:
-		err = unusable("the answer to a listing is longer than %d bytes", maxAnswer)
+		err = request.Unusable("the answer to a listing is longer than %d bytes", request.MaxAnswer)
 	case errors.As(err, new(*xml.SyntaxError)):
-		err = unusable("the answer to a listing is no whole XML: %v", err)
+		err = request.Unusable("the answer to a listing is no whole XML: %v", err)
 	default:
-		err = brokenOff("the answer to a listing broke off: %v", err)
+		err = request.BrokenOff("the answer to a listing broke off: %v", err)
 	}
 	return p, err
 }
@@ -84,24 +85,24 @@ func (w *wanted) parse(body io.Reader) (*page, error) {
 			ended = true
 		case xml.CharData:
 			if (!began || ended) && len(strings.TrimSpace(string(t))) > 0 {
-				return nil, unusable("the answer to a listing is no XML, or not that alone")
+				return nil, request.Unusable("the answer to a listing is no XML, or not that alone")
 			}
 		case xml.StartElement:
 			switch {
 			case ended:
-				return nil, unusable("the answer to a listing goes on after its end")
+				return nil, request.Unusable("the answer to a listing goes on after its end")
 			case began:
 				if err := got.add(d, &t, w.versions); err != nil {
 					return nil, err
 				}
 			case t.Name.Local != root:
-				return nil, unusable("the answer to a listing is a %.40q, not a %s", t.Name.Local, root)
+				return nil, request.Unusable("the answer to a listing is a %.40q, not a %s", t.Name.Local, root)
 			}
 			began = true
 		}
 	}
 	if !began {
-		return nil, unusable("the answer to a listing is empty")
+		return nil, request.Unusable("the answer to a listing is empty")
 	}
 	return w.check(&got)
 }
@@ -114,7 +115,7 @@ func (r *raw) add(d *xml.Decoder, t *xml.StartElement, versions bool) error {
 		r.prefixes++
 	case !versions && name == "Contents", versions && (name == "Version" || name == "DeleteMarker"):
 		if len(r.entries) == maxEntries {
-			return unusable("the answer to a listing has more than %d keys", maxEntries)
+			return request.Unusable("the answer to a listing has more than %d keys", maxEntries)
 		}
 		var e rawEntry
 		if err := d.DecodeElement(&e, t); err != nil {
@@ -124,7 +125,7 @@ func (r *raw) add(d *xml.Decoder, t *xml.StartElement, versions bool) error {
 		return nil
 	case single[name]:
 		if _, twice := r.fields[name]; twice {
-			return unusable("the answer to a listing has two %s", name)
+			return request.Unusable("the answer to a listing has two %s", name)
 		}
 		var text string
 		if err := d.DecodeElement(&text, t); err != nil {
@@ -140,7 +141,7 @@ func (r *raw) add(d *xml.Decoder, t *xml.StartElement, versions bool) error {
 func unnumbered(err error) error {
 	var number *strconv.NumError
 	if errors.As(err, &number) {
-		return unusable("the answer to a listing holds %q as a size or a truth", number.Num)
+		return request.Unusable("the answer to a listing holds %q as a size or a truth", number.Num)
 	}
 	return err
 }
@@ -157,17 +158,17 @@ func (w *wanted) check(r *raw) (*page, error) {
 	p := &page{}
 	switch bucket, ok := r.fields["Name"]; {
 	case ok && bucket != w.place.bucket && !strings.HasSuffix(w.place.bucket, "-s3alias"): // an access point's, for a bucket of another name
-		return nil, unusable("the answer to a listing is about bucket %.80q", bucket)
+		return nil, request.Unusable("the answer to a listing is about bucket %.80q", bucket)
 	case r.prefixes > 0:
-		return nil, unusable("the answer to a listing has folders, not all keys")
+		return nil, request.Unusable("the answer to a listing has folders, not all keys")
 	}
 	if prefix, ok := r.fields["Prefix"]; ok && prefix != w.prefix { // some servers leave it as it is in any case
 		if prefix, err := plain(prefix); err != nil || prefix != w.prefix {
-			return nil, unusable("the answer to a listing is about prefix %.200q", r.fields["Prefix"])
+			return nil, request.Unusable("the answer to a listing is about prefix %.200q", r.fields["Prefix"])
 		}
 	}
 	if count, ok := r.fields["KeyCount"]; ok && strings.TrimSpace(count) != strconv.Itoa(len(r.entries)) {
-		return nil, unusable("the answer to a listing has %d keys and says %.20q", len(r.entries), count)
+		return nil, request.Unusable("the answer to a listing has %d keys and says %.20q", len(r.entries), count)
 	}
 	var err error
 	if p.next, err = w.nextOf(r, plain); err != nil {
@@ -183,7 +184,7 @@ func (w *wanted) check(r *raw) (*page, error) {
 		}
 		if v := (version{e.name, e.id}); e.name != "" {
 			if seen[v] {
-				return nil, unusable("the answer to a listing has %s twice", e.name)
+				return nil, request.Unusable("the answer to a listing has %s twice", e.name)
 			}
 			seen[v] = true
 		} else if name, err := url.QueryUnescape(r.entries[i].Key); err == nil && !encoded {
@@ -193,7 +194,7 @@ func (w *wanted) check(r *raw) (*page, error) {
 		p.entries = append(p.entries, e)
 	}
 	if disguised && len(seen) == 0 { // with others beside it, it is a strange key that somebody stored
-		return nil, unusable("the keys in the answer to a listing are encoded, and it does not say so")
+		return nil, request.Unusable("the keys in the answer to a listing are encoded, and it does not say so")
 	}
 	return p, nil
 }
@@ -201,20 +202,20 @@ func (w *wanted) check(r *raw) (*page, error) {
 func (w *wanted) nextOf(r *raw, plain func(string) (string, error)) (*marker, error) {
 	truncated, err := strconv.ParseBool(strings.TrimSpace(r.fields["IsTruncated"]))
 	if err != nil {
-		return nil, unusable("the answer to a listing does not say whether it is all (IsTruncated %.20q)", r.fields["IsTruncated"])
+		return nil, request.Unusable("the answer to a listing does not say whether it is all (IsTruncated %.20q)", r.fields["IsTruncated"])
 	}
 	next := marker{token: r.fields["NextContinuationToken"]}
 	if w.versions {
 		next = marker{version: r.fields["NextVersionIdMarker"]}
 		if next.key, err = plain(r.fields["NextKeyMarker"]); err != nil {
-			return nil, unusable("the answer to a listing has the wrong escape %.200q", r.fields["NextKeyMarker"])
+			return nil, request.Unusable("the answer to a listing has the wrong escape %.200q", r.fields["NextKeyMarker"])
 		}
 	}
 	switch given := next.token != "" || next.key != ""; {
 	case truncated && !given:
-		return nil, unusable("the answer to a listing is truncated, and has no token for the rest")
+		return nil, request.Unusable("the answer to a listing is truncated, and has no token for the rest")
 	case given && !truncated:
-		return nil, unusable("the answer to a listing says that it is all, and has a token for more")
+		return nil, request.Unusable("the answer to a listing says that it is all, and has a token for more")
 	case given:
 		return &next, nil
 	}
@@ -227,7 +228,7 @@ func (w *wanted) entryOf(r *rawEntry, deleted bool, plain func(string) (string, 
 		return e, nil // no key of ours needs an escape that could be wrong
 	}
 	if key == "" || !strings.HasPrefix(key, w.prefix) {
-		return e, unusable("the answer to a listing has %.200q, which does not begin with %s", key, w.prefix)
+		return e, request.Unusable("the answer to a listing has %.200q, which does not begin with %s", key, w.prefix)
 	}
 	name, ours := w.place.name(key)
 	if !ours {
@@ -235,10 +236,10 @@ func (w *wanted) entryOf(r *rawEntry, deleted bool, plain func(string) (string, 
 	}
 	at, err := time.Parse(time.RFC3339, r.LastModified)
 	if err != nil {
-		return e, unusable("the answer to a listing has no time of %s", name)
+		return e, request.Unusable("the answer to a listing has no time of %s", name)
 	}
 	if !deleted && (r.Size == nil || *r.Size < 0) {
-		return e, unusable("the answer to a listing has no size of %s", name)
+		return e, request.Unusable("the answer to a listing has no size of %s", name)
 	}
 	// Lists know milliseconds, other answers do not.
 	return entry{key, name, aws.ToInt64(r.Size), at.UTC().Truncate(time.Second), r.VersionId, r.IsLatest, deleted}, nil

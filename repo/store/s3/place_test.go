@@ -3,7 +3,6 @@ package s3
 import (
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -93,19 +92,4 @@ func FuzzCheckRange(f *testing.F) {
 			t.Fatalf("%q of %d bytes passed for %d", header, length, want)
 		}
 	})
-}
-
-func TestBackoff(t *testing.T) {
-	const most = 1000
-	for attempt := range 100 {
-		if d := backoff(attempt, most); d < 0 || d >= most {
-			t.Fatalf("attempt %d waits %v", attempt, d)
-		}
-	}
-}
-
-func TestClean(t *testing.T) {
-	if got := clean("a\x1b[31mb\n\xff" + strings.Repeat("x", 1000)); !utf8.ValidString(got) || strings.ContainsAny(got, "\x1b\n") || len(got) > 410 {
-		t.Errorf("%q", got)
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"nightjar/internal/s3test"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 var policyBlock = regexp.MustCompile("(?s)```json ([a-z-]+)\n(.*?)```")
@@ -101,12 +102,12 @@ func policies(t *testing.T, server *s3test.Server) {
 				}
 			}
 			for action, do := range role.not {
-				wantError(t, do(s), s3.ErrDenied, action+" on s3://"+l.Path+"/")
+				wantError(t, do(s), request.ErrDenied, action+" on s3://"+l.Path+"/")
 			}
 			wantError(t, missing(s), store.ErrNotExist)
 			wantError(t, missingToo(s), store.ErrNotExist)
 			_, err = s3.Open(t.Context(), elsewhere, options(t, server))
-			wantError(t, err, s3.ErrDenied, "s3:ListBucket on s3://"+elsewhere.Path)
+			wantError(t, err, request.ErrDenied, "s3:ListBucket on s3://"+elsewhere.Path)
 		})
 	}
 	t.Run("copy", func(t *testing.T) {
@@ -138,8 +139,8 @@ func policies(t *testing.T, server *s3test.Server) {
 		if err := list(from); err != nil {
 			t.Error(err)
 		}
-		wantError(t, write(from), s3.ErrDenied, "s3:PutObject on s3://"+l.Path)
-		wantError(t, to.Delete(t.Context(), "config"), s3.ErrDenied, "s3:DeleteObject")
+		wantError(t, write(from), request.ErrDenied, "s3:PutObject on s3://"+l.Path)
+		wantError(t, to.Delete(t.Context(), "config"), request.ErrDenied, "s3:DeleteObject")
 
 		// Who may not read the repository cannot have it copied, and is told.
 		assume(t, server, strings.NewReplacer("BUCKET", awayBucket, "PREFIX", awayPrefix).Replace(documented["backup"]))
@@ -154,7 +155,7 @@ func policies(t *testing.T, server *s3test.Server) {
 		replace := strings.NewReplacer("BUCKET", "made-by-policy", "PREFIX", "x")
 		assume(t, server, replace.Replace(documented["backup"]))
 		_, err := s3.Create(t.Context(), l, options(t, server))
-		wantError(t, err, s3.ErrDenied, "s3:CreateBucket on s3://made-by-policy")
+		wantError(t, err, request.ErrDenied, "s3:CreateBucket on s3://made-by-policy")
 		// The statements of both.
 		host, _, _ := strings.Cut(replace.Replace(documented["backup"]), "\n  ]\n")
 		const unknown = `, "s3:PutBucketPublicAccessBlock"` // to MinIO
@@ -177,7 +178,7 @@ func policies(t *testing.T, server *s3test.Server) {
 		policy := strings.ReplaceAll(host+","+more, "made-by-policy", "made-with-lock")
 		assume(t, server, policy)
 		_, err = s3.Create(t.Context(), l, locking)
-		wantError(t, err, s3.ErrDenied, "s3:CreateBucket on s3://made-with-lock")
+		wantError(t, err, request.ErrDenied, "s3:CreateBucket on s3://made-with-lock")
 		page, err := os.ReadFile("../../../doc/s3.md")
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/request"
 )
 
 // Stat implements store.Store.
@@ -58,13 +59,13 @@ func (s *Store) readVersion(ctx context.Context, name string, id *string, offset
 	for attempt := 1; ; attempt++ {
 		n, err := s.readOnce(ctx, name, id, offset+int64(done), buf[done:])
 		done += n
-		var again *answerError
+		var again *request.BadAnswer
 		if !errors.As(err, &again) || attempt >= s.o.MaxAttempts {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(backoff(attempt, s.o.MaxBackoff)):
+		case <-time.After(request.Backoff(attempt, s.o.MaxBackoff)):
 		}
 	}
 }
@@ -75,7 +76,7 @@ func (s *Store) readOnce(ctx context.Context, name string, id *string, offset in
 		Range:        aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+int64(len(buf))-1)),
 		RequestPayer: s.payer(),
 	})
-	if status(err) == http.StatusRequestedRangeNotSatisfiable {
+	if request.Status(err) == http.StatusRequestedRangeNotSatisfiable {
 		return 0, fmt.Errorf("object ends before %d: %w", offset, io.ErrUnexpectedEOF)
 	}
 	if err != nil {
@@ -92,7 +93,7 @@ func (s *Store) readOnce(ctx context.Context, name string, id *string, offset in
 	case ctx.Err() != nil:
 		return n, ctx.Err()
 	}
-	return n, brokenOff("s3:GetObject on %s: answer broke off after %d of %d bytes: %v", s.place.url(name), n, len(buf), err)
+	return n, request.BrokenOff("s3:GetObject on %s: answer broke off after %d of %d bytes: %v", s.place.url(name), n, len(buf), err)
 }
 
 // checkRange wants exactly the range that was asked for.
@@ -100,7 +101,7 @@ func checkRange(out *s3.GetObjectOutput, offset int64, length int) error {
 	var from, to, size int64
 	got := aws.ToString(out.ContentRange)
 	if n, err := fmt.Sscanf(got, "bytes %d-%d/%d", &from, &to, &size); n != 3 || err != nil || from != offset || to < from || to >= size {
-		return unusable("asked for %d bytes at %d, the server sent range %q", length, offset, got)
+		return request.Unusable("asked for %d bytes at %d, the server sent range %q", length, offset, got)
 	}
 	switch n := aws.ToInt64(out.ContentLength); {
 	case size > store.MaxObject:
@@ -108,7 +109,7 @@ func checkRange(out *s3.GetObjectOutput, offset int64, length int) error {
 	case size < offset+int64(length):
 		return fmt.Errorf("%d bytes at %d wanted, object ends at %d: %w", length, offset, size, io.ErrUnexpectedEOF)
 	case n != int64(length) || to-from+1 != n:
-		return unusable("asked for %d bytes at %d, the server sent %d", length, offset, n)
+		return request.Unusable("asked for %d bytes at %d, the server sent %d", length, offset, n)
 	}
 	return nil
 }

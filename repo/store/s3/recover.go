@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/request"
 )
 
 // pins are the versions that are read in place of the latest.
@@ -176,7 +177,7 @@ func (s *Store) headRight(ctx context.Context, name string) (id *string, out *s3
 			return nil, nil, err
 		}
 		out, err = s.head(ctx, name, id)
-		replaced := notFound(err)
+		replaced := request.NotFound(err)
 		if want, hashed := store.SumOf(name); err == nil && hashed {
 			sum, known := checksum(out)
 			replaced = !known || sum != want // what we store has one, unless the server keeps none

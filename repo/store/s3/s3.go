@@ -1,19 +1,16 @@
 // Package s3 keeps a repository's objects in a bucket of Amazon S3 or of a
 // server that speaks its protocol.
 //
-// It is the one package that knows S3. Every object is one PutObject from
+// It decides what is asked; package request asks it, and says what a failure
+// means. No other package knows S3. Every object is one PutObject from
 // memory, under the condition that nothing has its name, with its SHA-256 as
 // the checksum that the server verifies before it answers. The invariant is
 // that of package store, and it holds through retries: an answer that was lost
 // after the server had stored the object, and so turns into "it exists", is a
 // success exactly if size and SHA-256 of what is stored agree.
 //
-// Whatever may pass by itself (5xx, SlowDown, conflicts, resets, silence,
-// truncated answers) is tried again, with growing, jittered delays and a limit.
 // Servers that know no conditions or no checksums are served in a weaker mode,
-// see Options.Warn and doc/s3.md. Credentials are the SDK's own business: its
-// chain (environment, profiles, SSO, roles, instance metadata) is the one place
-// below cmd that reads the environment.
+// see Options.Warn and doc/s3.md.
 //
 // The package does not use multipart uploads, does not look into objects or
 // verify them against their names, and reads older versions in versioned buckets
@@ -25,7 +22,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
@@ -34,24 +30,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/request"
 )
 
 // Options say how a bucket is reached and what objects are stored with. The
 // zero value is Amazon S3 with what the SDK's configuration says.
 type Options struct {
-	// Profile names a profile of the SDK's configuration, whose credentials,
-	// region and server then count, and not the environment's: a profile that
-	// names no server is for Amazon's.
-	Profile string
-	// Region is where the bucket is; "" means what the SDK's configuration
-	// says, else us-east-1. A bucket that is elsewhere is found all the same.
-	Region string
-	// Endpoint is the http:// or https:// URL of a server other than Amazon's;
-	// "" means what the SDK's configuration says.
-	Endpoint string
-	// PathStyle puts the bucket into the path of a URL, not into the host's
-	// name; nil means only if an endpoint is given.
-	PathStyle *bool
+	request.Options
 
 	// StorageClass returns the storage class that the object of that name is
 	// stored with; nil, and "", mean the server's default.
@@ -69,22 +54,6 @@ type Options struct {
 	// RequesterPays accepts the charges of a bucket that wants that.
 	RequesterPays bool
 
-	// Connections is how many connections are open at most; 0 means 4.
-	Connections int
-	// LimitUpload and LimitDownload are bytes a second over all connections,
-	// what the protocol adds included; 0 means no limit.
-	LimitUpload, LimitDownload int64
-
-	// MaxAttempts is how often a request is tried; 0 means what the SDK's
-	// configuration says (AWS_MAX_ATTEMPTS), else 10, which with the default
-	// MaxBackoff outlasts an outage of about a minute.
-	MaxAttempts int
-	// MaxBackoff bounds the delay before another attempt; 0 means 20 seconds.
-	MaxBackoff time.Duration
-	// Timeout is how long a connection may be silent in the middle of a
-	// request; 0 means a minute.
-	Timeout time.Duration
-
 	// Abilities are what is known of the server from before: what it lacks is
 	// not asked for, and what it does it has to go on doing. Learned is told
 	// when that changes, as Warn is told.
@@ -101,26 +70,9 @@ type Options struct {
 	Warn func(error)
 }
 
-const (
-	defaultConnections = 4
-	defaultAttempts    = 10
-	defaultBackoff     = 20 * time.Second
-	defaultTimeout     = time.Minute
-	defaultRegion      = "us-east-1"
-)
-
 func (o *Options) setDefaults() error {
-	if o.Lock.For < 0 || o.Connections < 0 || o.LimitUpload < 0 || o.LimitDownload < 0 || o.MaxAttempts < 0 || o.MaxBackoff < 0 || o.Timeout < 0 {
-		return errors.New("a negative number of connections, bytes a second, attempts or seconds")
-	}
-	if o.Connections == 0 {
-		o.Connections = defaultConnections
-	}
-	if o.MaxBackoff == 0 {
-		o.MaxBackoff = defaultBackoff
-	}
-	if o.Timeout == 0 {
-		o.Timeout = defaultTimeout
+	if o.Lock.For < 0 {
+		return errors.New("a negative number of seconds of object lock")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -143,28 +95,13 @@ func (o *Options) setDefaults() error {
 	return nil
 }
 
-// checkEndpoint repeats nothing of a URL that may hold a password.
-func checkEndpoint(endpoint string) error {
-	if endpoint == "" {
-		return nil
-	}
-	u, err := url.Parse(endpoint)
-	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.RawQuery != "", u.Fragment != "":
-		return errors.New("malformed endpoint: http://host:port or https://host wanted")
-	case u.User != nil:
-		return errors.New("an endpoint may not hold credentials: they come from the environment, a profile or a role")
-	}
-	return nil
-}
-
 // Store is a store.Store and store.Clock in a bucket. Times are whole seconds, but
 // for home times.
 type Store struct {
 	place  place
 	o      Options
 	client *s3.Client
-	sent   requests
+	sent   request.Count
 
 	ahead    time.Duration // of the server's clock, before this machine's
 	pins     pins
@@ -233,22 +170,22 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	cfg, err := configure(ctx, &o)
+	cfg, err := request.Configure(ctx, &o.Options)
 	if err != nil {
 		return nil, err
 	}
 	configured := cfg.Region
 	if configured == "" {
-		cfg.Region = defaultRegion
+		cfg.Region = request.DefaultRegion
 	}
 	s := &Store{place: p, o: o}
 	s.able.now, s.able.warned = o.Abilities, map[error]bool{}
-	s.client = s.newClient(cfg)
+	s.client = request.NewClient(cfg, o.Options, &s.sent)
 	// Whether it claims to be a copy is asked in the same breath as whether it can be asked.
 	first, err := s.glance(ctx, claimName)
-	if region := regionOf(err); region != "" && region != cfg.Region {
+	if region := request.RegionOf(err); region != "" && region != cfg.Region {
 		cfg.Region = region
-		s.client = s.newClient(cfg)
+		s.client = request.NewClient(cfg, o.Options, &s.sent)
 		if first, err = s.glance(ctx, claimName); err == nil && configured != "" {
 			o.Warn(fmt.Errorf("bucket %s is in region %s, not in %s", p.bucket, region, configured))
 		}
@@ -267,7 +204,7 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 	if err := o.setDefaults(); err != nil {
 		return err
 	}
-	cfg, err := configure(ctx, &o)
+	cfg, err := request.Configure(ctx, &o.Options)
 	if err != nil {
 		return err
 	}
@@ -275,15 +212,15 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 		if cfg.BaseEndpoint == nil {
 			return errors.New("name the region where it shall be")
 		}
-		cfg.Region = defaultRegion
+		cfg.Region = request.DefaultRegion
 	}
 	s := &Store{place: p, o: o}
-	s.client = s.newClient(cfg)
+	s.client = request.NewClient(cfg, o.Options, &s.sent)
 	in := &s3.CreateBucketInput{Bucket: &p.bucket}
 	if o.Lock.For > 0 {
 		in.ObjectLockEnabledForBucket = aws.Bool(true)
 	}
-	if cfg.Region != defaultRegion { // which S3 refuses to be told
+	if cfg.Region != request.DefaultRegion { // which S3 refuses to be told
 		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
 			LocationConstraint: types.BucketLocationConstraint(cfg.Region),
 		}
@@ -299,7 +236,7 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 			IgnorePublicAcls: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true),
 		},
 	})
-	if unsupported(err) || cfg.BaseEndpoint != nil && status(err) == http.StatusBadRequest { // of a checksum, it may be
+	if request.Unsupported(err) || cfg.BaseEndpoint != nil && request.Status(err) == http.StatusBadRequest { // of a checksum, it may be
 		o.Warn(fmt.Errorf("the server cannot block public access to bucket %s: see that nobody opens it", p.bucket))
 		return nil
 	}
@@ -308,6 +245,10 @@ func makeBucket(ctx context.Context, p place, o Options) error {
 	}
 	return nil
 }
+
+// Requests returns how many requests were sent by now, those included that were
+// sent again, by kind: PUT, GET, LIST, HEAD, DELETE, and CREATE for a bucket.
+func (s *Store) Requests() map[string]uint64 { return s.sent.Kinds() }
 
 // glance lists at most one key that begins with the object's: the cheapest
 // question whose answer says all that can be wrong, since unlike that to a HEAD

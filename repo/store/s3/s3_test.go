@@ -19,6 +19,7 @@ import (
 	"nightjar/internal/s3test"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 	"nightjar/repo/store/storetest"
 )
 
@@ -48,10 +49,10 @@ func freshPlace() store.Location {
 // options are such that a test does not wait long for what fails.
 func options(t *testing.T, server *s3test.Server) s3.Options {
 	t.Helper()
-	return s3.Options{
+	return s3.Options{Options: request.Options{
 		Endpoint: server.Endpoint, Region: server.Region,
 		MaxAttempts: 4, MaxBackoff: 10 * time.Millisecond, Timeout: 10 * time.Second,
-	}
+	}}
 }
 
 func open(t *testing.T, l store.Location, o s3.Options) *s3.Store {

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/request"
 )
 
 // Put implements store.Store. The time it returns for a new object is that of
@@ -81,7 +82,7 @@ func (s *Store) put(ctx context.Context, name string, data []byte, at time.Time)
 			if attempt <= 2*most {
 				continue
 			}
-		case status(err) == 0 && ctx.Err() == nil:
+		case request.Status(err) == 0 && ctx.Err() == nil:
 			// A server that refuses an object halfway through its body hangs up, and
 			// then its refusal may never arrive.
 			if info, err := s.same(ctx, name, data, sum); err == nil || errors.Is(err, store.ErrExists) {
@@ -144,15 +145,15 @@ func (s *Store) create(ctx context.Context, name string, data []byte, sum [sha25
 	}
 	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = s.storedWith(name)
 	in.ObjectLockMode, in.ObjectLockRetainUntilDate = s.lockedWith(name)
-	out, err := s.client.PutObject(ctx, in, signBody(sum), s.expects)
-	if _, kind := classify(err); kind == store.ErrNotExist {
-		return store.Info{}, unusable("the answer to a PUT is that nothing is there")
+	out, err := s.client.PutObject(ctx, in, request.SignBody(sum), s.expects)
+	if kind := request.Kind(err); kind == store.ErrNotExist {
+		return store.Info{}, request.Unusable("the answer to a PUT is that nothing is there")
 	}
 	if err != nil {
 		return store.Info{}, err
 	}
 	if out.ETag == nil {
-		return store.Info{}, unusable("the answer to a PUT has no ETag")
+		return store.Info{}, request.Unusable("the answer to a PUT has no ETag")
 	}
 	if with.checksum {
 		seen := Does
@@ -182,7 +183,7 @@ func (s *Store) storedWith(name string) (class types.StorageClass, sse types.Ser
 // byte by byte if the server has none of the whole.
 func (s *Store) same(ctx context.Context, name string, data []byte, sum [sha256.Size]byte) (store.Info, error) {
 	out, err := s.head(ctx, name, nil)
-	if notFound(err) {
+	if request.NotFound(err) {
 		return store.Info{}, store.ErrNotExist
 	}
 	if err != nil {
@@ -267,7 +268,7 @@ func (s *Store) head(ctx context.Context, name string, id *string) (*s3.HeadObje
 		}
 	}
 	if err == nil && (out.ETag == nil || out.LastModified == nil || out.ContentLength == nil || *out.ContentLength < 0) {
-		return nil, unusable("the answer to a HEAD has no ETag, time or size")
+		return nil, request.Unusable("the answer to a HEAD has no ETag, time or size")
 	}
 	return out, err
 }
@@ -349,7 +350,7 @@ func (s *Store) checkWrite(ctx context.Context, verb, name string) error {
 func answered(m middleware.Metadata) (time.Time, error) {
 	at, ok := awsmiddleware.GetServerTime(m)
 	if !ok || at.IsZero() {
-		return time.Time{}, &answerError{text: "it has no date", kind: ErrAnswer}
+		return time.Time{}, request.Unusable("it has no date")
 	}
 	return at.UTC(), nil
 }

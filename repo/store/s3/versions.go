@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/request"
 )
 
 // maxVersions is how many versions of an object are kept in memory: the newest
@@ -105,13 +106,13 @@ func (s *Store) versions(ctx context.Context, prefix string, f func([]version) e
 		return nil
 	}
 	err := s.pages(ctx, prefix, true, page)
-	if notImplemented(err) && !begun {
+	if request.NotImplemented(err) && !begun {
 		err = s.pages(ctx, prefix, true, page) // one refusal may be a proxy's whim
 	}
 	switch {
 	case failed != nil:
 		return failed
-	case notImplemented(err) && !begun && s.o.AsOf.IsZero():
+	case request.NotImplemented(err) && !begun && s.o.AsOf.IsZero():
 		return nil // a server that knows no versions has none
 	case err != nil:
 		return fmt.Errorf("list versions: %w", s.explain(ctx, "s3:ListBucketVersions", prefix, err))

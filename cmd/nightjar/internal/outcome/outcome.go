@@ -27,6 +27,7 @@ import (
 	"nightjar/repo/mirror"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 // The exit codes.
@@ -121,22 +122,22 @@ var hints = []struct {
 	{keyring.ErrTaken, "nightjar key enroll --renew makes a host another key; a newer certificate of the one that it has is taken by nightjar key rotate host NAME --certificate FILE"},
 	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},
 	{store.ErrArchived, "say --thaw-tier bulk, standard or expedited to ask for what is needed, which the storage bills; for restore into the same target, --overwrite if-changed too"},
-	{s3.ErrNoLock, "object lock is switched on when a bucket is made, as init --create-bucket --object-lock does, or later in its settings: doc/s3.md says how. Or leave out --object-lock"},
+	{request.ErrNoLock, "object lock is switched on when a bucket is made, as init --create-bucket --object-lock does, or later in its settings: doc/s3.md says how. Or leave out --object-lock"},
 	{s3.ErrAsOf, "leave out --as-of"},
 	{s3.ErrWeaker, "somebody on the way may do that; nothing was stored. If another server has taken its place, say once --server-lacks conditions, or checksums: doc/s3.md says what is lost"},
-	{s3.ErrDenied, "the credentials are good, but their policy does not allow that: doc/s3.md has policies that suffice"},
-	{s3.ErrCredentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this machine a role"},
-	{s3.ErrConfiguration, "look at the variable, the profile or the file that is named: environment (AWS_…), ~/.aws/config and ~/.aws/credentials"},
-	{s3.ErrSignature, "is the secret access key right? So it looks, too, when a proxy on the way changes what was signed"},
-	{s3.ErrCertificate, "AWS_CA_BUNDLE, or ca_bundle of a profile, names a file with the certificate of who signed the server's; the name in --endpoint has to be the certificate's"},
-	{s3.ErrEndpoint, "name the server itself with --endpoint, http:// or https:// as it speaks; for a bucket of Amazon's, its --region"},
-	{s3.ErrExpired, "renew the credentials and run the same command again: what was stored is used"},
-	{s3.ErrClock, "set the clock of this machine, or of the server: which of them is wrong, the message may help to see"},
-	{s3.ErrRegion, "name the bucket's region with --region"},
-	{s3.ErrUnreachable, "is the network up, and --endpoint right? Run the same command again: what was stored is used"},
-	{s3.ErrAnswer, "something else than the server answered, or the server is broken; nothing of it was believed. Look at --endpoint, and at proxies on the way"},
-	{s3.ErrRefused, "nothing was given up. Is it a server of S3, and does nothing in between change requests or answers? Look at --endpoint, at proxies on the way, and in the server's log"},
-	{s3.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
+	{request.ErrDenied, "the credentials are good, but their policy does not allow that: doc/s3.md has policies that suffice"},
+	{request.ErrCredentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this machine a role"},
+	{request.ErrConfiguration, "look at the variable, the profile or the file that is named: environment (AWS_…), ~/.aws/config and ~/.aws/credentials"},
+	{request.ErrSignature, "is the secret access key right? So it looks, too, when a proxy on the way changes what was signed"},
+	{request.ErrCertificate, "AWS_CA_BUNDLE, or ca_bundle of a profile, names a file with the certificate of who signed the server's; the name in --endpoint has to be the certificate's"},
+	{request.ErrEndpoint, "name the server itself with --endpoint, http:// or https:// as it speaks; for a bucket of Amazon's, its --region"},
+	{request.ErrExpired, "renew the credentials and run the same command again: what was stored is used"},
+	{request.ErrClock, "set the clock of this machine, or of the server: which of them is wrong, the message may help to see"},
+	{request.ErrRegion, "name the bucket's region with --region"},
+	{request.ErrUnreachable, "is the network up, and --endpoint right? Run the same command again: what was stored is used"},
+	{request.ErrAnswer, "something else than the server answered, or the server is broken; nothing of it was believed. Look at --endpoint, and at proxies on the way"},
+	{request.ErrRefused, "nothing was given up. Is it a server of S3, and does nothing in between change requests or answers? Look at --endpoint, at proxies on the way, and in the server's log"},
+	{request.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
 	{restore.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},
 	{syscall.EDQUOT, "the quota is used up; nothing that was there is lost. Make room and run the same command again"},

@@ -16,6 +16,7 @@ import (
 	"nightjar/internal/human"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
+	"nightjar/repo/store/s3/request"
 )
 
 const defaultCacheLimit = "1G"
@@ -193,8 +194,9 @@ func (b *Bucket) given() bool {
 func (o *Options) s3Options() (s3.Options, error) {
 	b := &o.Bucket
 	to := s3.Options{
-		Profile: b.Profile, Region: b.Region, Endpoint: b.Endpoint, PathStyle: b.PathStyle, SSE: b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays,
-		Connections: o.Connections, Now: o.Now, Warn: o.Warn,
+		Options: request.Options{Profile: b.Profile, Region: b.Region, Endpoint: b.Endpoint, PathStyle: b.PathStyle, Connections: o.Connections},
+		SSE:     b.SSE, KMSKeyID: b.KMSKey, RequesterPays: b.RequesterPays,
+		Now: o.Now, Warn: o.Warn,
 	}
 	var err error
 	if to.StorageClass, err = b.classes(); err != nil {
@@ -271,7 +273,7 @@ func (b *Bucket) classes() (func(name string) string, error) {
 
 // endpoint is the server in force, "" for Amazon's. What is wrong with its configuration, opening the store tells.
 func (o *Options) endpoint(ctx context.Context) string {
-	endpoint, _ := s3.Endpoint(ctx, s3.Options{Profile: o.Bucket.Profile, Endpoint: o.Bucket.Endpoint})
+	endpoint, _ := request.Endpoint(ctx, request.Options{Profile: o.Bucket.Profile, Endpoint: o.Bucket.Endpoint})
 	return endpoint
 }
 

@@ -1,4 +1,4 @@
-package s3
+package request
 
 import (
 	"bytes"
@@ -12,39 +12,44 @@ import (
 	"strings"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// answerError is an answer that a server which speaks the protocol would not
+// A BadAnswer is an answer that a server which speaks the protocol would not
 // give, or that came in part. Nothing of it is believed. It does not wrap its
 // cause, often io.ErrUnexpectedEOF, which would say that an object is too short.
-type answerError struct {
+type BadAnswer struct {
 	text  string
 	kind  error
 	final bool
 }
 
-func (e *answerError) Error() string { return e.text }
-func (e *answerError) Unwrap() error { return e.kind }
+func (e *BadAnswer) Error() string { return e.text }
+func (e *BadAnswer) Unwrap() error { return e.kind }
 
 // RetryableError tells the SDK: a proxy, or a server that starts, may do better next time.
-func (e *answerError) RetryableError() bool { return !e.final }
+func (e *BadAnswer) RetryableError() bool { return !e.final }
 
-func unusable(format string, args ...any) error {
-	return &answerError{text: clean(fmt.Sprintf(format, args...)), kind: ErrAnswer}
+// Unusable returns a BadAnswer that is an ErrAnswer.
+func Unusable(format string, args ...any) error {
+	return &BadAnswer{text: clean(fmt.Sprintf(format, args...)), kind: ErrAnswer}
 }
 
-func brokenOff(format string, args ...any) error {
-	return &answerError{text: clean(fmt.Sprintf(format, args...)), kind: ErrUnreachable}
+// BrokenOff returns a BadAnswer that is an ErrUnreachable.
+func BrokenOff(format string, args ...any) error {
+	return &BadAnswer{text: clean(fmt.Sprintf(format, args...)), kind: ErrUnreachable}
 }
 
-// maxAnswer bounds every answer that is decoded: lists of some thousand keys, and errors. Objects are read by our own bounded code.
-const maxAnswer = 16 << 20
+// MaxAnswer bounds every answer that is decoded: lists of some thousand keys, and errors. Objects are read by our own bounded code.
+const MaxAnswer = 16 << 20
+
+const bounding = "BoundAnswer"
 
 // boundAnswers bounds what is decoded, and refuses redirects and what a web server, not one of S3, has said.
 func boundAnswers(stack *middleware.Stack) error {
-	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("BoundAnswer",
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc(bounding,
 		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 			middleware.DeserializeOutput, middleware.Metadata, error,
 		) {
@@ -61,7 +66,7 @@ func boundAnswers(stack *middleware.Stack) error {
 				}
 				if err != nil {
 					r.Body.Close()
-					return out, metadata, unusable("an answer says that it is compressed, and is not: %v", err)
+					return out, metadata, Unusable("an answer says that it is compressed, and is not: %v", err)
 				}
 				r.Body = struct {
 					io.Reader
@@ -72,7 +77,7 @@ func boundAnswers(stack *middleware.Stack) error {
 				r.Body = struct {
 					io.Reader
 					io.Closer
-				}{io.LimitReader(r.Body, maxAnswer), r.Body}
+				}{io.LimitReader(r.Body, MaxAnswer), r.Body}
 			}
 			asked, _ := in.Request.(*smithyhttp.Request)
 			if err = refuseRedirect(asked, r); err == nil {
@@ -80,6 +85,25 @@ func boundAnswers(stack *middleware.Stack) error {
 			}
 			return out, metadata, err
 		}), middleware.After)
+}
+
+// DecodedBy has decode, and not the SDK, read the body of a request's answer, if that is a success. What it returns is the request's error.
+func DecodedBy(decode func(*smithyhttp.Response) error) func(*s3.Options) {
+	return func(o *s3.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Deserialize.Insert(middleware.DeserializeMiddlewareFunc("DecodedBy", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+				out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
+			) {
+				out, metadata, err = next.HandleDeserialize(ctx, in)
+				if r, ok := out.RawResponse.(*smithyhttp.Response); ok && err == nil && r.StatusCode/100 == 2 {
+					err = decode(r)
+					r.Body.Close()
+					r.Body = http.NoBody // the SDK is content with that
+				}
+				return out, metadata, err
+			}), bounding, middleware.Before)
+		})
+	}
 }
 
 // refuseRedirect names where a server sends us, but where it says that the bucket is in another region, which is S3's own way: what
@@ -98,7 +122,7 @@ func refuseRedirect(asked *smithyhttp.Request, r *smithyhttp.Response) error {
 	if u, err := url.Parse(to); err == nil && u.Host != "" {
 		text += ", to " + u.Scheme + "://" + u.Host
 	}
-	return &answerError{text: clean(text), kind: ErrEndpoint, final: true}
+	return &BadAnswer{text: clean(text), kind: ErrEndpoint, final: true}
 }
 
 var (
@@ -117,7 +141,7 @@ func refuseWebPage(operation string, r *smithyhttp.Response) error {
 	switch {
 	case r.StatusCode == http.StatusBadRequest && inClear.Match(begin):
 		r.Body.Close()
-		return &answerError{text: "it wants https://", kind: ErrEndpoint, final: true}
+		return &BadAnswer{text: "it wants https://", kind: ErrEndpoint, final: true}
 	case !page:
 		r.Body = struct {
 			io.Reader
@@ -130,5 +154,5 @@ func refuseWebPage(operation string, r *smithyhttp.Response) error {
 	if found := title.FindSubmatch(begin); found != nil {
 		text += fmt.Sprintf(", %q", strings.TrimSpace(string(found[1])))
 	}
-	return &answerError{text: clean(text), kind: ErrAnswer, final: r.StatusCode/100 == 4}
+	return &BadAnswer{text: clean(text), kind: ErrAnswer, final: r.StatusCode/100 == 4}
 }

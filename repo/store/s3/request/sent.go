@@ -1,4 +1,4 @@
-package s3
+package request
 
 import (
 	"context"
@@ -10,23 +10,23 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// requests counts what was sent, by the first word of the operation's name:
+// A Count is how many requests were sent, by the first word of the operation's name:
 // what S3 bills by.
-type requests struct {
+type Count struct {
 	mu sync.Mutex
 	n  map[string]uint64
 }
 
-// Requests returns how many requests were sent by now, those included that were
+// Kinds returns how many requests were sent by now, those included that were
 // sent again, by kind: PUT, GET, LIST, HEAD, DELETE, and CREATE for a bucket.
-func (s *Store) Requests() map[string]uint64 {
-	s.sent.mu.Lock()
-	defer s.sent.mu.Unlock()
-	return maps.Clone(s.sent.n)
+func (q *Count) Kinds() map[string]uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return maps.Clone(q.n)
 }
 
 // add installs the count where every attempt passes.
-func (q *requests) add(stack *middleware.Stack) error {
+func (q *Count) add(stack *middleware.Stack) error {
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("CountRequest",
 		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 			middleware.DeserializeOutput, middleware.Metadata, error,
@@ -36,7 +36,7 @@ func (q *requests) add(stack *middleware.Stack) error {
 		}), middleware.After)
 }
 
-func (q *requests) count(operation string) {
+func (q *Count) count(operation string) {
 	kind := operation
 	if i := strings.IndexAny(operation[min(1, len(operation)):], "ABCDEFGHIJKLMNOPQRSTUVWXYZ"); i >= 0 {
 		kind = operation[:i+1]

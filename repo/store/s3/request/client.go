@@ -1,4 +1,4 @@
-package s3
+package request
 
 import (
 	"context"
@@ -21,8 +21,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-func (s *Store) newClient(cfg aws.Config) *s3.Client {
-	o := s.o
+// NewClient returns the SDK's client for what Configure returned. Its requests are counted in sent.
+func NewClient(cfg aws.Config, o Options, sent *Count) *s3.Client {
 	return s3.NewFromConfig(cfg, func(c *s3.Options) {
 		c.BaseEndpoint = cfg.BaseEndpoint // not what the SDK makes of the environment again
 		c.UsePathStyle = c.BaseEndpoint != nil
@@ -35,7 +35,7 @@ func (s *Store) newClient(cfg aws.Config) *s3.Client {
 		c.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		c.DisableLogOutputChecksumValidationSkipped = true
-		c.APIOptions = append(c.APIOptions, boundAnswers, s.sent.add, signLess)
+		c.APIOptions = append(c.APIOptions, boundAnswers, sent.add, signLess)
 	})
 }
 
@@ -49,7 +49,7 @@ func retryer(o Options) aws.Retryer {
 	return retry.NewStandard(func(r *retry.StandardOptions) {
 		r.MaxAttempts = o.MaxAttempts
 		r.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-			return backoff(attempt, o.MaxBackoff), nil
+			return Backoff(attempt, o.MaxBackoff), nil
 		})
 		r.Retryables = slices.Insert(r.Retryables, 0, retry.IsErrorRetryable(retry.IsErrorRetryableFunc(final)))
 		r.Retryables = append(r.Retryables, retry.RetryableErrorCode{Codes: retryCodes},
@@ -97,8 +97,8 @@ func signLess(stack *middleware.Stack) error {
 		}), "Signing", middleware.After)
 }
 
-// signBody has the signature cover a body of that hash by https, too, where the SDK would leave it out.
-func signBody(sum [sha256.Size]byte) func(*s3.Options) {
+// SignBody has the signature of one request cover a body of that hash by https, too, where the SDK would leave it out.
+func SignBody(sum [sha256.Size]byte) func(*s3.Options) {
 	return func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("SignBody",
@@ -109,17 +109,10 @@ func signBody(sum [sha256.Size]byte) func(*s3.Options) {
 	}
 }
 
-// expects leaves out Expect for a server that refuses it, which then gets each body before it can refuse that.
-func (s *Store) expects(o *s3.Options) {
-	if s.able.noExpect.Load() {
-		o.ContinueHeaderThresholdBytes = -1
-	}
-}
-
-// backoff is the delay after the given number of attempts: half a second that
+// Backoff is the delay after the given number of attempts: half a second that
 // doubles each time up to most, and of that a random part, so that connections
 // which failed together do not come back together.
-func backoff(attempt int, most time.Duration) time.Duration {
+func Backoff(attempt int, most time.Duration) time.Duration {
 	return rand.N(max(1, min(most, 250*time.Millisecond<<min(attempt, 16))))
 }
 

@@ -1,4 +1,4 @@
-package s3
+package request
 
 import (
 	"bytes"
@@ -140,8 +140,12 @@ func misconfigured(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrConfiguration, clean(fmt.Sprintf(format, args...)))
 }
 
-// configure is load, and makes sure that there are credentials before anything is asked with them.
-func configure(ctx context.Context, o *Options) (aws.Config, error) {
+// Configure returns the SDK's configuration for a server, and makes sure that there are credentials before anything is asked with
+// them. It sets what o leaves open. No region is set where none is named: see DefaultRegion.
+func Configure(ctx context.Context, o *Options) (aws.Config, error) {
+	if err := o.setDefaults(); err != nil {
+		return aws.Config{}, err
+	}
 	cfg, err := load(ctx, o)
 	if err != nil {
 		return cfg, err

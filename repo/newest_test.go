@@ -3,6 +3,7 @@ package repo_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,52 @@ func TestNewestReadsFew(t *testing.T) {
 	want("the newest of then", repo.Selection{At: p.Clock.Now().Add(-13 * time.Hour)}, ids[29], 30)
 	want("none", repo.Selection{Job: "none"}, "", 42)
 	want("none of the host", repo.Selection{Host: "web1"}, "", 42)
+}
+
+// What was not read now is known from before, and only that: nothing is asked of the store.
+func TestRemembered(t *testing.T) {
+	p := repotest.NewPlace(t)
+	other := repotest.Must(crypto.Generate("web1", p.Clock.Now(), nil))
+	p.Enroll("web1", other, keyring.Backup)
+	r, dir := p.Open(repotest.HostKey()), t.TempDir()
+	put := func(r *repo.Repository, host, job string) {
+		repotest.Must(r.PutRecordAs(t.Context(), r.Host(), "archive", repotest.Must((&repo.Record{Host: host, Job: repo.Text(job), Time: p.Clock.Now(), Views: []time.Time{p.Clock.Now()}}).Encode())))
+		p.Clock.Move(time.Hour)
+	}
+	for i := range 4 {
+		put(r, "db1", fmt.Sprint(i))
+	}
+	put(p.Open(other), "web1", "web")
+	for _, step := range []struct {
+		before     func(*repo.Roll)
+		host, want string
+	}{
+		{func(*repo.Roll) {}, "", ""},
+		{func(l *repo.Roll) { repotest.Must(l.Newest(t.Context(), "", repo.Selection{}.Fits, noFault(t))) }, "", "3 web"},
+		{func(*repo.Roll) {}, "db1", "3"},
+		{func(l *repo.Roll) { repotest.Must(l.Archives(t.Context(), "", noFault(t))) }, "", "0 1 2 3 web"},
+		{func(*repo.Roll) {}, "web1", "web"},
+		{func(*repo.Roll) {}, "none", ""},
+	} {
+		reader := p.Open(repotest.HostKey(), func(o *repo.Options) { o.RecordDir = dir })
+		roll := repotest.Must(reader.Roll(t.Context()))
+		step.before(roll)
+		var got []string
+		if n := opens(p, func() {
+			for a := range roll.Remembered(step.host) {
+				got = append(got, string(a.Job))
+			}
+		}); n > 0 {
+			t.Errorf("%q: %d archives are read", step.want, n)
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != step.want {
+			t.Errorf("of %q there are %q, want %q", step.host, got, step.want)
+		}
+		if err := reader.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // history stores archives of two hosts: of right and wrong times, some of which count all the same, with predecessors of whatever kind, and sealed again.

@@ -48,7 +48,7 @@ func (a *app) checkCommand() *cobra.Command {
 
 Each fault is one line; of an archive, the first twenty files of which the same is to be said are named, and all with --verbose or --json. With --verbose, what
 runs that died left over is told too, which is no fault. Exit code 12 if there is a fault; 1 if there is none, but something could not be looked at. That parts are gone of an archive which was stored too late to count is a
-warning: prune keeps nothing for it; so is that archives are gone which another needs.
+warning: prune keeps nothing for it; so is that an archive needs others which its host does not have.
 
 --repair heals what it finds: objects come back from another copy (--from) and from a recovery kit (--kit), chunks from the files that they were of
 (--source); with a recovery key, indexes are made again, what is good of damaged packs is packed anew, and archives that are late, since the

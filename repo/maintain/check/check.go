@@ -54,7 +54,7 @@ const (
 	Redated   What = "redated"   // it counted once, and was stored again without its time: so it is late, and prune gives up nothing until it counts or is forgotten
 	Unread    What = "unread"    // it could not be looked at, and may be whole; no fault, but nobody knows
 	Uncounted What = "uncounted" // parts of an archive are gone that does not count, since it is late: prune keeps nothing for it; no fault
-	Unmet     What = "unmet"     // archives are gone that an archive needs, as its label says; no fault: whether anybody forgot them is said of them
+	Unmet     What = "unmet"     // an archive needs others, as its label says, which its host does not have; no fault: whether anybody forgot them is said of them
 )
 
 // A Finding is one thing that is not as it should be.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,39 +55,43 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 		}
 		c.found(f)
 	}
-	for i := range all {
-		if err := c.needs(ctx, &all[i], present); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
+	return all, c.needs(ctx, all, present)
 }
 
-// needs tells of an archive if others are gone that it needs.
-func (c *checker) needs(ctx context.Context, a *repo.Archive, present map[index.ObjectID]bool) error {
-	if id, err := index.ParseObjectID(a.ID); err == nil {
-		if _, forgotten := c.forgotten[id]; forgotten {
-			return nil
+// needs tells of archives that need others, which their host does not have.
+func (c *checker) needs(ctx context.Context, all []repo.Archive, present map[index.ObjectID]bool) error {
+	hosts := map[index.ObjectID]string{}
+	for i := range all {
+		if id, err := index.ParseObjectID(all[i].ID); err == nil {
+			hosts[id] = all[i].Host
 		}
 	}
-	first, gone := "", 0
-	for _, need := range a.Labels.Needs() {
-		id, err := index.ParseObjectID(need)
-		if err != nil || present[id] {
-			continue
-		}
-		if gone == 0 { // one is enough to ask for: a host may name as many as it likes
-			if there, err := isStored(ctx, c.r, id); err != nil {
-				return err
-			} else if there {
+	for i := range all {
+		a := &all[i]
+		if id, err := index.ParseObjectID(a.ID); err == nil {
+			if _, forgotten := c.forgotten[id]; forgotten {
 				continue
 			}
-			first = need
 		}
-		gone++
-	}
-	if gone > 0 {
-		c.found(Finding{What: Unmet, Archive: a.ID, Path: "/", Err: fmt.Errorf("archives that it needs and that are gone: %d; the first is %.8s", gone, first)})
+		first, lacks := "", 0
+		for _, need := range a.Labels.Needs() {
+			id, err := index.ParseObjectID(need)
+			if host, readable := hosts[id]; err != nil || host == a.Host || !readable && present[id] {
+				continue
+			}
+			if lacks == 0 && !present[id] { // one is enough to ask for: a host may name as many as it likes
+				if there, err := isStored(ctx, c.r, id); err != nil {
+					return err
+				} else if there {
+					continue
+				}
+			}
+			first, lacks = cmp.Or(first, need), lacks+1
+		}
+		if lacks > 0 {
+			err := fmt.Errorf("archives that it needs, and that host %q does not have: %d; the first is %.8s", a.Host, lacks, first)
+			c.found(Finding{What: Unmet, Archive: a.ID, Path: "/", Err: err})
+		}
 	}
 	return nil
 }

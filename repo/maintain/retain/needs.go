@@ -45,7 +45,7 @@ func keepNeeded(decisions []Decision, archives []repo.Archive) {
 			}
 		}
 		if d := judged[a.ID]; d != nil {
-			d.lacks(absent, "is not there", "are not there")
+			d.lacks(absent, "this host does not have", "this host does not have")
 			d.lacks(givenUp, "was given up", "were given up")
 		}
 	}

@@ -107,23 +107,20 @@ func (r *reading) latest(ctx context.Context, host, path string) (newest *repo.A
 		return nil, false, err
 	}
 	chosen := r.choice.OfPaths()
-	fits := func(x *repo.Archive) bool {
+	stays := func(x *repo.Archive) bool {
 		id, err := index.ParseObjectID(x.ID)
-		if _, gone := forgotten[id]; gone || err != nil {
-			return false
-		}
-		return chosen.Fits(x) && saves(x, path)
+		_, gone := forgotten[id]
+		return err == nil && !gone
 	}
+	fits := func(x *repo.Archive) bool { return stays(x) && chosen.Fits(x) && saves(x, path) }
 	found, err := r.roll.Newest(ctx, host, fits, r.pass)
 	if err != nil {
 		return nil, false, err
 	}
 	if found.Newest == nil {
-		return r.better(chosen, found.Opened, path)
+		return r.better(chosen, found.Opened, path, stays)
 	}
-	other := func(x *repo.Archive) bool {
-		return fits(x) && (x.Host != found.Newest.Host || x.Job != found.Newest.Job)
-	}
+	other := func(x *repo.Archive) bool { return fits(x) && !sameJob(x, found.Newest) }
 	for i := range found.Opened {
 		others = others || other(&found.Opened[i])
 	}
@@ -137,16 +134,21 @@ func (r *reading) latest(ctx context.Context, host, path string) (newest *repo.A
 	return found.Newest, others, nil
 }
 
-// better returns the newest of those that are chosen, though it may not be called latest. opened are all archives there are.
-func (r *reading) better(chosen repo.Selection, opened []repo.Archive, path string) (*repo.Archive, bool, error) {
+func sameJob(a, b *repo.Archive) bool { return a.Host == b.Host && a.Job == b.Job }
+
+// better returns the newest of those that are chosen, though it may not be called latest: one that stays, or else one that was given up. opened are all archives
+// there are. others is as latest has it.
+func (r *reading) better(chosen repo.Selection, opened []repo.Archive, path string, stays func(*repo.Archive) bool) (_ *repo.Archive, others bool, err error) {
 	all := chosen.Select(opened)
 	r.readable = len(all)
-	if with := savedAt(all, path); len(with) > 0 {
-		all = with
+	for _, best := range []func(*repo.Archive) bool{func(x *repo.Archive) bool { return saves(x, path) }, stays} {
+		if some := only(all, best); len(some) > 0 {
+			all = some
+		}
 	}
 	newest, err := repo.Find(all, latest)
 	if err == nil {
-		return newest, false, nil
+		return newest, slices.ContainsFunc(all, func(x repo.Archive) bool { return !sameJob(&x, newest) }), nil
 	}
 	if kinds := kindsOf(r.choice.Select(opened)); len(r.choice.Kinds) == 0 && len(kinds) > 0 {
 		err = usage.Hinted{Err: fmt.Errorf("%w of files or of a stream", err), Hint: fmt.Sprintf("there are others, of kind %s: name one by its id, or its kind with --kind", strings.Join(kinds, ", "))}
@@ -281,9 +283,9 @@ func parseLabels(all []string) (repo.Labels, error) {
 	return labels, nil
 }
 
-// savedAt returns those of the archives that saved something at a path.
-func savedAt(archives []repo.Archive, path string) []repo.Archive {
-	return slices.DeleteFunc(slices.Clone(archives), func(x repo.Archive) bool { return !saves(&x, path) })
+// only returns those of the archives of which something is so.
+func only(archives []repo.Archive, is func(*repo.Archive) bool) []repo.Archive {
+	return slices.DeleteFunc(slices.Clone(archives), func(x repo.Archive) bool { return !is(&x) })
 }
 
 // saves reports whether the archive is of something that lies at the path, below it, or above it; or of the stream of that name.

@@ -17,7 +17,8 @@ type Kind struct {
 	// Opening.Create it makes that. What the store can do besides, its optional
 	// interfaces tell.
 	Open func(ctx context.Context, l Location, o Opening) (Carrier, error)
-	// Hints say what to do about errors of Open; the first that is one is given.
+	// Hints say what to do about errors of Open, and later ones of the store; the
+	// first that is one is given. That of ErrNoStore is for Open alone.
 	Hints []Hint
 }
 

@@ -134,7 +134,7 @@ func TestKeys(t *testing.T) {
 	try("an agent without keys", at, login.ErrKeys, "SSH_AUTH_SOCK", await(t, socket))
 	try("a key under a passphrase", at, login.ErrPassphrase, "sftp-key", secret)
 	try("its passphrase", at, nil, "sftp-key", secret, "SFTP_PASSPHRASE", "open sesame")
-	try("a wrong passphrase", at, login.ErrKeys, "sftp-key", secret, "SFTP_PASSPHRASE", "sesame")
+	try("a wrong passphrase", at, login.ErrPassphrase, "sftp-key", secret, "SFTP_PASSPHRASE", "sesame")
 	addToAgent(t, socket, secret, "open sesame")
 	try("the agent", at, nil, "SSH_AUTH_SOCK", socket)
 	try("the agent for the key that is named", at, nil, "SSH_AUTH_SOCK", socket, "sftp-key", secret)

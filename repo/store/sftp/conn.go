@@ -46,15 +46,18 @@ func (s *Store) do(ctx context.Context, f func(c *conn) error) error {
 		c, err := s.connection(ctx)
 		if err == nil {
 			if err = c.run(ctx, f); err == nil || !c.lost(err) {
-				return err
+				return denied(err)
 			}
 			c.cut()
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if final(err) || attempt >= s.limits.attempts {
+		if final(err) {
 			return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+		if attempt >= s.limits.attempts || s.nobody(err) {
+			return &marked{fmt.Errorf("%w: %w", store.ErrUnavailable, err), ErrUnreachable}
 		}
 		select {
 		case <-ctx.Done():
@@ -73,6 +76,30 @@ func (s *Store) delay(attempt int) time.Duration {
 // final reports whether another attempt comes to the same.
 func final(err error) bool {
 	return errors.As(err, new(*login.Error)) || errors.Is(err, ErrNoSFTP) || errors.Is(err, errClosed) || errors.Is(err, errEndless)
+}
+
+// nobody reports whether there is no host of that name, and never was one: another attempt comes to the same, as a rule.
+func (s *Store) nobody(err error) bool {
+	var dns *net.DNSError
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live == nil && errors.As(err, &dns) && dns.IsNotFound
+}
+
+// marked is an error that is another one besides, and does not say so.
+type marked struct {
+	error
+	also error
+}
+
+func (m *marked) Unwrap() []error { return []error{m.error, m.also} }
+
+// denied marks what the server does not let us do.
+func denied(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &marked{err, ErrDenied}
+	}
+	return err
 }
 
 // connection returns the one that there is, or makes one.

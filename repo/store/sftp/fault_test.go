@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -119,7 +120,7 @@ func TestServerBack(t *testing.T) {
 	if err == nil {
 		short.Close()
 	}
-	if !errors.Is(err, store.ErrUnavailable) {
+	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, sftp.ErrUnreachable) {
 		t.Errorf("a server that stays away: %v", err)
 	}
 }
@@ -199,6 +200,20 @@ func TestLacks(t *testing.T) {
 		if found != 1 {
 			t.Errorf("said %d times: %s; of %v", found, want, said)
 		}
+	}
+}
+
+// What the server does not let us do is told from what this machine does not.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	server, ctx, dir := sshtest.Start(t, "Subsystem sftp internal-sftp -R"), t.Context(), t.TempDir()
+	s := open(t, server.URL(dir), settings(t, server.Key, server.KnownHosts))
+	_, err := s.Put(ctx, "a", nil)
+	if !errors.Is(err, sftp.ErrDenied) || !errors.Is(err, fs.ErrPermission) || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("stored where only reading is allowed: %v", err)
+	}
+	if got := list(t, s, ""); len(got) > 0 {
+		t.Errorf("listed %q", got)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -64,6 +62,11 @@ func (s *Store) folder(c *conn, folder string) error {
 func (s *Store) makeFolder(c *conn, folder string) error {
 	return s.eachFolder(folder, func(path string) error {
 		info, err := c.Lstat(s.path(path))
+		if err == nil && !info.IsDir() && info.Mode()&fs.ModeSymlink == 0 { // behind a link somebody's folder may lie
+			if _, err = s.moveAside(c, path, fs.ModeDir); err == nil {
+				info, err = c.Lstat(s.path(path))
+			}
+		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			if err := s.mkdir(c, s.path(path)); err != nil {
@@ -152,40 +155,6 @@ func (s *Store) syncFolder(c *conn, dir string) {
 		s.lacks("fsync of folders", "what was stored just before it loses power may be without its name")
 	}
 }
-
-// moveAside gives what is no file a name that is left alone.
-func (s *Store) moveAside(c *conn, name string) error {
-	folder, base := split(name)
-	aside := s.path(folder) + "/.aside-" + base + "-" + strconv.FormatUint(rand.Uint64(), 36)
-	if err := c.Rename(s.path(name), aside); err != nil {
-		return fmt.Errorf("move aside what is in its place: %w", err)
-	}
-	return nil
-}
-
-// clutter is the mode of what lies where an object or a folder belongs.
-type clutter fs.FileMode
-
-func (c clutter) Error() string {
-	what := "something else"
-	switch mode := fs.FileMode(c); {
-	case mode.IsRegular():
-		what = "a file"
-	case mode.IsDir():
-		what = "a folder"
-	case mode&fs.ModeSymlink != 0:
-		what = "a symbolic link, which is not followed,"
-	case mode&fs.ModeNamedPipe != 0:
-		what = "a FIFO"
-	case mode&fs.ModeSocket != 0:
-		what = "a socket"
-	case mode&fs.ModeDevice != 0:
-		what = "a device"
-	}
-	return what + " is in its place"
-}
-
-func (c clutter) Is(target error) bool { return target == store.ErrClutter }
 
 // missing tells a missing object from a missing store.
 func (s *Store) missing(c *conn, err error) error {

@@ -99,10 +99,14 @@ func (l *lister) list(ctx context.Context, folder string, entries []fs.FileInfo)
 }
 
 func (s *Store) notListed(folder string, err error) error {
+	return s.notRead("list objects in", folder, err)
+}
+
+func (s *Store) notRead(verb, folder string, err error) error {
 	if isServers(err) {
 		err = store.Unread(err)
 	}
-	return fmt.Errorf("list objects in %s: %w", strings.TrimSuffix(s.at.String()+"/"+folder, "/"), err)
+	return fmt.Errorf("%s %s: %w", verb, strings.TrimSuffix(s.at.String()+"/"+folder, "/"), err)
 }
 
 // named reports whether a folder, and each on the way to it, is named in the one above. That it could not be looked at is not proof enough that nothing was

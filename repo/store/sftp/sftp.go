@@ -48,12 +48,14 @@ var Kind = store.Kind{
 		return s, nil
 	},
 	Hints: []store.Hint{
-		{Is: login.ErrHostUnknown, Say: "ask whoever runs the server for its host key, and add it to the file: ssh-keyscan HOST prints the line, ssh-keygen -lf shows the fingerprint to compare"},
-		{Is: login.ErrHostChanged, Say: "somebody may have put a machine in its place; nothing was sent. If the server was made anew, compare its fingerprint, ssh-keygen -R HOST, and add the new key"},
+		{Is: login.ErrHostUnknown, Say: "ask whoever runs the server for its host key, and add it to the file: ssh-keyscan -p PORT HOST prints the line, ssh-keygen -lf shows the fingerprint to compare"},
+		{Is: login.ErrHostChanged, Say: "somebody may have put a machine in its place; nothing was sent. If the server was made anew, compare its fingerprint, ssh-keygen -R HOST (of another port than 22, '[HOST]:PORT'), and add the new key"},
 		{Is: login.ErrPassphrase, Say: "ssh-add KEY gives it to the agent; or set SFTP_PASSPHRASE, or use a key without passphrase that may do nothing but SFTP"},
 		{Is: login.ErrKeys, Say: "the server wants a key that it knows in authorized_keys: name it with --sftp-key, or look at ssh-add -l. Passwords are not asked for"},
 		{Is: login.ErrConfig, Say: "set what is needed in the URL and with --sftp-key, and say --sftp-config none"},
 		{Is: ErrNoSFTP, Say: "the server needs: Subsystem sftp internal-sftp"},
+		{Is: ErrDenied, Say: "on the server, the user of the URL may not do that: look there at owner and mode of the folder, and whether the login may only read"},
+		{Is: ErrUnreachable, Say: "is the server up, and host and port of the URL right? Run the same command again: what was stored is used"},
 		{Is: store.ErrNoStore, Say: "is the path right? It is absolute: sftp://host/~/path begins in the login folder. A new repository is made by nightjar init, a copy by copy --create"},
 	},
 }
@@ -64,8 +66,14 @@ const (
 	settingConfig = "sftp-config"
 )
 
-// ErrNoSFTP says that the server runs SSH, but no SFTP.
-var ErrNoSFTP = errors.New("no SFTP there")
+var (
+	// ErrNoSFTP says that the server runs SSH, but no SFTP.
+	ErrNoSFTP = errors.New("no SFTP there")
+	// ErrDenied says that the server does not let the user who is logged in do that. It is an fs.ErrPermission.
+	ErrDenied = errors.New("denied by the server")
+	// ErrUnreachable says that the server did not answer, for as long as it was tried. It is a store.ErrUnavailable.
+	ErrUnreachable = errors.New("the server is out of reach")
+)
 
 // Store is a store.Store in a folder of an SFTP server. Its time is the mtime of
 // files, as the server stamps them. Files are made with mode 0600, folders with
@@ -73,7 +81,7 @@ var ErrNoSFTP = errors.New("no SFTP there")
 //
 // What is no regular file is no object: under an object's name it is a missing
 // one, and Put moves it aside. A Put that is cut off leaves a file whose name
-// begins with ".tmp-", which is no valid name.
+// begins with ".tmp-", which is no valid name, until Sweep removes it.
 type Store struct {
 	at     address
 	root   string // as the server is asked for it: absolute, or relative to the login folder
@@ -90,10 +98,12 @@ type Store struct {
 }
 
 var (
-	_ store.Carrier  = (*Store)(nil)
-	_ store.Clock    = (*Store)(nil)
-	_ store.Replacer = (*Store)(nil)
-	_ store.Folder   = (*Store)(nil)
+	_ store.Carrier   = (*Store)(nil)
+	_ store.Clock     = (*Store)(nil)
+	_ store.Replacer  = (*Store)(nil)
+	_ store.Folder    = (*Store)(nil)
+	_ store.Cluttered = (*Store)(nil)
+	_ store.Sweeper   = (*Store)(nil)
 )
 
 // limits bound what a server may ask of us.

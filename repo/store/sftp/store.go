@@ -54,7 +54,7 @@ func (s *Store) put(ctx context.Context, c *conn, name string, data []byte, at t
 	}
 	info, err := s.same(ctx, c, name, data)
 	if errors.Is(err, store.ErrClutter) {
-		if err = s.moveAside(c, name); err == nil {
+		if _, err = s.moveAside(c, name, 0); err == nil {
 			err = fs.ErrNotExist
 		}
 	}
@@ -106,7 +106,11 @@ func (s *Store) write(ctx context.Context, c *conn, temp string, data []byte, at
 		}
 	}
 	if !at.IsZero() {
-		if err := c.Chtimes(temp, at, at); err != nil {
+		is, err := f.Stat()
+		if err != nil {
+			return info, err
+		}
+		if err := c.Chtimes(temp, is.ModTime(), at); err != nil { // the atime still tells Sweep how old it is
 			return info, fmt.Errorf("set its time: %w", err)
 		}
 	}

@@ -173,6 +173,9 @@ func Hint(err error, command string) string {
 			return hint
 		}
 	}
+	if hint := place.Hint(err); hint != "" {
+		return hint
+	}
 	for _, h := range hints {
 		if errors.Is(err, h.is) {
 			return h.hint

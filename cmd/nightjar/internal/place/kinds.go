@@ -66,10 +66,8 @@ func plain(k store.Kind) kind {
 					return cmp.Or(o.Bucket.Settings[name], o.getenv("NIGHTJAR_"+strings.ReplaceAll(strings.ToUpper(name), "-", "_")))
 				},
 			})
-			for _, h := range k.Hints {
-				if err != nil && errors.Is(err, h.Is) {
-					return nil, usage.Hinted{Err: err, Hint: h.Say}
-				}
+			if hint := hintOf(k.Hints, err); hint != "" {
+				return nil, usage.Hinted{Err: err, Hint: hint}
 			}
 			return s, err
 		},
@@ -81,6 +79,26 @@ func plain(k store.Kind) kind {
 			}
 		},
 	}
+}
+
+func hintOf(hints []store.Hint, err error) string {
+	for _, h := range hints {
+		if errors.Is(err, h.Is) {
+			return h.Say
+		}
+	}
+	return ""
+}
+
+// Hint returns what one of the kinds says about an error of its own, which may come long after a store was opened; "": nothing.
+func Hint(err error) string {
+	for _, k := range kinds() {
+		own := slices.DeleteFunc(slices.Clone(k.Hints), func(h store.Hint) bool { return errors.Is(store.ErrNoStore, h.Is) })
+		if hint := hintOf(own, err); hint != "" {
+			return hint
+		}
+	}
+	return ""
 }
 
 // kindOf returns the kind of a place that Parse returned.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"strings"
 	"time"
 
 	"nightjar/cmd/nightjar/internal/usage"
@@ -26,6 +27,9 @@ type Options struct {
 // Parse parses a repository's URL. Its errors repeat nothing that may hold a password.
 func Parse(url string) (store.Location, error) {
 	l, err := store.ParseLocation(url)
+	if err != nil && !strings.Contains(url, "://") {
+		return l, usage.Errorf("%w: %s are supported", err, Forms())
+	}
 	if err != nil {
 		return l, usage.Error{Err: err}
 	}

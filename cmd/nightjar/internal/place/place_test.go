@@ -60,6 +60,7 @@ func TestParse(t *testing.T) {
 	for url, says := range map[string]string{
 		"":                       "neither a path",
 		"backups":                "neither a path",
+		"sftp:me@host:/backups":  "sftp://user@host/path",
 		"rclone://u:hunter2@h/p": "repository rclone://…: only /path, file:///path",
 		"s3://u:hunter2@b/p":     "repository s3://…: ",
 		"file://u:hunter2@h/p":   "names no host",

@@ -2,6 +2,7 @@ package login
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,8 +97,11 @@ func (e *Error) Unwrap() error { return e.is }
 // signers returns the keys to try: the one that was named, else those of the agent, then those in files. An error is final.
 func (r *Login) signers() (all []ssh.Signer, done func(), err error) {
 	done = func() {}
+	agents := "there is no agent (SSH_AUTH_SOCK)"
 	if r.agent != "" {
+		agents = "no agent answers at " + r.agent
 		if c, err := net.Dial("unix", r.agent); err == nil {
+			agents = "the agent has none"
 			done = func() { _ = c.Close() } // nothing was written
 			all, _ = agent.NewClient(c).Signers()
 		}
@@ -111,6 +115,8 @@ func (r *Login) signers() (all []ssh.Signer, done func(), err error) {
 		switch {
 		case errors.As(err, &protected):
 			err = &Error{ErrPassphrase, r.named}
+		case errors.Is(err, x509.IncorrectPasswordError):
+			err = &Error{ErrPassphrase, r.named + ", and SFTP_PASSPHRASE is not it"}
 		case err != nil:
 			err = &Error{ErrKeys, err.Error()}
 		}
@@ -121,7 +127,7 @@ func (r *Login) signers() (all []ssh.Signer, done func(), err error) {
 		return signers, done, nil
 	}
 	var locked error
-	agents := all
+	loaded := all
 	if r.only {
 		all = nil
 	}
@@ -130,12 +136,14 @@ func (r *Login) signers() (all []ssh.Signer, done func(), err error) {
 		switch {
 		case err == nil:
 			all = append(all, signers...)
-		case held(agents, err) != nil:
+		case held(loaded, err) != nil:
 			if r.only {
-				all = append(all, held(agents, err))
+				all = append(all, held(loaded, err))
 			}
 		case errors.As(err, new(*ssh.PassphraseMissingError)):
 			locked = &Error{ErrPassphrase, file}
+		case errors.Is(err, x509.IncorrectPasswordError):
+			locked = &Error{ErrPassphrase, file + ", and SFTP_PASSPHRASE is not it"}
 		case !errors.Is(err, fs.ErrNotExist) && locked == nil:
 			locked = &Error{ErrKeys, err.Error()}
 		}
@@ -143,7 +151,7 @@ func (r *Login) signers() (all []ssh.Signer, done func(), err error) {
 	if len(all) == 0 {
 		done()
 		if locked == nil {
-			locked = &Error{ErrKeys, "the agent has none, and there is no file of one"}
+			locked = &Error{ErrKeys, agents + ", and there is no file of one"}
 		}
 		return nil, nil, locked
 	}

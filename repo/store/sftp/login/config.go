@@ -94,7 +94,7 @@ func Find(o Options) (*Login, error) {
 	}
 	if file := o.KnownHosts; file != "" {
 		if _, err := os.Stat(file); err != nil {
-			return nil, fmt.Errorf("read known hosts: %w", err)
+			return nil, &Error{ErrHostUnknown, fmt.Sprintf("read known hosts: %v", err)}
 		}
 		known = []string{file}
 	}

@@ -124,14 +124,25 @@ func (r *reading) latest(ctx context.Context, host, path string) (newest *repo.A
 	for i := range found.Opened {
 		others = others || other(&found.Opened[i])
 	}
-	if found.More && !others {
-		for x := range r.roll.Remembered(host) {
-			if others = other(x); others {
-				break
-			}
-		}
+	if found.More {
+		others = others || r.remembers(found.Newest.Host, other) || r.remembers(host, other)
 	}
 	return found.Newest, others, nil
+}
+
+// remembers reports whether this machine has read an archive of a host, of any if it is "", that is meant. Of many it looks at some: a note is worth no more.
+func (r *reading) remembers(host string, meant func(*repo.Archive) bool) bool {
+	const most = 1000
+	n := 0
+	for x := range r.roll.Remembered(host) {
+		if n++; meant(x) {
+			return true
+		}
+		if n == most {
+			break
+		}
+	}
+	return false
 }
 
 func sameJob(a, b *repo.Archive) bool { return a.Host == b.Host && a.Job == b.Job }

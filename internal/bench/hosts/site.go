@@ -13,7 +13,6 @@ import (
 
 	"nightjar/backup"
 	"nightjar/crypto"
-	"nightjar/internal/versioned"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
@@ -114,7 +113,7 @@ func put(ctx context.Context, r *repo.Repository, host *crypto.Key, a *repo.Arch
 			return "", err
 		}
 	}
-	content, err := versioned.Encode(a, versioned.Bounds{Bytes: 1 << 20, Objects: 100, Values: 1000})
+	content, err := a.Encode()
 	if err != nil {
 		return "", err
 	}

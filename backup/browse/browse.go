@@ -4,6 +4,7 @@
 package browse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +12,10 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // ErrNotFound says that an archive has nothing at a path.
@@ -127,9 +130,20 @@ func (l *lookup) child(name string) (*tree.Node, error) {
 		return nil, ErrNotFound
 	}
 	var damaged error // of which the entry may have been
-	for child, err := range tree.NodesLeft(dir.Contents, l.rd.Fetcher(l.ctx)) {
+	var bomb error
+	var guard walk.Guard
+	fetch := l.rd.Fetcher(l.ctx)
+	get := func(id chunk.ID) ([]byte, error) {
+		b, err := fetch(id)
+		bomb = guard.Visit(id, len(b))
+		return b, err
+	}
+	for child, err := range tree.NodesLeft(dir.Contents, get) {
+		if stop := cmp.Or(l.ctx.Err(), bomb); stop != nil {
+			return nil, fmt.Errorf("read %q: %w", path.Join("/", strings.Join(l.names, "/")), stop)
+		}
 		if err != nil {
-			damaged = errors.Join(damaged, err)
+			damaged = cmp.Or(damaged, err)
 			continue
 		}
 		if child.Name == name {

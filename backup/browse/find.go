@@ -66,11 +66,12 @@ type finder struct {
 
 // fetch reads a tree or list, unless one of the archives is not to be searched to its end.
 func (s *finder) fetch(id chunk.ID) ([]byte, error) {
-	if err := s.guard.Visit(id); err != nil {
-		s.enough = err
-		return nil, err
+	b, err := s.get(id)
+	if bomb := s.guard.Visit(id, len(b)); bomb != nil {
+		s.enough = bomb
+		return nil, bomb
 	}
-	return s.get(id)
+	return b, err
 }
 
 // A version is a state of an entry, and who has it.

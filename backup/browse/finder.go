@@ -88,7 +88,10 @@ func (f *Finder) directory(at string) (*directory, error) {
 	f.dirs[at] = d
 	d.err = tree.Walk(n.Contents, f.fetch, func(item tree.Item) error {
 		nodes, err := f.tree(item.ID)
-		if err == nil && len(nodes) > 0 {
+		if err == nil && len(d.first) > 0 && nodes[0].Name <= d.first[len(d.first)-1] {
+			return fmt.Errorf("tree %v: name %q does not follow", item.ID, nodes[0].Name)
+		}
+		if err == nil {
 			d.trees, d.first = append(d.trees, item), append(d.first, nodes[0].Name)
 		}
 		return err

@@ -22,8 +22,7 @@ func List(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, re
 	if !n.IsDir() {
 		return f(at, n)
 	}
-	var guard walk.Guard
-	w := walk.Walk{Get: rd.Fetcher(ctx), Enter: guard.Enter}
+	w := walk.Walk{Get: rd.Fetcher(ctx), Guard: new(walk.Guard)}
 	w.Node = func(n *tree.Node) error {
 		err := ctx.Err()
 		if err == nil {

@@ -19,6 +19,7 @@ import (
 	"nightjar/repo/save"
 	"nightjar/repo/store"
 	"nightjar/repo/tree"
+	"nightjar/repo/walk"
 )
 
 // A maker stores trees made by hand.
@@ -195,6 +196,31 @@ func TestTreeBomb(t *testing.T) {
 		if err := walk(); !errors.Is(err, crypto.ErrIntegrity) || !strings.Contains(err.Error(), a.ID) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Lists that name each other, and in the end what is not there, end the search for an entry and a restore.
+func TestListBomb(t *testing.T) {
+	ctx := context.Background()
+	r := backuptest.NewRepository(t, store.NewMemory(nil))
+	a := handMade(t, r, func(m *maker) tree.Node {
+		d := tree.Node{Name: "d", Mode: tree.Directory | 0o755, Contents: tree.Contents{Level: 1, Items: []tree.Item{{ID: chunk.ID{1}, Length: 1}}}}
+		for range 3 {
+			c := tree.Contents{Items: slices.Repeat(d.Contents.Items, 4096)}
+			id, err := m.saver.Tree(tree.EncodeList(c.Items))
+			must(t, err)
+			d.Contents = tree.Contents{Level: d.Contents.Level + 1, Items: []tree.Item{{ID: id, Length: c.Size()}}}
+		}
+		return m.dir("root", d)
+	})
+	rd, err := r.NewReader(ctx)
+	must(t, err)
+	if _, _, err := browse.LookUp(ctx, rd, a, "/d/x"); !errors.Is(err, walk.ErrBomb) {
+		t.Errorf("look up: %v", err)
+	}
+	problem := func(string, error) {}
+	if _, err := restore.Run(ctx, rd, a, restore.Options{DryRun: true, Problem: problem}); !errors.Is(err, walk.ErrBomb) {
+		t.Errorf("restore: %v", err)
 	}
 }
 

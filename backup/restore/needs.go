@@ -43,8 +43,7 @@ type needs struct {
 // dir goes through a directory as a restore does.
 func (p *needs) dir(n *tree.Node, at string, is bool) error {
 	included := []bool{is} // of the directories on the way down
-	var guard walk.Guard
-	w := walk.Walk{Get: p.rd.Fetcher(p.ctx), Enter: guard.Enter, Long: func(*tree.Node) error { return nil }}
+	w := walk.Walk{Get: p.rd.Fetcher(p.ctx), Guard: new(walk.Guard), Long: func(*tree.Node) error { return nil }}
 	w.Node = func(n *tree.Node) error {
 		if err := p.ctx.Err(); err != nil {
 			return err

@@ -96,10 +96,9 @@ func (p *planner) top() *planLevel { return p.levels[len(p.levels)-1] }
 
 // children walks what is in a directory at a path of the archive.
 func (p *planner) children(n *tree.Node, at string) error {
-	var guard walk.Guard
 	w := walk.Walk{
 		Get:   p.rd.Fetcher(p.ctx),
-		Enter: guard.Enter,
+		Guard: new(walk.Guard),
 		Node: func(n *tree.Node) error {
 			if p.ctx.Err() != nil {
 				return context.Cause(p.ctx)

@@ -23,6 +23,7 @@ type page struct {
 	in     *pages
 	use    Use
 	length int64 // that its name's place says; 0: none does
+	size   int   // bytes that were read; 0: none
 	tree   []tree.Node
 	list   []tree.Item
 	cost   int
@@ -60,6 +61,7 @@ func (x *page) nodes(get func(chunk.ID) ([]byte, error)) ([]tree.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.size = len(b)
 	if x.length > 0 && int64(len(b)) != x.length {
 		return nil, fmt.Errorf("tree %v: %d bytes, not %d", x.use.ID, len(b), x.length)
 	}
@@ -82,6 +84,7 @@ func (x *page) items(get func(chunk.ID) ([]byte, error)) ([]tree.Item, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.size = len(b)
 	items, err := tree.DecodeListOf(b, x.use.Level, x.length)
 	if err != nil {
 		return nil, fmt.Errorf("list %v: %w", x.use.ID, err)

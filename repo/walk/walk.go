@@ -45,6 +45,8 @@ type Walk struct {
 	Get func(id chunk.ID) ([]byte, error)
 	// Enter is asked of each tree and list, of so many bytes, whether it is to be read. Without it all are.
 	Enter func(u Use, length int64) (bool, error)
+	// Guard ends walks of paths that would never end. Without it all are walked.
+	Guard *Guard
 	// Node is told of each entry before what is in it.
 	Node func(n *tree.Node) error
 	// Long is told of the first entry of a tree whose path is longer than tree.MaxPath; all such are passed over. Without it that is an error.
@@ -137,6 +139,9 @@ func (w *Walk) tree(u Use, length int64, x *contents) error {
 	p := w.pages.new(u, length)
 	defer w.pages.drop(p)
 	nodes, err := p.nodes(w.Get)
+	if bomb := w.visit(p); bomb != nil {
+		return bomb
+	}
 	if err == nil && nodes[0].Name <= x.after {
 		err = fmt.Errorf("tree %v: name %q does not follow %q", u.ID, nodes[0].Name, x.after)
 	}
@@ -271,7 +276,11 @@ func (w *Walk) list(u Use, length int64, x *contents) error {
 	p := w.pages.new(u, length)
 	defer w.pages.drop(p)
 	load := func() ([]tree.Item, error) { return p.items(w.Get) }
-	if _, err := load(); err != nil {
+	_, err := load()
+	if bomb := w.visit(p); bomb != nil {
+		return bomb
+	}
+	if err != nil {
 		x.offset += length
 		return w.failed(u, err)
 	}
@@ -284,6 +293,13 @@ func (w *Walk) enter(u Use, length int64) (bool, error) {
 	}
 	ok, err := w.Enter(u, length)
 	return ok && err == nil, err
+}
+
+func (w *Walk) visit(p *page) error {
+	if w.Guard == nil {
+		return nil
+	}
+	return w.Guard.Visit(p.use.ID, p.size)
 }
 
 func (w *Walk) failed(u Use, err error) error {

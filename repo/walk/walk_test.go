@@ -315,29 +315,57 @@ func TestBomb(t *testing.T) {
 		items = b.tree(dir("a", items...), dir("b", items...))
 	}
 	root := b.tree(dir("root", items...))[0]
-	var guard walk.Guard
-	w := walk.Walk{Get: b.get, Enter: guard.Enter}
-	if err := w.Root(root.ID, root.Length); !errors.Is(err, walk.ErrBomb) || b.gets > 250_000 {
+	w := walk.Walk{Get: b.get, Guard: new(walk.Guard)}
+	if err := w.Root(root.ID, root.Length); !errors.Is(err, walk.ErrBomb) || b.gets > 500_000 {
 		t.Errorf("%d trees read, %.100v", b.gets, err)
 	}
 	var seen walk.Seen
-	w.Enter, b.gets = func(u walk.Use, _ int64) (bool, error) { return seen.Add(u), nil }, 0
+	w.Guard, w.Enter, b.gets = nil, func(u walk.Use, _ int64) (bool, error) { return seen.Add(u), nil }, 0
 	if err := w.Root(root.ID, root.Length); err != nil || b.gets != 42 {
 		t.Errorf("%d trees read, %v", b.gets, err)
 	}
 
+	// Lists that are not there, or are empty of trees, take as long.
+	d := dir("d", tree.Item{ID: chunk.ID{1}, Length: 1})
+	d.Contents.Level = 1
+	for range 3 {
+		d.Contents = tree.Contents{Level: d.Contents.Level + 1, Items: []tree.Item{b.list(slices.Repeat(d.Contents.Items, 4096)...)}}
+	}
+	w = walk.Walk{Get: b.get, Guard: new(walk.Guard), Failed: func(walk.Use, error) error { return nil }}
+	if err := w.Dir(&d, "/"); !errors.Is(err, walk.ErrBomb) {
+		t.Error(err)
+	}
+}
+
+// What honest archives repeat ends no walk: snapshots that lie side by side, and folders of links to the same files in each of many nights.
+func TestNoBomb(t *testing.T) {
+	b := newBlobs(t)
 	var snapshots, folders []tree.Node
 	for i := range 50 {
 		folders = append(folders, dir(fmt.Sprintf("%03d", i), b.tree(file(fmt.Sprint(i), 0))...))
 	}
 	once := b.tree(folders...)
-	for i := range 2000 {
+	for i := range 8760 {
 		snapshots = append(snapshots, dir(fmt.Sprintf("%04d", i), once...))
 	}
-	guard = walk.Guard{}
 	d := dir("d", b.tree(snapshots...)...)
-	w.Enter, b.gets = guard.Enter, 0
-	if err := w.Dir(&d, "/"); err != nil || b.gets < 2000*50 {
+	w := walk.Walk{Get: b.get, Guard: new(walk.Guard)}
+	if err := w.Dir(&d, "/"); err != nil || b.gets < 8760*50 {
+		t.Errorf("%d trees read, %v", b.gets, err)
+	}
+
+	alike := b.tree(file("x", 0))
+	var users []tree.Node
+	for i := range 200 {
+		users = append(users, dir(fmt.Sprintf("%03d", i), alike...))
+	}
+	once, snapshots = b.tree(users...), nil
+	for i := range 1000 {
+		snapshots = append(snapshots, dir(fmt.Sprintf("%04d", i), once...))
+	}
+	d, b.gets = dir("d", b.tree(snapshots...)...), 0
+	w.Guard = new(walk.Guard)
+	if err := w.Dir(&d, "/"); err != nil || b.gets < 1000*200 {
 		t.Errorf("%d trees read, %v", b.gets, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"nightjar/backup/content"
 	"nightjar/backup/scan"
@@ -83,7 +82,7 @@ func (b *builder) event(e *scan.Event) error {
 			return nil
 		case e.Previous == nil:
 			s.New++
-		case sameContent(e.Node, e.Previous):
+		case e.Node.Mtime == e.Previous.Mtime && content.SameContent(e.Node, e.Previous): // it turned out to be what it was
 			s.Unchanged++
 		default:
 			s.Changed++
@@ -93,11 +92,6 @@ func (b *builder) event(e *scan.Event) error {
 		b.p.o.Progress.Files.Add(1)
 	}
 	return b.add(e.Node)
-}
-
-// sameContent reports whether a file that was read again turned out to be what it was.
-func sameContent(n, was *tree.Node) bool {
-	return n.Size == was.Size && n.Mtime == was.Mtime && n.Contents.Level == was.Contents.Level && slices.Equal(n.Contents.Items, was.Contents.Items)
 }
 
 func (b *builder) enter(e *scan.Event) error {

@@ -35,8 +35,7 @@ type entries struct {
 type entry struct {
 	below map[string]*entry // nil: it is a file
 	open  bool              // somebody writes it
-	kind  content.Change
-	file  []byte // a tree of what was finished last, which takes a third of a Node's memory; nil: nothing
+	file  []byte            // a tree of what was finished last, which takes a third of a Node's memory; nil: nothing
 }
 
 // node returns what was finished last.
@@ -137,7 +136,7 @@ func (e *entries) create(path string) error {
 }
 
 // done ends the writing of a path, which has the node from now on.
-func (e *entries) done(path string, n *tree.Node, kind content.Change) error {
+func (e *entries) done(path string, n *tree.Node) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	encoded, err := e.encode(n)
@@ -145,7 +144,7 @@ func (e *entries) done(path string, n *tree.Node, kind content.Change) error {
 		return err
 	}
 	f := e.at(path)
-	f.file, f.kind, f.open = encoded, kind, false
+	f.file, f.open = encoded, false
 	e.open--
 	return nil
 }
@@ -160,7 +159,7 @@ func (e *entries) abort(path string) {
 }
 
 // put is create and done.
-func (e *entries) put(path string, n *tree.Node, kind content.Change) error {
+func (e *entries) put(path string, n *tree.Node) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	encoded, err := e.encode(n)
@@ -174,7 +173,7 @@ func (e *entries) put(path string, n *tree.Node, kind content.Change) error {
 	case f.open:
 		return ErrBusy
 	}
-	f.file, f.kind = encoded, kind
+	f.file = encoded
 	return nil
 }
 
@@ -229,7 +228,7 @@ func (e *entries) rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	n.file, n.kind, old.file = old.file, old.kind, nil
+	n.file, old.file = old.file, nil
 	e.prune(from)
 	return nil
 }

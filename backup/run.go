@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -41,7 +42,7 @@ type Run struct {
 // nothing is committed; what was sent serves the next run. f's context ends when something cannot be stored.
 //
 // Of the options those count that have nothing to do with paths. An empty run is ErrEmpty, unless AllowEmpty is set.
-// Memory does not depend on sizes; each entry takes about 250 bytes.
+// Memory does not depend on sizes; each entry takes about 180 bytes.
 func Save(ctx context.Context, r *repo.Repository, template *repo.Record, o Options, f func(ctx context.Context, run *Run) (repo.Labels, error)) (*repo.Archive, Statistics, error) {
 	o.fill()
 	return commit(ctx, r, template, &o, func(ctx context.Context, p *pipeline) (tree.Item, repo.Labels, error) {
@@ -49,17 +50,7 @@ func Save(ctx context.Context, r *repo.Repository, template *repo.Record, o Opti
 		if err != nil {
 			return tree.Item{}, nil, err
 		}
-		labels, err := f(run.ctx, run)
-		root, open := run.entries.end()
-		failed := context.Cause(run.ctx)
-		if err == nil && failed == nil {
-			err = open
-		}
-		if failed != nil {
-			err = failed
-		}
-		run.fail(content.ErrEnded)
-		run.shared.End()
+		root, labels, err := run.write(f)
 		if err == nil && len(root.below) == 0 && !o.AllowEmpty {
 			err = fmt.Errorf("save a run without contents: %w", ErrEmpty)
 		}
@@ -88,6 +79,20 @@ func (p *pipeline) newRun(ctx context.Context, r *repo.Repository) (*Run, error)
 	return run, nil
 }
 
+// write has f write, and returns what there is then. Also when f panics, nothing is saved any more at its end.
+func (r *Run) write(f func(context.Context, *Run) (repo.Labels, error)) (root *entry, labels repo.Labels, err error) {
+	defer func() {
+		r.fail(content.ErrEnded)
+		r.shared.End()
+	}()
+	labels, err = f(r.ctx, r)
+	root, open := r.entries.end()
+	if failed := context.Cause(r.ctx); failed != nil {
+		return nil, nil, failed
+	}
+	return root, labels, cmp.Or(err, open)
+}
+
 // Create begins a content at a path. What has the path stays there until the content is closed. An error is ErrBusy
 // while another is written there, fs.ErrExist where a file is to be a folder or a folder a file, ErrTooMany beyond
 // MaxOpen.
@@ -109,9 +114,9 @@ func (r *Run) Create(path string, hint content.Hint) (*content.Content, error) {
 	}
 	return r.shared.New(content.Place{
 		Path: path,
-		Done: func(n *tree.Node, c content.Change) error {
+		Done: func(n *tree.Node) error {
 			r.p.o.Progress.Files.Add(1)
-			return r.entries.done(path, n, c)
+			return r.entries.done(path, n)
 		},
 		Abort: func() { r.entries.abort(path) },
 	}, hint), nil
@@ -138,7 +143,7 @@ func (r *Run) Keep(path string) (bool, error) {
 		return false, err
 	}
 	n := *was
-	if err := r.entries.put(path, &n, content.Unchanged); err != nil {
+	if err := r.entries.put(path, &n); err != nil {
 		return false, fmt.Errorf("keep %q: %w", path, err)
 	}
 	r.p.o.Progress.Files.Add(1)
@@ -219,7 +224,7 @@ func (r *Run) folder(b *builder, e *entry, path, name string) (newest tree.Time,
 		if at.below != nil {
 			t, err = r.folder(b, at, join(path, name), name)
 		} else {
-			t, err = r.file(b, at, name)
+			t, err = r.file(b, at, join(path, name), name)
 		}
 		if err != nil {
 			return newest, err
@@ -247,7 +252,7 @@ func join(folder, name string) string {
 	return folder + "/" + name
 }
 
-func (r *Run) file(b *builder, e *entry, name string) (tree.Time, error) {
+func (r *Run) file(b *builder, e *entry, path, name string) (tree.Time, error) {
 	n, err := e.node()
 	if err != nil {
 		return tree.Time{}, err
@@ -256,10 +261,10 @@ func (r *Run) file(b *builder, e *entry, name string) (tree.Time, error) {
 	s := r.p.sums
 	s.Files++
 	s.Bytes += n.Size
-	switch e.kind {
-	case content.New:
+	switch was := r.before(path); {
+	case was == nil || !was.IsRegular():
 		s.New++
-	case content.Changed:
+	case !content.SameContent(n, was):
 		s.Changed++
 	default:
 		s.Unchanged++

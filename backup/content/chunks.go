@@ -66,12 +66,12 @@ func (c *Content) grown(n int) error {
 
 // send has a chunk saved that is the first n bytes of the buffer, by whoever is free, while the content goes on.
 func (c *Content) send(n int) error {
-	if err := c.shared.flight.Acquire(c.shared.ctx, int64(n)); err != nil {
-		return context.Cause(c.shared.ctx)
+	if err := c.shared.depart(n); err != nil {
+		return err
 	}
 	data, err := c.buf.Take(n)
 	if err != nil {
-		c.shared.flight.Release(int64(n))
+		c.shared.arrive(n)
 		return err
 	}
 	return c.dispatch(data)
@@ -85,7 +85,7 @@ func (c *Content) dispatch(data []byte) error {
 	c.offset += int64(len(data))
 	go func() {
 		defer close(p.done)
-		defer c.shared.flight.Release(int64(len(data)))
+		defer c.shared.arrive(len(data))
 		defer c.shared.memory.Reuse(data)
 		c.save(p, data, at, was)
 	}()
@@ -159,10 +159,10 @@ func (c *Content) flush() error {
 		return nil
 	}
 	if n > pending.Piece { // of more there may be too many at the same time
-		if err := c.shared.flight.Acquire(c.shared.ctx, int64(n)); err != nil {
-			return context.Cause(c.shared.ctx)
+		if err := c.shared.depart(n); err != nil {
+			return err
 		}
-		defer c.shared.flight.Release(int64(n))
+		defer c.shared.arrive(n)
 	}
 	data, err := c.buf.Take(n)
 	if err != nil {

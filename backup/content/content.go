@@ -14,6 +14,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"nightjar/backup/pending"
@@ -34,29 +35,24 @@ type Hint struct {
 // A Place is where a content goes.
 type Place struct {
 	Path  string
-	Done  func(n *tree.Node, c Change) error // takes the entry when it is closed
-	Abort func()                             // is told when there will be none
+	Done  func(n *tree.Node) error // takes the entry when it is closed
+	Abort func()                   // is told when there will be none
 }
-
-// Change says what has become of a file since the predecessor.
-type Change int
-
-// The changes.
-const (
-	New Change = iota
-	Changed
-	Unchanged
-)
 
 // ErrNotSame says that Same has not taken all that it was asked for.
 var ErrNotSame = errors.New("the archive before has no whole chunk there")
 
-var errClosed = errors.New("it was closed or aborted")
+var (
+	errClosed = errors.New("it was closed or aborted")
+	errShared = errors.New("it was used from two goroutines at the same time")
+)
 
 // A Content is written from its beginning to its end. It is in the archive once Close has returned nil, and then in the
-// place of what had its path before. But for Statistics it is for one goroutine. An error of any method but Same's
-// ErrNotSame and Note's is final: only Abort is left.
+// place of what had its path before. But for Statistics it is for one goroutine: the run fails if two are seen in it at
+// the same time, since nobody knows then what was written. An error of any method but Same's ErrNotSame and Note's is
+// final: only Abort is left.
 type Content struct {
+	using  sync.Mutex // held by the goroutine that is in a method
 	shared *Shared
 	place  Place
 	hint   Hint
@@ -87,6 +83,16 @@ func (c *Content) fail(err error) error {
 	return c.err
 }
 
+// enter takes the content for a method, which leaves it at its end, unless another goroutine is in one.
+func (c *Content) enter() error {
+	if c.using.TryLock() {
+		return nil
+	}
+	err := fmt.Errorf("save %q: %w", c.place.Path, errShared)
+	c.shared.o.Fail(err)
+	return err
+}
+
 // ready returns why nothing more can be written.
 func (c *Content) ready() error {
 	if c.err != nil {
@@ -97,6 +103,10 @@ func (c *Content) ready() error {
 
 // Write appends bytes, which are cut into chunks as those of a file are. It keeps nothing of p.
 func (c *Content) Write(p []byte) (int, error) {
+	if err := c.enter(); err != nil {
+		return 0, err
+	}
+	defer c.using.Unlock()
 	if err := c.ready(); err != nil {
 		return 0, err
 	}
@@ -116,6 +126,10 @@ func (c *Content) Write(p []byte) (int, error) {
 
 // ReadFrom appends what r has, to its end. An error of r is final: a stream that has broken off cannot be closed.
 func (c *Content) ReadFrom(r io.Reader) (n int64, err error) {
+	if err := c.enter(); err != nil {
+		return 0, err
+	}
+	defer c.using.Unlock()
 	for vain := 0; ; {
 		if err := c.ready(); err != nil {
 			return n, err
@@ -146,6 +160,10 @@ func (c *Content) ReadFrom(r io.Reader) (n int64, err error) {
 // Block appends one chunk as it is: at most chunk.MaxSize bytes, with a boundary before and after it. So blocks that
 // are replaced by others of their size move no boundary, and Same finds the others. It keeps nothing of data.
 func (c *Content) Block(data []byte) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.using.Unlock()
 	if err := c.ready(); err != nil || len(data) == 0 {
 		return err
 	}
@@ -155,8 +173,8 @@ func (c *Content) Block(data []byte) error {
 	if err := c.flush(); err != nil {
 		return c.fail(err)
 	}
-	if c.shared.flight.Acquire(c.shared.ctx, int64(len(data))) != nil {
-		return c.fail(context.Cause(c.shared.ctx))
+	if err := c.shared.depart(len(data)); err != nil {
+		return c.fail(err)
 	}
 	c.counts.bytes.Add(uint64(len(data)))
 	return c.fail(c.dispatch(c.shared.memory.Copy(data)))
@@ -164,6 +182,10 @@ func (c *Content) Block(data []byte) error {
 
 // Hole appends n zeros that no chunk holds, as a hole of a sparse file; a restore makes one of it. A chunk ends before it.
 func (c *Content) Hole(n int64) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.using.Unlock()
 	if err := c.ready(); err != nil || n == 0 {
 		return err
 	}
@@ -186,6 +208,10 @@ func (c *Content) insert(item tree.Item) {
 
 // Close ends the content, and puts it in the place of what had its path before.
 func (c *Content) Close() error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.using.Unlock()
 	if err := c.ready(); err != nil {
 		return err
 	}
@@ -200,12 +226,12 @@ func (c *Content) Close() error {
 	if err != nil {
 		return c.fail(err)
 	}
-	node, kind := c.node(contents)
+	node := c.node(contents)
 	if len(c.notes) > 0 {
 		err = c.shared.savers.use(func(s *save.Saver) error { return SaveXattrs(s, node) })
 	}
 	if err == nil {
-		err = c.place.Done(node, kind)
+		err = c.place.Done(node)
 	}
 	if err != nil {
 		return c.fail(err)
@@ -216,6 +242,10 @@ func (c *Content) Close() error {
 
 // Abort gives the content up: what had its path before stays. After Close it does nothing, so that it may be deferred.
 func (c *Content) Abort() {
+	if c.enter() != nil {
+		return
+	}
+	defer c.using.Unlock()
 	if !c.ended {
 		c.place.Abort()
 		c.end()
@@ -235,30 +265,30 @@ func (c *Content) end() {
 	}
 }
 
-// node returns the entry. What is as it was in the predecessor has the times that it had there: so an archive of the
-// same contents is made of the same trees.
-func (c *Content) node(contents tree.Contents) (*tree.Node, Change) {
+// node returns the entry. What is as its base was has the times that it had there: so an archive of the same contents is
+// made of the same trees.
+func (c *Content) node(contents tree.Contents) *tree.Node {
 	now := tree.TimeOf(c.shared.o.Start)
 	n := &tree.Node{Name: path.Base(c.place.Path), Mode: tree.Regular | c.hint.Mode, Mtime: now, Ctime: now, Links: 1, Size: uint64(contents.Size()), Xattrs: c.notes, Contents: contents}
 	if !c.hint.Mtime.IsZero() {
 		n.Mtime = tree.TimeOf(c.hint.Mtime)
 	}
-	was := c.shared.o.Before(c.place.Path)
-	if was == nil || !was.IsRegular() {
-		return n, New
+	was := c.base()
+	if was == nil || !SameContent(n, was) || was.Mode != n.Mode || was.XattrContents != nil || !slices.EqualFunc(was.Xattrs, n.Xattrs, sameXattr) {
+		return n
 	}
-	if was.Size != n.Size || was.Contents.Level != contents.Level || !slices.Equal(was.Contents.Items, contents.Items) {
-		return n, Changed
+	if c.hint.Mtime.IsZero() {
+		n.Mtime = was.Mtime
 	}
-	if was.Mode == n.Mode && was.XattrContents == nil && slices.EqualFunc(was.Xattrs, n.Xattrs, sameXattr) {
-		if c.hint.Mtime.IsZero() {
-			n.Mtime = was.Mtime
-		}
-		if n.Mtime == was.Mtime {
-			n.Ctime = was.Ctime
-		}
+	if n.Mtime == was.Mtime {
+		n.Ctime = was.Ctime
 	}
-	return n, Unchanged
+	return n
+}
+
+// SameContent reports whether two entries are files with the same bytes, which were cut at the same places.
+func SameContent(a, b *tree.Node) bool {
+	return a.IsRegular() && b.IsRegular() && a.Size == b.Size && a.Contents.Level == b.Contents.Level && slices.Equal(a.Contents.Items, b.Contents.Items)
 }
 
 func sameXattr(a, b tree.Xattr) bool { return a.Name == b.Name && string(a.Value) == string(b.Value) }
@@ -267,6 +297,10 @@ func sameXattr(a, b tree.Xattr) bool { return a.Name == b.Name && string(a.Value
 // digits, ".", "_" and "-", and a value of at most MaxNote bytes. It stands in the archive as the attribute
 // nightjar.NAME of the entry, and no restore sets it. The same name again replaces the value; "acl" is taken.
 func (c *Content) Note(name, value string) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.using.Unlock()
 	attribute, err := tree.Note(name)
 	switch {
 	case c.err != nil:

@@ -15,6 +15,10 @@ import (
 // Blocks has one at the edge of each block, what was written otherwise has them anywhere. Of a hole of the predecessor
 // it takes any part.
 func (c *Content) Same(n int64) (int64, error) {
+	if err := c.enter(); err != nil {
+		return 0, err
+	}
+	defer c.using.Unlock()
 	if err := c.ready(); err != nil {
 		return 0, err
 	}

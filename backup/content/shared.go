@@ -19,6 +19,7 @@ import (
 const (
 	pendingMemory = 24 << 20 // after the last chunk boundary; of each content a little is always there
 	flightMemory  = 16 << 20 // chunks on their way into frames
+	flightLeast   = 64 << 10 // what the smallest counts as, whose goroutine has memory too
 )
 
 // Options say what the contents of a run have to do with. All fields are needed.
@@ -76,6 +77,17 @@ func (s *Shared) list(list []byte) (id chunk.ID, err error) {
 	})
 	return id, err
 }
+
+// depart waits until there is room for a chunk of n bytes among those that are on their way.
+func (s *Shared) depart(n int) error {
+	if s.flight.Acquire(s.ctx, int64(max(n, flightLeast))) != nil {
+		return context.Cause(s.ctx)
+	}
+	return nil
+}
+
+// arrive gives back the room of a chunk.
+func (s *Shared) arrive(n int) { s.flight.Release(int64(max(n, flightLeast))) }
 
 func (s *Shared) splitter() *chunk.Splitter { return s.cutters.Get().(*chunk.Splitter) }
 

@@ -13,8 +13,8 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
-	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/repotest"
 	"nightjar/repo/sealed"
@@ -59,12 +59,12 @@ func TestFetchMixed(t *testing.T) {
 }
 
 // nameAt is the name of the pack at a place.
-func nameAt(at index.Location) string { return sealed.PackName(at.Pack.Kind, at.Pack.ID) }
+func nameAt(at lookup.Location) string { return sealed.PackName(at.Pack.Kind, at.Pack.ID) }
 
 // locations of each chunk.
-func locations(t *testing.T, rd *repo.Reader, w repotest.Written) map[chunk.ID][]index.Location {
+func locations(t *testing.T, rd *repo.Reader, w repotest.Written) map[chunk.ID][]lookup.Location {
 	t.Helper()
-	out := map[chunk.ID][]index.Location{}
+	out := map[chunk.ID][]lookup.Location{}
 	for id := range w.Content {
 		at, err := rd.Locations(t.Context(), id, pack.WholeContent)
 		if err != nil || len(at) == 0 {
@@ -85,7 +85,7 @@ func big() [][]byte {
 }
 
 // wantOnly fails unless exactly the chunks that broken names fail, with an error that names the pack.
-func wantOnly(t *testing.T, rd *repo.Reader, saved repotest.Written, broken func(index.Location) bool) {
+func wantOnly(t *testing.T, rd *repo.Reader, saved repotest.Written, broken func(lookup.Location) bool) {
 	t.Helper()
 	at := locations(t, rd, saved)
 	ids := slices.Collect(maps.Keys(saved.Content))
@@ -118,7 +118,7 @@ func TestFetchDamagedFrame(t *testing.T) {
 		bad := at[0]
 		p.Faulty.After = []storetest.Hook{storetest.Flip(nameAt(bad), int64(crypto.EnvelopeOf(bad.Pack.Session).Data)+bad.FrameOffset+int64(bad.Stored)/2)}
 		t.Run(name.String()[:8], func(t *testing.T) {
-			wantOnly(t, p.Reader(), saved, func(l index.Location) bool { return l.Frame == bad.Frame })
+			wantOnly(t, p.Reader(), saved, func(l lookup.Location) bool { return l.Frame == bad.Frame })
 		})
 		if bad.Frame > 1 {
 			break // one that is alone in its frame, and often one of many
@@ -133,7 +133,7 @@ func TestFetchTruncatedPack(t *testing.T) {
 	name := p.Names("content/")[0]
 	cut := int64(len(p.Get(name)) / 2)
 	p.Faulty.Before = []storetest.Hook{storetest.Cut(name, cut)}
-	wantOnly(t, p.Reader(), saved, func(l index.Location) bool {
+	wantOnly(t, p.Reader(), saved, func(l lookup.Location) bool {
 		return int64(crypto.EnvelopeOf(l.Pack.Session).Data)+l.FrameOffset+int64(l.Stored) > cut
 	})
 	p.Faulty.Before = []storetest.Hook{func(c storetest.Call) error {
@@ -142,7 +142,7 @@ func TestFetchTruncatedPack(t *testing.T) {
 		}
 		return nil
 	}}
-	wantOnly(t, p.Reader(), saved, func(l index.Location) bool {
+	wantOnly(t, p.Reader(), saved, func(l lookup.Location) bool {
 		e := crypto.EnvelopeOf(l.Pack.Session)
 		start, n := e.Span(l.FrameOffset, int64(l.Stored))
 		return start <= cut && cut < start+n

@@ -25,6 +25,7 @@ import (
 	"nightjar/repo/keyring"
 	"nightjar/repo/ledger"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -217,8 +218,8 @@ func (r *Repository) Circle(a *Archive) keyring.Circle {
 }
 
 // Of accepts what is said of the packs of these hosts. Whoever says it: what can be had there was given the name of that host by who knew its content.
-func Of(c keyring.Circle) func(*index.Origin) bool {
-	return func(o *index.Origin) bool { return c.Has(o.Owner) }
+func Of(c keyring.Circle) func(*lookup.Origin) bool {
+	return func(o *lookup.Origin) bool { return c.Has(o.Owner) }
 }
 
 // Reader returns a Reader that knows what was indexed at the last sync.
@@ -227,7 +228,7 @@ func (r *Repository) Reader() *Reader {
 }
 
 // FreezeIndex brings the local index up to date and returns what it says now, and a Reader.
-func (r *Repository) FreezeIndex(ctx context.Context) (*index.Frozen, *Reader, error) {
+func (r *Repository) FreezeIndex(ctx context.Context) (*lookup.Frozen, *Reader, error) {
 	rd, err := r.NewReader(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -10,7 +10,7 @@ import (
 )
 
 // What repo leans on, and what maintains it.
-var underRepo = []string{"repo/pack", "repo/tree", "repo/walk", "repo/index", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/register", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
+var underRepo = []string{"repo/pack", "repo/tree", "repo/walk", "repo/index", "repo/lookup", "repo/record", "repo/lists", "repo/spool", "repo/blocks", "repo/register", "repo/ledger", "repo/sealed", "repo/view", "repo/fetch", "repo/keyring", "repo/store", "crypto", "chunk", "chunk/delta"}
 
 var aboveRepo = append([]string{"repo", "repo/save"}, underRepo...)
 
@@ -20,20 +20,21 @@ var arrows = map[string][]string{
 	"chunk":                {},
 	"chunk/delta":          {"chunk"},
 	"crypto":               {},
-	"repo":                 {"crypto", "repo/blocks", "repo/fetch", "repo/index", "repo/keyring", "repo/ledger", "repo/lists", "repo/pack", "repo/record", "repo/sealed", "repo/store", "repo/view"},
+	"repo":                 {"crypto", "repo/blocks", "repo/fetch", "repo/index", "repo/keyring", "repo/ledger", "repo/lists", "repo/lookup", "repo/pack", "repo/record", "repo/sealed", "repo/store", "repo/view"},
 	"repo/pack":            {"chunk"},
 	"repo/tree":            {"chunk"},
 	"repo/walk":            {"chunk", "crypto", "repo/tree"},
 	"repo/index":           {"chunk", "repo/pack"},
+	"repo/lookup":          {"chunk", "repo/index", "repo/pack"},
 	"repo/record":          {"chunk", "repo/index"},
 	"repo/lists":           {"chunk", "repo/pack", "repo/index", "repo/record"},
 	"repo/spool":           {},
 	"repo/blocks":          {},
 	"repo/register":        {},
 	"repo/ledger":          {"repo/store"},
-	"repo/sealed":          {"chunk", "crypto", "repo/blocks", "repo/index", "repo/keyring", "repo/ledger", "repo/pack", "repo/record", "repo/register", "repo/store"},
-	"repo/view":            {"chunk", "crypto", "repo/index", "repo/lists", "repo/pack", "repo/record", "repo/sealed", "repo/spool", "repo/store"},
-	"repo/fetch":           {"chunk", "chunk/delta", "crypto", "repo/blocks", "repo/index", "repo/ledger", "repo/lists", "repo/pack", "repo/sealed", "repo/store", "repo/view"},
+	"repo/sealed":          {"chunk", "crypto", "repo/blocks", "repo/index", "repo/keyring", "repo/ledger", "repo/lookup", "repo/pack", "repo/record", "repo/register", "repo/store"},
+	"repo/view":            {"chunk", "crypto", "repo/index", "repo/lists", "repo/lookup", "repo/pack", "repo/record", "repo/sealed", "repo/spool", "repo/store"},
+	"repo/fetch":           {"chunk", "chunk/delta", "crypto", "repo/blocks", "repo/index", "repo/ledger", "repo/lists", "repo/lookup", "repo/pack", "repo/sealed", "repo/store", "repo/view"},
 	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},

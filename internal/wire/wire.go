@@ -4,7 +4,7 @@
 // each value: a number that is not in its shortest form is refused. After its first error a Reader reads nothing but zeros, so that callers look at Err once in a while,
 // before they loop or believe.
 //
-// What the fields mean, and which values go together, is for the codecs to know. They encode with encoding/binary.
+// What the fields mean, and which values go together, is for the codecs to know. They encode with encoding/binary, and what that does not know with Append….
 package wire
 
 import (
@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 )
 
 // ErrTruncated is in the error of an encoding that ends too early, or announces more than follows.
@@ -163,3 +164,25 @@ func (r *Reader[T]) Count(limit, size int) int {
 
 // Sized returns the next string, of at most limit bytes, which has its length before it.
 func (r *Reader[T]) Sized(limit int) T { return r.Bytes(r.Int(limit)) }
+
+// AppendSized appends what Sized reads.
+func AppendSized(b, s []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// AppendTime appends what Time reads.
+func AppendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return binary.AppendVarint(b, 0)
+	}
+	return binary.AppendVarint(b, t.UnixNano())
+}
+
+// Time takes a time off the front: nanoseconds since 1970; 0 is the zero time.
+func (r *Reader[T]) Time() time.Time {
+	if t := r.Signed(); t != 0 {
+		return time.Unix(0, t).UTC()
+	}
+	return time.Time{}
+}

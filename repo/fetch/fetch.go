@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"nightjar/chunk"
-	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 )
 
@@ -30,7 +30,7 @@ func (rd *Reader) Fetch(ctx context.Context, ids []chunk.ID, deliver func(i int,
 		if err != nil {
 			return err
 		}
-		if len(locations) > 0 && !slices.ContainsFunc(locations, func(at index.Location) bool { return at.Type == pack.WholeContent }) {
+		if len(locations) > 0 && !slices.ContainsFunc(locations, func(at lookup.Location) bool { return at.Type == pack.WholeContent }) {
 			recipes = append(recipes, i)
 			continue
 		}

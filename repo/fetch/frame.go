@@ -8,12 +8,12 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/blocks"
-	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/sealed"
 )
 
 // Blob returns the bytes of a blob of a metadata pack, which the caller must not change.
-func (rd *Reader) Blob(ctx context.Context, at index.Location) ([]byte, error) {
+func (rd *Reader) Blob(ctx context.Context, at lookup.Location) ([]byte, error) {
 	frame, err := rd.frame(ctx, at)
 	if err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (rd *Reader) Blob(ctx context.Context, at index.Location) ([]byte, error) {
 }
 
 // frame returns a decoded frame of a metadata pack. What is kept of the pack on this machine need not be what it was: then the store is asked, and then for an older version.
-func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) {
+func (rd *Reader) frame(ctx context.Context, at lookup.Location) ([]byte, error) {
 	key := frameAt(&at)
 	if data, ok := rd.frames.Get(key); ok {
 		return data, nil
@@ -46,12 +46,12 @@ func (rd *Reader) frame(ctx context.Context, at index.Location) ([]byte, error) 
 	return data, nil
 }
 
-func envelope(at index.Location) crypto.Envelope {
+func envelope(at lookup.Location) crypto.Envelope {
 	return crypto.EnvelopeOf(at.Pack.Session)
 }
 
 // decode turns the stored span of a frame, which it overwrites, into its plaintext; buf's memory is used if it suffices.
-func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
+func (rd *Reader) decode(at lookup.Location, span, buf []byte) ([]byte, error) {
 	if sha256.Sum256(span) != at.Hash {
 		return nil, fmt.Errorf("frame %d does not have the hash that its index says: %w", at.Frame, crypto.ErrIntegrity)
 	}
@@ -74,4 +74,4 @@ func (rd *Reader) decode(at index.Location, span, buf []byte) ([]byte, error) {
 	return data, nil
 }
 
-func packName(at index.Location) string { return sealed.Name(at.Pack.Kind.String(), at.Pack.ID) }
+func packName(at lookup.Location) string { return sealed.Name(at.Pack.Kind.String(), at.Pack.ID) }

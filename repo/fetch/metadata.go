@@ -8,8 +8,8 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
-	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -39,16 +39,16 @@ func (rd *Reader) wholeMetadata(ctx context.Context, id chunk.ID, whole pack.Typ
 
 // bases returns where something lies on which a recipe leans, which is no recipe. A tree that prune has dropped serves as long as its pack is there:
 // only its bytes are wanted.
-func (rd *Reader) bases(ctx context.Context, id chunk.ID, whole pack.Type) ([]index.Location, error) {
+func (rd *Reader) bases(ctx context.Context, id chunk.ID, whole pack.Type) ([]lookup.Location, error) {
 	all, err := rd.lookup(ctx, id)
 	dropped := rd.local.Lists()
-	return slices.DeleteFunc(all, func(at index.Location) bool {
+	return slices.DeleteFunc(all, func(at lookup.Location) bool {
 		return at.Type != whole || dropped.Pack(at.Pack.ID)&lists.Dropped != 0
 	}), err
 }
 
 // metadata tries all places; whichever is what it should be serves.
-func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.Location) ([]byte, error) {
+func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []lookup.Location) ([]byte, error) {
 	var err error
 	if len(locations) == 0 {
 		err = rd.Absent(ctx, id)
@@ -72,7 +72,7 @@ func (rd *Reader) metadata(ctx context.Context, id chunk.ID, locations []index.L
 }
 
 // MetadataAt returns the tree or list that a blob is, or the tree that it is the recipe of, as far as its key tells.
-func (rd *Reader) MetadataAt(ctx context.Context, key chunk.Key, at index.Location) ([]byte, error) {
+func (rd *Reader) MetadataAt(ctx context.Context, key chunk.Key, at lookup.Location) ([]byte, error) {
 	data, err := rd.metadataAt(ctx, at)
 	if err == nil {
 		err = rd.checkHalf(key, data, at.Type)
@@ -84,7 +84,7 @@ func (rd *Reader) MetadataAt(ctx context.Context, key chunk.Key, at index.Locati
 }
 
 // metadataAt is MetadataAt for what has not been checked.
-func (rd *Reader) metadataAt(ctx context.Context, at index.Location) ([]byte, error) {
+func (rd *Reader) metadataAt(ctx context.Context, at lookup.Location) ([]byte, error) {
 	if at.Type < pack.RecipeFor {
 		return rd.Blob(ctx, at)
 	}

@@ -9,12 +9,13 @@ import (
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
 
 // Locations returns all places of a chunk, tree or list that are not dropped, in the forms given; without any, of content stored as itself.
-func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type) ([]lookup.Location, error) {
 	if len(types) == 0 {
 		types = []pack.Type{pack.WholeContent}
 	}
@@ -22,7 +23,7 @@ func (rd *Reader) Locations(ctx context.Context, id chunk.ID, types ...pack.Type
 }
 
 // LocationsOf is Locations for the half of an id that a pack knows.
-func (rd *Reader) LocationsOf(ctx context.Context, key chunk.Key, types ...pack.Type) ([]index.Location, error) {
+func (rd *Reader) LocationsOf(ctx context.Context, key chunk.Key, types ...pack.Type) ([]lookup.Location, error) {
 	return rd.locate(ctx, halfID(key), types...)
 }
 
@@ -33,7 +34,7 @@ func halfID(key chunk.Key) (id chunk.ID) {
 }
 
 // sourcesAt returns the whole chunks on which the recipe leans that lies there.
-func (rd *Reader) sourcesAt(ctx context.Context, at index.Location) ([]chunk.ID, error) {
+func (rd *Reader) sourcesAt(ctx context.Context, at lookup.Location) ([]chunk.ID, error) {
 	r, err := rd.RecipeAt(ctx, at)
 	if err != nil {
 		return nil, err
@@ -50,11 +51,11 @@ func (rd *Reader) sourcesAt(ctx context.Context, at index.Location) ([]chunk.ID,
 // A Base is a whole chunk, tree or list on which a recipe leans.
 type Base struct {
 	ID     chunk.ID
-	Places []index.Location // those that serve the recipe
+	Places []lookup.Location // those that serve the recipe
 }
 
 // BasesAt returns what the recipe leans on that lies there.
-func (rd *Reader) BasesAt(ctx context.Context, at index.Location) ([]Base, error) {
+func (rd *Reader) BasesAt(ctx context.Context, at lookup.Location) ([]Base, error) {
 	ids, err := rd.sourcesAt(ctx, at)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func (rd *Reader) Places(ctx context.Context, id chunk.ID, kind pack.Kind, there
 	if kind == pack.Content {
 		types = []pack.Type{pack.WholeContent}
 	}
-	packsOf := func(all []index.Location) (packs []index.ObjectID) {
+	packsOf := func(all []lookup.Location) (packs []index.ObjectID) {
 		for _, at := range all {
 			if there(at.Pack.ID) {
 				packs = append(packs, at.Pack.ID)
@@ -185,7 +186,7 @@ func (rd *Reader) wholePack(ctx context.Context, id chunk.ID, f func(name string
 }
 
 // RecipeAt returns the recipe that lies there.
-func (rd *Reader) RecipeAt(ctx context.Context, at index.Location) (*delta.Recipe, error) {
+func (rd *Reader) RecipeAt(ctx context.Context, at lookup.Location) (*delta.Recipe, error) {
 	encoded, err := rd.Blob(ctx, at)
 	if err != nil {
 		return nil, fmt.Errorf("in %s: %w", rd.said(&at), err)

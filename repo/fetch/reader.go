@@ -19,9 +19,9 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/internal/lru"
-	"nightjar/repo/index"
 	"nightjar/repo/ledger"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/view"
@@ -45,7 +45,7 @@ var ErrLost = fmt.Errorf("repair gave it up as lost: %w", crypto.ErrIntegrity)
 // A Reader delivers chunks by their ids. It is safe for concurrent use.
 type Reader struct {
 	*shared
-	accept func(*index.Origin) bool // nil: everybody
+	accept func(*lookup.Origin) bool // nil: everybody
 }
 
 // shared is what Readers have in common.
@@ -55,7 +55,7 @@ type shared struct {
 	connections int
 
 	frames   *lru.Cache[frameID, []byte]
-	sessions *lru.Cache[index.Layout, crypto.SessionKey]
+	sessions *lru.Cache[lookup.Layout, crypto.SessionKey]
 	namers   [2]sync.Pool  // of content, of metadata
 	spare    chan *buffers // for as many requests as there may be at the same time
 }
@@ -68,11 +68,11 @@ type Options struct {
 
 // A frameID names a frame as somebody has said that it is to be read: what others say of the same pack may be wrong.
 type frameID struct {
-	layout index.Layout
+	layout lookup.Layout
 	frame  int
 }
 
-func frameAt(at *index.Location) frameID { return frameID{at.Pack.Layout, at.Frame} }
+func frameAt(at *lookup.Location) frameID { return frameID{at.Pack.Layout, at.Frame} }
 
 // New returns a Reader of what is indexed now and later.
 func New(objects *sealed.Objects, local *view.Local, o Options) *Reader {
@@ -81,7 +81,7 @@ func New(objects *sealed.Objects, local *view.Local, o Options) *Reader {
 	}
 	rd := &shared{
 		objects: objects, local: local, connections: o.Connections,
-		frames: lru.New[frameID, []byte](o.Cache), sessions: lru.New[index.Layout, crypto.SessionKey](4096), spare: make(chan *buffers, o.Connections),
+		frames: lru.New[frameID, []byte](o.Cache), sessions: lru.New[lookup.Layout, crypto.SessionKey](4096), spare: make(chan *buffers, o.Connections),
 	}
 	for range cap(rd.spare) {
 		rd.spare <- new(buffers)
@@ -93,46 +93,46 @@ func New(objects *sealed.Objects, local *view.Local, o Options) *Reader {
 }
 
 // For returns a Reader of what those have said whom accept accepts: nothing that it delivers comes from anywhere else. What has been read is shared.
-func (rd *Reader) For(accept func(*index.Origin) bool) *Reader { return &Reader{rd.shared, accept} }
+func (rd *Reader) For(accept func(*lookup.Origin) bool) *Reader { return &Reader{rd.shared, accept} }
 
 // Reads returns what was read of packs since the repository was opened, by all Readers. What this machine's cache held was not.
 func (rd *Reader) Reads() ledger.Reads { return rd.objects.Ledger().Reads() }
 
 // locate returns where a chunk lies, in a fixed order; each lies inside its frame. What prune has dropped is left out, and what repair gave up comes last: it may
 // have been put back.
-func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]index.Location, error) {
+func (rd *Reader) locate(ctx context.Context, id chunk.ID, types ...pack.Type) ([]lookup.Location, error) {
 	all, err := rd.lookup(ctx, id)
 	dropped := rd.local.Lists()
-	return slices.DeleteFunc(all, func(at index.Location) bool {
+	return slices.DeleteFunc(all, func(at lookup.Location) bool {
 		return !slices.Contains(types, at.Type) || dropped.Blob(at.Pack.ID, id.Key(), at.Type)&lists.Dropped != 0
 	}), err
 }
 
 // lookup is locate with what was dropped, in all forms.
-func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]index.Location, error) {
+func (rd *Reader) lookup(ctx context.Context, id chunk.ID) ([]lookup.Location, error) {
 	all, err := rd.local.Lookup(ctx, id.Key())
 	if err != nil {
 		return nil, fmt.Errorf("look up %v: %w", id, err)
 	}
-	all = slices.DeleteFunc(all, func(at index.Location) bool {
+	all = slices.DeleteFunc(all, func(at lookup.Location) bool {
 		return at.Offset+at.Length > at.Plain || rd.accept != nil && !rd.accept(&at.Pack.Origin)
 	})
 	if len(all) < 2 {
 		return all, nil
 	}
 	named := rd.local.Lists()
-	last := func(at *index.Location) int { // one that is late may be about what was never here
+	last := func(at *lookup.Location) int { // one that is late may be about what was never here
 		n := int(named.Blob(at.Pack.ID, id.Key(), at.Type) & lists.Lost)
 		if at.Pack.Late {
 			n = 2*n + 1
 		}
 		return n
 	}
-	slices.SortFunc(all, func(a, b index.Location) int {
+	slices.SortFunc(all, func(a, b lookup.Location) int {
 		return cmp.Or(cmp.Compare(last(&a), last(&b)), slices.Compare(a.Pack.ID[:], b.Pack.ID[:]), slices.Compare(a.Pack.Layout[:], b.Pack.Layout[:]),
 			cmp.Compare(a.Frame, b.Frame), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Type, b.Type))
 	})
-	return slices.CompactFunc(all, func(a, b index.Location) bool { // said twice
+	return slices.CompactFunc(all, func(a, b lookup.Location) bool { // said twice
 		return frameAt(&a) == frameAt(&b) && a.Offset == b.Offset && a.Length == b.Length && a.Type == b.Type
 	}), nil
 }
@@ -163,7 +163,7 @@ func (rd *Reader) Absent(ctx context.Context, id chunk.ID) error {
 }
 
 // said names a place, and who says that it is one.
-func (rd *Reader) said(at *index.Location) string {
+func (rd *Reader) said(at *lookup.Location) string {
 	who := "the root"
 	if host, err := rd.objects.Keys().Owner(crypto.Fingerprint(at.Pack.Signer)); err == nil {
 		who = fmt.Sprintf("host %q", host)

@@ -12,7 +12,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
-	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -28,8 +28,8 @@ const (
 type rebuild struct {
 	i       int // place in the ids that Fetch was given
 	id      chunk.ID
-	half    *chunk.Key     // all that is known of id; nil: id is known
-	at      index.Location // of the recipe
+	half    *chunk.Key      // all that is known of id; nil: id is known
+	at      lookup.Location // of the recipe
 	recipe  *delta.Recipe
 	data    []byte
 	pending atomic.Int32 // sources that have not come yet

@@ -9,6 +9,7 @@ import (
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 )
@@ -43,11 +44,11 @@ func (rd *Reader) Whole(ctx context.Context, key chunk.Key, f func(data []byte, 
 
 // Blobs opens the frames of a stored pack that are as its index says, and hands their blobs, checked, to f.
 func (rd *Reader) Blobs(object []byte, p *index.Pack, f func(b pack.Blob, data []byte) error) error {
-	info := p.Info(index.Origin{Owner: p.Directory.Owner})
+	info := lookup.InfoOf(p, lookup.Origin{Owner: p.Directory.Owner})
 	damaged := sealed.CheckFrames(object, p)
 	offset := int64(0)
 	for i, frame := range p.Directory.Frames {
-		at := index.Location{Pack: info, Frame: i, FrameOffset: offset, Stored: frame.Stored, Plain: frame.Plain, Hash: p.Hashes[i]}
+		at := lookup.Location{Pack: info, Frame: i, FrameOffset: offset, Stored: frame.Stored, Plain: frame.Plain, Hash: p.Hashes[i]}
 		offset += int64(frame.Stored)
 		if slices.Contains(damaged, i) {
 			continue

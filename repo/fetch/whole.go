@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/chunk"
-	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -37,8 +37,8 @@ func (rd *Reader) newWholeFetch(ids []chunk.ID, checked bool, deliver func(int, 
 
 // A wantedFrame is a frame with wanted chunks.
 type wantedFrame struct {
-	at    index.Location // of any of its chunks
-	start int64          // of its span in the object
+	at    lookup.Location // of any of its chunks
+	start int64           // of its span in the object
 	span  int64
 	want  []wanted
 	bytes int // of want

@@ -10,6 +10,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 )
@@ -91,8 +92,8 @@ func TestFor(t *testing.T) {
 	p := newPlace(t)
 	data := noise(500)
 	_, ids := p.save(pack.Content, []blob{whole(data)})
-	own := p.For(func(o *index.Origin) bool { return o.Owner == "db1" && !o.Late })
-	other := p.For(func(o *index.Origin) bool { return o.Owner == "db2" })
+	own := p.For(func(o *lookup.Origin) bool { return o.Owner == "db1" && !o.Late })
+	other := p.For(func(o *lookup.Origin) bool { return o.Owner == "db2" })
 	read := func(rd *Reader) (got []byte, failed error) {
 		t.Helper()
 		if err := rd.Fetch(t.Context(), ids, func(_ int, data []byte, err error) error {

@@ -1,16 +1,42 @@
 package index
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
 	"time"
 
-	"nightjar/chunk"
+	"nightjar/repo/pack"
 )
 
-// partsOf makes objects of runs with and without a time, some of whose packs are in several.
+func objectID(n int) ObjectID {
+	return sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+}
+
+// packsOf makes n packs of web1's, of a frame each.
+func packsOf(r *rand.Rand, n int) []Pack {
+	packs := make([]Pack, n)
+	for i := range packs {
+		p := &packs[i]
+		*p = Pack{Size: 1 << 20, Session: []byte("session"), Hashes: make([][32]byte, 1)}
+		binary.LittleEndian.PutUint64(p.ID[:], r.Uint64())
+		binary.LittleEndian.PutUint64(p.Hashes[0][:], r.Uint64())
+		frame := pack.Frame{Stored: 1 + r.IntN(1000)}
+		for range 1 + r.IntN(5) {
+			b := pack.Blob{Type: pack.WholeContent, Length: r.IntN(100)}
+			binary.LittleEndian.PutUint64(b.Key[:], r.Uint64())
+			frame.Plain += b.Length
+			frame.Blobs = append(frame.Blobs, b)
+		}
+		p.Directory = pack.Directory{Kind: pack.Content, Owner: "web1", Frames: []pack.Frame{frame}}
+	}
+	return packs
+}
+
+// partsOf makes objects of runs with and without a time, a few without packs, some of whose packs are in several.
 func partsOf(r *rand.Rand, n int) []Stored {
 	var parts []Stored
 	var seen []Run
@@ -19,9 +45,9 @@ func partsOf(r *rand.Rand, n int) []Stored {
 		for range r.IntN(3) {
 			p.Replaces = append(p.Replaces, objectID(1000+r.IntN(10)))
 		}
-		p.Runs = objectOf(r, contentOf(i*100, r.IntN(100))).Runs
+		p.Runs = []Run{{Owner: "web1", Packs: packsOf(r, min(r.IntN(100), 4))}}
 		for range r.IntN(3) {
-			run := Run{Owner: "web1", Time: time.Unix(1+int64(r.IntN(100)), 0).UTC(), Packs: objectOf(r, contentOf(r.IntN(1000), r.IntN(40))).Runs[0].Packs}
+			run := Run{Owner: "web1", Time: time.Unix(1+int64(r.IntN(100)), 0).UTC(), Packs: packsOf(r, min(r.IntN(40), 3))}
 			p.Runs, seen = append(p.Runs, run), append(seen, run)
 		}
 		if len(seen) > 0 && r.IntN(2) == 0 { // what two processes have merged
@@ -34,7 +60,7 @@ func partsOf(r *rand.Rand, n int) []Stored {
 
 func TestJoin(t *testing.T) {
 	for seed := range uint64(50) {
-		r := random(seed)
+		r := rand.New(rand.NewPCG(seed, 1))
 		parts := partsOf(r, 1+r.IntN(8))
 		skipped := map[ObjectID]bool{}
 		firsts := map[ObjectID]time.Time{} // of each pack that stays
@@ -107,7 +133,7 @@ func TestJoin(t *testing.T) {
 
 // What was joined once is joined again: it says the same, and stands for all.
 func TestJoinAgain(t *testing.T) {
-	parts := partsOf(random(1), 9)
+	parts := partsOf(rand.New(rand.NewPCG(1, 1)), 9)
 	at := time.Unix(1000, 0).UTC()
 	first := Join(parts[:5], nil)
 	twice := Join([]Stored{{ID: objectID(50), Time: at, Object: first}, {ID: objectID(51), Time: at, Object: first}}, nil)
@@ -115,21 +141,23 @@ func TestJoinAgain(t *testing.T) {
 	if len(twice.Runs) != len(first.Runs) {
 		t.Errorf("%d runs joined twice are %d", len(first.Runs), len(twice.Runs))
 	}
-	want, got := map[chunk.Key][]Location{}, map[chunk.Key][]Location{}
 	once := Join(parts, nil)
-	locate(want, &once, "A")
-	locate(got, &again, "A")
-	if len(want) != len(got) {
-		t.Fatalf("%d chunks, want %d", len(got), len(want))
-	}
-	for key := range want {
-		if !same(want[key], got[key]) {
-			t.Errorf("chunk %x is at\n%+v, want\n%+v", key, got[key], want[key])
-		}
+	if want, got := packsByID(once), packsByID(again); !reflect.DeepEqual(want, got) {
+		t.Errorf("packs are\n%+v, want\n%+v", got, want)
 	}
 	for _, id := range append(once.Replaces, objectID(50), objectID(51), objectID(52)) {
 		if !slices.Contains(again.Replaces, id) {
 			t.Errorf("it does not stand for %v", id)
 		}
 	}
+}
+
+func packsByID(o Object) map[ObjectID][]Pack {
+	packs := map[ObjectID][]Pack{}
+	for _, run := range o.Runs {
+		for _, p := range run.Packs {
+			packs[p.ID] = append(packs[p.ID], p)
+		}
+	}
+	return packs
 }

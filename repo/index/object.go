@@ -1,3 +1,10 @@
+// Package index is the codec of index objects, in which a repository keeps, under a signature, which pack and frame holds which
+// chunk: see doc/format.md, section 6. It joins several into one, too.
+//
+// The invariants: Append writes what ParseObject reads, and that is the one encoding of it; what was parsed is within bounds,
+// and takes memory in proportion to the encoding.
+//
+// The package does not seal, sign or store, nor judge signers. Where a chunk is, package lookup says.
 package index
 
 import (
@@ -17,9 +24,9 @@ import (
 const (
 	MaxSession = 2048     // bytes of a session-key packet: as many as crypto opens
 	MaxSize    = 64 << 20 // bytes of any object
+	MaxRuns    = 1 << 16  // runs of an object
 
 	objectMagic = "NJI0"
-	maxRuns     = 1 << 16
 	maxExtra    = 1 << 10
 	maxReplaces = 1 << 16
 	minRun      = 1 + 1 + 1 + 1 + 1
@@ -95,12 +102,6 @@ func RunsOf(packs []Pack) []Run {
 	return runs
 }
 
-// RunTimes say when a run was at work.
-type RunTimes struct {
-	Begin time.Time // as in Run
-	Time  time.Time // as in Run, or the object's
-}
-
 // An Object is the content of an index object.
 type Object struct {
 	Time     time.Time  // the store's, from its last answer before the object was sealed
@@ -108,22 +109,10 @@ type Object struct {
 	Runs     []Run      // 1 to 65,536
 }
 
-// runTimes returns the times of runs in an object of a time.
-func runTimes(runs []Run, of time.Time) []RunTimes {
-	times := make([]RunTimes, len(runs))
-	for i, run := range runs {
-		times[i] = RunTimes{run.Begin, run.Time}
-		if run.Time.IsZero() {
-			times[i].Time = of
-		}
-	}
-	return times
-}
-
 // Append appends the object's encoding to b.
 func (o *Object) Append(b []byte) []byte {
 	b = append(b, objectMagic...)
-	b = appendTime(b, o.Time)
+	b = wire.AppendTime(b, o.Time)
 	b = binary.AppendUvarint(b, uint64(len(o.Replaces)))
 	for _, id := range o.Replaces {
 		b = append(b, id[:]...)
@@ -131,16 +120,16 @@ func (o *Object) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(o.Runs)))
 	var directory []byte
 	for _, run := range o.Runs {
-		b = appendTime(appendTime(appendString(b, []byte(run.Owner)), run.Begin), run.Time)
-		b = appendString(b, run.Extra)
+		b = wire.AppendTime(wire.AppendTime(wire.AppendSized(b, []byte(run.Owner)), run.Begin), run.Time)
+		b = wire.AppendSized(b, run.Extra)
 		b = binary.AppendUvarint(b, uint64(len(run.Packs)))
 		for _, p := range run.Packs {
 			b = append(b, p.ID[:]...)
 			b = binary.AppendUvarint(b, uint64(p.Size))
-			b = appendString(b, p.Session)
+			b = wire.AppendSized(b, p.Session)
 			b = append(b, p.Proof[:]...)
 			directory = p.Directory.Append(directory[:0])
-			b = appendString(b, directory)
+			b = wire.AppendSized(b, directory)
 			for _, h := range p.Hashes {
 				b = append(b, h[:]...)
 			}
@@ -166,12 +155,12 @@ func parseObject(b []byte) (o Object, err error) {
 	if string(r.Bytes(len(objectMagic))) != objectMagic {
 		return o, errors.New("unknown magic")
 	}
-	o.Time = readTime(&r)
+	o.Time = r.Time()
 	o.Replaces = make([]ObjectID, r.Count(maxReplaces, len(ObjectID{})))
 	for i := range o.Replaces {
 		r.Into(o.Replaces[i][:])
 	}
-	o.Runs = make([]Run, r.Count(maxRuns, minRun))
+	o.Runs = make([]Run, r.Count(MaxRuns, minRun))
 	for i := range o.Runs {
 		if err := o.Runs[i].parse(&r); err != nil {
 			return o, err
@@ -185,7 +174,7 @@ func parseObject(b []byte) (o Object, err error) {
 
 func (run *Run) parse(r *wire.Reader[[]byte]) error {
 	run.Owner = string(r.Sized(pack.MaxOwner))
-	run.Begin, run.Time = readTime(r), readTime(r)
+	run.Begin, run.Time = r.Time(), r.Time()
 	run.Extra = slices.Clip(r.Sized(maxExtra))
 	run.Packs = make([]Pack, r.Count(MaxObject, minPack))
 	for i := range run.Packs {
@@ -221,11 +210,11 @@ func (p *Pack) parse(r *wire.Reader[[]byte]) error {
 	for i := range p.Hashes {
 		r.Into(p.Hashes[i][:])
 	}
-	return p.check()
+	return p.Check()
 }
 
-// check says whether the parts of p add up, so that no span lies outside its pack.
-func (p *Pack) check() error {
+// Check returns an error unless the parts of p add up, so that no span lies outside its pack.
+func (p *Pack) Check() error {
 	end := int64(len(p.Session) + afterKey)
 	for _, f := range p.Directory.Frames {
 		end += int64(f.Stored)
@@ -237,27 +226,4 @@ func (p *Pack) check() error {
 		return fmt.Errorf("pack %s: its parts do not add up", p.ID)
 	}
 	return nil
-}
-
-// appendTime appends nanoseconds since 1970; 0 is the zero time.
-func appendTime(b []byte, t time.Time) []byte {
-	if t.IsZero() {
-		return binary.AppendVarint(b, 0)
-	}
-	return binary.AppendVarint(b, t.UnixNano())
-}
-
-func appendString(b, s []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
-}
-
-var errMalformed = errors.New("malformed")
-
-// readTime reads what appendTime appended.
-func readTime(r *wire.Reader[[]byte]) time.Time {
-	if t := r.Signed(); t != 0 {
-		return time.Unix(0, t).UTC()
-	}
-	return time.Time{}
 }

@@ -9,6 +9,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -147,8 +148,10 @@ func (m *Mirror) index(ctx context.Context, home *repo.Repository, which []repo.
 	if err != nil {
 		return fmt.Errorf("open the copy: %w", err)
 	}
-	known := map[index.Layout]struct{}{}
-	layout := func(p *index.Pack) index.Layout { return p.Info(index.Origin{Owner: p.Directory.Owner}).Layout }
+	known := map[lookup.Layout]struct{}{}
+	layout := func(p *index.Pack) lookup.Layout {
+		return lookup.InfoOf(p, lookup.Origin{Owner: p.Directory.Owner}).Layout
+	}
 	err = eachPack(ctx, place, func(p *index.Pack) error {
 		known[layout(p)] = struct{}{}
 		return nil

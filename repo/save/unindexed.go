@@ -9,6 +9,7 @@ import (
 
 	"nightjar/repo/blocks"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -82,10 +83,10 @@ func (u *unindexed) note(packs []index.Pack) {
 }
 
 // others reports whether one of the places, as far as they count, is in a pack that this run has not indexed.
-func (u *unindexed) others(places []index.Location, counts func(*index.Origin) bool) bool {
+func (u *unindexed) others(places []lookup.Location, counts func(*lookup.Origin) bool) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return slices.ContainsFunc(places, func(at index.Location) bool {
+	return slices.ContainsFunc(places, func(at lookup.Location) bool {
 		_, ours := u.ours[at.Pack.ID]
 		return !ours && counts(&at.Pack.Origin)
 	})

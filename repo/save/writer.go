@@ -20,6 +20,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/fill"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/view"
 )
@@ -49,10 +50,10 @@ type Writer struct {
 	r    *repo.Repository
 	run  *run
 
-	self   string                   // the name of the host whose packs it writes
-	accept func(*index.Origin) bool // on whose word it builds
-	begin  time.Time                // store time of the first view
-	root   bool                     // it writes anew what is known, and index objects as the root
+	self   string                    // the name of the host whose packs it writes
+	accept func(*lookup.Origin) bool // on whose word it builds
+	begin  time.Time                 // store time of the first view
+	root   bool                      // it writes anew what is known, and index objects as the root
 
 	view      *view.Run    // what this run may refer to
 	reader    *repo.Reader // of what was stored before
@@ -141,7 +142,7 @@ func (w *Writer) trust(now time.Time) (err error) {
 	for _, s := range w.r.Keys().Signers("index", circle.Names()...) {
 		trusted[string(s.Key.Fingerprint())] = true
 	}
-	w.accept = func(o *index.Origin) bool {
+	w.accept = func(o *lookup.Origin) bool {
 		return !o.Late && (o.Owner == w.self || circle.Has(o.Owner)) && trusted[o.Signer]
 	}
 	return nil

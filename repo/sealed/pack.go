@@ -10,6 +10,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -29,7 +30,7 @@ func (s *Objects) opener(kind pack.Kind) (*crypto.Opener, error) {
 }
 
 // SessionKey opens a pack's session key.
-func (s *Objects) SessionKey(p *index.PackInfo) (key crypto.SessionKey, err error) {
+func (s *Objects) SessionKey(p *lookup.PackInfo) (key crypto.SessionKey, err error) {
 	opener, err := s.opener(p.Kind)
 	if err != nil {
 		return key, err
@@ -44,7 +45,7 @@ func (s *Objects) SessionKey(p *index.PackInfo) (key crypto.SessionKey, err erro
 }
 
 // TrySession reports why a pack's session key does not open with the keys at hand; nil if it does.
-func (s *Objects) TrySession(p *index.PackInfo) error {
+func (s *Objects) TrySession(p *lookup.PackInfo) error {
 	_, err := s.SessionKey(p)
 	return err
 }

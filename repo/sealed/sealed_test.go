@@ -14,6 +14,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/store"
 )
@@ -258,19 +259,19 @@ func TestOwnerOfPack(t *testing.T) {
 	p := newPlace(t)
 	s := p.open()
 	_, mine := sealPack(t, s, pack.Content, false)
-	if _, err := s.SessionKey(mine.Info(index.Origin{Owner: "db1"})); err != nil {
+	if _, err := s.SessionKey(lookup.InfoOf(&mine, lookup.Origin{Owner: "db1"})); err != nil {
 		t.Error(err)
 	}
-	_, err := s.SessionKey(mine.Info(index.Origin{Owner: "db2"}))
+	_, err := s.SessionKey(lookup.InfoOf(&mine, lookup.Origin{Owner: "db2"}))
 	wantError(t, err, crypto.ErrIntegrity, `a pack of host "db2"`)
 	for _, owner := range []string{"", "db2"} {
 		foreign := mine
 		foreign.Directory.Owner = owner
-		if _, err := s.SessionKey(foreign.Info(index.Origin{Owner: owner})); err == nil {
+		if _, err := s.SessionKey(lookup.InfoOf(&foreign, lookup.Origin{Owner: owner})); err == nil {
 			t.Errorf("%q takes it", owner)
 		}
 	}
-	if a, b := mine.Info(index.Origin{Owner: "db1"}), mine.Info(index.Origin{Owner: "db2"}); a.Layout == b.Layout {
+	if a, b := lookup.InfoOf(&mine, lookup.Origin{Owner: "db1"}), lookup.InfoOf(&mine, lookup.Origin{Owner: "db2"}); a.Layout == b.Layout {
 		t.Error("what was read for one host would serve another")
 	}
 	theirs, _ := sealPackOf(t, s, pack.Content, "db2", false)

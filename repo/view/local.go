@@ -23,6 +23,7 @@ import (
 	"nightjar/internal/tempdir"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
@@ -47,7 +48,7 @@ type Local struct {
 	options Options
 
 	mu     sync.Mutex // held while a view is taken
-	index  *index.Index
+	index  *lookup.Index
 	mine   []listedIndex // what this host has signed and is known
 	unread error         // of the index objects that the last view lacks
 	lists  atomic.Pointer[lists.Set]
@@ -87,14 +88,14 @@ func (v *Local) Chunks() int64 {
 }
 
 // Lookup returns all indexed places of a chunk, tree or list, in all forms, those too that prune has dropped.
-func (v *Local) Lookup(ctx context.Context, key chunk.Key) ([]index.Location, error) {
+func (v *Local) Lookup(ctx context.Context, key chunk.Key) ([]lookup.Location, error) {
 	all, err := v.index.Lookup(key, nil)
-	if errors.Is(err, index.ErrBroken) { // only a cache: what it held is fetched again
+	if errors.Is(err, lookup.ErrBroken) { // only a cache: what it held is fetched again
 		v.options.Warn(err)
 		if err = v.SyncIndex(ctx); err == nil {
 			all, err = v.index.Lookup(key, nil)
 		}
-		if errors.Is(err, index.ErrBroken) { // the disk of this machine fails
+		if errors.Is(err, lookup.ErrBroken) { // the disk of this machine fails
 			err = &unavailableError{err}
 		}
 	}
@@ -112,11 +113,11 @@ func (e *unavailableError) Is(target error) bool {
 // AddUnlisted takes in packs that no index object names, until the next view.
 func (v *Local) AddUnlisted(packs []index.Pack) error {
 	o := &index.Object{Runs: index.RunsOf(packs)}
-	return v.index.Add(index.Source{Object: sha256.Sum256(o.Append(nil)), Origin: index.Origin{Late: true}}, o)
+	return v.index.Add(lookup.Source{Object: sha256.Sum256(o.Append(nil)), Origin: lookup.Origin{Late: true}}, o)
 }
 
 // Freeze returns what the index says now.
-func (v *Local) Freeze() (*index.Frozen, error) { return v.index.Freeze() }
+func (v *Local) Freeze() (*lookup.Frozen, error) { return v.index.Freeze() }
 
 // Flush writes what is in memory only to the folder of the index.
 func (v *Local) Flush() error { return v.index.Flush() }
@@ -154,6 +155,6 @@ func (v *Local) putIndex(ctx context.Context, o *index.Object, encoded []byte) (
 	return info, nil
 }
 
-func source(id index.ObjectID, signer crypto.Fingerprint, late bool) index.Source {
-	return index.Source{Object: id, Origin: index.Origin{Signer: string(signer), Late: late}}
+func source(id index.ObjectID, signer crypto.Fingerprint, late bool) lookup.Source {
+	return lookup.Source{Object: id, Origin: lookup.Origin{Signer: string(signer), Late: late}}
 }

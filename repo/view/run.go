@@ -12,6 +12,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/spool"
@@ -26,7 +27,7 @@ const askEvery = 10 * time.Minute
 // nothing that the run refers to by then. It is safe for concurrent use; Close it.
 type Run struct {
 	local  *Local
-	accept func(*index.Origin) bool
+	accept func(*lookup.Origin) bool
 
 	mu    sync.RWMutex // held for reading from a look-up until what it found is noted: a new view misses nothing
 	avoid *lists.Set   // of all views, those too that did not count
@@ -45,7 +46,7 @@ const refSize = len(chunk.Key{}) + 1
 
 // Begin returns a Run that goes by what the Local knows, as of a view that was taken at that store time. It builds on what
 // was indexed by those whom accept accepts.
-func (v *Local) Begin(at time.Time, accept func(*index.Origin) bool) *Run {
+func (v *Local) Begin(at time.Time, accept func(*lookup.Origin) bool) *Run {
 	r := &Run{local: v, accept: accept, taken: []time.Time{at.UTC()}}
 	r.avoid = v.Lists()
 	r.refs, r.sent = spool.New(v.options.Temp, refSize), spool.New(v.options.Temp, len(index.ObjectID{}))
@@ -104,7 +105,7 @@ func (r *Run) Indexed(key chunk.Key, typ pack.Type) (bool, error) {
 }
 
 // Trusts reports whether this run builds on what is at a place.
-func (r *Run) Trusts(at index.Location, key chunk.Key) bool {
+func (r *Run) Trusts(at lookup.Location, key chunk.Key) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.accept(&at.Pack.Origin) && r.avoid.Blob(at.Pack.ID, key, at.Type) == 0
@@ -114,14 +115,14 @@ func (r *Run) Trusts(at index.Location, key chunk.Key) bool {
 func (r *Run) usable(key chunk.Key, typ pack.Type, avoid *lists.Set) (bool, error) {
 	_, ok, err := r.local.index.Has(key, typ, r.accept)
 	if ok && err == nil && !avoid.Empty() {
-		var all []index.Location
+		var all []lookup.Location
 		all, err = r.local.index.Lookup(key, nil)
 		ok = false
 		for i := range all {
 			ok = ok || all[i].Type == typ && r.accept(&all[i].Pack.Origin) && avoid.Blob(all[i].Pack.ID, key, typ) == 0
 		}
 	}
-	if errors.Is(err, index.ErrBroken) {
+	if errors.Is(err, lookup.ErrBroken) {
 		r.local.options.Warn(err)
 		return false, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -132,7 +133,7 @@ func (v *Local) syncLists(ctx context.Context) (unread, err error) {
 
 func (v *Local) syncObjects(ctx context.Context) error {
 	if v.index == nil {
-		x, err := index.Open(v.options.Dir, index.Options{Warn: v.options.Warn, FlushAt: ObjectChunks})
+		x, err := lookup.Open(v.options.Dir, lookup.Options{Warn: v.options.Warn, FlushAt: ObjectChunks})
 		if err != nil {
 			return fmt.Errorf("open local index: %w", err)
 		}
@@ -153,7 +154,7 @@ func (v *Local) syncObjects(ctx context.Context) error {
 	for _, f := range v.objects.Keys().SigningKeys("index") {
 		valid[string(f)] = true
 	}
-	if err := v.index.Retain(func(s index.Source) bool {
+	if err := v.index.Retain(func(s lookup.Source) bool {
 		_, ok := listed[s.Object]
 		return ok && valid[s.Signer] && v.objects.Disowned(crypto.Fingerprint(s.Signer), s.Object) == nil
 	}); err != nil {
@@ -176,7 +177,7 @@ func (v *Local) syncObjects(ctx context.Context) error {
 }
 
 // noteMine notes an index object if this host signed it; v.mu is held.
-func (v *Local) noteMine(s index.Source, l listedIndex) {
+func (v *Local) noteMine(s lookup.Source, l listedIndex) {
 	if v.objects.Host() != nil && !s.Late && s.Signer == string(v.objects.Host().Fingerprint()) {
 		v.mine = append(v.mine, l)
 	}

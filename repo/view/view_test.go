@@ -10,6 +10,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
@@ -141,7 +142,7 @@ func TestPutIndexLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantPlaces(t, v, 1, 1)
-	run := v.Begin(noon, func(o *index.Origin) bool { return !o.Late })
+	run := v.Begin(noon, func(o *lookup.Origin) bool { return !o.Late })
 	defer run.Close()
 	if ok, err := run.Refer(chunk.Key{1}, pack.WholeContent); ok || err != nil {
 		t.Errorf("a run builds on it: %v", err)
@@ -172,7 +173,7 @@ func TestRun(t *testing.T) {
 			for _, n := range []byte{1, 2, 4} {
 				must(v.PutIndex(t.Context(), noon, object(n)))
 			}
-			run := v.Begin(noon, func(o *index.Origin) bool { return o.Signer == string(hostKey().Fingerprint()) })
+			run := v.Begin(noon, func(o *lookup.Origin) bool { return o.Signer == string(hostKey().Fingerprint()) })
 			defer run.Close()
 			refer := func(n byte) bool {
 				return must(run.Refer(chunk.Key{n}, pack.WholeContent, pack.RecipeFor+pack.WholeContent))

@@ -17,6 +17,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -106,7 +107,7 @@ type checker struct {
 
 	lost  *lists.Set // what repair gave up, besides prune's
 	bad   map[index.ObjectID]*BadPack
-	wrong map[index.Layout]bool   // what is said of packs and is not so
+	wrong map[lookup.Layout]bool  // what is said of packs and is not so
 	liars map[index.ObjectID]bool // index objects that say such
 	whole walk.Seen               // trees and lists below which nothing is wrong, for the hosts whose archives are walked
 	made  map[chunk.Key]struct{}  // chunks whose recipes were looked at, likewise
@@ -148,7 +149,7 @@ func newChecker(ctx context.Context, r *repo.Repository, o Options) (*checker, e
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*BadPack{}, wrong: map[index.Layout]bool{}, liars: map[index.ObjectID]bool{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
+	c := &checker{r: r, rd: rd, o: o, lost: r.Lists(), bad: map[index.ObjectID]*BadPack{}, wrong: map[lookup.Layout]bool{}, liars: map[index.ObjectID]bool{}, made: map[chunk.Key]struct{}{}, forgotten: map[index.ObjectID]struct{}{}}
 	c.sum.Opened = o.ReadData && r.CanReadContent()
 	return c, nil
 }

@@ -11,6 +11,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -20,7 +21,7 @@ import (
 func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	p := &packPass{
 		checker: c, mine: func(id index.ObjectID) bool { return (int(id[0])<<8|int(id[1]))%passes == pass }, first: pass == 0, dropped: c.r.Lists(),
-		seen: map[index.ObjectID]index.Layout{}, disputed: map[index.ObjectID]bool{}, counts: map[index.ObjectID]bool{},
+		seen: map[index.ObjectID]lookup.Layout{}, disputed: map[index.ObjectID]bool{}, counts: map[index.ObjectID]bool{},
 	}
 	if err := p.list(ctx); err != nil {
 		return err
@@ -56,7 +57,7 @@ type packPass struct {
 
 	stored   map[index.ObjectID]store.Info
 	total    int // of stored, when the pass began
-	seen     map[index.ObjectID]index.Layout
+	seen     map[index.ObjectID]lookup.Layout
 	disputed map[index.ObjectID]bool // those of which not all say the same
 	counts   map[index.ObjectID]bool // of those that are seen: false if all that names them is late, though not made so, for readers alone
 }
@@ -187,8 +188,8 @@ func (p *packPass) rest() {
 }
 
 // layout stands for what is said of a pack.
-func (c *checker) layout(p *index.Pack) index.Layout {
-	return p.Info(index.Origin{Owner: p.Directory.Owner}).Layout
+func (c *checker) layout(p *index.Pack) lookup.Layout {
+	return lookup.InfoOf(p, lookup.Origin{Owner: p.Directory.Owner}).Layout
 }
 
 // isFalse notes that what an index object says of a pack is not so, though the pack is as it should be. Of each object one pack is told.

@@ -7,6 +7,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -47,7 +48,7 @@ func (p *pruner) choose(ctx context.Context) error {
 	if !found {
 		return nil
 	}
-	return p.each(ctx, func(_ chunk.Key, at *index.Place) error {
+	return p.each(ctx, func(_ chunk.Key, at *lookup.Place) error {
 		if leans(at.Type) && p.there(at) && p.packs[at.Pack]&(condemned|going) == 0 && !p.needs.Has(at.Entry) && !p.held.Has(at.Entry) && !p.gone.Has(at.Entry) {
 			p.walked.Set(at.Entry)
 		}
@@ -64,7 +65,7 @@ func (p *pruner) condemn(ctx context.Context) error {
 		}
 		return err
 	}}
-	err := p.batches(ctx, func(at *index.Place) bool { return p.walked.Has(at.Entry) }, func(pack int, b record.Blobs) error {
+	err := p.batches(ctx, func(at *lookup.Place) bool { return p.walked.Has(at.Entry) }, func(pack int, b record.Blobs) error {
 		p.sum.BlobsCondemned += len(b.Recipes) + len(b.Trees)
 		return w.blob(b)
 	})
@@ -106,7 +107,7 @@ func (p *pruner) drop(ctx context.Context) error {
 	}
 	// Of a pack that stays after all, what nobody needs does not come back: what it leans on may be gone.
 	left := map[index.ObjectID][]record.Blobs{}
-	err := p.batches(ctx, func(at *index.Place) bool {
+	err := p.batches(ctx, func(at *lookup.Place) bool {
 		return p.packs[at.Pack]&(ripe|needed|dropped) == ripe|needed && p.there(at) && !p.needs.Has(at.Entry) && !p.gone.Has(at.Entry)
 	}, func(n int, b record.Blobs) error {
 		left[b.Pack] = append(left[b.Pack], b)

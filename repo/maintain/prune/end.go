@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/record"
 )
 
@@ -69,7 +70,7 @@ func (e *ending) blobs(b record.Blobs) error {
 func (e *ending) unneeded(id index.ObjectID, keys record.Keys, recipe bool) (rest record.Keys, err error) {
 	for _, key := range keys {
 		stays := false
-		if err := e.inPack(id, key, recipe, func(at *index.Place) { stays = stays || e.needs.Has(at.Entry) }); err != nil {
+		if err := e.inPack(id, key, recipe, func(at *lookup.Place) { stays = stays || e.needs.Has(at.Entry) }); err != nil {
 			return nil, err
 		}
 		if stays {

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"nightjar/chunk"
-	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/tree"
 )
@@ -17,30 +17,30 @@ const leanBatch = 1 << 18
 // A leaner is a recipe, tree or list.
 type leaner struct {
 	key chunk.Key
-	at  index.Place
+	at  lookup.Place
 }
 
 // mayRun tells what a run that may not have ended has indexed, or whoever builds on that.
-func (p *pruner) mayRun(at *index.Place) bool {
+func (p *pruner) mayRun(at *lookup.Place) bool {
 	return p.packs[at.Pack]&running != 0 && p.firm(at)
 }
 
 // usable tells what nobody has been told long enough not to use.
-func (p *pruner) usable(at *index.Place) bool {
+func (p *pruner) usable(at *lookup.Place) bool {
 	return p.packs[at.Pack]&ripe == 0 && !p.due.Has(at.Entry)
 }
 
 // lean marks the recipes, trees and lists that root accepts, needed or not, and all that they lean on: since a backup may build on them, that has
 // to stay as long as they do.
-func (p *pruner) lean(ctx context.Context, root func(*index.Place) bool) error {
+func (p *pruner) lean(ctx context.Context, root func(*lookup.Place) bool) error {
 	m := &marker{pruner: p, ctx: ctx, rd: p.rd}
 	var todo []leaner
-	m.fresh = func(key chunk.Key, at *index.Place) { todo = append(todo, leaner{key, *at}) }
-	return p.leaners(ctx, func(at *index.Place) bool {
+	m.fresh = func(key chunk.Key, at *lookup.Place) { todo = append(todo, leaner{key, *at}) }
+	return p.leaners(ctx, func(at *lookup.Place) bool {
 		return p.there(at) && !p.gone.Has(at.Entry) && !p.needs.Has(at.Entry) && root(at)
 	}, func(batch []leaner) error {
 		for i := range batch {
-			m.mark(batch[i].key, &batch[i].at, []index.Place{batch[i].at})
+			m.mark(batch[i].key, &batch[i].at, []lookup.Place{batch[i].at})
 			for len(todo) > 0 {
 				next := todo[len(todo)-1]
 				todo = todo[:len(todo)-1]
@@ -54,7 +54,7 @@ func (p *pruner) lean(ctx context.Context, root func(*index.Place) bool) error {
 }
 
 // leaners calls f with the recipes, trees and lists that want accepts: some at a time, as they lie.
-func (p *pruner) leaners(ctx context.Context, want func(*index.Place) bool, f func([]leaner) error) error {
+func (p *pruner) leaners(ctx context.Context, want func(*lookup.Place) bool, f func([]leaner) error) error {
 	var batch []leaner
 	flush := func() error {
 		slices.SortFunc(batch, func(a, b leaner) int {
@@ -64,7 +64,7 @@ func (p *pruner) leaners(ctx context.Context, want func(*index.Place) bool, f fu
 		batch = batch[:0]
 		return cmp.Or(err, ctx.Err())
 	}
-	err := p.each(ctx, func(key chunk.Key, at *index.Place) error {
+	err := p.each(ctx, func(key chunk.Key, at *lookup.Place) error {
 		if !leans(at.Type) || !want(at) {
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/record"
 )
 
@@ -15,7 +16,7 @@ const (
 )
 
 // batches calls f with the recipes, trees and lists that want accepts, pack by pack. A pack may come several times.
-func (p *pruner) batches(ctx context.Context, want func(*index.Place) bool, f func(pack int, b record.Blobs) error) error {
+func (p *pruner) batches(ctx context.Context, want func(*lookup.Place) bool, f func(pack int, b record.Blobs) error) error {
 	return p.leaners(ctx, want, func(batch []leaner) error {
 		for len(batch) > 0 {
 			n := batch[0].at.Pack

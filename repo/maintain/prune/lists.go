@@ -13,6 +13,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
@@ -118,7 +119,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 		for _, b := range d.Blobs {
 			l.names = p.note(b.Pack, 0)&named != 0 || l.names
 		}
-		if err := p.blobs(d.Blobs, func(at *index.Place) { p.gone.Set(at.Entry) }); err != nil {
+		if err := p.blobs(d.Blobs, func(at *lookup.Place) { p.gone.Set(at.Entry) }); err != nil {
 			return err
 		}
 	}
@@ -133,7 +134,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 		}
 		l.ended = ended[l.id]
 		l.due = l.ended.IsZero() && p.now.After(p.ripens(l)) && !p.r.Lists().Ended(l.id)
-		s, marks := condemned, []index.Marks{p.held}
+		s, marks := condemned, []lookup.Marks{p.held}
 		if l.due {
 			s, marks = s|ripe, append(marks, p.due)
 		}
@@ -141,7 +142,7 @@ func (p *pruner) readLists(ctx context.Context) error {
 		for _, id := range c.Packs {
 			l.whole = p.note(id, s)&dropped != 0 && l.whole
 		}
-		err = p.blobs(c.Blobs, func(at *index.Place) {
+		err = p.blobs(c.Blobs, func(at *lookup.Place) {
 			for _, m := range marks {
 				m.Set(at.Entry)
 			}
@@ -193,7 +194,7 @@ func (p *pruner) readLost(ctx context.Context) (map[index.ObjectID]time.Time, er
 }
 
 // blobs calls f for each place that a list names in packs that stay.
-func (p *pruner) blobs(blobs []record.Blobs, f func(*index.Place)) error {
+func (p *pruner) blobs(blobs []record.Blobs, f func(*lookup.Place)) error {
 	for _, b := range blobs {
 		for _, part := range []struct {
 			keys   record.Keys
@@ -210,7 +211,7 @@ func (p *pruner) blobs(blobs []record.Blobs, f func(*index.Place)) error {
 }
 
 // inPack calls f for each place of a key in a pack that is a recipe, or a tree or list.
-func (p *pruner) inPack(id index.ObjectID, key chunk.Key, recipe bool, f func(*index.Place)) error {
+func (p *pruner) inPack(id index.ObjectID, key chunk.Key, recipe bool, f func(*lookup.Place)) error {
 	first, end := p.f.Numbers(id)
 	if first == end {
 		return nil

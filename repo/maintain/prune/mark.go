@@ -9,7 +9,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
-	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/walk"
 )
@@ -30,33 +30,33 @@ var (
 	anything   = need{types: slices.Concat(anyContent.types, anyTree.types, anyList.types)}
 )
 
-func (n need) served(by *index.Place) bool { return slices.Contains(n.types, by.Type) }
+func (n need) served(by *lookup.Place) bool { return slices.Contains(n.types, by.Type) }
 
 // A marker marks what has to stay.
 type marker struct {
 	*pruner
 	ctx    context.Context
-	rd     *repo.Reader                         // of what circle takes in
-	circle []bool                               // of each origin: whether archives may be made of its packs; nil: nobody knows, so each host's count by themselves
-	broken map[walk.Use]error                   // what archives need, and cannot have, with all that is above it
-	fresh  func(key chunk.Key, at *index.Place) // told of each recipe, tree and list that is marked; nil: what recipes lean on is kept at once
+	rd     *repo.Reader                          // of what circle takes in
+	circle []bool                                // of each origin: whether archives may be made of its packs; nil: nobody knows, so each host's count by themselves
+	broken map[walk.Use]error                    // what archives need, and cannot have, with all that is above it
+	fresh  func(key chunk.Key, at *lookup.Place) // told of each recipe, tree and list that is marked; nil: what recipes lean on is kept at once
 }
 
 // places returns the places of a key that can be had.
-func (p *pruner) places(key chunk.Key, dst []index.Place) ([]index.Place, error) {
+func (p *pruner) places(key chunk.Key, dst []lookup.Place) ([]lookup.Place, error) {
 	all, err := p.f.Places(key, dst)
-	return slices.DeleteFunc(all, func(at index.Place) bool { return !p.there(&at) || p.gone.Has(at.Entry) }), err
+	return slices.DeleteFunc(all, func(at lookup.Place) bool { return !p.there(&at) || p.gone.Has(at.Entry) }), err
 }
 
 // there reports whether the bytes of a place can be had.
-func (p *pruner) there(at *index.Place) bool {
+func (p *pruner) there(at *lookup.Place) bool {
 	return !p.origin(at).Late && p.packs[at.Pack]&(stored|dropped) == stored
 }
 
-func (p *pruner) origin(at *index.Place) *index.Origin { return &p.f.Origins()[at.Origin] }
+func (p *pruner) origin(at *lookup.Place) *lookup.Origin { return &p.f.Origins()[at.Origin] }
 
 // firm reports whether no list has condemned a place.
-func (p *pruner) firm(at *index.Place) bool {
+func (p *pruner) firm(at *lookup.Place) bool {
 	return p.packs[at.Pack]&condemned == 0 && !p.held.Has(at.Entry)
 }
 
@@ -69,8 +69,8 @@ const (
 )
 
 // rank says how well one of all places serves a need.
-func (m *marker) rank(at *index.Place, all []index.Place, n need) int {
-	firm := func(at *index.Place) bool {
+func (m *marker) rank(at *lookup.Place, all []lookup.Place, n need) int {
+	firm := func(at *lookup.Place) bool {
 		return m.firm(at) || n.bytes && m.packs[at.Pack]&condemned == 0
 	}
 	switch {
@@ -94,7 +94,7 @@ func (p *pruner) isRoot(origin int) bool {
 }
 
 // keep marks the places that serve a need best, all of them, and reports whether one of them is good.
-func (m *marker) keep(key chunk.Key, all []index.Place, n need) (bool, error) {
+func (m *marker) keep(key chunk.Key, all []lookup.Place, n need) (bool, error) {
 	for rank := range ranks {
 		found := false
 		for i := range all {
@@ -116,7 +116,7 @@ func (m *marker) keep(key chunk.Key, all []index.Place, n need) (bool, error) {
 }
 
 // use marks a place, and reports whether it is good.
-func (m *marker) use(key chunk.Key, at *index.Place, all []index.Place, n need) (bool, error) {
+func (m *marker) use(key chunk.Key, at *lookup.Place, all []lookup.Place, n need) (bool, error) {
 	if n.bytes {
 		m.packs[at.Pack] |= needed
 		m.bases.Set(at.Entry)
@@ -130,7 +130,7 @@ func (m *marker) use(key chunk.Key, at *index.Place, all []index.Place, n need) 
 }
 
 // mark marks a place, and what other index objects say of the same blob.
-func (m *marker) mark(key chunk.Key, at *index.Place, all []index.Place) {
+func (m *marker) mark(key chunk.Key, at *lookup.Place, all []lookup.Place) {
 	m.packs[at.Pack] |= needed
 	for i := range all {
 		twin := &all[i]
@@ -141,7 +141,7 @@ func (m *marker) mark(key chunk.Key, at *index.Place, all []index.Place) {
 }
 
 // keepSignatures keeps what lets the next backup of a chunk be a delta: unless it is condemned, for that backup can do without.
-func (m *marker) keepSignatures(key chunk.Key, all []index.Place) {
+func (m *marker) keepSignatures(key chunk.Key, all []lookup.Place) {
 	for i := range all {
 		if at := &all[i]; at.Type == pack.SignatureOf+pack.WholeContent && m.firm(at) && (m.circle == nil || m.circle[at.Origin]) {
 			m.mark(key, at, all)
@@ -150,7 +150,7 @@ func (m *marker) keepSignatures(key chunk.Key, all []index.Place) {
 }
 
 // keepSources keeps what a recipe leans on, and reports whether all of it can be had. A recipe that cannot be read is of no use.
-func (m *marker) keepSources(at *index.Place) (bool, error) {
+func (m *marker) keepSources(at *lookup.Place) (bool, error) {
 	location, err := m.f.Location(at)
 	if err != nil {
 		return false, err
@@ -177,7 +177,7 @@ func (m *marker) keepSources(at *index.Place) (bool, error) {
 func (m *marker) keepSource(key chunk.Key, typ pack.Type) (bool, error) {
 	n := need{[]pack.Type{typ}, typ != pack.WholeContent}
 	all, err := m.f.Places(key, m.inner[:0])
-	all = slices.DeleteFunc(all, func(at index.Place) bool { return !m.there(&at) })
+	all = slices.DeleteFunc(all, func(at lookup.Place) bool { return !m.there(&at) })
 	m.inner = all
 	if err != nil {
 		return false, err
@@ -193,7 +193,7 @@ func (m *marker) passing(err error) error {
 	if m.ctx.Err() != nil {
 		return m.ctx.Err()
 	}
-	if errors.Is(err, repo.ErrUnread) || errors.Is(err, index.ErrBroken) {
+	if errors.Is(err, repo.ErrUnread) || errors.Is(err, lookup.ErrBroken) {
 		return err
 	}
 	return nil

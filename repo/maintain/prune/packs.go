@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -21,7 +22,7 @@ func (p *pruner) findRuns() {
 	recent := p.now.Add(-p.grace(p.now) - sealed.MaxSkew)
 	p.young = p.now.Add(-p.grace(p.now))
 	alive := map[run]bool{}
-	sources := map[int]*index.FrozenSource{}
+	sources := map[int]*lookup.FrozenSource{}
 	for n, s := range p.f.Sources() {
 		sources[n] = s
 		for _, t := range s.Runs {

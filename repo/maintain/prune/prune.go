@@ -16,6 +16,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/maintain/locks"
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/pack"
@@ -82,7 +83,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (Summary, error) {
 		p := newPruner(r, o)
 		err := p.run(ctx)
 		var gap *retain.GapError // in what the store has listed
-		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, index.ErrBroken) || errors.As(err, &gap) && gap.Stored) {
+		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, lookup.ErrBroken) || errors.As(err, &gap) && gap.Stored) {
 			continue
 		}
 		if err != nil {
@@ -113,7 +114,7 @@ const (
 type pruner struct {
 	r   *repo.Repository
 	rd  *repo.Reader
-	f   *index.Frozen
+	f   *lookup.Frozen
 	o   Options
 	sum Summary
 
@@ -133,14 +134,14 @@ type pruner struct {
 	young   time.Time                 // an orphan stored since then may be of a run that has not ended
 
 	// Of entries.
-	needs  index.Marks // needed
-	walked index.Marks // while archives are walked: dealt with. Then: condemned by this prune
-	held   index.Marks // condemned
-	due    index.Marks // condemned by a list that is due
-	gone   index.Marks // dropped
-	bases  index.Marks // trees of which a recipe needs the bytes
+	needs  lookup.Marks // needed
+	walked lookup.Marks // while archives are walked: dealt with. Then: condemned by this prune
+	held   lookup.Marks // condemned
+	due    lookup.Marks // condemned by a list that is due
+	gone   lookup.Marks // dropped
+	bases  lookup.Marks // trees of which a recipe needs the bytes
 
-	outer, inner []index.Place // scratch
+	outer, inner []lookup.Place // scratch
 }
 
 // An orphan is a pack that no index object names, or that a list names without.
@@ -172,8 +173,8 @@ func (p *pruner) look(ctx context.Context) error {
 		return err
 	}
 	n := p.f.Entries()
-	for _, m := range []*index.Marks{&p.needs, &p.walked, &p.held, &p.due, &p.gone, &p.bases} {
-		*m = index.NewMarks(n)
+	for _, m := range []*lookup.Marks{&p.needs, &p.walked, &p.held, &p.due, &p.gone, &p.bases} {
+		*m = lookup.NewMarks(n)
 	}
 	p.packs, p.orphans = make([]state, len(p.f.Packs())), map[index.ObjectID]orphan{}
 	p.findRuns()
@@ -256,9 +257,9 @@ func (p *pruner) dueAt(t time.Time) {
 }
 
 // each visits every entry of the index that counts.
-func (p *pruner) each(ctx context.Context, visit func(key chunk.Key, at *index.Place) error) error {
+func (p *pruner) each(ctx context.Context, visit func(key chunk.Key, at *lookup.Place) error) error {
 	n := 0
-	return p.f.All(func(key chunk.Key, at *index.Place) error {
+	return p.f.All(func(key chunk.Key, at *lookup.Place) error {
 		if n++; n%(1<<16) == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -10,7 +10,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/crypto"
 	"nightjar/repo"
-	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/save"
 	"nightjar/repo/sealed"
@@ -111,7 +111,7 @@ func (p *pruner) mostlyNot(ctx context.Context) (chosen []int, err error) {
 		bases       bool // a tree of which only the bytes are needed: nobody must take it for one, so it stays where that is said of it
 	}
 	shares := make([]share, len(p.packs))
-	err = p.each(ctx, func(_ chunk.Key, at *index.Place) error {
+	err = p.each(ctx, func(_ chunk.Key, at *lookup.Place) error {
 		if p.origin(at).Late {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/record"
 )
 
@@ -24,7 +25,7 @@ func EndUnread(ctx context.Context, r *repo.Repository, o Options) (ended []inde
 		p := newPruner(r, o)
 		p.caution = true
 		err = p.endUnread(ctx)
-		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, index.ErrBroken)) {
+		if tries < 3 && (errors.Is(err, errAgain) || errors.Is(err, lookup.ErrBroken)) {
 			continue
 		}
 		if err != nil {
@@ -90,7 +91,7 @@ func (p *pruner) chooseAll(ctx context.Context) error {
 		}
 	}
 	clear(p.walked)
-	return p.each(ctx, func(_ chunk.Key, at *index.Place) error {
+	return p.each(ctx, func(_ chunk.Key, at *lookup.Place) error {
 		if leans(at.Type) && p.there(at) && p.packs[at.Pack]&going == 0 && !p.needs.Has(at.Entry) && !p.gone.Has(at.Entry) {
 			p.walked.Set(at.Entry)
 		}

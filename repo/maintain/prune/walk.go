@@ -10,7 +10,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/repo"
-	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -40,7 +40,7 @@ func (p *pruner) walkArchives(ctx context.Context) error {
 		w := m.walk()
 		for _, a := range group {
 			if err := w.Root(a.Root.ID, a.Root.Length); err != nil {
-				if ctx.Err() != nil || errors.Is(err, repo.ErrUnread) || errors.Is(err, index.ErrBroken) {
+				if ctx.Err() != nil || errors.Is(err, repo.ErrUnread) || errors.Is(err, lookup.ErrBroken) {
 					return err
 				}
 				if overtaken, failed := p.overtaken(ctx, a); overtaken || failed != nil {
@@ -135,7 +135,7 @@ func (m *marker) begin(u walk.Use) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	i := slices.IndexFunc(all, func(at index.Place) bool { return n.served(&at) && m.circle[at.Origin] })
+	i := slices.IndexFunc(all, func(at lookup.Place) bool { return n.served(&at) && m.circle[at.Origin] })
 	if i >= 0 && !m.walked.Set(all[i].Entry) {
 		return false, nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/repo/index"
+	"nightjar/repo/lookup"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
@@ -292,5 +293,5 @@ func (m *mender) leaning(ctx context.Context, p *places) error {
 // lives reports whether something is stored as itself in a place that was not given up.
 func (m *mender) lives(ctx context.Context, p *places, key chunk.Key, whole pack.Type) (bool, error) {
 	all, err := m.rd.LocationsOf(ctx, key, whole)
-	return slices.ContainsFunc(all, func(at index.Location) bool { return !p.has(at.Pack.ID, key, whole) }), err
+	return slices.ContainsFunc(all, func(at lookup.Location) bool { return !p.has(at.Pack.ID, key, whole) }), err
 }

@@ -9,6 +9,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/lookup"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 )
@@ -61,7 +62,7 @@ func (p *places) lean(ctx context.Context, rd *repo.Reader, of *index.Pack) erro
 			if err != nil {
 				return err
 			}
-			i := slices.IndexFunc(all, func(at index.Location) bool { return at.Pack.ID == of.ID })
+			i := slices.IndexFunc(all, func(at lookup.Location) bool { return at.Pack.ID == of.ID })
 			if i < 0 {
 				continue
 			}
@@ -78,7 +79,7 @@ func (p *places) lean(ctx context.Context, rd *repo.Reader, of *index.Pack) erro
 }
 
 // stands reports whether all that a recipe leans on can be had. One that cannot be read stands on nothing.
-func (p *places) stands(ctx context.Context, rd *repo.Reader, at index.Location) (bool, error) {
+func (p *places) stands(ctx context.Context, rd *repo.Reader, at lookup.Location) (bool, error) {
 	all, err := rd.BasesAt(ctx, at)
 	if errors.Is(err, repo.ErrUnread) || ctx.Err() != nil {
 		return false, errors.Join(err, ctx.Err())
@@ -87,7 +88,7 @@ func (p *places) stands(ctx context.Context, rd *repo.Reader, at index.Location)
 		return false, nil
 	}
 	for _, base := range all {
-		if !slices.ContainsFunc(base.Places, func(at index.Location) bool { return p.live(base.ID.Key(), at) }) {
+		if !slices.ContainsFunc(base.Places, func(at lookup.Location) bool { return p.live(base.ID.Key(), at) }) {
 			return false, nil
 		}
 	}
@@ -95,7 +96,7 @@ func (p *places) stands(ctx context.Context, rd *repo.Reader, at index.Location)
 }
 
 // live reports whether a place can be had, and will be: what is condemned may be about to go.
-func (p *places) live(key chunk.Key, at index.Location) bool {
+func (p *places) live(key chunk.Key, at lookup.Location) bool {
 	id := at.Pack.ID
 	return (p.there == nil || p.there[id]) && !p.has(id, key, at.Type) && p.known.Pack(id) == 0
 }

@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"crypto/sha256"
@@ -7,6 +7,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/internal/wire"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
@@ -21,7 +22,7 @@ import (
 //	frames uvarint, then for each: stored, plain uvarint, hash 32
 //	CRC-32C 4                     of all before; the number in it catches a wrong offset too
 const (
-	minRecord = 4 + 4 + 32 + 1 + 4 + ProofSize + 4
+	minRecord = 4 + 4 + 32 + 1 + 4 + index.ProofSize + 4
 	maxRecord = 4 << 20 // 65,535 frames and more
 )
 
@@ -40,13 +41,13 @@ type frame struct {
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // appendRecord appends the record of a pack of a run, without number, source and checksum: renumber sets them.
-func appendRecord(b []byte, run int, p *Pack) []byte {
+func appendRecord(b []byte, run int, p *index.Pack) []byte {
 	b = append(b, make([]byte, 8)...)
 	b = append(b, p.ID[:]...)
 	b = append(b, byte(p.Directory.Kind))
 	b = binary.AppendUvarint(b, uint64(run))
 	b = binary.AppendUvarint(b, uint64(p.Size))
-	b = appendString(b, p.Session)
+	b = wire.AppendSized(b, p.Session)
 	b = append(b, p.Proof[:]...)
 	b = binary.AppendUvarint(b, uint64(len(p.Directory.Frames)))
 	for i, f := range p.Directory.Frames {
@@ -81,8 +82,8 @@ func parseHead(record []byte) (p FrozenPack, run int, ok bool) {
 	r := wire.NewReader(record[8 : len(record)-4])
 	r.Into(p.ID[:])
 	p.Kind = pack.Kind(r.Byte())
-	run = r.Int(maxRuns)
-	p.Size = int32(r.Int(MaxSize))
+	run = r.Int(index.MaxRuns)
+	p.Size = int32(r.Int(index.MaxSize))
 	return p, run, r.Err() == nil
 }
 
@@ -92,14 +93,14 @@ func parseRecord(record []byte, origin Origin) (*packTable, bool) {
 	t := &packTable{info: PackInfo{Origin: origin}}
 	r.Into(t.info.ID[:])
 	t.info.Kind = pack.Kind(r.Byte())
-	r.Int(maxRuns) // the run's number
+	r.Int(index.MaxRuns) // the run's number
 	said := sha256.New()
 	said.Write(append(t.info.ID[:], byte(t.info.Kind), byte(len(origin.Owner))))
 	said.Write([]byte(origin.Owner))
 	said.Write(r.Rest())
 	copy(t.info.Layout[:], said.Sum(nil))
-	t.info.Size = int64(r.Int(MaxSize))
-	t.info.Session = append([]byte(nil), r.Sized(MaxSession)...)
+	t.info.Size = int64(r.Int(index.MaxSize))
+	t.info.Session = append([]byte(nil), r.Sized(index.MaxSession)...)
 	r.Into(t.info.Proof[:])
 	t.frames = make([]frame, r.Count(pack.MaxFrames, 1+1+32))
 	var offset int64
@@ -112,8 +113,8 @@ func parseRecord(record []byte, origin Origin) (*packTable, bool) {
 	return t, r.End() == nil
 }
 
-// Info returns what is known of p when somebody has said it.
-func (p *Pack) Info(from Origin) *PackInfo {
+// InfoOf returns what is known of a pack when somebody has said it.
+func InfoOf(p *index.Pack, from Origin) *PackInfo {
 	t, _ := parseRecord(appendRecord(nil, 0, p), from) // which only a broken file makes fail
 	return &t.info
 }

@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 )
 
 // compareFrozen compares a Frozen with the Index that it was made of.
@@ -69,7 +70,7 @@ func compareFrozen(t *testing.T, m *model, x *Index, chunks int) {
 
 func TestFrozen(t *testing.T) {
 	x := openIn(t, t.TempDir())
-	m := &model{map[int]*Object{}, map[int]string{}, map[int]bool{}}
+	m := &model{map[int]*index.Object{}, map[int]string{}, map[int]bool{}}
 	r := random(9)
 	for range 60 {
 		m.store(r, 300)
@@ -127,8 +128,8 @@ func TestFrozenRuns(t *testing.T) {
 	r := random(5)
 	a, b := objectOf(r, contentOf(0, 10)), objectOf(r, contentOf(10, 10))
 	a.Time, a.Runs[0].Begin = at(2), at(1)
-	a.Runs = append(a.Runs, Run{Owner: "web1", Begin: at(3), Time: at(4)}) // a sign of life
-	b.Time, b.Replaces = at(9), []ObjectID{objectID(1)}
+	a.Runs = append(a.Runs, index.Run{Owner: "web1", Begin: at(3), Time: at(4)}) // a sign of life
+	b.Time, b.Replaces = at(9), []index.ObjectID{objectID(1)}
 	b.Runs[0].Begin, b.Runs[0].Time = at(5), at(6)
 	add(t, x, 1, "A", a)
 	flush(t, x)
@@ -139,7 +140,7 @@ func TestFrozenRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[ObjectID]*FrozenSource{}
+	got := map[index.ObjectID]*FrozenSource{}
 	for _, s := range f.Sources() {
 		if s.Owner == "web1" {
 			got[s.Object] = s
@@ -149,7 +150,7 @@ func TestFrozenRuns(t *testing.T) {
 	if one == nil || !one.Replaced || !slices.Equal(one.Runs, []RunTimes{{at(1), at(2)}, {at(3), at(4)}}) {
 		t.Errorf("of the first object %+v", one)
 	}
-	if two == nil || two.Replaced || !slices.Equal(two.Replaces, []ObjectID{objectID(1)}) || !slices.Equal(two.Runs, []RunTimes{{at(5), at(6)}}) {
+	if two == nil || two.Replaced || !slices.Equal(two.Replaces, []index.ObjectID{objectID(1)}) || !slices.Equal(two.Runs, []RunTimes{{at(5), at(6)}}) {
 		t.Errorf("of the second object %+v", two)
 	}
 }

@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"fmt"
@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
 // model is a repository's index objects, and what a local index of them should say.
 type model struct {
-	objects map[int]*Object
+	objects map[int]*index.Object
 	signers map[int]string
 	gone    map[int]bool
 }
@@ -40,14 +41,14 @@ func (m *model) live() []int {
 // catchUp does what a reader of the repository does: retain what is there, add what is not known.
 func (m *model) catchUp(t *testing.T, x *Index) {
 	t.Helper()
-	there := map[ObjectID]bool{}
+	there := map[index.ObjectID]bool{}
 	for n := range m.objects {
 		there[objectID(n)] = !m.gone[n]
 	}
 	if err := x.Retain(func(s Source) bool { return there[s.Object] }); err != nil {
 		t.Fatal(err)
 	}
-	known, sources := map[ObjectID]bool{}, map[Source]bool{}
+	known, sources := map[index.ObjectID]bool{}, map[Source]bool{}
 	for _, s := range x.Sources() {
 		if sources[s] || !there[s.Object] {
 			t.Fatalf("source %v is named twice, or gone", s.Object)
@@ -101,7 +102,7 @@ func TestModel(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := random(seed)
 			dir := t.TempDir()
-			m := &model{map[int]*Object{}, map[int]string{}, map[int]bool{}}
+			m := &model{map[int]*index.Object{}, map[int]string{}, map[int]bool{}}
 			x, other := openIn(t, dir), openIn(t, dir)
 			for step := range 120 {
 				switch op := r.IntN(24); {
@@ -148,7 +149,7 @@ func (m *model) store(r *rand.Rand, chunks int) {
 	}
 	for _, p := range objectOf(r, trees).Runs[0].Packs {
 		p.Directory.Kind = pack.Metadata
-		obj.Runs = append(obj.Runs, Run{Packs: []Pack{p}})
+		obj.Runs = append(obj.Runs, index.Run{Packs: []index.Pack{p}})
 	}
 	n := len(m.objects)
 	if r.IntN(4) == 0 {
@@ -167,10 +168,10 @@ func (m *model) store(r *rand.Rand, chunks int) {
 func (m *model) merge(t *testing.T, r *rand.Rand) {
 	t.Helper()
 	signer := []string{"A", "B"}[r.IntN(2)]
-	var parts []Stored
+	var parts []index.Stored
 	for _, n := range m.live() {
 		if m.signers[n] == signer && r.IntN(4) > 0 {
-			parts = append(parts, Stored{ID: objectID(n), Time: time.Unix(int64(n/3), 0), Object: *m.objects[n]})
+			parts = append(parts, index.Stored{ID: objectID(n), Time: time.Unix(int64(n/3), 0), Object: *m.objects[n]})
 		}
 	}
 	if len(parts) == 0 {
@@ -179,7 +180,7 @@ func (m *model) merge(t *testing.T, r *rand.Rand) {
 	before := m.says()
 	for range 1 + r.IntN(2) {
 		n := len(m.objects)
-		joined := Join(parts, nil)
+		joined := index.Join(parts, nil)
 		m.objects[n], m.signers[n] = &joined, signer
 	}
 	if !maps.Equal(before, m.says()) {

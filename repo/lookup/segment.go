@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 )
 
 // A segment is a number of sources with all their packs and entries: the memory, or one file. No source is in it by halves.
@@ -34,7 +35,7 @@ type scratch struct {
 // A source is an index object in a segment.
 type source struct {
 	Source
-	replaces []ObjectID
+	replaces []index.ObjectID
 	runs     []RunTimes
 	entries  int64
 	bare     bool // its packs were left out, since another source replaced it

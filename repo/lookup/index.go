@@ -1,7 +1,6 @@
-// Package index says which pack and frame holds which chunk: the codec of the repository's index objects, and the local index
-// that is filled from them.
+// Package lookup is the local index, which says which pack and frame holds which chunk, and is filled from index objects.
 //
-// The local index is a cache: a folder of immutable, sorted files, each made from a batch of index objects and merged with
+// It is a cache: a folder of immutable, sorted files, each made from a batch of index objects and merged with
 // others of its size as it ages, so that there are few at any time, and memory. A lookup costs one read in each file. What
 // is held in memory does not grow with the number of chunks but for eight bytes to sixty-three of them, and some bytes for each pack
 // while files are merged.
@@ -10,7 +9,7 @@
 // as a whole or not at all. The folder may be deleted, torn by a crash, full, or shared by processes: that costs time only.
 //
 // The package does not read the repository, judge signers, or subtract what prune dropped.
-package index
+package lookup
 
 import (
 	"errors"
@@ -18,14 +17,18 @@ import (
 	"io/fs"
 	"math"
 	"sync"
+	"time"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
 // ErrBroken says that a file of the local index was found broken. The file has been dropped and Sources no longer names what it held:
 // Add that again, then ask again.
 var ErrBroken = errors.New("broken file in the local index")
+
+var errMalformed = errors.New("malformed")
 
 // An Origin says whose word something is, and whose packs it is about.
 type Origin struct {
@@ -36,17 +39,17 @@ type Origin struct {
 
 // A Source is what an index object says of one host's packs.
 type Source struct {
-	Object ObjectID
+	Object index.ObjectID
 	Origin
 }
 
 // PackInfo is what is known of a pack that holds a chunk. It is shared: do not change it.
 type PackInfo struct {
-	ID      ObjectID
+	ID      index.ObjectID
 	Kind    pack.Kind
 	Size    int64  // bytes of the object
 	Session []byte // its session-key packet
-	Proof   Proof
+	Proof   index.Proof
 	Layout  Layout
 	Origin
 }
@@ -67,9 +70,27 @@ type Location struct {
 	Length      int // bytes of the blob
 }
 
+// RunTimes say when a run was at work.
+type RunTimes struct {
+	Begin time.Time // as in Run
+	Time  time.Time // as in Run, or the object's
+}
+
+// runTimes returns the times of runs in an object of a time.
+func runTimes(runs []index.Run, of time.Time) []RunTimes {
+	times := make([]RunTimes, len(runs))
+	for i, run := range runs {
+		times[i] = RunTimes{run.Begin, run.Time}
+		if run.Time.IsZero() {
+			times[i].Time = of
+		}
+	}
+	return times
+}
+
 // signed names an index object by its hash and its signer.
 type signed struct {
-	object ObjectID
+	object index.ObjectID
 	signer string
 }
 
@@ -91,9 +112,9 @@ type Index struct {
 
 	mu       sync.RWMutex
 	segments []*segment // the memory, then files by age; none: closed
-	known    map[ObjectID]bool
+	known    map[index.ObjectID]bool
 	replaced map[signed]bool
-	gone     map[ObjectID]bool // from the repository
+	gone     map[index.ObjectID]bool // from the repository
 
 	tables  cache
 	scratch sync.Pool
@@ -106,7 +127,7 @@ func Open(dir string, o Options) (*Index, error) {
 		return nil, fmt.Errorf("open local index: cannot flush at %d entries", o.FlushAt)
 	}
 	x := &Index{dir: dir, warn: o.Warn, flushAt: o.FlushAt, floor: 64 << 10, segments: []*segment{newMemory()},
-		known: map[ObjectID]bool{}, replaced: map[signed]bool{}, gone: map[ObjectID]bool{}}
+		known: map[index.ObjectID]bool{}, replaced: map[signed]bool{}, gone: map[index.ObjectID]bool{}}
 	if x.warn == nil {
 		x.warn = func(error) {}
 	}
@@ -181,7 +202,7 @@ func (x *Index) Retain(keep func(Source) bool) error {
 
 // Add absorbs one index object, if it is not known already. What it replaces is forgotten, if that has the same signer. Owners are those of the
 // runs. It fails for an object that contradicts itself and changes nothing then. obj is not kept.
-func (x *Index) Add(src Source, obj *Object) error {
+func (x *Index) Add(src Source, obj *index.Object) error {
 	x.change.Lock()
 	defer x.change.Unlock()
 	entries, err := x.checkObject(obj)
@@ -198,11 +219,11 @@ func (x *Index) Add(src Source, obj *Object) error {
 }
 
 // checkObject returns the number of the object's entries.
-func (x *Index) checkObject(obj *Object) (entries int, err error) {
+func (x *Index) checkObject(obj *index.Object) (entries int, err error) {
 	for i := range obj.Runs {
 		for j := range obj.Runs[i].Packs {
 			p := &obj.Runs[i].Packs[j]
-			if err := p.check(); err != nil {
+			if err := p.Check(); err != nil {
 				return 0, err
 			}
 			if len(p.Directory.Frames) > pack.MaxFrames {
@@ -227,7 +248,7 @@ func (x *Index) checkObject(obj *Object) (entries int, err error) {
 	return entries, nil
 }
 
-func (x *Index) absorb(src Source, obj *Object, entries int) error {
+func (x *Index) absorb(src Source, obj *index.Object, entries int) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.segments) == 0 {
@@ -241,7 +262,7 @@ func (x *Index) absorb(src Source, obj *Object, entries int) error {
 		return nil
 	}
 	g, m := x.segments[0], x.memory()
-	runs := map[string][]Run{}
+	runs := map[string][]index.Run{}
 	var owners []string
 	for _, run := range obj.Runs {
 		if runs[run.Owner] == nil {
@@ -252,7 +273,7 @@ func (x *Index) absorb(src Source, obj *Object, entries int) error {
 	if entries > math.MaxInt32-len(m.entries) || len(g.sources)+len(owners) > maxSources {
 		return errors.New("the index in memory is full")
 	}
-	replaces := append([]ObjectID(nil), obj.Replaces...)
+	replaces := append([]index.ObjectID(nil), obj.Replaces...)
 	for _, owner := range owners {
 		src.Owner = owner
 		s := source{Source: src, replaces: replaces, runs: runTimes(runs[owner], obj.Time), state: live}
@@ -273,7 +294,7 @@ func (x *Index) absorb(src Source, obj *Object, entries int) error {
 }
 
 // stand notes that src stands for others; x.mu is held. Whoever adds the newest first is spared most of the work.
-func (x *Index) stand(src Source, others []ObjectID) {
+func (x *Index) stand(src Source, others []index.ObjectID) {
 	known := false
 	for _, id := range others {
 		known = known || x.known[id]

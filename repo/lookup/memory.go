@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 )
 
 // memory is the table of what has not been written to a file.
@@ -19,7 +20,7 @@ type memory struct {
 func newMemory() *segment { return &segment{table: &memory{heads: map[chunk.Key]int32{}}} }
 
 // add absorbs a source, which the caller has checked.
-func (m *memory) add(number uint32, runs []Run) {
+func (m *memory) add(number uint32, runs []index.Run) {
 	for i := range runs {
 		packs := runs[i].Packs
 		for j := range packs {

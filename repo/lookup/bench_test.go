@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"encoding/binary"
@@ -6,16 +6,17 @@ import (
 	"testing"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
 // A million blobs in packs like those of a tree of files: 16 frames of 64 blobs each.
 const benchBlobs = 1 << 20
 
-func benchObject(first, n int) *Object {
-	obj := &Object{Runs: make([]Run, 1)}
+func benchObject(first, n int) *index.Object {
+	obj := &index.Object{Runs: make([]index.Run, 1)}
 	for n > 0 {
-		p := Pack{ID: objectID(first), Size: 16 << 20, Session: make([]byte, 270),
+		p := index.Pack{ID: objectID(first), Size: 16 << 20, Session: make([]byte, 270),
 			Directory: pack.Directory{Kind: pack.Content}, Hashes: make([][32]byte, 16)}
 		for range 16 {
 			f := pack.Frame{Stored: 1 << 19, Plain: 64 << 14}
@@ -145,7 +146,7 @@ func BenchmarkParseObject(b *testing.B) {
 	encoded := benchObject(0, 1<<16).Append(nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := ParseObject(encoded); err != nil {
+		if _, err := index.ParseObject(encoded); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"bufio"
@@ -12,6 +12,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/internal/wire"
+	"nightjar/repo/index"
 )
 
 // A file, version 2:
@@ -152,7 +153,7 @@ func appendSources(b []byte, sources []source) []byte {
 			bare = 1
 		}
 		b = append(b, bare)
-		b = appendString(appendString(b, []byte(s.Signer)), []byte(s.Owner))
+		b = wire.AppendSized(wire.AppendSized(b, []byte(s.Signer)), []byte(s.Owner))
 		if s.Late {
 			b = append(b, 1)
 		} else {
@@ -165,7 +166,7 @@ func appendSources(b []byte, sources []source) []byte {
 		}
 		b = binary.AppendUvarint(b, uint64(len(s.runs)))
 		for _, run := range s.runs {
-			b = appendTime(appendTime(b, run.Begin), run.Time)
+			b = wire.AppendTime(wire.AppendTime(b, run.Begin), run.Time)
 		}
 	}
 	return b
@@ -182,13 +183,13 @@ func parseSources(b []byte, n int) ([]source, error) {
 		s.Signer, s.Owner = string(r.Sized(len(b))), string(r.Sized(len(b)))
 		s.Late = r.Byte() == 1
 		s.entries = int64(r.Int(1 << 40))
-		s.replaces = make([]ObjectID, r.Count(len(b), len(ObjectID{})))
+		s.replaces = make([]index.ObjectID, r.Count(len(b), len(index.ObjectID{})))
 		for j := range s.replaces {
 			r.Into(s.replaces[j][:])
 		}
-		s.runs = make([]RunTimes, r.Count(maxRuns, 2))
+		s.runs = make([]RunTimes, r.Count(index.MaxRuns, 2))
 		for j := range s.runs {
-			s.runs[j] = RunTimes{readTime(&r), readTime(&r)}
+			s.runs[j] = RunTimes{r.Time(), r.Time()}
 		}
 	}
 	return sources, r.End()

@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
@@ -27,7 +28,7 @@ type Frozen struct {
 
 // A FrozenPack is a pack as some index object that counts names it. One that is said to be of another kind or size is another pack.
 type FrozenPack struct {
-	ID   ObjectID
+	ID   index.ObjectID
 	Size int32 // bytes of the object
 	Kind pack.Kind
 }
@@ -37,7 +38,7 @@ type FrozenSource struct {
 	Source
 	By       int  // number of the origin
 	Replaced bool // others stand for it: none of its entries and packs are here
-	Replaces []ObjectID
+	Replaces []index.ObjectID
 	Runs     []RunTimes
 
 	ignored bool
@@ -165,8 +166,8 @@ func (f *Frozen) Entries() int64 { return f.entries }
 func (f *Frozen) Packs() []FrozenPack { return f.packs }
 
 // Numbers returns the numbers of a pack, from first up to the one before end: as many as there are things said of it.
-func (f *Frozen) Numbers(id ObjectID) (first, end int) {
-	first, _ = slices.BinarySearchFunc(f.packs, id, func(p FrozenPack, id ObjectID) int { return slices.Compare(p.ID[:], id[:]) })
+func (f *Frozen) Numbers(id index.ObjectID) (first, end int) {
+	first, _ = slices.BinarySearchFunc(f.packs, id, func(p FrozenPack, id index.ObjectID) int { return slices.Compare(p.ID[:], id[:]) })
 	for end = first; end < len(f.packs) && f.packs[end].ID == id; end++ {
 	}
 	return first, end

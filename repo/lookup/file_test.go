@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
@@ -39,7 +40,7 @@ func sample(t testing.TB) (name string, content []byte, want map[chunk.Key][]Loc
 	for n := range 3 {
 		obj := objectOf(random(uint64(n)), contentOf(n*40, 60)) // some chunks lie in two packs
 		if n == 2 {
-			obj.Replaces = []ObjectID{objectID(99)}
+			obj.Replaces = []index.ObjectID{objectID(99)}
 		}
 		locate(want, obj, "A")
 		add(t, x, n, "A", obj)

@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"errors"
@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
@@ -37,7 +38,7 @@ func TestReplaces(t *testing.T) {
 			}
 		}
 		merged := objectOf(random(9), contentOf(0, 30))
-		merged.Replaces = []ObjectID{objectID(0), objectID(1), objectID(2)}
+		merged.Replaces = []index.ObjectID{objectID(0), objectID(1), objectID(2)}
 		add(t, x, 0, "A", objectOf(random(0), contentOf(0, 30)))
 		add(t, x, 1, "B", objectOf(random(1), contentOf(50, 30)))
 		step()
@@ -74,14 +75,21 @@ func TestReplaces(t *testing.T) {
 
 func TestAddRefuses(t *testing.T) {
 	x := openIn(t, t.TempDir())
-	for name, change := range map[string]func(p *Pack){
-		"hashes":        func(p *Pack) { p.Hashes = nil },
-		"size":          func(p *Pack) { p.Size = 571 },
-		"negative":      func(p *Pack) { p.Directory.Frames[0].Blobs[0].Length = -1 },
-		"lengths":       func(p *Pack) { p.Directory.Frames[0].Blobs[0].Length++ },
-		"blob too long": func(p *Pack) { p.Directory.Frames[0].Blobs[0].Length = chunk.MaxSize + 1 },
+	for name, change := range map[string]func(p *index.Pack){
+		"hashes":        func(p *index.Pack) { p.Hashes = nil },
+		"size":          func(p *index.Pack) { p.Size-- },
+		"negative":      func(p *index.Pack) { p.Directory.Frames[0].Blobs[0].Length = -1 },
+		"lengths":       func(p *index.Pack) { p.Directory.Frames[0].Blobs[0].Length++ },
+		"blob too long": func(p *index.Pack) { p.Directory.Frames[0].Blobs[0].Length = chunk.MaxSize + 1 },
 	} {
-		obj := someObject()
+		obj := &index.Object{Runs: []index.Run{{Owner: "web1", Packs: []index.Pack{{
+			Size: 572, Session: []byte("session"),
+			Directory: pack.Directory{Kind: pack.Content, Owner: "web1", Frames: []pack.Frame{
+				{Stored: 500, Plain: 1010, Blobs: []pack.Blob{{Key: chunkKey(1), Type: pack.WholeContent, Length: 1000}, {Key: chunkKey(2), Type: pack.WholeContent, Length: 10}}},
+				{Stored: 13, Plain: 0, Blobs: []pack.Blob{{Key: chunkKey(3), Type: pack.WholeContent}}},
+			}},
+			Hashes: make([][32]byte, 2),
+		}}}}}
 		change(&obj.Runs[0].Packs[0])
 		if err := x.Add(Source{objectID(1), Origin{Signer: "A"}}, obj); err == nil || !strings.Contains(err.Error(), objectID(1).String()) {
 			t.Errorf("%s: %v, want an error that names the object", name, err)
@@ -380,7 +388,7 @@ func TestClosed(t *testing.T) {
 	x.Close()
 	_, _, hasErr := x.Has(chunk.Key{}, pack.WholeContent, nil)
 	_, lookupErr := x.Lookup(chunk.Key{}, nil)
-	for name, err := range map[string]error{"has": hasErr, "lookup": lookupErr, "add": x.Add(Source{}, &Object{}), "flush": x.Flush(),
+	for name, err := range map[string]error{"has": hasErr, "lookup": lookupErr, "add": x.Add(Source{}, &index.Object{}), "flush": x.Flush(),
 		"retain": x.Retain(nil)} {
 		if !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("%s: %v", name, err)
@@ -413,7 +421,7 @@ func TestOwners(t *testing.T) {
 		other.Runs[0].Packs[i].Directory.Owner = "web2"
 	}
 	both.Runs = append(both.Runs, other.Runs...)
-	both.Replaces = []ObjectID{objectID(9)}
+	both.Replaces = []index.ObjectID{objectID(9)}
 	old := objectOf(random(3), contentOf(60, 5))
 	if err := x.Add(Source{objectID(8), Origin{Signer: "A", Late: true}}, old); err != nil {
 		t.Fatal(err)
@@ -450,7 +458,7 @@ func TestOwners(t *testing.T) {
 	}
 	// What is late stands for nothing.
 	late := objectOf(random(4), contentOf(70, 5))
-	late.Replaces = []ObjectID{objectID(1)}
+	late.Replaces = []index.ObjectID{objectID(1)}
 	if err := x.Add(Source{objectID(20), Origin{Signer: "R", Late: true}}, late); err != nil {
 		t.Fatal(err)
 	}
@@ -461,4 +469,34 @@ func TestOwners(t *testing.T) {
 	if has(0, Origin{"R", "web1", false}) || has(30, Origin{"R", "web2", false}) {
 		t.Error("what is replaced counts for one of its owners")
 	}
+}
+
+// Whatever is parsed can be added, and is known then.
+func FuzzAdd(f *testing.F) {
+	f.Add([]byte("NJI0\x00\x01\x00\x00"))
+	f.Add(objectOf(random(1), contentOf(0, 50)).Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, err := index.ParseObject(b)
+		if err != nil {
+			return
+		}
+		x, err := Open("", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Add(Source{Origin: Origin{Signer: "S"}}, &o); err != nil {
+			t.Errorf("parsed, but not added: %v", err)
+		}
+		for _, r := range o.Runs {
+			for _, p := range r.Packs {
+				for _, fr := range p.Directory.Frames {
+					for _, blob := range fr.Blobs {
+						if n, ok, err := x.Has(blob.Key, blob.Type, nil); err != nil || !ok || n > chunk.MaxSize {
+							t.Fatalf("blob %x was added, but has %d, %v, %v", blob.Key, n, ok, err)
+						}
+					}
+				}
+			}
+		}
+	})
 }

@@ -1,4 +1,4 @@
-package index
+package lookup
 
 // Marks are a set of a Frozen's entries: one bit each, so that a hundred million of them take 12.5 MB.
 type Marks []uint64

@@ -1,4 +1,4 @@
-package index
+package lookup
 
 import (
 	"crypto/sha256"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nightjar/chunk"
+	"nightjar/repo/index"
 	"nightjar/repo/pack"
 )
 
@@ -15,7 +16,7 @@ func numbered(domain string, n int) [32]byte {
 	return sha256.Sum256(binary.LittleEndian.AppendUint64([]byte(domain), uint64(n)))
 }
 
-func objectID(n int) ObjectID { return numbered("object", n) }
+func objectID(n int) index.ObjectID { return numbered("object", n) }
 
 func chunkKey(n int) chunk.Key {
 	id := numbered("chunk", n)
@@ -29,10 +30,10 @@ type blob struct {
 }
 
 // objectOf makes an index object of packs with frames of a few of the blobs each.
-func objectOf(r *rand.Rand, blobs []blob) *Object {
-	o := &Object{Runs: []Run{{Owner: "web1"}}}
+func objectOf(r *rand.Rand, blobs []blob) *index.Object {
+	o := &index.Object{Runs: []index.Run{{Owner: "web1"}}}
 	for len(blobs) > 0 {
-		p := Pack{Size: 1 << 20, Session: []byte("session"), Directory: pack.Directory{Kind: pack.Content}}
+		p := index.Pack{Size: 1 << 20, Session: []byte("session"), Directory: pack.Directory{Kind: pack.Content}}
 		binary.LittleEndian.PutUint64(p.ID[:], r.Uint64())
 		for frames := 1 + r.IntN(3); frames > 0 && len(blobs) > 0; frames-- {
 			f := pack.Frame{Stored: 1 + r.IntN(1000)}
@@ -65,7 +66,7 @@ func contentOf(first, n int) []blob {
 }
 
 // locate works out what an index should say of each chunk from an object itself.
-func locate(into map[chunk.Key][]Location, obj *Object, signer string) {
+func locate(into map[chunk.Key][]Location, obj *index.Object, signer string) {
 	for _, run := range obj.Runs {
 		for _, p := range run.Packs {
 			info := &PackInfo{ID: p.ID, Kind: p.Directory.Kind, Size: p.Size, Session: p.Session, Proof: p.Proof, Origin: Origin{Signer: signer, Owner: run.Owner}}
@@ -86,11 +87,11 @@ func locate(into map[chunk.Key][]Location, obj *Object, signer string) {
 // flat is a Location and all of its pack, comparable.
 type flat struct {
 	Location
-	id      ObjectID
+	id      index.ObjectID
 	kind    pack.Kind
 	size    int64
 	session string
-	proof   Proof
+	proof   index.Proof
 	origin  Origin
 }
 
@@ -126,7 +127,7 @@ func openIn(t testing.TB, dir string) *Index {
 	return x
 }
 
-func add(t testing.TB, x *Index, number int, signer string, obj *Object) {
+func add(t testing.TB, x *Index, number int, signer string, obj *index.Object) {
 	t.Helper()
 	if err := x.Add(Source{objectID(number), Origin{Signer: signer}}, obj); err != nil {
 		t.Fatal(err)

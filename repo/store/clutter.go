@@ -21,23 +21,29 @@ import (
 // asidePrefix begins the names of what was moved aside. They name no object.
 const asidePrefix = ".aside-"
 
-// clutter is the type of a file that lies where an object or a folder belongs.
-type clutter uint32
+// AsideName returns a new name for what lies in the place of an object or a
+// folder of the name base, so that it is left alone. It names no object.
+func AsideName(base string) string {
+	return asidePrefix + base + "-" + strconv.FormatUint(rand.Uint64(), 36)
+}
+
+// clutter is the type of what lies where an object or a folder belongs.
+type clutter fs.FileMode
 
 func (c clutter) Error() string {
 	what := "something else"
-	switch uint32(c) {
-	case unix.S_IFREG:
+	switch fs.FileMode(c) {
+	case 0:
 		what = "a file"
-	case unix.S_IFDIR:
+	case fs.ModeDir:
 		what = "a folder"
-	case unix.S_IFLNK:
+	case fs.ModeSymlink:
 		what = "a symbolic link, which is not followed,"
-	case unix.S_IFIFO:
+	case fs.ModeNamedPipe:
 		what = "a FIFO"
-	case unix.S_IFSOCK:
+	case fs.ModeSocket:
 		what = "a socket"
-	case unix.S_IFCHR, unix.S_IFBLK:
+	case fs.ModeDevice, fs.ModeDevice | fs.ModeCharDevice:
 		what = "a device"
 	}
 	return what + " is in its place"
@@ -50,27 +56,47 @@ func isClutter(err error) bool {
 	return errors.As(err, &c)
 }
 
-// mustBe returns the clutter that something of another type is.
-func mustBe(format, mode uint32) error {
-	if is := mode & unix.S_IFMT; is != format {
-		return clutter(is)
+// MustBe returns nil if something is of the type that belongs in its place, or
+// else an ErrClutter that says what it is. Of the modes only the types count.
+func MustBe(belongs, is fs.FileMode) error {
+	if is.Type() != belongs.Type() {
+		return clutter(is.Type())
 	}
 	return nil
 }
 
-// inPlace is mustBe for a name in a folder.
-func inPlace(dir *os.File, base string, format uint32) error {
+// inPlace is MustBe for a name in a folder.
+func inPlace(dir *os.File, base string, belongs fs.FileMode) error {
 	st, err := lstat(dir, base)
 	if err != nil {
 		return err
 	}
-	return mustBe(format, st.Mode)
+	return MustBe(belongs, typeOf(st.Mode))
+}
+
+// typeOf is the type of a file, of the kernel's mode, as Go has it.
+func typeOf(mode uint32) fs.FileMode {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return 0
+	case unix.S_IFDIR:
+		return fs.ModeDir
+	case unix.S_IFLNK:
+		return fs.ModeSymlink
+	case unix.S_IFIFO:
+		return fs.ModeNamedPipe
+	case unix.S_IFSOCK:
+		return fs.ModeSocket
+	case unix.S_IFCHR, unix.S_IFBLK:
+		return fs.ModeDevice
+	}
+	return fs.ModeIrregular
 }
 
 // moveAside gives what is not of the type that belongs there a name that is left
 // alone, "" if another writer has done that. It puts back what another process
 // put there in the same moment.
-func (d *Dir) moveAside(dir *os.File, base string, belongs uint32) (aside string, err error) {
+func (d *Dir) moveAside(dir *os.File, base string, belongs fs.FileMode) (aside string, err error) {
 	d.moving.Lock()
 	defer d.moving.Unlock()
 	if !isClutter(inPlace(dir, base, belongs)) {
@@ -78,14 +104,14 @@ func (d *Dir) moveAside(dir *os.File, base string, belongs uint32) (aside string
 	}
 	defer runtime.KeepAlive(dir)
 	fd := int(dir.Fd())
-	aside = asidePrefix + base + "-" + strconv.FormatUint(rand.Uint64(), 36)
+	aside = AsideName(base)
 	err = unix.Renameat(fd, base, fd, aside)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err == nil && inPlace(dir, aside, belongs) == nil {
 		err = unix.Renameat2(fd, aside, fd, base, unix.RENAME_NOREPLACE)
-		if belongs == unix.S_IFREG && errors.Is(err, fs.ErrExist) {
+		if belongs == 0 && errors.Is(err, fs.ErrExist) {
 			err = durable.Unlink(dir, aside)
 		}
 		aside = ""
@@ -121,7 +147,7 @@ func (d *Dir) clutter(ctx context.Context, dir *os.File, folder string, belongs 
 			if !ValidName(name) || belongs(name) == Nothing {
 				continue
 			}
-			what := inPlace(dir, base, format(belongs(name)))
+			what := inPlace(dir, base, belongs(name))
 			switch {
 			case isClutter(what):
 				if err := f(name, what); err != nil {
@@ -157,16 +183,8 @@ func (d *Dir) MoveAside(ctx context.Context, name string, belongs fs.FileMode) (
 		return "", d.fail("move aside", name, err)
 	}
 	defer dir.Close()
-	if aside, err = d.moveAside(dir, base, format(belongs)); err != nil || aside == "" {
+	if aside, err = d.moveAside(dir, base, belongs); err != nil || aside == "" {
 		return "", err
 	}
 	return filepath.Join(d.path, folder, aside), nil
-}
-
-// format is the type of file for a mode, as the kernel has it.
-func format(mode fs.FileMode) uint32 {
-	if mode.IsDir() {
-		return unix.S_IFDIR
-	}
-	return unix.S_IFREG
 }

@@ -97,7 +97,7 @@ func (d *Dir) PutAt(ctx context.Context, name string, data []byte, at time.Time)
 	defer dir.Close()
 	info, err := sameObject(dir, base, data)
 	if isClutter(err) {
-		if _, err = d.moveAside(dir, base, unix.S_IFREG); err == nil {
+		if _, err = d.moveAside(dir, base, 0); err == nil {
 			err = fs.ErrNotExist
 		}
 	}
@@ -126,7 +126,7 @@ func (d *Dir) Replace(ctx context.Context, name string, data []byte, at time.Tim
 	defer dir.Close()
 	info, err := sameObject(dir, base, data)
 	if isClutter(err) {
-		if _, err = d.moveAside(dir, base, unix.S_IFREG); err == nil {
+		if _, err = d.moveAside(dir, base, 0); err == nil {
 			err = fs.ErrNotExist
 		}
 	}
@@ -183,7 +183,7 @@ func (d *Dir) Stat(ctx context.Context, name string) (Info, error) {
 	defer dir.Close()
 	st, err := lstat(dir, base)
 	if err == nil {
-		err = mustBe(unix.S_IFREG, st.Mode)
+		err = MustBe(0, typeOf(st.Mode))
 	}
 	if err != nil {
 		return Info{}, d.fail("look up", name, err)
@@ -232,7 +232,7 @@ func (d *Dir) Delete(ctx context.Context, name string) error {
 	defer dir.Close()
 	st, err := lstat(dir, base)
 	if err == nil {
-		err = mustBe(unix.S_IFREG, st.Mode)
+		err = MustBe(0, typeOf(st.Mode))
 	}
 	if err == nil {
 		err = durable.Unlink(dir, base)

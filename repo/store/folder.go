@@ -34,9 +34,9 @@ func (d *Dir) makeFolder(folder string) (*os.File, error) {
 		_, known := d.synced.Load(path)
 		dir, err := durable.OpenAt(parent, segment, folderFlags, 0)
 		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			in := inPlace(parent, segment, unix.S_IFDIR)
-			if isClutter(in) && in != clutter(unix.S_IFLNK) {
-				_, in = d.moveAside(parent, segment, unix.S_IFDIR)
+			in := inPlace(parent, segment, fs.ModeDir)
+			if isClutter(in) && in != clutter(fs.ModeSymlink) {
+				_, in = d.moveAside(parent, segment, fs.ModeDir)
 			}
 			if in == nil || errors.Is(in, fs.ErrNotExist) { // by now
 				err = fs.ErrNotExist
@@ -77,7 +77,7 @@ func (d *Dir) walkTo(folder string, enter func(parent *os.File, path, segment st
 		done++
 		next, err := enter(dir, path, segment)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			if in := inPlace(dir, segment, unix.S_IFDIR); isClutter(in) {
+			if in := inPlace(dir, segment, fs.ModeDir); isClutter(in) {
 				err = fmt.Errorf("%s: %w", path, in)
 			}
 		}
@@ -102,7 +102,7 @@ func openObject(dir *os.File, base string) (*os.File, fs.FileInfo, error) {
 	// Without O_NONBLOCK, opening a planted FIFO would wait for its writer.
 	f, err := durable.OpenAt(dir, base, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		if in := inPlace(dir, base, unix.S_IFREG); isClutter(in) {
+		if in := inPlace(dir, base, 0); isClutter(in) {
 			err = in
 		}
 		return nil, nil, err
@@ -110,7 +110,7 @@ func openObject(dir *os.File, base string) (*os.File, fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			err = mustBe(unix.S_IFREG, st.Mode)
+			err = MustBe(0, typeOf(st.Mode))
 		}
 	}
 	if err != nil {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,42 +15,7 @@ import (
 	"nightjar/repo/store"
 )
 
-// asidePrefix begins the names of what was moved aside. They name no object.
-const asidePrefix = ".aside-"
-
-// clutter is the mode of what lies where an object or a folder belongs.
-type clutter fs.FileMode
-
-func (c clutter) Error() string {
-	what := "something else"
-	switch mode := fs.FileMode(c); {
-	case mode.IsRegular():
-		what = "a file"
-	case mode.IsDir():
-		what = "a folder"
-	case mode&fs.ModeSymlink != 0:
-		what = "a symbolic link, which is not followed,"
-	case mode&fs.ModeNamedPipe != 0:
-		what = "a FIFO"
-	case mode&fs.ModeSocket != 0:
-		what = "a socket"
-	case mode&fs.ModeDevice != 0:
-		what = "a device"
-	}
-	return what + " is in its place"
-}
-
-func (c clutter) Is(target error) bool { return target == store.ErrClutter }
-
-// mustBe returns the clutter that something of another type than belongs there is.
-func mustBe(belongs, mode fs.FileMode) error {
-	if mode.Type() != belongs.Type() {
-		return clutter(mode)
-	}
-	return nil
-}
-
-// inPlace is mustBe for a name; what is missing is no clutter.
+// inPlace is store.MustBe for a name; what is missing is no clutter.
 func (s *Store) inPlace(c *conn, at string, belongs fs.FileMode) error {
 	info, err := c.Lstat(at)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,7 +24,7 @@ func (s *Store) inPlace(c *conn, at string, belongs fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	return mustBe(belongs, info.Mode())
+	return store.MustBe(belongs, info.Mode())
 }
 
 // moveAside gives what is not of the type that belongs there a name that is left
@@ -72,14 +35,14 @@ func (s *Store) moveAside(c *conn, name string, belongs fs.FileMode) (aside stri
 	if err := s.inPlace(c, s.path(name), belongs); !errors.Is(err, store.ErrClutter) {
 		return "", err
 	}
-	aside = path.Join(folder, asidePrefix+base+"-"+strconv.FormatUint(rand.Uint64(), 36))
+	aside = path.Join(folder, store.AsideName(base))
 	err = c.Rename(s.path(name), s.path(aside))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err == nil {
 		var info fs.FileInfo
-		if info, err = c.Lstat(s.path(aside)); err == nil && mustBe(belongs, info.Mode()) == nil {
+		if info, err = c.Lstat(s.path(aside)); err == nil && store.MustBe(belongs, info.Mode()) == nil {
 			err = c.Rename(s.path(aside), s.path(name))
 			aside = ""
 		}
@@ -116,7 +79,7 @@ func (s *Store) Clutter(ctx context.Context, belongs func(name string) fs.FileMo
 		if !store.ValidName(name) || belongs(name) == store.Nothing {
 			return false, nil
 		}
-		if what := mustBe(belongs(name), e.Mode()); what != nil {
+		if what := store.MustBe(belongs(name), e.Mode()); what != nil {
 			return false, f(name, what)
 		}
 		return e.IsDir(), nil

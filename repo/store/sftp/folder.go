@@ -31,8 +31,8 @@ func (s *Store) stat(c *conn, name string) (store.Info, error) {
 }
 
 func infoOf(name string, info fs.FileInfo) (store.Info, error) {
-	if !info.Mode().IsRegular() {
-		return store.Info{}, clutter(info.Mode())
+	if err := store.MustBe(0, info.Mode()); err != nil {
+		return store.Info{}, err
 	}
 	if info.Size() < 0 {
 		return store.Info{}, fmt.Errorf("the server says that %s has %d bytes", name, uint64(info.Size()))
@@ -40,7 +40,7 @@ func infoOf(name string, info fs.FileInfo) (store.Info, error) {
 	return store.Info{Name: name, Size: info.Size(), Time: info.ModTime()}, nil
 }
 
-// folder makes sure that a folder is one, and each on the way to it: fs.ErrNotExist, or a clutter.
+// folder makes sure that a folder is one, and each on the way to it: fs.ErrNotExist, or store.ErrClutter.
 func (s *Store) folder(c *conn, folder string) error {
 	return s.eachFolder(folder, func(path string) error {
 		if _, known := c.folders.Load(path); known {
@@ -50,8 +50,8 @@ func (s *Store) folder(c *conn, folder string) error {
 		if err != nil {
 			return err
 		}
-		if !info.IsDir() {
-			return fmt.Errorf("%s: %w", path, clutter(info.Mode()))
+		if err := store.MustBe(fs.ModeDir, info.Mode()); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
 		c.folders.Store(path, true)
 		return nil
@@ -75,8 +75,9 @@ func (s *Store) makeFolder(c *conn, folder string) error {
 			return nil
 		case err != nil:
 			return err
-		case !info.IsDir():
-			return fmt.Errorf("%s: %w", path, clutter(info.Mode()))
+		}
+		if err := store.MustBe(fs.ModeDir, info.Mode()); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
 		return nil
 	})

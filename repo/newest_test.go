@@ -72,6 +72,29 @@ func TestNewestReadsFew(t *testing.T) {
 	want("none of the host", repo.Selection{Host: "web1"}, "", 42)
 }
 
+// One that says as late a time as it may is found behind those that were stored after it, and not read behind those that are newer.
+func TestNewestSaysLater(t *testing.T) {
+	for gap, want := range map[time.Duration]int{sealed.MaxSkew / 2: 0, sealed.MaxSkew - 1: 0, sealed.MaxSkew: 0, sealed.MaxSkew + 1: 2} {
+		p := repotest.NewPlace(t)
+		r := p.Open(repotest.HostKey())
+		var ids []string
+		put := func(ahead time.Duration, end time.Time) {
+			at := p.Clock.Now().Add(ahead)
+			a, _, err := r.PutArchive(t.Context(), &repo.Record{Host: "db1", Job: repo.Text(fmt.Sprint(len(ids))), Time: at, End: end, Views: []time.Time{at}})
+			ids = append(ids, repotest.Must(a, err).ID)
+		}
+		put(sealed.MaxSkew, repotest.Noon.Add(time.Hour)) // of those of one time the last to end is the newest
+		p.Clock.Move(gap - 1)
+		put(0, repotest.Noon)
+		p.Clock.Move(1)
+		put(0, repotest.Noon)
+		found, err := repotest.Must(r.Roll(t.Context())).Newest(t.Context(), "", repo.Selection{}.Fits, noFault(t))
+		if err != nil || found.Newest == nil || found.Newest.ID != ids[want] || found.More != (want == 2) {
+			t.Errorf("%s: %+v, %v, want %s", gap, found, err, ids[want])
+		}
+	}
+}
+
 // What was not read now is known from before, and only that: nothing is asked of the store.
 func TestRemembered(t *testing.T) {
 	p := repotest.NewPlace(t)

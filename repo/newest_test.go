@@ -1,6 +1,7 @@
 package repo_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"nightjar/repo/record"
 	"nightjar/repo/repotest"
 	"nightjar/repo/sealed"
+	"nightjar/repo/store"
 	"nightjar/repo/store/storetest"
 )
 
@@ -92,6 +94,36 @@ func TestNewestSaysLater(t *testing.T) {
 		if err != nil || found.Newest == nil || found.Newest.ID != ids[want] || found.More != (want == 2) {
 			t.Errorf("%s: %+v, %v, want %s", gap, found, err, ids[want])
 		}
+	}
+}
+
+// A copy knows the times at home of what it has.
+type copied struct {
+	store.Store
+	home map[string]time.Time
+}
+
+func (c copied) HomeTime(_ context.Context, info store.Info) (time.Time, error) {
+	if at, ok := c.home[info.Name]; ok {
+		return at, nil
+	}
+	return info.Time, nil
+}
+
+// In a copy whose clock is behind the home's, when it got an archive says nothing.
+func TestNewestInCopy(t *testing.T) {
+	p := repotest.NewPlace(t)
+	r, home := p.Open(repotest.HostKey()), map[string]time.Time{}
+	p.Faulty.Store = copied{p.Memory, home}
+	for _, at := range []time.Duration{3 * time.Hour, time.Hour, 2 * time.Hour} {
+		at := repotest.Noon.Add(at)
+		content := repotest.Must((&repo.Record{Host: "db1", Job: "j", Time: at, Views: []time.Time{at}}).Encode())
+		home[repotest.Must(r.PutRecordAs(t.Context(), r.Host(), "archive", content)).Name] = at
+		p.Clock.Move(time.Minute)
+	}
+	found, err := repotest.Must(r.Roll(t.Context())).Newest(t.Context(), "", repo.Selection{}.Fits, noFault(t))
+	if err != nil || found.Newest == nil || !found.Newest.Time.Equal(repotest.Noon.Add(3*time.Hour)) {
+		t.Errorf("%+v, %v", found, err)
 	}
 }
 

@@ -11,6 +11,8 @@ type Kind struct {
 	// for people and remembered. It asks nobody, and its errors do not repeat the
 	// URL, which may hold a password.
 	Parse func(Location) (Location, error)
+	// Paced says that Open keeps to Opening.LimitUpload and LimitDownload.
+	Paced bool
 	// Settings are what a command line may say besides.
 	Settings []Setting
 	// Open opens what is there, with ErrNoStore if there is nothing; with
@@ -37,8 +39,11 @@ type Hint struct {
 // Opening says how a store is opened.
 type Opening struct {
 	Create      bool
-	Connections int                      // objects sent or read at the same time; 0: as many as suit
-	Setting     func(name string) string // of Kind.Settings; "": nothing was said
-	Getenv      func(name string) string // what else the environment says
-	Warn        func(error)              // told of what is wrong but stops nothing; from any goroutine
+	Connections int // objects sent or read at the same time; 0: as many as suit
+	// Bytes a second to and from the store, over all connections; 0: no limit.
+	LimitUpload, LimitDownload int64
+
+	Setting func(name string) string // of Kind.Settings; "": nothing was said
+	Getenv  func(name string) string // what else the environment says
+	Warn    func(error)              // told of what is wrong but stops nothing; from any goroutine
 }

@@ -146,7 +146,7 @@ func (s *Store) dial(ctx context.Context) (*conn, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	transport, channels, requests, err := ssh.NewClientConn(&patient{raw, s.limits.silence, s.limits.now}, s.reach.Address, config)
+	transport, channels, requests, err := ssh.NewClientConn(s.pace.Conn(&patient{raw, s.limits.silence, s.limits.now}), s.reach.Address, config)
 	if err != nil {
 		raw.Close()
 		return nil, s.reach.Explain(err)

@@ -162,6 +162,23 @@ func TestSilence(t *testing.T) {
 	wantContent(t, s, "a", []byte("a"))
 }
 
+// Bytes a second are kept, both ways.
+func TestPaced(t *testing.T) {
+	t.Parallel()
+	server, ctx, data := sshtest.Start(t), t.Context(), make([]byte, 512<<10)
+	o := settings(t, server.Key, server.KnownHosts)
+	o.LimitUpload, o.LimitDownload = 1<<20, 1<<20
+	s := open(t, server.URL(filepath.Join(t.TempDir(), "store")), o)
+	begun := time.Now()
+	_, err := s.Put(ctx, "a", data)
+	must(t, err)
+	up := time.Since(begun)
+	must(t, s.GetInto(ctx, "a", 0, data))
+	if down := time.Since(begun) - up; up < 400*time.Millisecond || down < 400*time.Millisecond {
+		t.Errorf("512 KiB at 1 MiB a second went up in %v, and down in %v", up, down)
+	}
+}
+
 // What a server does not do is said, with what is lost; the rest holds.
 func TestLacks(t *testing.T) {
 	t.Parallel()

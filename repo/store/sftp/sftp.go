@@ -26,6 +26,7 @@ import (
 	"sync"
 	"time"
 
+	"nightjar/internal/pace"
 	"nightjar/repo/store"
 	"nightjar/repo/store/sftp/login"
 )
@@ -35,6 +36,7 @@ var Kind = store.Kind{
 	Schemes: []string{scheme},
 	Form:    "sftp://user@host/path",
 	Parse:   Parse,
+	Paced:   true,
 	Settings: []store.Setting{
 		{Name: settingKey, Usage: "SSH: file of the private key (default: what the agent has, IdentityFile of the configuration, ~/.ssh/id_ed25519, …); NIGHTJAR_SFTP_KEY"},
 		{Name: settingKnown, Usage: "SSH: file with the server's host key (default: UserKnownHostsFile of the configuration, ~/.ssh/known_hosts, /etc/ssh/ssh_known_hosts); NIGHTJAR_SFTP_KNOWN_HOSTS"},
@@ -88,6 +90,7 @@ type Store struct {
 	reach  *login.Login
 	warn   func(error)
 	limits limits
+	pace   pace.Limits
 
 	dialing chan struct{} // holds one while somebody looks for a connection
 	mu      sync.Mutex
@@ -130,7 +133,7 @@ func open(ctx context.Context, l store.Location, o store.Opening, within limits)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{at: at, root: at.root(), limits: within, warn: o.Warn, dialing: make(chan struct{}, 1)}
+	s := &Store{at: at, root: at.root(), limits: within, pace: pace.New(o.LimitUpload, o.LimitDownload), warn: o.Warn, dialing: make(chan struct{}, 1)}
 	if s.warn == nil {
 		s.warn = func(error) {}
 	}

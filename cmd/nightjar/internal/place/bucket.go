@@ -63,7 +63,7 @@ func (b *Bucket) Flags(c *cobra.Command) {
 	b.flags(f, "", "")
 	f.StringVar(&b.AsOf, "as-of", "", "show a bucket that keeps versions as it stood then, for reading: 2006-01-02, \"2006-01-02 15:04\", or an age like 3D")
 	f.StringVar(&b.CacheLimit, "cache-limit", cmp.Or(b.CacheLimit, defaultCacheLimit), "metadata kept in the cache of each repository that is not on this machine; 0: none (NIGHTJAR_CACHE_LIMIT)")
-	f.StringVar(&b.LimitDownload, "limit-download", "", "bytes a second read from a bucket")
+	f.StringVar(&b.LimitDownload, "limit-download", "", "bytes a second read from a bucket or an SFTP server")
 }
 
 // CopyFlags gives a command the options for the bucket of a copy.
@@ -142,7 +142,7 @@ func (b *Bucket) flags(f *pflag.FlagSet, prefix, of string) {
 	f.StringVar(&b.KMSKey, prefix+"sse-kms-key", "", of+"id of the KMS key for aws:kms")
 	f.BoolVar(&b.RequesterPays, prefix+"requester-pays", false, of+"accept the charges of a bucket whose users pay")
 	b.lacksFlag(f, prefix, of)
-	f.StringVar(&b.LimitUpload, prefix+"limit-upload", "", of+"bytes a second sent to a bucket, like 5M")
+	f.StringVar(&b.LimitUpload, prefix+"limit-upload", "", of+"bytes a second sent to a bucket or an SFTP server, like 5M")
 }
 
 // pathStyle gives a command a switch that can also say no.
@@ -183,12 +183,14 @@ func (b *Bucket) CacheBytes() (int64, error) {
 }
 
 // Given reports whether any option says how a place is reached.
-func (b *Bucket) Given() bool { return len(b.Settings) > 0 || b.given() }
+func (b *Bucket) Given() bool { return len(b.Settings) > 0 || b.given() || b.limited() }
+
+func (b *Bucket) limited() bool { return b.LimitUpload != "" || b.LimitDownload != "" }
 
 // given reports whether any option says something of a bucket.
 func (b *Bucket) given() bool {
 	return b.Profile != "" || b.Region != "" || b.Endpoint != "" || b.PathStyle != nil || b.Lacks != nil || b.StorageClasses != nil || b.SSE != "" || b.KMSKey != "" || b.RequesterPays ||
-		b.LimitUpload != "" || b.LimitDownload != "" || b.ObjectLock != "" || b.AsOf != ""
+		b.ObjectLock != "" || b.AsOf != ""
 }
 
 func (o *Options) s3Options() (s3.Options, error) {
@@ -210,18 +212,24 @@ func (o *Options) s3Options() (s3.Options, error) {
 			return to, usage.Errorf("--as-of: %w", err)
 		}
 	}
+	to.LimitUpload, to.LimitDownload, err = b.limits()
+	return to, err
+}
+
+// limits returns bytes a second; 0: no limit.
+func (b *Bucket) limits() (up, down int64, err error) {
 	for _, limit := range []struct {
 		flag, text string
 		to         *int64
-	}{{"limit-upload", b.LimitUpload, &to.LimitUpload}, {"limit-download", b.LimitDownload, &to.LimitDownload}} {
+	}{{"limit-upload", b.LimitUpload, &up}, {"limit-download", b.LimitDownload, &down}} {
 		if limit.text == "" {
 			continue
 		}
 		if *limit.to, err = human.ParseSize(limit.text); err != nil {
-			return to, usage.Errorf("--%s%s: %w", b.prefix, limit.flag, err)
+			return 0, 0, usage.Errorf("--%s%s: %w", b.prefix, limit.flag, err)
 		}
 	}
-	return to, nil
+	return up, down, nil
 }
 
 func (b *Bucket) lock() (l s3.Lock, err error) {

@@ -60,8 +60,12 @@ func plain(k store.Kind) kind {
 	return kind{
 		Kind: k,
 		open: func(ctx context.Context, o *Options, l store.Location, create bool) (store.Carrier, error) {
+			up, down, err := o.Bucket.limits()
+			if err != nil {
+				return nil, err
+			}
 			s, err := k.Open(ctx, l, store.Opening{
-				Create: create, Connections: o.Connections, Getenv: o.getenv, Warn: o.Warn,
+				Create: create, Connections: o.Connections, LimitUpload: up, LimitDownload: down, Getenv: o.getenv, Warn: o.Warn,
 				Setting: func(name string) string {
 					return cmp.Or(o.Bucket.Settings[name], o.getenv("NIGHTJAR_"+strings.ReplaceAll(strings.ToUpper(name), "-", "_")))
 				},
@@ -128,7 +132,7 @@ func Forms() string {
 
 // allow refuses options that were given for another kind of place.
 func (k kind) allow(b *Bucket, l store.Location) error {
-	if !k.bucket && b.given() {
+	if !k.bucket && (b.given() || b.limited() && !k.Paced) {
 		return usage.Errorf("%s is not in a bucket: options for buckets have no place", Shown(l))
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Settings)) {

@@ -81,6 +81,9 @@ func TestPlain(t *testing.T) {
 	l := store.Location{Scheme: "toy", Path: "box"}
 	must(t, k.allow(&copied, l))
 	wantUsage(t, "a bucket's option", k.allow(&Bucket{Region: "r"}, l), "options for buckets have no place")
+	wantUsage(t, "a limit that nothing keeps", k.allow(&Bucket{LimitUpload: "5M"}, l), "options for buckets have no place")
+	k.Paced = true
+	must(t, k.allow(&Bucket{LimitUpload: "5M"}, l))
 	wantUsage(t, "another's setting", directory().allow(&Bucket{Settings: copied.Settings, prefix: "to-"}, parse(t, "/srv")), "is not what --to-toy-color is for")
 	if !copied.Given() {
 		t.Error("what was said of a copy counts for nothing")

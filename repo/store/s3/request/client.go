@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"nightjar/internal/pace"
 )
 
 // NewClient returns the SDK's client for what Configure returned. Its requests are counted in sent.
@@ -118,9 +120,7 @@ func Backoff(attempt int, most time.Duration) time.Duration {
 
 func httpClient(o Options) *awshttp.BuildableClient {
 	client := awshttp.NewBuildableClient()
-	dial := limits{
-		timeout: o.Timeout, up: limiter(o.LimitUpload), down: limiter(o.LimitDownload),
-	}.dialer(client.GetDialer())
+	dial := limits{timeout: o.Timeout, pace: pace.New(o.LimitUpload, o.LimitDownload)}.dialer(client.GetDialer())
 	return client.WithTransportOptions(func(t *http.Transport) {
 		t.DialContext = dial
 		t.MaxConnsPerHost, t.MaxIdleConnsPerHost = o.Connections, o.Connections

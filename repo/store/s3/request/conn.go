@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/time/rate"
+
+	"nightjar/internal/pace"
 )
 
 // largestPiece is what moves at once.
@@ -15,8 +16,8 @@ const largestPiece = 64 << 10
 
 // limits are what all connections share.
 type limits struct {
-	timeout  time.Duration
-	up, down *rate.Limiter // nil: no limit
+	timeout time.Duration
+	pace    pace.Limits
 }
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
@@ -28,9 +29,7 @@ func (l limits) dialer(d *net.Dialer) dialFunc {
 		if err != nil {
 			return nil, err
 		}
-		// Not the dial's context, which may end before the connection does.
-		open, shut := context.WithCancel(context.Background())
-		return &conn{Conn: c, limits: l, open: open, shut: shut}, nil
+		return l.pace.Conn(&conn{c, l.timeout}), nil
 	}
 }
 
@@ -44,58 +43,27 @@ func keepUnsent(_, _ string, c syscall.RawConn) error {
 	})
 }
 
-// limiter lets bytes pass by the second, in pieces small enough that a waiting
-// connection is not taken for a silent one.
-func limiter(bytes int64) *rate.Limiter {
-	if bytes == 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(bytes), int(min(max(bytes/8, 512), largestPiece)))
-}
-
 // conn fails when nothing has moved in either direction for the timeout, so
 // that a server which fell silent, before or after it had the whole request,
-// cannot hold a run up for ever. It keeps the limits.
+// cannot hold a run up for ever.
 type conn struct {
 	net.Conn
-	limits
-	open context.Context
-	shut context.CancelFunc
-}
-
-func (c *conn) Close() error {
-	c.shut()
-	return c.Conn.Close()
+	timeout time.Duration
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	if c.down != nil {
-		p = p[:min(len(p), c.down.Burst())]
-	}
 	if err := c.alive(); err != nil {
 		return 0, err
 	}
-	n, err := c.Conn.Read(p)
-	if c.down != nil && n > 0 && c.down.WaitN(c.open, n) != nil {
-		err = net.ErrClosed
-	}
-	return n, err
+	return c.Conn.Read(p)
 }
 
 func (c *conn) Write(p []byte) (done int, err error) {
 	for {
-		piece := p[done:]
-		if c.up != nil {
-			piece = piece[:min(len(piece), c.up.Burst())]
-			if c.up.WaitN(c.open, len(piece)) != nil {
-				return done, net.ErrClosed
-			}
-		}
-		piece = piece[:min(len(piece), largestPiece)] // each proves life
 		if err := c.alive(); err != nil {
 			return done, err
 		}
-		n, err := c.Conn.Write(piece)
+		n, err := c.Conn.Write(p[done:min(len(p), done+largestPiece)]) // each proves life
 		done += n
 		if err != nil || done == len(p) {
 			return done, err

@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},
 	"repo/past":            {"chunk", "chunk/delta", "repo/tree"},
 	"repo/keyring":         {"crypto", "repo/store"},
+	"repo/statedir":        {"crypto", "repo/keyring"},
 	"repo/save":            append([]string{"repo", "repo/fill", "repo/past"}, underRepo...),
 	"repo/repotest":        append([]string{"repo/store/storetest"}, aboveRepo...),
 	"repo/mirror":          aboveRepo,
@@ -58,7 +59,7 @@ var arrows = map[string][]string{
 	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"mount":                {"backup/browse", "backup/read", "chunk", "repo", "repo/tree"},
-	"internal/bench/hosts": {"backup", "crypto", "repo", "repo/index", "repo/keyring", "repo/pack", "repo/store"},
+	"internal/bench/hosts": {"backup", "crypto", "repo", "repo/index", "repo/keyring", "repo/pack", "repo/statedir", "repo/store"},
 	"internal/recover":     {"backup", "repo", "repo/maintain/vouch", "repo/store/s3", "repo/store/s3/request"},                        // tests alone, which nobody may import
 	"internal/torture":     {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
 	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                                            // likewise

@@ -266,7 +266,7 @@ func (d *Draft) finish(number int) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign keys: %w", err)
 	}
-	if len(object) > objectMax {
+	if len(object) > MaxObject {
 		return nil, fmt.Errorf("keys of %d bytes are too large: %w", len(object), ErrFull)
 	}
 	return Read(object, func(string) (Pin, error) { return Pin{Root: root.Fingerprint()}, nil })

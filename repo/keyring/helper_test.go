@@ -22,6 +22,7 @@ import (
 var (
 	noon     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	errFault = errors.New("the disk is on fire")
+	repoA    = strings.Repeat("a", 32)
 )
 
 // Keys are made once: real ones, but not for every test.

@@ -1,4 +1,4 @@
-// Package keyring is who may do what in a repository: the objects keys/NNNNNN, what a host remembers of them, and the recovery kit.
+// Package keyring is who may do what in a repository: the objects keys/NNNNNN, and the recovery kit.
 //
 // A Keyring is one such object that was verified: it names the root, the recovery keys and the hosts with their roles, and holds the
 // repository's secret keys, sealed to those. Everything else is believed because a Keyring says who may have signed it. A Draft is
@@ -63,6 +63,9 @@ func (k *Keyring) Follows(root crypto.Fingerprint) bool {
 
 // ID returns the repository's id, 32 hex digits.
 func (k *Keyring) ID() string { return k.contents.Repository }
+
+// Number returns which keys these are.
+func (k *Keyring) Number() int { return k.contents.Number }
 
 // Root returns the root's certificate.
 func (k *Keyring) Root() *crypto.Key { return k.contents.Root.Key }

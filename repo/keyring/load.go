@@ -34,7 +34,7 @@ func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, 
 		return nil, ErrNoRepository
 	}
 	// The last says where to begin. If it lies about whose it is, all are read.
-	last, lastErr := store.ReadAll(ctx, s, found[len(found)-1].name, objectMax)
+	last, lastErr := store.ReadAll(ctx, s, found[len(found)-1].name, MaxObject)
 	seen := 0
 	if head, err := peek(last); lastErr == nil && err == nil {
 		if p, err := pin(head.Repository); err == nil {
@@ -46,7 +46,7 @@ func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, 
 	for i := begin; i < len(found); i++ {
 		object, err := last, lastErr
 		if i < len(found)-1 {
-			object, err = store.ReadAll(ctx, s, found[i].name, objectMax)
+			object, err = store.ReadAll(ctx, s, found[i].name, MaxObject)
 		}
 		if err := l.next(ctx, found[i], i == 0, object, err); err != nil {
 			return nil, err

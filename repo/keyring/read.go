@@ -34,7 +34,7 @@ func peek(object []byte) (c claim, err error) {
 	if c.Version < 0 || c.Number <= 0 {
 		return c, fmt.Errorf("version %d, number %d: %w", c.Version, c.Number, crypto.ErrIntegrity)
 	}
-	return c, checkID(c.Repository)
+	return c, CheckID(c.Repository)
 }
 
 // successor returns which root the messages of former roots lead to, from one that is believed.
@@ -143,8 +143,8 @@ func (c *contents) check() error {
 	return nil
 }
 
-// checkID refuses what is no repository id: it becomes the name of folders.
-func checkID(repository string) error {
+// CheckID refuses what is no repository id: it becomes the name of folders. The error is a crypto.ErrIntegrity.
+func CheckID(repository string) error {
 	if len(repository) != 32 || strings.Trim(repository, "0123456789abcdef") != "" {
 		return fmt.Errorf("repository id %q is malformed: %w", repository, crypto.ErrIntegrity)
 	}

@@ -11,8 +11,10 @@ import (
 	"nightjar/internal/versioned"
 )
 
+// MaxObject is how many bytes a keys object has at most.
+const MaxObject = 16 << 20
+
 const (
-	objectMax   = 16 << 20
 	hostsMax    = 10_000
 	trustsMax   = 10_000 // of each host, those of the past too
 	recoveryMax = 64
@@ -26,7 +28,7 @@ const (
 )
 
 // bounds suffice for the hosts, each with a few certificates and roles of the past.
-var bounds = versioned.Bounds{Bytes: objectMax, Objects: 1 << 17, Values: 1 << 20}
+var bounds = versioned.Bounds{Bytes: MaxObject, Objects: 1 << 17, Values: 1 << 20}
 
 // Name returns the name of the keys object of that number.
 func Name(number int) string { return fmt.Sprintf("%s%0*d", prefix, nameWidth, number) }

@@ -17,6 +17,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
+	"nightjar/repo/statedir"
 	"nightjar/repo/store"
 )
 
@@ -154,7 +155,7 @@ func (s site) remember(keys *keyring.Keyring, key *crypto.Key) error {
 	if err != nil {
 		return err
 	}
-	state := keyring.State(s.state())
+	state := statedir.Dir(s.state())
 	if err := state.SaveHostKey(keys.ID(), armored); err != nil {
 		return err
 	}

@@ -10,10 +10,10 @@ import (
 	"nightjar/internal/quote"
 	"nightjar/repo"
 	"nightjar/repo/index"
-	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/sealed"
+	"nightjar/repo/statedir"
 )
 
 // ErrGivenUp says of an archive that cannot be read that somebody forgot it, or that a repair recorded it as lost.
@@ -141,7 +141,7 @@ func (s *Session) Seen() ([]check.Seen, error) {
 }
 
 // expected returns what of that was seen in this place.
-func (s *Session) expected(seen []keyring.ArchiveSeen) []check.Seen {
+func (s *Session) expected(seen []statedir.ArchiveSeen) []check.Seen {
 	var all []check.Seen
 	for _, a := range seen {
 		if id, err := index.ParseObjectID(a.ID); err == nil && a.URL == s.site.Name {
@@ -152,8 +152,8 @@ func (s *Session) expected(seen []keyring.ArchiveSeen) []check.Seen {
 }
 
 // remember keeps what there is or should be, though it may be damaged; what was forgotten is forgotten here, too.
-func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, keep func(index.ObjectID) bool) {
-	var now []keyring.ArchiveSeen
+func (s *Session) remember(before []statedir.ArchiveSeen, all []repo.Archive, keep func(index.ObjectID) bool) {
+	var now []statedir.ArchiveSeen
 	for i := range all {
 		now = append(now, s.archiveSeen(&all[i]))
 	}
@@ -167,6 +167,6 @@ func (s *Session) remember(before []keyring.ArchiveSeen, all []repo.Archive, kee
 	}
 }
 
-func (s *Session) archiveSeen(a *repo.Archive) keyring.ArchiveSeen {
-	return keyring.ArchiveSeen{ID: a.ID, URL: s.site.Name, Host: quote.Text(a.Host), Job: quote.Text(string(a.Job)), Time: a.Time}
+func (s *Session) archiveSeen(a *repo.Archive) statedir.ArchiveSeen {
+	return statedir.ArchiveSeen{ID: a.ID, URL: s.site.Name, Host: quote.Text(a.Host), Job: quote.Text(string(a.Job)), Time: a.Time}
 }

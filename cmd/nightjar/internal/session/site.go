@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
+	"nightjar/repo/statedir"
 	"nightjar/repo/store"
 )
 
@@ -21,7 +22,7 @@ import (
 type Site struct {
 	Place store.Location
 	Store store.Store
-	State keyring.State
+	State statedir.Dir
 	Name  string // what this machine calls the place
 	set   *Settings
 }
@@ -48,7 +49,7 @@ func (set *Settings) siteAt(ctx context.Context, at store.Location) (*Site, erro
 	if err != nil {
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
-	return &Site{Place: at, Store: s, State: keyring.State(state), Name: reach.Name(ctx, at), set: set}, nil
+	return &Site{Place: at, Store: s, State: statedir.Dir(state), Name: reach.Name(ctx, at), set: set}, nil
 }
 
 // Close ends its use.
@@ -179,7 +180,7 @@ func (s *Site) able(keys *keyring.Keyring) bool {
 }
 
 // hostKey returns this machine's key, the next one as soon as it is enrolled.
-func hostKey(keys *keyring.Keyring, state keyring.State) (*crypto.Key, error) {
+func hostKey(keys *keyring.Keyring, state statedir.Dir) (*crypto.Key, error) {
 	next, err := state.NextHostKey(keys.ID())
 	if err == nil {
 		if _, live := keys.Live(next.Fingerprint()); live {
@@ -245,6 +246,6 @@ func (set *Settings) KitFiles() (all []KitFile, err error) {
 }
 
 // KitPath is where the recovery kit of a repository lies, unless another place is named.
-func KitPath(state keyring.State, repository string) string {
+func KitPath(state statedir.Dir, repository string) string {
 	return filepath.Join(string(state), repository, "recovery-kit.txt")
 }

@@ -16,6 +16,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/internal/durable"
 	"nightjar/repo/keyring"
+	"nightjar/repo/statedir"
 )
 
 // begun is the making of a repository that is at work on this machine, or was stopped there. It is kept in the state folder until it has ended well.
@@ -65,7 +66,7 @@ func readBegun(dir, url string) (begun, error) {
 	if err := json.Unmarshal(text, &b); err != nil || b.URL != url {
 		return begun{}, nil // it can be waited for
 	}
-	if _, err := keyring.State(dir).Keys(b.Repository); err == nil {
+	if _, err := statedir.Dir(dir).Keys(b.Repository); err == nil {
 		return begun{}, nil // it has opened since: it was made, and may lie elsewhere by now
 	}
 	return b, nil
@@ -100,7 +101,7 @@ func (b *begun) wrote(kit string) bool {
 }
 
 // kitAt returns where the recovery kit of what this machine has made at a place lies, "" if it has none. An init that was stopped may have told nobody.
-func kitAt(state keyring.State, url string) string {
+func kitAt(state statedir.Dir, url string) string {
 	if b, _ := readBegun(string(state), url); b.wrote(b.Kit) {
 		return b.Kit
 	}
@@ -116,7 +117,7 @@ func kitAt(state keyring.State, url string) string {
 }
 
 // clear has this machine forget a repository that was never made. Its recovery kit moves to where its key stays: whoever moved the place meanwhile may look for them.
-func (b *begun) clear(state keyring.State) error {
+func (b *begun) clear(state statedir.Dir) error {
 	if b.Repository == "" {
 		return nil
 	}

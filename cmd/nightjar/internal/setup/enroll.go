@@ -13,6 +13,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/durable"
 	"nightjar/repo/keyring"
+	"nightjar/repo/statedir"
 )
 
 // EnrollOptions say which key this machine gets.
@@ -78,7 +79,7 @@ func Enroll(ctx context.Context, set *session.Settings, o EnrollOptions) (*Enrol
 }
 
 // waitingKey returns the key of this machine that is enrolled or is to be enrolled, nil if there is none, and what saves the one that follows.
-func waitingKey(keys *keyring.Keyring, state keyring.State) (key *crypto.Key, save func(string, []byte) error, err error) {
+func waitingKey(keys *keyring.Keyring, state statedir.Dir) (key *crypto.Key, save func(string, []byte) error, err error) {
 	id := keys.ID()
 	next, err := state.NextHostKey(id)
 	if err == nil {
@@ -109,7 +110,7 @@ func waitingKey(keys *keyring.Keyring, state keyring.State) (key *crypto.Key, sa
 }
 
 // keysToEnroll reads the keys of the configured repository, which this machine must be able to tell from another.
-func keysToEnroll(ctx context.Context, set *session.Settings) (*keyring.Keyring, keyring.State, error) {
+func keysToEnroll(ctx context.Context, set *session.Settings) (*keyring.Keyring, statedir.Dir, error) {
 	s, err := set.Site(ctx)
 	if err != nil {
 		return nil, "", err

@@ -24,6 +24,7 @@ import (
 	"nightjar/internal/where"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
+	"nightjar/repo/statedir"
 	"nightjar/repo/store"
 )
 
@@ -115,7 +116,7 @@ type making struct {
 	kit      *keyring.Kit
 }
 
-func (m *making) state() keyring.State { return keyring.State(m.stateDir) }
+func (m *making) state() statedir.Dir { return statedir.Dir(m.stateDir) }
 
 // prepare does what can fail before anything is made: it looks at the place, at the state directory and where the kit goes, and makes the keys.
 func (m *making) prepare(ctx context.Context) (err error) {

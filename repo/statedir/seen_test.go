@@ -1,4 +1,4 @@
-package keyring
+package statedir
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 func TestSeen(t *testing.T) {
-	s := State(t.TempDir())
+	s := Dir(t.TempDir())
 	id := strings.Repeat("ab", 16)
 	if all, err := s.Seen(id); err != nil || len(all) > 0 {
 		t.Fatalf("%v, %v", all, err)
@@ -38,7 +38,7 @@ func TestSeen(t *testing.T) {
 			t.Errorf("%+v is remembered", a)
 		}
 	}
-	others := State(t.TempDir())
+	others := Dir(t.TempDir())
 	if err := others.SaveSeen(id, listed); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package keyring
+package statedir
 
 import (
 	"encoding/json"
@@ -31,8 +31,8 @@ const (
 )
 
 // Seen returns the newest archives of each job that this host remembers of a repository, in all its places.
-func (s State) Seen(repository string) ([]ArchiveSeen, error) {
-	folder, err := s.folder(repository)
+func (d Dir) Seen(repository string) ([]ArchiveSeen, error) {
+	folder, err := d.folder(repository)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +59,8 @@ func (s State) Seen(repository string) ([]ArchiveSeen, error) {
 }
 
 // SaveSeen remembers the newest of some archives of each job, if that is anything new. One that was made here once is.
-func (s State) SaveSeen(repository string, all []ArchiveSeen) error {
-	folder, err := s.folder(repository)
+func (d Dir) SaveSeen(repository string, all []ArchiveSeen) error {
+	folder, err := d.folder(repository)
 	if err != nil {
 		return err
 	}
@@ -86,8 +86,8 @@ func (s State) SaveSeen(repository string, all []ArchiveSeen) error {
 		kept = append(kept, a)
 	}
 	same := func(a, b ArchiveSeen) bool { return a.ID == b.ID && a.URL == b.URL }
-	if before, err := s.Seen(repository); err == nil && slices.EqualFunc(before, kept, same) {
+	if before, err := d.Seen(repository); err == nil && slices.EqualFunc(before, kept, same) {
 		return nil
 	}
-	return s.save(folder, seenFile, kept)
+	return d.save(folder, seenFile, kept)
 }

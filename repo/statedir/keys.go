@@ -1,4 +1,4 @@
-package keyring
+package statedir
 
 import (
 	"bytes"
@@ -10,45 +10,47 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/internal/durable"
+	"nightjar/repo/keyring"
 )
 
 // keysFile is where a host keeps the newest keys that it has seen of a repository: a copy may lag behind them.
 const keysFile = "keys"
 
 // SaveKeys keeps keys, unless newer ones are kept.
-func (s State) SaveKeys(k *Keyring) error {
-	folder, err := s.folder(k.ID())
+func (d Dir) SaveKeys(k *keyring.Keyring) error {
+	folder, err := d.folder(k.ID())
 	if err != nil {
 		return err
 	}
-	if kept, err := os.ReadFile(filepath.Join(folder, keysFile)); err == nil && bytes.Equal(kept, k.object) {
+	_, object := k.Object()
+	if kept, err := os.ReadFile(filepath.Join(folder, keysFile)); err == nil && bytes.Equal(kept, object) {
 		return nil
 	}
-	if kept, err := s.Keys(k.ID()); err == nil && kept.contents.Number >= k.contents.Number {
+	if kept, err := d.Keys(k.ID()); err == nil && kept.Number() >= k.Number() {
 		return nil
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
-	if err := durable.WriteFile(filepath.Join(folder, keysFile), k.object, 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(folder, keysFile), object, 0o600); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
 	return nil
 }
 
 // Keys returns the newest keys that this host has seen of a repository. Without any, the error is fs.ErrNotExist.
-func (s State) Keys(repository string) (*Keyring, error) {
-	folder, err := s.folder(repository)
+func (d Dir) Keys(repository string) (*keyring.Keyring, error) {
+	folder, err := d.folder(repository)
 	if err != nil {
 		return nil, err
 	}
-	record, err := s.readPin(repository)
+	record, err := d.readPin(repository)
 	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(folder, keysFile)
 	info, err := os.Stat(path)
-	if err == nil && info.Size() > objectMax {
+	if err == nil && info.Size() > keyring.MaxObject {
 		err = errors.New("it is too large")
 	}
 	var object []byte
@@ -58,12 +60,12 @@ func (s State) Keys(repository string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read state %s: %w", path, err)
 	}
-	k, err := Read(object, func(string) (Pin, error) { return Pin{Root: record.Root}, nil })
+	k, err := keyring.Read(object, func(string) (keyring.Pin, error) { return keyring.Pin{Root: record.Root}, nil })
 	if err == nil && k.ID() != repository {
 		err = fmt.Errorf("it is of repository %s: %w", k.ID(), crypto.ErrIntegrity)
 	}
-	if err == nil && k.contents.Number < record.Number {
-		err = fmt.Errorf("%s was seen since: %w", Name(record.Number), fs.ErrNotExist)
+	if err == nil && k.Number() < record.Number {
+		err = fmt.Errorf("%s was seen since: %w", keyring.Name(record.Number), fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read state %s: %w", path, err)
@@ -72,13 +74,10 @@ func (s State) Keys(repository string) (*Keyring, error) {
 }
 
 // SeenAt returns where a repository was seen last, "" if it was not.
-func (s State) SeenAt(repository string) (url string, err error) {
-	record, err := s.readPin(repository)
+func (d Dir) SeenAt(repository string) (url string, err error) {
+	record, err := d.readPin(repository)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	return record.URL, err
 }
-
-// Number returns which keys these are.
-func (k *Keyring) Number() int { return k.contents.Number }

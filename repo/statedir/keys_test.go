@@ -1,25 +1,53 @@
-package keyring
+package statedir
 
 import (
+	"context"
+	"crypto/rand"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"nightjar/crypto"
+	"nightjar/repo/keyring"
+	"nightjar/repo/store"
 )
 
+// newKeys makes the keys of a new repository, of hostKey and secondKey.
+func newKeys() *keyring.Keyring {
+	k, _, _, err := keyring.New(keyring.Owners{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{secondKey()}}, rand.Reader, noon)
+	return must(k, err)
+}
+
+// next makes the keys that follow, with nothing changed.
+func next(t *testing.T, k *keyring.Keyring) *keyring.Keyring {
+	t.Helper()
+	e := keyring.Editor{
+		Store: store.NewMemory(nil),
+		Load:  func(context.Context) (*keyring.Keyring, error) { return k, nil },
+		Open: func(ctx context.Context, k *keyring.Keyring) ([]*crypto.Key, error) {
+			return k.OpenSecrets(ctx, keyring.Held(secondKey()))
+		},
+		Now: func() time.Time { return noon }, Random: rand.Reader,
+	}
+	k, _, err := e.Change(t.Context(), func(*keyring.Draft) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 // The newest keys that were seen are kept, believed only by the root that is remembered, and not if newer ones were seen.
-func TestStateKeys(t *testing.T) {
-	p := newPlace(t)
-	s, first := State(t.TempDir()), p.keys
+func TestKeys(t *testing.T) {
+	s, first := Dir(t.TempDir()), newKeys()
 	id := first.ID()
 	_, err := s.Keys(id)
 	wantError(t, err, fs.ErrNotExist, "")
 	if at, err := s.SeenAt(id); at != "" || err != nil {
 		t.Errorf("seen at %q, %v", at, err)
 	}
-	save := func(k *Keyring) {
+	save := func(k *keyring.Keyring) {
 		t.Helper()
 		if err := s.Remember(id, "home", k.Pin()); err != nil {
 			t.Fatal(err)
@@ -36,7 +64,7 @@ func TestStateKeys(t *testing.T) {
 	}
 	save(first)
 	want(1)
-	second := must(Read(p.signed(nil, func(*contents) {}), noPin))
+	second := next(t, first)
 	save(second)
 	want(2)
 	save(first) // by a process that began earlier
@@ -54,7 +82,7 @@ func TestStateKeys(t *testing.T) {
 	if _, err := s.Keys(id); err == nil {
 		t.Error("damaged keys are believed")
 	}
-	_, forged := otherPlace(t).keys.Object()
+	_, forged := newKeys().Object()
 	if err := os.WriteFile(path, forged, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +90,9 @@ func TestStateKeys(t *testing.T) {
 	wantError(t, err, crypto.ErrIntegrity, "")
 	save(second)
 	want(2)
-	if err := s.Remember(id, "home", Pin{second.Pin().Root, 3}); err != nil {
+	if err := s.Remember(id, "home", keyring.Pin{Root: second.Pin().Root, Number: 3}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Keys(id)
-	wantError(t, err, fs.ErrNotExist, Name(3))
+	wantError(t, err, fs.ErrNotExist, keyring.Name(3))
 }

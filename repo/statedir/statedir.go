@@ -1,4 +1,11 @@
-package keyring
+// Package statedir is the folder with all that a host must not lose: for each repository its host key, and what it remembers of
+// the repository, so that nobody can show it an older one or another. Everything else on a host is a cache.
+//
+// Invariants: a file is replaced as a whole; what is remembered never goes back, whichever process began first; and what a store
+// says becomes no path. Keys that are kept are believed only by the root that is remembered.
+//
+// The package asks no repository: what is shown there, others compare.
+package statedir
 
 import (
 	"encoding/json"
@@ -10,61 +17,61 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/internal/durable"
+	"nightjar/repo/keyring"
 )
 
-// State is the folder with all that a host must not lose: for each repository its host key and what it remembers. Everything else on a host is a cache.
-// The empty State is none, and an error of all that is asked of it.
-type State string
+// A Dir is the path of the folder. The empty Dir is none, and an error of all that is asked of it.
+type Dir string
 
 const pinFile = "pin.json"
 
 type pinRecord struct {
-	Pin
+	keyring.Pin
 	URL string `json:"url"` // where the repository was seen last
 }
 
 var errNoState = errors.New("no state directory is named") // and the working directory is none
 
-func (s State) folder(repository string) (string, error) {
-	if s == "" {
+func (d Dir) folder(repository string) (string, error) {
+	if d == "" {
 		return "", errNoState
 	}
-	if err := checkID(repository); err != nil {
+	if err := keyring.CheckID(repository); err != nil {
 		return "", err
 	}
-	return filepath.Join(string(s), repository), nil
+	return filepath.Join(string(d), repository), nil
 }
 
 // Pin returns what is remembered of a repository, the zero Pin if nothing is. It is an ErrRollback if another repository was seen at url before.
-func (s State) Pin(repository, url string) (Pin, error) {
-	if _, err := s.folder(repository); err != nil {
-		return Pin{}, err
+func (d Dir) Pin(repository, url string) (keyring.Pin, error) {
+	if _, err := d.folder(repository); err != nil {
+		return keyring.Pin{}, err
 	}
-	record, err := s.readPin(repository)
+	record, err := d.readPin(repository)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return record.Pin, err
 	}
-	other, err := s.At(url)
+	other, err := d.At(url)
 	if other != "" {
-		err = fmt.Errorf("repository %s was here before, now it is %s: %w", other, repository, ErrRollback)
+		err = fmt.Errorf("repository %s was here before, now it is %s: %w", other, repository, keyring.ErrRollback)
 	}
-	return Pin{}, err
+	return keyring.Pin{}, err
 }
 
 // At returns which repository was seen at url last, "" if none was.
-func (s State) At(url string) (repository string, err error) {
-	if s == "" {
+func (d Dir) At(url string) (repository string, err error) {
+	if d == "" {
 		return "", errNoState
 	}
-	entries, err := os.ReadDir(string(s))
+	entries, err := os.ReadDir(string(d))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read state: %w", err)
 	}
 	for _, e := range entries {
-		if checkID(e.Name()) != nil || !e.IsDir() {
+		if keyring.CheckID(e.Name()) != nil || !e.IsDir() {
 			continue
 		}
-		switch record, err := s.readPin(e.Name()); {
+		switch record, err := d.readPin(e.Name()); {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return "", err
@@ -75,9 +82,9 @@ func (s State) At(url string) (repository string, err error) {
 	return "", nil
 }
 
-func (s State) readPin(repository string) (pinRecord, error) {
+func (d Dir) readPin(repository string) (pinRecord, error) {
 	var p pinRecord
-	path := filepath.Join(string(s), repository, pinFile)
+	path := filepath.Join(string(d), repository, pinFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return p, fmt.Errorf("read state: %w", err)
@@ -89,13 +96,13 @@ func (s State) readPin(repository string) (pinRecord, error) {
 }
 
 // Remember keeps a pin, if there is anything new to keep.
-func (s State) Remember(repository, url string, p Pin) error {
-	folder, err := s.folder(repository)
+func (d Dir) Remember(repository, url string, p keyring.Pin) error {
+	folder, err := d.folder(repository)
 	if err != nil {
 		return err
 	}
 	record := pinRecord{Pin: p, URL: url}
-	if old, err := s.readPin(repository); err == nil {
+	if old, err := d.readPin(repository); err == nil {
 		if old.Number > p.Number { // another process has seen more meanwhile
 			record.Pin = old.Pin
 		}
@@ -103,15 +110,15 @@ func (s State) Remember(repository, url string, p Pin) error {
 			return nil
 		}
 	}
-	return s.save(folder, pinFile, record)
+	return d.save(folder, pinFile, record)
 }
 
 // stoppedSuffix ends the name of a folder that is nobody's any more.
 const stoppedSuffix = ".stopped"
 
 // Stopped forgets a repository that was never made. What was to be its keys stays, in a folder of another name.
-func (s State) Stopped(repository string) error {
-	folder, err := s.folder(repository)
+func (d Dir) Stopped(repository string) error {
+	folder, err := d.folder(repository)
 	if err != nil {
 		return err
 	}
@@ -120,7 +127,7 @@ func (s State) Stopped(repository string) error {
 		return nil
 	}
 	if err == nil {
-		err = durable.SyncDir(string(s))
+		err = durable.SyncDir(string(d))
 	}
 	if err != nil {
 		return fmt.Errorf("write state: %w", err)
@@ -129,7 +136,7 @@ func (s State) Stopped(repository string) error {
 }
 
 // save writes a file of a repository's folder, which is made when it is missing.
-func (s State) save(folder, name string, v any) error {
+func (d Dir) save(folder, name string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
@@ -150,37 +157,37 @@ const (
 )
 
 // HostKey returns this host's key for a repository, still locked if it has a passphrase. Without one, the error is crypto.ErrNoKey.
-func (s State) HostKey(repository string) (*crypto.Key, error) {
-	return s.readKey(repository, hostKeyFile)
+func (d Dir) HostKey(repository string) (*crypto.Key, error) {
+	return d.readKey(repository, hostKeyFile)
 }
 
 // ArmoredHostKey returns this host's key as it is kept: armored, under its passphrase.
-func (s State) ArmoredHostKey(repository string) ([]byte, error) {
-	return s.readArmored(repository, hostKeyFile)
+func (d Dir) ArmoredHostKey(repository string) ([]byte, error) {
+	return d.readArmored(repository, hostKeyFile)
 }
 
 // NextHostKey returns the key that takes the place of this host's as soon as it is enrolled. Without one, the error is crypto.ErrNoKey.
-func (s State) NextHostKey(repository string) (*crypto.Key, error) {
-	return s.readKey(repository, nextKeyFile)
+func (d Dir) NextHostKey(repository string) (*crypto.Key, error) {
+	return d.readKey(repository, nextKeyFile)
 }
 
 // SaveHostKey keeps a host's armored secret key.
-func (s State) SaveHostKey(repository string, armored []byte) error {
-	return s.saveKey(repository, hostKeyFile, armored)
+func (d Dir) SaveHostKey(repository string, armored []byte) error {
+	return d.saveKey(repository, hostKeyFile, armored)
 }
 
 // SaveNextHostKey keeps the armored secret key that is to follow.
-func (s State) SaveNextHostKey(repository string, armored []byte) error {
-	return s.saveKey(repository, nextKeyFile, armored)
+func (d Dir) SaveNextHostKey(repository string, armored []byte) error {
+	return d.saveKey(repository, nextKeyFile, armored)
 }
 
 // AdoptHostKey puts the next host key in the place of the present one, which is kept as host-FINGERPRINT.asc: it may be a recovery key, too.
-func (s State) AdoptHostKey(repository string) error {
-	folder, err := s.folder(repository)
+func (d Dir) AdoptHostKey(repository string) error {
+	folder, err := d.folder(repository)
 	if err != nil {
 		return fmt.Errorf("adopt host key: %w", err)
 	}
-	present, err := s.HostKey(repository)
+	present, err := d.HostKey(repository)
 	switch {
 	case err == nil:
 		err = os.Rename(filepath.Join(folder, hostKeyFile), filepath.Join(folder, "host-"+string(present.Fingerprint())+".asc"))
@@ -199,20 +206,20 @@ func (s State) AdoptHostKey(repository string) error {
 	return nil
 }
 
-func (s State) readKey(repository, name string) (*crypto.Key, error) {
-	b, err := s.readArmored(repository, name)
+func (d Dir) readKey(repository, name string) (*crypto.Key, error) {
+	b, err := d.readArmored(repository, name)
 	if err != nil {
 		return nil, err
 	}
 	key, err := crypto.ReadKey(b)
 	if err != nil {
-		return nil, fmt.Errorf("read host key %s: %w", filepath.Join(string(s), repository, name), err)
+		return nil, fmt.Errorf("read host key %s: %w", filepath.Join(string(d), repository, name), err)
 	}
 	return key, nil
 }
 
-func (s State) readArmored(repository, name string) ([]byte, error) {
-	folder, err := s.folder(repository)
+func (d Dir) readArmored(repository, name string) ([]byte, error) {
+	folder, err := d.folder(repository)
 	if err != nil {
 		return nil, err
 	}
@@ -227,8 +234,8 @@ func (s State) readArmored(repository, name string) ([]byte, error) {
 	return b, nil
 }
 
-func (s State) saveKey(repository, name string, armored []byte) error {
-	folder, err := s.folder(repository)
+func (d Dir) saveKey(repository, name string, armored []byte) error {
+	folder, err := d.folder(repository)
 	if err != nil {
 		return err
 	}

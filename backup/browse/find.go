@@ -7,6 +7,7 @@ import (
 	"iter"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"nightjar/backup/filter"
@@ -34,7 +35,7 @@ type Found struct {
 }
 
 // Find looks through archives at once, and calls f for all that it finds, in order of paths. A directory that is the same in several is read once. Memory grows
-// with the number of archives times the depth of the directories that differ between them, not with the number of entries.
+// with the number of archives times the depth of the directories that differ between them, not with the number of entries; past 128 MiB, with at most 16 levels of it.
 func Find(ctx context.Context, rd *repo.Reader, archives []repo.Archive, o FindOptions, f func(Found) error) error {
 	s := &finder{ctx: ctx, get: rd.Fetcher(ctx), archives: archives, o: &o, found: f}
 	var roots []version
@@ -62,11 +63,23 @@ type finder struct {
 	guard    walk.Guard
 	enough   error  // with which the search ends
 	long     string // the last directory of which it was told that paths in it are too long
+
+	levels [][]*head // on the way down
+	held   int64     // bytes that their heads hold
+	at     *head     // that is being advanced
+	again  bool      // it was so far before
 }
 
 // fetch reads a tree or list, unless one of the archives is not to be searched to its end.
 func (s *finder) fetch(id chunk.ID) ([]byte, error) {
 	b, err := s.get(id)
+	if cost := int64(len(b)) * findCost; cost > s.at.held {
+		s.held += cost - s.at.held
+		s.at.held = cost
+	}
+	if s.again {
+		return b, err
+	}
 	if bomb := s.guard.Visit(id, len(b)); bomb != nil {
 		s.enough = bomb
 		return nil, bomb
@@ -110,15 +123,18 @@ func (s *finder) problem(archive int, at string, err error) {
 // dir merges the versions of one directory by name.
 func (s *finder) dir(at string, versions []version) error {
 	heads := make([]*head, 0, len(versions))
+	for _, v := range versions {
+		heads = append(heads, &head{contents: v.node.Contents, archives: v.archives})
+	}
+	s.levels = append(s.levels, heads)
 	defer func() {
+		s.levels = s.levels[:len(s.levels)-1]
 		for _, h := range heads {
-			h.stop()
+			s.rest(h)
 		}
 	}()
-	for _, v := range versions {
-		next, stop := iter.Pull2(tree.Nodes(v.node.Contents, s.fetch))
-		h := &head{next: next, stop: stop, archives: v.archives}
-		heads = append(heads, h)
+	for _, h := range heads {
+		s.open(h)
 		s.advance(h, at)
 	}
 	for {
@@ -147,18 +163,71 @@ func (s *finder) dir(at string, versions []version) error {
 		if err := s.entries(path.Join(at, name), entries, dirs); err != nil {
 			return err
 		}
+		for _, h := range heads {
+			if h.resting {
+				s.resume(h, at)
+			}
+		}
 	}
 }
 
+// What heads hold: of folders that are many levels up it is given up when all is too much, and read again when the search comes back.
+const (
+	findMost   = 128 << 20
+	findLevels = 16
+	findCost   = 16 // bytes of a decoded tree for each that is encoded, about
+)
+
 // A head is the next entry of one version of a directory; nil at its end.
 type head struct {
+	contents tree.Contents
 	next     func() (*tree.Node, error, bool)
 	stop     func()
 	node     *tree.Node
 	archives []int
+	held     int64
+	resting  bool // next is to be called until it comes to the name after, again
+	after    string
+}
+
+func (s *finder) open(h *head) {
+	h.next, h.stop = iter.Pull2(tree.Nodes(h.contents, s.fetch))
+}
+
+// rest gives up what a head holds.
+func (s *finder) rest(h *head) {
+	h.stop()
+	s.held -= h.held
+	h.held, h.next, h.node = 0, nil, nil
+}
+
+// spare has those rest that are far up, if all hold too much.
+func (s *finder) spare() {
+	for _, heads := range s.levels[:max(len(s.levels)-findLevels, 0)] {
+		if s.held <= findMost {
+			return
+		}
+		for _, h := range heads {
+			if h.node != nil {
+				h.after, h.resting = strings.Clone(h.node.Name), true
+			}
+			s.rest(h)
+		}
+	}
+}
+
+// resume has a head go on where it was.
+func (s *finder) resume(h *head, at string) {
+	h.resting, s.again = false, true
+	s.open(h)
+	for s.advance(h, at); h.node != nil && h.node.Name < h.after; {
+		s.advance(h, at)
+	}
+	s.again = false
 }
 
 func (s *finder) advance(h *head, at string) {
+	s.at = h
 	n, err, ok := h.next()
 	if s.enough != nil {
 		s.enough = fmt.Errorf("search archive %s: %w", s.archives[h.archives[0]].ID, err)
@@ -192,6 +261,10 @@ func (s *finder) entries(at string, entries, dirs []version) error {
 	if !below || len(dirs) == 0 {
 		return nil
 	}
+	for i, v := range dirs { // of the trees that they are from nothing else is held
+		dirs[i].node = &tree.Node{Contents: tree.Contents{Level: v.node.Contents.Level, Items: slices.Clone(v.node.Contents.Items)}}
+	}
+	s.spare()
 	return s.dir(at, dirs)
 }
 

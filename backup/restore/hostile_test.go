@@ -3,8 +3,10 @@ package restore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -221,6 +223,49 @@ func TestListBomb(t *testing.T) {
 	problem := func(string, error) {}
 	if _, err := restore.Run(ctx, rd, a, restore.Options{DryRun: true, Problem: problem}); !errors.Is(err, walk.ErrBomb) {
 		t.Errorf("restore: %v", err)
+	}
+}
+
+// However many large folders lie in one another, a search holds few of them, and finds all in order.
+func TestFindHoldsFewFolders(t *testing.T) {
+	const levels, beside = 600, 700
+	r := backuptest.NewRepository(t, store.NewMemory(nil))
+	a := handMade(t, r, func(m *maker) tree.Node {
+		d := tree.Node{Name: "d", Mode: tree.Directory | 0o755}
+		for range levels {
+			nodes := []tree.Node{d}
+			for i := range beside {
+				name := fmt.Sprintf("a%04d", i)
+				if i > 0 {
+					name = fmt.Sprintf("z%04d", i)
+				}
+				nodes = append(nodes, tree.Node{Name: name, Mode: tree.Symlink | 0o777, Target: "a long target that is nowhere", Links: 1})
+			}
+			nodes[0], nodes[1] = nodes[1], nodes[0]
+			d = m.dir("d", nodes...)
+		}
+		return m.dir("root", d)
+	})
+	rd, err := r.NewReader(t.Context())
+	must(t, err)
+	o := browse.FindOptions{Problem: func(_, at string, err error) { t.Error(at, err) }, Filter: backuptest.Filter(t, filter.Options{Include: []string{"*"}})}
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := held()
+	count, last, most := 0, "", uint64(0)
+	must(t, browse.Find(t.Context(), rd, []repo.Archive{*a}, o, func(f browse.Found) error {
+		count, last = count+1, f.Path
+		if count%20_000 == 0 {
+			most = max(most, held())
+		}
+		return nil
+	}))
+	if count != 1+levels*(1+beside) || last != "/d/z0699" || most > before+96<<20 {
+		t.Errorf("found %d, the last %.100q, with %d bytes", count, last, most-before)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
 
 	"nightjar/chunk"
 	"nightjar/internal/wire"
@@ -127,21 +126,4 @@ func (r *Recipe) Apply(dst []byte, source func(n int) ([]byte, error)) ([]byte, 
 		out = append(out, data[c.Offset:c.Offset+c.Length]...)
 	}
 	return out, nil
-}
-
-// Range returns the copies that make a range of the chunk.
-func (r *Recipe) Range(offset, length int) iter.Seq[Copy] {
-	return func(yield func(Copy) bool) {
-		at := 0 // of the copy in the chunk
-		for _, c := range r.Copies {
-			if at >= offset+length {
-				return
-			}
-			from, to := max(offset-at, 0), min(offset+length-at, c.Length)
-			if from < to && !yield(Copy{c.Source, c.Offset + from, to - from}) {
-				return
-			}
-			at += c.Length
-		}
-	}
 }

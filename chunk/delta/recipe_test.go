@@ -57,19 +57,6 @@ func TestRecipeExample(t *testing.T) {
 	}
 }
 
-func TestRecipeRange(t *testing.T) {
-	r := exampleRecipe()
-	all, _ := r.Apply(nil, exampleSource)
-	for from := range 11 {
-		for to := from; to <= 10; to++ {
-			part := Recipe{Length: to - from, Literal: r.Literal, Sources: r.Sources, Copies: slices.Collect(r.Range(from, to-from))}
-			if got, err := part.Apply(nil, exampleSource); err != nil || !bytes.Equal(got, all[from:to]) {
-				t.Fatalf("%d to %d: %q, %v", from, to, got, err)
-			}
-		}
-	}
-}
-
 func TestRecipeRefuses(t *testing.T) {
 	good := exampleRecipe().Append(nil)
 	for n := range good {

@@ -94,7 +94,7 @@ func TestRunPanics(t *testing.T) {
 			panic("the caller's")
 		})
 	})
-	s.run(files(map[string]string{"x": "x"}))
+	s.run(files(map[string]string{"x": "x"}), func(o *backup.Options) { o.Workers = -1 })
 }
 
 // What has become of a file since the predecessor goes by the path that it has in the end.

@@ -20,7 +20,7 @@ type Options struct {
 	Rehash        bool          // read unchanged files too
 	Avoid         []string      // folders that are never saved: the repository itself, the cache
 	Previous      *repo.Archive // nil: none
-	Workers       int           // 0: as many as cores
+	Workers       int           // 0 or less: as many as cores
 	AllowEmpty    bool          // of Save: commit an archive though nothing is in it
 
 	Now      func() time.Time // this machine's clock; nil: time.Now

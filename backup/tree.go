@@ -51,7 +51,7 @@ func newPipeline(r *repo.Repository, w *save.Writer, o *Options, sums *Statistic
 }
 
 func (o *Options) fill() {
-	if o.Workers == 0 {
+	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Now == nil {

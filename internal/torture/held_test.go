@@ -13,9 +13,12 @@ import (
 	"nightjar/backup/backuptest"
 	"nightjar/backup/browse"
 	"nightjar/backup/content"
+	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/index"
+	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/maintain/prune"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
@@ -165,4 +168,53 @@ func TestRunCondemnedMeanwhile(t *testing.T) {
 		r.prune(ripe)
 		r.wants(a, map[string][]byte{"x": x, "z": []byte("z")})
 	}
+}
+
+// What another host has stored is neither kept nor the same, unless the keys say that this one may build on it.
+func TestRunOfAnotherHost(t *testing.T) {
+	s := maintaintest.NewAt(t, time.Now)
+	key, err := crypto.Generate("web", time.Now(), nil)
+	must(t, err)
+	s.Change(s.Key, func(d *keyring.Draft) error { return d.AddHost("web", key, keyring.Backup) })
+	open := func(k *crypto.Key) *repo.Repository {
+		r, err := repo.Open(t.Context(), s.Store, s.Keys, keyring.Held(k), repo.Options{})
+		must(t, err)
+		t.Cleanup(func() { r.Close() })
+		must(t, r.SetHost(k))
+		return r
+	}
+	save := func(k *crypto.Key, host string, before *repo.Archive, f func(run *backup.Run)) (*repo.Archive, backup.Statistics) {
+		o := backup.Options{Previous: before, Problem: func(path string, err error) { t.Log(path, err) }}
+		a, st, err := backup.Save(t.Context(), open(k), &repo.Record{Host: host, Job: "run"}, o, func(_ context.Context, run *backup.Run) (repo.Labels, error) {
+			f(run)
+			return nil, nil
+		})
+		must(t, err)
+		return a, st
+	}
+	x := backuptest.Random(3 << 20)
+	put := func(run *backup.Run) {
+		c, err := run.Create("x", content.Hint{})
+		must(t, err)
+		_, err = c.Write(x)
+		must(t, err)
+		must(t, c.Close())
+	}
+	a, first := save(s.Key, "host", nil, put)
+	_, st := save(key, "web", a, func(run *backup.Run) {
+		if ok, err := run.Keep("x"); ok || err != nil {
+			t.Errorf("keep: %v, %v", ok, err)
+		}
+		c, err := run.Create("y", content.Hint{Base: "x"})
+		must(t, err)
+		if n, err := c.Same(int64(len(x))); n != 0 || err == nil {
+			t.Errorf("the same %d bytes: %v", n, err)
+		}
+		c.Abort()
+		put(run)
+	})
+	if st.ChunksNew != first.ChunksNew || st.ChunksKnown+st.ChunksDelta > 0 {
+		t.Errorf("%+v", st)
+	}
+	s.Whole()
 }

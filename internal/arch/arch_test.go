@@ -57,6 +57,8 @@ func TestChecks(t *testing.T) {
 	for _, c := range []struct{ name, check, path, src, want string }{
 		{"arrow", "imports", "repo/r.go", `package repo; import _ "nightjar/repo/pack"`, ""},
 		{"against the arrows", "imports", "repo/pack/p.go", `package pack; import _ "nightjar/repo"`, "repo/pack/p.go: repo/pack may not import repo"},
+		{"room of a kind of stores", "imports", "repo/store/s3/listing/l.go", `package listing; import _ "nightjar/repo/store/s3/request"`, ""},
+		{"room of another kind", "imports", "repo/store/s3/s.go", `package s3; import _ "nightjar/repo/store/sftp/login"`, "repo/store/s3 may not import repo/store/sftp/login"},
 		{"two layers down", "imports", "backup/b.go", `package backup; import _ "nightjar/repo/pack"`, "backup may not import repo/pack"},
 		{"all that repo uses", "imports", "repo/maintain/prune/p.go", `package prune; import _ "nightjar/repo/pack"`, ""},
 		{"command", "imports", "cmd/nightjar/m.go", `package main; import _ "nightjar/repo/pack"`, ""},

@@ -104,6 +104,15 @@ func makesForTests(dir string) bool {
 	return dir == "repo/save" || dir == "repo/store/storetest" || dir == "repo/repotest" || dir == "repo/maintain/maintaintest"
 }
 
+// ofOneKind tells a kind of stores and its own rooms, which know each other.
+func ofOneKind(a, b string) bool {
+	a, isStore := strings.CutPrefix(a, "repo/store/")
+	b, both := strings.CutPrefix(b, "repo/store/")
+	kindA, _, _ := strings.Cut(a, "/")
+	kindB, _, _ := strings.Cut(b, "/")
+	return isStore && both && kindA == kindB
+}
+
 func mayImport(from, to string, test bool) bool {
 	switch {
 	case from == to: // its external tests
@@ -112,7 +121,7 @@ func mayImport(from, to string, test bool) bool {
 		return isTool(from)
 	case isTestHelper(to):
 		return test
-	case within(to, "internal"), within(from, "cmd"), path.Dir(from) == "repo/store" && within(to, from):
+	case within(to, "internal"), within(from, "cmd"), ofOneKind(from, to):
 		return true
 	case test:
 		return makesForTests(to) || reaches(from, to)

@@ -49,7 +49,7 @@ func (s *Store) explainRead(ctx context.Context, name string, id *string, err er
 		switch {
 		case listErr != nil && kind != nil && kind != request.ErrDenied && kind != request.ErrUnreachable:
 			return s.explain(ctx, "s3:ListBucket", "", listErr)
-		case listErr == nil && denied && !first.has(s.place.key(name)):
+		case listErr == nil && denied && !first.Has(s.place.key(name)):
 			return fmt.Errorf("%s on %s: %w", action, s.place.url(name), store.ErrNotExist)
 		}
 	}

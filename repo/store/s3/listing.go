@@ -2,106 +2,62 @@ package s3
 
 import (
 	"context"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"nightjar/repo/store/s3/listing"
 	"nightjar/repo/store/s3/request"
 )
 
-// A listing decides what is there, and so what prune may delete. So answers to
-// LIST are decoded here and not by the SDK, which takes an empty body, a page of
-// HTML and a truncated answer without a token for the end of a listing.
+// maxEmptyPages bounds the pages without entries, one after another.
+const maxEmptyPages = 100
 
-// What a page and a listing may hold at most: S3 sends 1,000 keys, some servers
-// are told another number.
-const (
-	maxEntries    = 10_000
-	maxEmptyPages = 100 // one after another
-)
-
-// A page is one answer to a listing.
+// A page is one answer to a listing, and what else is known of the answer.
 type page struct {
-	entries []entry
-	// next says where the following page begins; nil: this is the last.
-	next     *marker
+	*listing.Page
 	answered middleware.Metadata
-}
-
-type marker struct {
-	token        string // of ListObjectsV2
-	key, version string // of ListObjectVersions
-}
-
-// An entry is one object or one version of it.
-type entry struct {
-	key    string
-	name   string // "": no object of the store
-	size   int64
-	time   time.Time
-	id     string // of the version
-	latest bool
-	// deleted says that it is the note of a deletion.
-	deleted bool
 }
 
 // pages calls f for every page of the listing of a prefix, or of all versions of what is there. An error of f ends that and is returned as it is; all
 // others are the SDK's own.
-func (s *Store) pages(ctx context.Context, prefix string, versions bool, f func(*page) error) error {
-	var from *marker
+func (s *Store) pages(ctx context.Context, prefix string, versions bool, f func(*listing.Page) error) error {
+	var from *listing.Marker
 	last, empty := "", 0
 	for {
 		p, err := s.page(ctx, prefix, versions, from, s.pageSize)
 		if err != nil {
 			return err
 		}
-		if last, err = p.after(last, versions); err != nil {
+		if last, err = p.After(last, versions); err != nil {
 			return err
 		}
-		if empty++; len(p.entries) > 0 {
+		if empty++; len(p.Entries) > 0 {
 			empty = 0
 		}
 		switch {
-		case p.next == nil:
-			return f(p)
-		case from != nil && *p.next == *from:
+		case p.Next == nil:
+			return f(p.Page)
+		case from != nil && *p.Next == *from:
 			return request.Unusable("the listing does not go on: the server repeats its token")
 		case empty > maxEmptyPages:
 			return request.Unusable("the listing does not go on: %d empty pages", empty)
 		}
-		if err := f(p); err != nil {
+		if err := f(p.Page); err != nil {
 			return err
 		}
-		from = p.next
+		from = p.Next
 	}
-}
-
-// after returns the last name of a page that goes on after a name. Some servers
-// send what was deleted after all the rest.
-func (p *page) after(last string, again bool) (string, error) {
-	ends := map[bool]string{false: last, true: last}
-	for i := range p.entries {
-		e := &p.entries[i]
-		if e.name == "" {
-			continue
-		}
-		if end := ends[e.deleted]; e.name < end || e.name == end && !again {
-			return "", request.Unusable("the listing has %s after %s", e.name, end)
-		}
-		ends[e.deleted] = e.name
-	}
-	return max(ends[false], ends[true]), nil
 }
 
 // page asks for one page of a listing. most is how many entries to ask for; 0: as many as the server likes.
-func (s *Store) page(ctx context.Context, prefix string, versions bool, from *marker, most int32) (*page, error) {
-	var got *page
-	want := wanted{place: s.place, prefix: s.place.key(prefix), versions: versions}
+func (s *Store) page(ctx context.Context, prefix string, versions bool, from *listing.Marker, most int32) (*page, error) {
+	var got *listing.Page
+	want := listing.Wanted{Bucket: s.place.bucket, Prefix: s.place.key(prefix), Versions: versions, Name: s.place.name}
 	decode := request.DecodedBy(func(r *smithyhttp.Response) (err error) {
-		got, err = want.decode(r)
+		got, err = want.Decode(r)
 		return err
 	})
 	var number *int32
@@ -109,7 +65,7 @@ func (s *Store) page(ctx context.Context, prefix string, versions bool, from *ma
 		number = &most
 	}
 	if from == nil {
-		from = &marker{}
+		from = &listing.Marker{}
 	}
 	given := func(s string) *string {
 		if s == "" {
@@ -122,9 +78,9 @@ func (s *Store) page(ctx context.Context, prefix string, versions bool, from *ma
 	if versions {
 		var out *s3.ListObjectVersionsOutput
 		out, err = s.client.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{
-			Bucket: &s.place.bucket, Prefix: &want.prefix, RequestPayer: s.payer(), MaxKeys: number,
+			Bucket: &s.place.bucket, Prefix: &want.Prefix, RequestPayer: s.payer(), MaxKeys: number,
 			EncodingType: types.EncodingTypeUrl, // foreign keys may hold what XML cannot
-			KeyMarker:    given(from.key), VersionIdMarker: given(from.version),
+			KeyMarker:    given(from.Key), VersionIdMarker: given(from.Version),
 		}, decode)
 		if err == nil {
 			metadata = out.ResultMetadata
@@ -132,8 +88,8 @@ func (s *Store) page(ctx context.Context, prefix string, versions bool, from *ma
 	} else {
 		var out *s3.ListObjectsV2Output
 		out, err = s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
-			Bucket: &s.place.bucket, Prefix: &want.prefix, RequestPayer: s.payer(), MaxKeys: number,
-			EncodingType: types.EncodingTypeUrl, ContinuationToken: given(from.token),
+			Bucket: &s.place.bucket, Prefix: &want.Prefix, RequestPayer: s.payer(), MaxKeys: number,
+			EncodingType: types.EncodingTypeUrl, ContinuationToken: given(from.Token),
 		}, decode)
 		if err == nil {
 			metadata = out.ResultMetadata
@@ -145,6 +101,5 @@ func (s *Store) page(ctx context.Context, prefix string, versions bool, from *ma
 	case got == nil:
 		return nil, request.Unusable("no answer to a listing")
 	}
-	got.answered = metadata
-	return got, nil
+	return &page{got, metadata}, nil
 }

@@ -196,7 +196,7 @@ func open(ctx context.Context, p place, o Options) (*Store, error) {
 	if at, err := answered(first.answered); err == nil {
 		s.ahead = at.Sub(o.Now())
 	}
-	s.copy.claimed = first.has(s.place.key(claimName))
+	s.copy.claimed = first.Has(s.place.key(claimName))
 	return s, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/listing"
 	"nightjar/repo/store/s3/request"
 )
 
@@ -282,13 +283,13 @@ func (s *Store) List(ctx context.Context, prefix string, f func(store.Info) erro
 		return s.listAsOf(ctx, prefix, f)
 	}
 	var failed error // what f, or the end of ctx, said
-	err := s.pages(ctx, prefix, false, func(p *page) error {
-		for i := range p.entries {
-			e := &p.entries[i]
+	err := s.pages(ctx, prefix, false, func(p *listing.Page) error {
+		for i := range p.Entries {
+			e := &p.Entries[i]
 			if err := ctx.Err(); err != nil {
 				failed = fmt.Errorf("list objects: %w", err)
-			} else if e.name != "" {
-				failed = f(e.info())
+			} else if e.Name != "" {
+				failed = f(e.Info())
 			}
 			if failed != nil {
 				return failed

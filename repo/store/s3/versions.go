@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/s3/listing"
 	"nightjar/repo/store/s3/request"
 )
 
@@ -86,7 +87,7 @@ func (s *Store) versions(ctx context.Context, prefix string, f func([]version) e
 	var group []version
 	var failed error // what f, or the end of ctx, said
 	begun := false
-	page := func(p *page) error {
+	page := func(p *listing.Page) error {
 		begun = true
 		for _, v := range s.versionsIn(p) {
 			if err := ctx.Err(); err != nil {
@@ -124,12 +125,12 @@ func (s *Store) versions(ctx context.Context, prefix string, f func([]version) e
 
 // versionsIn puts a page's versions and its delete markers, which stand apart,
 // into one order. Of one second, what is not deleted counts as newer.
-func (s *Store) versionsIn(p *page) []version {
+func (s *Store) versionsIn(p *listing.Page) []version {
 	var all []version
-	for i := range p.entries {
-		e := &p.entries[i]
-		if e.name != "" && (s.o.AsOf.IsZero() || !e.time.After(s.o.AsOf)) {
-			all = append(all, version{e.info(), e.id, e.deleted, e.latest})
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		if e.Name != "" && (s.o.AsOf.IsZero() || !e.Time.After(s.o.AsOf)) {
+			all = append(all, version{e.Info(), e.ID, e.Deleted, e.Latest})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b version) int {

@@ -1,10 +1,11 @@
-package s3
+package listing
 
 import (
 	"errors"
 	"strings"
 	"testing"
 
+	"nightjar/repo/store"
 	"nightjar/repo/store/s3/request"
 )
 
@@ -18,26 +19,29 @@ const listedVersions = `<ListVersionsResult><Name>bucket</Name><Prefix>p/</Prefi
 	`<Version><Key>p/b</Key><VersionId>1</VersionId><IsLatest>true</IsLatest><LastModified>2026-01-02T03:04:05Z</LastModified><Size>1</Size></Version>` +
 	`<DeleteMarker><Key>p/a</Key><VersionId>3</VersionId><IsLatest>true</IsLatest><LastModified>2026-01-02T03:04:06Z</LastModified></DeleteMarker></ListVersionsResult>`
 
-func parsePage(versions bool, text string) (*page, error) {
-	w := wanted{place: place{bucket: "bucket", prefix: "p/"}, prefix: "p/", versions: versions}
+func parsePage(versions bool, text string) (*Page, error) {
+	w := Wanted{Bucket: "bucket", Prefix: "p/", Versions: versions, Name: func(key string) (string, bool) {
+		name, ours := strings.CutPrefix(key, "p/")
+		return name, ours && store.ValidName(name)
+	}}
 	return w.parse(strings.NewReader(text))
 }
 
 func TestPage(t *testing.T) {
 	p, err := parsePage(false, listed)
-	if err != nil || len(p.entries) != 2 || p.entries[0].name != "a" || p.entries[1].size != 0 || p.entries[0].time.Nanosecond() != 0 || p.next != nil {
+	if err != nil || len(p.Entries) != 2 || p.Entries[0].Name != "a" || p.Entries[1].Size != 0 || p.Entries[0].Time.Nanosecond() != 0 || p.Next != nil {
 		t.Errorf("a page is %+v, %v", p, err)
 	}
 	p, err = parsePage(true, listedVersions)
-	if err != nil || len(p.entries) != 3 || !p.entries[2].deleted || !p.entries[2].latest || p.entries[2].id != "3" {
+	if err != nil || len(p.Entries) != 3 || !p.Entries[2].Deleted || !p.Entries[2].Latest || p.Entries[2].ID != "3" {
 		t.Errorf("a page of versions is %+v, %v", p, err)
 	}
 	more := strings.NewReplacer("<IsTruncated>false", "<EncodingType>url</EncodingType><NextContinuationToken>t%2F</NextContinuationToken><IsTruncated>true", "p/", "p%2F")
-	if p, err = parsePage(false, more.Replace(listed)); err != nil || p.next == nil || p.next.token != "t%2F" || p.entries[1].name != "b" {
+	if p, err = parsePage(false, more.Replace(listed)); err != nil || p.Next == nil || p.Next.Token != "t%2F" || p.Entries[1].Name != "b" {
 		t.Errorf("a truncated page is %+v, %v", p, err)
 	}
 	more = strings.NewReplacer("<IsTruncated>false", "<EncodingType>url</EncodingType><NextKeyMarker>p%2Fb%2B</NextKeyMarker><NextVersionIdMarker>v%2F</NextVersionIdMarker><IsTruncated>true")
-	if p, err = parsePage(true, more.Replace(listedVersions)); err != nil || p.next == nil || p.next.key != "p/b+" || p.next.version != "v%2F" {
+	if p, err = parsePage(true, more.Replace(listedVersions)); err != nil || p.Next == nil || p.Next.Key != "p/b+" || p.Next.Version != "v%2F" {
 		t.Errorf("a truncated page of versions is %+v, %v", p, err)
 	}
 	for name, change := range map[string][]string{
@@ -131,20 +135,20 @@ func TestNoPage(t *testing.T) {
 
 func TestPageOrder(t *testing.T) {
 	for name, c := range map[string]struct {
-		entries []entry
+		entries []Entry
 		again   bool
 		last    string // "": an error
 	}{
-		"ascending":            {[]entry{{name: "b"}, {}, {name: "c"}}, false, "c"},
-		"again":                {[]entry{{name: "a"}, {name: "b"}}, false, ""},
-		"descending":           {[]entry{{name: "c"}, {name: "b"}}, false, ""},
-		"before the last page": {[]entry{{name: "A"}}, false, ""},
-		"versions":             {[]entry{{name: "a"}, {name: "b"}, {name: "b"}}, true, "b"},
-		"deleted ones apart":   {[]entry{{name: "a"}, {name: "c"}, {name: "b", deleted: true}}, true, "c"},
-		"versions descending":  {[]entry{{name: "c"}, {name: "b"}}, true, ""},
+		"ascending":            {[]Entry{{Name: "b"}, {}, {Name: "c"}}, false, "c"},
+		"again":                {[]Entry{{Name: "a"}, {Name: "b"}}, false, ""},
+		"descending":           {[]Entry{{Name: "c"}, {Name: "b"}}, false, ""},
+		"before the last page": {[]Entry{{Name: "A"}}, false, ""},
+		"versions":             {[]Entry{{Name: "a"}, {Name: "b"}, {Name: "b"}}, true, "b"},
+		"deleted ones apart":   {[]Entry{{Name: "a"}, {Name: "c"}, {Name: "b", Deleted: true}}, true, "c"},
+		"versions descending":  {[]Entry{{Name: "c"}, {Name: "b"}}, true, ""},
 	} {
-		p := page{entries: c.entries}
-		last, err := p.after("a", c.again)
+		p := Page{Entries: c.entries}
+		last, err := p.After("a", c.again)
 		if last != c.last || (err == nil) != (c.last != "") {
 			t.Errorf("%s: %q, %v", name, last, err)
 		}
@@ -161,8 +165,8 @@ func FuzzPage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, e := range p.entries {
-			if e.key != "" && !strings.HasPrefix(e.key, "p/") || e.name != "" && e.key != "p/"+e.name || e.size < 0 {
+		for _, e := range p.Entries {
+			if e.Key != "" && !strings.HasPrefix(e.Key, "p/") || e.Name != "" && e.Key != "p/"+e.Name || e.Size < 0 {
 				t.Fatalf("%+v was believed", e)
 			}
 		}

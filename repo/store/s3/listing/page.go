@@ -1,4 +1,11 @@
-package s3
+// Package listing decodes a server's answers to LIST, which say what is there, and so what prune may delete. The SDK takes an
+// empty body, a page of HTML and a truncated answer without a token for the end of a listing.
+//
+// The invariant: a page is believed as a whole or not at all. It agrees with itself and with what was asked for, and is bounded;
+// everything else is an error of package request.
+//
+// The package asks for nothing, and does not know whether the server tells the truth.
+package listing
 
 import (
 	"encoding/xml"
@@ -18,15 +25,68 @@ import (
 	"nightjar/repo/store/s3/request"
 )
 
-// wanted is what a listing was asked for.
-type wanted struct {
-	place    place
-	prefix   string // of keys
-	versions bool
+// maxEntries bounds a page: S3 sends 1,000 keys, some servers are told another number.
+const maxEntries = 10_000
+
+// A Page is one answer to a listing.
+type Page struct {
+	Entries []Entry
+	// Next says where the following page begins; nil: this is the last.
+	Next *Marker
 }
 
-// decode returns the page that an answer holds, if it holds one and nothing speaks against it.
-func (w *wanted) decode(r *smithyhttp.Response) (*page, error) {
+// A Marker is one place in a listing.
+type Marker struct {
+	Token        string // of ListObjectsV2
+	Key, Version string // of ListObjectVersions
+}
+
+// An Entry is one object or one version of it.
+type Entry struct {
+	Key    string
+	Name   string // "": no object of the store
+	Size   int64
+	Time   time.Time
+	ID     string // of the version
+	Latest bool
+	// Deleted says that it is the note of a deletion.
+	Deleted bool
+}
+
+// Info returns what a store says of the object.
+func (e *Entry) Info() store.Info { return store.Info{Name: e.Name, Size: e.Size, Time: e.Time} }
+
+// Has reports whether the page begins with a key.
+func (p *Page) Has(key string) bool { return len(p.Entries) > 0 && p.Entries[0].Key == key }
+
+// After returns the last name of a page that goes on after a name, and fails if
+// names are out of order. With again they may repeat, as those of versions do.
+// Some servers send what was deleted after all the rest.
+func (p *Page) After(last string, again bool) (string, error) {
+	ends := map[bool]string{false: last, true: last}
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		if e.Name == "" {
+			continue
+		}
+		if end := ends[e.Deleted]; e.Name < end || e.Name == end && !again {
+			return "", request.Unusable("the listing has %s after %s", e.Name, end)
+		}
+		ends[e.Deleted] = e.Name
+	}
+	return max(ends[false], ends[true]), nil
+}
+
+// Wanted is what a listing was asked for.
+type Wanted struct {
+	Bucket   string
+	Prefix   string // of keys
+	Versions bool
+	Name     func(key string) (name string, ours bool) // of the object with a key; not ours: it is none of the store
+}
+
+// Decode returns the page that an answer holds, if it holds one and nothing speaks against it.
+func (w *Wanted) Decode(r *smithyhttp.Response) (*Page, error) {
 	if r.StatusCode != http.StatusOK {
 		return nil, request.Unusable("the answer to a listing has status %d", r.StatusCode)
 	}
@@ -64,9 +124,9 @@ var single = map[string]bool{
 	"NextContinuationToken": true, "NextKeyMarker": true, "NextVersionIdMarker": true,
 }
 
-func (w *wanted) parse(body io.Reader) (*page, error) {
+func (w *Wanted) parse(body io.Reader) (*Page, error) {
 	root := "ListBucketResult"
-	if w.versions {
+	if w.Versions {
 		root = "ListVersionsResult"
 	}
 	d := xml.NewDecoder(body)
@@ -92,7 +152,7 @@ func (w *wanted) parse(body io.Reader) (*page, error) {
 			case ended:
 				return nil, request.Unusable("the answer to a listing goes on after its end")
 			case began:
-				if err := got.add(d, &t, w.versions); err != nil {
+				if err := got.add(d, &t, w.Versions); err != nil {
 					return nil, err
 				}
 			case t.Name.Local != root:
@@ -147,7 +207,7 @@ func unnumbered(err error) error {
 }
 
 // check believes a page that agrees with itself and with what was asked for.
-func (w *wanted) check(r *raw) (*page, error) {
+func (w *Wanted) check(r *raw) (*Page, error) {
 	encoded := r.fields["EncodingType"] == string(types.EncodingTypeUrl)
 	plain := func(s string) (string, error) {
 		if !encoded {
@@ -155,15 +215,15 @@ func (w *wanted) check(r *raw) (*page, error) {
 		}
 		return url.QueryUnescape(s)
 	}
-	p := &page{}
+	p := &Page{}
 	switch bucket, ok := r.fields["Name"]; {
-	case ok && bucket != w.place.bucket && !strings.HasSuffix(w.place.bucket, "-s3alias"): // an access point's, for a bucket of another name
+	case ok && bucket != w.Bucket && !strings.HasSuffix(w.Bucket, "-s3alias"): // an access point's, for a bucket of another name
 		return nil, request.Unusable("the answer to a listing is about bucket %.80q", bucket)
 	case r.prefixes > 0:
 		return nil, request.Unusable("the answer to a listing has folders, not all keys")
 	}
-	if prefix, ok := r.fields["Prefix"]; ok && prefix != w.prefix { // some servers leave it as it is in any case
-		if prefix, err := plain(prefix); err != nil || prefix != w.prefix {
+	if prefix, ok := r.fields["Prefix"]; ok && prefix != w.Prefix { // some servers leave it as it is in any case
+		if prefix, err := plain(prefix); err != nil || prefix != w.Prefix {
 			return nil, request.Unusable("the answer to a listing is about prefix %.200q", r.fields["Prefix"])
 		}
 	}
@@ -171,7 +231,7 @@ func (w *wanted) check(r *raw) (*page, error) {
 		return nil, request.Unusable("the answer to a listing has %d keys and says %.20q", len(r.entries), count)
 	}
 	var err error
-	if p.next, err = w.nextOf(r, plain); err != nil {
+	if p.Next, err = w.nextOf(r, plain); err != nil {
 		return nil, err
 	}
 	type version struct{ name, id string }
@@ -182,16 +242,16 @@ func (w *wanted) check(r *raw) (*page, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v := (version{e.name, e.id}); e.name != "" {
+		if v := (version{e.Name, e.ID}); e.Name != "" {
 			if seen[v] {
-				return nil, request.Unusable("the answer to a listing has %s twice", e.name)
+				return nil, request.Unusable("the answer to a listing has %s twice", e.Name)
 			}
 			seen[v] = true
 		} else if name, err := url.QueryUnescape(r.entries[i].Key); err == nil && !encoded {
-			_, ours := w.place.name(name)
+			_, ours := w.Name(name)
 			disguised = disguised || ours
 		}
-		p.entries = append(p.entries, e)
+		p.Entries = append(p.Entries, e)
 	}
 	if disguised && len(seen) == 0 { // with others beside it, it is a strange key that somebody stored
 		return nil, request.Unusable("the keys in the answer to a listing are encoded, and it does not say so")
@@ -199,19 +259,19 @@ func (w *wanted) check(r *raw) (*page, error) {
 	return p, nil
 }
 
-func (w *wanted) nextOf(r *raw, plain func(string) (string, error)) (*marker, error) {
+func (w *Wanted) nextOf(r *raw, plain func(string) (string, error)) (*Marker, error) {
 	truncated, err := strconv.ParseBool(strings.TrimSpace(r.fields["IsTruncated"]))
 	if err != nil {
 		return nil, request.Unusable("the answer to a listing does not say whether it is all (IsTruncated %.20q)", r.fields["IsTruncated"])
 	}
-	next := marker{token: r.fields["NextContinuationToken"]}
-	if w.versions {
-		next = marker{version: r.fields["NextVersionIdMarker"]}
-		if next.key, err = plain(r.fields["NextKeyMarker"]); err != nil {
+	next := Marker{Token: r.fields["NextContinuationToken"]}
+	if w.Versions {
+		next = Marker{Version: r.fields["NextVersionIdMarker"]}
+		if next.Key, err = plain(r.fields["NextKeyMarker"]); err != nil {
 			return nil, request.Unusable("the answer to a listing has the wrong escape %.200q", r.fields["NextKeyMarker"])
 		}
 	}
-	switch given := next.token != "" || next.key != ""; {
+	switch given := next.Token != "" || next.Key != ""; {
 	case truncated && !given:
 		return nil, request.Unusable("the answer to a listing is truncated, and has no token for the rest")
 	case given && !truncated:
@@ -222,17 +282,17 @@ func (w *wanted) nextOf(r *raw, plain func(string) (string, error)) (*marker, er
 	return nil, nil
 }
 
-func (w *wanted) entryOf(r *rawEntry, deleted bool, plain func(string) (string, error)) (e entry, err error) {
+func (w *Wanted) entryOf(r *rawEntry, deleted bool, plain func(string) (string, error)) (e Entry, err error) {
 	key, err := plain(r.Key)
 	if err != nil {
 		return e, nil // no key of ours needs an escape that could be wrong
 	}
-	if key == "" || !strings.HasPrefix(key, w.prefix) {
-		return e, request.Unusable("the answer to a listing has %.200q, which does not begin with %s", key, w.prefix)
+	if key == "" || !strings.HasPrefix(key, w.Prefix) {
+		return e, request.Unusable("the answer to a listing has %.200q, which does not begin with %s", key, w.Prefix)
 	}
-	name, ours := w.place.name(key)
+	name, ours := w.Name(key)
 	if !ours {
-		return entry{key: key}, nil
+		return Entry{Key: key}, nil
 	}
 	at, err := time.Parse(time.RFC3339, r.LastModified)
 	if err != nil {
@@ -242,10 +302,5 @@ func (w *wanted) entryOf(r *rawEntry, deleted bool, plain func(string) (string, 
 		return e, request.Unusable("the answer to a listing has no size of %s", name)
 	}
 	// Lists know milliseconds, other answers do not.
-	return entry{key, name, aws.ToInt64(r.Size), at.UTC().Truncate(time.Second), r.VersionId, r.IsLatest, deleted}, nil
+	return Entry{key, name, aws.ToInt64(r.Size), at.UTC().Truncate(time.Second), r.VersionId, r.IsLatest, deleted}, nil
 }
-
-// has says whether the page begins with a key.
-func (p *page) has(key string) bool { return len(p.entries) > 0 && p.entries[0].key == key }
-
-func (e *entry) info() store.Info { return store.Info{Name: e.name, Size: e.size, Time: e.time} }

@@ -65,7 +65,9 @@ func (m *Matcher) Match(data []byte, base *Base, expected int) *Match {
 			m.next++
 		}
 		m.goBack(p)
-		p = m.find(p)
+		next := m.find(p)
+		m.waste += max(m.base.table.window/8-(next-p), 0) // it summed up a window: runs far shorter than the blocks' size must not repeat that for long
+		p = next
 	}
 	m.literal(len(data))
 	m.match.Recipe.Literal.Length, m.match.Shift = len(m.match.Literal), m.sure

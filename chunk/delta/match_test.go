@@ -309,3 +309,19 @@ func TestStrays(t *testing.T) {
 		t.Errorf("after an insertion: shift %d, %d bytes of literal", got.Shift, len(got.Literal))
 	}
 }
+
+// A signature of the largest blocks in the shortest runs makes every search sum up a window for few bytes: the matcher gives up on it.
+func TestWindowsInVain(t *testing.T) {
+	const run, size = 16, 1 << 20
+	m := newModel(t, MaxBlock)
+	old := noise(1, size)
+	base := m.base(false, m.whole(old, slices.Repeat([]int{run}, size/run)))
+	data := bytes.Clone(old)
+	for at := 0; at < size; at += 2 * run {
+		data[at]++
+	}
+	got := m.matcher.Match(data, base, 0)
+	if most := 8 * (size + MaxBlock) / (MaxBlock/8 - 2*run); len(got.Runs) > most+2 {
+		t.Errorf("%d windows of %d bytes were summed up for %d bytes", len(got.Runs), MaxBlock, size)
+	}
+}

@@ -70,8 +70,8 @@ type Info struct {
 }
 
 // Store keeps immutable objects by name. All methods may be called
-// concurrently, refuse names that ValidName refuses with ErrName, return errors
-// that name the object, and give up when ctx ends. A name of one object is
+// concurrently, take every name that ValidName allows, however long, and refuse
+// others with ErrName, return errors that name the object, and give up when ctx ends. A name of one object is
 // never a folder of another's: with "a" there is no "a/b".
 type Store interface {
 	// Put creates an object. It is there as a whole, and durable, when Put

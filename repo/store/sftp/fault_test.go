@@ -134,7 +134,9 @@ func TestSilence(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pid")
 	server := sshtest.Start(t, "Subsystem sftp echo $$ >"+pids+"; exec /usr/lib/openssh/sftp-server")
 	line := server.Through(t)
-	s := open(t, line.URL(filepath.Join(t.TempDir(), "store")), settings(t, server.Key, line.KnownHosts))
+	s, err := sftp.OpenHasty(t.Context(), location(t, line.URL(filepath.Join(t.TempDir(), "store"))), settings(t, server.Key, line.KnownHosts), 100)
+	must(t, err)
+	defer s.Close()
 	text, err := os.ReadFile(pids)
 	must(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
@@ -153,7 +155,7 @@ func TestSilence(t *testing.T) {
 	if _, err := s.Stat(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("whoever gives up hears %v", err)
 	}
-	_, err = sftp.OpenImpatient(t.Context(), location(t, line.URL("/tmp/x")), settings(t, server.Key, line.KnownHosts), 2, 0)
+	_, err = sftp.OpenHasty(t.Context(), location(t, line.URL("/tmp/x")), settings(t, server.Key, line.KnownHosts), 2)
 	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a server that never says a word: %v", err)
 	}

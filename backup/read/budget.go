@@ -113,22 +113,31 @@ func (b *Budget) longest() (longest *reader) {
 }
 
 // reclaim takes memory back from the reader that was not read for longest, from its end: its consumer notices only that it waits longer. If all were read lately, most
-// are about to give memory back themselves; then schedule is called again later.
+// are about to give memory back themselves; then schedule is called again later. What a consumer has waited for, or copies from, stays until it has read of it.
 func (b *Budget) reclaim() bool {
 	var from *reader
 	var what *batch
+	awaited := false
 	for _, r := range b.readers {
 		if from != nil && from.last.Before(r.last) {
 			continue
 		}
 		for i, x := range slices.Backward(r.queue) {
-			if x.state == ready && x.size > 0 && !(i == 0 && r.pinned) {
-				from, what = r, x
-				break
+			if x.state != ready || x.size == 0 {
+				continue
 			}
+			if i == 0 && (r.pinned || r.waiting > 0) {
+				awaited = true
+				continue
+			}
+			from, what = r, x
+			break
 		}
 	}
 	if what == nil {
+		if awaited {
+			b.again(patience)
+		}
 		return false
 	}
 	if rest := patience - time.Since(from.last); rest > 0 {

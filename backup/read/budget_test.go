@@ -84,6 +84,34 @@ func TestOrders(t *testing.T) {
 	}
 }
 
+// What a consumer has waited for is not taken from it before it has read, however many others wait.
+func TestAllWait(t *testing.T) {
+	const n = 64
+	c := newChunks()
+	b := read.NewBudget(8 * mib)
+	var readers []io.ReadCloser
+	var want [][]byte
+	for i := range n {
+		lengths := []int{mib, mib / 3, mib / 2}
+		if i%16 == 0 {
+			lengths = append(lengths, 8*mib)
+		}
+		contents, all := c.some(byte(i), lengths...)
+		readers, want = append(readers, read.Open(t.Context(), c, contents, b)), append(want, all)
+	}
+	var work sync.WaitGroup
+	for i := range n {
+		work.Go(func() {
+			if got := drain(t, readers[i]); !bytes.Equal(got, want[i]) {
+				t.Errorf("reader %d: %d bytes", i, len(got))
+			}
+		})
+	}
+	work.Wait()
+	idle(t, b)
+	t.Logf("%d bytes fetched", c.fetched.Load())
+}
+
 // Consumers that stop for ever, in the middle of a chunk or before, stop nobody else. Memory stays within the budget and what fetches take.
 func TestStoppedConsumers(t *testing.T) {
 	const n, size = 32, 8 * mib

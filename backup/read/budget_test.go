@@ -89,6 +89,7 @@ func TestAllWait(t *testing.T) {
 	const n = 64
 	c := newChunks()
 	b := read.NewBudget(8 * mib)
+	var made []tree.Contents
 	var readers []io.ReadCloser
 	var want [][]byte
 	for i := range n {
@@ -97,7 +98,10 @@ func TestAllWait(t *testing.T) {
 			lengths = append(lengths, 8*mib)
 		}
 		contents, all := c.some(byte(i), lengths...)
-		readers, want = append(readers, read.Open(t.Context(), c, contents, b)), append(want, all)
+		made, want = append(made, contents), append(want, all)
+	}
+	for _, contents := range made {
+		readers = append(readers, read.Open(t.Context(), c, contents, b))
 	}
 	var work sync.WaitGroup
 	for i := range n {

@@ -29,7 +29,7 @@ func List(ctx context.Context, rd *repo.Reader, a *repo.Archive, name string, re
 			err = f(w.Path(), n)
 		}
 		if err == nil && !recursive {
-			err = walk.Skip
+			err = walk.ErrSkip
 		}
 		return err
 	}

@@ -53,7 +53,7 @@ func (p *needs) dir(n *tree.Node, at string, is bool) error {
 		if n.IsDir() {
 			is, below := p.filter.Includes(at, above)
 			if !is && !below || p.filter.Excludes(at, 0) {
-				return walk.Skip
+				return walk.ErrSkip
 			}
 			included = append(included, is)
 			return p.contents(n.XattrContents)

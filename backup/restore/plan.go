@@ -82,7 +82,7 @@ func (p *planner) plan(n *tree.Node, at string) error {
 		}
 	} else {
 		target.node, target.path = nil, path.Dir(at)
-		if err = p.entry(n, true); err == walk.Skip {
+		if err = p.entry(n, true); err == walk.ErrSkip {
 			err = nil
 		}
 	}
@@ -104,7 +104,7 @@ func (p *planner) children(n *tree.Node, at string) error {
 				return context.Cause(p.ctx)
 			}
 			if p.top().gone {
-				return walk.Skip
+				return walk.ErrSkip
 			}
 			return p.entry(n, p.top().included)
 		},
@@ -136,7 +136,7 @@ func (p *planner) children(n *tree.Node, at string) error {
 	return err
 }
 
-// entry plans one entry; it returns walk.Skip for a directory that is passed over. above says that a directory above was asked for.
+// entry plans one entry; it returns walk.ErrSkip for a directory that is passed over. above says that a directory above was asked for.
 func (p *planner) entry(n *tree.Node, above bool) error {
 	at := path.Join(p.top().path, n.Name)
 	size := uint64(0)
@@ -145,14 +145,14 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 	}
 	is, below := p.o.Filter.Includes(at, above)
 	if !is && !(below && n.IsDir()) || p.o.Filter.Excludes(at, size) {
-		return walk.Skip
+		return walk.ErrSkip
 	}
 	if n.IsDir() {
 		level := &planLevel{node: n, path: at, asked: is, included: is}
 		p.levels = append(p.levels, level)
 		if is && !p.ensure() {
 			p.levels = p.levels[:len(p.levels)-1]
-			return walk.Skip
+			return walk.ErrSkip
 		}
 		level.node = outline(n)
 		return nil

@@ -17,8 +17,8 @@ import (
 	"nightjar/repo/tree"
 )
 
-// Skip is what Node returns to have a walk pass over what is in an entry.
-var Skip = errors.New("skip this entry")
+// ErrSkip is what Node returns to have a walk pass over what is in an entry.
+var ErrSkip = errors.New("skip this entry")
 
 // Kind is what an id stands for.
 type Kind int
@@ -53,7 +53,7 @@ type Walk struct {
 	Long func(n *tree.Node) error
 	// Chunk is told of each chunk of files and of attributes, and where it lies in the file; -1: in attributes. Without it their lists are not read.
 	Chunk func(item tree.Item, offset int64) error
-	// Left is told of each entry, of which Node did not say Skip, after what is in it, with the error that ended that. What it returns goes on up.
+	// Left is told of each entry, of which Node did not say ErrSkip, after what is in it, with the error that ended that. What it returns goes on up.
 	Left func(n *tree.Node, err error) error
 	// Failed is told of each tree and list that cannot be read or is none. If it returns nil the walk passes over it.
 	Failed func(u Use, err error) error
@@ -183,7 +183,7 @@ func (w *Walk) node(p *page, i int, long *bool) error {
 		return fmt.Errorf("entry %q: %w", name, tree.ErrLong)
 	}
 	if w.Node != nil {
-		if err := w.Node(n); err == Skip {
+		if err := w.Node(n); err == ErrSkip {
 			return nil
 		} else if err != nil {
 			return err

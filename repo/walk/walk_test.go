@@ -121,7 +121,7 @@ func TestWalk(t *testing.T) {
 	w.Node = func(n *tree.Node) error {
 		_ = node(n)
 		if n.Name == "a" {
-			return walk.Skip
+			return walk.ErrSkip
 		}
 		return nil
 	}

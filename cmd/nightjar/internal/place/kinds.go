@@ -97,7 +97,7 @@ func hintOf(hints []store.Hint, err error) string {
 // Hint returns what one of the kinds says about an error of its own, which may come long after a store was opened; "": nothing.
 func Hint(err error) string {
 	for _, k := range kinds() {
-		own := slices.DeleteFunc(slices.Clone(k.Hints), func(h store.Hint) bool { return errors.Is(store.ErrNoStore, h.Is) })
+		own := slices.DeleteFunc(slices.Clone(k.Hints), func(h store.Hint) bool { return h.Is == store.ErrNoStore })
 		if hint := hintOf(own, err); hint != "" {
 			return hint
 		}

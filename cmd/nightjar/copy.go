@@ -143,6 +143,9 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 	}
 	stop()
 	where := place.Shown(to.Place)
+	if errors.Is(err, mirror.ErrItself) {
+		return nil, fmt.Errorf("copy to %s: %w", where, err)
+	}
 	copied := &show.Copied{
 		Place: where, DryRun: f.dryRun, Elapsed: a.Now().Sub(start).Seconds(), Summary: m.Summary(),
 		Requests: since(before, s.Requests()), CopyRequests: to.Requests(),

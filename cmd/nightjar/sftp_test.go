@@ -13,6 +13,7 @@ import (
 func TestSFTP(t *testing.T) {
 	needRoot(t)
 	server := sshtest.Start(t)
+	weak := sshtest.Start(t, "Subsystem sftp internal-sftp -P hardlink,fsync,posix-rename")
 	sshtest.NewKey(t, server.Path("other"), "") // which the server does not know
 	sshtest.NewKey(t, server.Path("protected"), "open sesame")
 	host, port, _ := strings.Cut(server.Address, ":")
@@ -25,6 +26,9 @@ func TestSFTP(t *testing.T) {
 				env.Setenv("PORT", port)
 				env.Setenv("NIGHTJAR_SFTP_KEY", server.Key)
 				env.Setenv("NIGHTJAR_SFTP_KNOWN_HOSTS", server.KnownHosts)
+				env.Setenv("WEAK", weak.URL(""))
+				env.Setenv("WEAK_KEY", weak.Key)
+				env.Setenv("WEAK_HOSTS", weak.KnownHosts)
 				env.Setenv("OTHER", server.Path("other"))
 				env.Setenv("PROTECTED", server.Path("protected"))
 				err := setUp(env)

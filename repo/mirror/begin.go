@@ -29,6 +29,14 @@ func (m *Mirror) begin(ctx context.Context) error {
 		return fmt.Errorf("read the copy's config: %w", err)
 	case !bytes.Equal(home, there):
 		return fmt.Errorf("the copy's config is another: %w", ErrOther)
+	case !m.o.DryRun:
+		same, err := store.Same(ctx, m.from, m.to, config)
+		if err != nil {
+			return fmt.Errorf("compare the places of repository and copy: %w", err)
+		}
+		if same {
+			return ErrItself
+		}
 	}
 	if err := m.claim(ctx); err != nil {
 		return err
@@ -39,8 +47,13 @@ func (m *Mirror) begin(ctx context.Context) error {
 	if err := m.putAs(ctx, config, home, there); err != nil {
 		return err
 	}
+	return m.copyKeys(ctx)
+}
+
+// copyKeys copies the keys that the root has signed.
+func (m *Mirror) copyKeys(ctx context.Context) error {
 	var keys []store.Info
-	err = m.from.List(ctx, "keys/", func(i store.Info) error {
+	err := m.from.List(ctx, "keys/", func(i store.Info) error {
 		if sealed.Kind(i.Name) == "keys" {
 			keys = append(keys, i)
 		}

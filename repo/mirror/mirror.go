@@ -37,6 +37,8 @@ var (
 	ErrNoCopy = errors.New("there is no copy yet")
 	// ErrOther says that something else is in the place of the copy.
 	ErrOther = errors.New("it is not a copy of this repository")
+	// ErrItself says that the place of the copy is the repository's own, under another name.
+	ErrItself = errors.New("it is the repository itself, under another name")
 	// ErrNoClaim says that nothing the root has signed says that the place is a copy.
 	ErrNoClaim = errors.New("no recovery key has signed yet that this is a copy")
 )

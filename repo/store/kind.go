@@ -46,4 +46,10 @@ type Opening struct {
 	Setting func(name string) string // of Kind.Settings; "": nothing was said
 	Getenv  func(name string) string // what else the environment says
 	Warn    func(error)              // told of what is wrong but stops nothing; from any goroutine
+
+	// Lacks is what was learned before that the server lacks, which is not told again.
+	Lacks []string
+	// Learned is called with all that the server lacks, sorted, when that changes; from
+	// any goroutine, one call at a time. It may be nil.
+	Learned func(lacks []string)
 }

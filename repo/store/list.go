@@ -89,6 +89,20 @@ func (d *Dir) Entries(ctx context.Context, folder string) ([]string, error) {
 	return all, nil
 }
 
+// Mark implements Folder.
+func (d *Dir) Mark(ctx context.Context) (name string, remove func() error, err error) {
+	err = ctx.Err()
+	var f *os.File
+	if err == nil {
+		f, err = durable.CreateTemp(d.root, 0o600)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("mark store %s: %w", d.path, err)
+	}
+	f.Close() // nothing was written
+	return f.Name(), func() error { return durable.Unlink(d.root, f.Name()) }, nil
+}
+
 // listAll is list for a folder that has to stay where it is.
 func (d *Dir) listAll(ctx context.Context, dir *os.File, folder, prefix string, f func(Info) error) error {
 	before, err := dir.Stat()

@@ -30,6 +30,9 @@ type Folder interface {
 	// Entries returns the names of all that lies in a folder of the store, be it an
 	// object or not; "" means the store's own. Of one that is missing it is nothing.
 	Entries(ctx context.Context, folder string) ([]string, error)
+	// Mark makes a file in the store's own folder that is no object, as one who is
+	// killed leaves for Sweep. It returns its name, by which Entries has it until remove.
+	Mark(ctx context.Context) (name string, remove func() error, err error)
 }
 
 // Prober is a Store that finds out what its server can do before anything depends

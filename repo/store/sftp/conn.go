@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -78,12 +79,12 @@ func final(err error) bool {
 	return errors.As(err, new(*login.Error)) || errors.Is(err, ErrNoSFTP) || errors.Is(err, errClosed) || errors.Is(err, errEndless)
 }
 
-// nobody reports whether there is no host of that name, and never was one: another attempt comes to the same, as a rule.
+// nobody reports whether nobody was there from the beginning, no host of that name or no server on it: another attempt comes to the same, as a rule.
 func (s *Store) nobody(err error) bool {
 	var dns *net.DNSError
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.live == nil && errors.As(err, &dns) && dns.IsNotFound
+	return s.live == nil && (errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &dns) && dns.IsNotFound)
 }
 
 // marked is an error that is another one besides, and does not say so.

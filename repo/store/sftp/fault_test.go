@@ -123,6 +123,12 @@ func TestServerBack(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, sftp.ErrUnreachable) {
 		t.Errorf("a server that stays away: %v", err)
 	}
+	soon, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	_, err = sftp.OpenImpatient(soon, location(t, server.URL(dir)), settings(t, server.Key, server.KnownHosts), 1_000_000, 0)
+	if !errors.Is(err, syscall.ECONNREFUSED) || !errors.Is(err, sftp.ErrUnreachable) {
+		t.Errorf("a port where nobody listens: %v", err)
+	}
 }
 
 // A server that falls silent holds nobody up for ever, be it the machine or its disk.
@@ -186,6 +192,7 @@ func TestLacks(t *testing.T) {
 	t.Parallel()
 	server, ctx := sshtest.Start(t, "Subsystem sftp internal-sftp -P hardlink,fsync,posix-rename"), t.Context()
 	var mu sync.Mutex
+	var learned []string
 	said := map[string]int{}
 	o := settings(t, server.Key, server.KnownHosts)
 	o.Warn = func(err error) {
@@ -194,7 +201,9 @@ func TestLacks(t *testing.T) {
 		_, what, _ := strings.Cut(err.Error(), " does not do ")
 		said[what]++
 	}
-	s := open(t, server.URL(filepath.Join(t.TempDir(), "store")), o)
+	o.Learned = func(lacks []string) { learned = lacks }
+	dir := filepath.Join(t.TempDir(), "store")
+	s := open(t, server.URL(dir), o)
 	for range 2 {
 		_, err := s.Put(ctx, "a/object", []byte("one"))
 		must(t, err)
@@ -209,7 +218,7 @@ func TestLacks(t *testing.T) {
 	if left := list(t, s, ""); !slices.Equal(left, []string{"a/object"}) {
 		t.Errorf("left %q", left)
 	}
-	for _, want := range []string{"fsync@openssh.com: what was stored", "hard links: of two", "posix-rename@openssh.com: an object"} {
+	for _, want := range []string{"fsync@openssh.com: what was stored", "hardlink@openssh.com: of two", "posix-rename@openssh.com: an object"} {
 		found := 0
 		for text, n := range said {
 			if strings.HasPrefix(text, want) {
@@ -219,6 +228,35 @@ func TestLacks(t *testing.T) {
 		if found != 1 {
 			t.Errorf("said %d times: %s; of %v", found, want, said)
 		}
+	}
+	if want := []string{"fsync@openssh.com", "hardlink@openssh.com", "posix-rename@openssh.com"}; !slices.Equal(learned, want) {
+		t.Errorf("learned %q", learned)
+	}
+
+	// What is known is not said again, until the server has done it.
+	again := settings(t, server.Key, server.KnownHosts)
+	again.Lacks, again.Learned = learned, func(lacks []string) { t.Errorf("learned again %q", lacks) }
+	s = open(t, server.URL(dir), again)
+	must(t, s.Probe(ctx))
+	_, err = s.Put(ctx, "b", []byte("b"))
+	must(t, err)
+	able := sshtest.Start(t)
+	better := settings(t, able.Key, able.KnownHosts)
+	better.Lacks, better.Learned = learned, func(lacks []string) { learned = lacks }
+	s = open(t, able.URL(dir), better)
+	must(t, s.Probe(ctx))
+	_, err = s.Replace(ctx, "b", []byte("c"), time.Time{})
+	must(t, err)
+	_, err = s.Put(ctx, "c", []byte("c"))
+	must(t, err)
+	if len(learned) > 0 {
+		t.Errorf("a server that does all is not believed to do %q", learned)
+	}
+	clear(said)
+	o.Lacks = learned
+	must(t, open(t, server.URL(dir), o).Probe(ctx))
+	if len(said) != 3 || len(learned) != 3 {
+		t.Errorf("a server that has become weaker: said %v, learned %q", said, learned)
 	}
 }
 

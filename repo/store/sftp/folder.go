@@ -118,23 +118,27 @@ func (s *Store) restrict(c *conn, err error) error {
 		return err
 	}
 	if err != nil {
-		s.lacks("chmod", "others may read the objects, as far as its umask lets them")
+		s.lacks(chmod)
+		return nil
 	}
+	s.does(chmod)
 	return nil
 }
 
 // sync makes a file durable, as far as the server does that.
 func (s *Store) sync(c *conn, f *sftp.File) error {
 	if _, has := c.HasExtension(fsync); has {
-		if err := f.Sync(); !refused(err) {
+		err := f.Sync()
+		if err == nil {
+			s.does(fsync)
+		}
+		if !refused(err) {
 			return err
 		}
 	}
-	s.lacks(fsync, "what was stored just before it loses power may be gone")
+	s.lacks(fsync)
 	return nil
 }
-
-const fsync = "fsync@openssh.com"
 
 // refused reports whether the server does not do what it was asked for, or not for us.
 func refused(err error) bool {
@@ -152,8 +156,10 @@ func (s *Store) syncFolder(c *conn, dir string) {
 		err = f.Sync()
 		_ = f.Close() // nothing was written
 	}
-	if err != nil && !c.lost(err) {
-		s.lacks("fsync of folders", "what was stored just before it loses power may be without its name")
+	if err == nil {
+		s.does(fsyncFolder)
+	} else if !c.lost(err) {
+		s.lacks(fsyncFolder)
 	}
 }
 

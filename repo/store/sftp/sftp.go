@@ -11,7 +11,7 @@
 // jittered delays and a limit. Nobody is connected to whose host key is not in a
 // known_hosts file: there is no trust on first use. What the server lacks of
 // fsync@openssh.com, hardlink@openssh.com and posix-rename@openssh.com is told to
-// Opening.Warn with what is lost by it.
+// Opening.Warn with what is lost by it, unless Opening.Lacks has it.
 //
 // The protocol tells times in whole seconds. The package starts no programs
 // (ProxyCommand, ProxyJump) and does not ask for passwords.
@@ -97,7 +97,7 @@ type Store struct {
 	live    *conn // nil: none now
 	closed  bool
 
-	warned sync.Map // what the server lacks, once each
+	lacking lacking
 }
 
 var (
@@ -105,6 +105,7 @@ var (
 	_ store.Clock     = (*Store)(nil)
 	_ store.Replacer  = (*Store)(nil)
 	_ store.Folder    = (*Store)(nil)
+	_ store.Prober    = (*Store)(nil)
 	_ store.Cluttered = (*Store)(nil)
 	_ store.Sweeper   = (*Store)(nil)
 )
@@ -137,6 +138,7 @@ func open(ctx context.Context, l store.Location, o store.Opening, within limits)
 	if s.warn == nil {
 		s.warn = func(error) {}
 	}
+	s.lacking.begin(o)
 	if s.reach, err = at.login(o); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", at, err)
 	}
@@ -193,13 +195,6 @@ func (s *Store) Close() error {
 		s.live = nil
 	}
 	return nil
-}
-
-// lacks tells, once, of what the server does not do.
-func (s *Store) lacks(what, lost string) {
-	if _, known := s.warned.LoadOrStore(what, true); !known {
-		s.warn(fmt.Errorf("the server of %s does not do %s: %s", s.at, what, lost))
-	}
 }
 
 // login finds how the server is reached.

@@ -108,11 +108,24 @@ func TestSameAsDirectory(t *testing.T) {
 			t.Errorf("listed %q", got)
 		}
 	}
+	link, other := filepath.Join(t.TempDir(), "link"), open(t, server.URL(t.TempDir()), settings(t, server.Key, server.KnownHosts))
+	must(t, os.Symlink(dir, link))
+	linked := open(t, server.URL(link), settings(t, server.Key, server.KnownHosts))
+	for i, pair := range [][2]store.Store{{d, d}, {d, s}, {s, d}, {s, linked}, {s, other}, {other, d}} {
+		same, err := store.Same(ctx, pair[0], pair[1], "content/ab/dir")
+		if must(t, err); same != (i < 4) {
+			t.Errorf("pair %d is one place: %v", i, same)
+		}
+	}
 	_, err = s.Put(ctx, "content/ab/dir", []byte("other"))
 	if !errors.Is(err, store.ErrExists) {
 		t.Errorf("over another's object: %v", err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "content", "*", ".*"))
+	must(t, err)
+	if marks, _ := filepath.Glob(filepath.Join(dir, ".*")); len(marks) > 0 {
+		t.Errorf("left %q", marks)
+	}
 	must(t, err)
 	if len(left) > 0 {
 		t.Errorf("left %q", left)

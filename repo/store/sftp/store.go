@@ -133,9 +133,10 @@ func (s *Store) publish(c *conn, temp, to string) error {
 		_, err := c.Lstat(to)
 		return err == nil
 	}
-	if _, has := c.HasExtension("hardlink@openssh.com"); has {
+	if _, has := c.HasExtension(hardlink); has {
 		err := c.Link(temp, to)
 		if err == nil {
+			s.does(hardlink)
 			_ = c.Remove(temp) // a second name of what is stored
 			return nil
 		}
@@ -146,7 +147,7 @@ func (s *Store) publish(c *conn, temp, to string) error {
 			return err
 		}
 	}
-	s.lacks("hard links", "of two who store different objects under one name in the same moment, one may be overwritten, unless it refuses to rename to a name that is taken")
+	s.lacks(hardlink)
 	if taken() {
 		return store.ErrExists
 	}
@@ -159,12 +160,16 @@ func (s *Store) publish(c *conn, temp, to string) error {
 
 // supersede gives a file the name that it is for, whatever has it.
 func (s *Store) supersede(c *conn, temp, to string) error {
-	if _, has := c.HasExtension("posix-rename@openssh.com"); has {
-		if err := c.PosixRename(temp, to); !refused(err) {
+	if _, has := c.HasExtension(posixRename); has {
+		err := c.PosixRename(temp, to)
+		if err == nil {
+			s.does(posixRename)
+		}
+		if !refused(err) {
 			return err
 		}
 	}
-	s.lacks("posix-rename@openssh.com", "an object that is put back is missing for a moment")
+	s.lacks(posixRename)
 	if err := c.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -294,6 +299,28 @@ func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
 		return now, fmt.Errorf("ask store %s for its time: %w", s.at, err)
 	}
 	return now, nil
+}
+
+// Mark implements store.Folder.
+func (s *Store) Mark(ctx context.Context) (name string, remove func() error, err error) {
+	name = durable.TempPrefix + strconv.FormatUint(rand.Uint64(), 36)
+	err = s.do(ctx, func(c *conn) error {
+		f, err := c.OpenFile(s.path(name), os.O_WRONLY|os.O_CREATE)
+		if err == nil {
+			err = f.Close()
+		}
+		return s.missing(c, err)
+	})
+	if err != nil {
+		return "", nil, fmt.Errorf("mark store %s: %w", s.at, err)
+	}
+	return name, func() error {
+		err := s.do(ctx, func(c *conn) error { return c.Remove(s.path(name)) })
+		if errors.Is(err, fs.ErrNotExist) { // an answer was lost
+			err = nil
+		}
+		return err
+	}, nil
 }
 
 // path is where an object or a folder is; "" is the store's folder.

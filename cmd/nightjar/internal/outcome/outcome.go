@@ -61,7 +61,7 @@ func Code(ctx context.Context, err error) int {
 		return Done
 	case ctx.Err() != nil && !errors.As(err, &problems):
 		return Interrupted
-	case errors.As(err, &wrong):
+	case errors.As(err, &wrong), errors.Is(err, mirror.ErrItself):
 		return Usage
 	case errors.As(err, &problems) && problems.Damaged:
 		return Integrity
@@ -94,6 +94,7 @@ var hints = []struct {
 	{repo.ErrNoRepository, "is the path right? If a repository was there, nightjar check --repair --kit FILE --key KEY puts back what it takes to open it, and --as-of TIME shows a bucket that keeps versions as it stood. A new one is made by nightjar init --repo PATH"},
 	{mirror.ErrNoCopy, "is the disk mounted, and the URL right? nightjar copy --create begins a copy in an empty place"},
 	{mirror.ErrNoClaim, "nightjar copy --create --key KEY has a recovery key sign that; it changes nothing that is there"},
+	{mirror.ErrItself, "nothing was copied: a copy is somewhere else. Name another place with --to"},
 	{mirror.ErrOther, "nothing was changed; name an empty place, or that of this repository's copy"},
 	{repo.ErrExists, "nothing was changed; name another place, or go on using the repository that is there"},
 	{place.ErrNotEmpty, "nothing was changed; name an empty or a new place"},

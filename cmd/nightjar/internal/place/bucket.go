@@ -324,9 +324,7 @@ func (o *Options) openBucket(ctx context.Context, l store.Location, create bool)
 	}
 	name := o.Name(ctx, l)
 	how.Learned = func(now s3.Abilities) {
-		if err := o.Servers.remember(name, now); err != nil {
-			o.Warn(err)
-		}
+		o.learned(name, func(s *server) { s.Abilities = now })
 	}
 	if o.Bucket.Lacks != nil {
 		how.Learned(how.Abilities)

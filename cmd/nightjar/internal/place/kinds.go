@@ -64,11 +64,18 @@ func plain(k store.Kind) kind {
 			if err != nil {
 				return nil, err
 			}
+			known, err := o.Servers.read()
+			if err != nil {
+				o.Warn(err)
+			}
+			name := o.Name(ctx, l)
 			s, err := k.Open(ctx, l, store.Opening{
 				Create: create, Connections: o.Connections, LimitUpload: up, LimitDownload: down, Getenv: o.getenv, Warn: o.Warn,
 				Setting: func(name string) string {
 					return cmp.Or(o.Bucket.Settings[name], o.getenv("NIGHTJAR_"+strings.ReplaceAll(strings.ToUpper(name), "-", "_")))
 				},
+				Lacks:   known[name].Lacks,
+				Learned: func(lacks []string) { o.learned(name, func(s *server) { s.Lacks = lacks }) },
 			})
 			if hint := hintOf(k.Hints, err); hint != "" {
 				return nil, usage.Hinted{Err: err, Hint: hint}

@@ -3,6 +3,7 @@ package place
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,7 @@ func TestPlain(t *testing.T) {
 		},
 	})
 	o := options()
+	o.Servers = ServersIn(t.TempDir())
 	o.Connections, o.Warn = 3, func(err error) { bad = err }
 	o.Getenv = func(name string) string {
 		return map[string]string{"NIGHTJAR_TOY_KEY": "env", "NIGHTJAR_TOY_COLOR": "red"}[name]
@@ -67,7 +69,15 @@ func TestPlain(t *testing.T) {
 	if how.Warn(store.ErrName); bad != store.ErrName {
 		t.Error("its warnings are not heard")
 	}
+	how.Learned([]string{"wheels"})
+	_, err = k.open(ctx, o, store.Location{Scheme: "toy", Path: "box"}, false)
+	if must(t, err); !slices.Equal(how.Lacks, []string{"wheels"}) {
+		t.Errorf("what it lacks is forgotten: %q", how.Lacks)
+	}
 	_, err = k.open(ctx, o, store.Location{Scheme: "toy", Path: "lost"}, false)
+	if len(how.Lacks) > 0 {
+		t.Errorf("another is said to lack %q", how.Lacks)
+	}
 	var hinted usage.Hinted
 	if !errors.As(err, &hinted) || hinted.Hint != "look under the bed" {
 		t.Errorf("its hint is not given: %v", err)

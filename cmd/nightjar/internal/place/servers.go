@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 
@@ -34,9 +35,15 @@ func ServersIn(state string) Servers {
 	return Servers(filepath.Join(state, "servers.json"))
 }
 
+// A server is what is remembered of one.
+type server struct {
+	s3.Abilities
+	Lacks []string `json:"lacks,omitempty"` // of a store that is no bucket: what was told
+}
+
 // read returns what is remembered, by the names of places.
-func (f Servers) read() (map[string]s3.Abilities, error) {
-	all := map[string]s3.Abilities{}
+func (f Servers) read() (map[string]server, error) {
+	all := map[string]server{}
 	if f == "" {
 		return all, nil
 	}
@@ -53,20 +60,22 @@ func (f Servers) read() (map[string]s3.Abilities, error) {
 		err = json.Unmarshal(data, &all)
 	}
 	if err != nil {
-		return map[string]s3.Abilities{}, fmt.Errorf("read what is known of servers: %s: %w", f, err)
+		return map[string]server{}, fmt.Errorf("read what is known of servers: %s: %w", f, err)
 	}
 	return all, nil
 }
 
-// remember notes what is known of a place from now on.
-func (f Servers) remember(place string, what s3.Abilities) error {
+// remember changes what is known of a place from now on.
+func (f Servers) remember(place string, change func(*server)) error {
 	if f == "" {
 		return nil
 	}
 	serversMutex.Lock()
 	defer serversMutex.Unlock()
 	all, err := f.read()
-	if err == nil && all[place] == what {
+	what := all[place]
+	change(&what)
+	if err == nil && reflect.DeepEqual(all[place], what) {
 		return nil
 	}
 	all[place] = what // of a file that is damaged, no more was to be had
@@ -83,13 +92,20 @@ func (f Servers) remember(place string, what s3.Abilities) error {
 	return nil
 }
 
+// learned is remember for what a store learns, whom nothing stops.
+func (o *Options) learned(place string, change func(*server)) {
+	if err := o.Servers.remember(place, change); err != nil {
+		o.Warn(err)
+	}
+}
+
 // abilities returns what is known of the server of a place: what the command line says, else what this machine remembers.
 func (o *Options) abilities(ctx context.Context, l store.Location) (s3.Abilities, error) {
 	all, err := o.Servers.read()
 	if err != nil {
 		o.Warn(err)
 	}
-	known := all[o.Name(ctx, l)]
+	known := all[o.Name(ctx, l)].Abilities
 	for _, words := range o.Bucket.Lacks {
 		for word := range strings.SplitSeq(words, ",") {
 			switch word {

@@ -34,13 +34,13 @@ func TestServers(t *testing.T) {
 	}
 	known(at(), s3.Abilities{}, "")
 	weak := s3.Abilities{Conditions: s3.Ignores, Checksums: s3.Refuses}
-	must(t, file.remember(at().Name(ctx, l), weak))
-	must(t, file.remember("s3://bucket/p", s3.Abilities{Conditions: s3.Does}))
+	must(t, file.remember(at().Name(ctx, l), able(weak)))
+	must(t, file.remember("s3://bucket/p", able(s3.Abilities{Conditions: s3.Does})))
 	known(at(), weak, " --server-lacks conditions,checksums")
 	known(at("nothing"), s3.Abilities{}, "")
 	known(at("nothing", "checksums"), s3.Abilities{Checksums: s3.Refuses}, " --server-lacks checksums")
 	known(at("conditions,checksums"), s3.Abilities{Conditions: s3.Refuses, Checksums: s3.Refuses}, " --server-lacks conditions,checksums")
-	must(t, file.remember(at().Name(ctx, l), s3.Abilities{Conditions: s3.Does, Checksums: s3.Ignores}))
+	must(t, file.remember(at().Name(ctx, l), able(s3.Abilities{Conditions: s3.Does, Checksums: s3.Ignores})))
 	known(at(), s3.Abilities{Conditions: s3.Does, Checksums: s3.Ignores}, "")
 	_, err := at("everything").abilities(ctx, l)
 	wantUsage(t, "everything", err, `--server-lacks "everything"`)
@@ -53,9 +53,11 @@ func TestServers(t *testing.T) {
 	if warned == 0 {
 		t.Error("a damaged file is no warning")
 	}
-	must(t, file.remember(at().Name(ctx, l), weak))
+	must(t, file.remember(at().Name(ctx, l), able(weak)))
 	known(at(), weak, " --server-lacks conditions,checksums")
-	if all, err := ServersIn("").read(); len(all) > 0 || err != nil || ServersIn("").remember("x", weak) != nil {
+	if all, err := ServersIn("").read(); len(all) > 0 || err != nil || ServersIn("").remember("x", able(weak)) != nil {
 		t.Errorf("no file holds %v, %v", all, err)
 	}
 }
+
+func able(a s3.Abilities) func(*server) { return func(s *server) { s.Abilities = a } }

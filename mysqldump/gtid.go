@@ -228,7 +228,8 @@ func (s GTIDSet) Equal(t GTIDSet) bool {
 }
 
 // Contains reports whether a server that has executed s has executed all of t. A set of one form contains nothing of the
-// other's. Of MariaDB's, the same number from two servers is two transactions, neither of which contains the other.
+// other's. Of MariaDB's, the same number from two servers is two transactions, neither of which contains the other;
+// the server's MASTER_GTID_WAIT goes by the number alone.
 func (s GTIDSet) Contains(t GTIDSet) bool { return t.without(s).IsZero() }
 
 // Union returns what a server has executed that has executed both. The error is of sets that have no union: of two forms,

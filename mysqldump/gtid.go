@@ -54,9 +54,10 @@ type point struct {
 // ParseGTIDSet parses a GTID set as servers print it, and as they take it: MySQL's with any white space around its parts,
 // in any order, overlapping, in either case. Blank text is the empty set.
 //
-// It refuses what servers never print and some take for something else: numbers with leading zeros (octal to MySQL),
-// intervals that end before they begin, and sources without a transaction (both nothing to MySQL). It refuses two GTIDs
-// of one domain, which only MariaDB's gtid_binlog_state has, and sets of more than MaxIntervals or MaxText.
+// It refuses what servers never print and some take for something else: numbers with leading zeros (octal to MySQL 5.7,
+// not to 9.7), intervals that end before they begin, and sources without a transaction (both nothing to MySQL). It
+// refuses two GTIDs of one domain, which only MariaDB's gtid_binlog_state has, and sets of more than MaxIntervals or
+// MaxText.
 func ParseGTIDSet(text string) (GTIDSet, error) {
 	s, err := parseGTIDSet(text)
 	if err != nil {

@@ -100,7 +100,7 @@ func (p *Policy) Decide(archives []repo.Archive, chosen func(*repo.Archive) bool
 		jobs[key] = append(jobs[key], &all[i])
 	}
 	for _, of := range jobs {
-		slices.SortStableFunc(of, func(x, y *Decision) int { return y.Dated().Compare(x.Dated()) }) // newest first
+		slices.SortFunc(of, newestFirst)
 		p.decide(of, now, zone, func(a *repo.Archive) bool {
 			before, known := times[a.Predecessor]
 			return a.Displaces() && !(known && a.Dated().Before(before))
@@ -113,6 +113,11 @@ func (p *Policy) Decide(archives []repo.Archive, chosen func(*repo.Archive) bool
 		}
 	}
 	return all
+}
+
+// newestFirst orders archives by the times that they are judged by. Many stores count whole seconds: within one, what archives say of themselves decides.
+func newestFirst(x, y *Decision) int {
+	return cmp.Or(y.Dated().Compare(x.Dated()), y.Time.Compare(x.Time), y.End.Compare(x.End), strings.Compare(y.ID, x.ID))
 }
 
 // decide judges the archives of one job, newest first.
@@ -204,7 +209,7 @@ func (p *Policy) choose(of []*Decision, zone *time.Location, keep func(d *Decisi
 // count returns how many of some are newer than d.
 func count(some []*Decision, d *Decision) (n int) {
 	for _, other := range some {
-		if other != d && other.Dated().After(d.Dated()) {
+		if newestFirst(other, d) < 0 {
 			n++
 		}
 	}

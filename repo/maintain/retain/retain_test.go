@@ -103,6 +103,23 @@ func TestDecide(t *testing.T) {
 }
 
 // Whoever sees an archive go should see why.
+// A store that counts whole seconds may date several archives alike: the newest of them stays, complete or not.
+func TestSameSecond(t *testing.T) {
+	for _, complete := range []bool{true, false} {
+		var all []repo.Archive
+		for i, id := range []string{"c", "b", "d", "a"} {
+			a := made(id, 0)
+			a.End, a.Complete = noon.Add(time.Duration(i)*time.Millisecond), complete
+			all = append(all, a)
+		}
+		for p, want := range map[*Policy]string{{Last: 1}: "a", {Last: 2}: "a d", {Each: map[string]int{"daily": 3}}: "a"} {
+			if got := kept(*p, slices.Clone(all)...); got != want {
+				t.Errorf("%+v keeps %s, not %s (complete: %v)", *p, got, want, complete)
+			}
+		}
+	}
+}
+
 func TestReasons(t *testing.T) {
 	late, repeated, older := made("late", 3*day), made("repeated", 2*day), made("older", day)
 	late.Standing, repeated.Standing, older.Predecessor = repo.Late, repo.Repeated|repo.Backdated, "n0"

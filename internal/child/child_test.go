@@ -116,9 +116,10 @@ func TestFailsUnread(t *testing.T) {
 	}
 }
 
+// The tests that leave processes without parents behind do not run beside each other: in a process group that they share, each program takes the orphans of the others for its own.
+
 // However a program, and what it started, holds on: when its context ends, nothing of it is left soon, and its reader knows why.
 func TestEnds(t *testing.T) {
-	t.Parallel()
 	for name, script := range map[string]string{
 		"obeys":                   "echo begun; exec sleep 60",
 		"waits for another":       "echo begun; sleep 60; echo end",
@@ -137,7 +138,6 @@ func TestEnds(t *testing.T) {
 		"its child failed before": "echo begun; false; sleep 60",
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			env, alive := marked(t)
 			ctx, cancel := context.WithCancelCause(context.Background())
 			c := shell(env, script)
@@ -176,7 +176,6 @@ func TestEnds(t *testing.T) {
 
 // One that fails ends what it leaves behind, which would keep its reader waiting; one that succeeds leaves what it means to leave.
 func TestLeavesBehind(t *testing.T) {
-	t.Parallel()
 	env, alive := marked(t)
 	begun := time.Now()
 	if _, err := Output(context.Background(), shell(env, "sleep 60 & exit 7"), 10); !errors.Is(err, ErrFailed) {
@@ -206,7 +205,6 @@ func TestLeavesBehind(t *testing.T) {
 
 // With a drain, whoever holds the output of a program that has succeeded is not waited for; what is in the pipe by then is read, by a late reader too.
 func TestDrain(t *testing.T) {
-	t.Parallel()
 	env, alive := marked(t)
 	c := shell(env, "sleep 60 & echo $!; (sleep 60; echo never) & echo $!")
 	c.Drain = 50 * time.Millisecond

@@ -55,6 +55,16 @@ var arrows = map[string][]string{
 	"backup/restore":       {"backup/browse", "backup/filter", "backup/local", "backup/read", "chunk", "repo", "repo/tree", "repo/walk"},
 	"backup/backuptest":    {"backup", "backup/filter", "backup/restore", "backup/scan", "crypto", "repo", "repo/keyring", "repo/store"},
 	"mysqldump":            {},
+	"mysqldump/server":     {"mysqldump"},
+	"mysqldump/login":      {"mysqldump/server"},
+	"mysqldump/schema":     {"mysqldump/server"},
+	"mysqldump/script":     {"mysqldump/server"},
+	"mysqldump/sum":        {},
+	"mysqldump/lock":       {"mysqldump", "mysqldump/schema", "mysqldump/server"},
+	"mysqldump/dump":       {"mysqldump", "mysqldump/lock", "mysqldump/schema", "mysqldump/script", "mysqldump/server", "mysqldump/sum"},
+	"mysqldump/restore":    {"mysqldump", "mysqldump/schema", "mysqldump/script", "mysqldump/server", "mysqldump/sum"},
+	"mysqldump/replica":    {"mysqldump", "mysqldump/lock", "mysqldump/schema", "mysqldump/server", "mysqldump/sum"},
+	"mysqldump/check":      {"mysqldump", "mysqldump/lock", "mysqldump/replica", "mysqldump/schema", "mysqldump/server"},
 	"snapshot":             {},
 	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
@@ -96,7 +106,7 @@ func isTool(dir string) bool { return within(dir, "internal/bench") || within(di
 
 // isTestHelper tells what only tests import, which may do what libraries may not.
 func isTestHelper(dir string) bool {
-	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "backup/backuptest"
+	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "mysqldump/servertest" || dir == "backup/backuptest"
 }
 
 // makesForTests tells what tests of its neighbours make and fill repositories and stores with.

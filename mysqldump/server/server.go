@@ -6,7 +6,7 @@
 // The invariant: what a server can do is found out by asking it, never by its version. A statement that one server refuses
 // is told from one that failed by the server's error number.
 //
-// The package chooses no login (see mysqldump/login) and changes nothing at a server.
+// The package chooses no login (see mysqldump/login), and changes nothing at a server but for Kill.
 package server
 
 import (
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -24,6 +25,7 @@ import (
 type Server struct {
 	connector driver.Connector
 	config    *mysql.Config
+	dialect   dialect
 }
 
 // New returns a Server. Nothing is connected yet.
@@ -37,7 +39,7 @@ func New(config *mysql.Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", config.Addr, err)
 	}
-	return &Server{connector, config}, nil
+	return &Server{connector: connector, config: config}, nil
 }
 
 type silent struct{}
@@ -49,18 +51,27 @@ func (s *Server) Address() string { return s.config.Addr }
 
 // A Session is one connection. It is for one goroutine; a context that ends during a call closes it.
 type Session struct {
-	conn driver.Conn
-	at   string
-	id   uint64
+	conn    driver.Conn
+	at      string
+	id      uint64
+	dialect *dialect // of the server
 }
 
-// Connect opens a session.
+// connectTimeout is for how long a server may take to let somebody in.
+const connectTimeout = 30 * time.Second
+
+// Connect opens a session. It waits for 30 seconds at most.
 func (s *Server) Connect(ctx context.Context) (*Session, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer in %v", connectTimeout))
+	defer cancel()
 	conn, err := s.connector.Connect(ctx)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		return nil, fmt.Errorf("connect to %s: %w", s.config.Addr, err)
 	}
-	c := &Session{conn: conn, at: s.config.Addr}
+	c := &Session{conn: conn, at: s.config.Addr, dialect: &s.dialect}
 	err = c.Exec(ctx, "SET SESSION sql_mode='', time_zone='+00:00', wait_timeout=86400")
 	if err == nil {
 		var row [][]byte
@@ -97,7 +108,7 @@ func (c *Session) Change(ctx context.Context, statement string) (rows int64, err
 }
 
 // Query runs a statement, and hands its rows to f one by one, as text; nil is NULL. What f is handed is valid until it
-// returns. An error of f ends the query.
+// returns. An error of f ends the query, and closes the session too if the rest of the result is long.
 func (c *Session) Query(ctx context.Context, statement string, f func(row [][]byte) error) error {
 	rows, err := c.conn.(driver.QueryerContext).QueryContext(ctx, statement, nil)
 	if err != nil {
@@ -120,10 +131,24 @@ func (c *Session) Query(ctx context.Context, statement string, f func(row [][]by
 			}
 		}
 		if err := f(texts); err != nil {
+			c.abandon(rows, values)
 			return err
 		}
 	}
 	return nil
+}
+
+// abandoned is how many rows of a result that nobody wants are read for the session's sake.
+const abandoned = 1000
+
+// abandon throws away the rest of a result, or closes the session if that is long.
+func (c *Session) abandon(rows driver.Rows, values []driver.Value) {
+	for range abandoned {
+		if rows.Next(values) != nil {
+			return
+		}
+	}
+	c.conn.Close()
 }
 
 // text returns a value as the server printed it: numbers, which the driver has parsed, are printed again into buffer.

@@ -1,0 +1,42 @@
+package login
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+)
+
+// ErrExposed says that a server wants the password itself over a connection that is not encrypted, which it did not get.
+var ErrExposed = errors.New("the server wants the password over a connection without TLS, where whoever answers in its place would learn it")
+
+// A guard is a connection on which the driver does not get to ask for the server's RSA key, and then to send the password encrypted for whoever answered:
+// the driver does that unasked, MySQL's own clients do not. It looks at packets until TLS begins or the first command is sent.
+type guard struct {
+	*net.TCPConn
+	done bool
+}
+
+const (
+	packetHeader = 4 // bytes: the length, and a number that counts from 0 in each exchange
+	requestTLS   = 32
+	capableTLS   = 0x800
+)
+
+// Write is handed whole packets by the driver.
+func (g *guard) Write(b []byte) (int, error) {
+	if !g.done && len(b) >= packetHeader {
+		body := b[packetHeader:]
+		switch number := b[3]; {
+		case number == 0:
+			g.done = true // a command: the handshake is over
+		case number == 1: // names the user
+			g.done = len(body) == requestTLS && binary.LittleEndian.Uint32(body)&capableTLS != 0
+		case !isScramble(len(body)):
+			return 1, ErrExposed // the driver keeps the errors of writes that began
+		}
+	}
+	return g.TCPConn.Write(b)
+}
+
+// isScramble tells by its length an answer that is of no use to others: none, mysql_native_password, caching_sha2_password, ed25519.
+func isScramble(n int) bool { return n == 0 || n == 20 || n == 32 || n == 64 }

@@ -108,7 +108,7 @@ func (r *reading) expand(path string) string {
 	return path
 }
 
-// file reads one file. Unless it must be there, it is passed over when it is not, and with a warning when it may not be read.
+// file reads one file. Unless it must be there, it is passed over when it is not, with a warning when it cannot be read.
 func (r *reading) file(path string, depth int, must bool) error {
 	if r.files++; r.files > maxFiles {
 		return fmt.Errorf("read option file %s: more than %d files", path, maxFiles)
@@ -158,7 +158,7 @@ func (r *reading) add(group string, o Option) error {
 	return nil
 }
 
-// include follows a directive. As with the clients, a folder must be there, and what is wrong in a file only ends that file.
+// include follows a directive. As with the clients, a folder must be there, and an error in a file only ends that file.
 func (r *reading) include(l line, from string, depth int) error {
 	if depth >= maxDepth {
 		r.warn("!%s is ignored, %d files deep: %s, line %d", l.directive, depth, from, l.number)
@@ -212,7 +212,7 @@ func list(dir string) ([]string, error) {
 	return names, nil
 }
 
-// load returns what is in an option file. Regular files that everybody may write are refused; a pipe is read if it may be one.
+// load returns what is in an option file. Files that everybody may write are refused; a pipe is read if it may be one.
 func load(path string, pipe bool) ([]byte, error) {
 	info, err := os.Stat(path) // before it is opened: that would wait for the other end of a pipe
 	if err != nil {

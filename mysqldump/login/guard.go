@@ -9,8 +9,9 @@ import (
 // ErrExposed says that a server wants the password itself over a connection that is not encrypted, which it did not get.
 var ErrExposed = errors.New("the server wants the password over a connection without TLS, where whoever answers in its place would learn it")
 
-// A guard is a connection on which the driver does not get to ask for the server's RSA key, and then to send the password encrypted for whoever answered:
-// the driver does that unasked, MySQL's own clients do not. It looks at packets until TLS begins or the first command is sent.
+// A guard is a connection on which the driver cannot ask for the server's RSA key, and then send the password encrypted
+// for whoever answered: the driver does that unasked, MySQL's own clients do not. It looks at packets until TLS begins
+// or the first command is sent.
 type guard struct {
 	*net.TCPConn
 	done bool
@@ -38,5 +39,6 @@ func (g *guard) Write(b []byte) (int, error) {
 	return g.TCPConn.Write(b)
 }
 
-// isScramble tells by its length an answer that is of no use to others: none, mysql_native_password, caching_sha2_password, ed25519.
+// isScramble tells by its length an answer that is of no use to others: none, or that of mysql_native_password,
+// caching_sha2_password or ed25519.
 func isScramble(n int) bool { return n == 0 || n == 20 || n == 32 || n == 64 }

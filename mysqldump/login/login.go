@@ -1,7 +1,7 @@
 // Package login finds out how one gets onto a MySQL or MariaDB server, and says it to the driver and to child programs.
 //
 // Options come from option files, which are read as the servers' own clients read them, and from what a command line or
-// its environment adds. The result is a Login: where the server listens, who logs in, and how the connection is protected.
+// its environment adds. The result is a Login: where the server is, who logs in, and how the connection is protected.
 //
 // The invariants: a password is in no error, in no argument of a program, and in nothing that fmt prints of a value of
 // this package; over a connection that is not encrypted it is never sent so that whoever listens, or answers in the
@@ -77,7 +77,7 @@ func (p Password) Format(f fmt.State, _ rune) {
 	fmt.Fprint(f, said)
 }
 
-// An Option is a line of an option file, or what stands for one: a name with or without a value. Its value is not printed.
+// An Option is a line of an option file, or what stands for one: a name, with a value or without. No value is printed.
 type Option struct {
 	name  string
 	value *string // nil: no value

@@ -53,7 +53,8 @@ func names(cert *x509.Certificate, host string) bool {
 	return cert.VerifyHostname(host) == nil
 }
 
-// unrevoked wants a list that holds now from whoever issued the server's certificate, and neither that nor one above it in a list.
+// unrevoked wants a list that holds now from the issuer of the server's certificate, and no certificate of the chain in
+// a list of its issuer.
 func (v *verifier) unrevoked(chain []*x509.Certificate) error {
 	listed := false
 	for i := 0; i+1 < len(chain); i++ {

@@ -28,8 +28,12 @@ type Request struct {
 	Files    Files
 	Explicit []Option // a command line's
 
-	User string // who logs in where no option says so: the clients take the operating system's user; empty: an error then
+	User  string // who logs in where no option says so: the clients take the operating system's user; empty: an error then
+	Named bool   // it is an error if no option names the server: a host or a socket
 }
+
+// ErrUnnamed says that no option names a server that has to be named.
+var ErrUnnamed = errors.New("no database server is named")
 
 // Find returns the login that is meant, and warnings of what was ignored in option files.
 func Find(r Request) (*Login, []error, error) {
@@ -56,6 +60,9 @@ func Find(r Request) (*Login, []error, error) {
 	}
 	if err := strictly(r.Explicit); err != nil {
 		return nil, warnings, err
+	}
+	if r.Named && w.Host == "" && w.Socket == "" {
+		return nil, warnings, ErrUnnamed
 	}
 	l, err := w.login(r.User)
 	return l, append(warnings, w.warnings...), err

@@ -19,6 +19,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
+	"nightjar/mysqldump/login"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
@@ -139,6 +140,8 @@ var hints = []struct {
 	{request.ErrAnswer, "something else than the server answered, or the server is broken; nothing of it was believed. Look at --endpoint, and at proxies on the way"},
 	{request.ErrRefused, "nothing was given up. Is it a server of S3, and does nothing in between change requests or answers? Look at --endpoint, at proxies on the way, and in the server's log"},
 	{request.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
+	{login.ErrUnnamed, "name it with --source, or in the group [nightjar-source] of an option file"},
+	{login.ErrExposed, "protect the connection: ssl-mode=REQUIRED, or better VERIFY_CA with ssl-ca, in an option file. Or give the server's RSA key with server-public-key-path; get-server-public-key asks for it, and trusts whoever answers"},
 	{restore.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},
 	{syscall.EDQUOT, "the quota is used up; nothing that was there is lost. Make room and run the same command again"},

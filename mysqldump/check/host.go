@@ -1,0 +1,216 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nightjar/internal/child"
+	"nightjar/internal/human"
+	"nightjar/internal/tempdir"
+)
+
+func lookAtClock(ctx context.Context, l *look) ([]Finding, error) {
+	before := l.o.Now()
+	row, err := l.Row(ctx, "SELECT UNIX_TIMESTAMP(SYSDATE(6))")
+	if err != nil {
+		return nil, err
+	}
+	after := l.o.Now()
+	seconds, err := strconv.ParseFloat(string(row[0]), 64)
+	if err != nil {
+		return nil, fmt.Errorf("read the server's clock: %w", err)
+	}
+	there := time.UnixMicro(int64(seconds * 1e6))
+	const most = 2 * time.Second
+	var off time.Duration
+	switch {
+	case there.Before(before.Add(-most)):
+		off = before.Sub(there)
+	case there.After(after.Add(most)):
+		off = there.Sub(after)
+	default:
+		return none()
+	}
+	return one(Warning, fmt.Sprintf("the server's clock and this machine's differ by %s: a restore to a time of the clock lands that far off, and a replica's delay is wrong", off.Round(time.Second)),
+		"let both follow one time server: chronyc tracking, or timedatectl timesync-status, says whether they do")
+}
+
+func lookAtZones(ctx context.Context, l *look) ([]Finding, error) {
+	row, err := l.Row(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM mysql.time_zone_name LIMIT 1) AS z")
+	if err != nil {
+		return nil, err
+	}
+	if string(row[0]) != "0" {
+		return none()
+	}
+	return one(Note, "the server knows no time zones by name: statements in the binary log of a session that does cannot run on such a server", "mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql (of MariaDB: mariadb-tzinfo-to-sql)")
+}
+
+func lookAtSpace(_ context.Context, l *look) (found []Finding, err error) {
+	if l.o.TempDir != "" {
+		if _, err := tempdir.New(l.o.TempDir); err != nil {
+			found = append(found, Finding{Severity: Problem, Object: l.o.TempDir, Says: "scratch files cannot be written: " + err.Error(), Do: "name another folder with --tempdir"})
+		} else if found, err = l.room(found, l.o.TempDir, "scratch files", "make room, or name another folder with --tempdir"); err != nil {
+			return nil, err
+		}
+	}
+	if dir := l.localDatadir(); dir != "" {
+		return l.room(found, dir, "undo and binary logs, which a backup that takes long lets grow,", "make room: PURGE BINARY LOGS BEFORE ... frees some, if no replica needs them")
+	}
+	return found, nil
+}
+
+func (l *look) room(found []Finding, folder, what, do string) ([]Finding, error) {
+	const little, least = 1 << 30, 100 << 20
+	left, total, err := l.o.Free(folder)
+	if err != nil {
+		return nil, fmt.Errorf("look for room in %s: %w", folder, err)
+	}
+	if left >= little && left >= total/50 {
+		return found, nil
+	}
+	severity := Warning
+	if left < least {
+		severity = Problem
+	}
+	return append(found, Finding{Severity: severity, Object: folder, Says: fmt.Sprintf("%s of %s are free: %s may fill the disk", human.Size(left), human.Size(total), what), Do: do}), nil
+}
+
+// localDatadir returns the server's data directory if it is on this machine; else "".
+func (l *look) localDatadir() string {
+	host, err := os.Hostname()
+	dir := l.variables["datadir"]
+	if err != nil || host != l.variables["hostname"] || !l.loopback() || !filepath.IsAbs(dir) {
+		return ""
+	}
+	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return "" // of a container, or behind a tunnel
+	}
+	return dir
+}
+
+func free(folder string) (left, total uint64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(folder, &s); err != nil {
+		return 0, 0, &fs.PathError{Op: "statfs", Path: folder, Err: err}
+	}
+	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
+}
+
+// A tool is a program of the server's that is run beside it.
+type tool struct {
+	names []string // any of them
+	of    Purpose
+	exact bool // it has to be of the server's series, since it reads files
+	what  string
+}
+
+func (l *look) tools() []tool {
+	if l.mariadb() {
+		return []tool{
+			{[]string{"mariadb-backup", "mariabackup"}, Hot, true, "the hot copy"},
+			{[]string{"mariadb-binlog", "mysqlbinlog"}, Binlog, false, "the archive of binary logs"},
+		}
+	}
+	return []tool{{[]string{"mysqlbinlog", "mariadb-binlog"}, Binlog, false, "the archive of binary logs"}} // hot copies are taken by the clone plugin
+}
+
+func lookAtTools(ctx context.Context, l *look) (found []Finding, err error) {
+	if l.o.Path == "" {
+		return none()
+	}
+	for _, t := range l.tools() {
+		if !l.o.is(t.of) {
+			continue
+		}
+		f, err := l.lookAtTool(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, f...)
+	}
+	return found, nil
+}
+
+func (l *look) lookAtTool(ctx context.Context, t tool) ([]Finding, error) {
+	program := search(l.o.Path, t.names)
+	if program == "" {
+		do := "install it from where the server comes from: apt-get install mariadb-backup mariadb-client"
+		if !l.mariadb() {
+			do = "install the server's client programs (Debian, MySQL's own packages: mysql-client)"
+		}
+		return []Finding{{Severity: Problem, Object: t.names[0], Says: t.what + " needs the program " + t.names[0] + ", which is not in the search path", Do: do}}, nil
+	}
+	version, err := l.versionOf(ctx, program)
+	if version == "" && !t.exact { // some say their own version alone; the client beside it is of the same package
+		if client := search(filepath.Dir(program), []string{"mariadb", "mysql"}); client != "" && ctx.Err() == nil {
+			version, err = l.versionOf(ctx, client)
+		}
+	}
+	theirs := series(l.version)
+	finding := Finding{Severity: Problem, Object: program, Do: "install " + t.names[0] + " of version " + theirs}
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case version == "":
+		finding.Says = fmt.Sprintf("it does not say its version (%v)", err)
+	case version == theirs || !t.exact && !older(version, theirs):
+		return none()
+	case t.exact:
+		finding.Says = fmt.Sprintf("it is of version %s, the server of %s: it copies files that it may not understand", version, theirs)
+	default:
+		finding.Severity = Warning
+		finding.Says = fmt.Sprintf("it is of version %s, the server of %s: it may not know what is in newer logs", version, theirs)
+	}
+	return []Finding{finding}, nil
+}
+
+// versionOf asks a program for its version, as series returns it.
+func (l *look) versionOf(ctx context.Context, program string) (string, error) {
+	said := &strings.Builder{}
+	out, err := child.Output(ctx, child.Command{Args: []string{program, "--no-defaults", "--version"}, Env: l.o.Env, Stderr: said}, 1<<20)
+	return cmp.Or(series(string(out)), series(said.String())), err
+}
+
+func search(path string, names []string) string {
+	for _, name := range names {
+		for _, dir := range filepath.SplitList(path) {
+			file := filepath.Join(dir, name)
+			if info, err := os.Stat(file); filepath.IsAbs(file) && err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+				return file
+			}
+		}
+	}
+	return ""
+}
+
+var versions = regexp.MustCompile(`\b(\d{1,3}\.\d{1,3})\.\d{1,3}`)
+
+// series returns the first two numbers of the last version in a text, which follows the version of the program itself: mysqlbinlog prints "Ver 3.5 for Linux"
+// before it says 10.11.6.
+func series(text string) string {
+	all := versions.FindAllStringSubmatch(text, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1][1]
+}
+
+// older compares what series returned.
+func older(a, b string) bool {
+	var x, y [2]int
+	fmt.Sscanf(a, "%d.%d", &x[0], &x[1])
+	fmt.Sscanf(b, "%d.%d", &y[0], &y[1])
+	return x[0] < y[0] || x[0] == y[0] && x[1] < y[1]
+}

@@ -1,0 +1,146 @@
+// Package replica makes a server that has a backup's data replicate from the backup's source, and proves that it does.
+//
+// Point sets where the changes come from, Start and Wait bring the replica up to a position that the source had after the
+// start, and Verify compares all tables at one position. Promote makes a replica the master. What stops a replica is a
+// StoppedError: what the server says, and the advice that fits.
+//
+// The invariant: a replica is never said to be well that was not seen to be. Each wait is bounded. What is stopped for a
+// moment is started again whatever happens, and a mark outlives the process that was killed in between. A password is
+// neither in an error nor in a report.
+//
+// The package restores nothing (see mysqldump/restore), chooses no login (see mysqldump/login), and configures nothing that
+// outlives a restart but what servers themselves keep: what belongs into option files is said, not written.
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"nightjar/mysqldump/server"
+)
+
+// errors of servers that mean that they do not know a statement, so that another form may be tried.
+const (
+	errSyntax          = 1064
+	errNoDatabase      = 1046
+	errUnknownVariable = 1193
+	errNoFunction      = 1305
+	errNotSupported    = 1235
+)
+
+func unknown(err error) bool {
+	switch server.Number(err) {
+	case errSyntax, errUnknownVariable, errNoFunction, errNoDatabase, errNotSupported:
+		return true
+	}
+	return false
+}
+
+// A link is a session with the replica, and the channel that it is about.
+type link struct {
+	*server.Session
+	channel string // empty: the one without a name
+	mariaDB bool
+}
+
+func connect(ctx context.Context, s *server.Server, channel string) (*link, error) {
+	c, err := s.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{Session: c, channel: channel}
+	_, err = c.Row(ctx, "SELECT @@GLOBAL.gtid_slave_pos")
+	switch {
+	case err == nil:
+		l.mariaDB = true
+		err = c.Exec(ctx, "SET @@SESSION.default_master_connection="+server.Literal(channel))
+	case unknown(err):
+		err = nil
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// forChannel is what ends a statement of MySQL's about the channel. MariaDB's sessions have a default channel instead.
+func (l *link) forChannel() string {
+	if l.mariaDB || l.channel == "" {
+		return ""
+	}
+	return " FOR CHANNEL " + server.Literal(l.channel)
+}
+
+// try runs the first statement that the server knows.
+func (l *link) try(ctx context.Context, statements ...string) (err error) {
+	for _, statement := range statements {
+		if err = l.Exec(ctx, statement); err == nil || !unknown(err) {
+			return err
+		}
+	}
+	return err
+}
+
+// about runs a statement about the channel in its newer and its older words.
+func (l *link) about(ctx context.Context, statement string) error {
+	older := strings.NewReplacer("REPLICA", "SLAVE", "SOURCE", "MASTER").Replace(statement)
+	return l.try(ctx, statement+l.forChannel(), older+l.forChannel())
+}
+
+// value returns the first column of a row that a query has; "" if it is NULL.
+func (l *link) value(ctx context.Context, query string) (string, error) {
+	row, err := l.Row(ctx, query)
+	if err != nil {
+		return "", err
+	}
+	return string(row[0]), nil
+}
+
+// variable returns a global variable; known is false if the server has none of that name.
+func variable(ctx context.Context, c *server.Session, name string) (value string, known bool, err error) {
+	row, err := c.Row(ctx, "SELECT @@GLOBAL."+name)
+	switch {
+	case unknown(err):
+		return "", false, nil
+	case err != nil:
+		return "", false, err
+	}
+	return string(row[0]), true, nil
+}
+
+// secret runs a statement that has secrets. No error has a part of it.
+func (l *link) secret(ctx context.Context, what, statement string) error {
+	err := l.Exec(ctx, statement)
+	if err == nil {
+		return nil
+	}
+	var e *mysql.MySQLError
+	if !errors.As(err, &e) {
+		return fmt.Errorf("%s: %w", what, errors.Unwrap(err))
+	}
+	message := e.Message
+	if e.Number == errSyntax { // quotes the statement
+		message = "the server does not understand the statement"
+	}
+	return fmt.Errorf("%s: %w", what, &mysql.MySQLError{Number: e.Number, SQLState: e.SQLState, Message: message})
+}
+
+// pause waits between two looks at a server.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+const pollEvery = 50 * time.Millisecond

@@ -91,231 +91,13 @@ type pointing struct {
 	source Source
 	o      Options
 
+	here, there server.Identity
+
 	before    bool   // the channel has a source
 	executed  string // the replica's gtid_executed or gtid_binlog_pos: what its own binary log has
 	hasGTIDs  bool   // the replica takes the position's GTIDs
 	resetting bool
 	done      Pointed
-}
-
-func (p *pointing) check(ctx context.Context) error {
-	if err := p.source.Position.Check(); err != nil {
-		return err
-	}
-	if p.source.Host == "" || p.source.User == "" {
-		return errors.New("the source has no host, or no user")
-	}
-	status, found, err := p.l.status(ctx)
-	if err != nil {
-		return err
-	}
-	p.before = found
-	if found && !p.o.Replace {
-		return refuse("it replicates from %s:%d already", status.Host, status.Port)
-	}
-	if err := p.checkIdentity(ctx); err != nil {
-		return err
-	}
-	if err := p.checkMode(ctx); err != nil {
-		return err
-	}
-	if p.o.Server != nil {
-		return p.checkLogs(ctx)
-	}
-	return nil
-}
-
-// checkIdentity compares the ends: each must be another server, and the replica no older one.
-func (p *pointing) checkIdentity(ctx context.Context) error {
-	replica, err := identify(ctx, p.l.Session)
-	if err != nil {
-		return err
-	}
-	at := p.source.Position
-	source := identity{id: uint64(at.ServerID), version: at.Version, mariaDB: at.Flavor == mysqldump.MariaDB}
-	if !at.ServerUUID.IsZero() {
-		source.uuid = at.ServerUUID.String()
-	}
-	if p.o.Server != nil {
-		c, err := p.o.Server.Connect(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		if source, err = identify(ctx, c); err != nil {
-			return err
-		}
-		if !source.logs {
-			return refuse("the source writes no binary log (log_bin)")
-		}
-	}
-	switch {
-	case replica.id == 0:
-		return refuse("its server_id is 0, with which no server replicates")
-	case source.id == replica.id:
-		return refuse("both servers have server_id %d", replica.id)
-	case source.uuid != "" && strings.EqualFold(source.uuid, replica.uuid):
-		return refuse("both servers have server_uuid %s", replica.uuid)
-	case source.mariaDB && !replica.mariaDB:
-		return refuse("MySQL does not replicate from MariaDB")
-	case source.mariaDB == replica.mariaDB && compareVersions(source.version, replica.version) > 0 && !p.o.AllowOlder:
-		return refuse("the source is %s, newer than the replica's %s", source.version, replica.version)
-	case replica.lowerCase != source.lowerCase && source.lowerCase != "":
-		return refuse("lower_case_table_names is %s at the source, %s here", source.lowerCase, replica.lowerCase)
-	}
-	return nil
-}
-
-type identity struct {
-	id        uint64
-	uuid      string
-	version   string
-	lowerCase string
-	mariaDB   bool
-	logs      bool
-}
-
-func identify(ctx context.Context, c *server.Session) (i identity, err error) {
-	row, err := c.Row(ctx, "SELECT @@GLOBAL.server_id, @@GLOBAL.version, @@GLOBAL.lower_case_table_names, @@GLOBAL.log_bin")
-	if err != nil {
-		return i, err
-	}
-	if i.id, err = strconv.ParseUint(string(row[0]), 10, 32); err != nil {
-		return i, fmt.Errorf("read server_id: %w", err)
-	}
-	i.version, i.lowerCase, i.logs = string(row[1]), string(row[2]), string(row[3]) == "1"
-	if i.uuid, _, err = variable(ctx, c, "server_uuid"); err != nil {
-		return i, err
-	}
-	_, i.mariaDB, err = variable(ctx, c, "gtid_slave_pos")
-	return i, err
-}
-
-// compareVersions compares the first two numbers of versions; 0 if one has none. What servers say of their versions proves
-// nothing, so this warns of mistakes and decides nothing else.
-func compareVersions(a, b string) int {
-	x, y := versionNumbers(a), versionNumbers(b)
-	if x == 0 || y == 0 {
-		return 0
-	}
-	return x - y
-}
-
-func versionNumbers(v string) int {
-	v = strings.TrimPrefix(v, "5.5.5-") // MariaDB's to old clients
-	first, rest, _ := strings.Cut(v, ".")
-	second, _, _ := strings.Cut(rest, ".")
-	major, err1 := strconv.Atoi(first)
-	minor, err2 := strconv.Atoi(second)
-	if err1 != nil || err2 != nil {
-		return 0
-	}
-	return major*1000 + minor
-}
-
-// checkMode finds out whether GTIDs or file and offset are followed, and whether the replica's own binary log is in the way.
-func (p *pointing) checkMode(ctx context.Context) (err error) {
-	at := p.source.Position
-	if p.l.mariaDB {
-		if p.executed, _, err = variable(ctx, p.l.Session, "gtid_binlog_pos"); err != nil {
-			return err
-		}
-		p.hasGTIDs = at.GTIDs.Flavor() == mysqldump.MariaDB
-	} else {
-		if p.executed, _, err = variable(ctx, p.l.Session, "gtid_executed"); err != nil {
-			return err
-		}
-		mode, _, err := variable(ctx, p.l.Session, "gtid_mode")
-		if err != nil {
-			return err
-		}
-		p.hasGTIDs = at.GTIDs.Flavor() == mysqldump.MySQL && strings.HasPrefix(mode, "ON")
-		if err := p.checkGTIDModes(ctx, mode); err != nil {
-			return err
-		}
-	}
-	p.done.GTID = p.hasGTIDs && !p.o.NoGTID
-	if !p.done.GTID && (at.File == "" || at.Offset == 0) {
-		return refuse("the position has no file and offset, and GTIDs cannot be followed here")
-	}
-	return p.checkOwnLog(ctx)
-}
-
-func (p *pointing) checkGTIDModes(ctx context.Context, here string) error {
-	if p.o.Server == nil {
-		return nil
-	}
-	c, err := p.o.Server.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	there, known, err := variable(ctx, c, "gtid_mode")
-	if err == nil && known && (there == "ON" && here == "OFF" || there == "OFF" && here == "ON") {
-		err = refuse("gtid_mode is %s at the source, %s here", there, here)
-	}
-	return err
-}
-
-// checkOwnLog looks for transactions of the replica's own. MySQL takes no gtid_purged beside them, and MariaDB takes them for a
-// part of the source's history.
-func (p *pointing) checkOwnLog(ctx context.Context) error {
-	own := strings.Trim(p.executed, " \n")
-	if !p.hasGTIDs || own == "" {
-		return nil
-	}
-	if !p.l.mariaDB {
-		if set, err := mysqldump.ParseGTIDSet(own); err == nil && set.Equal(p.source.Position.GTIDs) {
-			return nil
-		}
-	}
-	if !p.o.ResetLog {
-		return refuse("its own binary log has transactions: %.200s", own)
-	}
-	readers, err := p.l.Rows(ctx, "SELECT USER, HOST FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
-	if err != nil {
-		return err
-	}
-	if len(readers) > 0 {
-		return refuse("its own binary log is read by %s@%s", readers[0]["USER"], readers[0]["HOST"])
-	}
-	p.resetting = true
-	return nil
-}
-
-// checkLogs asks the source whether it still has what comes after the position.
-func (p *pointing) checkLogs(ctx context.Context) error {
-	c, err := p.o.Server.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	at := p.source.Position
-	if p.done.GTID {
-		text, known, err := variable(ctx, c, "gtid_purged")
-		if err != nil || !known {
-			return err // MariaDB's says when it is asked
-		}
-		purged, err := mysqldump.ParseGTIDSet(text)
-		if err == nil && !at.GTIDs.Contains(purged) {
-			err = refuse("the source has purged transactions that the replica lacks")
-		}
-		return err
-	}
-	logs, err := c.Rows(ctx, "SHOW BINARY LOGS")
-	if err != nil {
-		return err
-	}
-	for _, log := range logs {
-		if log["Log_name"] != at.File {
-			continue
-		}
-		if size, err := strconv.ParseUint(log["File_size"], 10, 64); err == nil && size < at.Offset {
-			return refuse("%s at the source has %d bytes, the position is %d", at.File, size, at.Offset)
-		}
-		return nil
-	}
-	return refuse("the source has purged %s, or never had it", at.File)
 }
 
 func (p *pointing) set(ctx context.Context) error {
@@ -328,7 +110,7 @@ func (p *pointing) set(ctx context.Context) error {
 		}
 	}
 	if p.resetting {
-		if err := p.l.try(ctx, "RESET MASTER", "RESET BINARY LOGS AND GTIDS"); err != nil {
+		if err := p.l.resetLog(ctx); err != nil {
 			return err
 		}
 		p.done.LogReset = true
@@ -374,26 +156,16 @@ func (p *pointing) setReadOnly(ctx context.Context) error {
 	return nil
 }
 
-// change tells the replica its source, in the newest words that it knows.
+// change tells the replica its source. Options that not each server has are left out from one try to the next.
 func (p *pointing) change(ctx context.Context) (err error) {
-	forms := []struct {
-		verb, prefix, key string
-		retries           bool
-	}{
-		{"CHANGE REPLICATION SOURCE TO ", "SOURCE_", "GET_SOURCE_PUBLIC_KEY", true},
-		{"CHANGE MASTER TO ", "MASTER_", "GET_MASTER_PUBLIC_KEY", true},
-		{"CHANGE MASTER TO ", "MASTER_", "", true},
-		{"CHANGE MASTER TO ", "MASTER_", "", false},
+	prefix := p.l.dialect.Source + "_"
+	more := []string{prefix + "RETRY_COUNT=86400", "GET_" + prefix + "PUBLIC_KEY=1"}
+	if p.source.TLS.Use {
+		more = more[:1] // caching_sha2_password needs no key then
 	}
-	for _, f := range forms {
-		words := p.words(f.prefix)
-		if f.key != "" && !p.source.TLS.Use {
-			words = append(words, f.key+"=1") // else caching_sha2_password asks for TLS
-		}
-		if f.retries {
-			words = append(words, f.prefix+"RETRY_COUNT=86400")
-		}
-		err = p.l.secret(ctx, "set the source", f.verb+strings.Join(words, ", ")+p.l.forChannel())
+	for n := len(more); n >= 0; n-- {
+		words := append(p.words(prefix), more[:n]...)
+		err = p.l.secret(ctx, "set the source", p.l.dialect.ChangeSource+" "+strings.Join(words, ", ")+p.l.forChannel())
 		if !unknown(err) {
 			return err
 		}
@@ -442,4 +214,13 @@ func orElse(d, otherwise time.Duration) time.Duration {
 		return otherwise
 	}
 	return d
+}
+
+// resetLog throws away the server's own binary log.
+func (l *link) resetLog(ctx context.Context) error {
+	err := l.Exec(ctx, "RESET BINARY LOGS AND GTIDS")
+	if unknown(err) {
+		err = l.Exec(ctx, "RESET MASTER")
+	}
+	return err
 }

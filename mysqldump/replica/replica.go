@@ -44,6 +44,7 @@ func unknown(err error) bool {
 // A link is a session with the replica, and the channel that it is about.
 type link struct {
 	*server.Session
+	dialect server.Dialect
 	channel string // empty: the one without a name
 	mariaDB bool
 }
@@ -54,13 +55,11 @@ func connect(ctx context.Context, s *server.Server, channel string) (*link, erro
 		return nil, err
 	}
 	l := &link{Session: c, channel: channel}
-	_, err = c.Row(ctx, "SELECT @@GLOBAL.gtid_slave_pos")
-	switch {
-	case err == nil:
-		l.mariaDB = true
+	if l.dialect, err = c.Dialect(ctx); err == nil {
+		_, l.mariaDB, err = variable(ctx, c, "gtid_slave_pos")
+	}
+	if err == nil && l.mariaDB {
 		err = c.Exec(ctx, "SET @@SESSION.default_master_connection="+server.Literal(channel))
-	case unknown(err):
-		err = nil
 	}
 	if err != nil {
 		c.Close()
@@ -77,21 +76,15 @@ func (l *link) forChannel() string {
 	return " FOR CHANNEL " + server.Literal(l.channel)
 }
 
-// try runs the first statement that the server knows.
-func (l *link) try(ctx context.Context, statements ...string) (err error) {
-	for _, statement := range statements {
-		if err = l.Exec(ctx, statement); err == nil || !unknown(err) {
-			return err
-		}
+// about runs a statement about the channel: "START REPLICA SQL_THREAD", in the server's words.
+func (l *link) about(ctx context.Context, statement string) error {
+	if l.dialect.Replica == "SLAVE" {
+		statement = olderStatement.Replace(statement)
 	}
-	return err
+	return l.Exec(ctx, statement+l.forChannel())
 }
 
-// about runs a statement about the channel in its newer and its older words.
-func (l *link) about(ctx context.Context, statement string) error {
-	older := strings.NewReplacer("REPLICA", "SLAVE", "SOURCE", "MASTER").Replace(statement)
-	return l.try(ctx, statement+l.forChannel(), older+l.forChannel())
-}
+var olderStatement = strings.NewReplacer("REPLICA", "SLAVE", "SOURCE_", "MASTER_")
 
 // value returns the first column of a row that a query has; "" if it is NULL.
 func (l *link) value(ctx context.Context, query string) (string, error) {

@@ -58,13 +58,11 @@ func (s Status) Runs() bool { return s.IO == "Yes" && s.SQL == "Yes" }
 
 // Channels returns what a server says of all its channels; none if it is no replica.
 func Channels(ctx context.Context, c *server.Session) ([]Status, error) {
-	var rows []map[string]string
-	var err error
-	for _, statement := range []string{"SHOW ALL REPLICAS STATUS", "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS", "SHOW SLAVE STATUS"} {
-		if rows, err = c.Rows(ctx, statement); err == nil || !unknown(err) {
-			break
-		}
+	d, err := c.Dialect(ctx)
+	if err != nil {
+		return nil, err
 	}
+	rows, err := c.Rows(ctx, d.ReplicaStatus)
 	if err != nil {
 		return nil, fmt.Errorf("read replica status: %w", err)
 	}
@@ -106,7 +104,9 @@ func parseStatus(newer map[string]string) (s Status, err error) {
 		}
 		return n
 	}
-	failure := func(of string) Failure { return Failure{int(number("Last_" + of + "_Errno")), row["Last_"+of+"_Error"]} }
+	failure := func(of string) Failure {
+		return Failure{int(number("Last_" + of + "_Errno")), row["Last_"+of+"_Error"]}
+	}
 	s = Status{
 		Channel: row["Connection_name"] + row["Channel_Name"], Host: row["Master_Host"], Port: int(number("Master_Port")), User: row["Master_User"],
 		IO: row["Slave_IO_Running"], SQL: row["Slave_SQL_Running"], IOState: row["Slave_IO_State"], IOError: failure("IO"), SQLError: failure("SQL"),

@@ -1,8 +1,6 @@
 package schema
 
 import (
-	"strings"
-
 	"nightjar/mysqldump/server"
 )
 
@@ -26,7 +24,7 @@ func (c Column) AppendLiteral(to, text []byte) []byte {
 		return append(to, "NULL"...)
 	case c.isNumber():
 		return append(to, text...)
-	case c.DataType == "json" && !strings.HasPrefix(c.Type, "longtext"):
+	case c.Native:
 		to = append(to, "_utf8mb4"...) // MySQL refuses binary text for JSON, with error 3144
 	}
 	return server.AppendLiteral(to, text)

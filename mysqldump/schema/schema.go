@@ -3,44 +3,87 @@
 //
 // The invariant: nothing is left out silently. What cannot be carried to another server, or cannot be read, is named.
 //
-// The package reads in the session that it is given, so that it sees what that session's snapshot and locks hold still. It
-// neither reads rows nor writes files.
+// Definitions are read as bytes, in a session with character set binary: any other loses what it cannot express. Each says
+// the session in which it has to be run, since the same bytes mean something else in another character set.
+//
+// The package reads in the session that it is given, so that it sees what that session's snapshot and locks hold still.
+// Servers before MySQL 8 keep definitions outside of snapshots: only Identities tell whether a table is still the one that it
+// was. The package neither reads rows, except those of sequences, nor writes files.
 package schema
+
+import "nightjar/mysqldump/server"
 
 // A Kind is what an object is.
 type Kind string
 
 // The kinds of objects.
 const (
-	Base     Kind = "table"
-	View     Kind = "view"
-	Sequence Kind = "sequence"
+	Base        Kind = "table"
+	ViewKind    Kind = "view"
+	Sequence    Kind = "sequence"
+	Function    Kind = "function"
+	Procedure   Kind = "procedure"
+	Package     Kind = "package"
+	PackageBody Kind = "package body"
+	Library     Kind = "library"
+	TriggerKind Kind = "trigger"
+	EventKind   Kind = "event"
 )
 
-// A Table is a table, a view or a sequence.
+// A Name names an object of a database.
+type Name struct{ Database, Name string }
+
+// String returns the name with its database, as an SQL statement has it.
+func (n Name) String() string { return server.Quote(n.Database) + "." + server.Quote(n.Name) }
+
+// A Database is a database.
+type Database struct {
+	Name      string
+	Charset   string
+	Collation string
+	Create    string // fails where the database exists
+	Alter     string // gives an existing database the same options; run it with the database as it is loaded
+}
+
+// A Table is a base table or a sequence.
 type Table struct {
 	Database, Name string
-	Kind           Kind
-	Engine         string // empty: of a view
+	Kind           Kind   // Base or Sequence
+	Engine         string // empty if the server does not know it
 	Transactional  bool   // whether a consistent snapshot covers its rows
 	NoRows         bool   // its rows are elsewhere: federated, Spider, CONNECT; only its definition is dumped
-	Versioned      bool   // system-versioned, with history
+	Versioned      bool   // system-versioned, with history: see From
 	Rows, Bytes    uint64 // as the server estimates
 	Columns        []Column
-	Key            []string // columns of the primary key, or of a unique key without NULL; empty: none
-	KeyName        string   // its name
-	Identity       Identity
-	Create         string // the statement that makes it, without a semicolon
-	Partitions     []string
+	Key            []string // columns that together tell rows apart; empty: none
+	KeyName        string   // the name of the key that has them
+	Identity       Identity // zero if it is not known
+	Created        string   // when, as the server says
+	Partitions     []string // and subpartitions
+	Create         string   // the statement that makes it, without a semicolon; empty until Define
+	After          []string // statements that complete it, such as a sequence's value; empty until Define
 }
 
-// An Identity tells a table from another that took its name later.
-type Identity struct {
-	ID      string // InnoDB's table id; empty if it is not known
-	Created string // as the server says
+// FullName returns the table's name.
+func (t *Table) FullName() Name { return Name{t.Database, t.Name} }
+
+// From returns what follows FROM in a query of all rows: a system-versioned table has those of its history too, which can
+// be inserted again in a session with HistorySetting.
+func (t *Table) From() string {
+	if t.Versioned {
+		return t.FullName().String() + " FOR SYSTEM_TIME ALL"
+	}
+	return t.FullName().String()
 }
 
-// A Column is a column of a table, in the table's order.
+// HistorySetting is what a session sets that inserts the rows of a system-versioned table with their history.
+const HistorySetting = "SET SESSION system_versioning_insert_history=1"
+
+// Environment is what a table's Create and After are to be run in.
+func (t *Table) Environment() Environment { return definition }
+
+// A Column is a column of a table, in the table's order. A system-versioned table has its period's two at the end, if the
+// definition does not name them.
 type Column struct {
 	Name      string
 	Type      string // as information_schema.COLUMN_TYPE: "int(10) unsigned"
@@ -50,4 +93,79 @@ type Column struct {
 	Nullable  bool
 	Generated bool // its value is computed, so that it is not written
 	Invisible bool
+	SRID      string // of MySQL's geometries: the only one that it takes; empty: any
+	Period    string // of a system-versioned table: "start" or "end" of the time in which a row was there
+	Native    bool   // of JSON: the server keeps it as JSON, not as text
+}
+
+// A View is a view.
+type View struct {
+	Database, Name string
+	Definer        string
+	Create         string
+	Environment    Environment
+	Columns        []Column
+	Uses           []Name // views that it is made from
+}
+
+// A Program is a routine, a package or the body of a package.
+type Program struct {
+	Database, Name string
+	Kind           Kind
+	Definer        string
+	Create         string
+	Environment    Environment
+}
+
+// A Trigger is a trigger of a table.
+type Trigger struct {
+	Database, Name string
+	Table          string
+	Definer        string
+	Create         string
+	Environment    Environment
+}
+
+// An Event is a scheduled event.
+type Event struct {
+	Database, Name string
+	Status         string // ENABLED, DISABLED, or SLAVESIDE_DISABLED under any of its names
+	Definer        string
+	Create         string
+	Environment    Environment
+}
+
+// A LeftOut is what an Inventory has not got, or not all of.
+type LeftOut struct {
+	What string // such as "plugin" or "table"
+	Name string
+	Why  string
+}
+
+// A Broken object is there, but the server does not tell its definition.
+type Broken struct {
+	Kind           Kind
+	Database, Name string
+	Err            error // the server's
+}
+
+// An Inventory is what is in a server. All lists are in an order in which they can be loaded, one after another.
+type Inventory struct {
+	Databases []Database
+	Tables    []Table // sequences first
+	Programs  []Program
+	Views     []View    // a view after those that it uses
+	Triggers  []Trigger // in the order in which the server runs them
+	Events    []Event
+	Servers   []ForeignServer
+	Accounts  []Account
+	Left      []LeftOut
+	Broken    []Broken
+}
+
+// A ForeignServer is what CREATE SERVER made. Its statement may have a password in it.
+type ForeignServer struct {
+	Name   string
+	Create string // fails where it exists
+	Drop   string
 }

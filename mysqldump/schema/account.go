@@ -1,0 +1,207 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nightjar/mysqldump/server"
+)
+
+// An Account is a user, or a role of MariaDB; MySQL's roles are users. The statements have hashes of passwords in them. To load
+// accounts that grant each other roles, first all are made, then all get their grants, then their defaults. Each statement may be run twice,
+// but MariaDB shows a GRANT PROXY twice then, until FLUSH PRIVILEGES.
+//
+// An account that exists is left by running nothing of it. It is replaced by Drop before Create, or, if it is the one that loads, by
+// Alter, which takes no grant away. Of a role that it makes, the account that loads becomes an administrator, as it must be to grant it.
+type Account struct {
+	User, Host string
+	Role       bool // of MariaDB: it has no host
+	Create     []string
+	Alter      []string
+	Drop       []string
+	Grants     []string // for databases, tables and routines that have been loaded
+	ViewGrants []string // for views that have been loaded
+	Defaults   []string // such as default roles
+}
+
+// Name returns the account as statements name it.
+func (a Account) Name() string {
+	switch {
+	case a.public():
+		return a.User
+	case a.Role:
+		return server.Quote(a.User)
+	}
+	return server.Quote(a.User) + "@" + server.Quote(a.Host)
+}
+
+// Environment is what the statements are to be run in.
+func (a Account) Environment() Environment { return definition }
+
+// public reports whether it is MariaDB's role that all have, and that nobody makes.
+func (a Account) public() bool { return a.Role && a.User == "PUBLIC" }
+
+// SystemAccount reports whether an account is the server's own, which every server makes for itself.
+func SystemAccount(user, host string) bool {
+	switch user {
+	case "mariadb.sys", "mysql.session", "mysql.sys", "mysql.infoschema":
+		return host == "localhost"
+	}
+	return false
+}
+
+func (r *reader) readAccounts(ctx context.Context) error {
+	rows, err := r.s.Rows(ctx, "SELECT * FROM mysql.user")
+	if n := server.Number(err); n == tableDenied || n == columnDenied {
+		r.left("accounts", "all", err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var accounts []Account
+	for _, row := range rows {
+		a := Account{User: row["User"], Host: row["Host"], Role: row["is_role"] == "Y"}
+		if SystemAccount(a.User, a.Host) || a.public() {
+			continue
+		}
+		accounts = append(accounts, a)
+		if strings.Contains(row["User_attributes"], `"additional_password"`) {
+			r.left("second password", a.Name(), "no statement of the server tells it")
+		}
+	}
+	slices.SortFunc(accounts, func(a, b Account) int { return strings.Compare(a.User+"\x00"+a.Host, b.User+"\x00"+b.Host) })
+	if len(rows) > 0 && rows[0]["is_role"] != "" {
+		accounts = append(accounts, Account{User: "PUBLIC", Role: true})
+	}
+	r.accounts = accounts
+	for _, a := range accounts {
+		if err := r.readAccount(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) readAccount(ctx context.Context, a Account) error {
+	err := r.readCreateAccount(ctx, &a)
+	if err == nil {
+		err = r.readGrants(ctx, &a)
+	}
+	switch {
+	case err == nil:
+	case !ofObject(err):
+		return err
+	case a.public():
+		return nil // a server that has no such role
+	default:
+		r.left("account", a.Name(), err.Error())
+		return nil
+	}
+	if !a.public() || len(a.Grants)+len(a.ViewGrants) > 0 {
+		r.inv.Accounts = append(r.inv.Accounts, a)
+	}
+	return nil
+}
+
+func (r *reader) readCreateAccount(ctx context.Context, a *Account) error {
+	switch {
+	case a.public():
+		return nil
+	case a.Role:
+		a.Create, a.Drop = []string{"CREATE ROLE IF NOT EXISTS " + a.Name()}, []string{"DROP ROLE IF EXISTS " + a.Name()}
+		return nil
+	}
+	row, err := r.s.Row(ctx, "SHOW CREATE USER "+a.Name())
+	if err != nil {
+		return err
+	}
+	create := string(row[0])
+	options, ok := strings.CutPrefix(create, "CREATE USER ")
+	if !ok {
+		return fmt.Errorf("read account %s: the server answers with another statement", a.Name())
+	}
+	options, roles := cutDefaultRole(options)
+	a.Create, a.Drop = []string{"CREATE USER IF NOT EXISTS " + options}, []string{"DROP USER IF EXISTS " + a.Name()}
+	a.Alter = []string{"ALTER USER " + options}
+	if roles != "" {
+		a.Defaults = []string{"ALTER USER " + a.Name() + " " + roles}
+	}
+	return nil
+}
+
+// cutDefaultRole takes MySQL's DEFAULT ROLE out of a user's options: the roles have to be granted first.
+func cutDefaultRole(options string) (rest, roles string) {
+	all := tokens(options)
+	for i, t := range all {
+		if !t.is(options, "DEFAULT") || i+1 >= len(all) || !all[i+1].is(options, "ROLE") {
+			continue
+		}
+		end := i + 2
+		for end < len(all) && (all[end].kind != word || all[end].of(options) == "@") {
+			end++
+		}
+		until := len(options)
+		if end < len(all) {
+			until = all[end].begin
+		}
+		return options[:t.begin] + options[until:], strings.TrimSpace(options[t.begin:until])
+	}
+	return options, ""
+}
+
+func (r *reader) readGrants(ctx context.Context, a *Account) error {
+	err := r.each(ctx, "SHOW GRANTS FOR "+a.Name(), func(row []string) error {
+		grant := r.requote(row[0], *a)
+		all := tokens(grant)
+		switch to := grantee(grant, all); {
+		case len(all) > 0 && all[0].is(grant, "SET"):
+			a.Defaults = append(a.Defaults, grant)
+		case to != "" && !strings.HasPrefix(strings.ReplaceAll(to, "'", "`"), strings.ReplaceAll(a.Name(), "'", "`")):
+			// of a role that this one has
+		case r.onView(grant, all):
+			a.ViewGrants = append(a.ViewGrants, grant)
+		default:
+			a.Grants = append(a.Grants, grant)
+		}
+		return nil
+	})
+	slices.Sort(a.Grants) // MariaDB's have no order; a REVOKE, of MySQL, stays behind
+	return err
+}
+
+// requote corrects a grant of MySQL 5.7, which puts accounts in quotes without regard to the quotes in them.
+func (r *reader) requote(grant string, a Account) string {
+	raw := func(a Account) string { return "'" + a.User + "'@'" + a.Host + "'" }
+	if i := strings.LastIndex(grant, " TO "+raw(a)); i >= 0 {
+		grant = grant[:i] + " TO " + a.Name() + grant[i+4+len(raw(a)):]
+	}
+	for _, other := range r.accounts {
+		if rest, ok := strings.CutPrefix(grant, "GRANT PROXY ON "+raw(other)+" TO "); ok {
+			return "GRANT PROXY ON " + other.Name() + " TO " + rest
+		}
+	}
+	return grant
+}
+
+// grantee returns the rest of a GRANT after TO, or of a REVOKE after FROM; "" if there is none.
+func grantee(grant string, all []token) string {
+	for i := len(all) - 2; i > 0; i-- {
+		if all[i].is(grant, "TO") || all[i].is(grant, "FROM") {
+			return grant[all[i+1].begin:]
+		}
+	}
+	return ""
+}
+
+// onView reports whether a grant is on a view.
+func (r *reader) onView(grant string, all []token) bool {
+	for i, t := range all {
+		if t.is(grant, "ON") && i+3 < len(all) && all[i+2].is(grant, ".") {
+			return r.views[Name{all[i+1].name(grant), all[i+3].name(grant)}] != nil
+		}
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nightjar/mysqldump/server"
+)
+
+// A reader reads an inventory.
+type reader struct {
+	s        *server.Session
+	choice   *choice
+	features map[string]bool // tables of information_schema, and their columns as TABLE.COLUMN, in upper case
+	inv      *Inventory
+	tables   map[Name]*Table
+	views    map[Name]*View
+	accounts []Account // all that may be named in grants
+}
+
+// Read reads what is in a server. Tables are not defined yet (see Define), all else is. It changes settings of the session that are of no
+// consequence for reading rows, and the session's default database.
+//
+// Accounts and foreign servers belong to the whole server: they are read if the selection chooses neither databases nor tables.
+// An error is of the whole inventory; what is wrong with an object is in Broken.
+func Read(ctx context.Context, s *server.Session, selection Selection) (*Inventory, error) {
+	c, err := selection.parse()
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{s: s, choice: c, features: map[string]bool{}, inv: &Inventory{}, tables: map[Name]*Table{}, views: map[Name]*View{}}
+	steps := []func(context.Context) error{r.readFeatures, r.readDatabases, r.readTables, r.readColumns, r.readKeys, r.readPartitions, r.readIdentities,
+		r.readViews, r.readRoutines, r.readTriggers, r.readEvents}
+	if len(c.databases) == 0 && len(c.tables) == 0 {
+		steps = append(steps, r.readServers, r.readAccounts, r.readLeft)
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("read schema: %w", err)
+		}
+	}
+	if err := c.unmatched(); err != nil {
+		return nil, err
+	}
+	return r.inv, nil
+}
+
+// has reports whether information_schema has a table, or TABLE.COLUMN.
+func (r *reader) has(feature string) bool { return r.features[feature] }
+
+// column returns a column of information_schema for a query's list, or NULL where the server has none of that name.
+func (r *reader) column(feature string) string {
+	if !r.features[feature] {
+		return "NULL"
+	}
+	_, column, _ := strings.Cut(feature, ".")
+	return column
+}
+
+func (r *reader) readFeatures(ctx context.Context) error {
+	for _, set := range []string{"sql_quote_show_create=1", "show_gipk_in_create_table_and_information_schema=1", "print_identified_with_as_hex=1"} {
+		if err := r.s.Exec(ctx, "SET SESSION "+set); err != nil && server.Number(err) != unknownVariable {
+			return err
+		}
+	}
+	return r.each(ctx, `SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA='information_schema' AND TABLE_NAME IN
+		('COLUMNS','STATISTICS','SCHEMATA','INNODB_TABLES','INNODB_SYS_TABLES','INNODB_TABLESPACES','INNODB_SYS_TABLESPACES','ROUTINES','LIBRARIES','PERIODS')`,
+		func(row []string) error {
+			r.features[strings.ToUpper(row[0])] = true
+			r.features[strings.ToUpper(row[0]+"."+row[1])] = true
+			return nil
+		})
+}
+
+// The server's error numbers that are answers.
+const (
+	unknownVariable = 1193
+	noSuchTable     = 1146
+	noSuchDatabase  = 1049
+	tableDenied     = 1142
+	columnDenied    = 1143
+	accessDenied    = 1227
+	syntaxError     = 1064
+	noSuchGrant     = 1141
+)
+
+// each runs a query whose rows are small, and hands them on as strings; NULL is empty.
+func (r *reader) each(ctx context.Context, query string, f func(row []string) error) error {
+	return r.s.Query(ctx, query, func(row [][]byte) error {
+		texts := make([]string, len(row))
+		for i, v := range row {
+			texts[i] = string(v)
+		}
+		return f(texts)
+	})
+}
+
+func (r *reader) readDatabases(ctx context.Context) error {
+	var names []Database
+	err := r.each(ctx, "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA", func(row []string) error {
+		if r.choice.database(row[0]) {
+			names = append(names, Database{Name: row[0], Charset: row[1], Collation: row[2]})
+		}
+		return nil
+	})
+	slices.SortFunc(names, func(a, b Database) int { return strings.Compare(a.Name, b.Name) })
+	if err != nil {
+		return err
+	}
+	for _, d := range names {
+		row, err := r.s.Row(ctx, "SHOW CREATE DATABASE "+server.Quote(d.Name))
+		if err != nil {
+			return err
+		}
+		d.Create = string(row[1])
+		options, ok := strings.CutPrefix(d.Create, "CREATE DATABASE "+server.Quote(d.Name))
+		if !ok {
+			return fmt.Errorf("read database %s: the server answers %q", server.Quote(d.Name), d.Create)
+		}
+		if options = strings.TrimSpace(options); options != "" {
+			d.Alter = "ALTER DATABASE " + server.Quote(d.Name) + " " + options
+		}
+		r.inv.Databases = append(r.inv.Databases, d)
+	}
+	return nil
+}
+
+func (r *reader) left(what, name, why string) {
+	r.inv.Left = append(r.inv.Left, LeftOut{what, name, why})
+}
+
+func (r *reader) broken(kind Kind, database, name string, err error) {
+	r.inv.Broken = append(r.inv.Broken, Broken{kind, database, name, err})
+}
+
+// ofObject reports whether an error is a server's answer, of one object, and not the end of the session.
+func ofObject(err error) bool { return server.Number(err) != 0 }
+
+// list returns string literals for IN (...).
+func list(names []string) string {
+	texts := make([]string, len(names))
+	for i, n := range names {
+		texts[i] = utf8Literal(n)
+	}
+	return strings.Join(texts, ",")
+}
+
+// utf8Literal returns a literal that is text in any session, as comparisons with names need.
+func utf8Literal(text string) string { return "_utf8" + server.Literal(text) }
+
+var errHidden = errors.New("the server hides the definition: the account lacks the privilege to see it")

@@ -1,0 +1,188 @@
+package schema
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nightjar/mysqldump/server"
+)
+
+// shown reads what SHOW CREATE says of a program, trigger or event: the statement is in a column of one of the names. An error is of the
+// session; a definition that the server does not tell is broken, and nil.
+func (r *reader) shown(ctx context.Context, kind Kind, database, name, show string, columns ...string) (create string, e *Environment, err error) {
+	rows, err := r.s.Rows(ctx, "SHOW CREATE "+show+" "+Name{database, name}.String())
+	if err != nil && !ofObject(err) {
+		return "", nil, err
+	}
+	if err == nil {
+		err = errHidden
+		for _, column := range columns {
+			if len(rows) == 1 && rows[0][column] != "" {
+				create, err = rows[0][column], nil
+			}
+		}
+	}
+	if err != nil {
+		r.broken(kind, database, name, err)
+		return "", nil, nil
+	}
+	row := rows[0]
+	return create, &Environment{SQLMode: row["sql_mode"], CharacterSetClient: row["character_set_client"], CollationConnection: row["collation_connection"],
+		DatabaseCollation: row["Database Collation"], TimeZone: row["time_zone"]}, nil
+}
+
+func (r *reader) readRoutines(ctx context.Context) error {
+	var found []Program
+	err := r.each(ctx, "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES", func(row []string) error {
+		if r.choice.whole(row[0]) {
+			found = append(found, Program{Database: row[0], Name: row[1], Kind: Kind(strings.ToLower(row[2]))})
+		}
+		return nil
+	})
+	if err == nil && r.has("LIBRARIES") {
+		err = r.each(ctx, "SELECT LIBRARY_SCHEMA, LIBRARY_NAME FROM information_schema.LIBRARIES", func(row []string) error {
+			if r.choice.whole(row[0]) {
+				found = append(found, Program{Database: row[0], Name: row[1], Kind: Library})
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	rank := func(k Kind) int { return slices.Index([]Kind{Library, Package, PackageBody, Function, Procedure}, k) }
+	slices.SortFunc(found, func(a, b Program) int {
+		return cmp.Or(strings.Compare(a.Database, b.Database), rank(a.Kind)-rank(b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	for _, p := range found {
+		show := strings.ToUpper(string(p.Kind))
+		create, e, err := r.shown(ctx, p.Kind, p.Database, p.Name, show, "Create Function", "Create Procedure", "Create Package", "Create Package Body", "Create Library")
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			continue
+		}
+		p.Environment, p.Definer = *e, definer(create)
+		if p.Kind == Function || p.Kind == Procedure {
+			create, err = r.recode(ctx, create, *e, routineParts(create, p.Name))
+		}
+		if p.Create = create; err != nil {
+			if !ofObject(err) && err != errCharset {
+				return err
+			}
+			r.broken(p.Kind, p.Database, p.Name, err)
+			continue
+		}
+		r.inv.Programs = append(r.inv.Programs, p)
+	}
+	return nil
+}
+
+func (r *reader) readTriggers(ctx context.Context) error {
+	type ordered struct {
+		trigger       Trigger
+		timing, event string
+		order         int
+	}
+	var found []ordered
+	query := "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER FROM information_schema.TRIGGERS"
+	err := r.each(ctx, query, func(row []string) error {
+		if r.tables[Name{row[0], row[2]}] == nil {
+			return nil
+		}
+		o := ordered{trigger: Trigger{Database: row[0], Name: row[1], Table: row[2]}, timing: row[3], event: row[4]}
+		if _, err := fmt.Sscan(row[5], &o.order); err != nil {
+			return fmt.Errorf("read triggers: order %q: %w", row[5], err)
+		}
+		found = append(found, o)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(found, func(a, b ordered) int {
+		return cmp.Or(strings.Compare(a.trigger.Database, b.trigger.Database), strings.Compare(a.trigger.Table, b.trigger.Table),
+			strings.Compare(a.timing, b.timing), strings.Compare(a.event, b.event), a.order-b.order, strings.Compare(a.trigger.Name, b.trigger.Name))
+	})
+	for _, o := range found {
+		t := o.trigger
+		create, e, err := r.shown(ctx, TriggerKind, t.Database, t.Name, "TRIGGER", "SQL Original Statement")
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			continue
+		}
+		t.Create, t.Environment, t.Definer = create, *e, definer(create)
+		r.inv.Triggers = append(r.inv.Triggers, t)
+	}
+	return nil
+}
+
+func (r *reader) readEvents(ctx context.Context) error {
+	var found []Event
+	err := r.each(ctx, "SELECT EVENT_SCHEMA, EVENT_NAME, STATUS FROM information_schema.EVENTS", func(row []string) error {
+		if r.choice.whole(row[0]) {
+			found = append(found, Event{Database: row[0], Name: row[1], Status: row[2]})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(found, func(a, b Event) int {
+		return cmp.Or(strings.Compare(a.Database, b.Database), strings.Compare(a.Name, b.Name))
+	})
+	for _, v := range found {
+		create, e, err := r.shown(ctx, EventKind, v.Database, v.Name, "EVENT", "Create Event")
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			continue
+		}
+		v.Environment, v.Definer = *e, definer(create)
+		if v.Create, err = r.recode(ctx, create, *e, eventParts(create)); err != nil {
+			if !ofObject(err) && err != errCharset {
+				return err
+			}
+			r.broken(EventKind, v.Database, v.Name, err)
+			continue
+		}
+		r.inv.Events = append(r.inv.Events, v)
+	}
+	return nil
+}
+
+// readServers reads what CREATE SERVER made. Servers keep it in a table.
+func (r *reader) readServers(ctx context.Context) error {
+	rows, err := r.s.Rows(ctx, "SELECT * FROM mysql.servers")
+	if n := server.Number(err); n == tableDenied || n == columnDenied || n == noSuchTable {
+		r.left("foreign server", "all", err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		var options []string
+		for _, option := range []struct{ name, column string }{{"HOST", "Host"}, {"DATABASE", "Db"}, {"USER", "Username"}, {"PASSWORD", "Password"},
+			{"SOCKET", "Socket"}, {"OWNER", "Owner"}} {
+			if row[option.column] != "" {
+				options = append(options, option.name+" "+server.Literal(row[option.column]))
+			}
+		}
+		if port := row["Port"]; port != "" && port != "0" {
+			options = append(options, "PORT "+port)
+		}
+		name := server.Quote(row["Server_name"])
+		r.inv.Servers = append(r.inv.Servers, ForeignServer{Name: row["Server_name"], Drop: "DROP SERVER IF EXISTS " + name,
+			Create: "CREATE SERVER " + name + " FOREIGN DATA WRAPPER " + server.Quote(row["Wrapper"]) + " OPTIONS (" + strings.Join(options, ", ") + ")"})
+	}
+	slices.SortFunc(r.inv.Servers, func(a, b ForeignServer) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}

@@ -1,0 +1,180 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"nightjar/mysqldump/server"
+)
+
+// readViews reads the views that readTables has found. Each is shown in its own database, so that it names the tables of that without the
+// database, and can be made in another.
+func (r *reader) readViews(ctx context.Context) error {
+	names := slices.SortedFunc(maps.Keys(r.views), compareNames)
+	var views []View
+	for _, name := range names {
+		v := r.views[name]
+		if err := r.s.Exec(ctx, "USE "+server.Quote(name.Database)); err != nil {
+			return err
+		}
+		rows, err := r.s.Rows(ctx, "SHOW CREATE VIEW "+name.String())
+		if err != nil && !ofObject(err) {
+			return err
+		}
+		if err == nil && (len(rows) != 1 || rows[0]["Create View"] == "") {
+			err = errHidden
+		}
+		if err == nil {
+			v.Create = rows[0]["Create View"]
+			v.Environment = Environment{CharacterSetClient: rows[0]["character_set_client"], CollationConnection: rows[0]["collation_connection"]}
+			v.Definer = definer(v.Create)
+			err = r.checkView(ctx, v)
+		}
+		if err != nil && !ofObject(err) && err != errHidden {
+			return err
+		}
+		if err != nil {
+			r.broken(ViewKind, name.Database, name.Name, err)
+			continue
+		}
+		for used := range tablesOf(name.Database, v.Create) {
+			if r.views[used] != nil && used != name {
+				v.Uses = append(v.Uses, used)
+			}
+		}
+		slices.SortFunc(v.Uses, compareNames)
+		views = append(views, *v)
+	}
+	r.inv.Views = inOrder(views)
+	return nil
+}
+
+// checkView has the server open a view. SHOW COLUMNS did, where information_schema had no columns; but that has columns for some
+// views whose tables are gone.
+func (r *reader) checkView(ctx context.Context, v *View) error {
+	return r.s.Exec(ctx, "SHOW COLUMNS FROM "+Name{v.Database, v.Name}.String())
+}
+
+func compareNames(a, b Name) int {
+	if a.Database != b.Database {
+		return strings.Compare(a.Database, b.Database)
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+// tablesOf returns all names in a view's statement that may be tables': a few may be none. The server has put all in backticks, and tables
+// of the default database without it, while columns always have a table before them.
+func tablesOf(database, create string) map[Name]bool {
+	found := map[Name]bool{}
+	all := tokens(create)
+	dot := func(i int) bool { return i >= 0 && i < len(all) && all[i].is(create, ".") }
+	for i, t := range all {
+		if t.kind != identifier || dot(i-1) {
+			continue
+		}
+		if dot(i+1) && i+2 < len(all) {
+			found[Name{t.name(create), all[i+2].name(create)}] = true
+		} else if i > 0 && !all[i-1].is(create, "AS") && all[i-1].kind != identifier {
+			found[Name{database, t.name(create)}] = true
+		}
+	}
+	return found
+}
+
+// inOrder puts each view after those that it uses, and else in the order of names. What seems to be in a ring, since names were
+// taken for tables' that are none, keeps that order.
+func inOrder(views []View) []View {
+	byName := map[Name]int{}
+	for i, v := range views {
+		byName[Name{v.Database, v.Name}] = i
+	}
+	ordered := make([]View, 0, len(views))
+	state := make([]byte, len(views)) // 1: those that it uses are being added; 2: added
+	var add func(i int)
+	add = func(i int) {
+		if state[i] != 0 {
+			return
+		}
+		state[i] = 1
+		for _, used := range views[i].Uses {
+			if j, ok := byName[used]; ok {
+				add(j)
+			}
+		}
+		state[i] = 2
+		ordered = append(ordered, views[i])
+	}
+	for i := range views {
+		add(i)
+	}
+	return ordered
+}
+
+// definer returns the account after DEFINER=, as it is written, or "".
+func definer(create string) string {
+	all := tokens(create)
+	for i, t := range all {
+		if t.is(create, "DEFINER") && i+2 < len(all) && all[i+1].is(create, "=") {
+			end := i + 2
+			for end+1 < len(all) && all[end+1].begin == all[end].end {
+				end++
+			}
+			return create[all[i+2].begin:all[end].end]
+		}
+		if i > 8 {
+			break
+		}
+	}
+	return ""
+}
+
+// Define reads the statements that make a table again. Any session with the server will do, so that several can share the work.
+// ErrChanged is of a table that is gone.
+func Define(ctx context.Context, s *server.Session, t *Table) error {
+	if t.hasHiddenKey() {
+		if err := s.Exec(ctx, "SET SESSION show_gipk_in_create_table_and_information_schema=1"); err != nil && server.Number(err) != unknownVariable {
+			return fmt.Errorf("read definition of %s: %w", t.FullName(), err)
+		}
+	}
+	show := "SHOW CREATE TABLE "
+	if t.Kind == Sequence {
+		show = "SHOW CREATE SEQUENCE "
+	}
+	row, err := s.Row(ctx, show+t.FullName().String())
+	if n := server.Number(err); n == noSuchTable || n == noSuchDatabase {
+		err = fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	if err != nil {
+		return fmt.Errorf("read definition of %s: %w", t.FullName(), err)
+	}
+	if len(row) < 2 {
+		return fmt.Errorf("read definition of %s: the server answers with %d columns", t.FullName(), len(row))
+	}
+	t.Create, t.After = loadable(string(row[1])), nil
+	if t.Kind == Sequence {
+		return t.readValue(ctx, s)
+	}
+	return nil
+}
+
+// hasHiddenKey reports whether a table has the primary key that MySQL makes for tables without one.
+func (t *Table) hasHiddenKey() bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Invisible && c.Name == "my_row_id" })
+}
+
+// readValue reads where a sequence stands. One row inserted into it sets all of that.
+func (t *Table) readValue(ctx context.Context, s *server.Session) error {
+	row, err := s.Row(ctx, "SELECT next_not_cached_value, minimum_value, maximum_value, start_value, increment, cache_size, cycle_option, cycle_count FROM "+t.FullName().String())
+	if err != nil {
+		return fmt.Errorf("read value of sequence %s: %w", t.FullName(), err)
+	}
+	values := make([]string, len(row))
+	for i, v := range row {
+		values[i] = string(v)
+	}
+	t.After = []string{"INSERT INTO " + server.Quote(t.Name) + " VALUES (" + strings.Join(values, ",") + ")"}
+	return nil
+}

@@ -1,0 +1,205 @@
+package restore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"nightjar/mysqldump/script"
+	"nightjar/mysqldump/server"
+)
+
+// A definition is the statements that make an object, ready to run.
+type definition struct {
+	statements [][]byte
+	makes      []made // for each of statements; what is empty where it makes nothing
+}
+
+// define reads an object's file, with the database's name as it is to be.
+func (r *run) define(x *object) (*definition, error) {
+	if x.definition != nil {
+		return x.definition, nil
+	}
+	all, err := r.script(x.file)
+	if err != nil {
+		return nil, err
+	}
+	d := &definition{}
+	for _, statement := range all {
+		if begins(statement, "DROP") { // what is dropped is decided here
+			continue
+		}
+		m, _ := makes(statement)
+		switch name, isUse := used(statement); {
+		case isUse && name == x.was:
+			statement = []byte("USE " + server.Quote(x.Database))
+		case isUse:
+			return nil, fmt.Errorf("run %q: it is for database %s, not for %s", x.file, name, x.was)
+		case m.what == "DATABASE":
+			statement = renamed(statement, m, x.Database)
+		case begins(statement, "ALTER") && x.Kind == script.Databases:
+			statement = alterDatabase(statement, x.Database)
+		case m.what != "" && x.Database != x.was:
+			statement = renamed(statement, m, m.name) // without a database
+			m, _ = makes(statement)
+			if m.what == "TRIGGER" {
+				statement = triggerOnly(statement, x.was)
+			}
+			if mentions(statement, x.was) {
+				r.unrenamed(x, m)
+			}
+		}
+		if m.what == "EVENT" && r.o.Disabled {
+			statement = disableOnReplica(statement)
+		}
+		d.statements, d.makes = append(d.statements, statement), append(d.makes, m)
+	}
+	x.definition = d
+	return d, nil
+}
+
+// unrenamed notes that a definition names the old database, which only its author can change.
+func (r *run) unrenamed(x *object, m made) {
+	r.fail(&object{Object: x.Object}, fmt.Errorf("%s %s was made, but still names database %s: %w", strings.ToLower(m.what), m.name, x.was, ErrNotRenamed))
+}
+
+// ErrNotRenamed says that a definition names its database, so that it means the old one still.
+var ErrNotRenamed = errors.New("a name inside of a definition is not changed by renaming")
+
+// run runs the statements of a definition.
+func (d *definition) run(ctx context.Context, s *server.Session) error {
+	for _, statement := range d.statements {
+		if err := s.Exec(ctx, string(statement)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop drops what the definition makes.
+func (d *definition) drop(ctx context.Context, s *server.Session, database string) error {
+	for i, m := range d.makes {
+		switch m.what {
+		case "", "DATABASE", "USER", "ROLE":
+			continue
+		case "TABLE":
+			return errors.New("a table is not dropped so")
+		}
+		_ = i
+		if err := s.Exec(ctx, "DROP "+m.what+" IF EXISTS "+server.Quote(database)+"."+server.Quote(m.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alterDatabase gives an ALTER DATABASE statement another name.
+func alterDatabase(statement []byte, name string) []byte {
+	l := lexer{text: statement}
+	_, _ = l.next()
+	_, _ = l.next()
+	t, ok := l.next()
+	if _, isName := t.name(); !ok || !isName {
+		return statement
+	}
+	return bytes.Join([][]byte{statement[:t.from], statement[t.to:]}, []byte(server.Quote(name)))
+}
+
+// triggerOnly takes a database's name from before the table's in the head of a CREATE TRIGGER statement.
+func triggerOnly(statement []byte, database string) []byte {
+	l := lexer{text: statement}
+	for {
+		t, ok := l.next()
+		if !ok || t.is("FOR") {
+			return statement
+		}
+		if !t.is("ON") {
+			continue
+		}
+		first, _ := l.next()
+		name, _ := first.name()
+		if dot, _ := l.next(); name != database || dot.class != sign || dot.text[0] != '.' {
+			return statement
+		}
+		return append(bytes.Clone(statement[:first.from]), statement[l.at:]...)
+	}
+}
+
+// The server's error numbers that say that something is not there.
+func isAbsent(err error) bool {
+	switch server.Number(err) {
+	case 1049, 1146, 1305, 1360, 1539, 4091, 4092, 1932:
+		return true
+	}
+	return false
+}
+
+// errAbsent says that the server has no object of a name.
+var errAbsent = errors.New("it is not there")
+
+// shown asks the server for the definition of what a statement makes.
+func shown(ctx context.Context, s *server.Session, database string, m made) ([]byte, error) {
+	name := server.Quote(database) + "." + server.Quote(m.name)
+	if m.what == "DATABASE" {
+		name = server.Quote(database)
+	} else if err := s.Exec(ctx, "USE "+server.Quote(database)); err != nil { // a view names what is in another database
+		if isAbsent(err) {
+			err = errAbsent
+		}
+		return nil, err
+	}
+	rows, err := s.Rows(ctx, "SHOW CREATE "+m.what+" "+name)
+	if isAbsent(err) {
+		return nil, errAbsent
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 1 {
+		for column, text := range rows[0] {
+			if column == "SQL Original Statement" || strings.HasPrefix(column, "Create ") || strings.HasPrefix(column, "Create") && column != "Created" {
+				return []byte(text), nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("SHOW CREATE %s %s: the server hides it", m.what, name)
+}
+
+// equal reports whether the server has all that the definition makes, as the definition has it.
+func (d *definition) equal(ctx context.Context, s *server.Session, database string) (bool, error) {
+	for i, m := range d.makes {
+		if m.what == "" || m.what == "USER" || m.what == "ROLE" {
+			continue
+		}
+		text, err := shown(ctx, s, database, m)
+		if errors.Is(err, errAbsent) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if !sameDefinition(text, d.statements[i]) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// present reports whether the server has any of what the definition makes.
+func (d *definition) present(ctx context.Context, s *server.Session, database string) (bool, error) {
+	for _, m := range d.makes {
+		if m.what == "" || m.what == "USER" || m.what == "ROLE" {
+			continue
+		}
+		_, err := shown(ctx, s, database, m)
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, errAbsent) {
+			return false, err
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,227 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"nightjar/mysqldump/script"
+	"nightjar/mysqldump/server"
+)
+
+// makeDatabases makes the databases, one by one.
+func (r *run) makeDatabases(ctx context.Context, w *worker) error {
+	for _, x := range r.plan.databases {
+		if err := r.finish(ctx, x, r.makeDatabase(ctx, w, x)); err != nil {
+			return err
+		}
+		if x.failed && !r.have.databases[r.have.database(x.Database)] {
+			n := r.plan.without(x.Database)
+			r.note("%d objects of database %s were not restored", n, x.Database)
+		}
+	}
+	return nil
+}
+
+// without takes a database out of a plan, and returns how many objects that are.
+func (p *plan) without(database string) int {
+	before := len(p.tables) + len(p.others)
+	p.tables = slices.DeleteFunc(p.tables, func(t *table) bool { return t.Database == database })
+	p.others = slices.DeleteFunc(p.others, func(x *object) bool { return x.Database == database })
+	return before - len(p.tables) - len(p.others)
+}
+
+// makeDatabase makes a database. One that is there and restored as a whole gets the dump's character set, unless all that is
+// there is to stay.
+func (r *run) makeDatabase(ctx context.Context, w *worker, x *object) error {
+	d, err := r.define(x)
+	if err != nil {
+		return err
+	}
+	there := r.have.databases[r.have.database(x.Database)]
+	if there && (r.o.Existing == Missing || !r.o.chosen("", x.was, "")) {
+		r.keep(x)
+		return nil
+	}
+	d = &definition{slices.Clone(d.statements), d.makes}
+	for i, m := range d.makes {
+		if m.what == "DATABASE" && there {
+			d.statements[i] = alteration(d.statements[i], x.Database)
+		}
+	}
+	d.statements = slices.DeleteFunc(d.statements, func(s []byte) bool { return len(s) == 0 })
+	return w.do(ctx, func(s *server.Session, again bool) error {
+		err := d.run(ctx, s)
+		if again && server.Number(err) == 1007 { // it was made by the attempt before
+			return nil
+		}
+		return err
+	})
+}
+
+// alteration turns a CREATE DATABASE into the ALTER DATABASE that says the same; empty if it says nothing.
+func alteration(statement []byte, name string) []byte {
+	m, _ := makes(statement)
+	rest := lexer{text: statement[m.to:]}
+	if _, more := rest.next(); !more {
+		return nil
+	}
+	return []byte("ALTER DATABASE " + server.Quote(name) + string(statement[m.to:]))
+}
+
+// makeSequences makes the sequences, which defaults of tables need.
+func (r *run) makeSequences(ctx context.Context, w *worker) error {
+	for _, x := range r.plan.others {
+		if x.Kind == script.Sequences {
+			if err := r.finish(ctx, x, r.makeObject(ctx, w, x)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// makeOthers makes what comes after rows. Of views each may need those before it, and of accounts too; all others are made
+// in parallel.
+func (r *run) makeOthers(ctx context.Context, _ *worker) error {
+	for _, kind := range []script.Kind{script.Programs, script.Views, script.Triggers, script.Events, script.Accounts} {
+		var some []*object
+		for _, x := range r.plan.others {
+			if x.Kind == kind {
+				some = append(some, x)
+			}
+		}
+		threads := r.o.Threads
+		if kind == script.Views || kind == script.Accounts {
+			threads = 1
+		}
+		err := r.pool(ctx, threads, len(some), func(ctx context.Context, w *worker, i int) error {
+			if kind == script.Accounts {
+				return r.finish(ctx, some[i], r.makeAccount(ctx, w, some[i]))
+			}
+			return r.finish(ctx, some[i], r.makeObject(ctx, w, some[i]))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeObject makes a sequence, a view, a program, an event, or the triggers of a table.
+func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
+	if x.Kind == script.Triggers {
+		if t := r.plan.table(x.Object); t != nil && (t.kept || t.failed) {
+			r.keep(x) // they belong to the table
+			return nil
+		}
+	}
+	d, err := r.define(x)
+	if err != nil {
+		return err
+	}
+	if err := r.oneToMake(x, d); err != nil {
+		return err
+	}
+	done := false
+	return w.do(ctx, func(s *server.Session, again bool) error {
+		if !again && r.have.databases[r.have.database(x.Database)] {
+			if done, err = r.existing(ctx, s, x, d); err != nil || done {
+				return err
+			}
+		}
+		if again || r.o.Existing != Refuse {
+			if err := r.clear(ctx, s, x, d); err != nil {
+				return err
+			}
+		}
+		err := d.run(ctx, s)
+		if err == nil && x.Kind == script.Events {
+			err = r.expired(ctx, s, x, d)
+		}
+		return err
+	})
+}
+
+// oneToMake returns an error if the file makes nothing.
+func (r *run) oneToMake(x *object, d *definition) error {
+	if !slices.ContainsFunc(d.makes, func(m made) bool { return m.what != "" }) {
+		return &sourceError{x.file, errors.New("it makes nothing")}
+	}
+	return nil
+}
+
+// existing decides about an object that may be there: done means that nothing is to be made.
+func (r *run) existing(ctx context.Context, s *server.Session, x *object, d *definition) (done bool, err error) {
+	switch r.o.Existing {
+	case Missing:
+		if done, err = d.present(ctx, s, x.Database); done {
+			r.keep(x)
+		}
+	case IfChanged:
+		if x.Kind == script.Sequences {
+			return false, nil // its value is not in its definition
+		}
+		if done, err = d.equal(ctx, s, x.Database); done {
+			x.left = true
+		}
+	}
+	return done, err
+}
+
+// clear drops what has the object's name.
+func (r *run) clear(ctx context.Context, s *server.Session, x *object, d *definition) error {
+	if x.Kind == script.Views || x.Kind == script.Sequences {
+		if err := dropTable(ctx, s, x.Object, r.have.tables[r.have.key(x.Object)]); err != nil {
+			return err
+		}
+	}
+	return d.drop(ctx, s, x.Database)
+}
+
+// dropTable drops what has a table's name, of the kind that the server says it is of.
+func dropTable(ctx context.Context, s *server.Session, x Object, kind string) error {
+	what := "TABLE"
+	if kind == "VIEW" || kind == "SEQUENCE" {
+		what = kind
+	}
+	return s.Exec(ctx, "DROP "+what+" IF EXISTS "+server.Quote(x.Database)+"."+server.Quote(x.Name))
+}
+
+// expired notes an event that the server did not make, since its time is over.
+func (r *run) expired(ctx context.Context, s *server.Session, x *object, d *definition) error {
+	there, err := d.present(ctx, s, x.Database)
+	if err == nil && !there {
+		r.note("event %s.%s is not there: its time is over, and it is not preserved", x.Database, x.Name)
+		x.failed = true
+	}
+	return err
+}
+
+// table returns the plan's table of that name; nil: none.
+func (p *plan) table(x Object) *table {
+	return p.byKey[x.key()]
+}
+
+// keep notes that an object that was there stays as it is.
+func (r *run) keep(x *object) {
+	x.kept = true
+	r.count(r.result.Kept, x)
+}
+
+// finish notes how the making of an object ended. Its error ends the run.
+func (r *run) finish(ctx context.Context, x *object, err error) error {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		r.fail(x, err)
+	case x.kept || x.failed:
+	default:
+		r.count(r.result.Done, x)
+		if x.left {
+			r.count(r.result.Left, x)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package restore
+
+import (
+	"fmt"
+	"strings"
+
+	"nightjar/mysqldump/script"
+)
+
+// A Pattern names databases, or tables in them, by their names in the dump. In it, "*" stands for any text, "?" for any
+// character, and "\\" takes its meaning from the next character.
+type Pattern struct {
+	Database string
+	Table    string // empty: the whole database
+}
+
+// ParsePattern reads DATABASE or DATABASE.TABLE. A dot in the database's name has a "\\" before it.
+func ParsePattern(text string) (p Pattern, err error) {
+	dot := -1
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' {
+			if i++; i == len(text) {
+				return p, fmt.Errorf("%q ends with a backslash", text)
+			}
+		} else if text[i] == '.' && dot < 0 {
+			dot = i
+		}
+	}
+	p.Database = text
+	if dot >= 0 {
+		p = Pattern{text[:dot], text[dot+1:]}
+	}
+	if p.Database == "" || dot >= 0 && p.Table == "" {
+		return p, fmt.Errorf("%q is not DATABASE or DATABASE.TABLE", text)
+	}
+	return p, nil
+}
+
+// chosen reports whether an object of the dump is to be restored. Of a database of which tables are chosen, what belongs to
+// those tables comes with them, and nothing else.
+func (o *Options) chosen(kind script.Kind, database, name string) bool {
+	switch {
+	case kind == script.Accounts:
+		return o.Accounts != SkipAccounts && len(o.Selection) == 0
+	case kind == script.Events && o.NoEvents:
+		return false
+	case len(o.Selection) == 0:
+		return true
+	}
+	for _, p := range o.Selection {
+		if !match(p.Database, database) {
+			continue
+		}
+		switch kind {
+		case script.Databases:
+			return true
+		case script.Tables, script.Rows, script.Views, script.Sequences, script.Triggers:
+			if p.Table == "" || match(p.Table, name) {
+				return true
+			}
+		default:
+			if p.Table == "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// match reports whether a pattern stands for all of a name.
+func match(pattern, name string) bool {
+	star, mark := -1, 0 // where the last "*" is, and how far it reaches
+	p, n := 0, 0
+	for n < len(name) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, n
+			p++
+		case p < len(pattern) && pattern[p] == '?':
+			p++
+			for n++; n < len(name) && name[n]&0xC0 == 0x80; n++ {
+			}
+		case p+1 < len(pattern) && pattern[p] == '\\' && pattern[p+1] == name[n]:
+			p, n = p+2, n+1
+		case p < len(pattern) && pattern[p] != '\\' && pattern[p] == name[n]:
+			p, n = p+1, n+1
+		case star >= 0:
+			mark++
+			p, n = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}

@@ -1,0 +1,167 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/script"
+	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/sum"
+)
+
+// verify compares all that was restored, or left because it was equal, with the dump.
+func (r *run) verify(ctx context.Context, _ *worker) error {
+	if r.o.NoVerify {
+		return nil
+	}
+	var some []*object
+	for _, x := range r.plan.all() {
+		if !x.kept && !x.failed && x.Kind != script.Accounts {
+			some = append(some, x)
+		}
+	}
+	return r.pool(ctx, r.o.Threads, len(some), func(ctx context.Context, w *worker, i int) error {
+		x := some[i]
+		var found []string
+		err := w.do(ctx, func(s *server.Session, _ bool) (err error) {
+			found, err = r.differences(ctx, s, x)
+			return err
+		})
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			r.fail(&object{Object: x.Object}, fmt.Errorf("compare with the dump: %w", err))
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.result.Differences = append(r.result.Differences, found...)
+		return nil
+	})
+}
+
+// differences returns what differs between an object and the dump.
+func (r *run) differences(ctx context.Context, s *server.Session, x *object) (found []string, err error) {
+	if x.Kind == script.Databases && !r.o.chosen("", x.was, "") {
+		return nil, nil // tables were restored into it
+	}
+	d, err := r.define(x)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range d.makes {
+		if m.what == "" {
+			continue
+		}
+		text, err := shown(ctx, s, x.Database, m)
+		switch {
+		case errors.Is(err, errAbsent):
+			found = append(found, fmt.Sprintf("%s %s of %s is not there", strings.ToLower(m.what), m.name, x.Database))
+		case err != nil:
+			return nil, err
+		case sameDefinition(text, d.statements[i]):
+		case r.comparable():
+			found = append(found, fmt.Sprintf("%s: the server has %s, the dump %s", x.title(), excerpt(text, d.statements[i]), excerpt(d.statements[i], text)))
+		default:
+			r.note("%s: the server has %s, the dump %s", x.title(), excerpt(text, d.statements[i]), excerpt(d.statements[i], text))
+		}
+	}
+	t := r.plan.table(x.Object)
+	if x.Kind != script.Tables || t.sum == nil {
+		return found, nil
+	}
+	has, err := r.sumOf(ctx, s, t)
+	if err == nil && has.Rows != t.sum.Rows {
+		found = append(found, fmt.Sprintf("%s: the server has %d rows, the dump %d", x.title(), has.Rows, t.sum.Rows))
+	} else if err == nil && has != *t.sum {
+		found = append(found, fmt.Sprintf("%s: the checksum of its %d rows is %v, that of the dump %v", x.title(), has.Rows, has, t.sum))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.result.Verified++
+	return found, err
+}
+
+// sumOf has the server sum a table's rows.
+func (r *run) sumOf(ctx context.Context, s *server.Session, t *table) (sum.Sum, error) {
+	types := map[string]schema.Column{}
+	query := "SELECT COLUMN_NAME, COLUMN_TYPE, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA=" +
+		server.Literal(r.have.database(t.Database)) + " AND TABLE_NAME=" + server.Literal(r.have.database(t.Name))
+	err := s.Query(ctx, query, func(row [][]byte) error {
+		types[string(row[0])] = schema.Column{Name: string(row[0]), Type: string(row[1]), DataType: string(row[2])}
+		return nil
+	})
+	if err != nil {
+		return sum.Sum{}, err
+	}
+	var values []string
+	for _, name := range t.columns {
+		c, ok := types[name]
+		if !ok {
+			c = schema.Column{Name: name} // of a period, which information_schema does not have
+		}
+		values = append(values, c.Value())
+	}
+	from := server.Quote(t.Database) + "." + server.Quote(t.Name)
+	if r.versioned(t) {
+		from += " FOR SYSTEM_TIME ALL"
+	}
+	row, err := s.Row(ctx, sum.Query(from, values))
+	if err != nil {
+		return sum.Sum{}, err
+	}
+	return sum.FromRow(row)
+}
+
+// versioned reports whether a table keeps the history of its rows.
+func (r *run) versioned(t *table) bool {
+	l := lexer{text: t.create}
+	for {
+		tok, ok := l.next()
+		if !ok {
+			return false
+		}
+		if tok.is("WITH") && l.follow("SYSTEM", "VERSIONING") {
+			return true
+		}
+	}
+}
+
+// comparable reports whether the server prints definitions as the dump's did: it is of the same flavor, and of the same
+// version but for the last number.
+func (r *run) comparable() bool {
+	from := r.o.From
+	if from.Version == "" {
+		return true
+	}
+	flavor := mysqldump.MySQL
+	if strings.Contains(r.have.version, "MariaDB") {
+		flavor = mysqldump.MariaDB
+	}
+	return (from.Flavor == "" || from.Flavor == flavor) && family(from.Version) == family(r.have.version)
+}
+
+// family returns the first two numbers of a version.
+func family(version string) string {
+	first, rest, _ := strings.Cut(version, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	return first + "." + second
+}
+
+// excerpt returns the part of a definition with which it begins to differ from another.
+func excerpt(text, other []byte) string {
+	x, y := lexer{text: text}, lexer{text: other}
+	for {
+		at := x.at
+		s, more := x.significant()
+		t, also := y.significant()
+		if more && also && s.class == t.class && string(s.text) == string(t.text) {
+			continue
+		}
+		return fmt.Sprintf("%.100q", strings.TrimSpace(string(text[at:])))
+	}
+}

@@ -94,3 +94,40 @@ func TestRunPages(t *testing.T) {
 		s.wants(map[string]string{"shop/orders.ibd": string(data)})
 	}
 }
+
+// With blocks that are finer, a content that changes in few bytes at many places sends less of what did not change.
+func TestRunFine(t *testing.T) {
+	t.Parallel()
+	const step, count = 8 << 10, 200
+	literal := map[bool]uint64{}
+	for _, fine := range []bool{false, true} {
+		s := newSite(t)
+		data := backuptest.Random(step * count)
+		night := func() backup.Statistics {
+			for at := 0; at < len(data); at += step {
+				copy(data[at:], backuptest.Random(8))
+			}
+			return s.run(func(_ context.Context, run *backup.Run) (repo.Labels, error) {
+				c, err := run.Create("rows", content.Hint{Fine: fine})
+				if err != nil {
+					return nil, err
+				}
+				defer c.Abort()
+				if _, err := c.Write(data); err != nil {
+					return nil, err
+				}
+				return nil, c.Close()
+			})
+		}
+		night()
+		night()
+		st := night() // whose bases have literals, too
+		if literal[fine] = st.BytesLiteral; st.ChunksDelta == 0 {
+			t.Errorf("fine %v: nothing is a delta", fine)
+		}
+		s.wants(map[string]string{"rows": string(data)})
+	}
+	if literal[true]*3 > literal[false]*2 {
+		t.Errorf("%d bytes of literals, %d without", literal[true], literal[false])
+	}
+}

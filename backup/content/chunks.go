@@ -177,7 +177,9 @@ func (c *Content) flush() error {
 }
 
 // stands returns where the next chunk does.
-func (c *Content) stands() save.Place { return save.Place{Offset: c.offset, Page: c.hint.Page} }
+func (c *Content) stands() save.Place {
+	return save.Place{Offset: c.offset, Page: c.hint.Page, Fine: c.hint.Fine}
+}
 
 // past returns what the content was before, to compare with; nil: nothing is known.
 func (c *Content) past() *save.Past {

@@ -28,6 +28,7 @@ type Hint struct {
 	Mode  uint32    // permission bits; 0: 0600
 	Mtime time.Time // zero: when the content last changed, as the archives tell
 	Page  int       // bytes of a page, if it has pages that change one by one, as database files have (see save.Place); 0: unknown
+	Fine  bool      // it changes in few bytes at many places, as the rows of a table do (see save.Place)
 	Base  string    // path of what it was in the predecessor; "": its own
 	Like  string    // path of what it may resemble there, if that has nothing under Base
 }

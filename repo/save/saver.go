@@ -36,6 +36,9 @@ type Place struct {
 	// Page is the size in bytes of the file's pages, from 1 to 64 KiB, if it has pages that change one by one, as files of
 	// databases have: then a page that changes costs less, and a first backup of them some 8% more. Any other number: it has none.
 	Page int
+	// Fine says that it changes in few bytes at many places, as the rows of a table do that follow one another: the price and
+	// the gain are those of pages.
+	Fine bool
 }
 
 // A piece is what is saved at once: a chunk of content, a tree, a list, or the literal of a recipe for one.
@@ -153,7 +156,7 @@ func (s *Saver) whole(p *piece) error {
 func (s *Saver) recipe(p *piece, m *delta.Match) (err error) {
 	r := &m.Recipe
 	if r.Literal.Length > 0 {
-		literal := piece{typ: p.typ, data: m.Literal, literal: true, runs: m.Runs}
+		literal := piece{typ: p.typ, data: m.Literal, literal: true, runs: m.Runs, place: Place{Fine: p.place.Fine}}
 		if delta.Paged(p.place.Page) {
 			literal.place.Page, literal.runs = p.place.Page, m.PageRuns(p.place.Offset, p.place.Page)
 		}

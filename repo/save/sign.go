@@ -7,7 +7,7 @@ import (
 
 const (
 	signBlock   = 512     // bytes of a block
-	pageBlock   = 256     // of a file with pages, which change in few bytes
+	fineBlock   = 256     // of what changes in few bytes at many places
 	signFrom    = 8 << 10 // chunks from this size on have a signature, if they compress or changed before
 	signLiteral = 128     // so have literals: else what changed once is sent again with every change beside it
 )
@@ -19,12 +19,12 @@ func (p *piece) signable() bool {
 
 // sign stores the signature of a chunk.
 func (s *Saver) sign(p *piece) error {
-	block, runs := signBlock, p.runs
-	if delta.Paged(p.place.Page) {
-		block = pageBlock
-		if !p.literal {
-			runs = delta.PageRuns(nil, p.place.Offset, len(p.data), p.place.Page)
-		}
+	block, runs, paged := signBlock, p.runs, delta.Paged(p.place.Page)
+	if paged || p.place.Fine {
+		block = fineBlock
+	}
+	if paged && !p.literal {
+		runs = delta.PageRuns(nil, p.place.Offset, len(p.data), p.place.Page)
 	}
 	s.encoded = s.encoder.signer.Sign(p.id, p.data, block, runs).Append(s.encoded[:0])
 	return s.blob(pack.SignatureOf+p.typ, p.id, s.encoded)

@@ -14,7 +14,7 @@ import (
 )
 
 // Config returns what the driver needs. It holds no password: that is put in when a connection is made, and not in a DSN.
-// Its timeout bounds reaching the server; the context of a connection has to bound the handshake, and every statement.
+// Its timeout bounds reaching the server; the context of a connection has to bound the login, and every statement.
 func (l *Login) Config() (*mysql.Config, error) {
 	c := mysql.NewConfig()
 	c.User = l.User
@@ -37,9 +37,7 @@ func (l *Login) Config() (*mysql.Config, error) {
 			return nil, fmt.Errorf("log in at %s: %w", l.Address(), err)
 		}
 	}
-	if host != "" {
-		c.DialFunc = l.dial
-	}
+	c.DialFunc = l.dial
 	password := l.Password
 	err = c.Apply(mysql.BeforeConnect(func(_ context.Context, c *mysql.Config) error {
 		c.Passwd = password.Reveal()
@@ -48,17 +46,20 @@ func (l *Login) Config() (*mysql.Config, error) {
 	return c, err
 }
 
-// dial makes connections that do not give the password to whoever says to be the server.
+// dial makes connections to servers of this kind only, that do not give the password to whoever says to be the server.
 func (l *Login) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, address)
-	if err != nil || l.FetchServerKey || l.ServerKey != "" {
-		return conn, err
+	if err != nil {
+		return nil, err
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		return &guard{TCPConn: tcp}, nil
+	first, err := greeting(ctx, conn)
+	if err != nil {
+		conn.Close()
+		return nil, err
 	}
-	return conn, nil
+	trusted := network == "unix" || l.FetchServerKey || l.ServerKey != ""
+	return &guard{socket: conn.(socket), greeting: first, done: trusted}, nil
 }
 
 // registerKey makes a server's public key known to the driver, and returns the name that it has there.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"syscall"
 )
 
 // ErrExposed says that a server wants the password itself over a connection that is not encrypted, which it did not get.
@@ -13,8 +14,24 @@ var ErrExposed = errors.New("the server wants the password over a connection wit
 // for whoever answered: the driver does that unasked, MySQL's own clients do not. It looks at packets until TLS begins
 // or the first command is sent.
 type guard struct {
-	*net.TCPConn
-	done bool
+	socket
+	greeting []byte // that is still to be read
+	done     bool   // nothing is looked at
+}
+
+// A socket is a connection that the driver can look at to see whether the server has closed it.
+type socket interface {
+	net.Conn
+	syscall.Conn
+}
+
+func (g *guard) Read(b []byte) (int, error) {
+	if len(g.greeting) > 0 {
+		n := copy(b, g.greeting)
+		g.greeting = g.greeting[n:]
+		return n, nil
+	}
+	return g.socket.Read(b)
 }
 
 const (
@@ -36,7 +53,7 @@ func (g *guard) Write(b []byte) (int, error) {
 			return 1, ErrExposed // the driver keeps the errors of writes that began
 		}
 	}
-	return g.TCPConn.Write(b)
+	return g.socket.Write(b)
 }
 
 // isScramble tells by its length an answer that is of no use to others: none, or that of mysql_native_password,

@@ -29,7 +29,7 @@ type Login struct {
 
 	TLS TLS
 
-	ConnectTimeout time.Duration // of reaching the server, without the handshake; never 0
+	ConnectTimeout time.Duration // of reaching the server and its first word; never 0
 	MaxPacket      int           // bytes in one packet that is sent
 
 	ServerKey      string // file of the RSA key to encrypt the password with where TLS is not in use; empty: none

@@ -292,13 +292,19 @@ func testPlugins(t *testing.T, s *servertest.Server, to func(string) string) {
 	me, err := user.Current()
 	must(t, err)
 	s.Exec(t, fmt.Sprintf("CREATE OR REPLACE USER '%s'@localhost IDENTIFIED VIA unix_socket", me.Username))
-	l, _, err = Find(Request{Files: Files{None: true}, Explicit: []Option{Set("socket", s.Socket, "")}, User: me.Username})
+	testUser(t, s, me.Username, me.Username+"@localhost")
+}
+
+// testUser logs in over the socket as the user of the operating system, without a password.
+func testUser(t *testing.T, s *servertest.Server, name, account string) {
+	t.Helper()
+	l, _, err := Find(Request{Files: Files{None: true}, Explicit: []Option{Set("socket", s.Socket, "")}, User: name})
 	must(t, err)
 	if _, err := l.enter(t); err != nil {
-		t.Errorf("unix_socket: %v", err)
+		t.Errorf("by the operating system's user: %v", err)
 	}
-	if user, _ := l.client(t, s); user != me.Username+"@localhost" {
-		t.Errorf("unix_socket: the program is %q", user)
+	if user, _ := l.client(t, s); user != account {
+		t.Errorf("by the operating system's user: the program is %q", user)
 	}
 }
 
@@ -325,6 +331,12 @@ func testExposed(t *testing.T, s *servertest.Server, to func(string) string) {
 	expect(t, plugin+" with TLS", "TLS", to("sha"))
 	s.Exec(t, "FLUSH PRIVILEGES")
 	expect(t, plugin+" with a wrong password", "Access denied", to("sha"), "password=wrong")
+	if s.Kind == servertest.MySQL97 { // of 5.7 there is no plugin
+		me, err := user.Current()
+		must(t, err)
+		s.Exec(t, "INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'", "CREATE USER named IDENTIFIED WITH auth_socket AS '"+me.Username+"'")
+		testUser(t, s, "named", "named@%")
+	}
 }
 
 // A server without TLS is used as it is only where that is enough.
@@ -335,4 +347,69 @@ func testWithoutTLS(t *testing.T, s *servertest.Server) {
 		expect(t, options, "server does not support TLS", to, options)
 	}
 	expect(t, "socket", "", to, "ssl\nprotocol=socket\nhost=localhost\nsocket="+s.Socket)
+}
+
+// Whatever answers, the driver sees nothing that it does not expect of a server, and nobody waits for ever.
+func TestOthers(t *testing.T) {
+	x := "\x05\x00\x00\x00\x0b\x08\x05\x1a\x00" // the X protocol's greeting
+	for _, c := range []struct{ says, want string }{
+		{x, ErrNotServer.Error()},
+		{"\x01\x00\x00\x00\x0a", ErrNotServer.Error()},
+		{"\x0a\x00\x00\x00\x0a5.5\x00xxxx\x00", ErrNotServer.Error()},
+		{"\x03\x00\x00\x00\xff\x10\x04", ErrNotServer.Error()},
+		{"\x00\x00\x00\x00", ErrNotServer.Error()},
+		{"SSH-2.0-OpenSSH_9.2\r\n", ErrNotServer.Error()},
+		{"220 mail ESMTP\r\n", ErrNotServer.Error()},
+		{"\x13\x00\x00\x00\xff\x10\x04Too many connections"[:23], "Too many connect"},
+		{"\x20\x00\x00\x00\x0a", "no greeting came"},
+		{"", "no greeting came"},
+		{"silence", "no greeting came: context deadline exceeded"},
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if conn, err := listener.Accept(); err == nil {
+				if c.says == "silence" {
+					_, _ = conn.Read(make([]byte, 1)) // until the other side gives up
+				} else {
+					_, _ = io.WriteString(conn, c.says)
+				}
+				conn.Close()
+			}
+		}()
+		_, err = enter(t, fmt.Sprintf("connect-timeout=1\nport=%d", listener.Addr().(*net.TCPAddr).Port))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.says, err, c.want)
+		}
+		listener.Close()
+		<-done
+	}
+}
+
+func FuzzGreeting(f *testing.F) {
+	f.Add([]byte("\x0a5.7.29-log\x00" + strings.Repeat("\x01", 31) + "12345678901\x00mysql_native_password\x00"))
+	f.Add([]byte("\xff\x10\x04#08004x"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if len(body) > 1<<15 || !isGreeting(body) {
+			return
+		}
+		client, there := net.Pipe()
+		defer there.Close()
+		go func() {
+			header := []byte{byte(len(body)), byte(len(body) >> 8), 0, 0}
+			_, _ = there.Write(append(header, body...))
+			there.Close()
+		}()
+		l := Login{User: "me", Host: "db", Port: 1, ConnectTimeout: time.Minute, TLS: TLS{Mode: Disabled}, MaxPacket: mostPacket}
+		config, err := l.Config()
+		must(t, err)
+		config.DialFunc = func(context.Context, string, string) (net.Conn, error) { return client, nil }
+		s, err := server.New(config)
+		must(t, err)
+		if _, err := s.Connect(t.Context()); err == nil {
+			t.Error("somebody is let in by a greeting alone")
+		}
+	})
 }

@@ -141,6 +141,7 @@ var hints = []struct {
 	{request.ErrRefused, "nothing was given up. Is it a server of S3, and does nothing in between change requests or answers? Look at --endpoint, at proxies on the way, and in the server's log"},
 	{request.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
 	{login.ErrUnnamed, "name it with --source, or in the group [nightjar-source] of an option file"},
+	{login.ErrNotServer, "is the port right? 3306 is the servers' own, as a rule; 33060 is that of MySQL's X protocol, which is another"},
 	{login.ErrExposed, "protect the connection: ssl-mode=REQUIRED, or better VERIFY_CA with ssl-ca, in an option file. Or give the server's RSA key with server-public-key-path; get-server-public-key asks for it, and trusts whoever answers"},
 	{restore.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},

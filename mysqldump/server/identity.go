@@ -118,9 +118,10 @@ func (c *Session) position(ctx context.Context) (p mysqldump.Position, err error
 				continue
 			}
 			if file != before {
-				if s.gtids, err = c.gtidsAt(ctx, before); err != nil {
+				if p.GTIDs, err = c.GTIDsAt(ctx, before.name, before.offset); err != nil {
 					return p, err
 				}
+				return p, nil
 			}
 		}
 		p.GTIDs, err = mysqldump.ParseGTIDSet(s.gtids)
@@ -157,16 +158,19 @@ func (c *Session) binaryLog(ctx context.Context) (b binaryLog, err error) {
 	return b, err
 }
 
-// gtidsAt has a server of MariaDB look up in its binary log which GTIDs are before an offset, which may take a while.
-func (c *Session) gtidsAt(ctx context.Context, b binaryLog) (string, error) {
-	row, err := c.Row(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS(%s, %d)", Literal(b.name), b.offset))
+// GTIDsAt has a server of MariaDB look up in its binary log which GTIDs are before an offset, which may take a while.
+func (c *Session) GTIDsAt(ctx context.Context, file string, offset uint64) (set mysqldump.GTIDSet, err error) {
+	row, err := c.Row(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS(%s, %d)", Literal(file), offset))
+	if err == nil && row[0] == nil {
+		err = errors.New("the server does not know them")
+	}
+	if err == nil {
+		set, err = mysqldump.ParseGTIDSet(string(row[0]))
+	}
 	if err != nil {
-		return "", err
+		return set, fmt.Errorf("look up GTIDs at offset %d of %s: %w", offset, file, err)
 	}
-	if row[0] == nil {
-		return "", fmt.Errorf("the server does not know the GTIDs at offset %d of %s", b.offset, b.name)
-	}
-	return string(row[0]), nil
+	return set, nil
 }
 
 // SnapshotPosition returns the place that the session's consistent snapshot has in the binary log, of MariaDB. A server that

@@ -46,7 +46,7 @@ var dialects = map[servertest.Kind]server.Dialect{
 		ChangeSource: "CHANGE MASTER TO", Source: "MASTER", Replica: "SLAVE", Channel: true,
 	},
 	servertest.MariaDB118: {
-		BinaryLogStatus: "SHOW BINLOG STATUS", ReplicaStatus: "SHOW ALL SLAVES STATUS", Replicas: "SHOW SLAVE HOSTS",
+		BinaryLogStatus: "SHOW BINARY LOG STATUS", ReplicaStatus: "SHOW ALL SLAVES STATUS", Replicas: "SHOW SLAVE HOSTS",
 		ChangeSource: "CHANGE MASTER TO", Source: "MASTER", Replica: "REPLICA", Channel: true, Connection: true, BackupStage: true,
 	},
 	servertest.MySQL97: {

@@ -1,0 +1,80 @@
+package lock
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"nightjar/mysqldump/server"
+)
+
+// waiting is what the servers call the state of a session that waits for a lock of ours.
+var waiting = []string{
+	"Waiting for backup lock", "Waiting for global read lock", "Waiting for commit lock", "Waiting for table flush",
+}
+
+// longestWait returns for how long the session has waited that has waited longest for us, who began to lock as long ago as
+// given; 0 if none does. Where the server counts whole seconds that is all that is known.
+func longestWait(ctx context.Context, c *server.Session, began time.Duration, except ...uint64) (time.Duration, error) {
+	processes, err := c.Rows(ctx, "SELECT id, state, time_ms FROM information_schema.processlist")
+	exact := err == nil
+	if server.Number(err) != 0 { // no such column, or no such table
+		processes, err = c.Rows(ctx, "SHOW PROCESSLIST")
+	}
+	if err != nil {
+		return 0, err
+	}
+	var longest time.Duration
+	for _, p := range processes {
+		p = lowerNames(p)
+		if id, _ := strconv.ParseUint(p["id"], 10, 64); slices.Contains(except, id) || !slices.Contains(waiting, p["state"]) {
+			continue
+		}
+		wait := began
+		if ms, err := strconv.ParseFloat(p["time_ms"], 64); exact && err == nil {
+			wait = min(wait, time.Duration(ms*float64(time.Millisecond)))
+		}
+		longest = max(longest, wait)
+	}
+	return longest, nil
+}
+
+// longStatement describes the statement that has run for longest, of those that hold the global read lock back and will for a
+// while; empty if there is none. What it says is not shown.
+func longStatement(ctx context.Context, c *server.Session, ours ...uint64) (string, error) {
+	processes, err := c.Rows(ctx, "SHOW PROCESSLIST")
+	if err != nil {
+		return "", err
+	}
+	longest, what := int64(0), ""
+	for _, p := range processes {
+		p = lowerNames(p)
+		id, _ := strconv.ParseUint(p["id"], 10, 64)
+		seconds, _ := strconv.ParseInt(p["time"], 10, 64)
+		running := p["command"] == "Query" || p["command"] == "Execute" || p["command"] == "Killed"
+		if running && seconds > longest && p["user"] != "system user" && p["user"] != "event_scheduler" && !slices.Contains(ours, id) {
+			longest = seconds
+			what = fmt.Sprintf("a statement of %s in session %d runs since %d s (%s)", p["user"], id, seconds,
+				cmp.Or(p["state"], "no state"))
+		}
+	}
+	return what, nil
+}
+
+// history returns the length of the server's list of undo logs; -1 if the server does not say it.
+func history(ctx context.Context, c *server.Session) (int64, error) {
+	length := int64(-1)
+	err := c.Query(ctx, "SELECT count FROM information_schema.innodb_metrics WHERE name='trx_rseg_history_len' AND status='enabled'",
+		func(row [][]byte) (err error) {
+			length, err = strconv.ParseInt(string(row[0]), 10, 64)
+			return err
+		})
+	const errUnknownColumn, errNoTable = 1054, 1109
+	if n := server.Number(err); n == errUnknownColumn || n == errNoTable {
+		return -1, nil
+	}
+	return length, err
+}

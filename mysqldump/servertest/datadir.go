@@ -2,7 +2,6 @@ package servertest
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -73,8 +71,31 @@ func sweep(parent string) {
 	}
 }
 
-// preparedDatadir is a data directory of a new server, which nobody may start. It is made by the first who needs it.
+// prepared holds what preparedDatadir found for each kind.
+var prepared struct {
+	sync.Mutex
+	dirs map[Kind]string
+}
+
+// preparedDatadir is a data directory of a new server, which nobody may start. It is made by the first who needs it, for all tests of this machine.
 func preparedDatadir(b build) (string, error) {
+	prepared.Lock()
+	defer prepared.Unlock()
+	if dir := prepared.dirs[b.kind]; dir != "" {
+		return dir, nil
+	}
+	dir, err := findDatadir(b)
+	if err != nil {
+		return "", err
+	}
+	if prepared.dirs == nil {
+		prepared.dirs = map[Kind]string{}
+	}
+	prepared.dirs[b.kind] = dir
+	return dir, nil
+}
+
+func findDatadir(b build) (string, error) {
 	version, err := b.version()
 	if err != nil {
 		return "", err
@@ -127,8 +148,6 @@ func prepareDatadir(b build, dir string) error {
 	defer removeScratch(scratch)
 	user := credential(b)
 	datadir := filepath.Join(scratch, "data")
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
 	if err := os.Mkdir(datadir, 0o700); err != nil {
 		return err
 	}
@@ -143,12 +162,17 @@ func prepareDatadir(b build, dir string) error {
 	if user == nil && os.Geteuid() == 0 {
 		argv = append(argv, "--user=root")
 	}
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = scratch, []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
-	cmd.Stdin = bytes.NewReader(input)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("prepare a data directory of %s: %w\n%s", b.kind, err, out)
+	p, err := startProcess(argv, scratch, user, input)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(2 * time.Minute):
+		p.kill()
+	}
+	if !p.cmd.ProcessState.Success() {
+		return fmt.Errorf("prepare a data directory of %s: %v\n%s", b.kind, p.state(), p.output())
 	}
 	_ = os.Remove(filepath.Join(datadir, "auto.cnf")) // each copy makes its own UUID
 	moving := dir + ".new"
@@ -158,7 +182,18 @@ func prepareDatadir(b build, dir string) error {
 	if err := copyTree(datadir, moving); err != nil {
 		return err
 	}
-	return os.Rename(moving, dir)
+	if err := os.Rename(moving, dir); err != nil {
+		return err
+	}
+	others, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), string(b.kind)+"-*"))
+	for _, other := range others { // those of versions that are no longer here
+		if other != dir {
+			if err := os.RemoveAll(other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // copyTree copies folders and regular files, which is all that a data directory has.
@@ -182,6 +217,7 @@ func copyTree(from, to string) error {
 	})
 }
 
+// copyFile leaves holes where there are only zeros, of which a new data directory has many.
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -192,8 +228,26 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return errors.Join(copySparse(in, out), out.Close())
+}
+
+func copySparse(in, out *os.File) error {
+	buf, zeros := make([]byte, 64<<10), make([]byte, 64<<10)
+	for size := int64(0); ; {
+		n, err := io.ReadFull(in, buf)
+		if n > 0 && !bytes.Equal(buf[:n], zeros[:n]) {
+			if _, err := out.WriteAt(buf[:n], size); err != nil {
+				return err
+			}
+		}
+		size += int64(n)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return out.Truncate(size)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // own gives a folder, and all that is in it, to the server's user.

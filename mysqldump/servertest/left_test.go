@@ -37,8 +37,9 @@ func TestNothingIsLeft(t *testing.T) {
 	if err := tests.Start(); err != nil {
 		t.Fatal(err)
 	}
-	servers := map[int]string{}
+	servers, said := map[int]string{}, ""
 	for lines := bufio.NewScanner(out); lines.Scan() && lines.Text() != "all"; {
+		said += lines.Text() + "\n"
 		var pid int
 		var dir string
 		if _, err := fmt.Sscanf(lines.Text(), "server %d %s", &pid, &dir); err == nil && isServer(pid, dir) {
@@ -46,7 +47,7 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 	}
 	if len(servers) < 2 {
-		t.Errorf("%d servers were started", len(servers))
+		t.Errorf("%d servers were started:\n%s", len(servers), said)
 	}
 	if err := tests.Process.Kill(); err != nil {
 		t.Error(err)

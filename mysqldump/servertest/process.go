@@ -21,10 +21,11 @@ type process struct {
 }
 
 // startProcess starts a program whose end comes with the end of this process at the latest, however that ends.
-func startProcess(argv []string, dir string, user *syscall.Credential) (*process, error) {
+func startProcess(argv []string, dir string, user *syscall.Credential, input []byte) (*process, error) {
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{}), said: &output{}}
 	p.cmd.Dir = dir
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	p.cmd.Stdin = bytes.NewReader(input)
 	p.cmd.Stdout, p.cmd.Stderr = p.said, p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: user, Setpgid: true}
 	started := make(chan error, 1)

@@ -161,7 +161,7 @@ func (s *Server) arguments() []string {
 // run starts the process and waits until it answers.
 func (s *Server) run() error {
 	argv := append(s.build.argv("server"), s.arguments()...)
-	p, err := startProcess(argv, s.Dir, s.user)
+	p, err := startProcess(argv, s.Dir, s.user, nil)
 	if err != nil {
 		return err
 	}

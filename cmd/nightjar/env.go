@@ -28,7 +28,7 @@ func newApp() *app {
 		Interrupted: func() { os.Exit(outcome.Interrupted) },
 		Children: slices.DeleteFunc(os.Environ(), func(v string) bool {
 			name, _, _ := strings.Cut(v, "=")
-			return slices.Contains([]string{"PASSPHRASE", "SIGN_PASSPHRASE", "NIGHTJAR_MYSQL_PASSWORD", "NIGHTJAR_SOURCE_PASSWORD"}, name) // no business of theirs
+			return slices.Contains([]string{"PASSPHRASE", "SIGN_PASSPHRASE", "NIGHTJAR_MYSQL_PASSWORD", "NIGHTJAR_SOURCE_PASSWORD", "NIGHTJAR_REPLICA_PASSWORD", "NIGHTJAR_REPLICATION_PASSWORD"}, name) // no business of theirs
 		}),
 	}
 	a.HostName, _ = os.Hostname() // an empty one is asked for where it is needed

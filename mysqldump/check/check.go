@@ -5,7 +5,7 @@
 //
 // The invariant: nothing is passed over in silence. A rule whose question the server does not answer is a finding, too.
 //
-// The package changes nothing at a server. That a statement works is known from what the account may do and what the server
+// The package changes nothing at a server, but for one thing: an SQL thread that a killed backup left stopped is started. That a statement works is known from what the account may do and what the server
 // says of itself: a lock that is taken only under load, and a disk that fills tonight, are beyond it.
 package check
 
@@ -29,7 +29,8 @@ const (
 	Note    Severity = "note"    // worth knowing
 )
 
-func (s Severity) rank() int { return slices.Index([]Severity{Problem, Warning, Note}, s) }
+// Rank returns 0 of the worst.
+func (s Severity) Rank() int { return slices.Index([]Severity{Problem, Warning, Note}, s) }
 
 // A Finding is one thing that was found.
 type Finding struct {
@@ -61,6 +62,7 @@ type Options struct {
 	Sessions int              // how many sessions a backup opens; 0: 8
 	Long     time.Duration    // from when on a statement or a transaction is long; 0: 10 s
 	History  uint64           // how many transactions undo may be kept for; 0: 1,000,000
+	Notes    string           // the folder of what server.NotePaused noted; empty: none is looked for
 	TempDir  string           // where scratch files go; empty: it is not looked at
 	Path     string           // where programs are looked for, as PATH; empty: they are not looked at
 	Env      []string         // the environment of programs
@@ -146,7 +148,7 @@ func whenUnread(err error) string {
 }
 
 func sorted(found []Finding) []Finding {
-	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(a.Severity.rank(), b.Severity.rank()) })
+	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(a.Severity.Rank(), b.Severity.Rank()) })
 	return found
 }
 

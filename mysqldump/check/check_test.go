@@ -173,7 +173,8 @@ var running = []provoked{
 	{name: "clock", severity: check.Warning, options: check.Options{Now: func() time.Time { return time.Now().Add(-time.Minute) }}, follow: func(t *target) { t.options.Now = nil }},
 	{name: "clock", severity: check.Warning, options: check.Options{Now: func() time.Time { return time.Now().Add(time.Minute) }}, follow: func(t *target) { t.options.Now = nil }},
 	{name: "time-zones", severity: check.Note, follow: func(t *target) {
-		t.Exec(t.T, "INSERT INTO mysql.time_zone_name VALUES ('UTC', 1)") // as the advised program does, with all
+		// As the advised program does, with all zones.
+		t.Exec(t.T, "INSERT INTO mysql.time_zone VALUES (1, 'N')", "INSERT INTO mysql.time_zone_name VALUES ('UTC', 1)", "INSERT INTO mysql.time_zone_transition_type VALUES (1, 0, 0, 0, 'UTC')")
 	}},
 	{name: "space", severity: check.Problem, object: "/nowhere/at/all", options: check.Options{TempDir: "/nowhere/at/all"}, follow: func(t *target) { t.options.TempDir = t.TempDir() }},
 	{name: "space", severity: check.Warning, options: check.Options{Free: func(string) (uint64, uint64, error) { return 500 << 20, 100 << 30, nil }}, do: scratch, follow: func(t *target) { t.options.TempDir, t.options.Free = "", plenty }},

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nightjar/mysqldump/replica"
 	"nightjar/mysqldump/server"
 )
 
@@ -18,7 +19,7 @@ type look struct {
 	variables map[string]string // the global ones
 	version   string
 	account   string // as CURRENT_USER() says it
-	slave     []map[string]string
+	slave     []replica.Status
 	slaveErr  error // why slave is not known
 	grants    grants
 	tables    []table
@@ -60,7 +61,7 @@ func newLook(ctx context.Context, srv *server.Server, o Options) (l *look, err e
 		return nil, err
 	}
 	l.version, l.account = string(row[0]), string(row[1])
-	if l.slave, l.slaveErr = slaveStatus(ctx, session); l.slaveErr != nil && server.Number(l.slaveErr) == 0 {
+	if l.slave, l.slaveErr = replica.Channels(ctx, session); l.slaveErr != nil && server.Number(l.slaveErr) == 0 {
 		return nil, l.slaveErr
 	}
 	if l.grants, err = readGrants(ctx, session); err != nil {
@@ -78,24 +79,6 @@ func (l *look) readTables(ctx context.Context) error {
 		l.tables = append(l.tables, table{string(row[0]), string(row[1]), strings.HasSuffix(string(row[2]), "VIEW"), string(row[3]), bytes, string(row[5]), string(row[6])})
 		return err
 	})
-}
-
-// slaveStatus returns what a server says of each channel that it replicates by, with the older names of columns.
-func slaveStatus(ctx context.Context, c *server.Session) ([]map[string]string, error) {
-	d, err := c.Dialect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := c.Rows(ctx, d.ReplicaStatus)
-	for i, row := range rows {
-		older := map[string]string{}
-		for name, value := range row {
-			name = strings.NewReplacer("Replica_", "Slave_", "Source_", "Master_").Replace(name)
-			older[name] = value
-		}
-		rows[i] = older
-	}
-	return rows, err
 }
 
 const syntaxError = 1064

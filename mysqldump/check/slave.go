@@ -4,49 +4,101 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"nightjar/mysqldump/replica"
+	"nightjar/mysqldump/server"
 )
 
-func channelName(row map[string]string) string {
-	if name := row["Connection_name"] + row["Channel_Name"]; name != "" {
-		return "channel " + name
+func channelName(s replica.Status) string {
+	if s.Channel != "" {
+		return "channel " + s.Channel
 	}
 	return ""
 }
 
-// lookAtSlave says of a server that is a slave itself what keeps it from being one.
+// lookAtSlave says what keeps a server that is a slave from following its source. A thread that we had stopped when we were
+// killed is started.
 func lookAtSlave(ctx context.Context, l *look) (found []Finding, err error) {
 	if l.slaveErr != nil {
 		return nil, l.slaveErr
+	}
+	if found, err = l.resume(ctx); err != nil {
+		return nil, err
 	}
 	d, err := l.Dialect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, row := range l.slave {
-		var stopped, failed []string
-		for _, thread := range []string{"IO", "SQL"} {
-			if row["Slave_"+thread+"_Running"] == "No" {
-				stopped = append(stopped, thread)
-			}
-			if text := row["Last_"+thread+"_Error"]; text != "" {
-				failed = append(failed, fmt.Sprintf("error %s: %s", row["Last_"+thread+"_Errno"], text))
-			}
+	for _, s := range l.slave {
+		f := Finding{Severity: Problem, Object: channelName(s)}
+		of := fmt.Sprintf("the slave of %s:%d", s.Host, s.Port)
+		start := d.Start(s.Channel, "") + ";"
+		failure := s.SQLError
+		if failure.IsZero() {
+			failure = s.IOError
 		}
-		start := d.Start(row["Connection_name"]+row["Channel_Name"], "") + ";"
-		f := Finding{Severity: Problem, Object: channelName(row), Do: start}
-		of := fmt.Sprintf("the slave of %s:%s", row["Master_Host"], row["Master_Port"])
 		switch {
-		case len(failed) > 0:
-			f.Says = of + " does not follow it: " + strings.Join(failed, "; ")
-			f.Do = "mend what it says, then " + start
-		case len(stopped) > 0:
-			f.Says = of + " was stopped (" + strings.Join(stopped, " and ") + " thread), and nothing failed: somebody left it so. What is dumped here is as old as that"
+		case !failure.IsZero():
+			f.Says, f.Do = of+" does not follow it: "+failure.String(), start
+			if a, ok := replica.Advise(failure); ok {
+				f.Says += ": " + a.Problem
+				f.Do = strings.TrimSuffix(a.Do, ".") + ". Then: " + start
+			}
+		case s.IO == "No" || s.SQL == "No":
+			f.Says = fmt.Sprintf("%s was stopped (IO thread: %s, SQL thread: %s), and nothing failed: somebody left it so. What is dumped here is as old as that", of, s.IO, s.SQL)
+			f.Do = start
 		default:
 			continue
 		}
 		found = append(found, f)
 	}
 	return found, nil
+}
+
+// resume starts threads that a backup of this machine had stopped for a moment when it was killed, and that nobody has moved
+// since.
+func (l *look) resume(ctx context.Context) (found []Finding, err error) {
+	left, notes, err := server.LeftPaused(l.o.Notes)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, n := range notes {
+			n.Close()
+		}
+	}()
+	id, err := l.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, err := l.Dialect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range left {
+		for _, s := range l.slave {
+			if !p.Of(id) || p.Channel != s.Channel {
+				continue
+			}
+			stopped := s.SQL == "No"
+			if stopped && (!s.SQLError.IsZero() || !p.Left(s.Executed)) {
+				continue // somebody else has had it since
+			}
+			if stopped {
+				if err := l.Exec(ctx, d.Start(p.Channel, "SQL_THREAD")); err != nil {
+					return nil, err
+				}
+				found = append(found, Finding{Severity: Note, Object: channelName(s), Says: "a backup that was killed had left the SQL thread stopped; it was started again now"})
+			}
+			if err := notes[i].Remove(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(found) > 0 {
+		l.slave, err = replica.Channels(ctx, l.Session)
+	}
+	return found, err
 }
 
 func lookAtSlaveLogs(_ context.Context, l *look) ([]Finding, error) {
@@ -64,21 +116,14 @@ func lookAtSlaveLogs(_ context.Context, l *look) ([]Finding, error) {
 	return one(severity, option+" is off on a slave: what it replicates is not in its own binary log, so that its own replicas, and an archive of its logs, lack nearly everything", restart(option+"=ON"))
 }
 
-func lookAtEvents(ctx context.Context, l *look) ([]Finding, error) {
+func lookAtEvents(ctx context.Context, l *look) (found []Finding, err error) {
 	if len(l.slave) == 0 || !l.on("event_scheduler") {
 		return none()
 	}
-	var names []string
-	err := l.Query(ctx, "SELECT EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE STATUS='ENABLED' AND EVENT_SCHEMA NOT IN "+own+" ORDER BY 1, 2", func(row [][]byte) error {
-		names = append(names, table{database: string(row[0]), name: string(row[1])}.quoted())
+	err = l.Query(ctx, "SELECT EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE STATUS='ENABLED' AND EVENT_SCHEMA NOT IN "+own+" ORDER BY 1, 2", func(row [][]byte) error {
+		e := table{database: string(row[0]), name: string(row[1])}
+		found = append(found, Finding{Severity: Warning, Object: e.String(), Says: "the event runs on this slave too, and changes rows that the source changes itself", Do: "ALTER EVENT " + e.quoted() + " DISABLE ON SLAVE;"})
 		return nil
 	})
-	if err != nil || len(names) == 0 {
-		return nil, err
-	}
-	var found []Finding
-	for _, name := range names {
-		found = append(found, Finding{Severity: Warning, Object: strings.ReplaceAll(name, "`", ""), Says: "the event runs on this slave too, and changes rows that the source changes itself", Do: "ALTER EVENT " + name + " DISABLE ON SLAVE;"})
-	}
-	return found, nil
+	return found, err
 }

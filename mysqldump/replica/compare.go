@@ -163,7 +163,7 @@ func (r *comparison) sumCovered(ctx context.Context, c *server.Session, end int)
 
 // compare compares all tables, and returns those that differ.
 func (r *comparison) compare(ctx context.Context) (doubtful []Difference, err error) {
-	ctx, cancel := r.held.Context(ctx)
+	held, cancel := r.held.Context(ctx)
 	defer cancel()
 	type job struct {
 		name
@@ -184,14 +184,14 @@ func (r *comparison) compare(ctx context.Context) (doubtful []Difference, err er
 	}
 	var mu sync.Mutex
 	done, next := 0, make(chan job)
-	g, ctx := errgroup.WithContext(ctx)
+	g, working := errgroup.WithContext(held)
 	g.Go(func() error {
 		defer close(next)
 		for _, j := range jobs {
 			select {
 			case next <- j:
-			case <-ctx.Done():
-				return context.Cause(ctx)
+			case <-working.Done():
+				return context.Cause(working)
 			}
 		}
 		return nil
@@ -199,7 +199,7 @@ func (r *comparison) compare(ctx context.Context) (doubtful []Difference, err er
 	for i := range r.sessions {
 		g.Go(func() error {
 			for j := range next {
-				d, equal, err := r.compareTable(ctx, i, j.name, j.transactional)
+				d, equal, err := r.compareTable(working, i, j.name, j.transactional)
 				if err != nil {
 					return err
 				}

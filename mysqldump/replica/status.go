@@ -27,11 +27,11 @@ type Status struct {
 	Behind      time.Duration // by the clocks of both servers, in whole seconds
 	BehindKnown bool          // false while a thread does not run
 
-	Read     mysqldump.Position // how far the IO thread has read: file and offset of the source's binary log
-	Executed mysqldump.Position // how far the SQL thread has come, in the source's binary log too
-	// ExecutedGTIDs is what this server has executed: gtid_slave_pos, or Executed_Gtid_Set. Empty if it is not known.
-	ExecutedGTIDs mysqldump.GTIDSet
-	GTID          bool // whether the replica asks by GTID
+	Read mysqldump.Position // how far the IO thread has read: file and offset of the source's binary log
+	// Executed is how far the SQL thread has come, in the source's binary log too. Its GTIDs are what this server has executed:
+	// gtid_slave_pos, or Executed_Gtid_Set.
+	Executed mysqldump.Position
+	GTID     bool // whether the replica asks by GTID
 
 	RelayFile   string
 	RelayOffset uint64
@@ -121,7 +121,7 @@ func parseStatus(newer map[string]string) (s Status, err error) {
 	_, s.BehindKnown = row["Seconds_Behind_Master"]
 	for _, name := range []string{"Executed_Gtid_Set", "Gtid_Slave_Pos"} {
 		if row[name] != "" && err == nil {
-			s.ExecutedGTIDs, err = mysqldump.ParseGTIDSet(row[name])
+			s.Executed.GTIDs, err = mysqldump.ParseGTIDSet(row[name])
 		}
 	}
 	if until := row["Until_Condition"]; until != "" && until != "None" {

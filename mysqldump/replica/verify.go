@@ -233,7 +233,7 @@ func (p *paused) goTo(ctx context.Context, to mysqldump.Position, limit time.Dur
 // at reports whether the replica has executed all before a position of its source, and nothing after.
 func (s Status) at(to mysqldump.Position) bool {
 	if to.File == "" {
-		return s.ExecutedGTIDs.Contains(to.GTIDs)
+		return s.Executed.GTIDs.Contains(to.GTIDs)
 	}
 	return s.Executed.File == to.File && s.Executed.Offset == to.Offset
 }

@@ -23,8 +23,8 @@ type Paused struct {
 	ServerID uint32
 	UUID     mysqldump.UUID
 	Channel  string
-	// From is how far the thread had come when it was stopped: file and offset of its source's binary log.
-	From mysqldump.Position
+	// From is how far the thread had come when it was stopped: file and offset of its source's binary log, and GTIDs.
+	From mysqldump.Position `json:",omitzero"`
 	// Until is how far it was let go before it was stopped again; zero: not at all.
 	Until mysqldump.Position `json:",omitzero"`
 }
@@ -36,6 +36,10 @@ func (p Paused) Of(id Identity) bool {
 
 // Left reports whether a thread that has come so far may be as it was left, or has been moved since.
 func (p Paused) Left(executed mysqldump.Position) bool {
+	if p.From.File == "" || executed.File == "" {
+		until := p.Until.GTIDs
+		return executed.GTIDs.Equal(p.From.GTIDs) || executed.GTIDs.Contains(p.From.GTIDs) && until.Contains(executed.GTIDs)
+	}
 	from, err := p.From.CompareFiles(executed)
 	if err != nil || from == 0 || p.Until.File == "" {
 		return err == nil && from == 0

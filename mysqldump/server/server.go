@@ -60,11 +60,18 @@ type Session struct {
 // connectTimeout is for how long a server may take to let somebody in.
 const connectTimeout = 30 * time.Second
 
+// retries is how often a login is tried again whose packets the driver did not understand: it takes the last byte of
+// MariaDB's random challenge for ed25519 for the end of a text if that is 0, which fails one login in 256.
+const retries = 4
+
 // Connect opens a session. It waits for 30 seconds at most.
 func (s *Server) Connect(ctx context.Context) (*Session, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer in %v", connectTimeout))
 	defer cancel()
 	conn, err := s.connector.Connect(ctx)
+	for try := 0; errors.Is(err, mysql.ErrMalformPkt) && try < retries; try++ {
+		conn, err = s.connector.Connect(ctx)
+	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause

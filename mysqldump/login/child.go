@@ -23,6 +23,8 @@ const (
 //
 //	child.Command{Args: []string{"mariadb-dump", login.FileArgument(3), …}, Files: []*os.File{file}}
 //
+// It says what all programs of a family know; an unknown option would end them. So the time to connect is not in it.
+//
 // MariaDB's clients before 11.4 give up TLS silently where a server has none, unless the mode is VerifyIdentity: they
 // have no option for Required and VerifyCA. Later ones verify identities wherever a certificate is verified.
 func (l *Login) OptionFile(dir tempdir.Dir, family Family) (*os.File, error) {
@@ -73,7 +75,6 @@ func (l *Login) optionFile(family Family) (string, error) {
 		set("host", l.Host)
 		set("port", strconv.Itoa(l.Port))
 	}
-	set("connect-timeout", strconv.Itoa(int(l.ConnectTimeout.Seconds())))
 	given("default-auth", l.Auth)
 	l.TLS.options(family, set, given)
 	if family == MySQL {
@@ -82,7 +83,7 @@ func (l *Login) optionFile(family Family) (string, error) {
 			set("get-server-public-key", "1")
 		}
 		if l.Cleartext {
-			set("enable-cleartext-plugin", "1")
+			set("loose-enable-cleartext-plugin", "1") // mysqlbinlog has none
 		}
 	}
 	return b.String(), wrong

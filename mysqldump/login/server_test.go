@@ -127,11 +127,11 @@ func (l *Login) enter(t *testing.T) (cipher string, err error) {
 	return string(row[1]), nil
 }
 
-// client returns what the kind's own client program sees of the connection, or what it says of its failure.
-func (l *Login) client(t *testing.T, s *servertest.Server) (user, cipher string) {
+// program runs a program of the server's kind, logged in by the option file that is written for it.
+func (l *Login) program(t *testing.T, s *servertest.Server, name string, args ...string) (out string, err error) {
 	t.Helper()
 	family := MySQL
-	if s.Kind.MariaDB() || s.Kind == servertest.MySQL57 { // which takes MariaDB's client
+	if s.Kind.MariaDB() || s.Kind == servertest.MySQL57 { // which takes MariaDB's programs
 		family = MariaDB
 	}
 	dir, err := tempdir.New(t.TempDir())
@@ -142,16 +142,26 @@ func (l *Login) client(t *testing.T, s *servertest.Server) (user, cipher string)
 	if left, err := os.ReadDir(dir.Path()); err != nil || len(left) > 0 {
 		t.Errorf("the option file has a name: %v, %v", left, err)
 	}
-	args := append(s.Program("mysql"), FileArgument(3), "--batch", "--skip-column-names", "--execute", "SELECT CURRENT_USER(); SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+	args = append(append(s.Program(name), FileArgument(3)), args...)
 	var said bytes.Buffer
-	p, err := child.Start(t.Context(), child.Command{Args: args, Files: []*os.File{file}, Stderr: &said, Env: dir.Environ(nil)})
+	p, err := child.Start(t.Context(), child.Command{Name: name, Args: args, Files: []*os.File{file}, Stderr: &said, Env: dir.Environ(nil)})
 	must(t, err)
 	defer p.Stop()
-	out, err := io.ReadAll(p)
+	b, err := io.ReadAll(p)
 	if err != nil {
-		return err.Error() + said.String(), ""
+		err = fmt.Errorf("%w: %s", err, said.String())
 	}
-	words := strings.Fields(string(out))
+	return string(b), err
+}
+
+// client returns what the kind's own client program sees of the connection, or what it says of its failure.
+func (l *Login) client(t *testing.T, s *servertest.Server) (user, cipher string) {
+	t.Helper()
+	out, err := l.program(t, s, "mysql", "--batch", "--skip-column-names", "--execute", "SELECT CURRENT_USER(); SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+	if err != nil {
+		return err.Error(), ""
+	}
+	words := strings.Fields(out)
 	if len(words) > 2 {
 		cipher = words[2]
 	}
@@ -273,6 +283,25 @@ func testPrograms(t *testing.T, s *servertest.Server, ours *authority, to func(s
 	must(t, err)
 	if said, _ := l.client(t, s); !strings.Contains(said, "Access denied") {
 		t.Errorf("with a wrong password: %s", said)
+	}
+	full := Login{User: "u", Password: NewPassword("p"), Host: "h", Port: 1, ServerKey: "x", FetchServerKey: true, Cleartext: true, Auth: "mysql_native_password",
+		TLS: TLS{Mode: VerifyIdentity, CA: "x", CAPath: "x", Cert: "x", Key: "x", CRL: "x", Ciphers: "x", Versions: "TLSv1.2"}}
+	for _, name := range []string{"mysql", "mysqldump", "mysqlbinlog", "mariadb-backup"} {
+		if s.Program(name) == nil { // MySQL has no mariadb-backup
+			continue
+		}
+		if _, err := full.program(t, s, name, "--help"); err != nil {
+			t.Errorf("an option is unknown to %s: %v", name, err)
+		}
+	}
+	s.Exec(t, "GRANT SELECT, PROCESS, REPLICATION SLAVE ON *.* TO plain", "CREATE DATABASE d", "CREATE TABLE d.t (a INT)")
+	l, _, err = wants(t, tcp)
+	must(t, err)
+	if out, err := l.program(t, s, "mysqldump", "--skip-lock-tables", "d"); err != nil || !strings.Contains(out, "CREATE TABLE `t`") {
+		t.Errorf("dump: %v\n%s", err, out)
+	}
+	if out, err := l.program(t, s, "mysqlbinlog", "--read-from-remote-server", "bin.000001"); err != nil || !strings.Contains(out, "Start: binlog") {
+		t.Errorf("read a binary log: %v\n%s", err, out)
 	}
 }
 

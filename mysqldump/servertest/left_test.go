@@ -53,21 +53,27 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Error(err)
 	}
 	_ = tests.Wait()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		for pid, dir := range servers {
-			if !isServer(pid, dir) {
-				delete(servers, pid)
-				defer gone(t, dir)
-			}
-		}
-		if len(servers) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("servers outlive their tests: %v", servers)
+	for pid, dir := range servers {
+		if !soon(func() bool { return !isServer(pid, dir) }) {
+			t.Errorf("a server outlives its tests: %s", dir)
 		}
 	}
-	servertest.Start(t, servertest.MariaDB1011) // which removes the folders
+	servertest.Start(t, servertest.MariaDB1011) // which removes the folders, if another test does not
+	for _, dir := range servers {
+		if !soon(func() bool { return gone(dir) }) {
+			t.Errorf("%s is left behind", dir)
+		}
+	}
+}
+
+// soon says whether something comes true in a minute.
+func soon(is func() bool) bool {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // isServer says whether a process is the server of a folder.
@@ -76,59 +82,7 @@ func isServer(pid int, dir string) bool {
 	return err == nil && strings.Contains(string(command), dir+"/")
 }
 
-func gone(t *testing.T, dir string) {
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("%s is left behind: %v", dir, err)
-	}
-}
-
-// A server, its folder and its port end with the test that has started it.
-func TestEnd(t *testing.T) {
-	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
-		var pid int
-		var dir string
-		t.Run("started", func(t *testing.T) {
-			s := servertest.Start(t, k)
-			pid, dir = s.Pid(), s.Dir
-			if !isServer(pid, dir) {
-				t.Fatal("its process is another")
-			}
-		})
-		if isServer(pid, dir) {
-			t.Error("it runs after its test")
-		}
-		gone(t, dir)
-	})
-}
-
-// Programs of each kind run.
-func TestProgram(t *testing.T) {
-	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
-		s := servertest.Start(t, k)
-		s.Exec(t, "CREATE DATABASE a", "CREATE TABLE a.t (id INT PRIMARY KEY)", "INSERT INTO a.t VALUES (42)")
-		for _, name := range []string{"mysqldump", "mariadb-dump"} {
-			argv := append(s.Program(name), "--no-defaults", "--user=root", "--socket="+s.Socket, "a")
-			out, err := exec.CommandContext(t.Context(), argv[0], argv[1:]...).CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "(42)") || !strings.Contains(string(out), "Dump completed") {
-				t.Errorf("%s: %v\n%s", name, err, out)
-			}
-		}
-		argv := append(s.Program("mysqlbinlog"), "--no-defaults", filepath.Join(s.Datadir, "bin.000001"))
-		if out, err := exec.CommandContext(t.Context(), argv[0], argv[1:]...).CombinedOutput(); err != nil || !strings.Contains(string(out), "CREATE DATABASE a") {
-			t.Errorf("mysqlbinlog: %v\n%s", err, out)
-		}
-		backup := s.Program("mariadb-backup")
-		if k.MariaDB() != (backup != nil) {
-			t.Errorf("mariadb-backup: %v", backup)
-		}
-		if backup != nil {
-			argv := append(backup, "--no-defaults", "--backup", "--user=root", "--socket="+s.Socket, "--target-dir="+filepath.Join(t.TempDir(), "copy"), "--datadir="+s.Datadir)
-			if out, err := exec.CommandContext(t.Context(), argv[0], argv[1:]...).CombinedOutput(); err != nil || !strings.Contains(string(out), "completed OK!") {
-				t.Errorf("mariadb-backup: %v\n%s", err, out)
-			}
-		}
-		if s.Program("no-such-program") != nil {
-			t.Error("a program that is not there")
-		}
-	})
+func gone(dir string) bool {
+	_, err := os.Stat(dir)
+	return os.IsNotExist(err)
 }

@@ -1,17 +1,24 @@
 package schema
 
 import (
+	"bytes"
+	"strings"
+
 	"nightjar/mysqldump/server"
 )
 
-// Value returns the expression whose text, in a session with character set binary, is the column's value with nothing lost:
-// servers print FLOAT with six digits, and BIT as bytes.
+// Value returns the expression whose text, in a session with character set binary, is the column's value with nothing lost, and
+// of which the server's CRC32 is that of the text. Servers print FLOAT with six digits, BIT as bytes, and an ENUM's value that
+// is none of its as the empty string, which may be one. The driver prints numbers anew: those that would be others then are text, or without zeros before
+// them. It needs the column's Name, Type and DataType.
 func (c Column) Value() string {
 	name := server.Quote(c.Name)
-	switch c.DataType {
-	case "float", "double":
-		return name + "+0e0"
-	case "bit":
+	switch {
+	case c.DataType == "float":
+		return "CONCAT(" + name + "*1e0)" // + would lose the sign of -0
+	case c.DataType == "double":
+		return "CONCAT(" + name + ")" // of a product, MySQL 9 prints 22 characters at most
+	case c.asNumber():
 		return name + "+0"
 	}
 	return name
@@ -22,12 +29,34 @@ func (c Column) AppendLiteral(to, text []byte) []byte {
 	switch {
 	case text == nil:
 		return append(to, "NULL"...)
+	case c.DataType == "float" || c.DataType == "double":
+		if to = append(to, text...); bytes.HasPrefix(text, []byte("-0")) && !bytes.ContainsAny(text, "eE") {
+			to = append(to, "e0"...) // else it is a DECIMAL, which has no -0
+		}
+		return to
 	case c.isNumber():
 		return append(to, text...)
-	case c.Native:
-		to = append(to, "_utf8mb4"...) // MySQL refuses binary text for JSON, with error 3144
+	case c.DataType == "json": // of MySQL: MariaDB's is longtext
+		return appendJSON(to, text)
 	}
 	return server.AppendLiteral(to, text)
+}
+
+// asNumber reports whether a value is read as a whole number that its column does not print.
+func (c Column) asNumber() bool {
+	switch c.DataType {
+	case "bit", "year":
+		return true
+	case "tinyint", "smallint", "mediumint", "int", "bigint":
+		return strings.Contains(c.Type, "zerofill")
+	case "enum", "set":
+		for _, t := range tokens(c.Type) {
+			if t.of(c.Type) == "''" { // a member
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (c Column) isNumber() bool {
@@ -35,5 +64,5 @@ func (c Column) isNumber() bool {
 	case "tinyint", "smallint", "mediumint", "int", "bigint", "float", "double", "decimal", "bit", "year":
 		return true
 	}
-	return false
+	return c.asNumber()
 }

@@ -27,6 +27,7 @@ type peer struct {
 }
 
 func tryAll(t *testing.T, p peer) {
+	t.Run("values", func(t *testing.T) { testValues(t, p) })
 	t.Run("round trip", func(t *testing.T) { testRoundTrip(t, p) })
 }
 
@@ -133,6 +134,7 @@ func lasting(inv *Inventory) *Inventory {
 
 func testRoundTrip(t *testing.T, s peer) {
 	c := connect(t, s)
+	run(t, c, "DROP DATABASE IF EXISTS types_")
 	run(t, c, fixture(s.kind)...)
 	before := inventory(t, c, Selection{})
 	if len(before.Broken) > 0 {

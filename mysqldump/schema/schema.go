@@ -95,7 +95,6 @@ type Column struct {
 	Invisible bool
 	SRID      string // of MySQL's geometries: the only one that it takes; empty: any
 	Period    string // of a system-versioned table: "start" or "end" of the time in which a row was there
-	Native    bool   // of JSON: the server keeps it as JSON, not as text
 }
 
 // A View is a view.

@@ -158,7 +158,6 @@ func (r *reader) newColumn(t *Table, row []string) Column {
 	extra := strings.ToUpper(row[9])
 	c := Column{Name: row[2], Type: row[4], DataType: strings.ToLower(row[5]), Charset: row[6], Collation: row[7], Nullable: row[8] == "YES",
 		Generated: strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED"), Invisible: strings.Contains(extra, "INVISIBLE"), SRID: row[11]}
-	c.Native = c.DataType == "json"
 	if t != nil && t.Versioned && strings.HasPrefix(row[10], "ROW ") {
 		c.Generated, c.Period = false, strings.ToLower(row[10][4:]) // it is written, with history
 	}

@@ -65,6 +65,7 @@ var arrows = map[string][]string{
 	"mysqldump/dump":       {"mysqldump", "mysqldump/lock", "mysqldump/schema", "mysqldump/script", "mysqldump/server", "mysqldump/sum"},
 	"mysqldump/restore":    {"mysqldump", "mysqldump/schema", "mysqldump/script", "mysqldump/server", "mysqldump/sum"},
 	"mysqldump/replica":    {"mysqldump", "mysqldump/lock", "mysqldump/schema", "mysqldump/server", "mysqldump/sum"},
+	"mysqldump/promote":    {"mysqldump", "mysqldump/replica", "mysqldump/server"},
 	"mysqldump/check":      {"mysqldump", "mysqldump/lock", "mysqldump/replica", "mysqldump/schema", "mysqldump/server"},
 	"snapshot":             {},
 	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},

@@ -18,9 +18,10 @@ type Status struct {
 	Port    int
 	User    string
 
-	IO, SQL string  // whether the threads run: Yes, No, Connecting
-	IOState string  // what the IO thread is doing
-	IOError Failure // zero: none
+	IO, SQL  string  // whether the threads run: Yes, No, Connecting
+	IOState  string  // what the IO thread is doing
+	SQLState string  // what the SQL thread is doing
+	IOError  Failure // zero: none
 	// SQLError is what stopped the SQL thread, or one of its workers; zero: nothing did.
 	SQLError Failure
 
@@ -109,7 +110,7 @@ func parseStatus(newer map[string]string) (s Status, err error) {
 	}
 	s = Status{
 		Channel: row["Connection_name"] + row["Channel_Name"], Host: row["Master_Host"], Port: int(number("Master_Port")), User: row["Master_User"],
-		IO: row["Slave_IO_Running"], SQL: row["Slave_SQL_Running"], IOState: row["Slave_IO_State"], IOError: failure("IO"), SQLError: failure("SQL"),
+		IO: row["Slave_IO_Running"], SQL: row["Slave_SQL_Running"], IOState: row["Slave_IO_State"], SQLState: row["Slave_SQL_Running_State"], IOError: failure("IO"), SQLError: failure("SQL"),
 		Behind:    time.Duration(number("Seconds_Behind_Master")) * time.Second,
 		Read:      mysqldump.Position{File: row["Master_Log_File"], Offset: number("Read_Master_Log_Pos")},
 		Executed:  mysqldump.Position{File: row["Relay_Master_Log_File"], Offset: number("Exec_Master_Log_Pos")},

@@ -75,6 +75,18 @@ type target struct {
 	options check.Options
 	found   *check.Finding
 	held    *sql.Conn
+
+	source  *servertest.Server // nil: the rules of one server are asked
+	account *mysql.Config      // by which the replica logs in at the source; nil: not known
+}
+
+// ask returns what the rules find.
+func (t *target) ask() []check.Finding {
+	t.Helper()
+	if t.source != nil {
+		return lookAtEnds(t)
+	}
+	return look(t.T, t.config, t.options)
 }
 
 func mariaDB(k servertest.Kind) bool { return k.MariaDB() }
@@ -87,7 +99,7 @@ func is(kinds ...servertest.Kind) func(servertest.Kind) bool {
 func (t *target) wait(p provoked, there bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(150 * time.Millisecond) {
-		found := look(t.T, t.config, t.options)
+		found := t.ask()
 		f := find(found, p.name, p.object)
 		switch {
 		case there && f != nil && f.Severity == p.severity:
@@ -101,8 +113,9 @@ func (t *target) wait(p provoked, there bool) {
 	}
 }
 
-func (p provoked) run(t *testing.T, s *servertest.Server) {
-	at := &target{T: t, Server: s, config: s.Config(), options: p.options}
+// run provokes it at a server; of a pair, that is the replica.
+func (p provoked) run(t *testing.T, s, source *servertest.Server) {
+	at := &target{T: t, Server: s, source: source, config: s.Config(), options: p.options}
 	if len(at.options.For) == 0 {
 		at.options.For = check.Purposes
 	}
@@ -278,7 +291,7 @@ func purge(t *target) {
 	}
 	for range 200 { // MySQL 5.7 purges when somebody writes
 		t.Exec(t.T, "UPDATE `a```.undo SET v=0", "UPDATE `a```.undo SET v=1")
-		if find(look(t.T, t.config, t.options), "history", "") == nil {
+		if find(t.ask(), "history", "") == nil {
 			return
 		}
 	}
@@ -289,7 +302,7 @@ func TestProvoked(t *testing.T) {
 		s := servertest.Start(t, k)
 		for _, p := range running {
 			if p.only == nil || p.only(k) {
-				t.Run(p.name+"/"+string(p.severity), func(t *testing.T) { p.run(t, s) })
+				t.Run(p.name+"/"+string(p.severity), func(t *testing.T) { p.run(t, s, nil) })
 			}
 		}
 	})

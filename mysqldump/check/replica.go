@@ -96,24 +96,20 @@ func lookAtReplicaPrivileges(_ context.Context, p pair) ([]Finding, error) {
 	return []Finding{{Severity: Problem, Object: p.replica.account, Says: "the account cannot make databases, accounts and a replica of the server", Do: "GRANT ALL PRIVILEGES ON *.* TO " + account + " WITH GRANT OPTION; for as long as the replica is made"}}, nil
 }
 
-func lookAtEmpty(_ context.Context, p pair) (found []Finding, err error) {
-	if len(p.replica.slave) > 0 {
-		for _, s := range p.replica.slave {
-			found = append(found, Finding{Severity: Note, Object: channelName(s), Says: fmt.Sprintf("the replica replicates from %s:%d already", s.Host, s.Port)})
-		}
+func lookAtEmpty(ctx context.Context, p pair) (found []Finding, err error) {
+	for _, s := range p.replica.slave {
+		found = append(found, Finding{Severity: Note, Object: channelName(s), Says: fmt.Sprintf("the replica replicates from %s:%d already", s.Host, s.Port)})
+	}
+	if len(found) > 0 {
 		return found, nil
 	}
-	var names []string
-	for _, t := range p.replica.tables {
-		if !slices.Contains(names, t.database) {
-			names = append(names, t.database)
-		}
-	}
-	for _, name := range names {
+	err = p.replica.Query(ctx, "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN "+own+" ORDER BY 1", func(row [][]byte) error {
+		name := string(row[0])
 		found = append(found, Finding{Severity: Problem, Object: name, Says: "the replica has a database already: what is not in the backup stays, and stops replication one day (errors 1050, 1062)",
 			Do: "look that nobody needs it; then, at the replica: DROP DATABASE " + server.Quote(name) + ";"})
-	}
-	return found, nil
+		return nil
+	})
+	return found, err
 }
 
 func lookAtIDs(ctx context.Context, p pair) (found []Finding, err error) {

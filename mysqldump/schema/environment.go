@@ -24,7 +24,8 @@ var definition = Environment{CharacterSetClient: "utf8mb4"}
 func (e Environment) Settings() []string {
 	set := []string{"sql_mode=" + server.Literal(e.SQLMode)}
 	if e.CharacterSetClient != "" && e.CollationConnection == "" {
-		return []string{"SET NAMES " + e.CharacterSetClient, "SET SESSION " + set[0]}
+		// MySQL 8.4 and newer refuse foreign keys to keys that are not unique, even if it has such.
+		return []string{"SET NAMES " + e.CharacterSetClient, "SET SESSION " + set[0] + " /*!80400 , SESSION restrict_fk_on_non_standard_key=0 */"}
 	}
 	if e.CharacterSetClient != "" {
 		set = append(set, "character_set_client="+server.Literal(e.CharacterSetClient), "collation_connection="+server.Literal(e.CollationConnection))

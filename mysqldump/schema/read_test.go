@@ -27,6 +27,7 @@ type peer struct {
 }
 
 func tryAll(t *testing.T, p peer) {
+	t.Run("split", func(t *testing.T) { testSplit(t, p) })
 	t.Run("values", func(t *testing.T) { testValues(t, p) })
 	t.Run("round trip", func(t *testing.T) { testRoundTrip(t, p) })
 }

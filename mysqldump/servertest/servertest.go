@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -135,13 +136,16 @@ func (s *Server) remove(t testing.TB) {
 	}
 }
 
+// logTail is the last lines of the log, and all errors before them.
 func (s *Server) logTail() string {
 	log, err := os.ReadFile(s.ErrorLog)
 	if err != nil {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+	tail := max(0, len(lines)-40)
+	errors := slices.DeleteFunc(lines[:tail:tail], func(line string) bool { return !strings.Contains(line, "[ERROR]") })
+	return strings.Join(append(errors, lines[tail:]...), "\n")
 }
 
 // arguments are the server's, in the order in which later ones win.
@@ -183,9 +187,17 @@ func (s *Server) run() error {
 	return nil
 }
 
+// running is the process, nil when there is none or it has ended by itself.
 func (s *Server) running() *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.process != nil {
+		select {
+		case <-s.process.ended:
+			s.process = nil
+		default:
+		}
+	}
 	return s.process
 }
 

@@ -53,6 +53,12 @@ func lives(t *testing.T, s *servertest.Server) {
 		t.Fatalf("settings: %v", row)
 	}
 	s.Restart(t)
+	same("after a stop")
+	s.Exec(t, "SHUTDOWN")
+	if !soon(func() bool { return s.Pid() == 0 }) {
+		t.Fatal("it has a process after a shutdown")
+	}
+	s.Restart(t)
 	same("after a shutdown")
 	s.Pause(t)
 	s.Resume(t)

@@ -38,6 +38,8 @@ func (c Column) AppendLiteral(to, text []byte) []byte {
 		return append(to, text...)
 	case c.DataType == "json": // of MySQL: MariaDB's is longtext
 		return appendJSON(to, text)
+	case c.DataType == "uuid" || c.DataType == "inet6" || c.DataType == "inet4":
+		to = append(to, "_latin1"...) // MariaDB takes a string of bytes for the bytes of the value, not for its text
 	}
 	return server.AppendLiteral(to, text)
 }

@@ -16,6 +16,7 @@ type Kind string
 const (
 	About     Kind = "00-about"    // comments: of which server, where it stood, what was left out
 	Databases Kind = "10-database" // one per database
+	Servers   Kind = "15-server"   // one per foreign server, which federated tables name
 	Sequences Kind = "20-sequence" // one per sequence
 	Tables    Kind = "30-table"    // one per table: its definition
 	Rows      Kind = "40-rows"     // of one table or one range of its keys

@@ -38,7 +38,7 @@ func TestRoundTrip(t *testing.T) {
 	if w.Err() != nil {
 		t.Fatal(w.Err())
 	}
-	got := readAll(t, b.Bytes())[3:]
+	got := readAll(t, b.Bytes())[4:]
 	if len(got) != 2*len(texts) {
 		t.Fatalf("%d statements of %d: %.200q", len(got), 2*len(texts), got)
 	}

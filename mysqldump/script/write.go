@@ -20,11 +20,12 @@ type Writer struct {
 func NewWriter(w io.Writer, title, database string) *Writer {
 	s := &Writer{w: w}
 	s.Comment(title)
-	s.Statement("SET NAMES binary")
-	s.Statement("SET SESSION sql_mode='', time_zone='+00:00', foreign_key_checks=0, unique_checks=0")
 	if database != "" {
+		s.Statement("SET NAMES utf8mb4") // MySQL takes the name that clients send for USE for Latin-1 if the session has bytes
 		s.Statement("USE " + server.Quote(database))
 	}
+	s.Statement("SET NAMES binary")
+	s.Statement("SET SESSION sql_mode='', time_zone='+00:00', foreign_key_checks=0, unique_checks=0")
 	return s
 }
 

@@ -1,0 +1,209 @@
+package dump
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/servertest"
+)
+
+// A space is a kind of key that a table may have.
+type space struct {
+	name    string
+	columns string // with the key
+	draw    func(r *rand.Rand) string
+	whole   bool // stays in one file
+	mariadb bool // has it alone
+}
+
+func quoted(charset string, text []byte) string {
+	return charset + "x'" + hex.EncodeToString(text) + "'"
+}
+
+func word(r *rand.Rand, letters []string, most int) []byte {
+	var b strings.Builder
+	for range r.IntN(most + 1) {
+		b.WriteString(letters[r.IntN(len(letters))])
+	}
+	return []byte(b.String())
+}
+
+var letters = []string{"a", "A", "b", "B", "ä", "Ä", "ß", "ss", "é", "E", " ", "z", "Z", "0", "_", "%", "'", "\\", "\x00", "\n", "語", "😀"}
+
+func draws(r *rand.Rand, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.UintN(256))
+	}
+	return b
+}
+
+func numbers(format string, draw func(r *rand.Rand) any) func(r *rand.Rand) string {
+	return func(r *rand.Rand) string { return fmt.Sprintf(format, draw(r)) }
+}
+
+var spaces = []space{
+	{name: "dense", columns: "k INT PRIMARY KEY", draw: numbers("%d", func(r *rand.Rand) any { return r.IntN(1000) })},
+	{name: "sparse", columns: "k BIGINT PRIMARY KEY", draw: numbers("%d", func(r *rand.Rand) any { return int64(r.Uint64() >> r.UintN(64)) })},
+	{name: "negative", columns: "k BIGINT PRIMARY KEY", draw: numbers("%d", func(r *rand.Rand) any { return int64(r.Uint64()) })},
+	{name: "huge", columns: "k BIGINT UNSIGNED PRIMARY KEY", draw: numbers("%d", func(r *rand.Rand) any { return ^uint64(0) - r.Uint64()>>r.UintN(64) })},
+	{name: "tiny", columns: "k TINYINT UNSIGNED, l SMALLINT, PRIMARY KEY (k,l)", draw: func(r *rand.Rand) string { return fmt.Sprintf("%d,%d", r.IntN(3), r.IntN(60000)-30000) }},
+	{name: "constant", columns: "k INT, l INT, m INT, PRIMARY KEY (k,l,m)", draw: func(r *rand.Rand) string { return fmt.Sprintf("7,%d,%d", r.IntN(2), r.IntN(3000)) }},
+	{name: "ci", columns: "k VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY", draw: func(r *rand.Rand) string { return quoted("_utf8mb4 ", word(r, letters, 8)) }},
+	{name: "unicode", columns: "k VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci, l INT, PRIMARY KEY (k,l)", draw: func(r *rand.Rand) string {
+		return quoted("_utf8mb4 ", word(r, letters, 3)) + fmt.Sprintf(",%d", r.IntN(10))
+	}},
+	{name: "latin", columns: "k CHAR(20) CHARACTER SET latin1 PRIMARY KEY", draw: func(r *rand.Rand) string { return quoted("_latin1 ", draws(r, r.IntN(6))) }},
+	{name: "wide", columns: "k VARCHAR(20) CHARACTER SET utf16 PRIMARY KEY", draw: func(r *rand.Rand) string {
+		return "CONVERT(" + quoted("_utf8mb4 ", word(r, letters, 6)) + " USING utf16)"
+	}},
+	{name: "sjis", columns: "k VARCHAR(20) CHARACTER SET sjis PRIMARY KEY", draw: func(r *rand.Rand) string {
+		return "CONVERT(" + quoted("_utf8mb4 ", word(r, letters, 6)) + " USING sjis)"
+	}},
+	{name: "bin", columns: "k VARCHAR(60) CHARACTER SET utf8 COLLATE utf8_bin PRIMARY KEY", draw: func(r *rand.Rand) string { return quoted("_utf8mb4 ", word(r, letters[:20], 6)) }},
+	{name: "bytes", columns: "k VARBINARY(20) PRIMARY KEY", draw: func(r *rand.Rand) string { return quoted("", draws(r, r.IntN(6))) }},
+	{name: "fixed", columns: "k BINARY(16) PRIMARY KEY", draw: func(r *rand.Rand) string { return quoted("", draws(r, r.IntN(17))) }},
+	{name: "text_uuid", columns: "k CHAR(36) PRIMARY KEY", draw: func(r *rand.Rand) string {
+		x := hex.EncodeToString(draws(r, 16))
+		return "'" + x[:8] + "-" + x[8:12] + "-" + x[12:16] + "-" + x[16:20] + "-" + x[20:] + "'"
+	}},
+	{name: "day", columns: "k DATE, l INT, PRIMARY KEY (k,l)", draw: func(r *rand.Rand) string {
+		return []string{"'0000-00-00'", "'2020-00-00'", "'2021-02-31'", fmt.Sprintf("'20%02d-0%d-1%d'", r.IntN(30), 1+r.IntN(9), r.IntN(10))}[min(3, r.IntN(20))] + fmt.Sprintf(",%d", r.IntN(50))
+	}},
+	{name: "moment", columns: "k DATETIME(6) PRIMARY KEY", draw: func(r *rand.Rand) string {
+		return fmt.Sprintf("'20%02d-0%d-1%d 0%d:11:12.%06d'", r.IntN(30), 1+r.IntN(9), r.IntN(10), r.IntN(10), r.IntN(1000000))
+	}},
+	{name: "stamp", columns: "k TIMESTAMP(2) NOT NULL, l BIGINT, PRIMARY KEY (k,l)", draw: func(r *rand.Rand) string {
+		return fmt.Sprintf("'20%02d-0%d-1%d 0%d:11:12.%02d',%d", r.IntN(30), 1+r.IntN(9), r.IntN(10), r.IntN(10), r.IntN(100), r.IntN(5))
+	}},
+	{name: "money", columns: "k DECIMAL(30,5) PRIMARY KEY", draw: numbers("%d.12345", func(r *rand.Rand) any { return int64(r.Uint64() >> r.UintN(64)) })},
+	{name: "secondary", columns: "k INT NOT NULL, l INT, UNIQUE KEY u (k)", draw: func(r *rand.Rand) string { return fmt.Sprintf("%d,NULL", r.IntN(5000)-2500) }},
+	{name: "chosen", columns: "k ENUM('z','a','m'), l INT, PRIMARY KEY (k,l)", whole: true, draw: func(r *rand.Rand) string { return fmt.Sprintf("%d,%d", 1+r.IntN(3), r.IntN(1000)) }},
+	{name: "second_chosen", columns: "l INT, k ENUM('z','a','m'), PRIMARY KEY (l,k)", draw: func(r *rand.Rand) string { return fmt.Sprintf("%d,%d", r.IntN(1000), 1+r.IntN(3)) }},
+	{name: "floating", columns: "k DOUBLE PRIMARY KEY", whole: true, draw: numbers("%g", func(r *rand.Rand) any { return r.NormFloat64() })},
+	{name: "prefixed", columns: "k TEXT, l INT AUTO_INCREMENT, PRIMARY KEY (k(3), l), KEY (l)", whole: true, draw: func(r *rand.Rand) string { return quoted("", word(r, letters[:10], 6)) + ",NULL" }},
+	{name: "keyless", columns: "k INT", whole: true, draw: func(r *rand.Rand) string { return fmt.Sprint(r.IntN(10)) }},
+	{name: "uuid", columns: "k UUID PRIMARY KEY", mariadb: true, draw: func(r *rand.Rand) string { return "'" + hex.EncodeToString(draws(r, 16)) + "'" }},
+	{name: "address", columns: "k INET6 PRIMARY KEY", mariadb: true, draw: func(r *rand.Rand) string { return fmt.Sprintf("'%x::%x'", r.IntN(1<<16), r.IntN(1<<16)) }},
+}
+
+// fill makes a table of each space with rows, about as many as are asked for.
+func fill(t *testing.T, s *servertest.Server, r *rand.Rand, rows int) {
+	statements := []string{"SET NAMES utf8mb4", "SET SESSION sql_mode='ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'", "CREATE DATABASE IF NOT EXISTS spaces", "USE spaces"}
+	for _, p := range spaces {
+		if p.mariadb && !s.Kind.MariaDB() {
+			continue
+		}
+		statements = append(statements, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s, v VARCHAR(300)) ENGINE=InnoDB", p.name, p.columns))
+		var values []string
+		for range rows {
+			values = append(values, fmt.Sprintf("(%s,'%s')", p.draw(r), strings.Repeat("x", r.IntN(300))))
+		}
+		statements = append(statements, "INSERT IGNORE INTO "+p.name+" VALUES "+strings.Join(values, ","), "ANALYZE TABLE "+p.name)
+	}
+	s.Exec(t, statements...)
+}
+
+// Each row is in one of the ranges, once, whatever the keys are; and the ranges stay where they are from night to night.
+func TestRanges(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+		s := servertest.Start(t, k)
+		seed := rand.Uint64()
+		t.Logf("seed %d", seed)
+		r := rand.New(rand.NewPCG(seed, 0))
+		o := options()
+		o.Selection = schema.Selection{Databases: []string{"spaces"}}
+		var before *memory
+		for night := range 3 {
+			fill(t, s, r, []int{300, 30, 200}[night])
+			o.RangeBytes = 4000 + r.Uint64N(4000)
+			if before != nil {
+				o.Previous = before.source()
+			}
+			m, _ := dumpOf(t, s, o)
+			want := sums(t, s)
+			got := noted(m)
+			for _, p := range spaces {
+				if p.mariadb && !k.MariaDB() {
+					continue
+				}
+				name := "spaces." + p.name
+				files := m.rowFiles("spaces", p.name)
+				if got[name] != want[name] {
+					t.Errorf("night %d: the rows of %s are %s, not %s, in %d files", night, p.name, got[name], want[name], len(files))
+				}
+				if (len(files) == 1) != p.whole {
+					t.Errorf("night %d: the rows of %s are in %d files", night, p.name, len(files))
+				}
+				checkChain(t, m, p.name)
+				if before != nil {
+					kept(t, before, m, p.name)
+				}
+			}
+			before = m
+		}
+	})
+}
+
+// checkChain sees that the ranges have neither gap nor overlap.
+func checkChain(t *testing.T, m *memory, table string) {
+	t.Helper()
+	var ranges []former
+	for _, f := range m.source() {
+		of, r, ok := formerRange(f.Name, f.Notes)
+		if f.Notes["object"] == table && f.Notes["kind"] == "40-rows" && !ok {
+			t.Errorf("%s: its notes cannot be used again: %v", f.Name, f.Notes)
+		}
+		if ok && of[1] == table {
+			ranges = append(ranges, r)
+		}
+	}
+	if chain(ranges) == nil {
+		t.Errorf("the ranges of %s are no chain: %v", table, ranges)
+	}
+}
+
+// kept sees that files begin where those of the same name did.
+func kept(t *testing.T, before, now *memory, table string) {
+	t.Helper()
+	for _, name := range before.rowFiles("spaces", table) {
+		if f := now.files[name]; f == nil {
+			t.Errorf("%s is not there any more", name)
+		} else if f.notes["from"] != before.files[name].notes["from"] {
+			t.Errorf("%s begins at %s, not at %s", name, f.notes["from"], before.files[name].notes["from"])
+		}
+	}
+}
+
+func TestRoundest(t *testing.T) {
+	for _, c := range []struct{ low, high, want uint64 }{
+		{0, 1, 1}, {1, 2, 2}, {5, 9, 8}, {1000, 1100, 1024}, {1024, 1100, 1088}, {3, 3, 3}, {0, ^uint64(0), 1 << 63}, {^uint64(0) - 1, ^uint64(0), ^uint64(0)},
+	} {
+		if got := roundest(c.low, c.high); got != c.want {
+			t.Errorf("between %d and %d: %d, not %d", c.low, c.high, got, c.want)
+		}
+	}
+}
+
+func FuzzBound(f *testing.F) {
+	f.Add(`["5"]`)
+	f.Add(`["_utf8mb4 x'6162'","-1.5","'2020-01-01 00:00:00'"]`)
+	f.Fuzz(func(t *testing.T, text string) {
+		b := parseBound(text)
+		if b == nil {
+			return
+		}
+		if again := parseBound(b.String()); fmt.Sprint(again) != fmt.Sprint(b) {
+			t.Errorf("%q became %q", b, again)
+		}
+		for _, literal := range b {
+			if strings.Count(literal, "'")%2 != 0 || strings.ContainsAny(literal, ";\\`\"#*/\n") {
+				t.Errorf("%q is no literal", literal)
+			}
+		}
+	})
+}

@@ -1,0 +1,117 @@
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/servertest"
+)
+
+// changes are what may happen to table t while the dump is at others, after the snapshot.
+var changes = map[string][]string{
+	"rename":   {"CREATE TABLE t_new LIKE t", "INSERT INTO t_new VALUES (1,'new')", "RENAME TABLE t TO t_old, t_new TO t"},
+	"truncate": {"TRUNCATE TABLE t"},
+	"recreate": {"CREATE TABLE keep LIKE t", "DROP TABLE t", "CREATE TABLE t LIKE keep", "INSERT INTO t VALUES (1,'new')", "DROP TABLE keep"},
+	"drop":     {"DROP TABLE t"},
+	"add":      {"ALTER TABLE t ADD COLUMN more INT DEFAULT 3"},
+	"copy":     {"ALTER TABLE t FORCE"},
+	"back":     {"RENAME TABLE t TO u", "RENAME TABLE u TO t", "ALTER TABLE t ENGINE=InnoDB"},
+}
+
+// A table that is changed after the snapshot fails the dump, which names it; with a retry, the dump has what is there then.
+func TestChanges(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+		if k == servertest.MySQL97 {
+			return // its lock for backups holds DDL back until the last row is read: TestHeldBack
+		}
+		s := servertest.Start(t, k)
+		for name, statements := range changes {
+			for _, retries := range []int{0, 1} {
+				database := fmt.Sprintf("%s%d", name, retries)
+				use := []string{"CREATE DATABASE " + database, "USE " + database}
+				// The large table is read first, so that t is not when the file of the large one is closed.
+				s.Exec(t, append(use, "CREATE TABLE large (id INT PRIMARY KEY, v VARCHAR(2000))", "INSERT INTO large VALUES (1,REPEAT('x',2000)),(2,REPEAT('x',2000)),(3,REPEAT('x',2000)),(4,REPEAT('x',2000)),"+
+					"(5,REPEAT('x',2000)),(6,REPEAT('x',2000)),(7,REPEAT('x',2000)),(8,REPEAT('x',2000)),(9,REPEAT('x',2000)),(10,REPEAT('x',2000))", "ANALYZE TABLE large",
+					"CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(10))", "INSERT INTO t VALUES (1,'a'),(2,'b'),(3,'c')", "ANALYZE TABLE t")...)
+				var once sync.Once
+				m := &memory{closed: func(file string) {
+					if strings.Contains(file, "rows."+database+".large.") {
+						once.Do(func() { s.Exec(t, append([]string{"USE " + database}, statements...)...) })
+					}
+				}}
+				o := options()
+				o.Threads, o.DDLRetries, o.RangeBytes = 1, retries, 1000
+				o.Selection = schema.Selection{Databases: []string{database}}
+				o.Lock.Directory = t.TempDir()
+				var told []error
+				o.Warn = func(err error) { told = append(told, err) }
+				result, err := Run(t.Context(), connect(t, s), m, o)
+				if retries == 0 {
+					var changed *ChangedError
+					if !errors.As(err, &changed) || changed.Table != database+".t" {
+						t.Errorf("%s: %v", name, err)
+					}
+					continue
+				}
+				if err != nil || result.Retries != 1 || len(told) != 1 {
+					t.Errorf("%s: %v, %d retries, %v", name, err, result.Retries, told)
+					continue
+				}
+				got, want := noted(m), sums(t, s)
+				for table, sum := range want {
+					if strings.HasPrefix(table, database+".") && got[table] != sum {
+						t.Errorf("%s: %s has the sum %q, not %s", name, table, got[table], sum)
+					}
+				}
+				if m.open != 0 || (name == "drop") != (len(m.rowFiles(database, "t")) == 0) {
+					t.Errorf("%s: %d files are open, t has %v", name, m.open, m.rowFiles(database, "t"))
+				}
+			}
+		}
+	})
+}
+
+// What is broken fails the dump, or is left out by name.
+func TestBroken(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+		s := servertest.Start(t, k)
+		s.Exec(t, "CREATE DATABASE d", "USE d", "CREATE TABLE good (a INT)", "INSERT INTO good VALUES (1)", "CREATE TABLE gone (a INT)", "CREATE VIEW v AS SELECT a FROM gone",
+			"CREATE VIEW w AS SELECT a FROM good", "DROP TABLE gone")
+		o := options()
+		o.Lock.Directory = t.TempDir()
+		if _, err := Run(t.Context(), connect(t, s), &memory{}, o); err == nil || !strings.Contains(err.Error(), "d.v") {
+			t.Errorf("a broken view: %v", err)
+		}
+		o.BrokenSkip = true
+		m, result := dumpOf(t, s, o)
+		if len(result.Broken) != 1 || result.Broken[0].Name != "d.v" || result.Tables != 1 {
+			t.Errorf("%+v", result)
+		}
+		about := m.files["00-about.dump.sql"].String()
+		if !strings.Contains(about, "broken, and left out: view d.v") {
+			t.Errorf("the archive does not say it:\n%s", about)
+		}
+	})
+}
+
+// A dump that is ended leaves no file open and no session behind.
+func TestCanceled(t *testing.T) {
+	s := servertest.Start(t, servertest.MariaDB1011)
+	s.Exec(t, "CREATE DATABASE d", "USE d", "CREATE TABLE a (a INT)", "INSERT INTO a VALUES (1)", "CREATE TABLE b (a INT)", "INSERT INTO b VALUES (1)")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("the store is gone")
+	m := &memory{closed: func(string) { cancel(gone) }}
+	o := options()
+	o.Lock.Directory = t.TempDir()
+	if _, err := Run(ctx, connect(t, s), m, o); !errors.Is(err, gone) {
+		t.Errorf("%v", err)
+	}
+	if m.open != 0 {
+		t.Errorf("%d files are open", m.open)
+	}
+}

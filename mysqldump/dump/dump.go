@@ -1,0 +1,147 @@
+// Package dump writes the databases of a server, as they stood at one position of its binary log, into files of SQL.
+//
+// Sessions that see one snapshot read tables and ranges of their keys from a queue. Each range goes into a file of its own,
+// in the order of the keys, and its bounds and statements end at the same keys night after night. Tables that no snapshot
+// covers are read under the lock.
+//
+// The invariant: a dump that ends without an error has every row of every table that it does not name as left out, once. A table
+// that was changed, swapped, emptied or made anew since the snapshot is found out, and the whole dump is made again.
+//
+// The package takes locks only by package lock, finds definitions by package schema, and does not know where files go.
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/lock"
+	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/server"
+)
+
+// Options say what is dumped, and how.
+type Options struct {
+	Selection  schema.Selection
+	Accounts   bool                   // roles, users and grants too
+	Threads    int                    // sessions that read; 0: 4
+	Lock       lock.Options           // but for what the dump itself says: Snapshots, Covered, Snapshot
+	DDLRetries int                    // how often a dump begins again because a definition was changed; 0: never
+	BrokenSkip bool                   // leave out what cannot be read
+	RangeBytes uint64                 // about how large a range of a table is, as the server estimates; 0: 64 MiB
+	Previous   []mysqldump.SourceFile // of the last dump: ranges begin where they did
+	Warn       func(error)            // told of what stops nothing, such as an attempt that is made again; nil: nobody
+	Now        func() time.Time       // required
+}
+
+const (
+	defaultThreads = 4
+	maxThreads     = 64
+	defaultRange   = 64 << 20
+)
+
+// A Result says how a dump went.
+type Result struct {
+	Position  mysqldump.Position
+	Sources   []mysqldump.Position // where the source stood, of a server that is a replica itself
+	Lock      lock.Report
+	Version   string // of the server
+	Databases int
+	Tables    int
+	Rows      uint64
+	Bytes     uint64           // of rows, as SQL
+	Left      []schema.LeftOut // what is not in the dump, by its nature or by choice
+	Broken    []schema.LeftOut // what could not be read
+	Retries   int              // attempts that a change of a definition ended
+}
+
+// A ChangedError says that the definition of a table was changed, or another table has its name.
+type ChangedError struct {
+	Table string
+	Err   error
+}
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("table %s was changed during the dump: %v", e.Table, e.Err)
+}
+func (e *ChangedError) Unwrap() error { return e.Err }
+
+// A run is one call of Run.
+type run struct {
+	srv  *server.Server
+	sink mysqldump.Sink
+	o    Options
+
+	mu     sync.Mutex
+	closed map[string]bool // files
+}
+
+// Run writes a dump. What an attempt wrote that failed is removed before the next. If Run fails, so is what the sink has.
+func Run(ctx context.Context, srv *server.Server, sink mysqldump.Sink, o Options) (Result, error) {
+	if o.Threads == 0 {
+		o.Threads = defaultThreads
+	}
+	if o.Threads < 0 || o.Threads > maxThreads {
+		return Result{}, fmt.Errorf("dump %s: %d threads: there may be 1 to %d", srv.Address(), o.Threads, maxThreads)
+	}
+	if o.RangeBytes == 0 {
+		o.RangeBytes = defaultRange
+	}
+	if o.Warn == nil {
+		o.Warn = func(error) {}
+	}
+	r := &run{srv: srv, sink: sink, o: o, closed: map[string]bool{}}
+	for retries := 0; ; retries++ {
+		result, err := r.attempt(ctx)
+		result.Retries = retries
+		var changed *ChangedError
+		if err == nil {
+			return result, nil
+		}
+		if err = fmt.Errorf("dump %s: %w", srv.Address(), err); !errors.As(err, &changed) || retries >= o.DDLRetries || ctx.Err() != nil {
+			return result, err
+		}
+		o.Warn(fmt.Errorf("%w; it is begun again", err))
+		if err := r.clear(); err != nil {
+			return result, err
+		}
+	}
+}
+
+// made notes a file that is closed.
+func (r *run) made(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed[name] = true
+}
+
+// clear removes all files.
+func (r *run) clear() error {
+	r.mu.Lock()
+	names := make([]string, 0, len(r.closed))
+	for name := range r.closed {
+		names = append(names, name)
+	}
+	r.mu.Unlock()
+	slices.Sort(names)
+	return r.remove(names)
+}
+
+func (r *run) remove(names []string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range names {
+		if !r.closed[name] {
+			continue
+		}
+		if err := r.sink.Remove(name); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
+		}
+		delete(r.closed, name)
+	}
+	return nil
+}

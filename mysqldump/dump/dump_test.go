@@ -1,0 +1,88 @@
+package dump
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"nightjar/mysqldump/servertest"
+)
+
+var odd = []string{
+	"CREATE DATABASE `shop` CHARACTER SET latin1",
+	"CREATE DATABASE `né.w;\n``x` CHARACTER SET utf8mb4",
+	"USE shop",
+	"CREATE TABLE plain (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(100), b BLOB, f FLOAT, d DOUBLE, bits BIT(9), dec1 DECIMAL(20,5), t TIMESTAMP NULL, dt DATETIME(6), e ENUM('a','b;'), s SET('x','y'), y YEAR)",
+	"SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO'",
+	`INSERT INTO plain VALUES (0,'zero','\0\n\r\Z\'\\;\n',16777215,0.1,5,12345.6789,'2020-01-01 00:00:01','2020-02-03 04:05:06.789','b;','x,y',2024),(-5,NULL,NULL,1e-30,1e300,NULL,NULL,NULL,NULL,NULL,NULL,NULL),
+		(7,'--',x'00ff',123456.7,123456789.123456789,511,-1,'2038-01-01','0000-00-00','a','','1901')`,
+	"SET SESSION sql_mode='ALLOW_INVALID_DATES'",
+	"INSERT INTO plain (id, dt) VALUES (8, '2001-02-31')",
+	"SET SESSION sql_mode=''",
+	"CREATE TABLE nokey (a INT, b TEXT)",
+	"INSERT INTO nokey VALUES (1,'x'),(1,'x'),(2,NULL)",
+	"CREATE TABLE nothing (a INT)",
+	"CREATE TABLE my (a INT PRIMARY KEY, b VARCHAR(10)) ENGINE=MyISAM",
+	"INSERT INTO my VALUES (3,'c'),(1,'a')",
+	"CREATE TABLE gen (a INT PRIMARY KEY, v INT GENERATED ALWAYS AS (a+1) VIRTUAL, s INT GENERATED ALWAYS AS (a*2) STORED, z INT)",
+	"INSERT INTO gen (a,z) VALUES (1,2),(3,4)",
+	"CREATE TABLE parent (id INT PRIMARY KEY, child INT, KEY(child))",
+	"CREATE TABLE child (id INT PRIMARY KEY, parent INT, KEY(parent), CONSTRAINT c1 FOREIGN KEY (parent) REFERENCES parent(id))",
+	"ALTER TABLE parent ADD CONSTRAINT c2 FOREIGN KEY (child) REFERENCES child(id)",
+	"SET SESSION foreign_key_checks=0",
+	"INSERT INTO parent VALUES (1,1)", "INSERT INTO child VALUES (1,1)",
+	"CREATE TABLE `né.w;\n``x`.`t;\né``.` (`c;\nü``` INT PRIMARY KEY COMMENT 'a */ b', `x` JSON) PARTITION BY HASH(`c;\nü```) PARTITIONS 3",
+	"INSERT INTO `né.w;\n``x`.`t;\né``.` VALUES (1,'{\"a\": 1}'),(2,NULL)",
+	"CREATE VIEW v2 AS SELECT id FROM plain", "CREATE VIEW v1 AS SELECT id+1 AS x FROM v2",
+	"CREATE TABLE aud (n INT)",
+	"CREATE TRIGGER tr1 BEFORE INSERT ON plain FOR EACH ROW BEGIN SET NEW.v = CONCAT(NEW.v, ';$$'); END",
+	"CREATE TRIGGER tr2 BEFORE INSERT ON plain FOR EACH ROW INSERT INTO aud VALUES (1)",
+	"CREATE PROCEDURE p(IN a INT) BEGIN SELECT a; SELECT ';\n'; END",
+	"CREATE FUNCTION p(a INT) RETURNS INT DETERMINISTIC RETURN a+1",
+	"CREATE EVENT ev ON SCHEDULE EVERY 1 DAY DO BEGIN DELETE FROM aud; END",
+}
+
+var oddMariaDB = []string{
+	"USE shop",
+	"CREATE SEQUENCE seq START WITH 5", "DO NEXTVAL(seq)",
+	"CREATE TABLE aria (a INT PRIMARY KEY, b VARCHAR(10)) ENGINE=Aria", "INSERT INTO aria VALUES (3,'c'),(1,'a')",
+	"CREATE TABLE hist (a INT PRIMARY KEY, b INT) WITH SYSTEM VERSIONING",
+	"INSERT INTO hist VALUES (1,1),(2,2)", "UPDATE hist SET b=5 WHERE a=1", "DELETE FROM hist WHERE a=2",
+	"CREATE TABLE hid (a INT PRIMARY KEY, h INT INVISIBLE DEFAULT 7, u UUID, i INET6)", "INSERT INTO hid (a,h,u,i) VALUES (1,2,UUID(),'::1'),(2,3,NULL,NULL)",
+}
+
+func TestEverything(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+		s := servertest.Start(t, k)
+		s.Exec(t, odd...)
+		if k.MariaDB() {
+			s.Exec(t, oddMariaDB...)
+		}
+		m, result := dumpOf(t, s, options())
+		t.Logf("%+v", result)
+		want := facts(t, s)
+		for name, sum := range noted(m) {
+			if want["sum "+name] != sum {
+				t.Errorf("%s: the dump notes the sum %s, the server says %s", name, sum, want["sum "+name])
+			}
+		}
+		var history string
+		if k.MariaDB() {
+			history = fmt.Sprint(s.Query(t, "SELECT *, row_start, row_end FROM shop.hist FOR SYSTEM_TIME ALL ORDER BY a, row_end"))
+		}
+		into := servertest.Start(t, k)
+		load(t, m, into)
+		compare(t, want, facts(t, into))
+		if k.MariaDB() {
+			if got := fmt.Sprint(into.Query(t, "SELECT *, row_start, row_end FROM shop.hist FOR SYSTEM_TIME ALL ORDER BY a, row_end")); got != history {
+				t.Errorf("history is %s, not %s", got, history)
+			}
+		}
+		if testing.Verbose() {
+			for _, f := range m.source() {
+				t.Logf("%s %v\n%.400s", f.Name, f.Notes, m.files[f.Name].String())
+			}
+		}
+		_ = strings.Join
+	})
+}

@@ -1,0 +1,280 @@
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/script"
+	"nightjar/mysqldump/server"
+)
+
+// A worker reads rows in one session, whose transaction has the snapshot.
+//
+// What it has read it proves: the table that had the name then is the one that was there when the snapshot was made. The
+// transaction keeps everybody from changing a table's definition once it has read from it, until the worker has looked.
+// Then it gives these locks back, so that nobody waits for the whole dump.
+type worker struct {
+	a        *attempt
+	queue    *queue
+	covered  bool // by the lock, not by a snapshot
+	session  *server.Session
+	unproven []*table
+	looked   time.Time
+}
+
+// How much a worker reads before it looks whether the tables are still the same.
+const (
+	lookAfter  = time.Second
+	lookTables = 512
+)
+
+// settings make long reads possible: the server neither ends them nor takes a consumer that waits for one that is gone. What a
+// server does not know it refuses.
+var settings = []string{
+	"SET SESSION net_write_timeout=86400, net_read_timeout=86400, lock_wait_timeout=600",
+	"SET SESSION max_statement_time=0",
+	"SET SESSION max_execution_time=0",
+}
+
+const unknownVariable = 1193
+
+// prepare readies the session, in which a transaction has begun unless the lock covers what it reads.
+func (w *worker) prepare(ctx context.Context) error {
+	for _, s := range settings {
+		if err := w.session.Exec(ctx, s); err != nil && server.Number(err) != unknownVariable {
+			return err
+		}
+	}
+	w.looked = w.a.run.o.Now()
+	if w.covered {
+		return nil
+	}
+	return w.session.Exec(ctx, "SAVEPOINT nightjar")
+}
+
+// work does tasks until there are none.
+func (w *worker) work(ctx context.Context) error {
+	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	for {
+		t, ok, err := w.queue.next(ctx, func() error { return w.prove(ctx) })
+		if err != nil || !ok {
+			return err
+		}
+		err = w.do(ctx, t)
+		w.queue.done()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// do does one task.
+func (w *worker) do(ctx context.Context, what task) error {
+	for _, t := range what.tables {
+		if err := w.failed(t, w.one(ctx, t, what)); err != nil {
+			return err
+		}
+		w.unproven = append(w.unproven, t)
+		if w.a.run.o.Now().Sub(w.looked) >= lookAfter || len(w.unproven) >= lookTables {
+			if err := w.prove(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// one does with a table what a task is about.
+func (w *worker) one(ctx context.Context, t *table, what task) error {
+	if w.covered || what.part {
+		return w.read(ctx, t, what)
+	}
+	if err := schema.Define(ctx, w.session, t.Table); err != nil {
+		return err
+	}
+	switch {
+	case t.NoRows, !t.Transactional: // which the lock has covered
+		return nil
+	case what.plan:
+		return w.plan(ctx, t)
+	}
+	return w.read(ctx, t, what)
+}
+
+// failed returns what an error in a table means for the dump: nothing, if broken tables are left out.
+func (w *worker) failed(t *table, err error) error {
+	switch number := server.Number(err); {
+	case err == nil:
+		return nil
+	case slices.Contains(changedNumbers, number), errors.Is(err, schema.ErrChanged):
+		return &ChangedError{t.String(), err}
+	case !slices.Contains(brokenNumbers, number) || !w.a.run.o.BrokenSkip:
+		return fmt.Errorf("read table %s: %w", t, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.broken = errors.Join(t.broken, err)
+	return nil
+}
+
+// changedNumbers are a server's errors that say that a table is not what it was: unknown database, unknown column, no such
+// table, unknown key, a changed definition; or that somebody who changes it is in the way: lock wait timeout, deadlock.
+var changedNumbers = []uint16{1049, 1054, 1146, 1176, 1205, 1213, 1412}
+
+// brokenNumbers are a server's errors that say that a table cannot be read.
+var brokenNumbers = []uint16{
+	126, 127, 134, 144, 145, 1016, 1017, 1030, 1033, 1034, 1035, 1194, 1195, 1286, 1296, 1429, 1430, 1431, 1712, 1812, 1813, 1814, 1877, 1932,
+}
+
+// read reads a range into a file, or several when it has become too large.
+func (w *worker) read(ctx context.Context, t *table, what task) error {
+	r := &reading{w: w, t: t, from: what.from, until: what.until, number: what.number, ordered: t.Transactional}
+	if r.ordered {
+		r.bounded = t.bounded()
+	}
+	defer r.abort()
+	if t.split { // the ranges of one table have no gap, and neither have their files
+		if err := r.open(); err != nil {
+			return err
+		}
+	}
+	if err := w.session.Query(ctx, t.query(what.from, what.until, r.ordered), r.add); err != nil {
+		return err
+	}
+	return r.close(what.until)
+}
+
+// A reading is a range on its way into files.
+type reading struct {
+	w           *worker
+	t           *table
+	from, until bound
+	number      int
+	ordered     bool
+	bounded     int // columns of the key that can stand in a bound; 0: the range stays in one file
+	name        string
+	file        *rowFile
+}
+
+func (r *reading) open() (err error) {
+	r.name = script.Name(script.Rows, r.t.Database, r.t.Name, r.number)
+	r.file, err = newRowFile(r.w.a.run.sink, r.name, r.t, r.w.a.packet)
+	return err
+}
+
+func (r *reading) add(row [][]byte) error {
+	if r.file != nil && r.bounded > 0 && r.file.size() >= 2*r.w.a.run.o.RangeBytes {
+		if b := r.t.boundAt(keyOf(row, r.bounded)); b != nil {
+			if err := r.close(b); err != nil {
+				return err
+			}
+			r.from, r.number = b, r.t.number()
+		}
+	}
+	if r.file == nil {
+		if err := r.open(); err != nil {
+			return err
+		}
+	}
+	return r.file.add(row[:len(r.t.written)])
+}
+
+// close ends the file, if there is one.
+func (r *reading) close(until bound) error {
+	if r.file == nil {
+		return nil
+	}
+	if err := r.file.close(r.from, until); err != nil {
+		return err
+	}
+	r.w.a.run.made(r.name)
+	r.t.take(r.name, r.file)
+	r.file = nil
+	return nil
+}
+
+func (r *reading) abort() {
+	if r.file != nil {
+		r.file.file.Abort()
+	}
+}
+
+// plan finds the ranges of a table, and hands them out at once.
+func (w *worker) plan(ctx context.Context, t *table) error {
+	t.split = true
+	give := func(from, until bound, number int) {
+		t.expect(1)
+		w.queue.first(task{tables: []*table{t}, part: true, from: from, until: until, number: number})
+	}
+	if len(t.former) > 0 {
+		for _, f := range t.former {
+			give(f.from, f.until, f.number)
+		}
+	} else if err := w.walk(ctx, t, give); err != nil {
+		return err
+	}
+	row, err := w.session.Row(ctx, "SELECT COUNT(*) FROM "+t.from(false))
+	if err == nil {
+		t.counted, err = strconv.ParseUint(string(row[0]), 10, 64)
+	}
+	return err
+}
+
+// walk goes along the keys, as many rows at a time as a range may have.
+func (w *worker) walk(ctx context.Context, t *table, give func(from, until bound, number int)) error {
+	n := t.bounded()
+	columns := t.keyColumns(n)
+	rows := max(1, t.Rows*w.a.run.o.RangeBytes/max(1, t.Bytes))
+	next := func(condition string, skip uint64) ([][]byte, error) {
+		return w.session.Row(ctx, "SELECT "+columns+" FROM "+t.from(true)+condition+" ORDER BY "+columns+" LIMIT 1 OFFSET "+strconv.FormatUint(skip, 10))
+	}
+	low, err := next("", 0)
+	var from bound
+	for err == nil {
+		var high [][]byte
+		if high, err = next(t.where(from, nil), rows); err != nil {
+			break
+		}
+		b := t.rounded(low, high)
+		if b == nil || slices.Equal(b, from) { // rows of one bound are as many as a range may have
+			break
+		}
+		give(from, b, t.number())
+		from, low = b, high
+	}
+	if err != nil && !errors.Is(err, server.ErrNoRow) {
+		return err
+	}
+	give(from, nil, t.number())
+	return nil
+}
+
+// prove looks whether the tables that were read are those that were there when the snapshot was made.
+func (w *worker) prove(ctx context.Context) error {
+	if len(w.unproven) == 0 || w.covered {
+		return nil
+	}
+	if err := w.a.same(ctx, w.unproven); err != nil {
+		return err
+	}
+	w.looked = w.a.run.o.Now()
+	if err := w.session.Exec(ctx, "ROLLBACK TO SAVEPOINT nightjar"); err != nil {
+		return err
+	}
+	for _, t := range w.unproven {
+		if t.proven() {
+			if err := w.a.finish(t); err != nil {
+				return err
+			}
+		}
+	}
+	w.unproven = w.unproven[:0]
+	return nil
+}

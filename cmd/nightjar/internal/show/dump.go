@@ -1,0 +1,95 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"nightjar/backup"
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/mysqldump/dump"
+	"nightjar/mysqldump/schema"
+	"nightjar/repo"
+)
+
+// Dump prints how the part of a backup went that the database server did.
+func Dump(w io.Writer, r *dump.Result) {
+	fmt.Fprintf(w, "server %s, at %s\n", quote.Display(r.Version), quote.Display(r.Position.String()))
+	history := "not known"
+	if r.Lock.History >= 0 && r.Lock.HistoryNow >= 0 {
+		history = fmt.Sprintf("%d, then %d", r.Lock.History, r.Lock.HistoryNow)
+	}
+	rows := [][2]string{
+		{"databases", count(uint64(r.Databases))},
+		{"tables", count(uint64(r.Tables))},
+		{"rows", count(r.Rows)},
+		{"bytes of rows", human.ExactSize(r.Bytes)},
+		{"lock", quote.Display(r.Lock.Method)},
+		{"attempts at it", count(uint64(r.Lock.Attempts))},
+		{"waited for it", milliseconds(r.Lock.Waited)},
+		{"commits held back", milliseconds(r.Lock.Held)},
+		{"tables covered for", milliseconds(r.Lock.Covered)},
+		{"longest wait seen", milliseconds(r.Lock.LongestWait)},
+		{"old versions of rows", history},
+		{"begun again", count(uint64(r.Retries))},
+	}
+	Block(w, rows)
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
+
+// leftJSON is what --json tells of what is not in a dump.
+type leftJSON struct {
+	What string `json:"what"`
+	Name string `json:"name"`
+	Why  string `json:"why"`
+}
+
+func leftOut(all []schema.LeftOut) []leftJSON {
+	list := []leftJSON{}
+	for _, l := range all {
+		list = append(list, leftJSON{quote.Text(l.What), quote.Text(l.Name), quote.Text(l.Why)})
+	}
+	return list
+}
+
+// DumpJSON returns what --json tells of how a dump went.
+func DumpJSON(made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64, r *dump.Result) any {
+	type lockJSON struct {
+		Method      string  `json:"method"`
+		Attempts    int     `json:"attempts"`
+		Waited      float64 `json:"waited_ms"`
+		Held        float64 `json:"held_ms"`
+		Covered     float64 `json:"covered_ms"`
+		LongestWait float64 `json:"longest_wait_ms"`
+		History     int64   `json:"history_before"`
+		HistoryNow  int64   `json:"history_after"`
+	}
+	type dumpJSON struct {
+		Position  string     `json:"position"`
+		Version   string     `json:"server_version"`
+		Databases int        `json:"databases"`
+		Tables    int        `json:"tables"`
+		Rows      uint64     `json:"rows"`
+		Bytes     uint64     `json:"bytes"`
+		Lock      lockJSON   `json:"lock"`
+		Retries   int        `json:"ddl_retries"`
+		Left      []leftJSON `json:"left_out"`
+		Broken    []leftJSON `json:"broken"`
+	}
+	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
+	l := r.Lock
+	return struct {
+		Archive    *ArchiveJSON      `json:"archive"`
+		Elapsed    float64           `json:"elapsed_seconds"`
+		Problems   uint64            `json:"problems"`
+		Statistics map[string]uint64 `json:"statistics"`
+		Requests   map[string]uint64 `json:"requests,omitempty"`
+		Dump       dumpJSON          `json:"dump"`
+	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, dumpJSON{
+		r.Position.String(), quote.Text(r.Version), r.Databases, r.Tables, r.Rows, r.Bytes,
+		lockJSON{l.Method, l.Attempts, ms(l.Waited), ms(l.Held), ms(l.Covered), ms(l.LongestWait), l.History, l.HistoryNow},
+		r.Retries, leftOut(r.Left), leftOut(r.Broken),
+	}}
+}

@@ -81,7 +81,7 @@ var advices = []Advice{
 		Numbers: []int{2026}, Problem: "TLS fails between replica and source",
 		Do: "Check that the source offers TLS, that the certificate is valid for the name by which the replica connects, and that the replica can read the CA file.",
 	}, {
-		Numbers: []int{1227}, Problem: "the replication account lacks a privilege",
+		Numbers: []int{1227, 1597, 13120}, Text: "denied", Problem: "the replication account lacks a privilege",
 		Do: "GRANT REPLICATION SLAVE ON *.* to the account at the source.",
 	}, {
 		Numbers: []int{2003, 2002, 2005, 2013, 1130, 1040}, Problem: "the replica does not reach the source", Passing: true,

@@ -173,16 +173,19 @@ func (p *pointing) checkLogs(ctx context.Context) error {
 	}
 	defer c.Close()
 	at := p.source.Position
-	if p.done.GTID {
-		text, known, err := variable(ctx, c, "gtid_purged")
-		if err != nil || !known {
-			return err // MariaDB's says when it is asked
+	if p.done.GTID && !p.l.mariaDB {
+		text, _, err := variable(ctx, c, "gtid_purged")
+		if err != nil {
+			return err
 		}
 		purged, err := mysqldump.ParseGTIDSet(text)
 		if err == nil && !at.GTIDs.Contains(purged) {
 			err = refuse("the source has purged transactions that the replica lacks")
 		}
 		return err
+	}
+	if at.File == "" || p.done.GTID && at.ServerID != p.there.ServerID {
+		return nil // it says when it is asked
 	}
 	logs, err := c.Rows(ctx, "SHOW BINARY LOGS")
 	if err != nil {

@@ -20,7 +20,7 @@ type Skipped struct {
 
 // skip has a replica pass over the transaction that fails, and starts its SQL thread again.
 func (l *link) skip(ctx context.Context, s Status) (Skipped, error) {
-	skipped := Skipped{Failure: s.SQLError, At: s.Executed}
+	skipped := Skipped{Failure: l.detail(ctx, s), At: s.Executed}
 	mode, err := "", error(nil)
 	if !l.mariaDB {
 		if mode, _, err = variable(ctx, l.Session, "gtid_mode"); err != nil {

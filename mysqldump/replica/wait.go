@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"nightjar/mysqldump"
@@ -47,7 +49,8 @@ type Waited struct {
 // ErrLate is wrapped by the error of a wait that took longer than it may.
 var ErrLate = errors.New("the replica did not get there in time")
 
-// Wait returns when both threads run and the target has been executed. If a thread stands still, the error is a StoppedError.
+// Wait returns when both threads run, the source sends what it has, and the target has been executed. If a thread stands still, the
+// error is a StoppedError.
 func Wait(ctx context.Context, s *server.Server, o WaitOptions) (Waited, error) {
 	limit := orElse(o.Limit, time.Hour)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: %s", ErrLate, limit))
@@ -57,8 +60,9 @@ func Wait(ctx context.Context, s *server.Server, o WaitOptions) (Waited, error) 
 		return Waited{}, err
 	}
 	defer l.Close()
-	w := waiting{l: l, o: o, patience: time.NewTimer(orElse(o.Patience, 30*time.Second))}
+	w := waiting{l: l, o: o, patience: time.NewTimer(orElse(o.Patience, 30*time.Second)), steady: time.NewTimer(steady)}
 	defer w.patience.Stop()
+	defer w.steady.Stop()
 	err = w.run(ctx)
 	if err != nil {
 		err = fmt.Errorf("wait for the replica at %s: %w", s.Address(), err)
@@ -66,12 +70,17 @@ func Wait(ctx context.Context, s *server.Server, o WaitOptions) (Waited, error) 
 	return w.done, err
 }
 
+// steady is for how long a replica must be seen to run that had the target before it was looked at: the source may refuse it yet.
+const steady = 500 * time.Millisecond
+
 type waiting struct {
 	l        *link
 	o        WaitOptions
 	done     Waited
 	patience *time.Timer
 	failing  Failure // that may pass
+	steady   *time.Timer
+	moved    bool // the replica has been seen without the target
 }
 
 func (w *waiting) run(ctx context.Context) error {
@@ -87,20 +96,47 @@ func (w *waiting) run(ctx context.Context) error {
 		if w.o.Report != nil {
 			w.o.Report(status)
 		}
+		arrived := false
 		again, err := w.judge(ctx, status)
-		if err != nil {
-			return err
+		if err == nil && !again && status.Runs() {
+			arrived, err = w.arrived(ctx, status)
+		} else {
+			w.steady.Reset(steady)
 		}
-		if !again && status.Runs() {
-			reached, err := w.l.reached(ctx, status, w.o.Target)
-			if err != nil || reached {
-				return err
-			}
+		if err != nil || arrived {
+			return err
 		}
 		if err := pause(ctx, pollEvery); err != nil {
 			return err
 		}
 	}
+}
+
+func (w *waiting) arrived(ctx context.Context, s Status) (bool, error) {
+	reached, err := w.l.reached(ctx, s, w.o.Target)
+	switch {
+	case err != nil:
+		return false, err
+	case !reached:
+		w.moved = true
+		return false, nil
+	case !s.receives():
+		w.steady.Reset(steady)
+		return false, nil
+	case w.moved:
+		return true, nil
+	}
+	select {
+	case <-w.steady.C:
+		return true, nil
+	default:
+		return false, nil
+	}
+}
+
+// receives reports whether the IO thread has come so far that the source sends it events.
+func (s Status) receives() bool {
+	return strings.Contains(s.IOState, "to send event") || strings.HasPrefix(s.IOState, "Queueing") || strings.Contains(s.IOState, "relay log space")
 }
 
 // judge looks for what stops the replica. It is to be asked again if something was done about it.
@@ -114,7 +150,7 @@ func (w *waiting) judge(ctx context.Context, s Status) (again bool, err error) {
 			}
 			return true, err
 		}
-		return false, &StoppedError{s.Channel, "SQL", s.SQLError, s}
+		return false, &StoppedError{s.Channel, "SQL", w.l.detail(ctx, s), s}
 	case s.SQL == "No":
 		return false, &StoppedError{s.Channel, "", Failure{}, s}
 	case s.IO == "Yes":
@@ -138,6 +174,23 @@ func (w *waiting) judge(ctx context.Context, s Status) (again bool, err error) {
 		return false, &StoppedError{s.Channel, "", Failure{}, s}
 	}
 	return false, nil
+}
+
+// detail returns the error of the worker that failed, where the SQL thread only says that one did.
+func (l *link) detail(ctx context.Context, s Status) Failure {
+	if l.mariaDB {
+		return s.SQLError
+	}
+	rows, err := l.Rows(ctx, "SELECT LAST_ERROR_NUMBER AS number, LAST_ERROR_MESSAGE AS message FROM performance_schema.replication_applier_status_by_worker "+
+		"WHERE LAST_ERROR_NUMBER<>0 AND CHANNEL_NAME="+server.Literal(s.Channel))
+	if err != nil || len(rows) == 0 {
+		return s.SQLError // which is what there is
+	}
+	number, err := strconv.Atoi(rows[0]["number"])
+	if err != nil {
+		return s.SQLError
+	}
+	return Failure{number, rows[0]["message"]}
 }
 
 // reached reports whether a position of the source has been executed here. It waits for at most a second.

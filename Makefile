@@ -7,6 +7,7 @@
 # make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
 # make bench-hosts  measure what HOSTS hosts cost one of them, in BENCHDIR
 # make bench-contents  measure runs of many contents: memory of 64 that are open, TABLES of one row beside as many files
+# make bench-mysql  measure dumps and restores of a database of SIZE MB beside other tools: SERVER=mysql57, ONLY=dump,night; 2000 needs 30 GB
 # make fuzz    every fuzz target for FUZZTIME
 
 GO          ?= go
@@ -20,6 +21,8 @@ SEED        ?= $(shell date +%s)
 ENTRIES     ?= 10000000
 HOSTS       ?= 1000
 TABLES      ?= 10000
+SIZE        ?= 100
+SERVER      ?= mariadb
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
@@ -37,7 +40,7 @@ MYSQL57_SUM := 466bfbbedbcf2ad83f5eeaaaf9d78c0404cdc680a41edee29a6c6b54fa6087ee
 ROOTS := .bin/roots/mariadb-11.8 .bin/roots/mysql-9.7
 
 .NOTPARALLEL:
-.PHONY: test test-servers setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents fuzz torture
+.PHONY: test test-servers setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-mysql fuzz torture
 
 test: setup fmt vet lint
 	@$(MAKE) --no-print-directory --keep-going test-servers || true
@@ -128,6 +131,10 @@ bench-hosts: build
 
 bench-contents:
 	$(GO) run ./internal/bench/contents -tables $(TABLES) -dir $(BENCHDIR)
+
+bench-mysql: TOOLS += mydumper:mydumper
+bench-mysql: packages mysql57 build
+	$(GO) run ./internal/bench/mysql -size $(SIZE) -server $(SERVER) -dir $(BENCHDIR) -nightjar ./nightjar -only "$(ONLY)"
 
 fuzz:
 	@set -eu; for package in $$($(GO) list ./...); do \

@@ -85,6 +85,7 @@ var arrows = map[string][]string{
 	"repo/maintain/vouch":        append([]string{"repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, aboveRepo...), // the last two for its tests
 	"repo/maintain/maintaintest": append([]string{"repo/maintain/check"}, aboveRepo...),
 
+	"internal/bench/mysql":    {},
 	"internal/bench/contents": {"backup", "backup/content", "chunk", "crypto", "repo", "repo/keyring", "repo/store"},
 
 	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one

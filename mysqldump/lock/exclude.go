@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,7 +64,22 @@ func (g *guard) do(f func(c *server.Session) error) error {
 }
 
 // farewell is how long a server may take to give up what it would anyway, soon after the end of the session.
-const farewell = 5 * time.Second
+const farewell = 3 * time.Second
+
+// forEach runs f, such as a way to kill, for each of several sessions. Their users find out.
+func (g *guard) forEach(sessions []*server.Session, f func(c *server.Session, ctx context.Context, id uint64) error) {
+	if g.session == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	_ = g.do(func(c *server.Session) (err error) {
+		for _, s := range sessions {
+			err = errors.Join(err, f(c, ctx, s.ID()))
+		}
+		return err
+	})
+}
 
 // close lets other backups in.
 func (g *guard) close() error {

@@ -64,7 +64,7 @@ func (h *Held) keep() {
 			}
 		case <-expired:
 			h.lose(fmt.Errorf("keep the snapshots of %s: %w: %v", t.server.Address(), ErrSnapshot, t.o.MaxSnapshot))
-			h.end()
+			h.taker.guard.forEach(h.Sessions, (*server.Session).Kill)
 		}
 	}
 }
@@ -77,18 +77,6 @@ func (h *Held) ping() error {
 			return err
 		}
 		return h.taker.locker.Exec(ctx, "DO 1")
-	})
-}
-
-// end has the server end the snapshots, whatever their sessions do.
-func (h *Held) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	_ = h.taker.guard.do(func(c *server.Session) error {
-		for _, s := range h.Sessions {
-			_ = c.Kill(ctx, s.ID()) // the sessions' users find out, and so does Check
-		}
-		return nil
 	})
 }
 

@@ -224,8 +224,9 @@ func samePlace(p, q mysqldump.Position) bool {
 	return p.File == q.File && p.Offset == q.Offset && p.GTIDs.Equal(q.GTIDs)
 }
 
-// close ends all sessions. A second call does nothing.
+// close ends all sessions, with what may still run in them at the server. A second call does nothing.
 func (t *taker) close() error {
+	t.guard.forEach(t.snapshots, (*server.Session).KillStatement) // else it runs on until the server sees the end
 	for _, s := range t.snapshots {
 		_ = s.Close()
 	}

@@ -68,8 +68,8 @@ var (
 	myISAM = []string{"INSERT INTO d.plain VALUES ()"}
 )
 
-// write has sessions run statements again and again, 200 times a second at most, until the returned function is called.
-func write(t testing.TB, s *server.Server, sessions int, statements []string) (stop func()) {
+// write has sessions run statements again and again, with pauses between, until the returned function is called.
+func write(t testing.TB, s *server.Server, sessions int, pause time.Duration, statements []string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -82,10 +82,8 @@ func write(t testing.TB, s *server.Server, sessions int, statements []string) (s
 		go func() {
 			defer wg.Done()
 			defer c.Close()
-			for range time.Tick(5 * time.Millisecond) {
-				if ctx.Err() != nil {
-					return
-				}
+			for ctx.Err() == nil {
+				time.Sleep(pause)
 				for _, statement := range statements {
 					if err := c.Exec(context.WithoutCancel(ctx), statement); err != nil {
 						t.Errorf("write: %v", err)
@@ -120,8 +118,8 @@ func TestSnapshots(t *testing.T) {
 		if err := empty.Close(); err != nil {
 			t.Fatal(err)
 		}
-		stop := write(t, s, 4, hotRow)
-		stopPlain := write(t, s, 1, myISAM)
+		stop := write(t, s, 4, 5*time.Millisecond, hotRow)
+		stopPlain := write(t, s, 1, 5*time.Millisecond, myISAM)
 		var held []time.Duration
 		var longest time.Duration
 		attempts := 0

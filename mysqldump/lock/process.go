@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"nightjar/mysqldump/server"
@@ -54,8 +55,8 @@ func longStatement(ctx context.Context, c *server.Session, ours ...uint64) (stri
 		p = lowerNames(p)
 		id, _ := strconv.ParseUint(p["id"], 10, 64)
 		seconds, _ := strconv.ParseInt(p["time"], 10, 64)
-		running := p["command"] == "Query" || p["command"] == "Execute" || p["command"] == "Killed"
-		if running && seconds > longest && p["user"] != "system user" && p["user"] != "event_scheduler" && !slices.Contains(ours, id) {
+		running := p["info"] != "" && p["command"] != "Sleep" // MySQL 5.7 lists sessions for a while that were killed and run nothing
+		if running && seconds > longest && p["user"] != "system user" && !slices.Contains(ours, id) {
 			longest = seconds
 			what = fmt.Sprintf("a statement of %s in session %d runs since %d s (%s)", p["user"], id, seconds,
 				cmp.Or(p["state"], "no state"))
@@ -64,17 +65,20 @@ func longStatement(ctx context.Context, c *server.Session, ours ...uint64) (stri
 	return what, nil
 }
 
-// history returns the length of the server's list of undo logs; -1 if the server does not say it.
+// history returns the length of the server's list of undo logs; -1 if the server does not say it. It fails without the privilege
+// to see what others do, which processlists leave out silently.
 func history(ctx context.Context, c *server.Session) (int64, error) {
-	length := int64(-1)
-	err := c.Query(ctx, "SELECT count FROM information_schema.innodb_metrics WHERE name='trx_rseg_history_len' AND status='enabled'",
-		func(row [][]byte) (err error) {
-			length, err = strconv.ParseInt(string(row[0]), 10, 64)
-			return err
-		})
-	const errUnknownColumn, errNoTable = 1054, 1109
-	if n := server.Number(err); n == errUnknownColumn || n == errNoTable {
-		return -1, nil
+	rows, err := c.Rows(ctx, "SHOW ENGINE INNODB STATUS")
+	if err != nil {
+		return -1, err
 	}
-	return length, err
+	if len(rows) > 0 {
+		if _, after, found := strings.Cut(rows[0]["Status"], "History list length "); found {
+			digits, _, _ := strings.Cut(after, "\n")
+			if length, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64); err == nil {
+				return length, nil
+			}
+		}
+	}
+	return -1, nil
 }

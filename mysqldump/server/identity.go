@@ -189,8 +189,15 @@ func (c *Session) SnapshotPosition(ctx context.Context) (file string, offset uin
 }
 
 // Kill ends another session, and with it what it holds. One that has ended already is no error.
-func (c *Session) Kill(ctx context.Context, id uint64) error {
-	err := c.Exec(ctx, "KILL "+strconv.FormatUint(id, 10))
+func (c *Session) Kill(ctx context.Context, id uint64) error { return c.kill(ctx, "KILL", id) }
+
+// KillStatement ends the statement that another session runs, if it runs any.
+func (c *Session) KillStatement(ctx context.Context, id uint64) error {
+	return c.kill(ctx, "KILL QUERY", id)
+}
+
+func (c *Session) kill(ctx context.Context, verb string, id uint64) error {
+	err := c.Exec(ctx, verb+" "+strconv.FormatUint(id, 10))
 	if Number(err) == errUnknownThread {
 		return nil
 	}

@@ -1,21 +1,207 @@
 package restore
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
+	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 )
 
-// makeAccount makes an account.
-func (r *run) makeAccount(ctx context.Context, w *worker, x *object) error {
+// makeAccounts makes accounts: first all, then what they are granted, as the files of a dump have them one after another.
+func (r *run) makeAccounts(ctx context.Context, w *worker) error {
+	var all []*object
+	for _, x := range r.plan.others {
+		if x.Kind == script.Accounts {
+			all = append(all, x)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	there := map[string]bool{}
+	var me string
+	err := w.do(ctx, func(s *server.Session, _ bool) error {
+		row, err := s.Row(ctx, "SELECT CURRENT_USER()")
+		if err != nil {
+			return err
+		}
+		me = string(row[0])
+		for _, x := range all {
+			if there[x.Name], err = hasAccount(ctx, s, x.Name); err != nil {
+				return fmt.Errorf("look for account %s: %w", x.Name, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	failed := map[string]bool{}
+	for _, x := range all {
+		user, host := accountName(x.Name)
+		switch {
+		case schema.SystemAccount(user, host), r.o.Accounts == LeaveAccounts && there[x.Name] && x.Name != "PUBLIC":
+			r.keep(x)
+			continue
+		case failed[x.Name]:
+			x.failed = true
+			continue
+		}
+		err := r.finish(ctx, x, r.makeAccount(ctx, w, x, there[x.Name], user+"@"+host == me))
+		if err != nil {
+			return err
+		}
+		failed[x.Name] = x.failed
+	}
+	return nil
+}
+
+// makeAccount runs one of the files of an account. One that is there is changed, not dropped: what cannot be changed stays
+// as it was. The account that restores loses no privilege.
+func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there, me bool) error {
 	d, err := r.define(x)
 	if err != nil {
 		return err
 	}
-	return w.do(ctx, func(s *server.Session, _ bool) error { return d.run(ctx, s) })
+	run := &definition{}
+	for i, statement := range d.statements {
+		what := d.makes[i].what
+		if l := (lexer{text: statement}); !there || what != "USER" || !l.follow("CREATE", "USER", "IF", "NOT", "EXISTS") {
+			run.statements = append(run.statements, statement)
+		} else {
+			run.statements = append(run.statements, append([]byte("ALTER USER"), l.text[l.at:]...))
+		}
+		if there && !me && (what == "USER" || what == "ROLE") {
+			run.statements = append(run.statements, []byte("REVOKE ALL PRIVILEGES, GRANT OPTION FROM "+x.Name))
+		}
+	}
+	return w.do(ctx, func(s *server.Session, _ bool) error { return server.Reason(run.run(ctx, s)) })
 }
 
-var _, _, _ = errors.New, fmt.Errorf, strings.ToLower
+// hasAccount reports whether the server has an account.
+func hasAccount(ctx context.Context, s *server.Session, name string) (bool, error) {
+	_, err := s.Rows(ctx, "SHOW GRANTS FOR "+name)
+	switch server.Number(err) {
+	case 1141, 1133, 3162, 3530: // no such grant, no such user, no such authorization
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// accountName returns user and host of an account; a role has no host.
+func accountName(name string) (user, host string) {
+	l := lexer{text: []byte(name)}
+	t, _ := l.next()
+	user, _ = t.name()
+	_, _ = l.next()
+	t, _ = l.next()
+	host, _ = t.name()
+	return user, host
+}
+
+// accountDifferences returns what an account has not got that the file says.
+func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *object, d *definition) (found []string, err error) {
+	var has [][]byte
+	add := func(row [][]byte) error {
+		has = append(has, bytes.Clone(row[0]))
+		return nil
+	}
+	for _, variable := range []string{"print_identified_with_as_hex=1"} {
+		_ = s.Exec(ctx, "SET SESSION "+variable) // which only some servers know
+	}
+	if err := s.Query(ctx, "SHOW GRANTS FOR "+x.Name, add); err != nil {
+		return nil, server.Reason(err)
+	}
+	if _, host := accountName(x.Name); host != "" {
+		if err := s.Query(ctx, "SHOW CREATE USER "+x.Name, add); err != nil {
+			return nil, server.Reason(err)
+		}
+	}
+	for _, statement := range d.statements {
+		isUser := begins(statement, "CREATE") && !isRole(statement)
+		if !isUser && !begins(statement, "GRANT") {
+			continue
+		}
+		is := false
+		for _, h := range has {
+			is = is || contains(h, statement)
+		}
+		switch {
+		case is:
+		case r.comparable():
+			found = append(found, fmt.Sprintf("%s: it is not as the dump has it: %s", x.title(), what(statement)))
+		default:
+			r.note("%s: it is not as the dump has it: %s", x.title(), what(statement))
+		}
+	}
+	return found, nil
+}
+
+func isRole(statement []byte) bool {
+	m, _ := makes(statement)
+	return m.what == "ROLE"
+}
+
+// what says which privileges a statement is about, without what may be secret.
+func what(statement []byte) string {
+	text := string(statement)
+	if begins(statement, "CREATE") {
+		return "how it logs in, or its limits"
+	}
+	for _, end := range []string{" IDENTIFIED ", " TO "} {
+		text, _, _ = strings.Cut(text, end)
+	}
+	return fmt.Sprintf("%.200s", text)
+}
+
+// contains reports whether a statement of a server's has all tokens of another, in order. Names may be quoted differently.
+func contains(whole, part []byte) bool {
+	x, y := lexer{text: whole}, lexer{text: part}
+	want, more := y.significant()
+	for more {
+		has, ok := x.significant()
+		if !ok {
+			return false
+		}
+		if strings.EqualFold(has.plain(), want.plain()) && (has.class == sign) == (want.class == sign) {
+			want, more = y.significant()
+		}
+	}
+	return true
+}
+
+// plain returns a token without its quotes.
+func (t token) plain() string {
+	if (t.class == literal || t.class == quoted) && len(t.text) > 1 {
+		return string(t.text[1 : len(t.text)-1])
+	}
+	return string(t.text)
+}
+
+// makeServer makes a foreign server, unless one of that name is there and is to stay.
+func (r *run) makeServer(ctx context.Context, w *worker, x *object) error {
+	d, err := r.define(x)
+	if err != nil {
+		return err
+	}
+	return w.do(ctx, func(s *server.Session, again bool) error {
+		row, err := s.Row(ctx, "SELECT COUNT(*) FROM mysql.servers WHERE Server_name="+server.Literal(x.Name))
+		if err != nil {
+			return err
+		}
+		if string(row[0]) != "0" {
+			if !again && (r.o.Existing == Refuse || r.o.Existing == Missing) {
+				r.keep(x)
+				return nil
+			}
+			if err := s.Exec(ctx, "DROP SERVER IF EXISTS "+server.Quote(x.Name)); err != nil {
+				return err
+			}
+		}
+		return server.Reason(d.run(ctx, s))
+	})
+}

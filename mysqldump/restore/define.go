@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 )
 
@@ -32,6 +31,7 @@ func (r *run) define(x *object) (*definition, error) {
 			continue
 		}
 		m, _ := makes(statement)
+		alters := altersDatabase(statement)
 		switch name, isUse := used(statement); {
 		case isUse && name == x.was:
 			statement = []byte("USE " + server.Quote(x.Database))
@@ -39,7 +39,7 @@ func (r *run) define(x *object) (*definition, error) {
 			return nil, fmt.Errorf("run %q: it is for database %s, not for %s", x.file, name, x.was)
 		case m.what == "DATABASE":
 			statement = renamed(statement, m, x.Database)
-		case begins(statement, "ALTER") && x.Kind == script.Databases:
+		case alters:
 			statement = alterDatabase(statement, x.Database)
 		case m.what != "" && x.Database != x.was:
 			statement = renamed(statement, m, m.name) // without a database
@@ -68,31 +68,42 @@ func (r *run) unrenamed(x *object, m made) {
 // ErrNotRenamed says that a definition names its database, so that it means the old one still.
 var ErrNotRenamed = errors.New("a name inside of a definition is not changed by renaming")
 
-// run runs the statements of a definition.
+// run runs the statements of a definition. What gives a database its collation back is run whatever fails before.
 func (d *definition) run(ctx context.Context, s *server.Session) error {
+	var failed error
 	for _, statement := range d.statements {
-		if err := s.Exec(ctx, string(statement)); err != nil {
-			return err
+		if failed != nil && !altersDatabase(statement) {
+			continue
+		}
+		if err := s.Exec(ctx, string(statement)); err != nil && failed == nil {
+			failed = err
+		}
+		if server.Lost(failed) || ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return failed
 }
 
 // drop drops what the definition makes.
 func (d *definition) drop(ctx context.Context, s *server.Session, database string) error {
-	for i, m := range d.makes {
+	for _, m := range d.makes {
 		switch m.what {
 		case "", "DATABASE", "USER", "ROLE":
 			continue
 		case "TABLE":
 			return errors.New("a table is not dropped so")
 		}
-		_ = i
 		if err := s.Exec(ctx, "DROP "+m.what+" IF EXISTS "+server.Quote(database)+"."+server.Quote(m.name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func altersDatabase(statement []byte) bool {
+	l := lexer{text: statement}
+	return l.follow("ALTER", "DATABASE")
 }
 
 // alterDatabase gives an ALTER DATABASE statement another name.
@@ -139,9 +150,16 @@ func isAbsent(err error) bool {
 // errAbsent says that the server has no object of a name.
 var errAbsent = errors.New("it is not there")
 
+// plain is the session in which definitions are read, as they were for the dump: others print them in other quotes, or lose
+// bytes.
+const plain = "SET NAMES binary, SESSION sql_mode=''"
+
 // shown asks the server for the definition of what a statement makes.
 func shown(ctx context.Context, s *server.Session, database string, m made) ([]byte, error) {
 	name := server.Quote(database) + "." + server.Quote(m.name)
+	if err := s.Exec(ctx, plain); err != nil {
+		return nil, err
+	}
 	if m.what == "DATABASE" {
 		name = server.Quote(database)
 	} else if err := s.Exec(ctx, "USE "+server.Quote(database)); err != nil { // a view names what is in another database

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
 )
 
@@ -55,7 +56,7 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 	t.create, t.bare = d.statements[at], &definition{slices.Clone(d.statements), d.makes}
 	if !r.o.KeepKeys {
 		var bare string
-		bare, t.keys, t.constraints = splitKeys(string(t.create))
+		bare, t.keys, t.constraints = schema.SplitKeys(string(t.create))
 		t.bare.statements[at] = []byte(bare)
 	}
 	kind := r.have.tables[r.have.key(t.Object)]
@@ -321,7 +322,7 @@ func (w *worker) alter(ctx context.Context, t *table, statements []string) error
 			if err := s.Exec(ctx, "USE "+server.Quote(t.Database)); err != nil {
 				return err
 			}
-			if err := s.Exec(ctx, "SET SESSION sql_mode='', foreign_key_checks=0, unique_checks=0"); err != nil {
+			if err := s.Exec(ctx, "SET NAMES utf8mb4, SESSION sql_mode='', foreign_key_checks=0, unique_checks=0"); err != nil {
 				return err
 			}
 			err := s.Exec(ctx, statement)
@@ -351,9 +352,4 @@ func (r *run) addConstraints(ctx context.Context, _ *worker) error {
 	return r.pool(ctx, r.o.Threads, len(some), func(ctx context.Context, w *worker, i int) error {
 		return r.finish(ctx, &some[i].object, w.alter(ctx, some[i], some[i].constraints))
 	})
-}
-
-// splitKeys returns a CREATE TABLE statement without secondary keys and constraints, and what adds them.
-func splitKeys(create string) (bare string, keys, constraints []string) {
-	return create, nil, nil
 }

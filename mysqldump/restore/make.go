@@ -69,9 +69,14 @@ func alteration(statement []byte, name string) []byte {
 	return []byte("ALTER DATABASE " + server.Quote(name) + string(statement[m.to:]))
 }
 
-// makeSequences makes the sequences, which defaults of tables need.
+// makeSequences makes what tables need: foreign servers, and sequences.
 func (r *run) makeSequences(ctx context.Context, w *worker) error {
 	for _, x := range r.plan.others {
+		if x.Kind == script.Servers {
+			if err := r.finish(ctx, x, r.makeServer(ctx, w, x)); err != nil {
+				return err
+			}
+		}
 		if x.Kind == script.Sequences {
 			if err := r.finish(ctx, x, r.makeObject(ctx, w, x)); err != nil {
 				return err
@@ -81,31 +86,34 @@ func (r *run) makeSequences(ctx context.Context, w *worker) error {
 	return nil
 }
 
-// makeOthers makes what comes after rows. Of views each may need those before it, and of accounts too; all others are made
-// in parallel.
-func (r *run) makeOthers(ctx context.Context, _ *worker) error {
-	for _, kind := range []script.Kind{script.Programs, script.Views, script.Triggers, script.Events, script.Accounts} {
-		var some []*object
+// makeOthers makes what comes after rows. Those of a database are made one by one: of views each may need those before it,
+// and programs may need the database to have another collation while they are made.
+func (r *run) makeOthers(ctx context.Context, w *worker) error {
+	for _, kind := range []script.Kind{script.Programs, script.Views, script.Triggers, script.Events} {
+		var of [][]*object // by databases
 		for _, x := range r.plan.others {
-			if x.Kind == kind {
-				some = append(some, x)
+			if x.Kind != kind {
+				continue
+			}
+			if n := len(of); kind == script.Views && n > 0 || n > 0 && of[n-1][0].Database == x.Database {
+				of[n-1] = append(of[n-1], x)
+			} else {
+				of = append(of, []*object{x})
 			}
 		}
-		threads := r.o.Threads
-		if kind == script.Views || kind == script.Accounts {
-			threads = 1
-		}
-		err := r.pool(ctx, threads, len(some), func(ctx context.Context, w *worker, i int) error {
-			if kind == script.Accounts {
-				return r.finish(ctx, some[i], r.makeAccount(ctx, w, some[i]))
+		err := r.pool(ctx, r.o.Threads, len(of), func(ctx context.Context, w *worker, i int) error {
+			for _, x := range of[i] {
+				if err := r.finish(ctx, x, r.makeObject(ctx, w, x)); err != nil {
+					return err
+				}
 			}
-			return r.finish(ctx, some[i], r.makeObject(ctx, w, some[i]))
+			return nil
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.makeAccounts(ctx, w)
 }
 
 // makeObject makes a sequence, a view, a program, an event, or the triggers of a table.

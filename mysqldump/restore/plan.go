@@ -68,7 +68,10 @@ func newPlan(from mysqldump.Source, o *Options) (*plan, error) {
 	var parts []mysqldump.SourceFile
 	for _, f := range files {
 		kind := script.Kind(f.Notes[script.NoteKind])
-		if kind == script.About || f.Notes[script.NoteKind] == "" || !o.chosen(kind, f.Notes[script.NoteDatabase], f.Notes[script.NoteObject]) {
+		if titles[kind] == "" && kind != script.About {
+			return nil, fmt.Errorf("read notes of %q: %.40q is no kind of file in a dump", f.Name, kind)
+		}
+		if kind == script.About || !o.chosen(kind, f.Notes[script.NoteDatabase], f.Notes[script.NoteObject]) {
 			continue
 		}
 		if kind == script.Rows {
@@ -104,6 +107,9 @@ func newPlan(from mysqldump.Source, o *Options) (*plan, error) {
 
 func newObject(f mysqldump.SourceFile, o *Options) object {
 	was := f.Notes[script.NoteDatabase]
+	if script.Kind(f.Notes[script.NoteKind]) == script.Servers { // which are of no database
+		return object{Object: Object{Kind: script.Servers, Name: was}, file: f.Name, size: f.Size}
+	}
 	return object{
 		Object: Object{Kind: script.Kind(f.Notes[script.NoteKind]), Database: cmp.Or(o.Rename[was], was), Name: f.Notes[script.NoteObject]},
 		file:   f.Name, was: was, size: f.Size,

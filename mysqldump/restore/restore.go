@@ -82,19 +82,21 @@ type Object struct {
 	Name     string // empty: the database itself
 }
 
+// titles are what kinds of objects are called in messages.
+var titles = map[script.Kind]string{
+	script.Databases: "database", script.Servers: "foreign server", script.Sequences: "sequence", script.Tables: "table", script.Rows: "rows of",
+	script.Programs: "program", script.Views: "view", script.Triggers: "triggers of", script.Events: "event", script.Accounts: "account",
+}
+
 // title is what the object is called in messages.
 func (o Object) title() string {
-	kind := map[script.Kind]string{
-		script.Databases: "database", script.Sequences: "sequence", script.Tables: "table", script.Rows: "rows of", script.Programs: "program",
-		script.Views: "view", script.Triggers: "triggers of", script.Events: "event", script.Accounts: "account",
-	}[o.Kind]
 	switch {
 	case o.Name == "":
-		return kind + " " + o.Database
+		return titles[o.Kind] + " " + o.Database
 	case o.Database == "":
-		return kind + " " + o.Name
+		return titles[o.Kind] + " " + o.Name
 	}
-	return kind + " " + o.Database + "." + o.Name
+	return titles[o.Kind] + " " + o.Database + "." + o.Name
 }
 
 // key tells objects of a kind apart.

@@ -76,8 +76,8 @@ func TestRestore(t *testing.T) {
 			t.Errorf("what is there is loaded again: %+v", result)
 		}
 		to.Exec(t, "USE shop", "UPDATE orders SET price=7 WHERE id=77", "DROP VIEW b", "ALTER TABLE customers DROP KEY name", "DROP PROCEDURE add_one", "CREATE PROCEDURE add_one() SELECT 1")
-		if result = restored(t, target, m, Options{Existing: IfChanged}); result.Rows != 1007 {
-			t.Errorf("%d rows are loaded, not those of two tables", result.Rows)
+		if result = restored(t, target, m, Options{Existing: IfChanged}); result.Rows != 1000 {
+			t.Errorf("%d rows are loaded, not those of the table that has others", result.Rows)
 		}
 		to.Exec(t, "USE shop", "UPDATE orders SET price=7 WHERE id=77", "DROP TABLE old")
 		result = restored(t, target, m, Options{Existing: Missing})

@@ -42,6 +42,8 @@ func (o *Options) chosen(kind script.Kind, database, name string) bool {
 	switch {
 	case kind == script.Accounts:
 		return o.Accounts != SkipAccounts && len(o.Selection) == 0
+	case kind == script.Servers:
+		return len(o.Selection) == 0
 	case kind == script.Events && o.NoEvents:
 		return false
 	case len(o.Selection) == 0:

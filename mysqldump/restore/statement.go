@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
 )
 
@@ -158,6 +159,9 @@ func disableOnReplica(statement []byte) []byte {
 // sameDefinition reports whether two statements make the same. Where they stand on the line, comments for other servers'
 // versions, OR REPLACE, IF NOT EXISTS and the next AUTO_INCREMENT make no difference.
 func sameDefinition(a, b []byte) bool {
+	if begins(a, "CREATE") {
+		a, b = []byte(schema.Canonical(string(a))), []byte(schema.Canonical(string(b)))
+	}
 	x, y := lexer{text: a}, lexer{text: b}
 	for {
 		s, more := x.significant()

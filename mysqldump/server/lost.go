@@ -27,3 +27,15 @@ func Lost(err error) bool {
 	}
 	return false
 }
+
+// Reason returns an error without the statement that failed, which may have a password in it.
+func Reason(err error) error {
+	var said *mysql.MySQLError
+	switch {
+	case !errors.As(err, &said):
+		return err
+	case said.Number == 1064: // it repeats the statement
+		return &mysql.MySQLError{Number: said.Number, SQLState: said.SQLState, Message: "the server does not know the statement"}
+	}
+	return said
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	backuprestore "nightjar/backup/restore"
+	"nightjar/cmd/nightjar/internal/dbflags"
+	"nightjar/cmd/nightjar/internal/dumpfiles"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/watch"
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/restore"
+	"nightjar/mysqldump/server"
+	"nightjar/repo"
+)
+
+type mysqlRestoreFlags struct {
+	db                         dbflags.Flags
+	choice                     choice
+	thaw                       thawFlags
+	rename                     []string
+	existing, accounts, events string
+	o                          restore.Options
+}
+
+func (a *app) mysqlRestoreCommand() *cobra.Command {
+	var r mysqlRestoreFlags
+	c := &cobra.Command{
+		Use:   "restore ARCHIVE [DATABASE[.TABLE]...]",
+		Short: "Load a dump into a running server, and prove that it equals",
+		Long: `Load all of a dump, or the databases and tables that are named, into a running server, straight from the repository. Names are patterns: *
+stands for any characters, ? for one, and \ takes its meaning from the next. A table comes with its triggers; programs, events and views of
+other names come with whole databases, and accounts with everything.
+
+At the end every definition, and the checksum of each table's rows, is compared with the archive.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage.Errorf("no archive is named: say ARCHIVE, such as latest")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return a.loadDump(c.Context(), &r, args) },
+	}
+	r.db.Bind(c)
+	f := c.Flags()
+	f.StringArrayVar(&r.rename, "rename", nil, "restore a database under another name, `OLD=NEW`; may be repeated")
+	f.StringVar(&r.existing, "existing", "refuse", "what becomes of what is there: refuse, if-changed (restore what differs: goes on with a restore that stopped), missing (restore what is not there), replace")
+	f.StringVar(&r.accounts, "accounts", "leave", "what becomes of accounts that are there: leave, replace; or skip: restore none")
+	f.StringVar(&r.events, "events", "keep", "events: keep, disable (as on a replica), or skip")
+	f.BoolVar(&r.o.NoBinlog, "no-binlog", false, "keep the restore out of the server's binary log: its replicas do not get it")
+	f.IntVar(&r.o.Threads, "threads", 4, "sessions that load at the same time")
+	f.BoolVar(&r.o.KeepKeys, "keys-first", false, "make secondary keys with the tables, not when their rows are there")
+	f.BoolVar(&r.o.NoVerify, "no-verify", false, "do not compare with the archive at the end")
+	r.choice.flags(c)
+	r.thaw.flags(c)
+	return c
+}
+
+// check makes options of the flags.
+func (r *mysqlRestoreFlags) check(names []string) error {
+	existing := map[string]restore.Existing{"refuse": restore.Refuse, "if-changed": restore.IfChanged, "missing": restore.Missing, "replace": restore.Replace}
+	accounts := map[string]restore.Accounts{"leave": restore.LeaveAccounts, "replace": restore.ReplaceAccounts, "skip": restore.SkipAccounts}
+	var ok bool
+	if r.o.Existing, ok = existing[r.existing]; !ok {
+		return usage.Errorf("--existing %q: it is refuse, if-changed, missing or replace", r.existing)
+	}
+	if r.o.Accounts, ok = accounts[r.accounts]; !ok {
+		return usage.Errorf("--accounts %q: it is leave, replace or skip", r.accounts)
+	}
+	switch r.events {
+	case "keep":
+	case "disable":
+		r.o.Disabled = true
+	case "skip":
+		r.o.NoEvents = true
+	default:
+		return usage.Errorf("--events %q: it is keep, disable or skip", r.events)
+	}
+	if r.o.Threads < 1 || r.o.Threads > 64 {
+		return usage.Errorf("--threads %d: there may be 1 to 64", r.o.Threads)
+	}
+	r.o.Rename = map[string]string{}
+	for _, text := range r.rename {
+		from, to, ok := strings.Cut(text, "=")
+		if !ok || from == "" || to == "" {
+			return usage.Errorf("--rename %q: write OLD=NEW", text)
+		}
+		if r.o.Rename[from] != "" {
+			return usage.Errorf("--rename: database %q is renamed twice", from)
+		}
+		r.o.Rename[from] = to
+	}
+	for _, name := range names {
+		p, err := restore.ParsePattern(name)
+		if err != nil {
+			return usage.Error{Err: err}
+		}
+		r.o.Selection = append(r.o.Selection, p)
+	}
+	if len(r.choice.Kinds) == 0 {
+		r.choice.Kinds = []string{dumpfiles.Kind}
+	}
+	return r.thaw.check()
+}
+
+// databaseServer returns the server that flags name.
+func (a *app) databaseServer(ctx context.Context, d *dbflags.Flags) (*server.Server, error) {
+	login, err := d.Login(ctx, &a.Settings)
+	if err != nil {
+		return nil, err
+	}
+	config, err := login.Config()
+	if err != nil {
+		return nil, err
+	}
+	return server.New(config)
+}
+
+func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string) error {
+	if err := r.check(args[1:]); err != nil {
+		return err
+	}
+	srv, err := a.databaseServer(ctx, &r.db)
+	if err != nil {
+		return err
+	}
+	probe, err := srv.Connect(ctx) // before anything long begins
+	if err != nil {
+		return err
+	}
+	probe.Close()
+	s, err := a.openArchive(ctx, args[0], session.ReadContent, &r.choice)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	need := func(add func(string, int64)) error {
+		return backuprestore.Needs(ctx, s.reader, s.archive, backuprestore.Options{Path: dumpfiles.Folder}, add)
+	}
+	if err := a.thaw(ctx, s.Session, &r.thaw, need); err != nil {
+		return err
+	}
+	source, err := dumpfiles.Open(ctx, s.reader, s.archive)
+	if err != nil {
+		return err
+	}
+	if r.o.From, err = positionOf(s.archive); err != nil {
+		return err
+	}
+	expected := new(atomic.Uint64)
+	if len(r.o.Selection) == 0 {
+		expected.Store(source.Bytes())
+	}
+	r.o.Progress, r.o.Problem, r.o.Warn = new(watch.Progress), a.problem, func(text string) { a.note("%s", text) }
+	stop := a.follow(progress.Saved(r.o.Progress, expected))
+	start := a.Now()
+	result, err := restore.Run(ctx, srv, source, r.o)
+	stop()
+	return a.loadedDump(ctx, s, srv, &result, a.Now().Sub(start), err)
+}
+
+// positionOf returns where the dump of an archive was taken; zero if its label does not say.
+func positionOf(archive *repo.Archive) (mysqldump.Position, error) {
+	label := archive.Labels["position"]
+	if label == "" {
+		return mysqldump.Position{}, nil
+	}
+	p, err := mysqldump.Parse(string(label))
+	if err != nil {
+		return p, fmt.Errorf("read archive %s: %w", show.ShortID(archive), err)
+	}
+	return p, nil
+}
+
+// loadedDump reports how a restore went, and returns its error.
+func (a *app) loadedDump(ctx context.Context, s *opened, srv *server.Server, result *restore.Result, took time.Duration, err error) error {
+	const goOn = "the same command with --existing if-changed keeps what is whole on the server, and restores the rest"
+	for _, difference := range result.Differences {
+		a.warn(errors.New(difference))
+	}
+	if err == nil || errors.Is(err, restore.ErrDiffers) {
+		if failed := a.reportLoaded(s, srv, result, took); failed != nil {
+			return failed
+		}
+	}
+	switch {
+	case errors.Is(err, restore.ErrExists):
+		return usage.Hinted{Err: err, Hint: "nothing was changed. --rename OLD=NEW restores under another name; --existing if-changed goes on with a restore that stopped; there are missing and replace, too"}
+	case errors.Is(err, restore.ErrNothing):
+		return usage.Hinted{Err: err, Hint: "nightjar ls ARCHIVE:" + dumpfiles.Folder + " shows what the dump has"}
+	case errors.Is(err, restore.ErrDiffers):
+		return usage.Hinted{Err: err, Hint: "was somebody else writing? If not, " + goOn}
+	case err != nil && ctx.Err() != nil:
+		a.note("%s", goOn)
+		return err
+	case err != nil:
+		return usage.Hinted{Err: err, Hint: goOn}
+	case len(result.Failures) == 0:
+		return nil
+	}
+	what := fmt.Sprintf("archive %s was restored, but not all of it: problems: %d", show.ShortID(s.archive), len(result.Failures))
+	return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: "put right what the warnings say; then " + goOn}
+}
+
+func (a *app) reportLoaded(s *opened, srv *server.Server, result *restore.Result, took time.Duration) error {
+	if a.json {
+		return a.printJSON(show.LoadedJSON(s.archive, srv.Address(), result, took, s.Requests()))
+	}
+	if !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) { show.Loaded(w, s.archive, srv.Address(), result, took) })
+}

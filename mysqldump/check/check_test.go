@@ -57,7 +57,8 @@ func find(found []check.Finding, name, object string) *check.Finding {
 type provoked struct {
 	name     string
 	severity check.Severity
-	object   string // empty: any
+	object   string   // empty: any
+	also     []string // other problems that come with it, and go
 	only     func(k servertest.Kind) bool
 	options  check.Options
 	before   []string             // what makes it
@@ -129,6 +130,15 @@ func (p provoked) run(t *testing.T, s, source *servertest.Server) {
 	}
 	at.wait(p, true)
 	t.Logf("%s: %s\n    %s", at.found.Object, at.found.Says, at.found.Do)
+	others := func(there bool) {
+		t.Helper()
+		for _, name := range p.also {
+			if f := find(at.ask(), name, ""); (f != nil && f.Severity == check.Problem) != there {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+	}
+	others(true)
 	for _, advice := range p.advice {
 		if !strings.Contains(at.found.Do, advice) {
 			t.Fatalf("%q does not say %q", at.found.Do, advice)
@@ -142,6 +152,7 @@ func (p provoked) run(t *testing.T, s, source *servertest.Server) {
 		p.follow(at)
 	}
 	at.wait(p, false)
+	others(false)
 }
 
 var running = []provoked{
@@ -298,6 +309,7 @@ func purge(t *target) {
 }
 
 func TestProvoked(t *testing.T) {
+	t.Parallel()
 	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
 		s := servertest.Start(t, k)
 		for _, p := range running {

@@ -23,11 +23,11 @@ type privileged struct {
 	dialect server.Dialect
 }
 
-const user = "back`up"
+const backupUser = "back`up"
 
 func (p *privileged) config() *mysql.Config {
 	c := p.Config()
-	c.User = user
+	c.User = backupUser
 	return c
 }
 
@@ -110,7 +110,7 @@ func (p *privileged) works(privilege string) error {
 }
 
 func (p *privileged) program(name string, args ...string) *exec.Cmd {
-	argv := append(p.Program(name), "--no-defaults", "--user="+user, "--host="+p.Host, fmt.Sprint("--port=", p.Port), "--protocol=tcp")
+	argv := append(p.Program(name), "--no-defaults", "--user="+backupUser, "--host="+p.Host, fmt.Sprint("--port=", p.Port), "--protocol=tcp")
 	argv = append(argv, args...)
 	return exec.CommandContext(p.Context(), argv[0], argv[1:]...)
 }
@@ -137,6 +137,7 @@ func newPrivileged(t *testing.T, k servertest.Kind) *privileged {
 
 // What the check prints is enough, and each of its privileges is needed.
 func TestGrants(t *testing.T) {
+	t.Parallel()
 	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
 		p := newPrivileged(t, k)
 		for _, purposes := range [][]check.Purpose{{check.Dump}, {check.Hot}, {check.Binlog}, {check.Replica}, {check.Dump, check.Replica}, check.Purposes} {

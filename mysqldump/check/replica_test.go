@@ -118,13 +118,15 @@ var replicas = []provoked{
 	{name: "replica-filter", severity: check.Problem, object: "replicate_wild_ignore_table", only: is(servertest.MySQL57), before: []string{"CHANGE REPLICATION FILTER REPLICATE_WILD_IGNORE_TABLE=('app.%')"}, advice: []string{"CHANGE REPLICATION FILTER REPLICATE_WILD_IGNORE_TABLE=();"}},
 	{name: "replica-empty", severity: check.Note, only: is(servertest.MySQL57), follow: func(t *target) { t.Exec(t.T, "RESET SLAVE ALL") }},
 	{name: "replica-names", severity: check.Problem, only: is(servertest.MariaDB1011, servertest.MySQL57), do: restarted("--lower-case-table-names=1"), follow: plainRestart},
-	{name: "replica-gtid", severity: check.Problem, only: mySQL, before: []string{"SET GLOBAL gtid_mode=ON_PERMISSIVE", "SET GLOBAL gtid_mode=OFF_PERMISSIVE", "SET GLOBAL gtid_mode=OFF"}, follow: plainRestart},
+	{name: "replica-gtid", severity: check.Problem, only: mySQL, before: []string{"SET GLOBAL gtid_mode=ON_PERMISSIVE", "SET GLOBAL gtid_mode=OFF_PERMISSIVE", "SET GLOBAL gtid_mode=OFF"}, follow: func(t *target) {
+		t.Exec(t.T, "SET GLOBAL gtid_mode=OFF_PERMISSIVE", "SET GLOBAL gtid_mode=ON_PERMISSIVE", "SET GLOBAL gtid_mode=ON")
+	}},
 	{name: "replica-engines", severity: check.Problem, object: "app.hole", only: is(servertest.MariaDB1011), do: atSource("INSTALL SONAME 'ha_blackhole'", "CREATE TABLE app.hole (id INT PRIMARY KEY) ENGINE=BLACKHOLE"), follow: adviseSource("ALTER TABLE `app`.`hole` ENGINE=InnoDB;")},
 	{name: "replica-packet", severity: check.Warning, object: "max_allowed_packet", before: []string{"SET GLOBAL max_allowed_packet=8388608"}, do: atSource("SET GLOBAL max_allowed_packet=33554432"), advice: []string{"SET GLOBAL max_allowed_packet=33554432;"}},
 	{name: "replica-space", severity: check.Problem, only: is(servertest.MariaDB1011, servertest.MySQL57), options: check.Options{Free: func(string) (uint64, uint64, error) { return 1 << 10, 1 << 40, nil }}, follow: func(t *target) { t.options.Free = plenty }},
 	{name: "replica-read-only", severity: check.Warning, before: []string{"SET GLOBAL read_only=OFF"}, advice: []string{"SET GLOBAL read_only=ON;"}},
-	{name: "replica-relay-log", severity: check.Note, object: "relay_log_recovery", do: restarted("--relay-log-recovery=OFF"), follow: func(t *target) { restarted("--relay-log-recovery=ON")(t) }},
-	{name: "replica-logs", severity: check.Note, do: restarted("--skip-log-slave-updates"), only: is(servertest.MariaDB1011, servertest.MariaDB118), follow: plainRestart},
+	{name: "replica-relay-log", severity: check.Note, only: is(servertest.MariaDB1011, servertest.MySQL57), object: "relay_log_recovery", do: restarted("--relay-log-recovery=OFF"), follow: func(t *target) { restarted("--relay-log-recovery=ON")(t) }},
+	{name: "replica-logs", severity: check.Note, do: restarted("--skip-log-slave-updates"), only: is(servertest.MariaDB1011), follow: plainRestart},
 	{name: "replica-charset", severity: check.Note, object: "character_set_server", before: []string{"SET GLOBAL character_set_server='ascii'"}, follow: func(t *target) {
 		advice, _, _ := strings.Cut(strings.TrimPrefix(t.found.Do, "at the replica: "), ";")
 		t.Exec(t.T, advice)
@@ -154,6 +156,7 @@ func copyUUID(t *target) func() {
 }
 
 func TestEnds(t *testing.T) {
+	t.Parallel()
 	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
 		source, s := servertest.Start(t, k), servertest.Start(t, k)
 		source.Exec(t, "CREATE DATABASE app", "CREATE TABLE app.t (id INT PRIMARY KEY)")
@@ -207,7 +210,7 @@ func follow(t *testing.T, source, s *servertest.Server) {
 	}
 	t.Run("paused", func(t *testing.T) { testPaused(t, source, s) })
 	t.Run("slave-grants", func(t *testing.T) { testSlaveGrants(t, s) })
-	if s.Kind != servertest.MySQL97 {
+	if s.Kind == servertest.MariaDB1011 || s.Kind == servertest.MySQL57 {
 		p := provoked{name: "log-slave-updates-off", severity: check.Problem, do: restarted("--skip-log-slave-updates"), follow: plainRestart}
 		t.Run(p.name, func(t *testing.T) { p.run(t, s, nil) })
 	}
@@ -341,6 +344,7 @@ func testSlaveGrants(t *testing.T, s *servertest.Server) {
 
 // A replica is not older than its source, and of its family.
 func TestVersions(t *testing.T) {
+	t.Parallel()
 	servers := map[servertest.Kind]*servertest.Server{}
 	for _, k := range servertest.Kinds(t) {
 		servers[k] = servertest.Start(t, k)

@@ -20,7 +20,8 @@ type look struct {
 	version   string
 	account   string // as CURRENT_USER() says it
 	slave     []replica.Status
-	slaveErr  error // why slave is not known
+	slaveErr  error    // why slave is not known
+	resumed   []string // channels that a killed backup had left stopped, and that were started
 	grants    grants
 	tables    []table
 }
@@ -61,7 +62,10 @@ func newLook(ctx context.Context, srv *server.Server, o Options) (l *look, err e
 		return nil, err
 	}
 	l.version, l.account = string(row[0]), string(row[1])
-	if l.slave, l.slaveErr = replica.Channels(ctx, session); l.slaveErr != nil && server.Number(l.slaveErr) == 0 {
+	if l.resumed, l.slaveErr = replica.Resume(ctx, srv, o.Notes); l.slaveErr == nil {
+		l.slave, l.slaveErr = replica.Channels(ctx, session)
+	}
+	if l.slaveErr != nil && server.Number(l.slaveErr) == 0 {
 		return nil, l.slaveErr
 	}
 	if l.grants, err = readGrants(ctx, session); err != nil {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"nightjar/mysqldump/replica"
-	"nightjar/mysqldump/server"
 )
 
 func channelName(s replica.Status) string {
@@ -22,8 +21,8 @@ func lookAtSlave(ctx context.Context, l *look) (found []Finding, err error) {
 	if l.slaveErr != nil {
 		return nil, l.slaveErr
 	}
-	if found, err = l.resume(ctx); err != nil {
-		return nil, err
+	for _, name := range l.resumed {
+		found = append(found, Finding{Severity: Note, Object: channelName(replica.Status{Channel: name}), Says: "a backup that was killed had left the SQL thread stopped; it was started again now"})
 	}
 	d, err := l.Dialect(ctx)
 	if err != nil {
@@ -53,52 +52,6 @@ func lookAtSlave(ctx context.Context, l *look) (found []Finding, err error) {
 		found = append(found, f)
 	}
 	return found, nil
-}
-
-// resume starts threads that a backup of this machine had stopped for a moment when it was killed, and that nobody has moved
-// since.
-func (l *look) resume(ctx context.Context) (found []Finding, err error) {
-	left, notes, err := server.LeftPaused(l.o.Notes)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		for _, n := range notes {
-			n.Close()
-		}
-	}()
-	id, err := l.Identity(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d, err := l.Dialect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for i, p := range left {
-		for _, s := range l.slave {
-			if !p.Of(id) || p.Channel != s.Channel {
-				continue
-			}
-			stopped := s.SQL == "No"
-			if stopped && (!s.SQLError.IsZero() || !p.Left(s.Executed)) {
-				continue // somebody else has had it since
-			}
-			if stopped {
-				if err := l.Exec(ctx, d.Start(p.Channel, "SQL_THREAD")); err != nil {
-					return nil, err
-				}
-				found = append(found, Finding{Severity: Note, Object: channelName(s), Says: "a backup that was killed had left the SQL thread stopped; it was started again now"})
-			}
-			if err := notes[i].Remove(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if len(found) > 0 {
-		l.slave, err = replica.Channels(ctx, l.Session)
-	}
-	return found, err
 }
 
 func lookAtSlaveLogs(_ context.Context, l *look) ([]Finding, error) {

@@ -111,6 +111,9 @@ func (d *dumpFlags) plan(names []string) (*repo.Record, error) {
 		}
 	}
 	d.o.Selection.ExcludeTables = d.exclude
+	if err := d.o.Selection.Check(); err != nil {
+		return nil, usage.Error{Err: err}
+	}
 	d.o.Accounts = d.accounts
 	labels, err := parseLabels(d.labels)
 	for _, taken := range []repo.Text{"position", "server-version", "method"} {

@@ -32,7 +32,7 @@ type Options struct {
 	Lock       lock.Options           // but for what the dump itself says: Snapshots, Covered, Snapshot
 	DDLRetries int                    // how often a dump begins again because a definition was changed; 0: never
 	BrokenSkip bool                   // leave out what cannot be read
-	RangeBytes uint64                 // about how large a range of a table is, as the server estimates; 0: 64 MiB
+	RangeBytes uint64                 // about how large a range of a table is, as the server estimates; 0: 32 MiB
 	Previous   []mysqldump.SourceFile // of the last dump: ranges begin where they did
 	Warn       func(error)            // told of what stops nothing, such as an attempt that is made again; nil: nobody
 	Now        func() time.Time       // required
@@ -41,7 +41,7 @@ type Options struct {
 const (
 	defaultThreads = 4
 	maxThreads     = 64
-	defaultRange   = 64 << 20
+	defaultRange   = 32 << 20
 )
 
 // A Result says how a dump went.

@@ -36,6 +36,12 @@ type tablePattern struct {
 	database, table pattern
 }
 
+// Check returns an error if a pattern is none.
+func (s Selection) Check() error {
+	_, err := s.parse()
+	return err
+}
+
 func (s Selection) parse() (*choice, error) {
 	c := &choice{matched: map[string]bool{}}
 	for _, text := range s.Databases {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/servertest"
@@ -114,4 +115,87 @@ func TestCanceled(t *testing.T) {
 	if m.open != 0 {
 		t.Errorf("%d files are open", m.open)
 	}
+}
+
+// Where the server has a lock for backups, a change waits until the last row is read.
+func TestHeldBack(t *testing.T) {
+	s := servertest.Start(t, servertest.MySQL97)
+	s.Exec(t, "CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)", "INSERT INTO d.t VALUES (1),(2)", "CREATE TABLE d.u (id INT PRIMARY KEY)", "INSERT INTO d.u VALUES (3)")
+	changed := make(chan struct{})
+	var once sync.Once
+	m := &memory{closed: func(string) {
+		once.Do(func() {
+			go func() {
+				defer close(changed)
+				s.Exec(t, "TRUNCATE TABLE d.t", "TRUNCATE TABLE d.u")
+			}()
+			for s.Query(t, "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for backup lock%'")[0][0] == "0" {
+				select {
+				case <-changed:
+					return
+				case <-time.After(5 * time.Millisecond):
+				}
+			}
+		})
+	}}
+	o := options()
+	o.Lock.Directory = t.TempDir()
+	result, err := Run(t.Context(), connect(t, s), m, o)
+	if err != nil || result.Rows != 3 || result.Retries != 0 {
+		t.Errorf("%+v: %v", result, err)
+	}
+	<-changed
+}
+
+// Accounts come back with their passwords, privileges and roles, in files that may be loaded where they are already.
+func TestAccounts(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+		s := servertest.Start(t, k)
+		s.Exec(t, "CREATE DATABASE `a_b`", "CREATE TABLE a_b.t (a INT, b INT)", "CREATE VIEW a_b.v AS SELECT a FROM a_b.t", "CREATE USER `o'n;e`@`10.%` IDENTIFIED BY 'secret;\\''",
+			"GRANT SELECT (a), INSERT ON a_b.t TO `o'n;e`@`10.%`", "GRANT SELECT ON a_b.v TO `o'n;e`@`10.%`", "CREATE USER two@localhost", "GRANT ALL ON `a\\_b`.* TO two@localhost WITH GRANT OPTION")
+		if k != servertest.MySQL57 {
+			s.Exec(t, "CREATE ROLE reader", "GRANT SELECT ON a_b.* TO reader", "GRANT reader TO two@localhost", "CREATE ROLE above", "GRANT reader TO above")
+			if k.MariaDB() {
+				s.Exec(t, "SET DEFAULT ROLE reader FOR two@localhost")
+			} else {
+				s.Exec(t, "SET DEFAULT ROLE reader TO two@localhost")
+			}
+		}
+		o := options()
+		o.Accounts = true
+		m, _ := dumpOf(t, s, o)
+		into := servertest.Start(t, k)
+		load(t, m, into)
+		for name := range m.files {
+			if !strings.HasPrefix(name, "90-") {
+				delete(m.files, name)
+			}
+		}
+		load(t, m, into)
+		want := accounts(t, s)
+		if got := accounts(t, into); got != want {
+			t.Errorf("the accounts are\n%s\nnot\n%s", got, want)
+		}
+		o.Accounts = false
+		if m, result := dumpOf(t, s, o); strings.Contains(fmt.Sprint(m.source()), "90-account") || !strings.Contains(fmt.Sprint(result.Left), "accounts") {
+			t.Errorf("accounts that nobody asked for: %v", result.Left)
+		}
+	})
+}
+
+func accounts(t *testing.T, s *servertest.Server) string {
+	t.Helper()
+	var all []string
+	for _, name := range []string{"`o'n;e`@`10.%`", "two@localhost", "reader", "above"} {
+		if s.Kind == servertest.MySQL57 && !strings.Contains(name, "@") {
+			continue
+		}
+		if strings.Contains(name, "@") {
+			all = append(all, s.Query(t, "SHOW CREATE USER "+name)[0][0])
+		}
+		for _, grant := range s.Query(t, "SHOW GRANTS FOR "+name) {
+			all = append(all, grant[0])
+		}
+	}
+	return strings.Join(all, "\n")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -128,6 +129,7 @@ func load(ctx context.Context, c *server.Session, inv *Inventory) error {
 func lasting(inv *Inventory) *Inventory {
 	for i := range inv.Tables {
 		t := &inv.Tables[i]
+		slices.Sort(t.indexes)
 		t.Identity, t.Created, t.Rows, t.Bytes, t.Create = Identity{}, "", 0, 0, Canonical(t.Create)
 	}
 	return inv

@@ -62,6 +62,7 @@ type Table struct {
 	Partitions     []string // and subpartitions
 	Create         string   // the statement that makes it, without a semicolon; empty until Define
 	After          []string // statements that complete it, such as a sequence's value; empty until Define
+	indexes        []string // names of all its indexes, in any order
 }
 
 // FullName returns the table's name.

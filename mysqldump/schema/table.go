@@ -240,11 +240,18 @@ func (r *reader) readKeys(ctx context.Context) error {
 	}
 	keys := map[Name]map[string][]part{}
 	order := map[Name][]string{}
-	query := "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, SUB_PART, NULLABLE, INDEX_TYPE FROM information_schema.STATISTICS WHERE NON_UNIQUE=0 AND TABLE_SCHEMA IN (" +
+	query := "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, SUB_PART, NULLABLE, INDEX_TYPE, NON_UNIQUE FROM information_schema.STATISTICS WHERE TABLE_SCHEMA IN (" +
 		r.databaseList() + ")"
 	err := r.each(ctx, query, func(row []string) error {
 		name := Name{row[0], row[1]}
-		if r.tables[name] == nil {
+		t := r.tables[name]
+		if t == nil {
+			return nil
+		}
+		if !slices.Contains(t.indexes, row[2]) {
+			t.indexes = append(t.indexes, row[2])
+		}
+		if row[8] != "0" {
 			return nil
 		}
 		sequence, err := strconv.Atoi(row[3])

@@ -2,7 +2,6 @@ package schema
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -129,52 +128,4 @@ func definer(create string) string {
 		}
 	}
 	return ""
-}
-
-// Define reads the statements that make a table again. Any session with the server will do, so that several can share the work.
-// ErrChanged is of a table that is gone.
-func Define(ctx context.Context, s *server.Session, t *Table) error {
-	if t.hasHiddenKey() {
-		if err := s.Exec(ctx, "SET SESSION show_gipk_in_create_table_and_information_schema=1"); err != nil && server.Number(err) != unknownVariable {
-			return fmt.Errorf("read definition of %s: %w", t.FullName(), err)
-		}
-	}
-	show := "SHOW CREATE TABLE "
-	if t.Kind == Sequence {
-		show = "SHOW CREATE SEQUENCE "
-	}
-	row, err := s.Row(ctx, show+t.FullName().String())
-	if n := server.Number(err); n == noSuchTable || n == noSuchDatabase {
-		err = fmt.Errorf("%w: %w", ErrChanged, err)
-	}
-	if err != nil {
-		return fmt.Errorf("read definition of %s: %w", t.FullName(), err)
-	}
-	if len(row) < 2 {
-		return fmt.Errorf("read definition of %s: the server answers with %d columns", t.FullName(), len(row))
-	}
-	t.Create, t.After = loadable(string(row[1])), nil
-	if t.Kind == Sequence {
-		return t.readValue(ctx, s)
-	}
-	return nil
-}
-
-// hasHiddenKey reports whether a table has the primary key that MySQL makes for tables without one.
-func (t *Table) hasHiddenKey() bool {
-	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Invisible && c.Name == "my_row_id" })
-}
-
-// readValue reads where a sequence stands. One row inserted into it sets all of that.
-func (t *Table) readValue(ctx context.Context, s *server.Session) error {
-	row, err := s.Row(ctx, "SELECT next_not_cached_value, minimum_value, maximum_value, start_value, increment, cache_size, cycle_option, cycle_count FROM "+t.FullName().String())
-	if err != nil {
-		return fmt.Errorf("read value of sequence %s: %w", t.FullName(), err)
-	}
-	values := make([]string, len(row))
-	for i, v := range row {
-		values[i] = string(v)
-	}
-	t.After = []string{"INSERT INTO " + server.Quote(t.Name) + " VALUES (" + strings.Join(values, ",") + ")"}
-	return nil
 }

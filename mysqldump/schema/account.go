@@ -10,8 +10,7 @@ import (
 )
 
 // An Account is a user, or a role of MariaDB; MySQL's roles are users. The statements have hashes of passwords in them. To load
-// accounts that grant each other roles, first all are made, then all get their grants, then their defaults. Each statement may be run twice,
-// but MariaDB shows a GRANT PROXY twice then, until FLUSH PRIVILEGES.
+// accounts that grant each other roles, first all are made, then all get their grants, then their defaults. Each statement may be run twice.
 //
 // An account that exists is left by running nothing of it. It is replaced by Drop before Create, or, if it is the one that loads, by
 // Alter, which takes no grant away. Of a role that it makes, the account that loads becomes an administrator, as it must be to grant it.
@@ -168,7 +167,8 @@ func (r *reader) readGrants(ctx context.Context, a *Account) error {
 		}
 		return nil
 	})
-	slices.Sort(a.Grants) // MariaDB's have no order; a REVOKE, of MySQL, stays behind
+	slices.Sort(a.Grants)               // MariaDB's have no order; a REVOKE, of MySQL, stays behind
+	a.Grants = slices.Compact(a.Grants) // MariaDB shows a proxy of all hosts twice that two statements made
 	return err
 }
 

@@ -28,6 +28,9 @@ type peer struct {
 }
 
 func tryAll(t *testing.T, p peer) {
+	t.Run("changes", func(t *testing.T) { testChanges(t, p) })
+	t.Run("broken", func(t *testing.T) { testBroken(t, p) })
+	t.Run("least privileges", func(t *testing.T) { testLeast(t, p) })
 	t.Run("split", func(t *testing.T) { testSplit(t, p) })
 	t.Run("values", func(t *testing.T) { testValues(t, p) })
 	t.Run("round trip", func(t *testing.T) { testRoundTrip(t, p) })

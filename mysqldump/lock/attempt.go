@@ -34,7 +34,7 @@ func (t *taker) takeLocked(ctx context.Context) error {
 		}
 		t.report.Attempts++
 		t.report.Waited = t.o.Now().Sub(begin)
-		err := t.attempt(ctx)
+		err := t.standing(ctx, t.attempt)
 		if !errors.Is(err, errAttempt) {
 			return err
 		}
@@ -262,7 +262,11 @@ func (t *taker) takeUnlocked(ctx context.Context) error {
 	for {
 		t.report.Attempts++
 		t.report.Waited = t.o.Now().Sub(begin)
-		met, err := t.meet(ctx)
+		met := false
+		err := t.standing(ctx, func(ctx context.Context) (err error) {
+			met, err = t.meet(ctx)
+			return err
+		})
 		if err == nil && met && t.o.Snapshot != nil {
 			err = t.o.Snapshot(ctx, t.snapshots[0])
 		}

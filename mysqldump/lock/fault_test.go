@@ -28,21 +28,47 @@ const (
 
 // TestMain is the other process, when its environment says where the server is: it locks, says so, and stays.
 func TestMain(m *testing.M) {
-	if port := os.Getenv("NIGHTJAR_TEST_LOCK_PORT"); port != "" {
-		config := (&servertest.Server{Host: "127.0.0.1"}).Config()
-		config.Addr = "127.0.0.1:" + port
+	if address := os.Getenv("NIGHTJAR_TEST_LOCK_ADDRESS"); address != "" {
+		config := (&servertest.Server{}).Config()
+		config.Addr = address
+		o := lock.Options{Max: longest, Directory: os.Getenv("NIGHTJAR_TEST_LOCK_DIRECTORY")}
+		o.Sources = o.Directory != ""
+		o.Snapshot = func(ctx context.Context, _ *server.Session) error {
+			fmt.Println("locked")
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		s, err := server.New(config)
 		if err == nil {
-			_, err = lock.Take(context.Background(), s, lock.Options{Max: longest, Snapshot: func(ctx context.Context, _ *server.Session) error {
-				fmt.Println("locked")
-				<-ctx.Done()
-				return ctx.Err()
-			}})
+			_, err = lock.Take(context.Background(), s, o)
 		}
 		fmt.Println(err, errors.Is(err, lock.ErrTooLong))
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// other starts a process that locks, and returns once it has.
+func other(t *testing.T, address, directory string) (process *os.Process, said *bufio.Reader) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "NIGHTJAR_TEST_LOCK_ADDRESS="+address, "NIGHTJAR_TEST_LOCK_DIRECTORY="+directory)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	said = bufio.NewReader(out)
+	if line, err := said.ReadString('\n'); err != nil || line != "locked\n" {
+		t.Fatalf("the other process: %q, %v", line, err)
+	}
+	return cmd.Process, said
 }
 
 func TestFaults(t *testing.T) {
@@ -98,31 +124,8 @@ func (f *faults) free(t *testing.T) {
 	}
 }
 
-// other starts a process that locks, and returns once it has.
-func (f *faults) other(t *testing.T) (process *os.Process, said *bufio.Reader) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("NIGHTJAR_TEST_LOCK_PORT=%d", f.real.Port))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	said = bufio.NewReader(out)
-	if line, err := said.ReadString('\n'); err != nil || line != "locked\n" {
-		t.Fatalf("the other process: %q, %v", line, err)
-	}
-	return cmd.Process, said
-}
-
 func (f *faults) stopped(t *testing.T) {
-	process, said := f.other(t)
+	process, said := other(t, f.s.Address(), "")
 	if err := process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +142,7 @@ func (f *faults) stopped(t *testing.T) {
 }
 
 func (f *faults) killed(t *testing.T) {
-	process, _ := f.other(t)
+	process, _ := other(t, f.s.Address(), "")
 	if err := process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,8 @@ type Held struct {
 	Sessions []*server.Session
 	// Position is that of all snapshots.
 	Position mysqldump.Position
+	// Sources are whom the server replicates from, if Options asked for them and it does: with how much the snapshots have.
+	Sources []Source
 	// Report is what the lock cost. Check brings it up to date.
 	Report Report
 
@@ -31,7 +33,7 @@ type Held struct {
 
 // hold makes a Held of what was taken.
 func (t *taker) hold() *Held {
-	h := &Held{Sessions: t.snapshots, Position: t.position, Report: t.report, taker: t}
+	h := &Held{Sessions: t.snapshots, Position: t.position, Sources: t.replicates, Report: t.report, taker: t}
 	h.lost, h.lose = context.WithCancelCause(context.Background())
 	h.kept.Add(1)
 	go func() {

@@ -68,7 +68,11 @@ type Options struct {
 	Covered func(ctx context.Context, s []*server.Session) error
 	// Snapshot runs in the first session's snapshot while the lock is held. It may run again, as Covered.
 	Snapshot func(ctx context.Context, s *server.Session) error
-	// Directory is where a file excludes other backups from this machine, beside the server's own means; empty is nowhere.
+	// Sources is whether the sources of a server that is itself a replica are to be in Held. Where a snapshot does not have
+	// their positions, the server's SQL threads are stopped for the moment, and started again whatever happens.
+	Sources bool
+	// Directory is where a file excludes other backups from this machine, beside the server's own means, and where it is noted
+	// which SQL threads are stopped; empty is nowhere.
 	Directory string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -129,12 +133,17 @@ type taker struct {
 	server    *server.Server
 	dialect   server.Dialect
 	flavor    mysqldump.Flavor
+	identity  server.Identity
 	guard     *guard
 	snapshots []*server.Session
 	locker    *server.Session // that of the attempt; stays if it holds the instance lock
 	position  mysqldump.Position
 	began     time.Time // when the snapshots did
 	report    Report
+
+	appliers       []applier
+	slavePositions []string // MariaDB's tables of what has been executed
+	replicates     []Source
 }
 
 func (t *taker) take(ctx context.Context) (*Held, error) {
@@ -146,6 +155,9 @@ func (t *taker) take(ctx context.Context) (*Held, error) {
 		err = t.takeUnlocked(ctx)
 	} else {
 		err = t.takeLocked(ctx)
+	}
+	if err == nil {
+		t.replicates, err = t.sources(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -174,6 +186,12 @@ func (t *taker) prepare(ctx context.Context) error {
 		return err
 	}
 	t.flavor = position.Flavor
+	if t.identity, err = c.Identity(ctx); err != nil {
+		return err
+	}
+	if err := t.findSources(ctx, c, position); err != nil {
+		return err
+	}
 	if t.report.History, err = history(ctx, c); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"nightjar/mysqldump/account"
 	"nightjar/mysqldump/server"
 )
 
@@ -41,12 +42,12 @@ func lookAtAccount(ctx context.Context, p pair) (found []Finding, err error) {
 		add(Problem, p.account.Address(), "another server than the source answers there", "name the source itself, by a name that is the same for the replica")
 		return found, nil
 	}
-	g, err := readGrants(ctx, c)
+	g, err := account.ReadGrants(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if !g.has("REPLICATION SLAVE") {
-		add(Problem, name, "the replication account may not read binary logs", "at the source: GRANT REPLICATION SLAVE ON *.* TO "+quoteAccount(name)+";")
+	if !g.Has("REPLICATION SLAVE") {
+		add(Problem, name, "the replication account may not read binary logs", "at the source: GRANT REPLICATION SLAVE ON *.* TO "+account.Quote(name)+";")
 	}
 	if host := name[strings.LastIndexByte(name, '@')+1:]; host != "%" {
 		add(Note, name, fmt.Sprintf("the account is for clients from %s%s", host, fromHere), "look that the replica's address is one of them")
@@ -56,9 +57,9 @@ func lookAtAccount(ctx context.Context, p pair) (found []Finding, err error) {
 }
 
 func lookAtReplicaPlugin(ctx context.Context, p pair, c *server.Session, name string) ([]Finding, error) {
-	a, err := lookUpAccount(ctx, c)
-	if errors.Is(err, errNoAccount) || denied(err) {
-		return []Finding{{Severity: Note, Object: name, Says: errNoAccount.Error()}}, nil
+	a, err := account.ReadLogin(ctx, c)
+	if errors.Is(err, account.ErrUnknown) || denied(err) {
+		return []Finding{{Severity: Note, Object: name, Says: account.ErrUnknown.Error()}}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -68,5 +69,5 @@ func lookAtReplicaPlugin(ctx context.Context, p pair, c *server.Session, name st
 	if err != nil {
 		return nil, err
 	}
-	return judgePlugins(l, a.plugins, tls), nil
+	return judgePlugins(l, a.Plugins, tls), nil
 }

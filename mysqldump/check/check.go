@@ -130,7 +130,7 @@ func run[T any](ctx context.Context, rules []rule[T], at T, o Options) ([]Findin
 		case err != nil && server.Number(err) == 0:
 			return nil, err
 		case err != nil:
-			found = append(found, Finding{Severity: Warning, Says: "this could not be looked at: " + err.Error(), Do: whenUnread(err)})
+			found = append(found, Finding{Severity: Warning, Says: r.name + " could not be looked at: " + err.Error(), Do: whenUnread(err)})
 		}
 		for _, f := range found {
 			f.Name = r.name

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"nightjar/mysqldump/account"
 )
 
 // encrypted reports whether the session runs over TLS.
@@ -25,8 +27,8 @@ func lookAtTLS(ctx context.Context, l *look) ([]Finding, error) {
 
 // lookAtPlugin says who besides us cannot log in as the account does.
 func lookAtPlugin(ctx context.Context, l *look) ([]Finding, error) {
-	a, err := lookUpAccount(ctx, l.Session)
-	if errors.Is(err, errNoAccount) {
+	a, err := account.ReadLogin(ctx, l.Session)
+	if errors.Is(err, account.ErrUnknown) {
 		return []Finding{{Severity: Note, Object: l.account, Says: err.Error()}}, nil
 	}
 	if err != nil {
@@ -36,7 +38,7 @@ func lookAtPlugin(ctx context.Context, l *look) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return judgePlugins(l, a.plugins, tls), nil
+	return judgePlugins(l, a.Plugins, tls), nil
 }
 
 func judgePlugins(l *look, plugins []string, tls bool) (found []Finding) {
@@ -73,21 +75,21 @@ var limits = regexp.MustCompile(`\b(MAX_QUERIES_PER_HOUR|MAX_UPDATES_PER_HOUR|MA
 
 // lookAtLimits finds what ends the account's nights on a day to come.
 func lookAtLimits(ctx context.Context, l *look) (found []Finding, err error) {
-	a, err := lookUpAccount(ctx, l.Session)
+	a, err := account.ReadLogin(ctx, l.Session)
 	if err != nil {
-		if errors.Is(err, errNoAccount) {
+		if errors.Is(err, account.ErrUnknown) {
 			return none() // lookAtPlugin says so
 		}
 		return nil, err
 	}
-	account := quoteAccount(l.account)
-	for _, m := range limits.FindAllStringSubmatch(a.row, -1) {
+	account := account.Quote(l.account)
+	for _, m := range limits.FindAllStringSubmatch(a.Row, -1) {
 		found = append(found, Finding{Severity: Warning, Object: l.account, Says: fmt.Sprintf("the account is limited by %s %s, which a backup may reach in its middle", m[1], m[2]),
 			Do: fmt.Sprintf("ALTER USER %s WITH %s 0;", account, m[1])})
 	}
 	days := l.variables["default_password_lifetime"]
-	ends := strings.Contains(a.row, "PASSWORD EXPIRE INTERVAL")
-	if byDefault := !strings.Contains(a.row, "PASSWORD EXPIRE NEVER") && days != "" && days != "0"; ends || byDefault {
+	ends := strings.Contains(a.Row, "PASSWORD EXPIRE INTERVAL")
+	if byDefault := !strings.Contains(a.Row, "PASSWORD EXPIRE NEVER") && days != "" && days != "0"; ends || byDefault {
 		found = append(found, Finding{Severity: Warning, Object: l.account, Says: "the password runs out by itself, and with it the backups", Do: "ALTER USER " + account + " PASSWORD EXPIRE NEVER;"})
 	}
 	return found, nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nightjar/mysqldump/account"
 	"nightjar/mysqldump/replica"
 	"nightjar/mysqldump/server"
 )
@@ -22,7 +23,7 @@ type look struct {
 	slave     []replica.Status
 	slaveErr  error    // why slave is not known
 	resumed   []string // channels that a killed backup had left stopped, and that were started
-	grants    grants
+	grants    account.Grants
 	tables    []table
 }
 
@@ -68,7 +69,7 @@ func newLook(ctx context.Context, srv *server.Server, o Options) (l *look, err e
 	if l.slaveErr != nil && server.Number(l.slaveErr) == 0 {
 		return nil, l.slaveErr
 	}
-	if l.grants, err = readGrants(ctx, session); err != nil {
+	if l.grants, err = account.ReadGrants(ctx, session); err != nil {
 		return nil, err
 	}
 	return l, l.readTables(ctx)
@@ -84,8 +85,6 @@ func (l *look) readTables(ctx context.Context) error {
 		return err
 	})
 }
-
-const syntaxError = 1064
 
 // denied reports whether an error is of privileges that are missing.
 func denied(err error) bool {

@@ -9,6 +9,7 @@ import (
 
 	"nightjar/internal/human"
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/account"
 	"nightjar/mysqldump/server"
 )
 
@@ -89,10 +90,10 @@ func sameServer(ctx context.Context, a, b *server.Session) (bool, error) {
 
 // lookAtReplicaPrivileges asks for what loads a dump and starts replication, which is all there is.
 func lookAtReplicaPrivileges(_ context.Context, p pair) ([]Finding, error) {
-	if p.replica.grants.all || p.replica.grants.has("SUPER") && p.replica.grants.has("CREATE USER") && p.replica.grants.has("CREATE") {
+	if p.replica.grants.All || p.replica.grants.Has("SUPER") && p.replica.grants.Has("CREATE USER") && p.replica.grants.Has("CREATE") {
 		return none()
 	}
-	account := quoteAccount(p.replica.account)
+	account := account.Quote(p.replica.account)
 	return []Finding{{Severity: Problem, Object: p.replica.account, Says: "the account cannot make databases, accounts and a replica of the server", Do: "GRANT ALL PRIVILEGES ON *.* TO " + account + " WITH GRANT OPTION; for as long as the replica is made"}}, nil
 }
 

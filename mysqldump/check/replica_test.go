@@ -126,6 +126,7 @@ var replicas = []provoked{
 	{name: "replica-space", severity: check.Problem, only: is(servertest.MariaDB1011, servertest.MySQL57), options: check.Options{Free: func(string) (uint64, uint64, error) { return 1 << 10, 1 << 40, nil }}, follow: func(t *target) { t.options.Free = plenty }},
 	{name: "replica-read-only", severity: check.Warning, before: []string{"SET GLOBAL read_only=OFF"}, advice: []string{"SET GLOBAL read_only=ON;"}},
 	{name: "replica-relay-log", severity: check.Note, only: is(servertest.MariaDB1011, servertest.MySQL57), object: "relay_log_recovery", do: restarted("--relay-log-recovery=OFF"), follow: func(t *target) { restarted("--relay-log-recovery=ON")(t) }},
+	{name: "replica-relay-log", severity: check.Warning, only: is(servertest.MariaDB1011), do: restarted("--relay-log="), follow: plainRestart},
 	{name: "replica-logs", severity: check.Note, do: restarted("--skip-log-slave-updates"), only: is(servertest.MariaDB1011), follow: plainRestart},
 	{name: "replica-charset", severity: check.Note, object: "character_set_server", before: []string{"SET GLOBAL character_set_server='ascii'"}, follow: func(t *target) {
 		advice, _, _ := strings.Cut(strings.TrimPrefix(t.found.Do, "at the replica: "), ";")

@@ -25,7 +25,7 @@ func lookAtBinlog(_ context.Context, l *look) ([]Finding, error) {
 		return none()
 	}
 	return one(Problem, "the server keeps no binary log: a backup has no position, no replica can follow, and changes since the last backup are lost with the disk",
-		restart("log_bin=mysql-bin", "server_id=1 (any number that no other server of yours has)"))
+		restart("log_bin=mysql-bin", "server_id=N (any number that no other server of yours has)"))
 }
 
 func lookAtServerID(_ context.Context, l *look) ([]Finding, error) {

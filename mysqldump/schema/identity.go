@@ -87,6 +87,9 @@ func cutPartition(file string) (table, partition string) {
 // ErrChanged says that a table is not the one that it was.
 var ErrChanged = errors.New("its definition changed, or another table has its name")
 
+// fullTextIndex is an index that InnoDB makes for those of full text.
+const fullTextIndex = "FTS_DOC_ID_INDEX"
+
 func (r *reader) readIdentities(ctx context.Context) error {
 	ids, err := Identities(ctx, r.s)
 	if server.Number(err) == accessDenied {
@@ -96,10 +99,24 @@ func (r *reader) readIdentities(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	byID := map[string]*Table{}
 	for name, t := range r.tables {
 		t.Identity = ids[name]
+		id, _, _ := strings.Cut(t.Identity.ID, ".") // of the first partition, all of which have the same indexes
+		byID[id] = t
 	}
-	return nil
+	tables := "INNODB_INDEXES"
+	if r.has("INNODB_SYS_TABLES") {
+		tables = "INNODB_SYS_INDEXES"
+	}
+	return r.each(ctx, "SELECT TABLE_ID, NAME FROM information_schema."+tables, func(row []string) error {
+		if t := byID[row[0]]; t != nil && row[1] != "GEN_CLUST_INDEX" && row[1] != fullTextIndex {
+			t.indexes = append(t.indexes, row[1])
+		} else if t != nil && t.indexes == nil {
+			t.indexes = []string{}
+		}
+		return nil
+	})
 }
 
 // Changed returns the tables of InnoDB that are not any more what they were when the inventory was read, in order. Those of

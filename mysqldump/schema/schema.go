@@ -62,7 +62,8 @@ type Table struct {
 	Partitions     []string // and subpartitions
 	Create         string   // the statement that makes it, without a semicolon; empty until Define
 	After          []string // statements that complete it, such as a sequence's value; empty until Define
-	indexes        []string // names of all its indexes, in any order
+	keyed          bool     // has an index beside the primary key
+	indexes        []string // names of all its indexes in InnoDB, in any order; nil: not known
 }
 
 // FullName returns the table's name.

@@ -121,12 +121,15 @@ func (r *reader) readColumns(ctx context.Context) error {
 	}
 	all := map[Name][]placed{}
 	query := "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, ORDINAL_POSITION, COLUMN_TYPE, DATA_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, EXTRA, GENERATION_EXPRESSION, " +
-		r.column("COLUMNS.SRS_ID") + " FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN (" + r.databaseList() + ")"
+		r.column("COLUMNS.SRS_ID") + ", COLUMN_KEY FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN (" + r.databaseList() + ")"
 	err := r.each(ctx, query, func(row []string) error {
 		name := Name{row[0], row[1]}
 		t := r.tables[name]
 		if t == nil && r.views[name] == nil {
 			return nil
+		}
+		if t != nil && (row[12] == "UNI" || row[12] == "MUL") {
+			t.keyed = true
 		}
 		position, err := strconv.Atoi(row[3])
 		if err != nil {
@@ -221,93 +224,6 @@ func (t *Table) addPeriod() {
 			t.Columns = append(t.Columns, c)
 		}
 	}
-}
-
-// A key is an index that tells rows apart.
-type key struct {
-	name    string
-	columns []string
-}
-
-func (r *reader) readKeys(ctx context.Context) error {
-	if len(r.inv.Databases) == 0 {
-		return nil
-	}
-	type part struct {
-		column   string
-		sequence int
-		useless  bool
-	}
-	keys := map[Name]map[string][]part{}
-	order := map[Name][]string{}
-	query := "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, SUB_PART, NULLABLE, INDEX_TYPE, NON_UNIQUE FROM information_schema.STATISTICS WHERE TABLE_SCHEMA IN (" +
-		r.databaseList() + ")"
-	err := r.each(ctx, query, func(row []string) error {
-		name := Name{row[0], row[1]}
-		t := r.tables[name]
-		if t == nil {
-			return nil
-		}
-		if !slices.Contains(t.indexes, row[2]) {
-			t.indexes = append(t.indexes, row[2])
-		}
-		if row[8] != "0" {
-			return nil
-		}
-		sequence, err := strconv.Atoi(row[3])
-		if err != nil {
-			return fmt.Errorf("read keys of %s: %w", name, err)
-		}
-		if keys[name] == nil {
-			keys[name] = map[string][]part{}
-		}
-		if len(keys[name][row[2]]) == 0 {
-			order[name] = append(order[name], row[2])
-		}
-		useless := row[4] == "" || row[5] != "" || row[6] == "YES" || row[7] != "BTREE" && row[2] != "PRIMARY"
-		keys[name][row[2]] = append(keys[name][row[2]], part{row[4], sequence, useless && (row[2] != "PRIMARY" || row[4] == "")})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for name, indexes := range keys {
-		var candidates []key
-		for _, index := range order[name] {
-			parts := indexes[index]
-			slices.SortFunc(parts, func(a, b part) int { return a.sequence - b.sequence })
-			k := key{name: index}
-			for _, p := range parts {
-				k.columns = append(k.columns, p.column)
-			}
-			if !slices.ContainsFunc(parts, func(p part) bool { return p.useless }) {
-				candidates = append(candidates, k)
-			}
-		}
-		chooseKey(r.tables[name], candidates)
-	}
-	return nil
-}
-
-// chooseKey takes the primary key, or else the shortest that is without NULL.
-func chooseKey(t *Table, candidates []key) {
-	slices.SortStableFunc(candidates, func(a, b key) int {
-		return cmp.Or(-cmp.Compare(b2i(a.name == "PRIMARY"), b2i(b.name == "PRIMARY")), len(a.columns)-len(b.columns), strings.Compare(a.name, b.name))
-	})
-	if len(candidates) == 0 {
-		return
-	}
-	t.Key, t.KeyName = candidates[0].columns, candidates[0].name
-	if i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Period == "end" }); i >= 0 && !slices.Contains(t.Key, t.Columns[i].Name) {
-		t.Key = append(t.Key, t.Columns[i].Name) // rows of the past have the same key otherwise
-	}
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (r *reader) readPartitions(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"nightjar/mysqldump"
 	"nightjar/mysqldump/replica"
 	"nightjar/mysqldump/server"
 )
@@ -17,9 +18,17 @@ type Other struct {
 }
 
 // Tell says what other replicas have to be told after Run, in their own words: those of Options.Others. They follow GTIDs as they
-// did, or file and offset: then they go to where the new master stood first.
+// did, or file and offset: then they go to where the new master stood first. Without Options.Others it is said once, of any replica
+// that follows as the new master did. Before Run, with the zero Promoted, positions are left open.
 func (p *Plan) Tell(ctx context.Context, done Promoted) ([]Other, error) {
 	var all []Other
+	if len(p.o.Others) == 0 {
+		o := Other{Address: "each other replica"}
+		status := p.Status
+		status.Executed = mysqldump.Position{}
+		p.change(&o, p.words, status, done)
+		return []Other{o}, nil
+	}
 	for _, s := range p.o.Others {
 		o, err := p.tell(ctx, s, done)
 		if err != nil {
@@ -58,7 +67,14 @@ func (p *Plan) tell(ctx context.Context, s *server.Server, done Promoted) (o Oth
 
 func (p *Plan) change(o *Other, d server.Dialect, status replica.Status, done Promoted) {
 	at := func(prefix string, file string, offset uint64) string {
+		if done.Steps == 0 {
+			return fmt.Sprintf("%s_LOG_FILE='…', %s_LOG_POS=…", prefix, prefix)
+		}
 		return fmt.Sprintf("%s_LOG_FILE=%s, %s_LOG_POS=%d", prefix, server.Literal(file), prefix, offset)
+	}
+	until := func() {
+		o.Statements = append(o.Statements, d.Stop(status.Channel, "SQL_THREAD"),
+			d.Start(status.Channel, "SQL_THREAD UNTIL "+at(d.Source, done.Executed.File, done.Executed.Offset)))
 	}
 	words := []string{fmt.Sprintf("%s_HOST=%s", d.Source, server.Literal(p.o.Host)), fmt.Sprintf("%s_PORT=%d", d.Source, p.o.Port)}
 	switch {
@@ -66,9 +82,12 @@ func (p *Plan) change(o *Other, d server.Dialect, status replica.Status, done Pr
 		words = append(words, d.Source+"_USE_GTID=slave_pos")
 	case status.GTID:
 		words = append(words, d.Source+"_AUTO_POSITION=1")
-	case done.Position.File == "":
+	case done.Steps > 0 && done.Position.File == "":
 		o.Problem = "the new master has no binary log"
 		return
+	case done.Steps == 0 || status.Executed.File == "": // where it stands is not known
+		words = append(words, at(d.Source, done.Position.File, done.Position.Offset))
+		until()
 	default:
 		words = append(words, at(d.Source, done.Position.File, done.Position.Offset))
 		if order, err := status.Executed.CompareFiles(done.Executed); err != nil || order > 0 {
@@ -76,8 +95,7 @@ func (p *Plan) change(o *Other, d server.Dialect, status replica.Status, done Pr
 				status.Executed.File, status.Executed.Offset, done.Executed.File, done.Executed.Offset)
 			return
 		} else if order < 0 {
-			o.Statements = append(o.Statements, d.Stop(status.Channel, "SQL_THREAD"),
-				d.Start(status.Channel, "SQL_THREAD UNTIL "+at(d.Source, done.Executed.File, done.Executed.Offset)))
+			until()
 		}
 	}
 	verb, end := d.ChangeSource, ""

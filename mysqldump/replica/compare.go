@@ -46,25 +46,22 @@ func (r *comparison) close() error {
 	return nil
 }
 
-func (r *comparison) chosen(n name) bool {
-	if r.v.o.Tables != nil && !r.v.o.Tables(n.database, n.table) {
-		return false
-	}
-	return len(r.only) == 0 || r.only[n]
+func (r *comparison) required(n name) bool {
+	return r.v.o.Required == nil || r.v.o.Required(n.database, n.table)
 }
 
 const tablesQuery = `SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, COALESCE(ENGINE, ''), COALESCE(DATA_LENGTH, 0), COALESCE(` +
 	`(SELECT e.TRANSACTIONS FROM information_schema.ENGINES e WHERE e.ENGINE=t.ENGINE), 'NO') FROM information_schema.TABLES t ` +
 	`WHERE TABLE_TYPE<>'VIEW' AND TABLE_TYPE<>'SYSTEM VIEW' AND TABLE_SCHEMA NOT IN ('mysql','sys','information_schema','performance_schema')`
 
-// tables lists what is at an end and chosen.
+// tables lists what is at an end, but the server's own.
 func (r *comparison) tables(ctx context.Context, c *server.Session) (map[name]found, error) {
 	all := map[name]found{}
 	err := c.Query(ctx, tablesQuery, func(row [][]byte) error {
 		n := name{string(row[0]), string(row[1])}
 		bytes, _ := strconv.ParseUint(string(row[4]), 10, 64)
 		transactional := string(row[5]) == "YES" && string(row[2]) != "SEQUENCE"
-		if r.chosen(n) {
+		if len(r.only) == 0 || r.only[n] {
 			all[n] = found{transactional, bytes}
 		}
 		return nil
@@ -95,8 +92,15 @@ func (r *comparison) prepare(ctx context.Context) error {
 	}
 	r.alike = there.Flavor == here.Flavor && compareVersions(there.Version, here.Version) == 0
 	tables, err := r.tables(ctx, source)
+	if err != nil {
+		return err
+	}
+	atReplica, err := r.tables(ctx, replica)
 	var bytes uint64
 	for n, t := range tables {
+		if _, both := atReplica[n]; !both {
+			continue
+		}
 		if bytes += t.bytes; !t.transactional && bytes <= MaxCovered {
 			r.covered = append(r.covered, n)
 		} else if !t.transactional {
@@ -173,7 +177,7 @@ func (r *comparison) compare(ctx context.Context) (doubtful []Difference, err er
 	for n, t := range r.source {
 		if _, both := r.replica[n]; both {
 			jobs = append(jobs, job{n, t.transactional})
-		} else {
+		} else if r.required(n) {
 			doubtful = append(doubtful, Difference{Database: n.database, Table: n.table, What: "missing at the replica"})
 		}
 	}

@@ -86,6 +86,20 @@ func Point(ctx context.Context, s *server.Server, source Source, o Options) (Poi
 	return p.done, nil
 }
 
+// Fits checks all that Point does before it changes anything.
+func Fits(ctx context.Context, s *server.Server, source Source, o Options) error {
+	l, err := connect(ctx, s, o.Channel)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	p := pointing{l: l, source: source, o: o}
+	if err := p.check(ctx); err != nil {
+		return fmt.Errorf("point %s at %s: %w", s.Address(), source.Host, err)
+	}
+	return nil
+}
+
 type pointing struct {
 	l      *link
 	source Source

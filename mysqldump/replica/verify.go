@@ -18,8 +18,9 @@ import (
 type VerifyOptions struct {
 	Channel string
 	Source  *server.Server // that the channel replicates from
-	// Tables chooses; nil: all tables of both ends that are not the servers' own.
-	Tables func(database, table string) bool
+	// Required says whether the replica has to have a table of the source; nil: all, but for the servers' own. Tables that both
+	// have are compared in any case.
+	Required func(database, table string) bool
 	// Sessions is how many tables are read at the same time; 0: 2.
 	Sessions int
 	// Lock is how the source is locked for a moment. What says how many snapshots, and what runs under the lock, is set here.

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	backuprestore "nightjar/backup/restore"
+	"nightjar/cmd/nightjar/internal/dbflags"
+	"nightjar/cmd/nightjar/internal/dumpfiles"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/quote"
+	"nightjar/internal/watch"
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/lock"
+	"nightjar/mysqldump/login"
+	"nightjar/mysqldump/replica"
+	"nightjar/mysqldump/restore"
+	"nightjar/mysqldump/script"
+	"nightjar/mysqldump/server"
+)
+
+type mysqlReplicaFlags struct {
+	mysqlRestoreFlags
+	source, replication dbflags.Flags
+	position            string
+	noRestore, noVerify bool
+	skip                int
+	wait                time.Duration
+	point               replica.Options
+	lock                lock.Options
+}
+
+func (a *app) mysqlReplicaCommand() *cobra.Command {
+	var r mysqlReplicaFlags
+	c := &cobra.Command{
+		Use:   "replica ARCHIVE --source HOST --replication USER@HOST",
+		Short: "Make a fresh server a replica: load a dump, and replicate from where it was taken",
+		Long: `Load a dump into a fresh server, have it replicate from the dump's position on, and wait until it has what the source has. At the end all tables are compared
+with the source's, at one position.
+
+--source is where the dump was taken, into which one logs in as an administrator; --replication is the account by which the replica reaches it, and how it
+reaches it. The password of that account is kept by the replica, as every replica keeps it. Events come as DISABLE ON SLAVE, and the replica is read only.
+
+The dump of a slave has the slave's position. To replicate from that slave's master, name the master as --source, and say --position as the dump's
+first file has it for the source.`,
+		Args: oneArgument("ARCHIVE"),
+		RunE: func(c *cobra.Command, args []string) error { return a.mysqlReplica(c.Context(), &r, args[0]) },
+	}
+	r.db.Bind(c)
+	r.source.BindOther(c, "source")
+	r.replication.BindOther(c, "replication")
+	f := c.Flags()
+	f.StringVar(&r.existing, "existing", "refuse", "what becomes of what is there: refuse, if-changed (restore what differs: goes on with a restore that stopped), missing (restore what is not there), replace")
+	f.StringVar(&r.accounts, "accounts", "leave", "what becomes of accounts that are there: leave, replace; or skip: restore none")
+	f.IntVar(&r.o.Threads, "threads", 4, "sessions that load at the same time")
+	f.BoolVar(&r.noRestore, "no-restore", false, "the data is there already: nothing is loaded")
+	f.StringVar(&r.position, "position", "", "replicate from this position of the source (default: as the archive's label has it)")
+	f.BoolVar(&r.point.NoGTID, "no-gtid", false, "follow file and offset, not GTIDs")
+	f.BoolVar(&r.point.Replace, "replace-source", false, "give up the source that the server replicates from")
+	f.BoolVar(&r.point.AllowOlder, "allow-older", false, "allow a replica that is older than its source")
+	f.BoolVar(&r.point.Writable, "writable", false, "leave read_only as it is")
+	f.StringVar(&r.point.Channel, "channel", "", "name of the channel, or of MariaDB's connection")
+	f.IntVar(&r.skip, "skip", 0, "pass over so many transactions that fail; each is said")
+	f.DurationVar(&r.wait, "wait", 6*time.Hour, "how long it may take to catch up")
+	f.BoolVar(&r.noVerify, "no-verify", false, "compare nothing at the end: neither the restore with the archive, nor the replica with its source")
+	f.DurationVar(&r.lock.Attempt, "lock-attempt", lock.DefaultAttempt, "how long one attempt at a lock of the source may keep writers waiting, to compare")
+	f.DurationVar(&r.lock.Wait, "lock-wait", lock.DefaultWait, "for how long attempts are made")
+	f.DurationVar(&r.lock.Max, "max-lock", lock.DefaultMax, "how long the lock may be held, with tables that no snapshot covers")
+	r.choice.flags(c)
+	r.thaw.flags(c)
+	return c
+}
+
+// ends are the servers of a replication, and what the replica is told.
+type ends struct {
+	replica *server.Server
+	source  replica.Source
+	folder  string // of the notes of what stands still
+}
+
+// replicaEnds finds out who the servers are.
+func (a *app) replicaEnds(ctx context.Context, r *mysqlReplicaFlags) (e ends, err error) {
+	if e.replica, err = a.database(ctx, &r.db); err != nil {
+		return e, err
+	}
+	if r.point.Server, err = a.database(ctx, &r.source); errors.Is(err, login.ErrUnnamed) {
+		return e, usage.Errorf("name the source with --source, or in the group [nightjar-source] of an option file")
+	} else if err != nil {
+		return e, err
+	}
+	l, err := r.replication.Login(ctx, &a.Settings)
+	if errors.Is(err, login.ErrUnnamed) {
+		return e, usage.Errorf("say how the replica reaches the source with --replication USER@HOST, or in the group [nightjar-replication] of an option file")
+	} else if err != nil {
+		return e, err
+	}
+	if l.Host == "" || l.Socket != "" {
+		return e, usage.Errorf("--replication %s: a replica reaches its source by host and port", l.Address())
+	}
+	e.source = replica.Source{Host: l.Host, Port: l.Port, User: l.User, Password: l.Password.Reveal(), TLS: replicationTLS(l)}
+	e.folder, _, err = a.Folders()
+	return e, err
+}
+
+func (a *app) mysqlReplica(ctx context.Context, r *mysqlReplicaFlags, archive string) error {
+	r.events, r.o.NoBinlog, r.o.NoVerify, r.point.ResetLog = "disable", true, r.noVerify, true
+	if err := r.check(nil); err != nil {
+		return err
+	}
+	if r.skip < 0 {
+		return usage.Errorf("--skip %d: it is negative", r.skip)
+	}
+	e, err := a.replicaEnds(ctx, r)
+	if err != nil {
+		return err
+	}
+	chosen, err := a.seedReplica(ctx, r, &e, archive)
+	if err != nil {
+		return err
+	}
+	pointed, err := replica.Point(ctx, e.replica, e.source, r.point)
+	if err != nil {
+		return adviseReplica(err)
+	}
+	if err := replica.Start(ctx, e.replica, r.point.Channel); err != nil {
+		return err
+	}
+	waited, err := a.waitForReplica(ctx, r, e)
+	for _, s := range waited.Skipped {
+		a.warn(fmt.Errorf("passed over the transaction at %s:%d %s: %s", s.At.File, s.At.Offset, s.GTID, s.Failure))
+	}
+	if err != nil {
+		return adviseReplica(err)
+	}
+	var verified replica.Verified
+	if !r.noVerify {
+		if verified, err = a.verifyReplica(ctx, r, e, chosen); err != nil {
+			return adviseReplica(err)
+		}
+	}
+	return a.reportReplica(e, r, pointed, waited, verified)
+}
+
+// seedReplica loads the archive and returns which tables are in it. The key that opens it is let go of at the end.
+func (a *app) seedReplica(ctx context.Context, r *mysqlReplicaFlags, e *ends, archive string) (chosen func(database, table string) bool, err error) {
+	s, err := a.openArchive(ctx, archive, session.ReadContent, &r.choice)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	files, err := dumpfiles.Open(ctx, s.reader, s.archive)
+	if err != nil {
+		return nil, err
+	}
+	if chosen, err = inDump(files); err != nil {
+		return nil, err
+	}
+	if r.o.From, err = positionOf(s.archive); err != nil {
+		return nil, err
+	}
+	e.source.Position = r.o.From
+	if r.position != "" {
+		if e.source.Position, err = mysqldump.Parse(r.position); err != nil {
+			return nil, usage.Error{Err: fmt.Errorf("--position: %w", err)}
+		}
+	}
+	if e.source.Position.IsZero() {
+		return nil, fmt.Errorf("archive %s has no position in a binary log, so that nothing can be replicated after it", show.ShortID(s.archive))
+	}
+	if err := replica.Fits(ctx, e.replica, e.source, r.point); err != nil { // before anything long begins
+		return nil, adviseReplica(err)
+	}
+	if r.noRestore {
+		return chosen, nil
+	}
+	a.note("loading archive %s into %s", show.ShortID(s.archive), e.replica.Address())
+	return chosen, a.loadReplica(ctx, s, e.replica, files, r)
+}
+
+// loadReplica restores the dump, and fails unless all of it is there.
+func (a *app) loadReplica(ctx context.Context, s *opened, srv *server.Server, files *dumpfiles.Source, r *mysqlReplicaFlags) error {
+	const goOn = "the same command with --existing if-changed keeps what is whole on the server, and goes on"
+	need := func(add func(string, int64)) error {
+		return backuprestore.Needs(ctx, s.reader, s.archive, backuprestore.Options{Path: dumpfiles.Folder}, add)
+	}
+	if err := a.thaw(ctx, s.Session, &r.thaw, need); err != nil {
+		return err
+	}
+	expected := new(atomic.Uint64)
+	expected.Store(files.Bytes())
+	r.o.Progress, r.o.Problem, r.o.Warn = new(watch.Progress), a.problem, func(text string) { a.note("%s", text) }
+	stop := a.follow(progress.Saved(r.o.Progress, expected))
+	result, err := restore.Run(ctx, srv, files, r.o)
+	stop()
+	for _, difference := range result.Differences {
+		a.warn(errors.New(difference))
+	}
+	if err == nil && len(result.Failures) > 0 {
+		err = fmt.Errorf("archive %s was restored, but not all of it, so that it was not made a replica: problems: %d", show.ShortID(s.archive), len(result.Failures))
+	}
+	if err != nil {
+		return usage.Hinted{Err: err, Hint: goOn}
+	}
+	return nil
+}
+
+// inDump returns which tables the files of a dump have.
+func inDump(files *dumpfiles.Source) (func(database, table string) bool, error) {
+	all, err := files.Files()
+	names := map[string]bool{}
+	for _, f := range all {
+		names[f.Name] = true
+	}
+	return func(database, table string) bool {
+		return names[script.Name(script.Tables, database, table, -1)]
+	}, err
+}
+
+// waitForReplica waits until the replica has what the source has now, and says how far it is.
+func (a *app) waitForReplica(ctx context.Context, r *mysqlReplicaFlags, e ends) (replica.Waited, error) {
+	c, err := r.point.Server.Connect(ctx)
+	if err != nil {
+		return replica.Waited{}, err
+	}
+	target, err := c.Position(ctx) // read after the start
+	c.Close()
+	if err != nil {
+		return replica.Waited{}, err
+	}
+	o := replica.WaitOptions{Channel: r.point.Channel, Target: target, Limit: r.wait, Skip: r.skip}
+	if !a.quiet {
+		last := a.Now()
+		o.Report = func(s replica.Status) {
+			if now := a.Now(); now.Sub(last) >= 10*time.Second {
+				last = now
+				behind := "not known"
+				if s.BehindKnown {
+					behind = s.Behind.String()
+				}
+				a.note("the replica is at %s:%d of %s:%d; behind: %s", s.Executed.File, s.Executed.Offset, target.File, target.Offset, behind)
+			}
+		}
+	}
+	return replica.Wait(ctx, e.replica, o)
+}
+
+func (a *app) verifyReplica(ctx context.Context, r *mysqlReplicaFlags, e ends, chosen func(database, table string) bool) (replica.Verified, error) {
+	return replica.Verify(ctx, e.replica, replica.VerifyOptions{
+		Channel: r.point.Channel, Source: r.point.Server, Required: chosen, Sessions: r.o.Threads, Lock: r.lock, Limit: r.wait, Folder: e.folder, Now: a.Now,
+	})
+}
+
+// replicationTLS is how the replica protects its connection. It does so or not: nothing is preferred.
+func replicationTLS(l *login.Login) replica.TLS {
+	return replica.TLS{
+		Use: l.TLS.Mode >= login.Required, Verify: l.TLS.Mode >= login.VerifyCA, CA: l.TLS.CA, Cert: l.TLS.Cert, Key: l.TLS.Key,
+	}
+}
+
+func (a *app) reportReplica(e ends, r *mysqlReplicaFlags, pointed replica.Pointed, waited replica.Waited, v replica.Verified) error {
+	mode := map[bool]string{true: "gtid", false: "file"}[pointed.GTID]
+	if a.json {
+		if err := a.printJSON(map[string]any{
+			"replica": e.replica.Address(), "source": e.source.Host, "port": e.source.Port, "from": e.source.Position.String(), "follows": mode,
+			"read_only": pointed.ReadOnly, "behind_seconds": int(waited.Status.Behind.Seconds()), "skipped": waited.Skipped, "verified": !r.noVerify,
+			"equal_tables": v.Tables, "at": v.Position.String(), "differences": v.Differences, "uncompared": v.Uncompared, "sql_thread_stood_ms": v.Stood.Milliseconds(),
+		}); err != nil {
+			return err
+		}
+	} else if !a.quiet {
+		err := a.print(func(w io.Writer) {
+			fmt.Fprintf(w, "%s replicates from %s:%d (%s), both threads run, %s behind\n",
+				quote.Display(e.replica.Address()), quote.Display(e.source.Host), e.source.Port, mode, waited.Status.Behind)
+			if !r.noVerify {
+				fmt.Fprintf(w, "equal tables: %d, at %s\n", v.Tables, quote.Display(v.Position.String()))
+			}
+			if len(pointed.ReadOnly) > 0 {
+				fmt.Fprintf(w, "put into its option file, so that it outlives a restart: %s\n", strings.Join(pointed.ReadOnly, "=1, ")+"=1")
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, d := range v.Uncompared {
+		a.problem(d.Database+"."+d.Table, errors.New("not compared: "+d.What))
+	}
+	for _, d := range v.Differences {
+		a.warn(fmt.Errorf("%s.%s: %s", d.Database, d.Table, d.What))
+	}
+	switch {
+	case len(v.Differences) > 0:
+		return usage.Hinted{Err: fmt.Errorf("%s differs from its source: tables: %d", e.replica.Address(), len(v.Differences)),
+			Hint: "did somebody write at the replica? Set it up anew, or mend these tables by hand"}
+	case len(v.Uncompared) > 0:
+		return outcome.Problems{What: fmt.Sprintf("%s replicates, but not all tables could be compared: %d", e.replica.Address(), len(v.Uncompared))}
+	}
+	return nil
+}

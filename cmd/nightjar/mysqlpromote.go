@@ -176,10 +176,13 @@ func promotionJSON(s *server.Server, plan *promote.Plan, ran bool, done promote.
 // adviseReplica adds what to do to an error that says what a server said of its replication.
 func adviseReplica(err error) error {
 	var stopped *replica.StoppedError
-	if !errors.As(err, &stopped) {
-		if errors.Is(err, promote.ErrNoReplica) {
-			return usage.Hinted{Err: err, Hint: "SHOW REPLICA STATUS shows by which channels it replicates; --channel names one"}
-		}
+	switch {
+	case errors.As(err, &stopped):
+	case errors.Is(err, promote.ErrNoReplica):
+		return usage.Hinted{Err: err, Hint: "SHOW REPLICA STATUS shows by which channels it replicates; --channel names one"}
+	case errors.Is(err, replica.ErrUnsafe):
+		return usage.Hinted{Err: err, Hint: "nothing was changed. nightjar mysql check --replica looks at both ends; --replace-source gives up another source, --allow-older allows an older replica, --no-gtid follows file and offset"}
+	default:
 		return err
 	}
 	advice, known := replica.Advise(stopped.Failure)

@@ -64,7 +64,7 @@ first file has it for the source.`,
 	f.StringVar(&r.existing, "existing", "refuse", "what becomes of what is there: refuse, if-changed (restore what differs: goes on with a restore that stopped), missing (restore what is not there), replace")
 	f.StringVar(&r.accounts, "accounts", "leave", "what becomes of accounts that are there: leave, replace; or skip: restore none")
 	f.IntVar(&r.o.Threads, "threads", 4, "sessions that load at the same time")
-	f.BoolVar(&r.noRestore, "no-restore", false, "the data is there already: nothing is loaded")
+	f.BoolVar(&r.noRestore, "no-restore", false, "the data is there already, as of the position: nothing is loaded")
 	f.StringVar(&r.position, "position", "", "replicate from this position of the source (default: as the archive's label has it)")
 	f.BoolVar(&r.point.NoGTID, "no-gtid", false, "follow file and offset, not GTIDs")
 	f.BoolVar(&r.point.Replace, "replace-source", false, "give up the source that the server replicates from")
@@ -184,6 +184,11 @@ func (a *app) seedReplica(ctx context.Context, r *mysqlReplicaFlags, e *ends, ar
 	if r.noRestore {
 		return chosen, nil
 	}
+	if r.point.Replace { // else it would change what is loaded
+		if err := replica.Stop(ctx, e.replica, r.point.Channel); err != nil {
+			return nil, err
+		}
+	}
 	a.note("loading archive %s into %s", show.ShortID(s.archive), e.replica.Address())
 	return chosen, a.loadReplica(ctx, s, e.replica, files, r)
 }
@@ -273,8 +278,8 @@ func (a *app) reportReplica(e ends, r *mysqlReplicaFlags, pointed replica.Pointe
 	if a.json {
 		if err := a.printJSON(map[string]any{
 			"replica": e.replica.Address(), "source": e.source.Host, "port": e.source.Port, "from": e.source.Position.String(), "follows": mode,
-			"read_only": pointed.ReadOnly, "behind_seconds": int(waited.Status.Behind.Seconds()), "skipped": waited.Skipped, "verified": !r.noVerify,
-			"equal_tables": v.Tables, "at": v.Position.String(), "differences": v.Differences, "uncompared": v.Uncompared, "sql_thread_stood_ms": v.Stood.Milliseconds(),
+			"read_only": pointed.ReadOnly, "behind_seconds": int(waited.Status.Behind.Seconds()), "skipped": skippedJSON(waited.Skipped), "verified": !r.noVerify,
+			"equal_tables": v.Tables, "at": v.Position.String(), "differences": differencesJSON(v.Differences), "uncompared": differencesJSON(v.Uncompared), "sql_thread_stood_ms": v.Stood.Milliseconds(),
 		}); err != nil {
 			return err
 		}
@@ -307,4 +312,20 @@ func (a *app) reportReplica(e ends, r *mysqlReplicaFlags, pointed replica.Pointe
 		return outcome.Problems{What: fmt.Sprintf("%s replicates, but not all tables could be compared: %d", e.replica.Address(), len(v.Uncompared))}
 	}
 	return nil
+}
+
+func skippedJSON(skipped []replica.Skipped) []map[string]any {
+	all := []map[string]any{}
+	for _, s := range skipped {
+		all = append(all, map[string]any{"number": s.Failure.Number, "error": s.Failure.Text, "file": s.At.File, "offset": s.At.Offset, "gtid": s.GTID})
+	}
+	return all
+}
+
+func differencesJSON(differences []replica.Difference) []map[string]any {
+	all := []map[string]any{}
+	for _, d := range differences {
+		all = append(all, map[string]any{"database": d.Database, "table": d.Table, "what": d.What, "source": d.Source, "replica": d.Replica})
+	}
+	return all
 }

@@ -25,6 +25,23 @@ func Start(ctx context.Context, s *server.Server, channel string) error {
 	return nil
 }
 
+// Stop stops both threads of a channel. A server without that channel is left as it is.
+func Stop(ctx context.Context, s *server.Server, channel string) error {
+	l, err := connect(ctx, s, channel)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	_, found, err := l.status(ctx)
+	if err == nil && found {
+		err = l.about(ctx, "STOP REPLICA")
+	}
+	if err != nil {
+		return fmt.Errorf("stop replication at %s: %w", s.Address(), err)
+	}
+	return nil
+}
+
 // WaitOptions say what Wait waits for.
 type WaitOptions struct {
 	Channel string

@@ -80,3 +80,59 @@ func TestMySQLCheck(t *testing.T) {
 		t.Errorf("no server: %d, %s", code, said)
 	}
 }
+
+// What the check says to grant is enough for the dump of a server that has one of everything.
+func TestMySQLGrant(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+		s := servertest.Start(t, k)
+		d := &dumper{t, t.TempDir()}
+		if err := os.WriteFile(filepath.Join(d.home, "my.cnf"), fmt.Appendf(nil, "[client]\nhost=127.0.0.1\nport=%d\nuser=backup\npassword=secret\n", s.Port), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.Exec(t, "CREATE DATABASE app", "USE app", "CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)", "CREATE TABLE m (id INT PRIMARY KEY) ENGINE=MyISAM", "INSERT INTO m VALUES (1)",
+			"CREATE VIEW v AS SELECT id FROM t", "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DO 1", "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @a=1", "CREATE PROCEDURE pr() SELECT 1",
+			"CREATE USER other IDENTIFIED BY 'x'", "GRANT SELECT ON app.* TO other", "CREATE USER backup IDENTIFIED BY 'secret'")
+		d.must("init")
+		out, said, code := d.run("mysql", "check", "--json", "--for=dump", "--defaults-file", filepath.Join(d.home, "my.cnf"))
+		var result struct{ Findings []check.Finding }
+		if err := json.Unmarshal([]byte(out), &result); err != nil || code != 1 || result.Findings[0].Name != "privileges" {
+			t.Fatalf("%v, %d: %s%s", err, code, out, said)
+		}
+		if strings.Contains(out, "secret") {
+			t.Errorf("a password is shown: %s", out)
+		}
+		if d.dump(1); !strings.HasPrefix(result.Findings[0].Do, "GRANT ") {
+			t.Fatalf("%+v", result.Findings[0])
+		}
+		s.Exec(t, strings.TrimSuffix(result.Findings[0].Do, ";"))
+		d.must("mysql", "check", "--for=dump", "--defaults-file", filepath.Join(d.home, "my.cnf"))
+		if r, _ := d.dump(0); r.Dump.Tables < 2 || r.Dump.Rows < 2 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Both ends of a replica, by the password of the environment.
+func TestMySQLCheckReplica(t *testing.T) {
+	source, s := servertest.Start(t, servertest.MariaDB1011), servertest.Start(t, servertest.MariaDB1011)
+	source.Exec(t, "CREATE USER repl IDENTIFIED BY 'secret'", "GRANT REPLICATION SLAVE ON *.* TO repl")
+	s.Exec(t, "CREATE DATABASE full")
+	m := &mysqlChecker{T: t, home: t.TempDir()}
+	m.defaults = filepath.Join(m.home, "my.cnf")
+	group := fmt.Sprintf("[client]\nsocket=%s\nuser=root\n[nightjar-replication]\npassword=secret\n", source.Socket)
+	if err := os.WriteFile(filepath.Join(m.home, ".my.cnf"), []byte(group), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.defaults, []byte(group), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--replica", "root@" + s.Socket, "--replication", fmt.Sprint("repl@127.0.0.1:", source.Port)}
+	out, said, code := m.run(args...)
+	if code != 1 || !strings.HasPrefix(out, "problem: full: the replica has a database already") || !strings.Contains(said, "problems: 1") || strings.Contains(out+said, "secret") {
+		t.Errorf("%d: %s%s", code, out, said)
+	}
+	s.Exec(t, "DROP DATABASE full")
+	if out, said, code := m.run(args...); code != 0 {
+		t.Errorf("%d: %s%s", code, out, said)
+	}
+}

@@ -187,7 +187,11 @@ func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 			o.Progress.Problem.Add(1)
 			a.problem(b.What+" "+b.Name, fmt.Errorf("left out: %s", b.Why))
 		}
-		return repo.Labels{"position": repo.Text(result.Position.String()), "server-version": repo.Text(result.Version), "method": "dump"}, nil
+		labels := repo.Labels{"position": repo.Text(result.Position.String()), "server-version": repo.Text(result.Version), "method": "dump"}
+		if len(result.Sources) == 1 && !result.Sources[0].Position.IsZero() { // of several channels, the files say it
+			labels["source-position"] = repo.Text(result.Sources[0].Position.String())
+		}
+		return labels, nil
 	})
 	stop()
 	if err != nil {

@@ -47,7 +47,7 @@ func (r *run) attempt(ctx context.Context) (Result, error) {
 		return a.result, err
 	}
 	o := r.o.Lock
-	o.Snapshots = r.o.Threads
+	o.Snapshots, o.Sources = r.o.Threads, true
 	o.Covered = nil
 	if covered := a.uncovered(); len(covered) > 0 {
 		if o.None {
@@ -60,7 +60,7 @@ func (r *run) attempt(ctx context.Context) (Result, error) {
 		return a.result, err
 	}
 	defer held.Close()
-	a.result.Position = held.Position
+	a.result.Position, a.result.Sources = held.Position, held.Sources
 	inside, cancel := held.Context(ctx)
 	defer cancel()
 	if err := a.dump(inside, held); err != nil {

@@ -47,7 +47,7 @@ const (
 // A Result says how a dump went.
 type Result struct {
 	Position  mysqldump.Position
-	Sources   []mysqldump.Position // where the source stood, of a server that is a replica itself
+	Sources   []lock.Source // whom the server replicates from, if it does, and what the dump has of that
 	Lock      lock.Report
 	Version   string // of the server
 	Databases int

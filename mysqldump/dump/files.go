@@ -230,8 +230,8 @@ func (a *attempt) writeAbout() error {
 	return a.write(script.Name(script.About, "dump", "", -1), "A dump by nightjar.", "", map[string]string{script.NoteKind: string(script.About)}, func(s *script.Writer) {
 		s.Comment("server: " + a.result.Version)
 		s.Comment("position: " + a.result.Position.String())
-		for _, p := range a.result.Sources {
-			s.Comment("position of its source: " + p.String())
+		for _, from := range a.result.Sources {
+			s.Comment(fmt.Sprintf("position of its source %s:%d (channel %q): %v", from.Host, from.Port, from.Channel, from.Position))
 		}
 		for _, l := range a.result.Left {
 			s.Comment(fmt.Sprintf("left out: %s %s: %s", l.What, l.Name, l.Why))

@@ -16,6 +16,9 @@ import (
 // Dump prints how the part of a backup went that the database server did.
 func Dump(w io.Writer, r *dump.Result) {
 	fmt.Fprintf(w, "server %s, at %s\n", quote.Display(r.Version), quote.Display(r.Position.String()))
+	for _, from := range r.Sources {
+		fmt.Fprintf(w, "replica of %s:%d, at %s\n", quote.Display(from.Host), from.Port, quote.Display(from.Position.String()))
+	}
 	history := "not known"
 	if r.Lock.History >= 0 && r.Lock.HistoryNow >= 0 {
 		history = fmt.Sprintf("%d, then %d", r.Lock.History, r.Lock.HistoryNow)
@@ -66,6 +69,16 @@ func DumpJSON(made *repo.Archive, s *backup.Statistics, problems uint64, request
 		History     int64   `json:"history_before"`
 		HistoryNow  int64   `json:"history_after"`
 	}
+	type sourceJSON struct {
+		Channel  string `json:"channel"`
+		Host     string `json:"host"`
+		Port     uint16 `json:"port"`
+		Position string `json:"position"`
+	}
+	sources := []sourceJSON{}
+	for _, from := range r.Sources {
+		sources = append(sources, sourceJSON{quote.Text(from.Channel), quote.Text(from.Host), from.Port, from.Position.String()})
+	}
 	type dumpJSON struct {
 		Position  string     `json:"position"`
 		Version   string     `json:"server_version"`
@@ -77,6 +90,8 @@ func DumpJSON(made *repo.Archive, s *backup.Statistics, problems uint64, request
 		Retries   int        `json:"ddl_retries"`
 		Left      []leftJSON `json:"left_out"`
 		Broken    []leftJSON `json:"broken"`
+
+		Sources []sourceJSON `json:"sources"`
 	}
 	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
 	l := r.Lock
@@ -90,6 +105,6 @@ func DumpJSON(made *repo.Archive, s *backup.Statistics, problems uint64, request
 	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, dumpJSON{
 		r.Position.String(), quote.Text(r.Version), r.Databases, r.Tables, r.Rows, r.Bytes,
 		lockJSON{l.Method, l.Attempts, ms(l.Waited), ms(l.Held), ms(l.Covered), ms(l.LongestWait), l.History, l.HistoryNow},
-		r.Retries, leftOut(r.Left), leftOut(r.Broken),
+		r.Retries, leftOut(r.Left), leftOut(r.Broken), sources,
 	}}
 }

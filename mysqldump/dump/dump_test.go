@@ -58,8 +58,10 @@ func TestEverything(t *testing.T) {
 		if k.MariaDB() {
 			s.Exec(t, oddMariaDB...)
 		}
-		m, result := dumpOf(t, s, options())
-		t.Logf("%+v", result)
+		makeAccounts(t, s)
+		o := options()
+		o.Accounts = true
+		m, result := dumpOf(t, s, o)
 		want := facts(t, s)
 		for name, sum := range noted(m) {
 			if want["sum "+name] != sum {
@@ -78,11 +80,58 @@ func TestEverything(t *testing.T) {
 				t.Errorf("history is %s, not %s", got, history)
 			}
 		}
-		if testing.Verbose() {
-			for _, f := range m.source() {
-				t.Logf("%s %v\n%.400s", f.Name, f.Notes, m.files[f.Name].String())
+		for name := range m.files {
+			if !strings.HasPrefix(name, "90-") {
+				delete(m.files, name)
 			}
 		}
-		_ = strings.Join
+		load(t, m, into) // accounts load twice
+		if want, got := accounts(t, s), accounts(t, into); got != want {
+			t.Errorf("the accounts are\n%s\nnot\n%s", got, want)
+		}
+		if len(result.Left)+len(result.Broken) > 0 {
+			t.Errorf("left out: %v %v", result.Left, result.Broken)
+		}
 	})
+}
+
+// Accounts that nobody asked for are named as left out.
+func TestNoAccounts(t *testing.T) {
+	s := servertest.Start(t, servertest.MariaDB1011)
+	m, result := dumpOf(t, s, options())
+	if strings.Contains(fmt.Sprint(m.source()), "90-account") || !strings.Contains(fmt.Sprint(result.Left), "accounts") {
+		t.Errorf("%v", result.Left)
+	}
+}
+
+func makeAccounts(t *testing.T, s *servertest.Server) {
+	t.Helper()
+	s.Exec(t, "CREATE DATABASE `a_b`", "CREATE TABLE a_b.t (a INT, b INT)", "CREATE VIEW a_b.v AS SELECT a FROM a_b.t", "CREATE USER `o'n;e`@`10.%` IDENTIFIED BY 'secret;\\''",
+		"GRANT SELECT (a), INSERT ON a_b.t TO `o'n;e`@`10.%`", "GRANT SELECT ON a_b.v TO `o'n;e`@`10.%`", "CREATE USER two@localhost", "GRANT ALL ON `a\\_b`.* TO two@localhost WITH GRANT OPTION")
+	if s.Kind == servertest.MySQL57 {
+		return
+	}
+	s.Exec(t, "CREATE ROLE reader", "GRANT SELECT ON a_b.* TO reader", "GRANT reader TO two@localhost", "CREATE ROLE above", "GRANT reader TO above")
+	if s.Kind.MariaDB() {
+		s.Exec(t, "SET DEFAULT ROLE reader FOR two@localhost")
+	} else {
+		s.Exec(t, "SET DEFAULT ROLE reader TO two@localhost")
+	}
+}
+
+func accounts(t *testing.T, s *servertest.Server) string {
+	t.Helper()
+	var all []string
+	for _, name := range []string{"`o'n;e`@`10.%`", "two@localhost", "reader", "above"} {
+		if s.Kind == servertest.MySQL57 && !strings.Contains(name, "@") {
+			continue
+		}
+		if strings.Contains(name, "@") {
+			all = append(all, s.Query(t, "SHOW CREATE USER "+name)[0][0])
+		}
+		for _, grant := range s.Query(t, "SHOW GRANTS FOR "+name) {
+			all = append(all, grant[0])
+		}
+	}
+	return strings.Join(all, "\n")
 }

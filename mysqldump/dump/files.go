@@ -2,6 +2,7 @@ package dump
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,7 +108,9 @@ func (a *attempt) writeObjects(ctx context.Context) error {
 	}
 	for i := range a.inventory.Tables {
 		if t := &a.inventory.Tables[i]; t.Kind == schema.Sequence {
-			if err := schema.Define(ctx, a.looking, t); err != nil {
+			if err := schema.Define(ctx, a.looking, t); errors.Is(err, schema.ErrChanged) {
+				return &ChangedError{t.Database + "." + t.Name, err}
+			} else if err != nil {
 				return err
 			}
 			if err := a.object(script.Sequences, t.Database, t.Name, -1, func(s *script.Writer) { defineTable(s, t) }); err != nil {

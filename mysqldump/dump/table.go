@@ -37,6 +37,9 @@ type table struct {
 // String returns the name for people.
 func (t *table) String() string { return t.Database + "." + t.Name }
 
+// covered reports whether the table's rows are in no snapshot, so that only the lock covers them.
+func (t *table) covered() bool { return !t.Transactional && !t.NoRows }
+
 // from returns what comes after FROM, with the history of a system-versioned table. In order of the key if that is asked for.
 func (t *table) from(ordered bool) string {
 	text := t.From()
@@ -62,7 +65,7 @@ func (t *table) query(from, until bound, ordered bool) string {
 		values = "1"
 	}
 	ordered = ordered && len(t.key) > 0
-	text := "SELECT " + values + " FROM " + t.from(ordered) + t.where(from, until)
+	text := "SELECT /*!40001 SQL_NO_CACHE */ " + values + " FROM " + t.from(ordered) + t.where(from, until)
 	if ordered {
 		text += " ORDER BY " + t.keyColumns(len(t.key))
 	}

@@ -33,10 +33,11 @@ const (
 	lookTables = 512
 )
 
-// settings make long reads possible: the server neither ends them nor takes a consumer that waits for one that is gone. What a
-// server does not know it refuses.
+// settings make long reads possible: the server neither ends them nor takes a consumer that waits for one that is gone, and leaves
+// out no rows. What a server does not know it refuses.
 var settings = []string{
 	"SET SESSION net_write_timeout=86400, net_read_timeout=86400, lock_wait_timeout=600",
+	"SET SESSION sql_select_limit=18446744073709551615, sql_big_selects=1",
 	"SET SESSION max_statement_time=0",
 	"SET SESSION max_execution_time=0",
 }
@@ -93,26 +94,54 @@ func (w *worker) do(ctx context.Context, what task) error {
 
 // one does with a table what a task is about.
 func (w *worker) one(ctx context.Context, t *table, what task) error {
-	if w.covered || what.part {
+	if what.part {
 		return w.read(ctx, t, what)
+	}
+	if t.covered() && !w.covered { // it was read under the lock
+		return nil
 	}
 	if err := schema.Define(ctx, w.session, t.Table); err != nil {
 		return err
 	}
 	switch {
-	case t.NoRows, !t.Transactional: // which the lock has covered
+	case t.NoRows:
 		return nil
 	case what.plan:
 		return w.plan(ctx, t)
+	case w.covered:
+		if err := w.columns(ctx, t); err != nil {
+			return err
+		}
 	}
 	return w.read(ctx, t, what)
 }
 
+// columns sees that a table has the columns that it had. Only tables in InnoDB have an identity that says so.
+func (w *worker) columns(ctx context.Context, t *table) error {
+	var now, then []string
+	for _, c := range t.Columns {
+		then = append(then, c.Name+" "+c.Type)
+	}
+	name := func(text string) string { return "_utf8" + server.Literal(text) }
+	query := "SELECT COLUMN_NAME, COLUMN_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA=" + name(t.Database) + " AND TABLE_NAME=" + name(t.Name) + " ORDER BY ORDINAL_POSITION"
+	err := w.session.Query(ctx, query, func(row [][]byte) error {
+		now = append(now, string(row[0])+" "+string(row[1]))
+		return nil
+	})
+	if err == nil && !slices.Equal(now, then[:min(len(now), len(then))]) {
+		err = &ChangedError{t.String(), errors.New("it has other columns")}
+	}
+	return err
+}
+
 // failed returns what an error in a table means for the dump: nothing, if broken tables are left out.
 func (w *worker) failed(t *table, err error) error {
+	var changed *ChangedError
 	switch number := server.Number(err); {
 	case err == nil:
 		return nil
+	case errors.As(err, &changed):
+		return err
 	case slices.Contains(changedNumbers, number), errors.Is(err, schema.ErrChanged):
 		return &ChangedError{t.String(), err}
 	case !slices.Contains(brokenNumbers, number) || !w.a.run.o.BrokenSkip:

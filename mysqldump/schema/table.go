@@ -203,7 +203,7 @@ func (r *reader) checkColumns(ctx context.Context) error {
 				continue
 			}
 		}
-		if t.Versioned {
+		if t.Versioned && !r.leaveHistory(&t) {
 			t.addPeriod()
 		}
 		kept = append(kept, t)
@@ -214,6 +214,19 @@ func (r *reader) checkColumns(ctx context.Context) error {
 		r.tables[r.inv.Tables[i].FullName()] = &r.inv.Tables[i]
 	}
 	return nil
+}
+
+// leaveHistory makes a table one without history if its periods are of transactions, not times: no statement writes those.
+func (r *reader) leaveHistory(t *Table) bool {
+	for i := range t.Columns {
+		if c := &t.Columns[i]; c.Period != "" && c.DataType == "bigint" {
+			c.Generated, c.Period, t.Versioned = true, "", false
+		}
+	}
+	if !t.Versioned {
+		r.left("history", t.FullName().String(), "its periods are of the server's transactions")
+	}
+	return !t.Versioned
 }
 
 // addPeriod adds the columns of a system-versioned table that neither its definition nor information_schema tells.

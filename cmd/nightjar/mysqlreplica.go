@@ -133,6 +133,9 @@ func (a *app) mysqlReplica(ctx context.Context, r *mysqlReplicaFlags, archive st
 	if err != nil {
 		return adviseReplica(err)
 	}
+	for _, w := range pointed.Warnings {
+		a.note("%s", w)
+	}
 	if err := replica.Start(ctx, e.replica, r.point.Channel); err != nil {
 		return err
 	}

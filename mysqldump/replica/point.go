@@ -41,6 +41,8 @@ type Options struct {
 	Replace bool
 	// ResetLog throws away the replica's own binary log if transactions are in it. It is refused while somebody reads it.
 	ResetLog bool
+	// KeepEvents leaves events that are enabled as they are, so that they run at both ends.
+	KeepEvents bool
 	// Writable leaves read_only and super_read_only as they are.
 	Writable bool
 	// AllowOlder allows a replica that is older than its source.
@@ -62,6 +64,8 @@ func refuse(format string, args ...any) error {
 type Pointed struct {
 	GTID     bool     // whether the replica asks by GTID
 	LogReset bool     // whether the replica's own binary log was thrown away
+	Events   int      // that were enabled, and are disabled now as on a slave
+	Warnings []string // about the replica's settings
 	ReadOnly []string // variables that are on now, and which the option file should have too
 }
 
@@ -114,7 +118,7 @@ type pointing struct {
 	done      Pointed
 }
 
-func (p *pointing) set(ctx context.Context) error {
+func (p *pointing) set(ctx context.Context) (err error) {
 	if p.before {
 		if err := p.l.about(ctx, "STOP REPLICA"); err != nil {
 			return err
@@ -137,8 +141,13 @@ func (p *pointing) set(ctx context.Context) error {
 	if err := p.change(ctx); err != nil {
 		return err
 	}
-	if p.o.Writable {
-		return nil
+	if !p.o.KeepEvents {
+		if p.done.Events, err = p.l.disableEvents(ctx); err != nil {
+			return err
+		}
+	}
+	if p.done.Warnings, err = p.l.advise(ctx, p.done.GTID); err != nil || p.o.Writable {
+		return err
 	}
 	return p.setReadOnly(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ func newSource(t testing.TB, k servertest.Kind, flags ...string) *servertest.Ser
 		"CREATE DATABASE a",
 		"CREATE TABLE a.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(100)) ENGINE=InnoDB",
 		"INSERT INTO a.t (v) VALUES ('one'),('two'),(NULL)",
+		"CREATE USER 'an'@'host'", "SET time_zone='+03:00', sql_mode='ANSI_QUOTES'",
+		"CREATE DEFINER='an'@'host' EVENT a.e ON SCHEDULE EVERY 1 YEAR DO SELECT 1", "SET time_zone='+00:00', sql_mode=''",
 	)
 	return s
 }
@@ -133,6 +136,10 @@ func TestReplicate(t *testing.T) {
 			same(t, source, s)
 			if row := s.QueryRow(t, "SELECT @@read_only r"); row["r"] != "1" {
 				t.Error("it is not read only")
+			}
+			event := s.QueryRow(t, "SELECT STATUS, DEFINER, TIME_ZONE, SQL_MODE FROM information_schema.EVENTS")
+			if !strings.HasSuffix(event["STATUS"], "SIDE_DISABLED") || event["DEFINER"] != "an@host" || event["TIME_ZONE"] != "+03:00" || event["SQL_MODE"] != "ANSI_QUOTES" {
+				t.Errorf("the event is %v", event)
 			}
 		}
 	})

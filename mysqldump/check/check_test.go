@@ -207,6 +207,8 @@ var running = []provoked{
 	{name: "tools", severity: check.Problem, object: "mysqlbinlog", only: mySQL, options: check.Options{Path: "/nowhere"}, follow: func(t *target) { t.options.Path = "/usr/bin" }},
 	{name: "tools", severity: check.Problem, only: mariaDB, do: otherTools("mariadb-backup based on MariaDB server 10.4.3-MariaDB"), follow: func(t *target) { t.options.Path = "" }},
 	{name: "tools", severity: check.Warning, only: mySQL, options: check.Options{For: []check.Purpose{check.Binlog}}, do: otherTools("mysqlbinlog  Ver 5.1.3 for Linux"), follow: func(t *target) { t.options.Path = "/usr/bin" }},
+	{name: "hot-method", severity: check.Problem, object: "clone", only: is(servertest.MySQL97), advice: []string{"INSTALL PLUGIN clone SONAME 'mysql_clone.so';"}},
+	{name: "hot-method", severity: check.Problem, only: is(servertest.MariaDB1011), do: func(t *target) func() { t.move(t.Datadir, t.Datadir+".moved"); return nil }, follow: func(t *target) { t.move(t.Datadir+".moved", t.Datadir) }},
 	{name: "account-limits", severity: check.Warning, before: []string{"CREATE USER limited WITH MAX_QUERIES_PER_HOUR 1000000 MAX_USER_CONNECTIONS 9", "GRANT ALL ON *.* TO limited"}, do: as("limited"),
 		advice: []string{"ALTER USER `limited`@`%` WITH MAX_QUERIES_PER_HOUR 0;"}, follow: func(t *target) {
 			t.Exec(t.T, "ALTER USER `limited`@`%` WITH MAX_USER_CONNECTIONS 0")
@@ -214,6 +216,14 @@ var running = []provoked{
 	{name: "account-limits", severity: check.Warning, before: []string{"ALTER USER root@localhost PASSWORD EXPIRE NEVER", "SET GLOBAL default_password_lifetime=90"}, do: as("limited"), advice: []string{"ALTER USER `limited`@`%` PASSWORD EXPIRE NEVER;"}},
 	{name: "tls-off", severity: check.Warning, do: remote, only: mySQL, follow: func(t *target) { t.config.TLSConfig = "skip-verify" }},
 	{name: "tls-off", severity: check.Warning, do: remote, only: mariaDB, follow: func(t *target) { t.config = t.Config() }},
+}
+
+// move moves a folder; a server goes on in its data directory.
+func (t *target) move(from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func plenty(string) (uint64, uint64, error) { return 50 << 30, 100 << 30, nil }

@@ -62,7 +62,7 @@ func lookAtSpace(_ context.Context, l *look) (found []Finding, err error) {
 			return nil, err
 		}
 	}
-	if dir := l.localDatadir(); dir != "" {
+	if dir := l.datadir(); dir != "" {
 		return l.room(found, dir, "undo and binary logs, which a backup that takes long lets grow,", "make room: PURGE BINARY LOGS BEFORE ... frees some, if no replica needs them")
 	}
 	return found, nil
@@ -84,17 +84,32 @@ func (l *look) room(found []Finding, folder, what, do string) ([]Finding, error)
 	return append(found, Finding{Severity: severity, Object: folder, Says: fmt.Sprintf("%s of %s are free: %s may fill the disk", human.Size(left), human.Size(total), what), Do: do}), nil
 }
 
-// localDatadir returns the server's data directory if it is on this machine; else "".
-func (l *look) localDatadir() string {
+// datadir returns the server's data directory if it is on this machine; else "".
+func (l *look) datadir() string {
 	host, err := os.Hostname()
 	dir := l.variables["datadir"]
-	if err != nil || host != l.variables["hostname"] || !l.loopback() || !filepath.IsAbs(dir) {
+	if err != nil || host != l.variables["hostname"] || !filepath.IsAbs(dir) {
 		return ""
 	}
 	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return "" // of a container, or behind a tunnel
 	}
 	return dir
+}
+
+// lookAtMethod says what a hot copy is taken by, and lacks.
+func lookAtMethod(ctx context.Context, l *look) (found []Finding, err error) {
+	if l.datadir() == "" {
+		found, _ = one(Problem, "the data directory, "+l.variables["datadir"]+" on "+l.variables["hostname"]+", is not on this machine: files cannot be copied from afar", "run nightjar on the server's machine, as a user who may read the directory")
+	}
+	if l.mariadb() {
+		return found, nil // by mariadb-backup, for which lookAtTools looks
+	}
+	row, err := l.Row(ctx, "SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_NAME='clone' AND PLUGIN_STATUS='ACTIVE'")
+	if err == nil && string(row[0]) == "0" {
+		found = append(found, Finding{Severity: Problem, Object: "clone", Says: "the clone plugin, which takes hot copies of MySQL, is not loaded", Do: "INSTALL PLUGIN clone SONAME 'mysql_clone.so'; a server that does not have it (MySQL 5.7) can be dumped only"})
+	}
+	return found, err
 }
 
 func free(folder string) (left, total uint64, err error) {

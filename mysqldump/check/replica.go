@@ -208,7 +208,7 @@ func lookAtPackets(_ context.Context, p pair) (found []Finding, err error) {
 }
 
 func lookAtReplicaSpace(_ context.Context, p pair) ([]Finding, error) {
-	dir := p.replica.localDatadir()
+	dir := p.replica.datadir()
 	if dir == "" || len(p.replica.slave) > 0 {
 		return none()
 	}

@@ -16,6 +16,7 @@ var rules = []rule[*look]{
 	{"binlog-expiry", nil, lookAtExpiry},
 	{"binlog-error-action", nil, lookAtBinlogErrors},
 	{"tools", nil, lookAtTools},
+	{"hot-method", []Purpose{Hot}, lookAtMethod},
 	{"space", nil, lookAtSpace},
 	{"connections", []Purpose{Dump}, lookAtConnections},
 	{"non-transactional", []Purpose{Dump, Hot}, lookAtEngines},

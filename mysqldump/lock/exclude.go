@@ -64,7 +64,7 @@ func (g *guard) do(f func(c *server.Session) error) error {
 }
 
 // farewell is how long a server may take to give up what it would anyway, soon after the end of the session.
-const farewell = 3 * time.Second
+const farewell = 2 * time.Second
 
 // forEach runs f, such as a way to kill, for each of several sessions. Their users find out.
 func (g *guard) forEach(sessions []*server.Session, f func(c *server.Session, ctx context.Context, id uint64) error) {

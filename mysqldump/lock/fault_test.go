@@ -293,8 +293,8 @@ func (f *faults) busy(t *testing.T) {
 	take(t, f.s, lock.Options{Directory: directory}).Close()
 }
 
-// run runs a statement in a session of its own, which is in the server's list when run returns. The function ends it.
-func (f *faults) run(t *testing.T, statement string) (end func()) {
+// run runs a statement in a session of its own, for some seconds by the server's list before run returns. The function ends it.
+func (f *faults) run(t *testing.T, statement string, seconds int) (end func()) {
 	t.Helper()
 	c := connect(t, f.s)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -304,7 +304,7 @@ func (f *faults) run(t *testing.T, statement string) (end func()) {
 		_ = c.Exec(ctx, statement)
 	}()
 	for {
-		rows := f.real.Query(t, fmt.Sprintf("SELECT 1 FROM information_schema.processlist WHERE id=%d AND command='Query' AND time>=1", c.ID()))
+		rows := f.real.Query(t, fmt.Sprintf("SELECT 1 FROM information_schema.processlist WHERE id=%d AND command='Query' AND time>=%d", c.ID(), seconds))
 		if len(rows) == 1 {
 			break
 		}
@@ -322,7 +322,7 @@ func (f *faults) run(t *testing.T, statement string) (end func()) {
 func (f *faults) stages() bool { return f.real.Kind.MariaDB() }
 
 func (f *faults) longStatement(t *testing.T) {
-	end := f.run(t, "SELECT SLEEP(60) FROM d.hot")
+	end := f.run(t, "SELECT SLEEP(60) FROM d.hot", 1)
 	if f.stages() {
 		take(t, f.s, lock.Options{}).Close()
 		return
@@ -347,7 +347,7 @@ func (f *faults) endsWhile(t *testing.T, end func(), attempts int) {
 }
 
 func (f *faults) longWrite(t *testing.T) {
-	end := f.run(t, "INSERT INTO d.plain SELECT 1000000 + SLEEP(60)")
+	end := f.run(t, "INSERT INTO d.plain SELECT 1000000 + SLEEP(60)", 0)
 	start := time.Now()
 	if _, err := lock.Take(t.Context(), f.s, lock.Options{Wait: 500 * time.Millisecond}); !errors.Is(err, lock.ErrWait) {
 		t.Errorf("lock behind a long write: %v", err)
@@ -368,7 +368,7 @@ func (f *faults) longAlter(t *testing.T) {
 	if _, err := reader.ExecContext(t.Context(), "SELECT * FROM d.slow"); err != nil {
 		t.Fatal(err)
 	}
-	end := f.run(t, "ALTER TABLE d.slow ADD COLUMN w INT, ALGORITHM=COPY")
+	end := f.run(t, "ALTER TABLE d.slow ADD COLUMN w INT, ALGORITHM=COPY", 0)
 	start := time.Now()
 	h, err := lock.Take(t.Context(), f.s, lock.Options{Wait: 500 * time.Millisecond})
 	if err == nil && f.stages() { // which may let it go on
@@ -389,8 +389,8 @@ func (f *faults) longAlter(t *testing.T) {
 // hotRow has writers of one row that never pause, between which MySQL may find no moment for its lock.
 func (f *faults) hotRow(t *testing.T) {
 	stop := write(t, f.s, 4, 0, hotRow)
-	for range 3 {
-		h, err := lock.Take(t.Context(), f.s, lock.Options{Snapshots: 4, Wait: time.Second})
+	for range 2 {
+		h, err := lock.Take(t.Context(), f.s, lock.Options{Snapshots: 4, Wait: time.Second / 2})
 		if err == nil {
 			if h.Report.LongestWait > atMost {
 				t.Errorf("writers waited: %+v", h.Report)

@@ -88,7 +88,7 @@ func testSources(t *testing.T, k servertest.Kind, byGTID bool, flags []string) {
 	})
 	stop := write(t, open(t, source), 2, 2*time.Millisecond, hotRow)
 	directory := t.TempDir()
-	for round := range 8 {
+	for round := range 5 {
 		h := take(t, s, lock.Options{Sources: true, Directory: directory, Snapshots: 2})
 		if len(h.Sources) != 1 || h.Sources[0].Host != "127.0.0.1" || int(h.Sources[0].Port) != source.Port {
 			t.Fatalf("sources: %+v", h.Sources)
@@ -116,7 +116,7 @@ func testSources(t *testing.T, k servertest.Kind, byGTID bool, flags []string) {
 		if err := h.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if round == 7 && want <= 0 {
+		if round == 4 && want <= 0 {
 			t.Errorf("after all rounds the position has %d transactions", want)
 		}
 		runs(t, c, true)

@@ -55,8 +55,9 @@ func judgePlugins(l *look, plugins []string, tls bool) (found []Finding) {
 			add(Warning, "it logs in by its Unix user ("+plugins[0]+"): a replica on another machine cannot", newAccount)
 		}
 	case is("caching_sha2_password", "sha256_password"):
-		if l.o.is(Replica, Binlog, Hot) && !tls {
-			add(Warning, "it logs in by "+plugins[0]+", and the connection is not encrypted: replicas and programs are refused (error 2061) until the server has the password in its cache, which each restart empties",
+		overSocket := strings.HasPrefix(l.address, "/") // which is as good for programs on this machine
+		if !tls && (l.o.is(Replica) || l.o.is(Binlog, Hot) && !overSocket) {
+			add(Warning, "it logs in by "+plugins[0]+": over a connection without TLS, as this one is, replicas and programs are refused (error 2061) until the server has the password in its cache, which each restart empties",
 				"use TLS (MASTER_SSL=1 or SOURCE_SSL=1 at the replica), or GET_SOURCE_PUBLIC_KEY=1 there (GET_MASTER_PUBLIC_KEY=1 before MySQL 8.0.23)")
 		}
 	case is("ed25519", "parsec"):

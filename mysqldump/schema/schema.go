@@ -62,7 +62,7 @@ type Table struct {
 	Partitions     []string // and subpartitions
 	Create         string   // the statement that makes it, without a semicolon; empty until Define
 	After          []string // statements that complete it, such as a sequence's value; empty until Define
-	keyed          bool     // has an index beside the primary key
+	keyed          bool     // has an index
 	indexes        []string // names of all its indexes in InnoDB, in any order; nil: not known
 }
 

@@ -45,6 +45,11 @@ func testSplit(t *testing.T, p peer) {
 		run(t, c, "CREATE TABLE s"+string(rune('a'+i))+" ("+table[0]+") "+table[1])
 	}
 	inv := inventory(t, c, Selection{Databases: []string{"split"}})
+	for i, want := range []string{"a", "b", "a,b", "id", "a", "", "a"} { // a primary key, or the first of those that are unique and not NULL
+		if got := strings.Join(inv.Tables[i].Key, ","); got != want {
+			t.Errorf("the key of table %d is %q, not %q", i, got, want)
+		}
+	}
 	run(t, c, "CREATE DATABASE joined", "USE joined", "SET NAMES utf8mb4")
 	var later []string
 	removed := 0

@@ -128,7 +128,7 @@ func (r *reader) readColumns(ctx context.Context) error {
 		if t == nil && r.views[name] == nil {
 			return nil
 		}
-		if t != nil && (row[12] == "UNI" || row[12] == "MUL") {
+		if t != nil && row[12] != "" { // PRI is of a unique key too, where there is no primary key
 			t.keyed = true
 		}
 		position, err := strconv.Atoi(row[3])

@@ -160,8 +160,12 @@ func (r *run) loadTables(ctx context.Context, _ *worker) error {
 			if !ok {
 				return context.Cause(ctx)
 			}
-			more, err := w.work(ctx, j)
-			q.done(more)
+			err := func() (err error) {
+				var more []job
+				defer func() { q.done(more) }() // whatever happens: others wait for it
+				more, err = w.work(ctx, j)
+				return err
+			}()
 			if err != nil {
 				q.stop()
 				return err

@@ -21,6 +21,7 @@ const spare = 1024
 var settings = []string{
 	"foreign_key_checks=0", "unique_checks=0",
 	"lock_wait_timeout=60", "net_read_timeout=600", "net_write_timeout=600",
+	"wait_timeout=120", // MySQL 5.7 can miss that an idle session was killed; this is when it looks again
 	"max_statement_time=0", "max_execution_time=0",
 	"innodb_strict_mode=0",              // or tables whose rows could become too long are refused
 	"explicit_defaults_for_timestamp=1", // or a TIMESTAMP gets defaults that it did not have

@@ -97,9 +97,6 @@ func (a *attempt) find(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := a.forgetHistory(ctx); err != nil {
-		return err
-	}
 	ranges := map[[2]string][]former{}
 	for _, f := range a.run.o.Previous {
 		if of, r, ok := formerRange(f.Name, f.Notes); ok {
@@ -127,35 +124,6 @@ func (a *attempt) find(ctx context.Context) error {
 		a.tables = append(a.tables, t)
 	}
 	return nil
-}
-
-// forgetHistory leaves out the history of tables that have it by numbers of transactions: servers take them, and put others
-// in their place.
-func (a *attempt) forgetHistory(ctx context.Context) error {
-	versioned := map[schema.Name]*schema.Table{}
-	for i := range a.inventory.Tables {
-		if t := &a.inventory.Tables[i]; t.Versioned {
-			versioned[t.FullName()] = t
-		}
-	}
-	if len(versioned) == 0 {
-		return nil
-	}
-	query := "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE GENERATION_EXPRESSION IN ('ROW START','ROW END') AND DATA_TYPE='bigint'"
-	return a.looking.Query(ctx, query, func(row [][]byte) error {
-		t := versioned[schema.Name{Database: string(row[0]), Name: string(row[1])}]
-		if t == nil {
-			return nil
-		}
-		if t.Versioned {
-			a.result.Left = append(a.result.Left, schema.LeftOut{What: "history", Name: t.Database + "." + t.Name, Why: "it goes by numbers of transactions, which servers do not take back"})
-		}
-		t.Versioned = false
-		for i := range t.Columns {
-			t.Columns[i].Generated = t.Columns[i].Generated || t.Columns[i].Name == string(row[2])
-		}
-		return nil
-	})
 }
 
 // leaveOut notes what cannot be read, or fails if that is not to be left out.

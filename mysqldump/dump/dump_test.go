@@ -104,7 +104,7 @@ func TestTransactionHistory(t *testing.T) {
 	s.Exec(t, "CREATE DATABASE d", "USE d", "CREATE TABLE h (a INT PRIMARY KEY, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s,e)) WITH SYSTEM VERSIONING",
 		"INSERT INTO h (a) VALUES (1),(5)", "UPDATE h SET a=a+1")
 	m, result := dumpOf(t, s, options())
-	if result.Rows != 2 || !strings.Contains(fmt.Sprint(result.Left), "history d.h") {
+	if result.Rows != 2 || !strings.Contains(fmt.Sprint(result.Left), "history `d`.`h`") {
 		t.Errorf("%+v", result)
 	}
 	if rows := m.files["40-rows.d.h.000000.sql"].String(); !strings.Contains(rows, "INSERT INTO `h` (`a`) VALUES\n(2),\n(6);\n") {

@@ -22,6 +22,16 @@ func words(k servertest.Kind, statement string) string {
 	return statement
 }
 
+// eachFamily runs a subtest for the server of each family that is always there, in parallel.
+func eachFamily(t *testing.T, f func(t *testing.T, k servertest.Kind)) {
+	for _, k := range []servertest.Kind{servertest.MariaDB1011, servertest.MySQL57} {
+		t.Run(string(k), func(t *testing.T) {
+			t.Parallel()
+			f(t, k)
+		})
+	}
+}
+
 // local runs statements at a replica, out of its binary log, whatever read_only says.
 func local(t testing.TB, s *servertest.Server, statements ...string) {
 	t.Helper()
@@ -215,7 +225,7 @@ func TestTLS(t *testing.T) {
 
 // What is unsafe is refused, and nothing is changed.
 func TestRefused(t *testing.T) {
-	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+	eachFamily(t, func(t *testing.T, k servertest.Kind) {
 		source, to := newSource(t, k), servertest.Start(t, k)
 		at := seed(t, source, to)
 		refused := func(why string, s replica.Source, o replica.Options) {

@@ -97,7 +97,7 @@ func TestVerifyAcross(t *testing.T) {
 // A thread that was stopped for a moment is started again, by the same process if the comparison fails, by the next one if it was
 // killed.
 func TestResume(t *testing.T) {
-	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+	eachFamily(t, func(t *testing.T, k servertest.Kind) {
 		source, to := newSource(t, k), servertest.Start(t, k)
 		follow(t, source, to, seed(t, source, to), replica.Options{})
 		folder := t.TempDir()
@@ -125,9 +125,8 @@ func TestResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		killed := server.Paused{Hostname: id.Hostname, Port: id.Port, ServerID: id.ServerID, UUID: id.ServerUUID, From: statusOf(t, to).Executed}
-		stop := map[bool]string{true: "STOP SLAVE SQL_THREAD", false: "STOP REPLICA SQL_THREAD"}[k != servertest.MySQL97]
 		for _, moved := range []bool{false, true} {
-			to.Exec(t, stop)
+			to.Exec(t, "STOP SLAVE SQL_THREAD")
 			if moved {
 				killed.From.File, killed.From.Offset = "other.000001", 4
 			}

@@ -65,6 +65,10 @@ func (r *run) attempt(ctx context.Context) (Result, error) {
 	inside, cancel := held.Context(ctx)
 	defer cancel()
 	if err := a.dump(inside, held); err != nil {
+		var changed *ChangedError
+		if ctx.Err() == nil && !errors.As(err, &changed) {
+			err = errors.Join(held.Check(ctx), err) // sessions that were ended do not say why
+		}
 		return a.result, err
 	}
 	if err := held.Check(ctx); err != nil {

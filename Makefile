@@ -1,5 +1,6 @@
 # make test    set up what the tests need, then check and test everything
 # make test-servers  the servers that not every machine can have, which test tries too; where they are missing it says so at its end
+# make test-suite  dump and restore what MariaDB's regression suite makes, more than the tests try: SUITE=main/type_*.test,main/view.test
 # make torture  every fault that must be survived, as often as can be waited for: SHARE=0.1 is a tenth of that, SEED= repeats a run;
 #              then SCHEDULES of backups beside prunes
 # make build   the static binary ./nightjar
@@ -21,13 +22,14 @@ SEED        ?= $(shell date +%s)
 ENTRIES     ?= 10000000
 HOSTS       ?= 1000
 TABLES      ?= 10000
+SUITE       ?= main/*.test,suite/versioning/t/*.test,suite/vcol/t/*.test,suite/sql_sequence/*.test,suite/roles/*.test,suite/period/t/*.test,suite/json/t/*.test
 SIZE        ?= 100
 SERVER      ?= mariadb
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
 TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
-	mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup npm:npm
+	mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm
 
 # What MySQL 5.7 links to, likewise.
 LIBRARIES := libaio.so.1:libaio1 libnuma.so.1:libnuma1 libatomic.so.1:libatomic1
@@ -40,7 +42,7 @@ MYSQL57_SUM := 466bfbbedbcf2ad83f5eeaaaf9d78c0404cdc680a41edee29a6c6b54fa6087ee
 ROOTS := .bin/roots/mariadb-11.8 .bin/roots/mysql-9.7
 
 .NOTPARALLEL:
-.PHONY: test test-servers setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-mysql fuzz torture
+.PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-mysql fuzz torture
 
 test: setup fmt vet lint
 	@$(MAKE) --no-print-directory --keep-going test-servers || true
@@ -89,6 +91,9 @@ test-servers: $(ROOTS)
 
 .bin/roots/mysql-9.7:
 	mysqldump/servertest/root.sh sid $@ mysql-server-core mysql-client-core
+
+test-suite: packages mysql57
+	$(GO) test -vet=off -count 1 -timeout 4h ./mysqldump/roundtrip -run TestSuite -suite '$(SUITE)'
 
 mysql57: .bin/mysql57
 

@@ -137,7 +137,9 @@ func (a *attempt) leaveOut(kind, database, name string, why error) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.broken[schema.Name{Database: database, Name: name}] = true
+	if kind == string(schema.Base) {
+		a.broken[schema.Name{Database: database, Name: name}] = true
+	}
 	a.result.Broken = append(a.result.Broken, schema.LeftOut{What: kind, Name: database + "." + name, Why: why.Error()})
 	return nil
 }

@@ -87,6 +87,10 @@ func (a *attempt) finish(t *table) error {
 	a.mu.Lock()
 	a.result.Tables++
 	a.result.Rows += t.sum.Rows
+	if t.moments > 0 {
+		why := fmt.Sprintf("rows that ended in the moment in which they began, which no server takes: %d", t.moments)
+		a.result.Left = append(a.result.Left, schema.LeftOut{What: "history", Name: t.String(), Why: why})
+	}
 	a.result.Bytes += t.bytes
 	a.mu.Unlock()
 	return a.write(script.Name(script.Tables, t.Database, t.Name, -1), "table "+t.String(), t.Database, t.notes(), func(s *script.Writer) { defineTable(s, t.Table) })
@@ -242,6 +246,6 @@ func (a *attempt) writeAbout() error {
 		for _, l := range a.result.Broken {
 			s.Comment(fmt.Sprintf("broken, and left out: %s %s: %s", l.What, l.Name, l.Why))
 		}
-		s.Comment("The other files, in the order of their names, are loaded by any client of the server.")
+		s.Comment("The other files, in the order of their names, are loaded by any client of the server. Some take comments out of programs unless told --comments.")
 	})
 }

@@ -37,6 +37,7 @@ type rowFile struct {
 	row     []byte
 	begun   int // bytes of the statement that is open; 0: none is
 	sum     sum.Sum
+	moments uint64 // rows that are left out
 	scratch []byte
 	written uint64 // bytes handed on
 }
@@ -68,13 +69,17 @@ func (w *rowFile) Write(p []byte) (int, error) {
 
 // add writes a row: the texts of the columns that are written.
 func (w *rowFile) add(row [][]byte) error {
+	if w.table.momentary(row) {
+		w.moments++
+		return nil
+	}
 	w.scratch = w.sum.Add(row, w.scratch)
 	text := append(w.row[:0], '(')
 	for i, value := range row {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		text = w.table.literals[i](text, value)
+		text = w.table.written[i].AppendLiteral(text, value)
 	}
 	text = append(text, ')')
 	w.row = text
@@ -178,7 +183,7 @@ func (t *table) setColumns() error {
 				t.key = append(t.key, len(t.written))
 			}
 		}
-		t.written, t.literals = append(t.written, c), append(t.literals, c.Literal())
+		t.written = append(t.written, c)
 		names = append(names, c.Name)
 		values = append(values, c.Value())
 	}

@@ -159,7 +159,7 @@ var changedNumbers = []uint16{1049, 1054, 1146, 1176, 1205, 1213, 1412}
 
 // brokenNumbers are a server's errors that say that a table cannot be read.
 var brokenNumbers = []uint16{
-	126, 127, 134, 144, 145, 1016, 1017, 1030, 1033, 1034, 1035, 1194, 1195, 1286, 1296, 1429, 1430, 1431, 1712, 1812, 1813, 1814, 1877, 1932,
+	126, 127, 134, 144, 145, 1016, 1017, 1030, 1033, 1034, 1035, 1168, 1194, 1195, 1286, 1296, 1429, 1430, 1431, 1712, 1812, 1813, 1814, 1877, 1932,
 }
 
 // read reads a range into a file, or several when it has become too large.

@@ -40,7 +40,7 @@ func (r *run) makeAccounts(ctx context.Context, w *worker) error {
 	if err != nil {
 		return err
 	}
-	failed, told := map[string]bool{}, false
+	failed := map[string]bool{}
 	for _, x := range all {
 		user, host := accountName(x.Name)
 		switch {
@@ -50,15 +50,8 @@ func (r *run) makeAccounts(ctx context.Context, w *worker) error {
 		case failed[x.Name]:
 			x.failed = true
 			continue
-		case user+"@"+host == me:
-			if !told {
-				r.note("account %s stays as it is: the restore is logged in with it", x.Name)
-			}
-			told = true
-			r.keep(x)
-			continue
 		}
-		err := r.finish(ctx, x, r.makeAccount(ctx, w, x, there[x.Name]))
+		err := r.finish(ctx, x, r.makeAccount(ctx, w, x, there[x.Name], user+"@"+host == me))
 		if err != nil {
 			return err
 		}
@@ -68,8 +61,8 @@ func (r *run) makeAccounts(ctx context.Context, w *worker) error {
 }
 
 // makeAccount runs one of the files of an account. One that is there is changed, not dropped: what cannot be changed stays
-// as it was. But ALTER USER has a password expire that it is not told, so that an account without one is made anew.
-func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there bool) error {
+// as it was. The account that restores loses no privilege.
+func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there, me bool) error {
 	d, err := r.define(x)
 	if err != nil {
 		return err
@@ -77,30 +70,16 @@ func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there bool)
 	run := &definition{}
 	for i, statement := range d.statements {
 		what := d.makes[i].what
-		l := lexer{text: statement}
-		switch {
-		case !there || what != "USER" || !l.follow("CREATE", "USER", "IF", "NOT", "EXISTS"):
+		if l := (lexer{text: statement}); !there || what != "USER" || !l.follow("CREATE", "USER", "IF", "NOT", "EXISTS") {
 			run.statements = append(run.statements, statement)
-		case has(statement, "AS") || has(statement, "BY"):
+		} else {
 			run.statements = append(run.statements, append([]byte("ALTER USER"), l.text[l.at:]...))
-		default:
-			run.statements = append(run.statements, []byte("DROP USER IF EXISTS "+x.Name), statement)
 		}
-		if there && (what == "USER" || what == "ROLE") {
+		if there && !me && (what == "USER" || what == "ROLE") {
 			run.statements = append(run.statements, []byte("REVOKE ALL PRIVILEGES, GRANT OPTION FROM "+x.Name))
 		}
 	}
 	return w.do(ctx, func(s *server.Session, _ bool) error { return server.Reason(run.run(ctx, s)) })
-}
-
-// has reports whether a keyword is in a statement.
-func has(statement []byte, keyword string) bool {
-	for l := (lexer{text: statement}); ; {
-		t, ok := l.next()
-		if !ok || t.is(keyword) {
-			return ok
-		}
-	}
 }
 
 // hasAccount reports whether the server has an account.
@@ -126,9 +105,9 @@ func accountName(name string) (user, host string) {
 
 // accountDifferences returns what an account has not got that the file says.
 func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *object, d *definition) (found []string, err error) {
-	var said [][]byte
+	var has [][]byte
 	add := func(row [][]byte) error {
-		said = append(said, bytes.Clone(row[0]))
+		has = append(has, bytes.Clone(row[0]))
 		return nil
 	}
 	for _, variable := range []string{"print_identified_with_as_hex=1"} {
@@ -148,7 +127,7 @@ func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *obje
 			continue
 		}
 		is := false
-		for _, h := range said {
+		for _, h := range has {
 			is = is || contains(h, statement)
 		}
 		switch {
@@ -184,11 +163,11 @@ func contains(whole, part []byte) bool {
 	x, y := lexer{text: whole}, lexer{text: part}
 	want, more := y.significant()
 	for more {
-		is, ok := x.significant()
+		has, ok := x.significant()
 		if !ok {
 			return false
 		}
-		if strings.EqualFold(is.plain(), want.plain()) && (is.class == sign) == (want.class == sign) {
+		if strings.EqualFold(has.plain(), want.plain()) && (has.class == sign) == (want.class == sign) {
 			want, more = y.significant()
 		}
 	}

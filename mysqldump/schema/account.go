@@ -161,15 +161,27 @@ func (r *reader) readGrants(ctx context.Context, a *Account) error {
 		case to != "" && !strings.HasPrefix(strings.ReplaceAll(to, "'", "`"), strings.ReplaceAll(a.Name(), "'", "`")):
 			// of a role that this one has
 		case r.onView(grant, all):
-			a.ViewGrants = append(a.ViewGrants, grant)
+			a.ViewGrants = append(a.ViewGrants, r.kept(grant, *a)...)
 		default:
-			a.Grants = append(a.Grants, grant)
+			a.Grants = append(a.Grants, r.kept(grant, *a)...)
 		}
 		return nil
 	})
 	slices.Sort(a.Grants)               // MariaDB's have no order; a REVOKE, of MySQL, stays behind
 	a.Grants = slices.Compact(a.Grants) // MariaDB shows a proxy of all hosts twice that two statements made
 	return err
+}
+
+// kept returns a grant in a form that can be loaded, or names it as left out.
+func (r *reader) kept(grant string, a Account) []string {
+	loadable, whole := r.loadableGrant(grant)
+	if !whole {
+		r.left("grant", a.Name(), "what it is for is not there, or left out: "+grant)
+	}
+	if loadable == "" {
+		return nil
+	}
+	return []string{loadable}
 }
 
 // requote corrects a grant of MySQL 5.7, which puts accounts in quotes without regard to the quotes in them.

@@ -40,7 +40,45 @@ func Define(ctx context.Context, s *server.Session, t *Table) error {
 	if t.Kind == Sequence {
 		return t.readValue(ctx, s)
 	}
+	t.After = t.withoutDefault()
 	return nil
+}
+
+// withoutDefault returns the statement that takes DEFAULT NULL from columns that have no default at all: a definition without one
+// makes it.
+func (t *Table) withoutDefault() []string {
+	d, ok := parseDefinition(t.Create)
+	if !ok {
+		return nil
+	}
+	var drops []string
+	for _, it := range d.items {
+		i := slices.IndexFunc(t.Columns, func(c Column) bool {
+			return it.kind == otherItem && it.tokens[0].kind == identifier && c.Name == it.tokens[0].name(t.Create)
+		})
+		if i < 0 || !t.Columns[i].Nullable || t.Columns[i].Generated || t.Columns[i].Period != "" || defaultless(t.Columns[i].DataType) {
+			continue
+		}
+		if !slices.ContainsFunc(it.tokens, func(k token) bool {
+			return k.kind == word && (k.is(t.Create, "DEFAULT") || k.is(t.Create, "AS") || k.is(t.Create, "AUTO_INCREMENT"))
+		}) {
+			drops = append(drops, "ALTER "+server.Quote(t.Columns[i].Name)+" DROP DEFAULT")
+		}
+	}
+	if drops == nil {
+		return nil
+	}
+	return []string{"ALTER TABLE " + server.Quote(t.Name) + " " + strings.Join(drops, ", ")}
+}
+
+// defaultless reports whether the server never prints DEFAULT NULL of a type.
+func defaultless(dataType string) bool {
+	switch dataType {
+	case "tinytext", "text", "mediumtext", "longtext", "tinyblob", "blob", "mediumblob", "longblob", "json", "geometry", "point", "linestring", "polygon",
+		"multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection", "vector":
+		return true
+	}
+	return false
 }
 
 // hasHiddenKey reports whether a table has the primary key that MySQL makes for tables without one.

@@ -22,9 +22,10 @@ var lettersOf = sync.OnceValue(func() map[string]rune {
 	return letters
 })
 
-// decodeFilename returns the name that a file's name stands for. After "@" comes a letter's code, or a character in four hex digits.
+// decodeFilename returns the name that a file's name stands for. After "@" comes a letter's code, or a character in four hex digits;
+// "@@@" is behind names that are devices to other systems, such as con.
 func decodeFilename(file string) string {
-	file = strings.TrimPrefix(file, "#mysql50#")
+	file = strings.TrimSuffix(strings.TrimPrefix(file, "#mysql50#"), "@@@")
 	if !strings.Contains(file, "@") {
 		return file
 	}

@@ -3,7 +3,10 @@ package schema
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -117,10 +120,35 @@ func (r *reader) readTriggers(ctx context.Context) error {
 		if e == nil {
 			continue
 		}
+		if column := r.missingColumn(t, create); column != "" {
+			r.broken(TriggerKind, t.Database, t.Name, fmt.Errorf("table %s has not its column %q", t.Table, column))
+			continue
+		}
 		t.Create, t.Environment, t.Definer = create, *e, definer(create)
 		r.inv.Triggers = append(r.inv.Triggers, t)
 	}
 	return nil
+}
+
+// missingColumn returns a column that a trigger names after NEW or OLD and that its table has not, since it was dropped or renamed: no server
+// would take the trigger; "" if there is none, or none is found.
+func (r *reader) missingColumn(t Trigger, create string) string {
+	all := tokens(create)
+	for i := 1; i+2 < len(all); i++ {
+		column := all[i+2]
+		if !all[i].is(create, "NEW") && !all[i].is(create, "OLD") || !all[i+1].is(create, ".") || all[i-1].is(create, ".") || column.kind != word && column.kind != identifier {
+			continue
+		}
+		name := column.of(create)
+		if column.kind == identifier {
+			name = column.name(create)
+		}
+		has := func(c Column) bool { return strings.EqualFold(c.Name, name) }
+		if ascii(name) && !slices.ContainsFunc(r.tables[Name{t.Database, t.Table}].Columns, has) {
+			return name
+		}
+	}
+	return ""
 }
 
 func (r *reader) readEvents(ctx context.Context) error {
@@ -169,15 +197,9 @@ func (r *reader) readServers(ctx context.Context) error {
 		return err
 	}
 	for _, row := range rows {
-		var options []string
-		for _, option := range []struct{ name, column string }{{"HOST", "Host"}, {"DATABASE", "Db"}, {"USER", "Username"}, {"PASSWORD", "Password"},
-			{"SOCKET", "Socket"}, {"OWNER", "Owner"}} {
-			if row[option.column] != "" {
-				options = append(options, option.name+" "+server.Literal(row[option.column]))
-			}
-		}
-		if port := row["Port"]; port != "" && port != "0" {
-			options = append(options, "PORT "+port)
+		options, err := serverOptions(row)
+		if err != nil {
+			return fmt.Errorf("read foreign server %s: %w", row["Server_name"], err)
 		}
 		name := server.Quote(row["Server_name"])
 		r.inv.Servers = append(r.inv.Servers, ForeignServer{Name: row["Server_name"], Drop: "DROP SERVER IF EXISTS " + name,
@@ -185,4 +207,50 @@ func (r *reader) readServers(ctx context.Context) error {
 	}
 	slices.SortFunc(r.inv.Servers, func(a, b ForeignServer) int { return strings.Compare(a.Name, b.Name) })
 	return nil
+}
+
+// serverOptions returns the options of a foreign server. Servers that take any have them as a JSON object too, in their order.
+func serverOptions(row map[string]string) (options []string, err error) {
+	if row["Options"] != "" {
+		decoder := json.NewDecoder(strings.NewReader(row["Options"]))
+		var texts []string
+		for {
+			token, err := decoder.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return nil, err
+			}
+			if text, ok := token.(string); ok {
+				texts = append(texts, text)
+			}
+		}
+		for i := 0; i+1 < len(texts); i += 2 {
+			value := server.Literal(texts[i+1])
+			if texts[i] == "PORT" {
+				value = texts[i+1]
+			}
+			options = append(options, optionName(texts[i])+" "+value)
+		}
+		return options, nil
+	}
+	for _, option := range []struct{ name, column string }{{"HOST", "Host"}, {"DATABASE", "Db"}, {"USER", "Username"}, {"PASSWORD", "Password"},
+		{"SOCKET", "Socket"}, {"OWNER", "Owner"}} {
+		if row[option.column] != "" {
+			options = append(options, option.name+" "+server.Literal(row[option.column]))
+		}
+	}
+	if port := row["Port"]; port != "" && port != "0" {
+		options = append(options, "PORT "+port)
+	}
+	return options, nil
+}
+
+// optionName returns an option's name as a statement has it: those that all servers know are keywords.
+func optionName(name string) string {
+	switch name {
+	case "HOST", "DATABASE", "USER", "PASSWORD", "SOCKET", "OWNER", "PORT":
+		return name
+	}
+	return server.Quote(name)
 }

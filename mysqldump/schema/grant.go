@@ -1,0 +1,135 @@
+package schema
+
+import (
+	"slices"
+	"strings"
+
+	"nightjar/mysqldump/server"
+)
+
+// loadableGrant returns a grant without what no server takes any more: privileges for columns that are gone. It is "" for a table or a
+// routine that is not in the inventory: servers keep grants when a table is dropped, but refuse them for one that is not there. whole is
+// false if something is missing.
+func (r *reader) loadableGrant(grant string) (loadable string, whole bool) {
+	all := tokens(grant)
+	on := slices.IndexFunc(all, func(t token) bool { return t.is(grant, "ON") })
+	if len(all) == 0 || !all[0].is(grant, "GRANT") || on < 0 || on+3 >= len(all) {
+		return grant, true
+	}
+	if routine := strings.ToUpper(all[on+1].of(grant)); slices.Contains([]string{"FUNCTION", "PROCEDURE", "PACKAGE", "LIBRARY"}, routine) {
+		return r.routineGrant(grant, all[on+1:])
+	}
+	if all[on+1].kind != identifier || !all[on+2].is(grant, ".") || all[on+3].kind != identifier {
+		return grant, true // of a database, or of all, or a proxy
+	}
+	name := Name{all[on+1].name(grant), all[on+3].name(grant)}
+	columns, there := r.columnsOf(name)
+	if system(name.Database) {
+		return grant, true
+	}
+	privileges := splitPrivileges(grant[all[0].end:all[on].begin], columns)
+	create := slices.ContainsFunc(privileges, func(p privilege) bool { return p.name == "CREATE" || p.name == "ALL PRIVILEGES" })
+	if !there && !create {
+		return "", false
+	}
+	var kept []string
+	whole = true
+	for _, p := range privileges {
+		if p.columns == nil {
+			kept = append(kept, p.name)
+			continue
+		}
+		var names []string
+		for _, c := range p.columns {
+			if slices.ContainsFunc(columns, func(o Column) bool { return strings.EqualFold(o.Name, c) }) {
+				names = append(names, server.Quote(c))
+			}
+		}
+		if whole = whole && len(names) == len(p.columns); len(names) > 0 {
+			kept = append(kept, p.name+" ("+strings.Join(names, ", ")+")")
+		}
+	}
+	if len(kept) == 0 {
+		return "", false
+	}
+	return "GRANT " + strings.Join(kept, ", ") + " " + grant[all[on].begin:], whole
+}
+
+func (r *reader) routineGrant(grant string, object []token) (loadable string, whole bool) {
+	kind := Kind(strings.ToLower(object[0].of(grant)))
+	if object = object[1:]; object[0].is(grant, "BODY") {
+		kind, object = PackageBody, object[1:]
+	}
+	if len(object) < 3 || object[0].kind != identifier || object[2].kind != identifier || system(object[0].name(grant)) {
+		return grant, true
+	}
+	there := slices.ContainsFunc(r.inv.Programs, func(p Program) bool {
+		return p.Kind == kind && p.Database == object[0].name(grant) && strings.EqualFold(p.Name, object[2].name(grant))
+	})
+	if !there {
+		return "", false
+	}
+	return grant, true
+}
+
+// columnsOf returns the columns of a table or view of the inventory.
+func (r *reader) columnsOf(name Name) (columns []Column, there bool) {
+	if t := r.tables[name]; t != nil {
+		return t.Columns, true
+	}
+	for i := range r.inv.Views {
+		if v := &r.inv.Views[i]; v.Database == name.Database && v.Name == name.Name {
+			return v.Columns, true
+		}
+	}
+	return nil, false
+}
+
+// A privilege is one of a grant; columns is nil if it is for the whole table.
+type privilege struct {
+	name    string
+	columns []string
+}
+
+// splitPrivileges parses what stands between GRANT and ON. MySQL 5.7 does not quote names of columns: those that the table has are known.
+func splitPrivileges(text string, columns []Column) (all []privilege) {
+	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(strings.TrimPrefix(text, ",")) {
+		end := strings.IndexAny(text, ",(")
+		if end < 0 {
+			return append(all, privilege{name: strings.TrimSpace(text)})
+		}
+		p := privilege{name: strings.TrimSpace(text[:end])}
+		if text[end] == ',' {
+			all, text = append(all, p), text[end:]
+			continue
+		}
+		p.columns = []string{}
+		for text = text[end+1:]; ; text = strings.TrimPrefix(text, ", ") {
+			name, length := firstColumn(text, columns)
+			p.columns = append(p.columns, name)
+			if text = text[length:]; !strings.HasPrefix(text, ", ") {
+				break
+			}
+		}
+		all, text = append(all, p), strings.TrimPrefix(text, ")")
+	}
+	return all
+}
+
+// firstColumn returns the name that a list of columns begins with, and the length of what stands for it.
+func firstColumn(text string, columns []Column) (name string, length int) {
+	if strings.HasPrefix(text, "`") {
+		length = quoteEnd(text, 0)
+		return token{identifier, 0, length}.name(text), length
+	}
+	for _, c := range columns {
+		if rest, ok := strings.CutPrefix(text, c.Name); ok && len(c.Name) > length && (strings.HasPrefix(rest, ", ") || strings.HasPrefix(rest, ")")) {
+			name, length = c.Name, len(c.Name)
+		}
+	}
+	if length == 0 {
+		length = strings.IndexAny(text+")", ",)")
+		name = text[:length]
+	}
+	return name, length
+}

@@ -116,22 +116,27 @@ func (b *bench) loadData(ctx context.Context, target *instance, empty func(conte
 }
 
 // replicas measures how long a new server takes until it serves as a replica, while somebody writes to its source.
-func (b *bench) replicas(ctx context.Context) error {
+func (b *bench) replicas(ctx context.Context) (err error) {
 	if err := b.dumped(ctx); err != nil {
 		return err
 	}
-	for _, flags := range []string{"", " --no-verify"} {
-		replica, err := b.start(ctx, "replica")
-		if err != nil {
-			return err
-		}
-		t := tool{name: "nightjar mysql replica" + flags, env: b.repository("ours"), target: replica,
-			line: fmt.Sprintf("%s mysql replica latest --quiet --server root@%s --source bench@127.0.0.1:%d --threads %d%s",
-				b.nightjar, replica.socket, b.source.port, b.threads, flags)}
-		_, err = b.compare(ctx, "A replica, from nothing until it serves, under writers", []tool{t}, 1, true)
-		if err := errors.Join(err, replica.stop(), os.RemoveAll(b.at("replica"))); err != nil {
-			return err
-		}
+	replica, err := b.start(ctx, "replica")
+	if err != nil {
+		return err
 	}
-	return nil
+	defer func() { err = errors.Join(err, replica.stop()) }()
+	position := "SET GLOBAL gtid_slave_pos = ''"
+	if b.server != "mariadb" {
+		position = "SET GLOBAL super_read_only = 0"
+	}
+	empty := func(ctx context.Context) error {
+		return replica.exec(ctx, "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = 0; "+position+"; SET sql_log_bin=0; DROP DATABASE IF EXISTS bench; SET sql_log_bin=1; RESET MASTER")
+	}
+	ours := func(flags string) tool {
+		return tool{name: "nightjar mysql replica" + flags, env: b.repository("ours"), target: replica, before: empty,
+			line: fmt.Sprintf("%s mysql replica latest --quiet --server root@%s --source root@%s --replication bench@127.0.0.1:%d --threads %d%s",
+				b.nightjar, replica.socket, b.source.socket, b.source.port, b.threads, flags)}
+	}
+	_, err = b.compare(ctx, "A replica until it serves, under writers", []tool{ours(""), ours(" --no-verify")}, b.rounds, true)
+	return err
 }

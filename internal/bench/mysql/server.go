@@ -158,7 +158,7 @@ func (s *instance) wait(ctx context.Context) (err error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return s.exec(ctx, "CREATE USER bench@'127.0.0.1'; GRANT ALL ON *.* TO bench@'127.0.0.1' WITH GRANT OPTION")
+	return s.exec(ctx, "SET sql_log_bin=0; CREATE USER bench@'127.0.0.1'; GRANT ALL ON *.* TO bench@'127.0.0.1'; SET sql_log_bin=1")
 }
 
 func (s *instance) exec(ctx context.Context, text string) error {

@@ -62,7 +62,7 @@ var arrows = map[string][]string{
 	"mysqldump/script":     {"mysqldump/server"},
 	"mysqldump/sum":        {},
 	"mysqldump/lock":       {"mysqldump", "mysqldump/schema", "mysqldump/server"},
-	"mysqldump/dump":       {"mysqldump", "mysqldump/lock", "mysqldump/schema", "mysqldump/script", "mysqldump/server", "mysqldump/sum"},
+	"mysqldump/dump":       {"mysqldump", "mysqldump/account", "mysqldump/lock", "mysqldump/schema", "mysqldump/script", "mysqldump/server", "mysqldump/sum"},
 	"mysqldump/restore":    {"mysqldump", "mysqldump/schema", "mysqldump/script", "mysqldump/server", "mysqldump/sum"},
 	"mysqldump/replica":    {"mysqldump", "mysqldump/lock", "mysqldump/schema", "mysqldump/server", "mysqldump/sum"},
 	"mysqldump/promote":    {"mysqldump", "mysqldump/replica", "mysqldump/server"},

@@ -1,7 +1,7 @@
 // Package account reads what a server says of an account: what it may do, and how it logs in.
 //
 // The invariant: what is not understood is no privilege, and secrets that a server prints beside them are forgotten at once.
-// Privileges on less than everything do not count. The package changes no account.
+// Privileges on columns and on routines do not count. The package changes no account.
 package account
 
 import (
@@ -13,17 +13,56 @@ import (
 	"nightjar/mysqldump/server"
 )
 
-// Grants are the privileges that an account has on everything, with those of its active roles.
+// Grants are the privileges that an account has, with those of its active roles.
 type Grants struct {
-	All     bool     // ALL PRIVILEGES
+	All     bool     // ALL PRIVILEGES on everything
 	global  []string // in upper case
+	some    []scoped // on a database or a table
 	revoked []string // what a partial revoke takes back somewhere
 	Roles   []string // that the account was granted, active or not, as the server quotes them
+}
+
+// scoped are privileges on less than everything.
+type scoped struct {
+	database   string // a pattern of LIKE
+	table      string // empty: all
+	privileges []string
 }
 
 // Has reports whether the account has a privilege, in upper case, on everything.
 func (g Grants) Has(privilege string) bool {
 	return (g.All || slices.Contains(g.global, privilege)) && !slices.Contains(g.revoked, privilege)
+}
+
+// HasOn reports whether the account has a privilege, in upper case, on a table; without a table, on a whole database.
+func (g Grants) HasOn(privilege, database, table string) bool {
+	return g.Has(privilege) || !slices.Contains(g.revoked, privilege) && slices.ContainsFunc(g.some, func(s scoped) bool {
+		return (slices.Contains(s.privileges, privilege) || slices.Contains(s.privileges, "ALL PRIVILEGES")) &&
+			(s.table == "" && like(s.database, database) || s.table != "" && s.table == table && s.database == database)
+	})
+}
+
+// like reports whether a pattern of SQL stands for a name.
+func like(pattern, name string) bool {
+	star, mark := -1, 0 // where the last "%" is, and how far it reaches
+	p, n := 0, 0
+	for n < len(name) {
+		switch {
+		case p < len(pattern) && pattern[p] == '%':
+			star, mark = p, n
+			p++
+		case p+1 < len(pattern) && pattern[p] == '\\' && pattern[p+1] == name[n]:
+			p, n = p+2, n+1
+		case p < len(pattern) && pattern[p] != '\\' && (pattern[p] == '_' || pattern[p] == name[n]):
+			p, n = p+1, n+1
+		case star >= 0:
+			mark++
+			p, n = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "%") == ""
 }
 
 // ReadGrants asks for the privileges of the session's own account.
@@ -67,7 +106,34 @@ func (g *Grants) add(row string) {
 	case verb == "GRANT" && strings.HasPrefix(on, "*.* TO "):
 		g.All = g.All || slices.Contains(privileges, "ALL PRIVILEGES") || slices.Contains(privileges, "ALL")
 		g.global = append(g.global, privileges...)
+	case verb == "GRANT":
+		if scope, _, ok := cutOutside(on, " TO "); ok {
+			if database, rest, ok := unquote(scope); ok && strings.HasPrefix(rest, ".") {
+				table, _, named := unquote(rest[1:])
+				if named || rest == ".*" {
+					g.some = append(g.some, scoped{database, table, privileges})
+				}
+			}
+		}
 	}
+}
+
+// unquote reads a name in backticks at the start of s.
+func unquote(s string) (name, rest string, ok bool) {
+	if !strings.HasPrefix(s, "`") {
+		return "", s, false
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] != '`' {
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == '`' {
+			i++
+			continue
+		}
+		return strings.ReplaceAll(s[1:i], "``", "`"), s[i+1:], i > 1
+	}
+	return "", s, false
 }
 
 // cutOutside cuts s around the first sep that is in no quotes and no parentheses.

@@ -38,6 +38,39 @@ func TestGrantRows(t *testing.T) {
 	}
 }
 
+func TestScopedGrants(t *testing.T) {
+	var g Grants
+	for _, row := range []string{
+		"GRANT USAGE ON *.* TO `a`@`%`",
+		"GRANT SELECT, TRIGGER ON `shop\\_1`.* TO `a`@`%`",
+		"GRANT EVENT ON `w%i`.* TO `a`@`%`",
+		"GRANT ALL PRIVILEGES ON `own``s`.* TO `a`@`%`",
+		"GRANT SELECT ON `other`.`t` TO `a`@`%`",
+		"GRANT UPDATE (`c`) ON `other`.`t` TO `a`@`%`",
+		"GRANT EXECUTE ON PROCEDURE `other`.`p` TO `a`@`%`",
+	} {
+		g.add(row)
+	}
+	for _, c := range []struct {
+		privilege, database, table string
+		want                       bool
+	}{
+		{"SELECT", "shop_1", "", true}, {"SELECT", "shop_1", "t", true}, {"SELECT", "shopx1", "", false}, {"EVENT", "shop_1", "", false},
+		{"EVENT", "wiki", "", true}, {"EVENT", "wi", "", true}, {"EVENT", "wik", "", false},
+		{"TRIGGER", "own`s", "t", true}, {"TRIGGER", "own", "t", false},
+		{"SELECT", "other", "t", true}, {"SELECT", "other", "", false}, {"SELECT", "other", "u", false}, {"UPDATE", "other", "t", false},
+		{"EXECUTE", "other", "p", false}, {"SELECT", "", "", false},
+	} {
+		if got := g.HasOn(c.privilege, c.database, c.table); got != c.want {
+			t.Errorf("%s on %q.%q: %v", c.privilege, c.database, c.table, got)
+		}
+	}
+	g.add("REVOKE SELECT ON `shop_1`.* FROM `a`@`%`")
+	if g.HasOn("SELECT", "shop_1", "") {
+		t.Error("what was revoked somewhere counts")
+	}
+}
+
 func TestAccountRows(t *testing.T) {
 	for _, c := range []struct {
 		row     string

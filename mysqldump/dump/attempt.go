@@ -52,7 +52,7 @@ func (r *run) attempt(ctx context.Context) (Result, error) {
 	o.Covered = nil
 	if covered := a.uncovered(); len(covered) > 0 {
 		if o.None {
-			return a.result, fmt.Errorf("table %s (%s) is in no snapshot, and cannot be dumped without a lock; so are %d more", covered[0], covered[0].Engine, len(covered)-1)
+			return a.result, fmt.Errorf("%s: is in no snapshot (%s), and cannot be dumped without a lock; tables like it: %d", covered[0], covered[0].Engine, len(covered))
 		}
 		o.Covered = func(ctx context.Context, sessions []*server.Session) error { return a.cover(ctx, covered, sessions) }
 	}
@@ -90,6 +90,9 @@ func (a *attempt) find(ctx context.Context) error {
 	}
 	a.packet = min(a.packet, targetPacket)
 	if a.inventory, err = schema.Read(ctx, a.looking, a.run.o.Selection); err != nil {
+		return err
+	}
+	if err := a.mayRead(ctx); err != nil {
 		return err
 	}
 	for _, d := range a.inventory.Databases {

@@ -102,7 +102,24 @@ func newPlan(from mysqldump.Source, o *Options) (*plan, error) {
 	if len(p.databases)+len(p.tables)+len(p.others) == 0 {
 		return nil, ErrNothing
 	}
-	return p, nil
+	return p, asked(files, o)
+}
+
+// asked returns an error unless the dump has something of each name that was asked for.
+func asked(files []mysqldump.SourceFile, o *Options) error {
+	for _, pattern := range o.Selection {
+		if !slices.ContainsFunc(files, func(f mysqldump.SourceFile) bool { return pattern.names(f) }) {
+			return fmt.Errorf("%s: %w", pattern, ErrNothing)
+		}
+	}
+	for was := range o.Rename {
+		if !slices.ContainsFunc(files, func(f mysqldump.SourceFile) bool {
+			return f.Notes[script.NoteDatabase] == was && script.Kind(f.Notes[script.NoteKind]) != script.Servers
+		}) {
+			return fmt.Errorf("rename database %s: %w", was, ErrNothing)
+		}
+	}
+	return nil
 }
 
 func newObject(f mysqldump.SourceFile, o *Options) object {

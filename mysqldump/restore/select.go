@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"nightjar/mysqldump"
 	"nightjar/mysqldump/script"
 )
 
@@ -12,6 +13,27 @@ import (
 type Pattern struct {
 	Database string
 	Table    string // empty: the whole database
+}
+
+func (p Pattern) String() string {
+	if p.Table == "" {
+		return p.Database
+	}
+	return p.Database + "." + p.Table
+}
+
+// names reports whether a file of the dump is of what the pattern names: of the database, or of such a table, view or sequence.
+func (p Pattern) names(f mysqldump.SourceFile) bool {
+	if !match(p.Database, f.Notes[script.NoteDatabase]) {
+		return false
+	}
+	switch script.Kind(f.Notes[script.NoteKind]) {
+	case script.Databases:
+		return p.Table == ""
+	case script.Tables, script.Views, script.Sequences:
+		return p.Table == "" || match(p.Table, f.Notes[script.NoteObject])
+	}
+	return false
 }
 
 // ParsePattern reads DATABASE or DATABASE.TABLE. A dot in the database's name has a "\\" before it.

@@ -210,13 +210,16 @@ func (r *run) look(ctx context.Context, w *worker) error {
 		}
 	}
 	r.have = h
+	if err := r.refuse(); err != nil {
+		return err
+	}
 	switch {
 	case h.logs && r.o.NoBinlog:
 		r.note("nothing of the restore is in the server's binary log: replicas of this server do not get it")
 	case h.logs:
 		r.note("the restore is in the server's binary log: replicas of this server get all of it")
 	}
-	return r.refuse()
+	return nil
 }
 
 // read reads what a database has.

@@ -115,8 +115,8 @@ func (e *entries) file(path string) (*entry, error) {
 	return at, nil
 }
 
-// create takes a path for somebody who writes it.
-func (e *entries) create(path string) error {
+// create takes a path for somebody who writes it. If it is to be new, nothing may have been finished there.
+func (e *entries) create(path string, isNew bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f, err := e.file(path)
@@ -125,6 +125,9 @@ func (e *entries) create(path string) error {
 	}
 	if f.open {
 		return ErrBusy
+	}
+	if isNew && f.file != nil {
+		return fmt.Errorf("the run has it already: %w", fs.ErrExist)
 	}
 	if e.open == MaxOpen {
 		e.prune(path)

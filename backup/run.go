@@ -94,8 +94,8 @@ func (r *Run) write(f func(context.Context, *Run) (repo.Labels, error)) (root *e
 }
 
 // Create begins a content at a path. What has the path stays there until the content is closed. An error is ErrBusy
-// while another is written there, fs.ErrExist where a file is to be a folder or a folder a file, ErrTooMany beyond
-// MaxOpen.
+// while another is written there, fs.ErrExist where a file is to be a folder or a folder a file, or where the hint says
+// that it is new and it is not, ErrTooMany beyond MaxOpen.
 func (r *Run) Create(path string, hint content.Hint) (*content.Content, error) {
 	if err := context.Cause(r.ctx); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (r *Run) Create(path string, hint content.Hint) (*content.Content, error) {
 	if hint.Mode&^0o7777 != 0 {
 		err = fmt.Errorf("mode %#o has more than permissions", hint.Mode)
 	} else {
-		err = r.entries.create(path)
+		err = r.entries.create(path, hint.New)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create %q: %w", path, err)

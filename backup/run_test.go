@@ -353,12 +353,15 @@ func TestRunNames(t *testing.T) {
 		if _, err := c.Write([]byte("x")); err == nil {
 			t.Error("written after Abort")
 		}
-		c, err = run.Create("again", content.Hint{})
+		c, err = run.Create("again", content.Hint{New: true})
 		must(t, err)
 		c.Abort()
 		must(t, put(run, "again", "again"))
 		must(t, put(run, "twice", "first"))
 		must(t, put(run, "twice", "second"))
+		if _, err := run.Create("twice", content.Hint{New: true}); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("a new content in the place of another: %v", err)
+		}
 		must(t, put(run, "d/X", "old"))
 		must(t, put(run, "d/X.new", "new"))
 		must(t, run.Rename("d/X.new", "d/X"))

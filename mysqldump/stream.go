@@ -4,7 +4,8 @@ import "io"
 
 // A Sink takes the files of a dump. Its methods may be called from several goroutines. Names are paths with slashes.
 type Sink interface {
-	// Create begins a file. What is written counts once the file is closed, and then takes the place of what had its name.
+	// Create begins a file. What is written counts once the file is closed. It is an error if another of that name is open,
+	// or was closed and not removed.
 	Create(name string) (File, error)
 	// Remove takes out a file that was closed.
 	Remove(name string) error

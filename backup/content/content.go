@@ -27,6 +27,7 @@ import (
 type Hint struct {
 	Mode  uint32    // permission bits; 0: 0600
 	Mtime time.Time // zero: when the content last changed, as the archives tell
+	New   bool      // the run has nothing of that path that was closed: what takes the place of another is an error
 	Page  int       // bytes of a page, if it has pages that change one by one, as database files have (see save.Place); 0: unknown
 	Fine  bool      // it changes in few bytes at many places, as the rows of a table do (see save.Place)
 	Base  string    // path of what it was in the predecessor; "": its own

@@ -245,7 +245,7 @@ func formerRows(ctx context.Context, s *session.Session, a *repo.Archive) (files
 type sink struct{ run *backup.Run }
 
 func (s sink) Create(name string) (mysqldump.File, error) {
-	return s.run.Create(dumpFolder+"/"+name, content.Hint{Fine: strings.HasPrefix(name, string(script.Rows))})
+	return s.run.Create(dumpFolder+"/"+name, content.Hint{New: true, Fine: strings.HasPrefix(name, string(script.Rows))})
 }
 
 func (s sink) Remove(name string) error { return s.run.Remove(dumpFolder + "/" + name) }

@@ -166,7 +166,7 @@ func (a *attempt) cover(ctx context.Context, tables []*table, sessions []*server
 			return err
 		}
 		t.reset()
-		queue.add(task{tables: []*table{t}, number: t.number()})
+		queue.add(task{tables: []*table{t}})
 	}
 	return a.work(ctx, queue, sessions, true)
 }

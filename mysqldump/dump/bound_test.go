@@ -9,6 +9,7 @@ import (
 
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/servertest"
+	"nightjar/mysqldump/sum"
 )
 
 // A space is a kind of key that a table may have.
@@ -91,19 +92,27 @@ var spaces = []space{
 	{name: "address", columns: "k INET6 PRIMARY KEY", mariadb: true, draw: func(r *rand.Rand) string { return fmt.Sprintf("'%x::%x'", r.IntN(1<<16), r.IntN(1<<16)) }},
 }
 
-// fill makes a table of each space with rows, about as many as are asked for.
-func fill(t *testing.T, s *servertest.Server, r *rand.Rand, rows int) {
-	statements := []string{"SET NAMES utf8mb4", "SET SESSION sql_mode='ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'", "CREATE DATABASE IF NOT EXISTS spaces", "USE spaces"}
+// fill makes a table of each space with rows, about as many as are asked for. If the statistics are to be wrong, they are
+// those of a table without rows.
+func fill(t *testing.T, s *servertest.Server, r *rand.Rand, database string, rows int, wrong bool) {
+	statements := []string{"SET NAMES utf8mb4", "SET SESSION sql_mode='ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'", "CREATE DATABASE IF NOT EXISTS " + database, "USE " + database}
 	for _, p := range spaces {
 		if p.mariadb && !s.Kind.MariaDB() {
 			continue
 		}
-		statements = append(statements, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s, v VARCHAR(300)) ENGINE=InnoDB", p.name, p.columns))
+		create := fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s, v VARCHAR(300)) ENGINE=InnoDB", p.name, p.columns)
+		if wrong {
+			create += " STATS_PERSISTENT=1 STATS_AUTO_RECALC=0"
+		}
+		statements = append(statements, create, "ANALYZE TABLE "+p.name)
 		var values []string
 		for range rows {
 			values = append(values, fmt.Sprintf("(%s,'%s')", p.draw(r), strings.Repeat("x", r.IntN(300))))
 		}
-		statements = append(statements, "INSERT IGNORE INTO "+p.name+" VALUES "+strings.Join(values, ","), "ANALYZE TABLE "+p.name)
+		statements = append(statements, "INSERT IGNORE INTO "+p.name+" VALUES "+strings.Join(values, ","))
+		if !wrong {
+			statements = append(statements, "ANALYZE TABLE "+p.name)
+		}
 	}
 	s.Exec(t, statements...)
 }
@@ -119,14 +128,13 @@ func TestRanges(t *testing.T) {
 		o.Selection = schema.Selection{Databases: []string{"spaces"}}
 		var before *memory
 		for night := range 3 {
-			fill(t, s, r, []int{300, 30, 200}[night])
+			fill(t, s, r, "spaces", []int{300, 30, 200}[night], false)
 			o.RangeBytes = 4000 + r.Uint64N(4000)
 			if before != nil {
 				o.Previous = before.source()
 			}
 			m, _ := dumpOf(t, s, o)
-			want := sums(t, s)
-			got := noted(m)
+			want, got := sums(t, s), noted(m)
 			for _, p := range spaces {
 				if p.mariadb && !k.MariaDB() {
 					continue
@@ -139,26 +147,54 @@ func TestRanges(t *testing.T) {
 				if (len(files) == 1) != p.whole {
 					t.Errorf("night %d: the rows of %s are in %d files", night, p.name, len(files))
 				}
-				checkChain(t, m, p.name)
+				checkChain(t, m, "spaces", p.name)
 				if before != nil {
 					kept(t, before, m, p.name)
 				}
 			}
 			before = m
 		}
+		testOutgrown(t, s, r)
 	})
 }
 
+// A table of which the server says that it is small, though it is not, is read as a whole, into several files.
+func testOutgrown(t *testing.T, s *servertest.Server, r *rand.Rand) {
+	o := options()
+	o.Selection = schema.Selection{Databases: []string{"grown"}}
+	o.RangeBytes = 10000 // twice that is more than one page of 16 KiB
+	for night := range 2 {
+		fill(t, s, r, "grown", 300, true)
+		m, _ := dumpOf(t, s, o)
+		o.Previous = m.source()
+		want, got := sums(t, s), noted(m)
+		for _, p := range spaces {
+			if p.mariadb && !s.Kind.MariaDB() {
+				continue
+			}
+			name := "grown." + p.name
+			files := m.rowFiles("grown", p.name)
+			if total, err := sum.Parse(want[name]); got[name] != want[name] || err != nil || rowsOf(t, m, name) != total.Rows {
+				t.Errorf("night %d: the rows of %s are %s, in %d files that have %d, not %s", night, name, got[name], len(files), rowsOf(t, m, name), want[name])
+			}
+			if (len(files) == 1) != p.whole {
+				t.Errorf("night %d: the rows of %s are in %d files", night, name, len(files))
+			}
+			checkChain(t, m, "grown", p.name)
+		}
+	}
+}
+
 // checkChain sees that the ranges have neither gap nor overlap.
-func checkChain(t *testing.T, m *memory, table string) {
+func checkChain(t *testing.T, m *memory, database, table string) {
 	t.Helper()
 	var ranges []former
 	for _, f := range m.source() {
 		of, r, ok := formerRange(f.Name, f.Notes)
-		if f.Notes["object"] == table && f.Notes["kind"] == "40-rows" && !ok {
+		if f.Notes["database"] == database && f.Notes["object"] == table && f.Notes["kind"] == "40-rows" && !ok {
 			t.Errorf("%s: its notes cannot be used again: %v", f.Name, f.Notes)
 		}
-		if ok && of[1] == table {
+		if ok && of == [2]string{database, table} {
 			ranges = append(ranges, r)
 		}
 	}

@@ -109,7 +109,7 @@ func TestBroken(t *testing.T) {
 func TestCoveredChange(t *testing.T) {
 	s := servertest.Start(t, servertest.MariaDB1011)
 	s.Exec(t, "CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY) ENGINE=MyISAM", "INSERT INTO d.t VALUES (1)")
-	r := &run{srv: connect(t, s), sink: &memory{}, o: options(), closed: map[string]bool{}}
+	r := &run{srv: connect(t, s), sink: &memory{}, o: options(), files: map[string]bool{}}
 	session, err := r.srv.Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -76,8 +77,8 @@ type run struct {
 	sink mysqldump.Sink
 	o    Options
 
-	mu     sync.Mutex
-	closed map[string]bool // files
+	mu    sync.Mutex
+	files map[string]bool // by their names; true: it is closed
 }
 
 // Run writes a dump. What an attempt wrote that failed is removed before the next. If Run fails, so is what the sink has.
@@ -94,7 +95,7 @@ func Run(ctx context.Context, srv *server.Server, sink mysqldump.Sink, o Options
 	if o.Warn == nil {
 		o.Warn = func(error) {}
 	}
-	r := &run{srv: srv, sink: sink, o: o, closed: map[string]bool{}}
+	r := &run{srv: srv, sink: sink, o: o, files: map[string]bool{}}
 	for retries := 0; ; retries++ {
 		result, err := r.attempt(ctx)
 		result.Retries = retries
@@ -112,22 +113,52 @@ func Run(ctx context.Context, srv *server.Server, sink mysqldump.Sink, o Options
 	}
 }
 
-// made notes a file that is closed.
-func (r *run) made(name string) {
+// create begins a file. No two of a dump have one name, whatever the sink makes of that: rows would be lost.
+func (r *run) create(name string) (mysqldump.File, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed[name] = true
+	if _, there := r.files[name]; there {
+		return nil, fmt.Errorf("create %s: the dump has a file of this name", name)
+	}
+	f, err := r.sink.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	r.files[name] = false
+	return &file{f, r, name}, nil
+}
+
+// A file is one whose name the run knows.
+type file struct {
+	mysqldump.File
+	run  *run
+	name string
+}
+
+func (f *file) Close() error {
+	if err := f.File.Close(); err != nil {
+		return err
+	}
+	f.run.mu.Lock()
+	defer f.run.mu.Unlock()
+	f.run.files[f.name] = true
+	return nil
+}
+
+func (f *file) Abort() {
+	f.File.Abort()
+	f.run.mu.Lock()
+	defer f.run.mu.Unlock()
+	if !f.run.files[f.name] {
+		delete(f.run.files, f.name)
+	}
 }
 
 // clear removes all files.
 func (r *run) clear() error {
 	r.mu.Lock()
-	names := make([]string, 0, len(r.closed))
-	for name := range r.closed {
-		names = append(names, name)
-	}
+	names := slices.Sorted(maps.Keys(r.files))
 	r.mu.Unlock()
-	slices.Sort(names)
 	return r.remove(names)
 }
 
@@ -135,13 +166,13 @@ func (r *run) remove(names []string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range names {
-		if !r.closed[name] {
+		if !r.files[name] {
 			continue
 		}
 		if err := r.sink.Remove(name); err != nil {
 			return fmt.Errorf("remove %s: %w", name, err)
 		}
-		delete(r.closed, name)
+		delete(r.files, name)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 // write writes a file of statements, with its notes.
 func (a *attempt) write(name, title, database string, notes map[string]string, f func(s *script.Writer)) error {
-	file, err := a.run.sink.Create(name)
+	file, err := a.run.create(name)
 	if err != nil {
 		return err
 	}
@@ -26,11 +26,7 @@ func (a *attempt) write(name, title, database string, notes map[string]string, f
 	if err := note(file, notes); err != nil {
 		return err
 	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	a.run.made(name)
-	return nil
+	return file.Close()
 }
 
 // object writes the file of one object.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ import (
 type memory struct {
 	mu     sync.Mutex
 	files  map[string]*memoryFile
+	names  map[string]bool // of files that are open or closed
 	open   int
 	closed func(name string) // nil, or told of each
 }
@@ -41,6 +43,13 @@ type memoryFile struct {
 func (m *memory) Create(name string) (mysqldump.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.names[name] {
+		return nil, fmt.Errorf("%s: it is there already", name)
+	}
+	if m.names == nil {
+		m.names = map[string]bool{}
+	}
+	m.names[name] = true
 	m.open++
 	return &memoryFile{of: m, name: name, notes: map[string]string{}}, nil
 }
@@ -52,6 +61,7 @@ func (m *memory) Remove(name string) error {
 		return fmt.Errorf("%s: no such file", name)
 	}
 	delete(m.files, name)
+	delete(m.names, name)
 	return nil
 }
 
@@ -87,6 +97,7 @@ func (f *memoryFile) Abort() {
 	if !f.ended {
 		f.ended = true
 		f.of.open--
+		delete(f.of.names, f.name)
 	}
 }
 
@@ -107,6 +118,23 @@ func (m *memory) rowFiles(database, table string) (names []string) {
 		}
 	}
 	return names
+}
+
+// rowsOf counts the rows in the files of a table, or of all.
+func rowsOf(t testing.TB, m *memory, table string) (rows uint64) {
+	t.Helper()
+	for _, f := range m.files {
+		of := f.notes[script.NoteDatabase] + "." + f.notes[script.NoteObject]
+		if f.notes[script.NoteKind] != string(script.Rows) || table != "" && table != of {
+			continue
+		}
+		n, err := strconv.ParseUint(f.notes[script.NoteRows], 10, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", f.name, err)
+		}
+		rows += n
+	}
+	return rows
 }
 
 func connect(t testing.TB, s *servertest.Server) *server.Server {
@@ -133,6 +161,9 @@ func dumpOf(t testing.TB, s *servertest.Server, o Options) (*memory, Result) {
 	}
 	if m.open != 0 {
 		t.Fatalf("%d files were never closed or aborted", m.open)
+	}
+	if rows := rowsOf(t, m, ""); rows != result.Rows {
+		t.Errorf("the files have %d rows, the dump says %d", rows, result.Rows)
 	}
 	return m, result
 }

@@ -11,7 +11,7 @@ type task struct {
 	plan        bool     // find the ranges of the one table
 	part        bool     // one range of the one table
 	from, until bound    // of the range
-	number      int      // of the file
+	number      int      // of its file
 }
 
 // A queue hands out tasks until there are none and nobody who works on one could add more.

@@ -43,8 +43,8 @@ type rowFile struct {
 }
 
 // newRowFile begins a file.
-func newRowFile(sink mysqldump.Sink, name string, t *table, packet int) (*rowFile, error) {
-	file, err := sink.Create(name)
+func newRowFile(r *run, name string, t *table, packet int) (*rowFile, error) {
+	file, err := r.create(name)
 	if err != nil {
 		return nil, err
 	}

@@ -183,6 +183,9 @@ func chain(ranges []former) []former {
 	return all
 }
 
+// maxNumber is the highest number of a file that is used again, so that there are higher ones.
+const maxNumber = 1 << 30
+
 // formerRange reads the notes of a file of rows; ok is false if it is none that can be used.
 func formerRange(name string, notes map[string]string) (of [2]string, r former, ok bool) {
 	if notes[script.NoteKind] != string(script.Rows) {
@@ -190,7 +193,7 @@ func formerRange(name string, notes map[string]string) (of [2]string, r former, 
 	}
 	parts := strings.Split(strings.TrimSuffix(name, ".sql"), ".")
 	number, err := strconv.Atoi(parts[len(parts)-1])
-	if err != nil || number < 0 {
+	if err != nil || number < 0 || number > maxNumber {
 		return of, r, false
 	}
 	r.number = number
@@ -208,10 +211,12 @@ func (t *table) usable(ranges []former, size uint64) []former {
 	if len(all) < 2 || !t.Transactional || t.Bytes < 2*size || uint64(len(all)) > 8*(t.Bytes/size+1) {
 		return nil
 	}
+	numbers := map[int]bool{}
 	for _, f := range all {
-		if f.until != nil && !t.fits(f.until) {
+		if f.until != nil && !t.fits(f.until) || numbers[f.number] {
 			return nil
 		}
+		numbers[f.number] = true
 	}
 	return all
 }

@@ -165,6 +165,9 @@ var brokenNumbers = []uint16{
 // read reads a range into a file, or several when it has become too large.
 func (w *worker) read(ctx context.Context, t *table, what task) error {
 	r := &reading{w: w, t: t, from: what.from, until: what.until, number: what.number, ordered: t.Transactional}
+	if !what.part {
+		r.number = t.number()
+	}
 	if r.ordered {
 		r.bounded = t.bounded()
 	}
@@ -194,7 +197,7 @@ type reading struct {
 
 func (r *reading) open() (err error) {
 	r.name = script.Name(script.Rows, r.t.Database, r.t.Name, r.number)
-	r.file, err = newRowFile(r.w.a.run.sink, r.name, r.t, r.w.a.packet)
+	r.file, err = newRowFile(r.w.a.run, r.name, r.t, r.w.a.packet)
 	return err
 }
 
@@ -223,7 +226,6 @@ func (r *reading) close(until bound) error {
 	if err := r.file.close(r.from, until); err != nil {
 		return err
 	}
-	r.w.a.run.made(r.name)
 	r.t.take(r.name, r.file)
 	r.file = nil
 	return nil

@@ -145,10 +145,8 @@ func (t *table) jobs() (all []job) {
 
 // loadTables loads the rows of all tables, the largest first, and makes the keys of each when its rows are there.
 func (r *run) loadTables(ctx context.Context, _ *worker) error {
-	tables := slices.Clone(r.plan.tables)
-	slices.SortStableFunc(tables, func(a, b *table) int { return int(min(max(b.size-a.size, -1), 1)) })
 	q := newQueue()
-	for _, t := range tables {
+	for _, t := range r.plan.largestFirst() {
 		if !t.failed && !t.kept {
 			q.jobs = append(q.jobs, t.jobs()...)
 		}

@@ -261,3 +261,10 @@ func (r *run) script(file string) (all [][]byte, err error) {
 
 // maxDefinition bounds what the definition of one object takes in memory.
 const maxDefinition = 64 << 20
+
+// largestFirst returns the tables, those with the most bytes of rows first.
+func (p *plan) largestFirst() []*table {
+	tables := slices.Clone(p.tables)
+	slices.SortStableFunc(tables, func(a, b *table) int { return cmp.Compare(b.size, a.size) })
+	return tables
+}

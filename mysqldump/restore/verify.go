@@ -18,8 +18,11 @@ func (r *run) verify(ctx context.Context, _ *worker) error {
 	if r.o.NoVerify {
 		return nil
 	}
-	var some []*object
-	for _, x := range r.plan.all() {
+	var some, all []*object
+	for _, t := range r.plan.largestFirst() { // or the last worker is long alone
+		all = append(all, &t.object)
+	}
+	for _, x := range append(append(all, r.plan.databases...), r.plan.others...) {
 		if !x.kept && !x.failed && x.Kind != script.Servers { // their passwords are hidden
 			some = append(some, x)
 		}

@@ -85,7 +85,7 @@ func TestMySQLCheck(t *testing.T) {
 func TestMySQLGrant(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
 		s := servertest.Start(t, k)
-		d := &dumper{t, t.TempDir()}
+		d := &dumper{T: t, home: t.TempDir()}
 		if err := os.WriteFile(filepath.Join(d.home, "my.cnf"), fmt.Appendf(nil, "[client]\nhost=127.0.0.1\nport=%d\nuser=backup\npassword=secret\n", s.Port), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -19,26 +19,46 @@ import (
 type dumper struct {
 	*testing.T
 	home string
+	env  []string
 }
 
-func (d *dumper) run(args ...string) (stdout, stderr string, code int) {
+// A running is a command that has been started.
+type running struct {
+	*exec.Cmd
+	out, said bytes.Buffer
+}
+
+func (d *dumper) begin(args ...string) *running {
 	d.Helper()
 	program, err := exec.LookPath("nightjar") // testscript.Main puts it there
 	if err != nil {
 		d.Fatal(err)
 	}
-	c := exec.CommandContext(d.Context(), program, args...)
-	c.Env = []string{
+	r := &running{Cmd: exec.CommandContext(d.Context(), program, args...)}
+	r.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + d.home, "NIGHTJAR_REPO=" + filepath.Join(d.home, "repo"), "NIGHTJAR_STATE_DIR=" + filepath.Join(d.home, "state"),
 		"NIGHTJAR_CACHE_DIR=" + filepath.Join(d.home, "cache"), "TMPDIR=" + d.TempDir(), "PASSPHRASE=p", noRaceSleep,
-	}
-	var out, said bytes.Buffer
-	c.Stdout, c.Stderr = &out, &said
-	var exit *exec.ExitError
-	if err := c.Run(); err != nil && !errors.As(err, &exit) {
+	}, d.env...)
+	r.Stdout, r.Stderr = &r.out, &r.said
+	if err := r.Start(); err != nil {
 		d.Fatal(err)
 	}
-	return out.String(), said.String(), c.ProcessState.ExitCode()
+	return r
+}
+
+// end waits for the end of the command; code is -1 if a signal was its end.
+func (d *dumper) end(r *running) (stdout, stderr string, code int) {
+	d.Helper()
+	var exit *exec.ExitError
+	if err := r.Wait(); err != nil && !errors.As(err, &exit) {
+		d.Fatal(err)
+	}
+	return r.out.String(), r.said.String(), r.ProcessState.ExitCode()
+}
+
+func (d *dumper) run(args ...string) (stdout, stderr string, code int) {
+	d.Helper()
+	return d.end(d.begin(args...))
 }
 
 // must runs what has to succeed.
@@ -84,7 +104,7 @@ func TestMySQLDump(t *testing.T) {
 		t.Run(string(k), func(t *testing.T) {
 			t.Parallel()
 			s := servertest.Start(t, k)
-			d := &dumper{t, t.TempDir()}
+			d := &dumper{T: t, home: t.TempDir()}
 			if err := os.WriteFile(filepath.Join(d.home, "my.cnf"), fmt.Appendf(nil, "[client]\nsocket=%s\nuser=root\n", s.Socket), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ func TestMySQLReplica(t *testing.T) {
 		t.Run(string(k), func(t *testing.T) {
 			t.Parallel()
 			source, fresh := servertest.Start(t, k), servertest.Start(t, k)
-			d := &dumper{t, t.TempDir()}
+			d := &dumper{T: t, home: t.TempDir()}
 			login := func(name, format string, args ...any) string {
 				path := filepath.Join(d.home, name)
 				if err := os.WriteFile(path, fmt.Appendf(nil, "[client]\n"+format, args...), 0o600); err != nil {

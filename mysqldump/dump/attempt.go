@@ -120,7 +120,7 @@ func (a *attempt) find(ctx context.Context) error {
 		}
 		if t.Identity == (schema.Identity{}) && t.Transactional && !t.NoRows {
 			if strings.EqualFold(t.Engine, "InnoDB") {
-				return &ChangedError{t.String(), errors.New("InnoDB does not know it by this name")}
+				return &ChangedError{"", t.String(), errors.New("InnoDB does not know it by this name")}
 			}
 			a.result.Left = append(a.result.Left, schema.LeftOut{What: "proof", Name: t.String(), Why: "nobody can tell whether its definition was changed during the dump: its engine is " + t.Engine})
 		}
@@ -185,6 +185,9 @@ func (a *attempt) dump(ctx context.Context, held *lock.Held) error {
 	if err := a.same(ctx, a.tables); err != nil {
 		return err
 	}
+	if err := a.nothingNew(ctx); err != nil {
+		return err
+	}
 	slices.SortStableFunc(a.tables, func(x, y *table) int { return cmp.Compare(y.Bytes, x.Bytes) })
 	a.enqueue()
 	if err := a.work(ctx, a.queue, held.Sessions, false); err != nil {
@@ -235,8 +238,21 @@ func (a *attempt) same(ctx context.Context, tables []*table) error {
 	}
 	for _, t := range tables {
 		if now[t.FullName()] != t.Identity {
-			return &ChangedError{t.String(), errors.New("it was emptied or altered, or another has its name")}
+			return &ChangedError{"", t.String(), errors.New("it was emptied or altered, or another has its name")}
 		}
 	}
 	return nil
+}
+
+// nothingNew returns an error if something was made or defined anew after the inventory was read: the position may be after that,
+// and the dump would lack it. What is made later is no part of the dump.
+func (a *attempt) nothingNew(ctx context.Context) error {
+	a.look.Lock()
+	defer a.look.Unlock()
+	changed, err := a.inventory.Since(ctx, a.looking, a.run.o.Selection)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	o := changed[0]
+	return &ChangedError{o.Kind, o.Database + "." + o.Name.Name, errors.New("it was made, dropped or defined anew while the dump began")}
 }

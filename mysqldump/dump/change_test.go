@@ -191,3 +191,39 @@ func TestHeldBack(t *testing.T) {
 	}
 	<-changed
 }
+
+// What is made or defined anew after the dump has looked at what there is, and before its snapshot, is found out.
+func TestNew(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+		s := servertest.Start(t, k)
+		s.Exec(t, "CREATE DATABASE d", "USE d", "CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE left_out (id INT PRIMARY KEY)", "CREATE VIEW v AS SELECT id FROM t", "CREATE PROCEDURE p() SELECT 1",
+			"CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @x=1", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO SELECT 1")
+		o := options()
+		o.Selection = schema.Selection{ExcludeTables: []string{"d.left*"}}
+		r := &run{srv: connect(t, s), sink: &memory{}, o: o, closed: map[string]bool{}}
+		for _, change := range [][2]string{
+			{"", "CREATE TABLE d.left_too (a INT)"}, {"", "DROP TABLE d.left_out"}, {"table d.n", "CREATE TABLE d.n (a INT) ENGINE=MyISAM"}, {"view d.w", "CREATE VIEW d.w AS SELECT 1"},
+			{"view d.v", "CREATE OR REPLACE VIEW d.v AS SELECT id+1 FROM d.t"}, {"trigger d.tr", "DROP TRIGGER d.tr"}, {"event d.e", "ALTER EVENT d.e DISABLE"}, {"procedure d.p", "DROP PROCEDURE d.p"},
+			{"function d.f", "CREATE FUNCTION d.f() RETURNS INT DETERMINISTIC RETURN 1"}, {"table e.x", "CREATE DATABASE e; CREATE TABLE e.x (a INT)"}, {"table d.n", "DROP TABLE d.n"},
+		} {
+			a := &attempt{run: r, queue: newQueue(), databases: map[string]schema.Database{}, broken: map[schema.Name]bool{}}
+			var err error
+			if a.looking, err = r.srv.Connect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.find(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.Exec(t, strings.Split(change[1], "; ")...)
+			err = a.nothingNew(t.Context())
+			a.looking.Close()
+			var changed *ChangedError
+			if change[0] == "" && err == nil {
+				continue
+			}
+			if !errors.As(err, &changed) || !strings.HasPrefix(err.Error(), change[0]+" was changed") {
+				t.Errorf("%s: %v", change[1], err)
+			}
+		}
+	})
+}

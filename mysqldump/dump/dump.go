@@ -11,6 +11,7 @@
 package dump
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,14 +61,15 @@ type Result struct {
 	Retries   int              // attempts that a change of a definition ended
 }
 
-// A ChangedError says that the definition of a table was changed, or another table has its name.
+// A ChangedError says that the definition of a table was changed, or another table has its name; or that of something else.
 type ChangedError struct {
-	Table string
+	Kind  schema.Kind // empty: of a table
+	Table string      // or what it is, with its database
 	Err   error
 }
 
 func (e *ChangedError) Error() string {
-	return fmt.Sprintf("table %s was changed during the dump: %v", e.Table, e.Err)
+	return fmt.Sprintf("%s %s was changed during the dump: %v", cmp.Or(e.Kind, schema.Base), e.Table, e.Err)
 }
 func (e *ChangedError) Unwrap() error { return e.Err }
 

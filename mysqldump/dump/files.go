@@ -109,7 +109,7 @@ func (a *attempt) writeObjects(ctx context.Context) error {
 	for i := range a.inventory.Tables {
 		if t := &a.inventory.Tables[i]; t.Kind == schema.Sequence {
 			if err := schema.Define(ctx, a.looking, t); errors.Is(err, schema.ErrChanged) {
-				return &ChangedError{t.Database + "." + t.Name, err}
+				return &ChangedError{"", t.Database + "." + t.Name, err}
 			} else if err != nil {
 				return err
 			}

@@ -129,7 +129,7 @@ func (w *worker) columns(ctx context.Context, t *table) error {
 		return nil
 	})
 	if err == nil && !slices.Equal(now, then[:min(len(now), len(then))]) {
-		err = &ChangedError{t.String(), errors.New("it has other columns")}
+		err = &ChangedError{"", t.String(), errors.New("it has other columns")}
 	}
 	return err
 }
@@ -143,7 +143,7 @@ func (w *worker) failed(t *table, err error) error {
 	case errors.As(err, &changed):
 		return err
 	case slices.Contains(changedNumbers, number), errors.Is(err, schema.ErrChanged):
-		return &ChangedError{t.String(), err}
+		return &ChangedError{"", t.String(), err}
 	case !slices.Contains(brokenNumbers, number) || !w.a.run.o.BrokenSkip:
 		return fmt.Errorf("read table %s: %w", t, err)
 	}

@@ -175,6 +175,9 @@ func compare(t *testing.T, a, b *Inventory) {
 	t.Helper()
 	x, y := reflect.ValueOf(*a), reflect.ValueOf(*b)
 	for i := range x.NumField() {
+		if !x.Type().Field(i).IsExported() {
+			continue
+		}
 		name := x.Type().Field(i).Name
 		if x.Field(i).Len() != y.Field(i).Len() {
 			t.Errorf("%s: %d and %d:\n%+v\n%+v", name, x.Field(i).Len(), y.Field(i).Len(), x.Field(i), y.Field(i))

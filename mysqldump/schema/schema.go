@@ -162,6 +162,8 @@ type Inventory struct {
 	Accounts  []Account
 	Left      []LeftOut
 	Broken    []Broken
+
+	names []Object // of all tables and sequences that are chosen
 }
 
 // A ForeignServer is what CREATE SERVER made. Its statement may have a password in it.

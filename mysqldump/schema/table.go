@@ -57,11 +57,10 @@ func rank(k Kind) int {
 // addTable adds what a row of TABLES tells.
 func (r *reader) addTable(row []string, transactional, known map[string]bool) error {
 	name := Name{row[0], row[1]}
-	chosen, excluded := r.choice.table(name.Database, name.Name)
-	if excluded != "" {
+	if _, excluded := r.choice.table(name.Database, name.Name); excluded != "" {
 		r.left("table", name.String(), "excluded by "+excluded)
 	}
-	if !chosen {
+	if !r.chosen(name, row[2]) {
 		return nil
 	}
 	engine := strings.ToUpper(row[3])

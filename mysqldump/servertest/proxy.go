@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"testing"
@@ -22,6 +23,8 @@ type Proxy struct {
 	resumed chan struct{} // closed when a stall ends; nil when there is none
 	latency time.Duration
 	left    int64 // bytes from the server until all is cut; below 0: no end
+	awaited []byte
+	action  func() // for when the client says what is awaited; nil: nothing is
 	open    map[*line]bool
 }
 
@@ -94,12 +97,38 @@ func (p *Proxy) copy(l *line, to, from net.Conn, counted bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
+		if !counted {
+			p.heard(buf[:n])
+		}
 		if err != nil || !p.mayPass(l, n, counted) {
 			return
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}
+	}
+}
+
+// When calls f, once, when a client says the text, before the server hears it. Of several calls the last one counts.
+func (p *Proxy) When(text string, f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.awaited, p.action = []byte(text), f
+}
+
+// heard does what is to be done when a client says something.
+func (p *Proxy) heard(said []byte) {
+	p.mu.Lock()
+	f := p.action
+	if f != nil && !bytes.Contains(said, p.awaited) {
+		f = nil
+	}
+	if f != nil {
+		p.action = nil
+	}
+	p.mu.Unlock()
+	if f != nil {
+		f()
 	}
 }
 

@@ -40,7 +40,7 @@ func (r *run) makeAccounts(ctx context.Context, w *worker) error {
 	if err != nil {
 		return err
 	}
-	failed := map[string]bool{}
+	failed, told := map[string]bool{}, false
 	for _, x := range all {
 		user, host := accountName(x.Name)
 		switch {
@@ -50,8 +50,15 @@ func (r *run) makeAccounts(ctx context.Context, w *worker) error {
 		case failed[x.Name]:
 			x.failed = true
 			continue
+		case user+"@"+host == me:
+			if !told {
+				r.note("account %s stays as it is: the restore is logged in with it", x.Name)
+			}
+			told = true
+			r.keep(x)
+			continue
 		}
-		err := r.finish(ctx, x, r.makeAccount(ctx, w, x, there[x.Name], user+"@"+host == me))
+		err := r.finish(ctx, x, r.makeAccount(ctx, w, x, there[x.Name]))
 		if err != nil {
 			return err
 		}
@@ -61,8 +68,8 @@ func (r *run) makeAccounts(ctx context.Context, w *worker) error {
 }
 
 // makeAccount runs one of the files of an account. One that is there is changed, not dropped: what cannot be changed stays
-// as it was. The account that restores loses no privilege.
-func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there, me bool) error {
+// as it was. But ALTER USER has a password expire that it is not told, so that an account without one is made anew.
+func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there bool) error {
 	d, err := r.define(x)
 	if err != nil {
 		return err
@@ -70,16 +77,30 @@ func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there, me b
 	run := &definition{}
 	for i, statement := range d.statements {
 		what := d.makes[i].what
-		if l := (lexer{text: statement}); !there || what != "USER" || !l.follow("CREATE", "USER", "IF", "NOT", "EXISTS") {
+		l := lexer{text: statement}
+		switch {
+		case !there || what != "USER" || !l.follow("CREATE", "USER", "IF", "NOT", "EXISTS"):
 			run.statements = append(run.statements, statement)
-		} else {
+		case has(statement, "AS") || has(statement, "BY"):
 			run.statements = append(run.statements, append([]byte("ALTER USER"), l.text[l.at:]...))
+		default:
+			run.statements = append(run.statements, []byte("DROP USER IF EXISTS "+x.Name), statement)
 		}
-		if there && !me && (what == "USER" || what == "ROLE") {
+		if there && (what == "USER" || what == "ROLE") {
 			run.statements = append(run.statements, []byte("REVOKE ALL PRIVILEGES, GRANT OPTION FROM "+x.Name))
 		}
 	}
 	return w.do(ctx, func(s *server.Session, _ bool) error { return server.Reason(run.run(ctx, s)) })
+}
+
+// has reports whether a keyword is in a statement.
+func has(statement []byte, keyword string) bool {
+	for l := (lexer{text: statement}); ; {
+		t, ok := l.next()
+		if !ok || t.is(keyword) {
+			return ok
+		}
+	}
 }
 
 // hasAccount reports whether the server has an account.
@@ -105,9 +126,9 @@ func accountName(name string) (user, host string) {
 
 // accountDifferences returns what an account has not got that the file says.
 func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *object, d *definition) (found []string, err error) {
-	var has [][]byte
+	var said [][]byte
 	add := func(row [][]byte) error {
-		has = append(has, bytes.Clone(row[0]))
+		said = append(said, bytes.Clone(row[0]))
 		return nil
 	}
 	for _, variable := range []string{"print_identified_with_as_hex=1"} {
@@ -127,7 +148,7 @@ func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *obje
 			continue
 		}
 		is := false
-		for _, h := range has {
+		for _, h := range said {
 			is = is || contains(h, statement)
 		}
 		switch {
@@ -163,11 +184,11 @@ func contains(whole, part []byte) bool {
 	x, y := lexer{text: whole}, lexer{text: part}
 	want, more := y.significant()
 	for more {
-		has, ok := x.significant()
+		is, ok := x.significant()
 		if !ok {
 			return false
 		}
-		if strings.EqualFold(has.plain(), want.plain()) && (has.class == sign) == (want.class == sign) {
+		if strings.EqualFold(is.plain(), want.plain()) && (is.class == sign) == (want.class == sign) {
 			want, more = y.significant()
 		}
 	}

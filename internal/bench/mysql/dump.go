@@ -119,6 +119,9 @@ func (b *bench) night(ctx context.Context) error {
 		before[name] = size
 	}
 	for _, t := range tables {
+		if t.change == "" {
+			continue
+		}
 		key := "id"
 		if t.name == "items" {
 			key = "orderid, line"

@@ -79,7 +79,7 @@ func (w *rowFile) add(row [][]byte) error {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		text = w.table.written[i].AppendLiteral(text, value)
+		text = w.table.literals[i](text, value)
 	}
 	text = append(text, ')')
 	w.row = text
@@ -183,7 +183,7 @@ func (t *table) setColumns() error {
 				t.key = append(t.key, len(t.written))
 			}
 		}
-		t.written = append(t.written, c)
+		t.written, t.literals = append(t.written, c), append(t.literals, c.Literal())
 		names = append(names, c.Name)
 		values = append(values, c.Value())
 	}

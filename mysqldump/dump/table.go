@@ -16,12 +16,13 @@ import (
 // A table is one that is dumped, and how far that is.
 type table struct {
 	*schema.Table
-	written    []schema.Column // whose values are read and written
-	values     string          // their expressions
-	columnList string          // their names, as the note has them
-	key        []int           // where in written the columns of the key are
-	head, tail []byte          // of an INSERT
-	former     []former        // the ranges of the last dump
+	written    []schema.Column                // whose values are read and written
+	literals   []func(to, text []byte) []byte // of these
+	values     string                         // their expressions
+	columnList string                         // their names, as the note has them
+	key        []int                          // where in written the columns of the key are
+	head, tail []byte                         // of an INSERT
+	former     []former                       // the ranges of the last dump
 
 	mu      sync.Mutex
 	sum     sum.Sum

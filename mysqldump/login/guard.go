@@ -17,6 +17,8 @@ type guard struct {
 	socket
 	greeting []byte // that is still to be read
 	done     bool   // nothing is looked at
+	ahead    []byte // memory for what is read ahead
+	left     []byte // of it, what is still to be read
 }
 
 // A socket is a connection that the driver can look at to see whether the server has closed it.
@@ -31,8 +33,26 @@ func (g *guard) Read(b []byte) (int, error) {
 		g.greeting = g.greeting[n:]
 		return n, nil
 	}
-	return g.socket.Read(b)
+	if len(g.left) == 0 {
+		if len(b) >= readAhead {
+			return g.socket.Read(b)
+		}
+		if g.ahead == nil {
+			g.ahead = make([]byte, readAhead)
+		}
+		n, err := g.socket.Read(g.ahead)
+		if n == 0 {
+			return 0, err
+		}
+		g.left = g.ahead[:n] // an error comes again
+	}
+	n := copy(b, g.left)
+	g.left = g.left[n:]
+	return n, nil
 }
+
+// readAhead is how many bytes are read at a time: the driver reads 4 KiB of rows.
+const readAhead = 64 << 10
 
 const (
 	packetHeader = 4 // bytes: the length, and a number that counts from 0 in each exchange

@@ -181,7 +181,7 @@ func (m *memory) addTable(t testing.TB, s *server.Session, database, name, creat
 			if i > 0 {
 				text = append(text, ',')
 			}
-			text = columns[i].AppendLiteral(text, v)
+			text = columns[i].Literal()(text, v)
 		}
 		rows, sums = append(rows, append(text, ')')), append(sums, one)
 		return nil

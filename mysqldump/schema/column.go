@@ -24,27 +24,49 @@ func (c Column) Value() string {
 	return name
 }
 
+// Literal returns the function that appends the literal that, in a session with character set binary, sets the column to what
+// Value printed; nil is NULL.
+func (c Column) Literal() func(to, text []byte) []byte {
+	switch {
+	case c.DataType == "float" || c.DataType == "double":
+		return appendFloat
+	case c.isNumber():
+		return func(to, text []byte) []byte { return append(to, orNull(text)...) }
+	case c.DataType == "json": // of MySQL: MariaDB's is longtext
+		return notNull(appendJSON)
+	case c.DataType == "uuid" || c.DataType == "inet6" || c.DataType == "inet4":
+		// MariaDB takes a string of bytes for the bytes of the value, not for its text.
+		return notNull(func(to, text []byte) []byte { return server.AppendLiteral(append(to, "_latin1"...), text) })
+	}
+	return notNull(server.AppendLiteral)
+}
+
+var null = []byte("NULL")
+
+func orNull(text []byte) []byte {
+	if text == nil {
+		return null
+	}
+	return text
+}
+
+func notNull(appendText func(to, text []byte) []byte) func(to, text []byte) []byte {
+	return func(to, text []byte) []byte {
+		if text == nil {
+			return append(to, null...)
+		}
+		return appendText(to, text)
+	}
+}
+
 // exactDigits is how long the text of a number may be that is surely a DECIMAL: a DOUBLE(255,0) has more digits than that.
 const exactDigits = 30
 
-// AppendLiteral appends the literal that, in a session with character set binary, sets the column to what Value printed; nil is NULL.
-func (c Column) AppendLiteral(to, text []byte) []byte {
-	switch {
-	case text == nil:
-		return append(to, "NULL"...)
-	case c.DataType == "float" || c.DataType == "double":
-		if to = append(to, text...); (bytes.HasPrefix(text, []byte("-0")) || len(text) > exactDigits) && !bytes.ContainsAny(text, "eE") {
-			to = append(to, "e0"...) // else it is a DECIMAL, which has neither -0 nor that many digits
-		}
-		return to
-	case c.isNumber():
-		return append(to, text...)
-	case c.DataType == "json": // of MySQL: MariaDB's is longtext
-		return appendJSON(to, text)
-	case c.DataType == "uuid" || c.DataType == "inet6" || c.DataType == "inet4":
-		to = append(to, "_latin1"...) // MariaDB takes a string of bytes for the bytes of the value, not for its text
+func appendFloat(to, text []byte) []byte {
+	if to = append(to, orNull(text)...); (bytes.HasPrefix(text, []byte("-0")) || len(text) > exactDigits) && !bytes.ContainsAny(text, "eE") {
+		to = append(to, "e0"...) // else it is a DECIMAL, which has neither -0 nor that many digits
 	}
-	return server.AppendLiteral(to, text)
+	return to
 }
 
 // asNumber reports whether a value is read as a whole number that its column does not print.

@@ -77,7 +77,7 @@ func typeCases() []typeCase {
 	return cases
 }
 
-// testValues: of each type, the text that Value prints has the CRC-32 that the server computes, and what AppendLiteral writes makes the same value.
+// testValues: of each type, the text that Value prints has the CRC-32 that the server computes, and what Literal writes makes the same value.
 func testValues(t *testing.T, p peer) {
 	c := connect(t, p)
 	run(t, c, "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'", "CREATE DATABASE types_ CHARACTER SET latin1", "USE types_")
@@ -115,7 +115,7 @@ func testValues(t *testing.T, p peer) {
 				t.Errorf("%s: %s prints %q, of which the server's CRC-32 is another", tc.definition, value, row[0])
 			}
 			insert = fmt.Appendf(insert, "(%d,", rows)
-			insert = append(column.AppendLiteral(insert, bytes.Clone(row[0])), "),"...)
+			insert = append(column.Literal()(insert, bytes.Clone(row[0])), "),"...)
 			rows++
 			return nil
 		})

@@ -12,21 +12,20 @@ func Literal(text string) string { return string(AppendLiteral(nil, []byte(text)
 // AppendLiteral appends the literal of text.
 func AppendLiteral(to, text []byte) []byte {
 	to = append(to, '\'')
-	for _, c := range text {
-		switch c {
-		case 0:
-			to = append(to, '\\', '0')
-		case '\n':
-			to = append(to, '\\', 'n')
-		case '\r':
-			to = append(to, '\\', 'r')
-		case '\x1a':
-			to = append(to, '\\', 'Z')
-		case '\'', '\\':
-			to = append(to, '\\', c)
-		default:
-			to = append(to, c)
+	from := 0
+	for i, c := range text {
+		if c >= firstPlain && c != '\\' || escapes[c] == 0 {
+			continue
 		}
+		to = append(append(to, text[from:i]...), '\\', escapes[c])
+		from = i + 1
 	}
+	to = append(to, text[from:]...)
 	return append(to, '\'')
 }
+
+// escapes has, for a byte that cannot stand in a literal, what stands there after a backslash.
+var escapes = [256]byte{0: '0', '\n': 'n', '\r': 'r', '\x1a': 'Z', '\'': '\'', '\\': '\\'}
+
+// firstPlain is the first byte above all of these but the backslash.
+const firstPlain = '\'' + 1

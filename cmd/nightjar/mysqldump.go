@@ -121,6 +121,11 @@ func (d *dumpFlags) plan(names []string) (*repo.Record, error) {
 			err = usage.Errorf("label %q is the dump's own", taken)
 		}
 	}
+	for name := range labels {
+		if strings.HasPrefix(string(name), string(sourceLabel(1))) && err == nil {
+			err = usage.Errorf("label %q is the dump's own", name)
+		}
+	}
 	return &repo.Record{Kind: dumpKind, Excludes: texts(d.exclude), Tags: texts(d.tags), Labels: labels, Program: "nightjar " + version()}, err
 }
 
@@ -188,9 +193,7 @@ func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 			a.problem(b.What+" "+b.Name, fmt.Errorf("left out: %s", b.Why))
 		}
 		labels := repo.Labels{"position": repo.Text(result.Position.String()), "server-version": repo.Text(result.Version), "method": "dump"}
-		if len(result.Sources) == 1 && !result.Sources[0].Position.IsZero() { // of several channels, the files say it
-			labels["source-position"] = repo.Text(result.Sources[0].Position.String())
-		}
+		labelSources(labels, result.Sources)
 		return labels, nil
 	})
 	stop()
@@ -205,6 +208,26 @@ func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
 	}
 	return nil
+}
+
+// labelSources says how far the dump of a slave is with each of its sources that it has something of.
+func labelSources(labels repo.Labels, sources []lock.Source) {
+	n, room := 1, mysqldump.MaxText
+	for _, s := range sources {
+		if text := s.Position.String(); text != "" && len(text) <= room { // else the dump's first file alone has it
+			labels[sourceLabel(n)] = repo.Text(text)
+			n++
+			room -= len(text)
+		}
+	}
+}
+
+// sourceLabel is the label for the position of a slave's source: source-position, source-position-2, ….
+func sourceLabel(n int) repo.Text {
+	if n == 1 {
+		return "source-position"
+	}
+	return repo.Text(fmt.Sprintf("source-position-%d", n))
 }
 
 func (a *app) reportDump(made *repo.Archive, sums *backup.Statistics, result *dump.Result, requests map[string]uint64) error {

@@ -178,7 +178,7 @@ func adviseReplica(err error) error {
 	var stopped *replica.StoppedError
 	switch {
 	case errors.As(err, &stopped):
-	case errors.Is(err, promote.ErrNoReplica):
+	case errors.Is(err, replica.ErrNoReplica):
 		return usage.Hinted{Err: err, Hint: "SHOW REPLICA STATUS shows by which channels it replicates; --channel names one"}
 	case errors.Is(err, replica.ErrUnsafe):
 		return usage.Hinted{Err: err, Hint: "nothing was changed. nightjar mysql check --replica looks at both ends; --replace-source gives up another source, --allow-older allows an older replica, --no-gtid follows file and offset"}

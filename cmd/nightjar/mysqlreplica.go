@@ -14,7 +14,6 @@ import (
 	backuprestore "nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/dbflags"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
-	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -22,12 +21,14 @@ import (
 	"nightjar/internal/quote"
 	"nightjar/internal/watch"
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/compare"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/login"
 	"nightjar/mysqldump/replica"
 	"nightjar/mysqldump/restore"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
+	"nightjar/repo"
 )
 
 type mysqlReplicaFlags struct {
@@ -52,8 +53,8 @@ with the source's, at one position.
 --source is where the dump was taken, into which one logs in as an administrator; --replication is the account by which the replica reaches it, and how it
 reaches it. The password of that account is kept by the replica, as every replica keeps it. Events come as DISABLE ON SLAVE, and the replica is read only.
 
-The dump of a slave has the slave's position. To replicate from that slave's master, name the master as --source, and say --position as the dump's
-first file has it for the source.`,
+The dump of a slave has the slave's position, and its master's too. Which of them holds is decided by whom --source names: the server of the dump, or its master.
+Another server must have all transactions of the dump, by GTID.`,
 		Args: oneArgument("ARCHIVE"),
 		RunE: func(c *cobra.Command, args []string) error { return a.mysqlReplica(c.Context(), &r, args[0]) },
 	}
@@ -146,7 +147,7 @@ func (a *app) mysqlReplica(ctx context.Context, r *mysqlReplicaFlags, archive st
 	if err != nil {
 		return adviseReplica(err)
 	}
-	var verified replica.Verified
+	var verified compare.Result
 	if !r.noVerify {
 		if verified, err = a.verifyReplica(ctx, r, e, chosen); err != nil {
 			return adviseReplica(err)
@@ -172,14 +173,8 @@ func (a *app) seedReplica(ctx context.Context, r *mysqlReplicaFlags, e *ends, ar
 	if r.o.From, err = positionOf(s.archive); err != nil {
 		return nil, err
 	}
-	e.source.Position = r.o.From
-	if r.position != "" {
-		if e.source.Position, err = mysqldump.Parse(r.position); err != nil {
-			return nil, usage.Error{Err: fmt.Errorf("--position: %w", err)}
-		}
-	}
-	if e.source.Position.IsZero() {
-		return nil, fmt.Errorf("archive %s has no position in a binary log, so that nothing can be replicated after it", show.ShortID(s.archive))
+	if e.source.Position, err = a.pointOf(ctx, s.archive, r); err != nil {
+		return nil, err
 	}
 	if err := replica.Fits(ctx, e.replica, e.source, r.point); err != nil { // before anything long begins
 		return nil, adviseReplica(err)
@@ -194,6 +189,30 @@ func (a *app) seedReplica(ctx context.Context, r *mysqlReplicaFlags, e *ends, ar
 	}
 	a.note("loading archive %s into %s", show.ShortID(s.archive), e.replica.Address())
 	return chosen, a.loadReplica(ctx, s, e.replica, files, r)
+}
+
+// pointOf returns the position from which the replica is to go on: as it is said, or as the archive has it for this source.
+func (a *app) pointOf(ctx context.Context, archive *repo.Archive, r *mysqlReplicaFlags) (p mysqldump.Position, err error) {
+	if r.position != "" {
+		if p, err = mysqldump.Parse(r.position); err != nil {
+			return p, usage.Error{Err: fmt.Errorf("--position: %w", err)}
+		}
+		return p, nil
+	}
+	if r.o.From.IsZero() {
+		return p, fmt.Errorf("archive %s has no position in a binary log, so that nothing can be replicated after it", show.ShortID(archive))
+	}
+	sources, err := sourcePositionsOf(archive)
+	if err != nil {
+		return p, err
+	}
+	if p, err = replica.Choose(ctx, r.point.Server, r.o.From, sources); errors.Is(err, replica.ErrUnsafe) {
+		err = usage.Hinted{Err: err, Hint: "name the server of the dump as --source, or its master; or say --position, as of the --source"}
+	}
+	if err == nil && !p.Equal(r.o.From) {
+		a.note("the dump is of another server than %s: what it has of that one is %s", r.point.Server.Address(), p)
+	}
+	return p, err
 }
 
 // loadReplica restores the dump, and fails unless all of it is there.
@@ -263,8 +282,8 @@ func (a *app) waitForReplica(ctx context.Context, r *mysqlReplicaFlags, e ends) 
 	return replica.Wait(ctx, e.replica, o)
 }
 
-func (a *app) verifyReplica(ctx context.Context, r *mysqlReplicaFlags, e ends, chosen func(database, table string) bool) (replica.Verified, error) {
-	return replica.Verify(ctx, e.replica, replica.VerifyOptions{
+func (a *app) verifyReplica(ctx context.Context, r *mysqlReplicaFlags, e ends, chosen func(database, table string) bool) (compare.Result, error) {
+	return compare.Run(ctx, e.replica, compare.Options{
 		Channel: r.point.Channel, Source: r.point.Server, Required: chosen, Sessions: r.o.Threads, Lock: r.lock, Limit: r.wait, Folder: e.folder, Now: a.Now,
 	})
 }
@@ -276,7 +295,7 @@ func replicationTLS(l *login.Login) replica.TLS {
 	}
 }
 
-func (a *app) reportReplica(e ends, r *mysqlReplicaFlags, pointed replica.Pointed, waited replica.Waited, v replica.Verified) error {
+func (a *app) reportReplica(e ends, r *mysqlReplicaFlags, pointed replica.Pointed, waited replica.Waited, v compare.Result) error {
 	mode := map[bool]string{true: "gtid", false: "file"}[pointed.GTID]
 	if a.json {
 		if err := a.printJSON(map[string]any{
@@ -301,34 +320,13 @@ func (a *app) reportReplica(e ends, r *mysqlReplicaFlags, pointed replica.Pointe
 			return err
 		}
 	}
-	for _, d := range v.Uncompared {
-		a.problem(d.Database+"."+d.Table, errors.New("not compared: "+d.What))
-	}
-	for _, d := range v.Differences {
-		a.warn(fmt.Errorf("%s.%s: %s", d.Database, d.Table, d.What))
-	}
-	switch {
-	case len(v.Differences) > 0:
-		return usage.Hinted{Err: fmt.Errorf("%s differs from its source: tables: %d", e.replica.Address(), len(v.Differences)),
-			Hint: "did somebody write at the replica? Set it up anew, or mend these tables by hand"}
-	case len(v.Uncompared) > 0:
-		return outcome.Problems{What: fmt.Sprintf("%s replicates, but not all tables could be compared: %d", e.replica.Address(), len(v.Uncompared))}
-	}
-	return nil
+	return a.reportCompared(e.replica.Address(), v)
 }
 
 func skippedJSON(skipped []replica.Skipped) []map[string]any {
 	all := []map[string]any{}
 	for _, s := range skipped {
 		all = append(all, map[string]any{"number": s.Failure.Number, "error": s.Failure.Text, "file": s.At.File, "offset": s.At.Offset, "gtid": s.GTID})
-	}
-	return all
-}
-
-func differencesJSON(differences []replica.Difference) []map[string]any {
-	all := []map[string]any{}
-	for _, d := range differences {
-		all = append(all, map[string]any{"database": d.Database, "table": d.Table, "what": d.What, "source": d.Source, "replica": d.Replica})
 	}
 	return all
 }

@@ -173,15 +173,30 @@ func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string)
 
 // positionOf returns where the dump of an archive was taken; zero if its label does not say.
 func positionOf(archive *repo.Archive) (mysqldump.Position, error) {
-	label := archive.Labels["position"]
+	return labelledPosition(archive, "position")
+}
+
+func labelledPosition(archive *repo.Archive, name repo.Text) (mysqldump.Position, error) {
+	label := archive.Labels[name]
 	if label == "" {
 		return mysqldump.Position{}, nil
 	}
 	p, err := mysqldump.Parse(string(label))
 	if err != nil {
-		return p, fmt.Errorf("read archive %s: %w", show.ShortID(archive), err)
+		return p, fmt.Errorf("read archive %s: label %s: %w", show.ShortID(archive), name, err)
 	}
 	return p, nil
+}
+
+// sourcePositionsOf returns what the dump of a slave has of each of its sources.
+func sourcePositionsOf(archive *repo.Archive) (all []mysqldump.Position, err error) {
+	for n := 1; ; n++ {
+		p, err := labelledPosition(archive, sourceLabel(n))
+		if err != nil || p.IsZero() {
+			return all, err
+		}
+		all = append(all, p)
+	}
 }
 
 // loadedDump reports how a restore went, and returns its error.

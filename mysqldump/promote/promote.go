@@ -9,7 +9,6 @@ package promote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,9 +34,6 @@ type Options struct {
 	// Limit bounds each wait; 0: 10 minutes.
 	Limit time.Duration
 }
-
-// ErrNoReplica says that a server is no replica, so that there is nothing to promote.
-var ErrNoReplica = errors.New("it is no replica")
 
 // A Plan is what it takes to promote a replica.
 type Plan struct {
@@ -128,9 +124,9 @@ func (p *Plan) findChannel(ctx context.Context, c *server.Session) error {
 	i := slices.IndexFunc(all, func(s replica.Status) bool { return s.Channel == p.o.Channel })
 	switch {
 	case i < 0 && len(all) == 0:
-		return ErrNoReplica
+		return replica.ErrNoReplica
 	case i < 0:
-		return fmt.Errorf("%w of channel %q", ErrNoReplica, p.o.Channel)
+		return fmt.Errorf("%w of channel %q", replica.ErrNoReplica, p.o.Channel)
 	case len(all) > 1:
 		p.Warnings = append(p.Warnings, fmt.Sprintf("it goes on replicating by %d more channels", len(all)-1))
 	}

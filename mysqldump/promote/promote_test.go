@@ -121,7 +121,7 @@ func TestPromote(t *testing.T) {
 		if a, b := servertest.Checksums(t, slave), servertest.Checksums(t, master); len(a) != len(b) || a["loadtest.items"] != b["loadtest.items"] {
 			t.Errorf("new master %v, old one %v", a, b)
 		}
-		if _, err := promote.New(t.Context(), opened(t, slave), promote.Options{}); !errors.Is(err, promote.ErrNoReplica) {
+		if _, err := promote.New(t.Context(), opened(t, slave), promote.Options{}); !errors.Is(err, replica.ErrNoReplica) {
 			t.Errorf("a master is promoted: %v", err)
 		}
 	})

@@ -109,7 +109,7 @@ func (r *running) status(ctx context.Context) (replica.Status, error) {
 			return s, nil
 		}
 	}
-	return replica.Status{}, errors.Join(err, ErrNoReplica)
+	return replica.Status{}, errors.Join(err, replica.ErrNoReplica)
 }
 
 // idle reports whether neither the SQL thread nor a worker of it executes anything.

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -52,5 +53,9 @@ func (l *link) advise(ctx context.Context, gtid bool) (warnings []string, err er
 	if values["log_slave_updates"]+values["log_replica_updates"] == "OFF" {
 		warnings = append(warnings, "log_slave_updates is OFF: no other server can replicate from this one what it replicates")
 	}
-	return warnings, err
+	status, _, err1 := l.status(ctx)
+	for _, filter := range status.Filters {
+		warnings = append(warnings, "it has a filter, and lacks the changes that this leaves out: "+filter)
+	}
+	return warnings, errors.Join(err, err1)
 }

@@ -132,9 +132,19 @@ func (p *pointing) checkMode(ctx context.Context) (err error) {
 		}
 		p.hasGTIDs = at.GTIDs.Flavor() == mysqldump.MySQL && strings.HasPrefix(p.here.GTIDMode, "ON")
 	}
+	if p.l.others > 0 { // what has been executed of all channels is one set
+		if !p.o.NoGTID {
+			return refuse("it replicates by %d more channels, beside which GTIDs cannot be set", p.l.others)
+		}
+		p.hasGTIDs = false
+	}
 	p.done.GTID = p.hasGTIDs && !p.o.NoGTID
-	if !p.done.GTID && (at.File == "" || at.Offset == 0) {
+	switch {
+	case p.done.GTID:
+	case at.File == "" || at.Offset == 0:
 		return refuse("the position has no file and offset, and GTIDs cannot be followed here")
+	case at.ServerID != 0 && at.ServerID != p.there.ServerID:
+		return refuse("the position's file and offset are of server_id %d, the source is server_id %d", at.ServerID, p.there.ServerID)
 	}
 	return p.checkOwnLog(ctx)
 }

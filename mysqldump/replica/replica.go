@@ -1,8 +1,8 @@
 // Package replica makes a server that has a backup's data replicate from the backup's source, and proves that it does.
 //
 // Point sets where the changes come from, Start and Wait bring the replica up to a position that the source had after the
-// start, and Verify compares all tables at one position. Promote makes a replica the master. What stops a replica is a
-// StoppedError: what the server says, and the advice that fits.
+// start. Pause stops it right at a position, so that it can be compared there. What stops a replica is a StoppedError: what the
+// server says, and the advice that fits.
 //
 // The invariant: a replica is never said to be well that was not seen to be. Each wait is bounded. What is stopped for a
 // moment is started again whatever happens, and a mark outlives the process that was killed in between. A password is
@@ -47,6 +47,7 @@ type link struct {
 	dialect server.Dialect
 	channel string // empty: the one without a name
 	mariaDB bool
+	others  int // channels beside it, when the status was last read
 }
 
 func connect(ctx context.Context, s *server.Server, channel string) (*link, error) {
@@ -68,9 +69,10 @@ func connect(ctx context.Context, s *server.Server, channel string) (*link, erro
 	return l, nil
 }
 
-// forChannel is what ends a statement of MySQL's about the channel. MariaDB's sessions have a default channel instead.
+// forChannel is what ends a statement of MySQL's about the channel: without it, it would be about all. MariaDB's sessions have a
+// default channel instead.
 func (l *link) forChannel() string {
-	if l.mariaDB || l.channel == "" {
+	if l.mariaDB || !l.dialect.Channel {
 		return ""
 	}
 	return " FOR CHANNEL " + server.Literal(l.channel)
@@ -124,8 +126,8 @@ func (l *link) secret(ctx context.Context, what, statement string) error {
 	return fmt.Errorf("%s: %w", what, &mysql.MySQLError{Number: e.Number, SQLState: e.SQLState, Message: message})
 }
 
-// pause waits between two looks at a server.
-func pause(ctx context.Context, d time.Duration) error {
+// sleep waits between two looks at a server.
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -80,13 +81,30 @@ func Channels(ctx context.Context, c *server.Session) ([]Status, error) {
 
 func (l *link) status(ctx context.Context) (s Status, found bool, err error) {
 	all, err := Channels(ctx, l.Session)
-	for _, s := range all {
-		if s.Channel == l.channel {
-			return s, true, nil
+	l.others = 0
+	for _, one := range all {
+		if one.Channel == l.channel {
+			s, found = one, true
+		} else {
+			l.others++
 		}
 	}
-	return Status{}, false, err
+	return s, found, err
 }
+
+// noChannel is the error of a server that does not have the channel.
+func (l *link) noChannel(address string) error {
+	switch {
+	case l.others == 0:
+		return fmt.Errorf("%s: %w", address, ErrNoReplica)
+	case l.channel == "":
+		return fmt.Errorf("%s: %w by a channel without a name: name one of its %d", address, ErrNoReplica, l.others)
+	}
+	return fmt.Errorf("%s: %w by a channel %q", address, ErrNoReplica, l.channel)
+}
+
+// ErrNoReplica is wrapped by errors about servers that do not replicate, or not by the channel.
+var ErrNoReplica = errors.New("it is no replica")
 
 var olderWords = strings.NewReplacer("Source", "Master", "Replica_", "Slave_")
 

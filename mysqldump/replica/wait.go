@@ -107,7 +107,7 @@ func (w *waiting) run(ctx context.Context) error {
 			return err
 		}
 		if !found {
-			return fmt.Errorf("there is no channel %q", w.o.Channel)
+			return w.l.noChannel("the server")
 		}
 		w.done.Status = status
 		if w.o.Report != nil {
@@ -123,7 +123,7 @@ func (w *waiting) run(ctx context.Context) error {
 		if err != nil || arrived {
 			return err
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := sleep(ctx, pollEvery); err != nil {
 			return err
 		}
 	}

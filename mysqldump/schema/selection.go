@@ -42,6 +42,15 @@ func (s Selection) Check() error {
 	return err
 }
 
+// Tester returns a function that says whether a table is chosen.
+func (s Selection) Tester() (func(database, table string) bool, error) {
+	c, err := s.parse()
+	return func(database, table string) bool {
+		chosen, excluded := c.table(database, table)
+		return chosen && excluded == ""
+	}, err
+}
+
 func (s Selection) parse() (*choice, error) {
 	c := &choice{matched: map[string]bool{}}
 	for _, text := range s.Databases {

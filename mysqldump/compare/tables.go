@@ -1,4 +1,4 @@
-package replica
+package compare
 
 import (
 	"context"
@@ -18,11 +18,13 @@ import (
 
 // A comparison compares the tables of two ends, both at one position.
 type comparison struct {
-	v    *verifying
+	v    *comparing
 	only map[name]bool // empty: all
 
 	alike    bool // whether both ends' CHECKSUM TABLE can be compared
 	covered  []name
+	tooLarge map[name]bool
+	ids      [2]map[schema.Name]schema.Identity // of InnoDB's tables before the snapshots; nil if an end does not say
 	held     *lock.Held
 	source   map[name]found
 	replica  map[name]found
@@ -61,7 +63,7 @@ func (r *comparison) tables(ctx context.Context, c *server.Session) (map[name]fo
 		n := name{string(row[0]), string(row[1])}
 		bytes, _ := strconv.ParseUint(string(row[4]), 10, 64)
 		transactional := string(row[5]) == "YES" && string(row[2]) != "SEQUENCE"
-		if len(r.only) == 0 || r.only[n] {
+		if (len(r.only) == 0 || r.only[n]) && (r.v.o.Chosen == nil || r.v.o.Chosen(n.database, n.table)) {
 			all[n] = found{transactional, bytes}
 		}
 		return nil
@@ -71,7 +73,7 @@ func (r *comparison) tables(ctx context.Context, c *server.Session) (map[name]fo
 
 // prepare does what takes time before anything stands still.
 func (r *comparison) prepare(ctx context.Context) error {
-	r.sums[0], r.sums[1] = map[name]string{}, map[name]string{}
+	r.sums[0], r.sums[1], r.tooLarge = map[name]string{}, map[name]string{}, map[name]bool{}
 	source, err := r.v.o.Source.Connect(ctx)
 	if err != nil {
 		return err
@@ -90,7 +92,7 @@ func (r *comparison) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.alike = there.Flavor == here.Flavor && compareVersions(there.Version, here.Version) == 0
+	r.alike = there.Flavor == here.Flavor && series(there.Version) == series(here.Version)
 	tables, err := r.tables(ctx, source)
 	if err != nil {
 		return err
@@ -101,16 +103,41 @@ func (r *comparison) prepare(ctx context.Context) error {
 		if _, both := atReplica[n]; !both {
 			continue
 		}
-		if bytes += t.bytes; !t.transactional && bytes <= MaxCovered {
-			r.covered = append(r.covered, n)
-		} else if !t.transactional {
+		switch {
+		case t.transactional:
+		case bytes+t.bytes > r.v.o.MaxCovered:
+			r.tooLarge[n] = true
 			r.leave(n, "too large to be read under a lock")
-		}
-		if t.transactional {
-			bytes -= t.bytes
+		default:
+			bytes += t.bytes
+			r.covered = append(r.covered, n)
 		}
 	}
+	r.ids = r.identities(ctx, source, replica)
 	return err
+}
+
+// identities tells tables from others that took their names, or their definitions.
+func (r *comparison) identities(ctx context.Context, ends ...*server.Session) (ids [2]map[schema.Name]schema.Identity) {
+	for i, c := range ends {
+		if found, err := schema.Identities(ctx, c); err == nil { // else it takes a privilege, and tables are not told apart
+			ids[i] = found
+		}
+	}
+	return ids
+}
+
+// lookAgain says of tables that were changed meanwhile that they were: a snapshot may see nothing of them.
+func (r *comparison) lookAgain(ctx context.Context, doubtful []Difference) {
+	now := r.identities(ctx, r.held.Sessions[0], r.sessions[0])
+	for i, d := range doubtful {
+		for end, ids := range r.ids {
+			n := schema.Name{Database: d.Database, Name: d.Table}
+			if ids != nil && now[end] != nil && ids[n] != now[end][n] {
+				doubtful[i] = Difference{Database: d.Database, Table: d.Table, What: "its definition changed meanwhile"}
+			}
+		}
+	}
 }
 
 func (r *comparison) leave(n name, why string) {
@@ -132,11 +159,11 @@ func (r *comparison) takeSource(ctx context.Context) (err error) {
 }
 
 // takeReplica opens snapshots at the replica, which stands still.
-func (r *comparison) takeReplica(ctx context.Context, l *link) (err error) {
-	if r.replica, err = r.tables(ctx, l.Session); err != nil {
+func (r *comparison) takeReplica(ctx context.Context, l *server.Session) (err error) {
+	if r.replica, err = r.tables(ctx, l); err != nil {
 		return err
 	}
-	if err := r.sumCovered(ctx, l.Session, 1); err != nil {
+	if err := r.sumCovered(ctx, l, 1); err != nil {
 		return err
 	}
 	for range r.v.o.Sessions {
@@ -175,14 +202,16 @@ func (r *comparison) compare(ctx context.Context) (doubtful []Difference, err er
 	}
 	var jobs []job
 	for n, t := range r.source {
-		if _, both := r.replica[n]; both {
+		if _, both := r.replica[n]; r.tooLarge[n] {
+			continue
+		} else if both {
 			jobs = append(jobs, job{n, t.transactional})
 		} else if r.required(n) {
 			doubtful = append(doubtful, Difference{Database: n.database, Table: n.table, What: "missing at the replica"})
 		}
 	}
 	for n := range r.replica {
-		if _, both := r.source[n]; !both {
+		if _, both := r.source[n]; !both && r.v.others == 0 { // else it may be another source's
 			doubtful = append(doubtful, Difference{Database: n.database, Table: n.table, What: "missing at the source"})
 		}
 	}
@@ -223,6 +252,9 @@ func (r *comparison) compare(ctx context.Context) (doubtful []Difference, err er
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
+	}
+	if len(doubtful) > 0 {
+		r.lookAgain(ctx, doubtful)
 	}
 	return doubtful, r.held.Check(ctx)
 }
@@ -304,4 +336,10 @@ func columns(ctx context.Context, c *server.Session, n name) (all []string, err 
 		return nil, fmt.Errorf("read columns of %s.%s: %w", n.database, n.table, err)
 	}
 	return all, nil
+}
+
+// series is the first two numbers of a version.
+func series(version string) string {
+	parts := strings.SplitN(strings.TrimPrefix(version, "5.5.5-"), ".", 3) // MariaDB's to old clients
+	return strings.Join(parts[:min(2, len(parts))], ".")
 }

@@ -187,8 +187,13 @@ func (a *app) seedReplica(ctx context.Context, r *mysqlReplicaFlags, e *ends, ar
 			return nil, err
 		}
 	}
+	undo, err := replica.AllowWriting(ctx, e.replica)
+	if err != nil {
+		return nil, err
+	}
 	a.note("loading archive %s into %s", show.ShortID(s.archive), e.replica.Address())
-	return chosen, a.loadReplica(ctx, s, e.replica, files, r)
+	err = a.loadReplica(ctx, s, e.replica, files, r)
+	return chosen, errors.Join(err, undo())
 }
 
 // pointOf returns the position from which the replica is to go on: as it is said, or as the archive has it for this source.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nightjar/mysqldump/servertest"
 )
@@ -77,6 +78,102 @@ func TestMySQLReplica(t *testing.T) {
 				t.Errorf("events of the new master: %s", events)
 			}
 			fresh.Exec(t, "INSERT INTO loadtest.journal (v) VALUES ('written at the new master')")
+		})
+	}
+}
+
+// A dump of a slave makes a replica of the slave, and of its master, each from the position that holds there; of another server
+// only if that has its transactions by GTID.
+func TestMySQLReplicaOfMaster(t *testing.T) {
+	for _, c := range []struct {
+		kind  servertest.Kind
+		name  string
+		flags []string
+		args  []string // of replica
+		gtid  bool
+	}{
+		{servertest.MariaDB1011, "gtid", nil, nil, true},
+		{servertest.MariaDB1011, "files", nil, []string{"--no-gtid"}, false},
+		{servertest.MySQL57, "gtid", nil, nil, true},
+		{servertest.MySQL57, "files", []string{"--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"}, nil, false},
+	} {
+		t.Run(string(c.kind)+" "+c.name, func(t *testing.T) {
+			t.Parallel()
+			d := &dumper{t, t.TempDir()}
+			d.must("init")
+			start := func() *servertest.Server { return servertest.Start(t, c.kind, c.flags...) }
+			master, slave, third := start(), start(), start()
+			login := func(s *servertest.Server, user, password string) string {
+				path := filepath.Join(d.home, user+fmt.Sprint(s.Port)+".cnf")
+				if err := os.WriteFile(path, fmt.Appendf(nil, "[client]\nhost=%s\nport=%d\nuser=%s\npassword=%s\n", s.Host, s.Port, user, password), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			}
+			dump := func(s *servertest.Server) {
+				t.Helper()
+				if err := os.WriteFile(filepath.Join(d.home, "my.cnf"), fmt.Appendf(nil, "[client]\nsocket=%s\nuser=root\n", s.Socket), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				d.dump(0)
+			}
+			make := func(source, replica *servertest.Server, more ...string) (string, int) {
+				t.Helper()
+				args := append([]string{"mysql", "replica", "latest", "--server", fmt.Sprintf("root@%s:%d", replica.Host, replica.Port), "--source-defaults-file", login(source, "root", ""),
+					"--replication-defaults-file", login(source, "repl", `"it's \\ a "secret""`), "--json"}, c.args...)
+				out, said, code := d.run(append(args, more...)...)
+				if strings.Contains(out+said, "secret") {
+					t.Errorf("the password is in\n%s%s", out, said)
+				}
+				return out + said, code
+			}
+			verify := func(source, replica *servertest.Server, want int, args ...string) string {
+				t.Helper()
+				out, said, code := d.run(append([]string{"mysql", "verify", "--server", fmt.Sprintf("root@%s:%d", replica.Host, replica.Port), "--source-defaults-file", login(source, "root", "")}, args...)...)
+				if code != want {
+					t.Errorf("verify: %d, want %d\n%s%s", code, want, out, said)
+				}
+				return out + said
+			}
+			master.Exec(t, `CREATE USER repl@'%' IDENTIFIED BY 'it\'s \\ a "secret"'`, "GRANT REPLICATION SLAVE ON *.* TO repl@'%'", "CREATE DATABASE a")
+			load := master.StartLoad(t, servertest.LoadOptions{Writers: 4, Hot: true, PerSecond: 50})
+			dump(master)
+			if said, code := make(master, slave); code != 0 {
+				t.Fatalf("slave: %d %q", code, said)
+			}
+			slave.Exec(t, "FLUSH BINARY LOGS", "FLUSH BINARY LOGS") // so that no file of the slave's has the place of one of the master's
+			dump(slave)
+			said, code := make(master, third)
+			if code != 0 || !strings.Contains(said, "what it has of that one is") || !strings.Contains(said, `"verified":true`) && !strings.Contains(said, `"verified": true`) {
+				t.Fatalf("of the master, by the slave's dump: %d\n%s", code, said)
+			}
+			load.Stop()
+			if out := verify(master, third, 0, "--quiet"); out != "" {
+				t.Errorf("verify --quiet says %s", out)
+			}
+			other := start()
+			if said, code := make(other, master); code != 1 || !strings.Contains(said, "the backup has positions of server_id") {
+				t.Errorf("of another server: %d\n%s", code, said)
+			}
+			deadline := time.Now().Add(time.Minute)
+			for fmt.Sprint(servertest.Checksums(t, master)) != fmt.Sprint(servertest.Checksums(t, slave)) {
+				if time.Now().After(deadline) {
+					t.Fatal("the slave does not get what the master has")
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if said, code := make(slave, third, "--replace-source", "--existing=replace"); code != 0 {
+				t.Errorf("of the slave: %d\n%s", code, said)
+			}
+			third.Exec(t, "SET sql_log_bin=0", "SET GLOBAL read_only=0", "DELETE FROM loadtest.accounts LIMIT 1")
+			if out := verify(slave, third, 1); !strings.Contains(out, "loadtest.accounts: other rows") {
+				t.Errorf("verify of a changed row:\n%s", out)
+			}
+			verify(slave, third, 0, "--exclude-table", "loadtest.acc*", "loadtest")
+			verify(slave, third, 1, "nothing")
+			if out := verify(slave, slave, 1); !strings.Contains(out, "replicates from") {
+				t.Errorf("verify of a server with itself:\n%s", out)
+			}
 		})
 	}
 }

@@ -140,6 +140,9 @@ func (v *comparing) round(ctx context.Context, only map[name]bool) (doubtful []D
 			err = errors.Join(err, resume())
 		}
 	}()
+	if err := r.checkSource(paused.Status); err != nil {
+		return nil, err
+	}
 	if err := r.takeSource(ctx); err != nil {
 		return nil, err
 	}

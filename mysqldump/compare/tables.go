@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/mysqldump/lock"
+	"nightjar/mysqldump/replica"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/sum"
@@ -24,6 +25,7 @@ type comparison struct {
 	alike    bool // whether both ends' CHECKSUM TABLE can be compared
 	covered  []name
 	tooLarge map[name]bool
+	there    server.Identity                    // of the source
 	ids      [2]map[schema.Name]schema.Identity // of InnoDB's tables before the snapshots; nil if an end does not say
 	held     *lock.Held
 	source   map[name]found
@@ -79,25 +81,25 @@ func (r *comparison) prepare(ctx context.Context) error {
 		return err
 	}
 	defer source.Close()
-	replica, err := r.v.replica.Connect(ctx)
+	other, err := r.v.replica.Connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer replica.Close()
-	there, err := source.Identity(ctx)
+	defer other.Close()
+	r.there, err = source.Identity(ctx)
 	if err != nil {
 		return err
 	}
-	here, err := replica.Identity(ctx)
+	here, err := other.Identity(ctx)
 	if err != nil {
 		return err
 	}
-	r.alike = there.Flavor == here.Flavor && series(there.Version) == series(here.Version)
+	r.alike = r.there.Flavor == here.Flavor && series(r.there.Version) == series(here.Version)
 	tables, err := r.tables(ctx, source)
 	if err != nil {
 		return err
 	}
-	atReplica, err := r.tables(ctx, replica)
+	atReplica, err := r.tables(ctx, other)
 	var bytes uint64
 	for n, t := range tables {
 		if _, both := atReplica[n]; !both {
@@ -113,8 +115,20 @@ func (r *comparison) prepare(ctx context.Context) error {
 			r.covered = append(r.covered, n)
 		}
 	}
-	r.ids = r.identities(ctx, source, replica)
+	r.ids = r.identities(ctx, source, other)
 	return err
+}
+
+// checkSource returns an error if the replica gets its changes from another server, whose positions say nothing of this one.
+func (r *comparison) checkSource(s replica.Status) error {
+	same := s.SourceID == r.there.ServerID
+	if s.SourceUUID != "" && !r.there.ServerUUID.IsZero() {
+		same = strings.EqualFold(s.SourceUUID, r.there.ServerUUID.String())
+	}
+	if same {
+		return nil
+	}
+	return fmt.Errorf("the replica replicates from %s:%d, which has server_id %d: the source has server_id %d", s.Host, s.Port, s.SourceID, r.there.ServerID)
 }
 
 // identities tells tables from others that took their names, or their definitions.

@@ -84,7 +84,13 @@ func Point(ctx context.Context, s *server.Server, source Source, o Options) (Poi
 	if err := p.check(ctx); err != nil {
 		return Pointed{}, fmt.Errorf("point %s at %s: %w", s.Address(), source.Host, err)
 	}
-	if err := p.set(ctx); err != nil {
+	undo, err := AllowWriting(ctx, s) // events are written
+	if err == nil {
+		if err = p.set(ctx); err != nil || o.Writable {
+			err = errors.Join(err, undo())
+		}
+	}
+	if err != nil {
 		return p.done, fmt.Errorf("point %s at %s: %w", s.Address(), source.Host, err)
 	}
 	return p.done, nil
@@ -165,6 +171,38 @@ func (p *pointing) setGTIDs(ctx context.Context) error {
 		return nil // gtid_purged cannot be set twice
 	}
 	return p.l.Exec(ctx, "SET GLOBAL gtid_purged="+server.Literal(set))
+}
+
+// AllowWriting turns super_read_only off, as an option file may have it, which keeps out administrators too. The function that it
+// returns turns it on again, though ctx may have ended.
+func AllowWriting(ctx context.Context, s *server.Server) (undo func() error, err error) {
+	set := func(ctx context.Context, c *server.Session, to string) error {
+		return c.Exec(ctx, "SET GLOBAL super_read_only="+to)
+	}
+	c, err := s.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if on, _, err := variable(ctx, c, "super_read_only"); err != nil || on != "1" {
+		return func() error { return nil }, err
+	}
+	if err := set(ctx, c, "0"); err != nil {
+		return nil, fmt.Errorf("allow writing at %s: %w", s.Address(), err)
+	}
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+		defer cancel()
+		c, err := s.Connect(ctx)
+		if err == nil {
+			defer c.Close()
+			err = set(ctx, c, "1")
+		}
+		if err != nil {
+			return fmt.Errorf("forbid writing at %s again: %w", s.Address(), err)
+		}
+		return nil
+	}, nil
 }
 
 func (p *pointing) setReadOnly(ctx context.Context) error {

@@ -115,9 +115,9 @@ func isTestHelper(dir string) bool {
 	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "mysqldump/servertest" || dir == "backup/backuptest"
 }
 
-// makesForTests tells what tests of its neighbours make and fill repositories and stores with.
+// makesForTests tells what tests of its neighbours make and fill repositories and stores with, or take dumps with.
 func makesForTests(dir string) bool {
-	return dir == "repo/save" || dir == "repo/store/storetest" || dir == "repo/repotest" || dir == "repo/maintain/maintaintest"
+	return dir == "mysqldump/dump" || dir == "repo/save" || dir == "repo/store/storetest" || dir == "repo/repotest" || dir == "repo/maintain/maintaintest"
 }
 
 // ofOneKind tells a kind of stores and its own rooms, which know each other.

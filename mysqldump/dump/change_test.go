@@ -200,7 +200,7 @@ func TestNew(t *testing.T) {
 			"CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @x=1", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO SELECT 1")
 		o := options()
 		o.Selection = schema.Selection{ExcludeTables: []string{"d.left*"}}
-		r := &run{srv: connect(t, s), sink: &memory{}, o: o, closed: map[string]bool{}}
+		r := &run{srv: connect(t, s), sink: &memory{}, o: o, files: map[string]bool{}}
 		for _, change := range [][2]string{
 			{"", "CREATE TABLE d.left_too (a INT)"}, {"", "DROP TABLE d.left_out"}, {"table d.n", "CREATE TABLE d.n (a INT) ENGINE=MyISAM"}, {"view d.w", "CREATE VIEW d.w AS SELECT 1"},
 			{"view d.v", "CREATE OR REPLACE VIEW d.v AS SELECT id+1 FROM d.t"}, {"trigger d.tr", "DROP TRIGGER d.tr"}, {"event d.e", "ALTER EVENT d.e DISABLE"}, {"procedure d.p", "DROP PROCEDURE d.p"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"nightjar/mysqldump/schema"
@@ -118,13 +117,7 @@ func (a *attempt) writeObjects(ctx context.Context) error {
 			}
 		}
 	}
-	for i, v := range a.inventory.Views {
-		err := a.object(script.Views, v.Database, v.Name, i, func(s *script.Writer) { a.define(s, v.Environment, v.Database, v.Create) })
-		if err != nil {
-			return err
-		}
-	}
-	steps := []func() error{a.writePrograms, a.writeTriggers, a.writeEvents, a.writeServers, a.writeAccounts, a.writeAbout}
+	steps := []func() error{a.writePrograms, a.writeAccounts, a.writeViews, a.writeTriggers, a.writeEvents, a.writeServers, a.writeAbout}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
@@ -186,43 +179,6 @@ func (a *attempt) writeServers() error {
 		})
 		if err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// accountSteps are the files of accounts, in whose order they are loaded: each may need all accounts of the step before.
-var accountSteps = []struct {
-	name string
-	of   func(a schema.Account) []string
-}{
-	{"1-made", func(a schema.Account) []string { return a.Create }},
-	{"2-granted", func(a schema.Account) []string { return append(slices.Clone(a.Grants), a.ViewGrants...) }},
-	{"3-defaults", func(a schema.Account) []string { return a.Defaults }},
-}
-
-func (a *attempt) writeAccounts() error {
-	if !a.run.o.Accounts {
-		if len(a.inventory.Accounts) > 0 {
-			a.result.Left = append(a.result.Left, schema.LeftOut{What: "accounts", Name: "all", Why: "they were not asked for"})
-		}
-		return nil
-	}
-	for _, step := range accountSteps {
-		for _, account := range a.inventory.Accounts {
-			statements := step.of(account)
-			if len(statements) == 0 {
-				continue
-			}
-			name := script.Name(script.Accounts, step.name, account.Name(), -1)
-			err := a.write(name, "account "+account.Name(), "", objectNotes(script.Accounts, "", account.Name()), func(s *script.Writer) {
-				for _, statement := range statements {
-					s.Statement(statement)
-				}
-			})
-			if err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -11,69 +11,68 @@ import (
 	"nightjar/mysqldump/server"
 )
 
-// makeAccounts makes accounts: first all, then what they are granted, as the files of a dump have them one after another.
-func (r *run) makeAccounts(ctx context.Context, w *worker) error {
-	var all []*object
-	for _, x := range r.plan.others {
-		if x.Kind == script.Accounts {
-			all = append(all, x)
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	there := map[string]bool{}
-	var me string
-	err := w.do(ctx, func(s *server.Session, _ bool) error {
+// The accounts of a server, as they were before any was made.
+type accounts struct {
+	there  map[string]bool // by their names in statements
+	me     string          // who restores
+	told   bool            // that this one stays as it is
+	failed map[string]bool // those that could not be made
+}
+
+// lookForAccounts finds out which of the dump's accounts are there.
+func (r *run) lookForAccounts(ctx context.Context, w *worker) error {
+	return w.do(ctx, func(s *server.Session, _ bool) error {
+		r.accounts = accounts{there: map[string]bool{}, failed: map[string]bool{}}
 		row, err := s.Row(ctx, "SELECT CURRENT_USER()")
 		if err != nil {
 			return err
 		}
-		me = string(row[0])
-		for _, x := range all {
-			if there[x.Name], err = hasAccount(ctx, s, x.Name); err != nil {
+		r.accounts.me = string(row[0])
+		for _, x := range r.plan.others {
+			if x.Kind != script.Accounts && x.Kind != script.Grants {
+				continue
+			}
+			if r.accounts.there[x.Name], err = hasAccount(ctx, s, x.Name); err != nil {
 				return fmt.Errorf("look for account %s: %w", x.Name, err)
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	failed, told := map[string]bool{}, false
-	for _, x := range all {
-		user, host := accountName(x.Name)
-		switch {
-		case schema.SystemAccount(user, host), r.o.Accounts == LeaveAccounts && there[x.Name] && x.Name != "PUBLIC":
-			r.keep(x)
-			continue
-		case failed[x.Name]:
-			x.failed = true
-			continue
-		case user+"@"+host == me:
-			if !told {
-				r.note("account %s stays as it is: the restore is logged in with it", x.Name)
-			}
-			told = true
-			r.keep(x)
-			continue
-		}
-		err := r.finish(ctx, x, r.makeAccount(ctx, w, x, there[x.Name]))
-		if err != nil {
-			return err
-		}
-		failed[x.Name] = x.failed
-	}
-	return nil
 }
 
-// makeAccount runs one of the files of an account. One that is there is changed, not dropped: what cannot be changed stays
-// as it was. But ALTER USER has a password expire that it is not told, so that an account without one is made anew.
-func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there bool) error {
+// makeAccount makes an account or grants it something, as one of its files has it, unless it is to be left.
+func (r *run) makeAccount(ctx context.Context, w *worker, x *object) error {
+	user, host := accountName(x.Name)
+	there := r.accounts.there[x.Name]
+	switch {
+	case schema.SystemAccount(user, host), r.o.Accounts == LeaveAccounts && there && x.Name != "PUBLIC":
+		r.keep(x)
+		return nil
+	case r.accounts.failed[x.Name]:
+		x.failed = true
+		return nil
+	case user+"@"+host == r.accounts.me:
+		if !r.accounts.told {
+			r.note("account %s stays as it is: the restore is logged in with it", x.Name)
+		}
+		r.accounts.told = true
+		r.keep(x)
+		return nil
+	}
 	d, err := r.define(x)
 	if err != nil {
 		return err
 	}
+	err = w.do(ctx, func(s *server.Session, _ bool) error {
+		return server.Reason(accountStatements(x, d, there).run(ctx, s))
+	})
+	r.accounts.failed[x.Name] = err != nil
+	return err
+}
+
+// accountStatements returns the statements to run for one of the files of an account. One that is there is changed, not dropped: what
+// cannot be changed stays as it was. But ALTER USER has a password expire that it is not told, so that an account without one is made anew.
+func accountStatements(x *object, d *definition, there bool) *definition {
 	run := &definition{}
 	for i, statement := range d.statements {
 		what := d.makes[i].what
@@ -90,7 +89,7 @@ func (r *run) makeAccount(ctx context.Context, w *worker, x *object, there bool)
 			run.statements = append(run.statements, []byte("REVOKE ALL PRIVILEGES, GRANT OPTION FROM "+x.Name))
 		}
 	}
-	return w.do(ctx, func(s *server.Session, _ bool) error { return server.Reason(run.run(ctx, s)) })
+	return run
 }
 
 // has reports whether a keyword is in a statement.

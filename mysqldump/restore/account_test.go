@@ -28,7 +28,7 @@ func TestAccounts(t *testing.T) {
 					}
 				})
 				file := script.Name(script.Accounts, "", name, -1)
-				m.files[strings.Replace(file, "90-account.", "90-account."+step, 1)] = m.files[file]
+				m.files[strings.Replace(file, "55-account.", "55-account."+step, 1)] = m.files[file]
 				delete(m.files, file)
 			}
 			for _, name := range []string{"`app`@`%`", "`root`@`localhost`", "`mariadb.sys`@`localhost`"} {

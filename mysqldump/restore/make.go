@@ -87,12 +87,16 @@ func (r *run) makeSequences(ctx context.Context, w *worker) error {
 }
 
 // makeOthers makes what comes after rows. Those of a database are made one by one: of views each may need those before it,
-// and programs may need the database to have another collation while they are made.
+// and programs may need the database to have another collation while they are made. Views may need accounts, as whom the server opens
+// the views that they use, and grants on views; grants need programs.
 func (r *run) makeOthers(ctx context.Context, w *worker) error {
-	for _, kind := range []script.Kind{script.Programs, script.Views, script.Triggers, script.Events} {
+	if err := r.lookForAccounts(ctx, w); err != nil {
+		return err
+	}
+	for _, kind := range []script.Kind{script.Programs, script.Accounts, script.Views, script.Triggers, script.Events} {
 		var of [][]*object // by databases
 		for _, x := range r.plan.others {
-			if x.Kind != kind {
+			if x.Kind != kind && (x.Kind != script.Grants || kind != script.Views) {
 				continue
 			}
 			if n := len(of); kind == script.Views && n > 0 || n > 0 && of[n-1][0].Database == x.Database {
@@ -103,7 +107,7 @@ func (r *run) makeOthers(ctx context.Context, w *worker) error {
 		}
 		err := r.pool(ctx, r.o.Threads, len(of), func(ctx context.Context, w *worker, i int) error {
 			for _, x := range of[i] {
-				if err := r.finish(ctx, x, r.makeObject(ctx, w, x)); err != nil {
+				if err := r.finish(ctx, x, r.makeOther(ctx, w, x)); err != nil {
 					return err
 				}
 			}
@@ -113,7 +117,14 @@ func (r *run) makeOthers(ctx context.Context, w *worker) error {
 			return err
 		}
 	}
-	return r.makeAccounts(ctx, w)
+	return nil
+}
+
+func (r *run) makeOther(ctx context.Context, w *worker, x *object) error {
+	if x.Kind == script.Accounts || x.Kind == script.Grants {
+		return r.makeAccount(ctx, w, x)
+	}
+	return r.makeObject(ctx, w, x)
 }
 
 // makeObject makes a sequence, a view, a program, an event, or the triggers of a table.

@@ -1,7 +1,7 @@
 // Package restore loads a dump into a running server, in parallel, and proves that the server then has what the dump has.
 //
 // Objects come in an order in which nothing happens by itself: databases, sequences, tables, their rows, their secondary
-// keys and constraints, programs, views, triggers, events, accounts. Rows are loaded without checks of foreign keys: the
+// keys and constraints, programs, accounts, views with the grants on them, triggers, events. Rows are loaded without checks of foreign keys: the
 // dump is of one moment, and what stood in the source then is what is given back, orphans too.
 //
 // The invariant: rows are neither lost nor doubled, whatever is lost on the way. A file of rows is one transaction, which is
@@ -85,7 +85,7 @@ type Object struct {
 // titles are what kinds of objects are called in messages.
 var titles = map[script.Kind]string{
 	script.Databases: "database", script.Servers: "foreign server", script.Sequences: "sequence", script.Tables: "table", script.Rows: "rows of",
-	script.Programs: "program", script.Views: "view", script.Triggers: "triggers of", script.Events: "event", script.Accounts: "account",
+	script.Programs: "program", script.Views: "view", script.Triggers: "triggers of", script.Events: "event", script.Accounts: "account", script.Grants: "grants on views to",
 }
 
 // title is what the object is called in messages.
@@ -147,6 +147,8 @@ type run struct {
 	plan *plan
 	have inventory
 	lock string // begins the names of the locks that tell our sessions
+
+	accounts accounts // used by one goroutine at a time
 
 	mu     sync.Mutex // guards result
 	result Result

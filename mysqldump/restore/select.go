@@ -62,7 +62,7 @@ func ParsePattern(text string) (p Pattern, err error) {
 // those tables comes with them, and nothing else.
 func (o *Options) chosen(kind script.Kind, database, name string) bool {
 	switch {
-	case kind == script.Accounts:
+	case kind == script.Accounts || kind == script.Grants:
 		return o.Accounts != SkipAccounts && len(o.Selection) == 0
 	case kind == script.Servers:
 		return len(o.Selection) == 0

@@ -56,7 +56,7 @@ func (r *run) differences(ctx context.Context, s *server.Session, x *object) (fo
 	if err != nil {
 		return nil, err
 	}
-	if x.Kind == script.Accounts {
+	if x.Kind == script.Accounts || x.Kind == script.Grants {
 		return r.accountDifferences(ctx, s, x, d)
 	}
 	for i, m := range d.makes {

@@ -21,8 +21,14 @@ type Account struct {
 	Alter      []string
 	Drop       []string
 	Grants     []string // for databases, tables and routines that have been loaded
-	ViewGrants []string // for views that have been loaded
+	ViewGrants []ViewGrant
 	Defaults   []string // such as default roles
+}
+
+// A ViewGrant is a grant on a view that has been loaded. Views that use that view may need it: servers open it as its definer.
+type ViewGrant struct {
+	View  Name
+	Grant string
 }
 
 // Name returns the account as statements name it.
@@ -160,10 +166,8 @@ func (r *reader) readGrants(ctx context.Context, a *Account) error {
 			a.Defaults = append(a.Defaults, grant)
 		case to != "" && !strings.HasPrefix(strings.ReplaceAll(to, "'", "`"), strings.ReplaceAll(a.Name(), "'", "`")):
 			// of a role that this one has
-		case r.onView(grant, all):
-			a.ViewGrants = append(a.ViewGrants, r.kept(grant, *a)...)
 		default:
-			a.Grants = append(a.Grants, r.kept(grant, *a)...)
+			r.sortGrant(a, grant, all)
 		}
 		return nil
 	})
@@ -208,12 +212,25 @@ func grantee(grant string, all []token) string {
 	return ""
 }
 
-// onView reports whether a grant is on a view.
-func (r *reader) onView(grant string, all []token) bool {
-	for i, t := range all {
-		if t.is(grant, "ON") && i+3 < len(all) && all[i+2].is(grant, ".") {
-			return r.views[Name{all[i+1].name(grant), all[i+3].name(grant)}] != nil
+// sortGrant adds a grant to an account's, if it can be given again.
+func (r *reader) sortGrant(a *Account, grant string, all []token) {
+	view, isView := r.onView(grant, all)
+	for _, kept := range r.kept(grant, *a) {
+		if isView {
+			a.ViewGrants = append(a.ViewGrants, ViewGrant{view, kept})
+		} else {
+			a.Grants = append(a.Grants, kept)
 		}
 	}
-	return false
+}
+
+// onView returns the view that a grant is on.
+func (r *reader) onView(grant string, all []token) (view Name, ok bool) {
+	for i, t := range all {
+		if t.is(grant, "ON") && i+3 < len(all) && all[i+2].is(grant, ".") {
+			view = Name{all[i+1].name(grant), all[i+3].name(grant)}
+			return view, r.views[view] != nil
+		}
+	}
+	return view, false
 }

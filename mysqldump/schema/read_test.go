@@ -118,7 +118,7 @@ func load(ctx context.Context, c *server.Session, inv *Inventory) error {
 		exec(f.Create)
 	}
 	for _, list := range []func(Account) []string{func(a Account) []string { return a.Create }, func(a Account) []string { return a.Grants },
-		func(a Account) []string { return a.ViewGrants }, func(a Account) []string { return a.Defaults }} {
+		viewGrants, func(a Account) []string { return a.Defaults }} {
 		for _, a := range inv.Accounts {
 			exec(a.Environment().Settings()...)
 			exec(list(a)...)
@@ -126,6 +126,13 @@ func load(ctx context.Context, c *server.Session, inv *Inventory) error {
 		}
 	}
 	return failed
+}
+
+func viewGrants(a Account) (all []string) {
+	for _, g := range a.ViewGrants {
+		all = append(all, g.Grant)
+	}
+	return all
 }
 
 // lasting clears what differs in a copy.

@@ -1,7 +1,7 @@
 // Package script knows the files of a dump: what they are called, and how SQL statements stand in them.
 //
 // Names sort, byte by byte and in every locale, so that `cat $(ls | sort) | mariadb` loads everything: databases, sequences,
-// tables, rows, programs, views, triggers, events, accounts. Each file sets its own session.
+// tables, rows, programs, accounts, views with the grants on them, triggers, events. Each file sets its own session.
 //
 // The invariant: what is read from a file are the statements that were written to it, whatever is in them, and the server's own
 // clients read the same.
@@ -21,10 +21,11 @@ const (
 	Tables    Kind = "30-table"    // one per table: its definition
 	Rows      Kind = "40-rows"     // of one table or one range of its keys
 	Programs  Kind = "50-program"  // one per routine or package
+	Accounts  Kind = "55-account"  // roles, users and their grants, but for those on views
 	Views     Kind = "60-view"     // one per view, numbered in the order of their dependence
+	Grants    Kind = "65-grant"    // on views, one per account; those that another view needs are named and numbered as Views
 	Triggers  Kind = "70-trigger"  // one per table: its triggers in their order
 	Events    Kind = "80-event"    // one per event
-	Accounts  Kind = "90-account"  // roles, users and grants
 )
 
 // The notes of files, as a Sink's Note has them.

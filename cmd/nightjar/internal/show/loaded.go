@@ -20,6 +20,7 @@ var kindsOfObjects = []struct {
 	{script.Databases, "databases", "databases"}, {script.Servers, "servers", "foreign servers"}, {script.Sequences, "sequences", "sequences"},
 	{script.Tables, "tables", "tables"}, {script.Programs, "programs", "programs"}, {script.Views, "views", "views"},
 	{script.Triggers, "triggers", "tables with triggers"}, {script.Events, "events", "events"}, {script.Accounts, "accounts", "files of accounts"},
+	{script.Grants, "grants", "files of grants on views"},
 }
 
 type loadedJSON struct {

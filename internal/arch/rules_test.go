@@ -69,7 +69,7 @@ var arrows = map[string][]string{
 	"mysqldump/promote":    {"mysqldump", "mysqldump/replica", "mysqldump/server"},
 	"mysqldump/account":    {"mysqldump/server"},
 	"mysqldump/check":      {"mysqldump", "mysqldump/account", "mysqldump/lock", "mysqldump/replica", "mysqldump/schema", "mysqldump/server"},
-	"mysqldump/roundtrip":  {"mysqldump", "mysqldump/dump", "mysqldump/lock", "mysqldump/schema", "mysqldump/server", "mysqldump/servertest"}, // tests alone, which nobody may import
+	"mysqldump/roundtrip":  {"mysqldump", "mysqldump/dump", "mysqldump/lock", "mysqldump/restore", "mysqldump/server", "mysqldump/servertest"}, // tests alone, which nobody may import
 	"snapshot":             {},
 	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store"},

@@ -136,10 +136,12 @@ func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *obje
 	if err := s.Query(ctx, "SHOW GRANTS FOR "+x.Name, add); err != nil {
 		return nil, server.Reason(err)
 	}
-	if _, host := accountName(x.Name); host != "" {
-		if err := s.Query(ctx, "SHOW CREATE USER "+x.Name, add); err != nil {
+	if user, host := accountName(x.Name); host != "" {
+		create, err := schema.ShowAccount(ctx, s, user, host)
+		if err != nil {
 			return nil, server.Reason(err)
 		}
+		said = append(said, []byte(create))
 	}
 	for _, statement := range d.statements {
 		isUser := begins(statement, "CREATE") && !isRole(statement)

@@ -119,11 +119,10 @@ func (r *reader) readCreateAccount(ctx context.Context, a *Account) error {
 		a.Create, a.Drop = []string{"CREATE ROLE IF NOT EXISTS " + a.Name()}, []string{"DROP ROLE IF EXISTS " + a.Name()}
 		return nil
 	}
-	row, err := r.s.Row(ctx, "SHOW CREATE USER "+a.Name())
+	create, err := ShowAccount(ctx, r.s, a.User, a.Host)
 	if err != nil {
 		return err
 	}
-	create := string(row[0])
 	options, ok := strings.CutPrefix(create, "CREATE USER ")
 	if !ok {
 		return fmt.Errorf("read account %s: the server answers with another statement", a.Name())
@@ -173,7 +172,20 @@ func (r *reader) readGrants(ctx context.Context, a *Account) error {
 	})
 	slices.Sort(a.Grants)               // MariaDB's have no order; a REVOKE, of MySQL, stays behind
 	a.Grants = slices.Compact(a.Grants) // MariaDB shows a proxy of all hosts twice that two statements made
+	a.Grants = inOracleMode(a.Grants)
 	return err
+}
+
+// inOracleMode puts grants on packages, whose words MariaDB knows in that mode only, between statements that set it and take it back.
+func inOracleMode(grants []string) (all []string) {
+	for _, grant := range grants {
+		if strings.HasPrefix(grant, "GRANT EXECUTE ON PACKAGE ") {
+			all = append(all, "SET SESSION sql_mode='ORACLE'", grant, "SET SESSION sql_mode=''")
+		} else {
+			all = append(all, grant)
+		}
+	}
+	return all
 }
 
 // kept returns a grant in a form that can be loaded, or names it as left out.

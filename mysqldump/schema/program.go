@@ -37,6 +37,9 @@ func (r *reader) shown(ctx context.Context, kind Kind, database, name, show stri
 		DatabaseCollation: row["Database Collation"], TimeZone: row["time_zone"]}, nil
 }
 
+// errOther is of MySQL 5.7, whose cache of programs does not tell names from others in upper case.
+var errOther = errors.New("the server shows a program of another name: one in a database whose name differs in case alone")
+
 func (r *reader) readRoutines(ctx context.Context) error {
 	var found []Program
 	err := r.each(ctx, "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES", func(row []string) error {
@@ -67,6 +70,10 @@ func (r *reader) readRoutines(ctx context.Context) error {
 			return err
 		}
 		if e == nil {
+			continue
+		}
+		if quoted := server.Quote(p.Name); ascii(p.Name) && !strings.Contains(p.Name, `"`) && !strings.Contains(create, quoted[1:len(quoted)-1]) {
+			r.broken(p.Kind, p.Database, p.Name, errOther)
 			continue
 		}
 		p.Environment, p.Definer = *e, definer(create)

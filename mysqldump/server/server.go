@@ -68,9 +68,9 @@ const retries = 4
 func (s *Server) Connect(ctx context.Context) (*Session, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer in %v", connectTimeout))
 	defer cancel()
-	conn, err := s.connector.Connect(ctx)
+	conn, err := s.dial(ctx)
 	for try := 0; errors.Is(err, mysql.ErrMalformPkt) && try < retries; try++ {
-		conn, err = s.connector.Connect(ctx)
+		conn, err = s.dial(ctx)
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -107,7 +107,7 @@ func (c *Session) Exec(ctx context.Context, statement string) error {
 
 // Change runs a statement, and returns how many rows it changed.
 func (c *Session) Change(ctx context.Context, statement string) (rows int64, err error) {
-	result, err := c.conn.(driver.ExecerContext).ExecContext(ctx, statement, nil)
+	result, err := c.exec(ctx, statement)
 	if err != nil {
 		return 0, c.failed(ctx, statement, err)
 	}
@@ -117,12 +117,12 @@ func (c *Session) Change(ctx context.Context, statement string) (rows int64, err
 // Query runs a statement, and hands its rows to f one by one, as text; nil is NULL. What f is handed is valid until it
 // returns. An error of f ends the query, and closes the session too if the rest of the result is long.
 func (c *Session) Query(ctx context.Context, statement string, f func(row [][]byte) error) error {
-	rows, err := c.conn.(driver.QueryerContext).QueryContext(ctx, statement, nil)
+	rows, err := c.query(ctx, statement)
 	if err != nil {
 		return c.failed(ctx, statement, err)
 	}
 	defer rows.Close()
-	values := make([]driver.Value, len(rows.Columns()))
+	values := make([]driver.Value, len(rows.columns))
 	texts := make([][]byte, len(values))
 	var numbers []byte
 	for {
@@ -149,7 +149,7 @@ func (c *Session) Query(ctx context.Context, statement string, f func(row [][]by
 const abandoned = 1000
 
 // abandon throws away the rest of a result, or closes the session if that is long.
-func (c *Session) abandon(rows driver.Rows, values []driver.Value) {
+func (c *Session) abandon(rows *rows, values []driver.Value) {
 	for range abandoned {
 		if rows.Next(values) != nil {
 			return
@@ -211,12 +211,12 @@ func (c *Session) Row(ctx context.Context, statement string) (row [][]byte, err 
 // Rows returns all rows of a statement's result, as strings by the names of their columns; NULL is left out. It is for
 // results that are small and whose columns differ between servers, as those of SHOW.
 func (c *Session) Rows(ctx context.Context, statement string) ([]map[string]string, error) {
-	rows, err := c.conn.(driver.QueryerContext).QueryContext(ctx, statement, nil)
+	rows, err := c.query(ctx, statement)
 	if err != nil {
 		return nil, c.failed(ctx, statement, err)
 	}
 	defer rows.Close()
-	names := rows.Columns()
+	names := rows.columns
 	values := make([]driver.Value, len(names))
 	var all []map[string]string
 	for {

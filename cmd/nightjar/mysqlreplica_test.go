@@ -99,7 +99,7 @@ func TestMySQLReplicaOfMaster(t *testing.T) {
 	} {
 		t.Run(string(c.kind)+" "+c.name, func(t *testing.T) {
 			t.Parallel()
-			d := &dumper{t, t.TempDir()}
+			d := &dumper{T: t, home: t.TempDir()}
 			d.must("init")
 			start := func() *servertest.Server { return servertest.Start(t, c.kind, c.flags...) }
 			master, slave, third := start(), start(), start()

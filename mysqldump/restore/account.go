@@ -66,6 +66,9 @@ func (r *run) makeAccount(ctx context.Context, w *worker, x *object) error {
 	err = w.do(ctx, func(s *server.Session, _ bool) error {
 		return server.Reason(accountStatements(x, d, there).run(ctx, s))
 	})
+	if server.Number(err) == 1698 {
+		err = fmt.Errorf("a role that is there can be granted by its administrators only, and the account that restores is none: %w", err)
+	}
 	r.accounts.failed[x.Name] = err != nil
 	return err
 }

@@ -35,6 +35,16 @@ func serverOf(t testing.TB, s *servertest.Server) *server.Server {
 	return srv
 }
 
+// as is serverOf for another account.
+func as(t testing.TB, s *servertest.Server, user, password string) *server.Server {
+	t.Helper()
+	c := s.Config()
+	c.User, c.Passwd = user, password
+	srv, err := server.New(c)
+	must(t, err)
+	return srv
+}
+
 // A memory is a dump in memory.
 type memory struct {
 	mu    sync.Mutex

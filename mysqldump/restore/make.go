@@ -155,6 +155,14 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 			}
 		}
 		err := d.run(ctx, s)
+		if number := server.Number(err); number == 1418 || number == 1419 {
+			if err = r.trust(ctx, s, err); err == nil {
+				err = r.clear(ctx, s, x, d)
+			}
+			if err == nil {
+				err = d.run(ctx, s)
+			}
+		}
 		if err == nil && x.Kind == script.Events {
 			err = r.expired(ctx, s, x, d)
 		}

@@ -149,6 +149,7 @@ type run struct {
 	lock string // begins the names of the locks that tell our sessions
 
 	accounts accounts // used by one goroutine at a time
+	trusting trusting
 
 	mu     sync.Mutex // guards result
 	result Result
@@ -160,6 +161,7 @@ func (r *run) restore(ctx context.Context) (err error) {
 	}
 	w := &worker{run: r}
 	defer w.close()
+	defer r.distrust(ctx, w)
 	if err := r.look(ctx, w); err != nil {
 		return fmt.Errorf("restore dump: %w", err)
 	}

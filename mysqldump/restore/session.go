@@ -25,6 +25,7 @@ var settings = []string{
 	"max_statement_time=0", "max_execution_time=0",
 	"innodb_strict_mode=0",              // or tables whose rows could become too long are refused
 	"explicit_defaults_for_timestamp=1", // or a TIMESTAMP gets defaults that it did not have
+	"restrict_fk_on_non_standard_key=0", // or MySQL 8.4 and newer refuse foreign keys that the source has
 	"sql_require_primary_key=0", "sql_generate_invisible_primary_key=0",
 }
 

@@ -59,6 +59,11 @@ func (p *Plan) tell(ctx context.Context, s *server.Server, done Promoted) (o Oth
 			continue
 		}
 		p.change(&o, d, status, done)
+		if status.Channel == "" && len(channels) > 1 && !d.Connection {
+			for i := range o.Statements {
+				o.Statements[i] += " FOR CHANNEL ''"
+			}
+		}
 		return o, nil
 	}
 	o.Problem = fmt.Sprintf("it does not replicate from %s:%d", p.Status.Host, p.Status.Port)

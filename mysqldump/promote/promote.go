@@ -47,6 +47,7 @@ type Plan struct {
 	o      Options
 	new    server.Identity
 	words  server.Dialect
+	alone  string // ends MySQL's statements about the channel without a name, which would be about all; empty: it is the only one
 }
 
 // A Step is a statement, or a wait.
@@ -128,6 +129,7 @@ func (p *Plan) findChannel(ctx context.Context, c *server.Session) error {
 	case i < 0:
 		return fmt.Errorf("%w of channel %q", replica.ErrNoReplica, p.o.Channel)
 	case len(all) > 1:
+		p.alone = " FOR CHANNEL ''"
 		p.Warnings = append(p.Warnings, fmt.Sprintf("it goes on replicating by %d more channels", len(all)-1))
 	}
 	p.Status = all[i]
@@ -219,9 +221,9 @@ func (p *Plan) plan(readOnly []string) {
 			Step{What: "stop writing at the master until now", Statement: "SET GLOBAL read_only=1", AtSource: true, run: (*running).closeSource},
 			Step{What: "wait until the replica has executed all that the master wrote", run: (*running).waitForSource})
 	}
-	statement("stop receiving", p.words.Stop(p.o.Channel, "IO_THREAD"))
+	statement("stop receiving", p.words.Stop(p.o.Channel, "IO_THREAD")+p.end())
 	p.Steps = append(p.Steps, Step{What: "wait until all that was received has been executed", run: (*running).waitForRelay})
-	statement("stop executing", p.words.Stop(p.o.Channel, ""))
+	statement("stop executing", p.words.Stop(p.o.Channel, "")+p.end())
 	p.Steps = append(p.Steps, Step{What: "note the positions for other replicas", run: (*running).notePositions})
 	statement("forget the source", p.forget())
 	for _, name := range readOnly {
@@ -241,7 +243,14 @@ func (p *Plan) forget() string {
 	if p.o.Channel != "" && !p.words.Connection {
 		s += " FOR CHANNEL " + server.Literal(p.o.Channel)
 	}
-	return s
+	return s + p.end()
+}
+
+func (p *Plan) end() string {
+	if p.o.Channel != "" || p.words.Connection {
+		return ""
+	}
+	return p.alone
 }
 
 // A Promoted is what Run did.

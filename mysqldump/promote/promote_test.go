@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/mysqldump"
 	"nightjar/mysqldump/promote"
 	"nightjar/mysqldump/replica"
 	"nightjar/mysqldump/server"
@@ -24,10 +25,9 @@ func opened(t testing.TB, s *servertest.Server) *server.Server {
 	return opened
 }
 
-// follow has a new server replicate from another one, from its first transaction on.
-func follow(t testing.TB, from, to *servertest.Server, o replica.Options) {
+func positionOf(t testing.TB, s *servertest.Server) mysqldump.Position {
 	t.Helper()
-	c, err := opened(t, from).Connect(t.Context())
+	c, err := opened(t, s).Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,14 +36,27 @@ func follow(t testing.TB, from, to *servertest.Server, o replica.Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := replica.Source{Host: from.Host, Port: from.Port, User: "repl", Password: "secret", Position: at}
+	return at
+}
+
+// sourceOf is a server as a source, from now on.
+func sourceOf(t testing.TB, s *servertest.Server) replica.Source {
+	t.Helper()
+	return replica.Source{Host: s.Host, Port: s.Port, User: "repl", Password: "secret", Position: positionOf(t, s)}
+}
+
+// follow has a server replicate from another one, from now on.
+func follow(t testing.TB, from, to *servertest.Server, o replica.Options) {
+	t.Helper()
+	source := sourceOf(t, from)
+	o.Server = opened(t, from)
 	if _, err := replica.Point(t.Context(), opened(t, to), source, o); err != nil {
 		t.Fatal(err)
 	}
-	if err := replica.Start(t.Context(), opened(t, to), ""); err != nil {
+	if err := replica.Start(t.Context(), opened(t, to), o.Channel); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replica.Wait(t.Context(), opened(t, to), replica.WaitOptions{Target: at, Limit: limit}); err != nil {
+	if _, err := replica.Wait(t.Context(), opened(t, to), replica.WaitOptions{Channel: o.Channel, Target: source.Position, Limit: limit}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -129,41 +142,44 @@ func TestPromote(t *testing.T) {
 
 // A master that is gone is not asked: what was received is executed, and no event is enabled that nobody knows of.
 func TestPromoteAlone(t *testing.T) {
-	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
-		master, slave := servertest.Start(t, k), servertest.Start(t, k)
-		master.Exec(t, account...)
-		restored := "CREATE EVENT own.restored ON SCHEDULE EVERY 1 YEAR DISABLE ON SLAVE DO SELECT 1"
-		slave.Exec(t, "SET sql_log_bin=0", "CREATE DATABASE own", strings.Replace(restored, "SLAVE", map[bool]string{true: "REPLICA", false: "SLAVE"}[k == servertest.MySQL97], 1))
-		follow(t, master, slave, replica.Options{})
-		master.Exec(t, "CREATE DATABASE a", "CREATE EVENT a.unknown ON SCHEDULE EVERY 1 YEAR DISABLE DO SELECT 1", "CREATE TABLE a.t (id INT PRIMARY KEY) ENGINE=InnoDB")
-		load := master.StartLoad(t, servertest.LoadOptions{Writers: 4})
-		for load.Commits() < 200 {
-			time.Sleep(time.Millisecond)
-		}
-		master.Kill()
-		load.Stop()
-		plan, err := promote.New(t.Context(), opened(t, slave), promote.Options{Limit: limit})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var left []string
-		for _, e := range plan.Left {
-			left = append(left, e.Name)
-		}
-		if len(plan.Enable) != 1 || plan.Enable[0].Name != "restored" || fmt.Sprint(left) != "[unknown]" {
-			t.Errorf("events: %+v, %+v", plan.Enable, plan.Left)
-		}
-		done, err := plan.Run(t.Context(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if done.Position.IsZero() || done.Steps != len(plan.Steps) {
-			t.Errorf("%+v", done)
-		}
-		sums := slave.QueryRow(t, "SELECT (SELECT SUM(balance) FROM loadtest.accounts) balance, (SELECT COUNT(*) FROM loadtest.hits)-(SELECT n FROM loadtest.hot) hits")
-		if sums["balance"] != "0" || sums["hits"] != "0" {
-			t.Errorf("half a transaction: %v", sums)
-		}
-		slave.Exec(t, "INSERT INTO a.t VALUES (1)")
-	})
+	for _, k := range []servertest.Kind{servertest.MariaDB1011, servertest.MySQL57} {
+		t.Run(string(k), func(t *testing.T) {
+			t.Parallel()
+			master, slave := servertest.Start(t, k), servertest.Start(t, k)
+			master.Exec(t, account...)
+			restored := "CREATE EVENT own.restored ON SCHEDULE EVERY 1 YEAR DISABLE ON SLAVE DO SELECT 1"
+			slave.Exec(t, "SET sql_log_bin=0", "CREATE DATABASE own", strings.Replace(restored, "SLAVE", map[bool]string{true: "REPLICA", false: "SLAVE"}[k == servertest.MySQL97], 1))
+			follow(t, master, slave, replica.Options{})
+			master.Exec(t, "CREATE DATABASE a", "CREATE EVENT a.unknown ON SCHEDULE EVERY 1 YEAR DISABLE DO SELECT 1", "CREATE TABLE a.t (id INT PRIMARY KEY) ENGINE=InnoDB")
+			load := master.StartLoad(t, servertest.LoadOptions{Writers: 4})
+			for load.Commits() < 200 {
+				time.Sleep(time.Millisecond)
+			}
+			master.Kill()
+			load.Stop()
+			plan, err := promote.New(t.Context(), opened(t, slave), promote.Options{Limit: limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var left []string
+			for _, e := range plan.Left {
+				left = append(left, e.Name)
+			}
+			if len(plan.Enable) != 1 || plan.Enable[0].Name != "restored" || fmt.Sprint(left) != "[unknown]" {
+				t.Errorf("events: %+v, %+v", plan.Enable, plan.Left)
+			}
+			done, err := plan.Run(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done.Position.IsZero() || done.Steps != len(plan.Steps) {
+				t.Errorf("%+v", done)
+			}
+			sums := slave.QueryRow(t, "SELECT (SELECT SUM(balance) FROM loadtest.accounts) balance, (SELECT COUNT(*) FROM loadtest.hits)-(SELECT n FROM loadtest.hot) hits")
+			if sums["balance"] != "0" || sums["hits"] != "0" {
+				t.Errorf("half a transaction: %v", sums)
+			}
+			slave.Exec(t, "INSERT INTO a.t VALUES (1)")
+		})
+	}
 }

@@ -119,7 +119,7 @@ func same(t testing.TB, from, to *servertest.Server) {
 }
 
 func TestReplicate(t *testing.T) {
-	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
+	eachFamily(t, func(t *testing.T, k servertest.Kind) {
 		source := newSource(t, k)
 		byGTID, byFile := servertest.Start(t, k), servertest.Start(t, k)
 		at := seed(t, source, byGTID)

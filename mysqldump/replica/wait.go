@@ -227,7 +227,7 @@ func (l *link) reached(ctx context.Context, s Status, target mysqldump.Position)
 	var err error
 	for _, function := range []string{"SOURCE_POS_WAIT", "MASTER_POS_WAIT"} {
 		channel := ""
-		if l.channel != "" {
+		if l.channel != "" || l.dialect.Channel && !l.mariaDB { // MySQL wants a name as soon as there are several
 			channel = ", " + server.Literal(l.channel)
 		}
 		var row [][]byte

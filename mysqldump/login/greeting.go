@@ -39,6 +39,9 @@ func greeting(ctx context.Context, conn net.Conn) ([]byte, error) {
 	if !stop() {
 		return nil, fmt.Errorf("no greeting came: %w", context.Cause(ctx))
 	}
+	if err == io.EOF { // a server that goes down behind a proxy: the connection broke
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no greeting came: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
@@ -247,5 +248,18 @@ func pass(t *testing.T, client net.Conn, to, statement string, times int32, lost
 		if _, err := client.Write(buf[:n]); err != nil {
 			return
 		}
+	}
+}
+
+// A server that is gone for good ends the restore, whatever is still to be done.
+func TestGone(t *testing.T) {
+	from, to := servertest.Start(t, servertest.MariaDB1011), servertest.Start(t, servertest.MariaDB1011)
+	fill(t, from)
+	m := dumpOf(t, serverOf(t, from), 3, "shop")
+	m.middle("40-rows.shop.orders.000001.sql", to.Kill)
+	result, err := Run(t.Context(), serverOf(t, to), m, Options{pause: func(int) time.Duration { return time.Millisecond }})
+	var gone *goneError
+	if !errors.As(err, &gone) || len(result.Failures) > 0 {
+		t.Errorf("%v: %+v", err, result.Failures)
 	}
 }

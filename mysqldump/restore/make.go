@@ -238,9 +238,12 @@ func (r *run) keep(x *object) {
 
 // finish notes how the making of an object ended. Its error ends the run.
 func (r *run) finish(ctx context.Context, x *object, err error) error {
+	var gone *goneError
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.As(err, &gone):
+		return err
 	case err != nil:
 		r.fail(x, err)
 	case x.kept || x.failed:

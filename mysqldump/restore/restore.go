@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"nightjar/internal/watch"
 	"nightjar/mysqldump"
@@ -65,7 +66,7 @@ type Options struct {
 	Progress *watch.Progress                 // nil: nobody watches
 	Problem  func(object string, err error)  // told at once of what failed; may be called from several goroutines; nil: nobody
 	Warn     func(text string)               // told of what a person should know; nil: nobody
-	pause    func(attempt int) (seconds int) // tests only
+	pause    func(attempt int) time.Duration // before the next attempt, for tests; nil: longer each time
 }
 
 // Errors of Run that callers branch on.

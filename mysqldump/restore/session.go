@@ -89,6 +89,12 @@ func (w *worker) setUp(ctx context.Context, s *server.Session) error {
 
 var errHeld = errors.New("the session that was lost still runs at the server")
 
+// A goneError says that the server cannot be reached any more. It ends the restore: all else would wait for as long, in vain.
+type goneError struct{ err error }
+
+func (e *goneError) Error() string { return e.err.Error() }
+func (e *goneError) Unwrap() error { return e.err }
+
 // attempts is how often something is begun before it is given up.
 const attempts = 10
 
@@ -98,7 +104,8 @@ func (w *worker) do(ctx context.Context, f func(s *server.Session, again bool) e
 	again := false
 	for attempt := 1; ; attempt++ {
 		err := w.open(ctx)
-		if err == nil {
+		opened := err == nil
+		if opened {
 			err = f(w.session, again)
 			again = true
 		}
@@ -109,16 +116,23 @@ func (w *worker) do(ctx context.Context, f func(s *server.Session, again bool) e
 			if attempt > 1 {
 				err = fmt.Errorf("attempt %d: %w", attempt, err)
 			}
+			if !opened && server.Lost(err) {
+				err = &goneError{err}
+			}
 			return err
 		}
 		w.mu.Lock()
 		w.result.Retries++
 		w.mu.Unlock()
 		w.close()
+		pause := min(100*time.Millisecond<<(attempt-1), 15*time.Second)
+		if w.o.pause != nil {
+			pause = w.o.pause(attempt)
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(min(100*time.Millisecond<<(attempt-1), 15*time.Second)):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (r *run) verify(ctx context.Context, _ *worker) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			r.fail(&object{Object: x.Object}, fmt.Errorf("compare with the dump: %w", err))
+			return r.finish(ctx, &object{Object: x.Object}, fmt.Errorf("compare with the dump: %w", err))
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()

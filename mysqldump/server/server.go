@@ -79,7 +79,7 @@ func (s *Server) Connect(ctx context.Context) (*Session, error) {
 		return nil, fmt.Errorf("connect to %s: %w", s.config.Addr, err)
 	}
 	c := &Session{conn: conn, at: s.config.Addr, dialect: &s.dialect}
-	err = c.Exec(ctx, "SET SESSION sql_mode='', time_zone='+00:00', wait_timeout=86400")
+	err = c.Exec(ctx, "SET SESSION sql_mode='', time_zone='+00:00', wait_timeout=86400, sql_quote_show_create=1")
 	if err == nil {
 		var row [][]byte
 		if row, err = c.Row(ctx, "SELECT CONNECTION_ID()"); err == nil {

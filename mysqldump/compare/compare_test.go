@@ -100,7 +100,14 @@ func verify(t testing.TB, from, to *servertest.Server, o compare.Options) compar
 
 func TestCompare(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, k servertest.Kind) {
-		source, to := servertest.Start(t, k), servertest.Start(t, k)
+		parallel := []string{"--slave-parallel-threads=4", "--slave-parallel-mode=optimistic"}
+		switch k {
+		case servertest.MySQL57:
+			parallel = []string{"--slave-parallel-workers=4", "--slave-parallel-type=LOGICAL_CLOCK"}
+		case servertest.MySQL97: // four workers by itself
+			parallel = nil
+		}
+		source, to := servertest.Start(t, k), servertest.Start(t, k, parallel...)
 		follow(t, source, to, replica.Options{Writable: true})
 		source.Exec(t, "CREATE TABLE a.myisam (id INT PRIMARY KEY, f FLOAT) ENGINE=MyISAM", "INSERT INTO a.myisam VALUES (1, 1.5), (2, NULL)",
 			"CREATE TABLE a.`od``d ?` (id INT, b BIT(9), x BLOB) ENGINE=InnoDB", "INSERT INTO a.`od``d ?` VALUES (1, 300, x'00ff'), (NULL, NULL, NULL)")

@@ -169,6 +169,29 @@ func TestFull(t *testing.T) {
 	sameTables(t, from, to, "shop")
 }
 
+// A server that waits, as one does whose disk is full, is not waited for without end.
+func TestNoAnswer(t *testing.T) {
+	from, to := servertest.Start(t, servertest.MariaDB1011), servertest.Start(t, servertest.MariaDB1011)
+	fill(t, from)
+	m, target := dumpOf(t, serverOf(t, from), 3, "shop"), serverOf(t, to)
+	holder := to.Connect(t)
+	m.middle("40-rows.shop.orders.000001.sql", func() {
+		if _, err := holder.ExecContext(t.Context(), "FLUSH TABLES WITH READ LOCK"); err != nil {
+			t.Error(err)
+		}
+	})
+	result, err := Run(t.Context(), target, m, Options{Patience: 2 * time.Second})
+	if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "shop") || !strings.Contains(strings.Join(result.Notes, "\n"), "200ms") {
+		t.Errorf("%v\n%+v", err, result)
+	}
+	if _, err := holder.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
+		t.Fatal(err)
+	}
+	m.read = nil
+	restored(t, target, m, Options{Existing: IfChanged})
+	sameTables(t, from, to, "shop")
+}
+
 // A commit whose answer is lost neither loses nor doubles rows.
 func TestLostCommit(t *testing.T) {
 	for _, k := range always {

@@ -81,7 +81,8 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 
 // create makes a table that is not there, and asks what its engine can.
 func (r *run) create(ctx context.Context, s *server.Session, t *table) error {
-	if err := t.bare.run(ctx, s); err != nil || len(t.parts) == 0 {
+	err := r.patient(ctx, "make "+t.title(), func(ctx context.Context) error { return t.bare.run(ctx, s) })
+	if err != nil || len(t.parts) == 0 {
 		return err
 	}
 	row, err := s.Row(ctx, `SELECT e.TRANSACTIONS FROM information_schema.TABLES t JOIN information_schema.ENGINES e ON t.ENGINE=e.ENGINE
@@ -273,7 +274,8 @@ func (w *worker) loadFile(ctx context.Context, s *server.Session, t *table, p pa
 		return fmt.Errorf("load %q: the server took %d rows, not %d", p.file, rows, p.rows)
 	}
 	if t.transactional {
-		if err := s.Exec(ctx, "COMMIT"); err != nil {
+		err := w.patient(ctx, "commit rows", func(ctx context.Context) error { return s.Exec(ctx, "COMMIT") })
+		if err != nil {
 			if shared && server.Lost(err) && ctx.Err() == nil {
 				err = errUnsure
 			}
@@ -308,7 +310,8 @@ func (w *worker) insert(ctx context.Context, s *server.Session, statement []byte
 		return 0, err
 	}
 	for _, piece := range pieces {
-		n, err := s.Change(ctx, string(piece))
+		var n int64
+		err := w.patient(ctx, "load rows", func(ctx context.Context) (err error) { n, err = s.Change(ctx, string(piece)); return err })
 		if err != nil {
 			return rows, err
 		}

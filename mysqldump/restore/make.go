@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"nightjar/mysqldump/script"
@@ -51,7 +52,7 @@ func (r *run) makeDatabase(ctx context.Context, w *worker, x *object) error {
 	}
 	d.statements = slices.DeleteFunc(d.statements, func(s []byte) bool { return len(s) == 0 })
 	return w.do(ctx, func(s *server.Session, again bool) error {
-		err := d.run(ctx, s)
+		err := r.patient(ctx, "make "+x.title(), func(ctx context.Context) error { return d.run(ctx, s) })
 		if again && server.Number(err) == 1007 { // it was made by the attempt before
 			return nil
 		}
@@ -154,13 +155,14 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 				return err
 			}
 		}
-		err := d.run(ctx, s)
+		make := func(ctx context.Context) error { return d.run(ctx, s) }
+		err := r.patient(ctx, "make "+x.title(), make)
 		if number := server.Number(err); number == 1418 || number == 1419 {
 			if err = r.trust(ctx, s, err); err == nil {
 				err = r.clear(ctx, s, x, d)
 			}
 			if err == nil {
-				err = d.run(ctx, s)
+				err = r.patient(ctx, "make "+x.title(), make)
 			}
 		}
 		if err == nil && x.Kind == script.Events {
@@ -244,6 +246,8 @@ func (r *run) finish(ctx context.Context, x *object, err error) error {
 		return context.Cause(ctx)
 	case errors.As(err, &gone):
 		return err
+	case errors.Is(err, ErrNoAnswer): // nor will there be one for the others
+		return fmt.Errorf("restore %s: %w", x.title(), err)
 	case err != nil:
 		r.fail(x, err)
 	case x.kept || x.failed:

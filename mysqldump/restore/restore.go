@@ -67,13 +67,15 @@ type Options struct {
 	Problem  func(object string, err error)  // told at once of what failed; may be called from several goroutines; nil: nobody
 	Warn     func(text string)               // told of what a person should know; nil: nobody
 	pause    func(attempt int) time.Duration // before the next attempt, for tests; nil: longer each time
+	Patience time.Duration                   // how long the server may take for a statement that makes a table, loads some of its rows, or commits them; 0: 10 minutes
 }
 
 // Errors of Run that callers branch on.
 var (
-	ErrNothing = errors.New("the dump has nothing of that name")
-	ErrExists  = errors.New("it is there already")
-	ErrDiffers = errors.New("what was restored differs from the dump")
+	ErrNothing  = errors.New("the dump has nothing of that name")
+	ErrExists   = errors.New("it is there already")
+	ErrDiffers  = errors.New("what was restored differs from the dump")
+	ErrNoAnswer = errors.New("no answer from the server: if its disk is full, it waits for somebody to make room, and says so in its error log alone")
 )
 
 // An Object is something that was restored, or was to be.
@@ -129,6 +131,9 @@ func Run(ctx context.Context, srv *server.Server, from mysqldump.Source, o Optio
 	r.result.Done, r.result.Left, r.result.Kept = map[script.Kind]int{}, map[script.Kind]int{}, map[script.Kind]int{}
 	if r.o.Threads <= 0 {
 		r.o.Threads = 4
+	}
+	if r.o.Patience <= 0 {
+		r.o.Patience = 10 * time.Minute
 	}
 	if r.o.Progress == nil {
 		r.o.Progress = new(watch.Progress)

@@ -140,7 +140,20 @@ func (w *worker) do(ctx context.Context, f func(s *server.Session, again bool) e
 // passes reports whether an error is worth another attempt. If the session cannot be used any more, it is closed.
 func (w *worker) passes(ctx context.Context, err error) bool {
 	var source *sourceError
-	return ctx.Err() == nil && !errors.As(err, &source) && (server.Lost(err) || errors.Is(err, errHeld))
+	return ctx.Err() == nil && !errors.As(err, &source) && !errors.Is(err, ErrNoAnswer) && (server.Lost(err) || errors.Is(err, errHeld))
+}
+
+// patient runs f, and bounds how long the server may take. After a tenth of that time somebody is told.
+func (r *run) patient(ctx context.Context, what string, f func(ctx context.Context) error) error {
+	bounded, cancel := context.WithTimeoutCause(ctx, r.o.Patience, ErrNoAnswer)
+	defer cancel()
+	some := r.o.Patience / 10
+	defer time.AfterFunc(some, func() { r.note("%s: in %v there was %v", what, some, ErrNoAnswer) }).Stop()
+	err := f(bounded)
+	if err != nil && ctx.Err() == nil && context.Cause(bounded) == ErrNoAnswer {
+		return fmt.Errorf("%s: in %v there was %w", what, r.o.Patience, ErrNoAnswer)
+	}
+	return err
 }
 
 // pool calls f for each of so many things, in order, by several workers. f returns an error only if all is to end.

@@ -35,12 +35,16 @@ func New(config *mysql.Config) (*Server, error) {
 	config.ParseTime = false
 	config.Logger = silent{} // what it would print is in errors too
 	config.Params = nil      // the session's variables are set by Connect
+	config.MaxAllowedPacket = maxPacket
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", config.Addr, err)
 	}
 	return &Server{connector: connector, config: config}, nil
 }
+
+// maxPacket is what any server takes at most. What this one takes it says itself, when it is asked or given too much.
+const maxPacket = 1 << 30
 
 type silent struct{}
 

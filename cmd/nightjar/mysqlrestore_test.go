@@ -41,7 +41,7 @@ func TestMySQLRestore(t *testing.T) {
 		t.Run(string(k), func(t *testing.T) {
 			t.Parallel()
 			source, target := servertest.Start(t, k), servertest.Start(t, k)
-			d := &dumper{t, t.TempDir()}
+			d := &dumper{T: t, home: t.TempDir()}
 			for name, s := range map[string]*servertest.Server{"my.cnf": source, "to.cnf": target} {
 				if err := os.WriteFile(filepath.Join(d.home, name), fmt.Appendf(nil, "[client]\nsocket=%s\nuser=root\n", s.Socket), 0o600); err != nil {
 					t.Fatal(err)

@@ -155,14 +155,14 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 				return err
 			}
 		}
-		make := func(ctx context.Context) error { return d.run(ctx, s) }
-		err := r.patient(ctx, "make "+x.title(), make)
+		define := func(ctx context.Context) error { return d.run(ctx, s) }
+		err := r.patient(ctx, "make "+x.title(), define)
 		if number := server.Number(err); number == 1418 || number == 1419 {
 			if err = r.trust(ctx, s, err); err == nil {
 				err = r.clear(ctx, s, x, d)
 			}
 			if err == nil {
-				err = r.patient(ctx, "make "+x.title(), make)
+				err = r.patient(ctx, "make "+x.title(), define)
 			}
 		}
 		if err == nil && x.Kind == script.Events {

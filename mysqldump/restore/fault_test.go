@@ -174,6 +174,15 @@ func TestNoAnswer(t *testing.T) {
 	from, to := servertest.Start(t, servertest.MariaDB1011), servertest.Start(t, servertest.MariaDB1011)
 	fill(t, from)
 	m, target := dumpOf(t, serverOf(t, from), 3, "shop"), serverOf(t, to)
+	// Of one table, no rows of others are read.
+	one, err := ParsePattern("shop.keyless")
+	must(t, err)
+	restored(t, target, m, Options{Selection: []Pattern{one}, Rename: map[string]string{"shop": "alone"}})
+	for name := range m.opens {
+		if strings.HasPrefix(name, string(script.Rows)) && !strings.Contains(name, ".keyless.") {
+			t.Errorf("%s is read for another table's sake", name)
+		}
+	}
 	holder := to.Connect(t)
 	m.middle("40-rows.shop.orders.000001.sql", func() {
 		if _, err := holder.ExecContext(t.Context(), "FLUSH TABLES WITH READ LOCK"); err != nil {

@@ -74,7 +74,8 @@ these files, cat $(ls | sort) | mariadb loads them.`,
 	f.StringVar(&d.lock, "lock", "auto", "auto, or none: then no table may be outside of snapshots, and --threads is 1")
 	f.IntVar(&d.o.DDLRetries, "ddl-retries", 2, "how often the dump begins again when a table was changed meanwhile")
 	f.StringVar(&d.broken, "broken", "fail", "what becomes of tables and views that cannot be read: fail, or skip")
-	f.BoolVar(&d.accounts, "accounts", true, "save roles, users and grants too (default: unless databases are chosen)")
+	f.BoolVar(&d.accounts, "accounts", true, "save roles, users and grants too (default: where no databases are chosen)")
+	f.Lookup("accounts").DefValue = "false" // the text says it
 	f.StringArrayVar(&d.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
 	f.StringArrayVar(&d.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&d.job, "job", "", "name of the job (default: the host, the server and the names)")

@@ -162,12 +162,26 @@ func (d *dumper) refusals(s *servertest.Server) {
 		d.Errorf("a database that is not there: %s", said)
 	}
 	s.Exec(d, "CREATE TABLE other.gone (a INT)", "CREATE VIEW other.broken AS SELECT a FROM other.gone", "DROP TABLE other.gone")
-	if _, said := d.dump(1); !strings.Contains(said, "other.broken") {
+	if _, said := d.dump(1); !strings.Contains(said, "other.broken") || !strings.Contains(said, "--broken skip") {
 		d.Errorf("a broken view: %s", said)
 	}
 	if r, said := d.dump(3, "--broken=skip"); len(r.Dump.Broken) != 1 || !strings.Contains(said, "other.broken") {
 		d.Errorf("a broken view is skipped: %+v %s", r, said)
 	}
+	s.Exec(d, "CREATE USER less@'%' IDENTIFIED BY 'pw'", "GRANT SELECT, PROCESS, RELOAD ON *.* TO less@'%'")
+	password := filepath.Join(d.home, "password")
+	if err := os.WriteFile(password, []byte("pw\n"), 0o600); err != nil {
+		d.Fatal(err)
+	}
+	less := fmt.Sprintf("less@%s:%d", s.Host, s.Port)
+	if _, said := d.dump(1, "--server", less, "--password-file", password); !strings.Contains(said, "lacks TRIGGER, EVENT on *.*") || !strings.Contains(said, "nightjar mysql check prints the GRANT") {
+		d.Errorf("an account that sees less: %s", said)
+	}
+	if _, said := d.dump(1, "--server", "nobody@"+strings.TrimPrefix(less, "less@"), "--password-file", password); !strings.Contains(said, "[nightjar] of ~/.my.cnf") {
+		d.Errorf("an account that is not there: %s", said)
+	}
 	s.Stop(d)
-	d.dump(1)
+	if _, said := d.dump(1); !strings.Contains(said, "does the server run") {
+		d.Errorf("a server that does not run: %s", said)
+	}
 }

@@ -79,6 +79,7 @@ Another server must have all transactions of the dump, by GTID.`,
 	f.DurationVar(&r.lock.Wait, "lock-wait", lock.DefaultWait, "for how long attempts are made")
 	f.DurationVar(&r.lock.Max, "max-lock", lock.DefaultMax, "how long the lock may be held, with tables that no snapshot covers")
 	r.choice.flags(c)
+	f.Lookup("kind").Usage = "only archives of this `KIND` (default: " + dumpfiles.Kind + ")"
 	r.thaw.flags(c)
 	return c
 }
@@ -145,7 +146,13 @@ func (a *app) mysqlReplica(ctx context.Context, r *mysqlReplicaFlags, archive st
 		a.warn(fmt.Errorf("passed over the transaction at %s:%d %s: %s", s.At.File, s.At.Offset, s.GTID, s.Failure))
 	}
 	if err != nil {
-		return adviseReplica(err)
+		err = adviseReplica(err)
+		var hinted usage.Hinted
+		if errors.As(err, &hinted) {
+			hinted.Hint = strings.TrimSuffix(hinted.Hint, ".") + ". Then the same command with --existing if-changed --replace-source makes the replica anew, and keeps what is whole"
+			return hinted
+		}
+		return err
 	}
 	var verified compare.Result
 	if !r.noVerify {
@@ -178,6 +185,9 @@ func (a *app) seedReplica(ctx context.Context, r *mysqlReplicaFlags, e *ends, ar
 	}
 	if err := replica.Fits(ctx, e.replica, e.source, r.point); err != nil { // before anything long begins
 		return nil, adviseReplica(err)
+	}
+	if err := a.mayReplicate(ctx, r, e); err != nil {
+		return nil, err
 	}
 	if r.noRestore {
 		return chosen, nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
 
@@ -40,6 +41,14 @@ func TestMySQLReplica(t *testing.T) {
 			}
 			toReplica := func(args ...string) []string {
 				return to("replica", append([]string{"latest", "--replication-defaults-file", account}, args...)...)
+			}
+			wrong := login("wrong.cnf", "host=%s\nport=%d\nuser=repl\npassword=another\n", source.Host, source.Port)
+			elsewhere := login("elsewhere.cnf", "host=%s\nport=%d\nuser=root\n", fresh.Host, fresh.Port)
+			for file, hint := range map[string]string{wrong: "CREATE USER repl@'%'", elsewhere: "Both have to name the source"} {
+				_, said, code := d.run(to("replica", "latest", "--replication-defaults-file", file)...)
+				if code != 1 || !strings.Contains(said, hint) || strings.Contains(said, "loading archive") {
+					t.Errorf("the replica could not reach the source: %d, %s", code, said)
+				}
 			}
 			out, said, code := d.run(toReplica("--json")...)
 			if code != 0 || strings.Contains(out+said, "a-secret") {
@@ -177,5 +186,40 @@ func TestMySQLReplicaOfMaster(t *testing.T) {
 				t.Errorf("verify of a server with itself:\n%s", out)
 			}
 		})
+	}
+}
+
+// A source that has thrown away the log of the dump's position is found out before anything is loaded.
+func TestPurgedLogs(t *testing.T) {
+	s := servertest.Start(t, servertest.MariaDB1011)
+	srv, err := server.New(s.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := srv.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	position, err := c.Position(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := c.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kept(t.Context(), c, at, position); err != nil {
+		t.Error(err)
+	}
+	s.Exec(t, "FLUSH BINARY LOGS", "FLUSH BINARY LOGS")
+	files := s.Query(t, "SHOW BINARY LOGS")
+	s.Exec(t, "PURGE BINARY LOGS TO '"+files[len(files)-1][0]+"'")
+	if err := kept(t.Context(), c, at, position); err == nil || !strings.Contains(err.Error(), position.File) {
+		t.Errorf("purged: %v", err)
+	}
+	position.ServerID++ // of another server, whose files have names of their own
+	if err := kept(t.Context(), c, at, position); err != nil {
+		t.Error(err)
 	}
 }

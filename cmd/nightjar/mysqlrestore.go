@@ -64,6 +64,7 @@ At the end every definition, and the checksum of each table's rows, is compared 
 	f.BoolVar(&r.o.KeepKeys, "keys-first", false, "make secondary keys with the tables, not when their rows are there")
 	f.BoolVar(&r.o.NoVerify, "no-verify", false, "do not compare with the archive at the end")
 	r.choice.flags(c)
+	f.Lookup("kind").Usage = "only archives of this `KIND` (default: " + dumpfiles.Kind + ")"
 	r.thaw.flags(c)
 	return c
 }
@@ -214,7 +215,7 @@ func (a *app) loadedDump(ctx context.Context, s *opened, srv *server.Server, res
 	case errors.Is(err, restore.ErrExists):
 		return usage.Hinted{Err: err, Hint: "nothing was changed. --rename OLD=NEW restores under another name; --existing if-changed goes on with a restore that stopped; there are missing and replace, too"}
 	case errors.Is(err, restore.ErrNothing):
-		return usage.Hinted{Err: err, Hint: "nightjar ls ARCHIVE:" + dumpfiles.Folder + " shows what the dump has"}
+		return usage.Hinted{Err: err, Hint: "nothing was changed. nightjar ls ARCHIVE:" + dumpfiles.Folder + " shows what the dump has; --rename is for databases"}
 	case errors.Is(err, restore.ErrDiffers):
 		return usage.Hinted{Err: err, Hint: "was somebody else writing? If not, " + goOn}
 	case err != nil && ctx.Err() != nil:

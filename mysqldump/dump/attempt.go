@@ -136,7 +136,7 @@ func (a *attempt) find(ctx context.Context) error {
 // leaveOut notes what cannot be read, or fails if that is not to be left out.
 func (a *attempt) leaveOut(kind, database, name string, why error) error {
 	if !a.run.o.BrokenSkip {
-		return fmt.Errorf("read %s %s.%s: %w", kind, database, name, why)
+		return &BrokenError{kind + " " + database + "." + name, why}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -61,6 +61,15 @@ type Result struct {
 	Retries   int              // attempts that a change of a definition ended
 }
 
+// A BrokenError says that something could not be read, which Options.BrokenSkip would leave out.
+type BrokenError struct {
+	What string // its kind and its name
+	Err  error
+}
+
+func (e *BrokenError) Error() string { return "read " + e.What + ": " + e.Err.Error() }
+func (e *BrokenError) Unwrap() error { return e.Err }
+
 // A ChangedError says that the definition of a table was changed, or another table has its name; or that of something else.
 type ChangedError struct {
 	Kind  schema.Kind // empty: of a table

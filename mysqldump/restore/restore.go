@@ -140,7 +140,7 @@ func Run(ctx context.Context, srv *server.Server, from mysqldump.Source, o Optio
 	}
 	err := r.restore(ctx)
 	if err == nil && len(r.result.Differences) > 0 {
-		err = fmt.Errorf("%d differences: %w", len(r.result.Differences), ErrDiffers)
+		err = fmt.Errorf("%w: differences: %d", ErrDiffers, len(r.result.Differences))
 	}
 	return r.result, err
 }

@@ -68,6 +68,15 @@ const connectTimeout = 30 * time.Second
 // MariaDB's random challenge for ed25519 for the end of a text if that is 0, which fails one login in 256.
 const retries = 4
 
+// A ConnectError says that no session could be opened.
+type ConnectError struct {
+	Address string
+	Err     error
+}
+
+func (e *ConnectError) Error() string { return fmt.Sprintf("connect to %s: %v", e.Address, e.Err) }
+func (e *ConnectError) Unwrap() error { return e.Err }
+
 // Connect opens a session. It waits for 30 seconds at most.
 func (s *Server) Connect(ctx context.Context) (*Session, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer in %v", connectTimeout))
@@ -80,7 +89,7 @@ func (s *Server) Connect(ctx context.Context) (*Session, error) {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return nil, fmt.Errorf("connect to %s: %w", s.config.Addr, err)
+		return nil, &ConnectError{s.config.Addr, err}
 	}
 	c := &Session{conn: conn, at: s.config.Addr, dialect: &s.dialect}
 	err = c.Exec(ctx, "SET SESSION sql_mode='', time_zone='+00:00', wait_timeout=86400, sql_quote_show_create=1")

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"slices"
 	"syscall"
 
 	"nightjar/backup"
@@ -19,7 +21,11 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
+	"nightjar/mysqldump/dump"
+	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/login"
+	"nightjar/mysqldump/replica"
+	"nightjar/mysqldump/server"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/check"
@@ -140,6 +146,12 @@ var hints = []struct {
 	{request.ErrAnswer, "something else than the server answered, or the server is broken; nothing of it was believed. Look at --endpoint, and at proxies on the way"},
 	{request.ErrRefused, "nothing was given up. Is it a server of S3, and does nothing in between change requests or answers? Look at --endpoint, at proxies on the way, and in the server's log"},
 	{request.ErrFailing, "that passes, as a rule. Run the same command again later: what was stored is used"},
+	{lock.ErrBusy, "nothing is to be mended: run it again when that has ended"},
+	{lock.ErrWait, "writers were never kept waiting for longer than --lock-attempt. A long statement holds the lock up: SHOW FULL PROCESSLIST names it, and nightjar mysql check. Or wait longer with --lock-wait"},
+	{lock.ErrSnapshot, "--max-snapshot allows more time, or 0 any; --threads N more sessions"},
+	{lock.ErrTooLong, "--max-lock allows more. Tables that are not of InnoDB are read while the lock is held: nightjar mysql check names them"},
+	{dump.ErrPrivileges, "nightjar mysql check prints the GRANT that gives it"},
+	{replica.ErrLate, "it replicates, and goes on: SHOW REPLICA STATUS (SHOW SLAVE STATUS) says how far it is. --wait waits for longer"},
 	{login.ErrUnnamed, "name it with --source, or in the group [nightjar-source] of an option file"},
 	{login.ErrNotServer, "is the port right? 3306 is the servers' own, as a rule; 33060 is that of MySQL's X protocol, which is another"},
 	{login.ErrExposed, "protect the connection: ssl-mode=REQUIRED, or better VERIFY_CA with ssl-ca, in an option file. Or give the server's RSA key with server-public-key-path; get-server-public-key asks for it, and trusts whoever answers"},
@@ -185,6 +197,36 @@ func Hint(err error, command string) string {
 		if errors.Is(err, h.is) {
 			return h.hint
 		}
+	}
+	return serverHint(err)
+}
+
+// serverHint returns what can be done about what a database server answered, or about one that does not answer; or "".
+func serverHint(err error) string {
+	const lists = "nightjar mysql check prints the GRANT that a backup takes"
+	var broken *dump.BrokenError
+	if errors.As(err, &broken) && !slices.Contains([]uint16{1142, 1143}, server.Number(err)) {
+		return "mend it, or drop it; --broken skip leaves it out, saves the rest and ends with exit code 3"
+	}
+	switch server.Number(err) {
+	case 1045, 1698:
+		return "who logs in stands in [nightjar] of ~/.my.cnf (or --defaults-file FILE), mode 0600: user, password, socket or host. For another server than the one to back up: [nightjar-source], [nightjar-replica]. --user and --password-file go before it"
+	case 1044, 1142, 1143, 1227, 1370:
+		return lists + "; a restore takes an account that may do everything, as root"
+	case 1040, 1203, 1226:
+		return "the server has no room for more sessions: take less --threads, or raise max_connections"
+	case 1129, 1130:
+		return "the server does not let this machine in: is the account for its host, as 'backup'@'10.0.0.%'?"
+	}
+	var connect *server.ConnectError
+	var network *net.OpError
+	var name *net.DNSError
+	switch {
+	case !errors.As(err, &connect):
+	case errors.As(err, &name):
+		return "is the name right? --server HOST, or host in [nightjar] of an option file, says which"
+	case errors.As(err, &network) && network.Op == "dial":
+		return "does the server run, and listen there? --server [USER@]HOST[:PORT] or the path of its socket says where; so do host, port and socket in [nightjar] of ~/.my.cnf"
 	}
 	return ""
 }

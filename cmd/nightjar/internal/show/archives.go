@@ -12,6 +12,7 @@ import (
 
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
+	"nightjar/mysqldump"
 	"nightjar/repo"
 )
 
@@ -140,8 +141,12 @@ func tags(a *repo.Archive) string {
 func labels(a *repo.Archive) string {
 	const width = 33
 	var words []string
+	if p, err := mysqldump.Parse(string(a.Labels["position"])); err == nil && p.File != "" { // what a replica is told, first and whole
+		words = append(words, fmt.Sprintf("position=%s:%d", word(p.File), p.Offset))
+	}
+	shown := len(words) > 0
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
-		if name != repo.Needs {
+		if name != repo.Needs && !(shown && name == "position") {
 			words = append(words, word(string(name))+"="+word(string(a.Labels[name])))
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 // Dump prints how the part of a backup went that the database server did.
 func Dump(w io.Writer, r *dump.Result) {
-	fmt.Fprintf(w, "server %s, at %s\n", quote.Display(r.Version), quote.Display(r.Position.String()))
+	fmt.Fprintf(w, "server %s\n", quote.Display(r.Version))
 	for _, from := range r.Sources {
 		fmt.Fprintf(w, "replica of %s:%d, at %s\n", quote.Display(from.Host), from.Port, quote.Display(from.Position.String()))
 	}
@@ -23,7 +23,14 @@ func Dump(w io.Writer, r *dump.Result) {
 	if r.Lock.History >= 0 && r.Lock.HistoryNow >= 0 {
 		history = fmt.Sprintf("%d, then %d", r.Lock.History, r.Lock.HistoryNow)
 	}
-	rows := [][2]string{
+	var rows [][2]string
+	if r.Position.File != "" {
+		rows = append(rows, [2]string{"position", quote.Display(fmt.Sprintf("%s:%d", r.Position.File, r.Position.Offset))})
+	}
+	if gtids := r.Position.GTIDs.String(); gtids != "" {
+		rows = append(rows, [2]string{"GTIDs", quote.Display(gtids)})
+	}
+	rows = append(rows, [][2]string{
 		{"databases", count(uint64(r.Databases))},
 		{"tables", count(uint64(r.Tables))},
 		{"rows", count(r.Rows)},
@@ -36,7 +43,7 @@ func Dump(w io.Writer, r *dump.Result) {
 		{"longest wait seen", milliseconds(r.Lock.LongestWait)},
 		{"old versions of rows", history},
 		{"begun again", count(uint64(r.Retries))},
-	}
+	}...)
 	Block(w, rows)
 }
 

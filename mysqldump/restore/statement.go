@@ -157,21 +157,24 @@ func disableOnReplica(statement []byte) []byte {
 }
 
 // sameDefinition reports whether two statements make the same. Where they stand on the line, comments for other servers'
-// versions, OR REPLACE, IF NOT EXISTS and the next AUTO_INCREMENT make no difference.
+// versions, OR REPLACE, IF NOT EXISTS, the next AUTO_INCREMENT, and SLAVE for REPLICA after ON make no difference.
 func sameDefinition(a, b []byte) bool {
 	if begins(a, "CREATE") {
 		a, b = []byte(schema.Canonical(string(a))), []byte(schema.Canonical(string(b)))
 	}
 	x, y := lexer{text: a}, lexer{text: b}
+	on := false
 	for {
 		s, more := x.significant()
 		t, also := y.significant()
 		if !more || !also {
 			return more == also
 		}
-		if s.class != t.class || !bytes.Equal(s.text, t.text) {
+		onReplica := on && (s.is("SLAVE") || s.is("REPLICA")) && (t.is("SLAVE") || t.is("REPLICA")) // DISABLE ON …, as servers say it
+		if !onReplica && (s.class != t.class || !bytes.Equal(s.text, t.text)) {
 			return false
 		}
+		on = s.is("ON")
 	}
 }
 

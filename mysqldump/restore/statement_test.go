@@ -76,6 +76,9 @@ func TestSameDefinition(t *testing.T) {
 		{"CREATE VIEW v AS select 1", "CREATE VIEW v AS select 1 ", true},
 		{"CREATE PROCEDURE p() BEGIN /* a */ END", "CREATE PROCEDURE p() BEGIN /* b */ END", false},
 		{"CREATE VIEW v AS select 'a'", "CREATE VIEW v AS select 'A'", false},
+		{"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE ON SLAVE DO SELECT 1", "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE ON REPLICA DO SELECT 1", true},
+		{"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE ON SLAVE DO SELECT 1", "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1", false},
+		{"CREATE VIEW v AS SELECT SLAVE", "CREATE VIEW v AS SELECT REPLICA", false},
 		{"a", "a b", false},
 	} {
 		if got := sameDefinition([]byte(c.a), []byte(c.b)); got != c.same {

@@ -59,7 +59,7 @@ func kill(r *running) { _ = r.Process.Kill() }
 
 // A restore or a replica that is killed is completed by the command that is said to go on, and a restore survives its server.
 func TestMySQLAgain(t *testing.T) {
-	for _, k := range []servertest.Kind{servertest.MariaDB1011, servertest.MySQL57} {
+	for _, k := range []servertest.Kind{servertest.MariaDB1011} {
 		t.Run(string(k), func(t *testing.T) {
 			t.Parallel()
 			a := newAgain(t, k)

@@ -178,7 +178,7 @@ func (p *player) play(path string) {
 var (
 	useless = regexp.MustCompile(`(?i)^\s*(drop|select|\(|show|explain|desc|describe|analyze|check|repair|optimize|checksum|help|kill|shutdown|change|start\s+(slave|all|replica)|stop|reset|purge|flush|lock|unlock|install|` +
 		`uninstall|backup|handler|cache|binlog|xa|truncate|set\s+(global|@@global|role|password|transaction|gtid|default role)|signal|resignal|do\s+sleep|call\s+mtr|use\s+mysql|with|values)\b`)
-	dangerous = regexp.MustCompile("(?i)@@global\\.|\\bset\\s+global|\\bmysql\\.|\\broot\\b|\\bget_lock\\b|sleep\\s*\\(|pseudo_|sql_log_bin|gtid_|outfile|dumpfile|general_log|slow_query_log|data\\s+directory|index\\s+directory|insert/\\*!into|current_user\\b.*identified|alter\\s+user\\s+current_user")
+	dangerous = regexp.MustCompile(`(?i)@@global\.|\bset\s+global|\bmysql\.|\broot\b|\bget_lock\b|sleep\s*\(|pseudo_|sql_log_bin|gtid_|outfile|dumpfile|general_log|slow_query_log|data\s+directory|index\s+directory|insert/\*!into|current_user\b.*identified|alter\s+user\s+current_user`)
 	inTest    = regexp.MustCompile("(?i)(\\b|`)test(`)?\\.")
 	useTest   = regexp.MustCompile("(?i)^\\s*use\\s+`?test`?\\s*$")
 	makes     = regexp.MustCompile(`(?i)^\s*create\b`)

@@ -118,8 +118,9 @@ $(STATICCHECK):
 	GOBIN=$(CURDIR)/.bin $(GO) install honnef.co/go/tools/cmd/staticcheck@$(patsubst .bin/staticcheck-%,%,$@)
 	mv .bin/staticcheck $@
 
-torture: packages s3servers
+torture: packages s3servers mysql57
 	$(GO) test -count 1 -v -timeout 12h ./internal/torture -share $(SHARE) -seed $(SEED)
+	$(GO) test -count 1 -v -timeout 12h -run TestMySQL ./cmd/nightjar -exhaustive
 	$(GO) test -count 1 -v -timeout 12h -run TestSchedules ./internal/simulate -schedules $(SCHEDULES)
 
 build:

@@ -49,7 +49,7 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(d.makes, func(m made) bool { return m.what == "TABLE" && m.name == t.Name })
+	at := t.makes(d)
 	if at < 0 {
 		return &sourceError{t.file, errors.New("it does not make the table")}
 	}
@@ -79,9 +79,25 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 	})
 }
 
+// makes returns the index of the statement that makes the table; negative if there is none.
+func (t *table) makes(d *definition) int {
+	return slices.IndexFunc(d.makes, func(m made) bool { return m.what == "TABLE" && m.name == t.Name })
+}
+
+// wantsKey reports whether a server made no table since it lacks a key that the foreign key of a table that is there needs.
+func wantsKey(err error) bool {
+	number := server.Number(err)
+	return number == 1822 || number == 1215 // of MySQL 8 and newer, and of 5.7
+}
+
 // create makes a table that is not there, and asks what its engine can.
 func (r *run) create(ctx context.Context, s *server.Session, t *table) error {
-	err := r.patient(ctx, "make "+t.title(), func(ctx context.Context) error { return t.bare.run(ctx, s) })
+	run := func(ctx context.Context) error { return t.bare.run(ctx, s) }
+	err := r.patient(ctx, "make "+t.title(), run)
+	if wantsKey(err) && len(t.keys) > 0 {
+		t.bare.statements[t.makes(t.bare)], t.keys, t.constraints = t.create, nil, nil
+		err = r.patient(ctx, "make "+t.title(), run)
+	}
 	if err != nil || len(t.parts) == 0 {
 		return err
 	}

@@ -36,6 +36,9 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("the setting stays after %+v", o)
 			}
 		}
+		// What refers to a table stays, and wants its key, when the table is made anew.
+		s.Exec(t, "INSERT INTO d.p VALUES (7)")
+		restored(t, serverOf(t, s), m, Options{Existing: IfChanged})
 		ctx, cancel := context.WithCancel(t.Context())
 		m.middle("50-program.d.g.000000.sql", cancel)
 		_, text := ended(ctx, serverOf(t, s), m, Options{Existing: Replace})

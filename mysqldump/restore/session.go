@@ -148,7 +148,16 @@ func (r *run) patient(ctx context.Context, what string, f func(ctx context.Conte
 	bounded, cancel := context.WithTimeoutCause(ctx, r.o.Patience, ErrNoAnswer)
 	defer cancel()
 	some := r.o.Patience / 10
-	defer time.AfterFunc(some, func() { r.note("%s: in %v there was %v", what, some, ErrNoAnswer) }).Stop()
+	told := make(chan struct{})
+	timer := time.AfterFunc(some, func() {
+		defer close(told)
+		r.note("%s: in %v there was %v", what, some, ErrNoAnswer)
+	})
+	defer func() {
+		if !timer.Stop() {
+			<-told // nothing is noted after the end
+		}
+	}()
 	err := f(bounded)
 	if err != nil && ctx.Err() == nil && context.Cause(bounded) == ErrNoAnswer {
 		return fmt.Errorf("%s: in %v there was %w", what, r.o.Patience, ErrNoAnswer)

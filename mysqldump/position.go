@@ -1,14 +1,16 @@
-// Package mysqldump knows where a backup of MySQL or MariaDB stands in the server's stream of changes.
+// Package mysqldump knows where a backup of MySQL or MariaDB stands in the server's stream of changes, and says where a dump
+// goes to and comes from.
 //
 // A Position says which changes a backup has. A replica that was restored from it asks its source for all that came
 // after, and a restore replays binary logs from there. The place is given by file and offset of a binary log, by GTIDs, or
-// by both; beside it stands the server that it was read from. Its text is to be a label of the archive.
+// by both; beside it stands the server that it was read from. Its text is a label of the archive. A Sink takes the
+// files of a dump, a Source has them.
 //
 // The invariant: a position is never guessed. It has what a server said, and what was not said stays missing. Text that
 // could be read in two ways is refused. A comparison that the names do not decide is an error.
 //
-// The package does not ask servers yet, and it makes no dump. Whether a server still has the logs of a position, only
-// that server can say.
+// The package asks no server, and makes no dump: the packages below it do. Whether a server still has the logs of a
+// position, only that server can say.
 package mysqldump
 
 import (

@@ -14,6 +14,7 @@ import (
 	"nightjar/backup/browse"
 	"nightjar/backup/content"
 	"nightjar/cmd/nightjar/internal/dbflags"
+	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
@@ -28,12 +29,6 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/pack"
 	"nightjar/repo/tree"
-)
-
-// How an archive of a dump is told from others.
-const (
-	dumpKind   = "mysql-dump"
-	dumpFolder = "mysql" // where its files are
 )
 
 type dumpFlags struct {
@@ -54,7 +49,7 @@ func (a *app) mysqlDumpCommand() *cobra.Command {
 		Long: `Save databases, or all, as they stand at one position of the binary log. Names are patterns: * stands for any characters, ? for
 one, and \ takes its meaning from the next. Writers wait for a moment, while the position is read.
 
-The archive has one file of SQL for each object, and one or more for the rows of a table, in the folder ` + dumpFolder + `. After a restore of
+The archive has one file of SQL for each object, and one or more for the rows of a table, in the folder ` + dumpfiles.Folder + `. After a restore of
 these files, cat $(ls | sort) | mariadb loads them.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if !c.Flags().Changed("accounts") {
@@ -127,7 +122,7 @@ func (d *dumpFlags) plan(names []string) (*repo.Record, error) {
 			err = usage.Errorf("label %q is the dump's own", name)
 		}
 	}
-	return &repo.Record{Kind: dumpKind, Excludes: texts(d.exclude), Tags: texts(d.tags), Labels: labels, Program: "nightjar " + version()}, err
+	return &repo.Record{Kind: dumpfiles.Kind, Excludes: texts(d.exclude), Tags: texts(d.tags), Labels: labels, Program: "nightjar " + version()}, err
 }
 
 // dotted reports whether a pattern has a dot that stands for itself.
@@ -249,14 +244,14 @@ func (a *app) reportDump(made *repo.Archive, sums *backup.Statistics, result *du
 
 // formerRows returns the files of rows of an archive, with their notes; none without an archive.
 func formerRows(ctx context.Context, s *session.Session, a *repo.Archive) (files []mysqldump.SourceFile, err error) {
-	if a == nil || a.Kind != dumpKind {
+	if a == nil || a.Kind != dumpfiles.Kind {
 		return nil, nil
 	}
 	reader, err := s.NewReaderFor(ctx, a)
 	if err != nil {
 		return nil, err
 	}
-	err = browse.List(ctx, reader, a, dumpFolder, false, func(name string, n *tree.Node) error {
+	err = browse.List(ctx, reader, a, dumpfiles.Folder, false, func(name string, n *tree.Node) error {
 		if name = path.Base(name); strings.HasPrefix(name, string(script.Rows)) {
 			files = append(files, mysqldump.SourceFile{Name: name, Size: int64(n.Size), Notes: n.Notes()})
 		}
@@ -269,7 +264,7 @@ func formerRows(ctx context.Context, s *session.Session, a *repo.Archive) (files
 type sink struct{ run *backup.Run }
 
 func (s sink) Create(name string) (mysqldump.File, error) {
-	return s.run.Create(dumpFolder+"/"+name, content.Hint{New: true, Fine: strings.HasPrefix(name, string(script.Rows))})
+	return s.run.Create(dumpfiles.Folder+"/"+name, content.Hint{New: true, Fine: strings.HasPrefix(name, string(script.Rows))})
 }
 
-func (s sink) Remove(name string) error { return s.run.Remove(dumpFolder + "/" + name) }
+func (s sink) Remove(name string) error { return s.run.Remove(dumpfiles.Folder + "/" + name) }

@@ -116,24 +116,11 @@ func (r *mysqlRestoreFlags) check(names []string) error {
 	return r.thaw.check()
 }
 
-// databaseServer returns the server that flags name.
-func (a *app) databaseServer(ctx context.Context, d *dbflags.Flags) (*server.Server, error) {
-	login, err := d.Login(ctx, &a.Settings)
-	if err != nil {
-		return nil, err
-	}
-	config, err := login.Config()
-	if err != nil {
-		return nil, err
-	}
-	return server.New(config)
-}
-
 func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string) error {
 	if err := r.check(args[1:]); err != nil {
 		return err
 	}
-	srv, err := a.databaseServer(ctx, &r.db)
+	srv, err := a.database(ctx, &r.db)
 	if err != nil {
 		return err
 	}

@@ -145,3 +145,19 @@ func Checksums(t testing.TB, s *Server) map[string]string {
 }
 
 func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
+
+// PurgeLogs removes all binary logs but the current one. A log that is still read, or that recovery may still need, stays
+// without an error, so that it is asked for again.
+func (s *Server) PurgeLogs(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(statementTimeout); ; time.Sleep(10 * time.Millisecond) {
+		logs := s.Query(t, "SHOW BINARY LOGS")
+		if len(logs) < 2 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the server keeps its binary logs: %v", logs)
+		}
+		s.Exec(t, "PURGE BINARY LOGS TO '"+logs[len(logs)-1][0]+"'")
+	}
+}

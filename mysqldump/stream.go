@@ -36,3 +36,17 @@ type SourceFile struct {
 	Size  int64 // bytes
 	Notes map[string]string
 }
+
+// A Tree takes files in folders, such as those of a data directory. Its methods may be called from several goroutines. Names
+// are paths with slashes.
+type Tree interface {
+	// Create begins a file, in the place of one of that name that was closed. Page is how many bytes a page of it has, if it
+	// changes page by page; 0: unknown.
+	Create(name string, page int) (File, error)
+	// Keep takes the file of that name of the backup before, with its notes, unread. It reports whether that could be.
+	Keep(name string) (bool, error)
+	// Rename gives a file that was closed or kept another name, in the place of what was closed there.
+	Rename(from, to string) error
+	// Remove takes out a file that was closed or kept.
+	Remove(name string) error
+}

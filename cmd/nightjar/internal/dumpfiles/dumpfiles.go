@@ -18,10 +18,14 @@ import (
 	"nightjar/repo/tree"
 )
 
-// Kind is the kind of archives that have a dump, and Folder where in them its files are.
+// The kinds of archives that have something of a server, and the folders in them where the files are.
 const (
-	Kind   = "mysql-dump"
-	Folder = "mysql"
+	Kind   = "mysql-dump" // a dump: files of SQL in Folder
+	Hot    = "mysql-hot"  // a hot backup: the files of the data directory in Folder
+	Binlog = "mysql-binlog"
+
+	Folder       = "mysql"
+	BinlogFolder = "binlog"
 )
 
 // budget is memory for what is fetched ahead.

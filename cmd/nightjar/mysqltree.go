@@ -1,0 +1,27 @@
+package main
+
+import (
+	"nightjar/backup"
+	"nightjar/backup/content"
+	"nightjar/mysqldump"
+)
+
+// A treeSink puts files into a folder of a run of a backup. It is a mysqldump.Tree.
+type treeSink struct {
+	run    *backup.Run
+	folder string
+}
+
+var _ mysqldump.Tree = treeSink{}
+
+func (t treeSink) at(name string) string { return t.folder + "/" + name }
+
+func (t treeSink) Create(name string, page int) (mysqldump.File, error) {
+	return t.run.Create(t.at(name), content.Hint{Page: page})
+}
+
+func (t treeSink) Keep(name string) (bool, error) { return t.run.Keep(t.at(name)) }
+
+func (t treeSink) Rename(from, to string) error { return t.run.Rename(t.at(from), t.at(to)) }
+
+func (t treeSink) Remove(name string) error { return t.run.Remove(t.at(name)) }

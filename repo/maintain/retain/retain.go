@@ -33,7 +33,7 @@ type Period struct {
 
 // Periods are all that rules go by. What stands here has a flag of forget, is validated, and keeps its archives.
 var Periods = []Period{
-	{"hourly", "hour", func(t time.Time) string { return t.Format("2006-01-02 15:00") }},
+	{"hourly", "hour", func(t time.Time) string { return t.Format("2006-01-02 15:00 -0700") }}, // there are two of one name when clocks go back
 	{"daily", "day", func(t time.Time) string { return t.Format(time.DateOnly) }},
 	{"weekly", "week", func(t time.Time) string { year, week := t.ISOWeek(); return fmt.Sprintf("%d-W%02d", year, week) }}, // from Monday
 	{"monthly", "month", func(t time.Time) string { return t.Format("2006-01") }},
@@ -74,6 +74,7 @@ func (p *Policy) Validate() error {
 type Decision struct {
 	*repo.Archive
 	Keep    bool
+	Spared  bool     // no rule keeps it: it stays as the last of its job
 	Reasons []string // why; more than one rule may keep it
 }
 
@@ -112,6 +113,23 @@ func (p *Policy) Decide(archives []repo.Archive, chosen func(*repo.Archive) bool
 			d.Reasons = []string{"no rule keeps it"}
 		}
 	}
+	return all
+}
+
+// Emptied returns the jobs of which something goes although no rule keeps any of their archives, as people write them.
+func Emptied(decisions []Decision) (all []string) {
+	ruled, goes := map[job]bool{}, map[job]bool{}
+	for _, d := range decisions {
+		of := job{d.Host, d.Job}
+		ruled[of] = ruled[of] || d.Keep && !d.Spared
+		goes[of] = goes[of] || !d.Keep
+	}
+	for of := range goes {
+		if goes[of] && !ruled[of] {
+			all = append(all, fmt.Sprintf("%q of host %s", of.name, of.host))
+		}
+	}
+	slices.Sort(all)
 	return all
 }
 
@@ -200,9 +218,11 @@ func (p *Policy) choose(of []*Decision, zone *time.Location, keep func(d *Decisi
 	if len(good) > 0 {
 		if !good[0].Keep {
 			keep(good[0], "the last complete one of its job")
+			good[0].Spared = true
 		}
 	} else if len(partial) > 0 && !partial[0].Keep {
 		keep(partial[0], "the last one of its job")
+		partial[0].Spared = true
 	}
 }
 
@@ -220,7 +240,7 @@ func (d *Decision) keep(why string) {
 	if !d.Keep {
 		d.Reasons = nil
 	}
-	d.Keep, d.Reasons = true, append(d.Reasons, why)
+	d.Keep, d.Spared, d.Reasons = true, false, append(d.Reasons, why)
 }
 
 // age writes whole days as days.

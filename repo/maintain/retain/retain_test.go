@@ -132,6 +132,61 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// Of two hours of one name, when clocks go back, each has its place.
+func TestHours(t *testing.T) {
+	for zone, back := range map[string]time.Time{
+		"Europe/Berlin":       time.Date(2026, 10, 25, 1, 0, 0, 0, time.UTC),
+		"America/New_York":    time.Date(2026, 11, 1, 6, 0, 0, 0, time.UTC),
+		"Australia/Lord_Howe": time.Date(2026, 4, 4, 15, 0, 0, 0, time.UTC), // by half an hour
+	} {
+		in, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []repo.Archive
+		for i, at := range []time.Duration{-90, -30, 20, 80} {
+			a := made(string(rune('a'+i)), 0)
+			a.Stored = back.Add(at * time.Minute)
+			a.Time, a.End = a.Stored, a.Stored
+			all = append(all, a)
+		}
+		for _, d := range (&Policy{Each: map[string]int{"hourly": 4}}).Decide(all, everyone, back.Add(day), in) {
+			if !d.Keep {
+				t.Errorf("%s: %s goes", zone, d.Stored.In(in))
+			}
+		}
+	}
+}
+
+// A rule that fits none of a job leaves the last one, which is more likely a slip.
+func TestEmptied(t *testing.T) {
+	other := nights(2)
+	for i := range other {
+		other[i].ID, other[i].Job = "o"+other[i].ID, "other"
+	}
+	tagged := made("tagged", 5*day)
+	tagged.Tags = []repo.Text{"release"}
+	for _, c := range []struct {
+		policy   Policy
+		archives []repo.Archive
+		want     int
+	}{
+		{Policy{Tags: []string{"release"}}, nights(3), 1},
+		{Policy{Tags: []string{"release"}}, append(nights(3), tagged), 0},
+		{Policy{Tags: []string{"release"}}, append(append(nights(3), tagged), other...), 1},
+		{Policy{Tags: []string{"nosuch"}}, append(nights(3), other...), 2},
+		{Policy{Tags: []string{"nosuch"}}, nights(1), 0}, // nothing goes
+		{Policy{Within: time.Hour}, nights(5)[:3], 1},
+		{Policy{Within: time.Hour, Last: 1}, nights(5)[:3], 0},
+		{Policy{Each: map[string]int{"yearly": 1}}, nights(5), 0},
+	} {
+		decisions := c.policy.Decide(c.archives, everyone, noon, time.UTC)
+		if got := Emptied(decisions); len(got) != c.want {
+			t.Errorf("%+v of %d archives: %q", c.policy, len(c.archives), got)
+		}
+	}
+}
+
 // Nor does it help him to have somebody with a recovery key vouch for them.
 func TestForgedAndVouched(t *testing.T) {
 	good := nights(40)

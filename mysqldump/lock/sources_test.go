@@ -87,6 +87,7 @@ func testSources(t *testing.T, k servertest.Kind, byGTID bool, flags []string) {
 		return err == nil
 	})
 	stop := write(t, open(t, source), 2, 2*time.Millisecond, hotRow)
+	waitFor(t, func() bool { return number(t, c, "SELECT n FROM d.hot WHERE id=1") > 0 })
 	directory := t.TempDir()
 	for round := range 5 {
 		h := take(t, s, lock.Options{Sources: true, Directory: directory, Snapshots: 2})

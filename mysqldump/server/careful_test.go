@@ -56,7 +56,7 @@ func TestHostile(t *testing.T) {
 			t.Fatal(err)
 		}
 		for call, f := range calls {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			c, err := srv.Connect(ctx)
 			if err != nil {
 				t.Fatal(err)

@@ -13,6 +13,9 @@ import (
 	"nightjar/mysqldump/servertest"
 )
 
+// atMost is how long what is to end soon may take on a slow machine.
+const atMost = 2 * time.Minute
+
 func open(t *testing.T, s *servertest.Server, user string) *server.Server {
 	t.Helper()
 	config := s.Config()
@@ -143,13 +146,12 @@ func testPosition(t *testing.T, real *servertest.Server, c *server.Session) {
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
-	wrote := make(chan error, 1)
+	wrote, w := make(chan error, 1), connect(t, open(t, real, ""))
 	go func() {
-		w, err := open(t, real, "").Connect(ctx)
+		var err error
 		for err == nil {
 			err = w.Exec(ctx, "INSERT INTO p.t VALUES ()")
 		}
-		w.Close()
 		wrote <- err
 	}()
 	for range 20 {
@@ -173,8 +175,10 @@ func testKill(t *testing.T, s *server.Server, c *server.Session) {
 	if err := c.Kill(t.Context(), victim.ID()); err != nil {
 		t.Fatal(err)
 	}
-	if err := victim.Exec(t.Context(), "DO 1"); err == nil {
-		t.Fatal("a session outlived its end")
+	for deadline := time.Now().Add(atMost); victim.Exec(t.Context(), "DO 1") == nil; time.Sleep(10 * time.Millisecond) { // MySQL 5.7 may miss that an idle session is to end
+		if time.Now().After(deadline) {
+			t.Fatal("a session outlived its end")
+		}
 	}
 	if err := c.Kill(t.Context(), 1<<31); err != nil {
 		t.Fatalf("kill a session that nobody has: %v", err)
@@ -223,7 +227,7 @@ func testStopped(t *testing.T, real *servertest.Server, s *server.Server) {
 		if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if took := time.Since(start); took > 20*time.Second {
+		if took := time.Since(start); took > atMost {
 			t.Errorf("%s: took %v", name, took)
 		}
 		cancel()
@@ -231,7 +235,7 @@ func testStopped(t *testing.T, real *servertest.Server, s *server.Server) {
 	start := time.Now()
 	asking.Close()
 	reading.Close()
-	if took := time.Since(start); took > 10*time.Second {
+	if took := time.Since(start); took > atMost {
 		t.Errorf("close took %v", took)
 	}
 	real.Resume(t)

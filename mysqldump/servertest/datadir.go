@@ -128,7 +128,7 @@ func findDatadir(b build) (string, error) {
 }
 
 func waitForLock(f *os.File) error {
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return nil
@@ -168,7 +168,7 @@ func prepareDatadir(b build, dir string) error {
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(patience):
 		p.kill()
 	}
 	if !p.cmd.ProcessState.Success() {

@@ -93,8 +93,8 @@ func (s *Server) StartLoad(t testing.TB, o LoadOptions) *Load {
 	go func() { first.Wait(); close(started) }()
 	select {
 	case <-started:
-	case <-time.After(time.Minute):
-		t.Fatalf("the writers did not begin in a minute: %+v", l.Stop().Errors)
+	case <-time.After(patience):
+		t.Fatalf("the writers did not begin in %v: %+v", patience, l.Stop().Errors)
 	}
 	return l
 }

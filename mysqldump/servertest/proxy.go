@@ -70,7 +70,7 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) pass(client net.Conn) {
-	server, err := net.DialTimeout("tcp", p.target, 10*time.Second)
+	server, err := net.DialTimeout("tcp", p.target, patience)
 	if err != nil {
 		client.Close()
 		return

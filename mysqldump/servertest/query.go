@@ -13,9 +13,6 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// statementTimeout is far above what a statement of a test takes.
-const statementTimeout = 2 * time.Minute
-
 // Config is what connects the driver over TCP as root, without a password. The caller may change it.
 func (s *Server) Config() *mysql.Config {
 	c := mysql.NewConfig()
@@ -56,7 +53,7 @@ func (s *Server) Connect(t testing.TB) *sql.Conn {
 // Exec runs statements as root in one session, a new one for each call.
 func (s *Server) Exec(t testing.TB, statements ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	db, err := s.open()
 	must(t, err)
@@ -99,7 +96,7 @@ func (s *Server) QueryRow(t testing.TB, query string, args ...any) map[string]st
 }
 
 func (s *Server) query(query string, args ...any) ([][]string, []string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -150,7 +147,7 @@ func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``"
 // without an error, so that it is asked for again.
 func (s *Server) PurgeLogs(t testing.TB) {
 	t.Helper()
-	for deadline := time.Now().Add(statementTimeout); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		logs := s.Query(t, "SHOW BINARY LOGS")
 		if len(logs) < 2 {
 			return

@@ -87,9 +87,11 @@ func (g *guard) close() error {
 	defer g.mu.Unlock()
 	if g.session != nil {
 		leave(g.session, "DO RELEASE_LOCK('"+userLock+"')")
+		g.session = nil
 	}
-	if g.file != nil {
-		return g.file.Close()
+	if file := g.file; file != nil {
+		g.file = nil
+		return file.Close()
 	}
 	return nil
 }

@@ -84,12 +84,7 @@ func (h *Held) ping() error {
 
 // Context returns a context that ends with ctx, when cancel is called, or when snapshots are lost: with a cause that says why.
 func (h *Held) Context(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(h.lost, func() { cancel(context.Cause(h.lost)) })
-	return ctx, func() {
-		stop()
-		cancel(context.Canceled)
-	}
+	return endWith(ctx, h.lost)
 }
 
 // Check returns an error if a snapshot is lost, or what keeps others out, and brings Report up to date. The sessions may be in

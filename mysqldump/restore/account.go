@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
@@ -78,13 +79,13 @@ func (r *run) makeAccount(ctx context.Context, w *worker, x *object) error {
 func accountStatements(x *object, d *definition, there bool) *definition {
 	run := &definition{}
 	for i, statement := range d.statements {
-		what := d.makes[i].what
-		l := lexer{text: statement}
+		what := d.makes[i].What
+		l := ddl.Lexer{Text: statement}
 		switch {
-		case !there || what != "USER" || !l.follow("CREATE", "USER", "IF", "NOT", "EXISTS"):
+		case !there || what != "USER" || !l.Follow("CREATE", "USER", "IF", "NOT", "EXISTS"):
 			run.statements = append(run.statements, statement)
-		case has(statement, "AS") || has(statement, "BY"):
-			run.statements = append(run.statements, append([]byte("ALTER USER"), l.text[l.at:]...))
+		case ddl.Has(statement, "AS") || ddl.Has(statement, "BY"):
+			run.statements = append(run.statements, append([]byte("ALTER USER"), l.Text[l.At:]...))
 		default:
 			run.statements = append(run.statements, []byte("DROP USER IF EXISTS "+x.Name), statement)
 		}
@@ -93,16 +94,6 @@ func accountStatements(x *object, d *definition, there bool) *definition {
 		}
 	}
 	return run
-}
-
-// has reports whether a keyword is in a statement.
-func has(statement []byte, keyword string) bool {
-	for l := (lexer{text: statement}); ; {
-		t, ok := l.next()
-		if !ok || t.is(keyword) {
-			return ok
-		}
-	}
 }
 
 // hasAccount reports whether the server has an account.
@@ -117,12 +108,12 @@ func hasAccount(ctx context.Context, s *server.Session, name string) (bool, erro
 
 // accountName returns user and host of an account; a role has no host.
 func accountName(name string) (user, host string) {
-	l := lexer{text: []byte(name)}
-	t, _ := l.next()
-	user, _ = t.name()
-	_, _ = l.next()
-	t, _ = l.next()
-	host, _ = t.name()
+	l := ddl.Lexer{Text: []byte(name)}
+	t, _ := l.Next()
+	user = t.Name()
+	_, _ = l.Next()
+	t, _ = l.Next()
+	host = t.Name()
 	return user, host
 }
 
@@ -147,13 +138,13 @@ func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *obje
 		said = append(said, []byte(create))
 	}
 	for _, statement := range d.statements {
-		isUser := begins(statement, "CREATE") && !isRole(statement)
-		if !isUser && !begins(statement, "GRANT") {
+		isUser := ddl.Begins(statement, "CREATE") && !isRole(statement)
+		if !isUser && !ddl.Begins(statement, "GRANT") {
 			continue
 		}
 		is := false
 		for _, h := range said {
-			is = is || contains(h, statement)
+			is = is || ddl.Contains(h, statement)
 		}
 		switch {
 		case is:
@@ -167,44 +158,20 @@ func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *obje
 }
 
 func isRole(statement []byte) bool {
-	m, _ := makes(statement)
-	return m.what == "ROLE"
+	m, _ := ddl.Makes(statement)
+	return m.What == "ROLE"
 }
 
 // what says which privileges a statement is about, without what may be secret.
 func what(statement []byte) string {
 	text := string(statement)
-	if begins(statement, "CREATE") {
+	if ddl.Begins(statement, "CREATE") {
 		return "how it logs in, or its limits"
 	}
 	for _, end := range []string{" IDENTIFIED ", " TO "} {
 		text, _, _ = strings.Cut(text, end)
 	}
 	return fmt.Sprintf("%.200s", text)
-}
-
-// contains reports whether a statement of a server's has all tokens of another, in order. Names may be quoted differently.
-func contains(whole, part []byte) bool {
-	x, y := lexer{text: whole}, lexer{text: part}
-	want, more := y.significant()
-	for more {
-		is, ok := x.significant()
-		if !ok {
-			return false
-		}
-		if strings.EqualFold(is.plain(), want.plain()) && (is.class == sign) == (want.class == sign) {
-			want, more = y.significant()
-		}
-	}
-	return true
-}
-
-// plain returns a token without its quotes.
-func (t token) plain() string {
-	if (t.class == literal || t.class == quoted) && len(t.text) > 1 {
-		return string(t.text[1 : len(t.text)-1])
-	}
-	return string(t.text)
 }
 
 // makeServer makes a foreign server, unless one of that name is there and is to stay.

@@ -1,19 +1,19 @@
 package restore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
 // A definition is the statements that make an object, ready to run.
 type definition struct {
 	statements [][]byte
-	makes      []made // for each of statements; what is empty where it makes nothing
+	makes      []ddl.Made // for each of statements; What is empty where it makes nothing
 }
 
 // define reads an object's file, with the database's name as it is to be.
@@ -27,32 +27,32 @@ func (r *run) define(x *object) (*definition, error) {
 	}
 	d := &definition{}
 	for _, statement := range all {
-		if begins(statement, "DROP") { // what is dropped is decided here
+		if ddl.Begins(statement, "DROP") { // what is dropped is decided here
 			continue
 		}
-		m, _ := makes(statement)
-		alters := altersDatabase(statement)
-		switch name, isUse := used(statement); {
+		m, _ := ddl.Makes(statement)
+		alters := ddl.AltersDatabase(statement)
+		switch name, isUse := ddl.Used(statement); {
 		case isUse && name == x.was:
 			statement = []byte("USE " + server.Quote(x.Database))
 		case isUse:
 			return nil, fmt.Errorf("run %q: it is for database %s, not for %s", x.file, name, x.was)
-		case m.what == "DATABASE":
-			statement = renamed(statement, m, x.Database)
+		case m.What == "DATABASE":
+			statement = m.Rename(statement, x.Database)
 		case alters:
-			statement = alterDatabase(statement, x.Database)
-		case m.what != "" && x.Database != x.was:
-			statement = renamed(statement, m, m.name) // without a database
-			m, _ = makes(statement)
-			if m.what == "TRIGGER" {
-				statement = triggerOnly(statement, x.was)
+			statement = ddl.AlterDatabase(statement, x.Database)
+		case m.What != "" && x.Database != x.was:
+			statement = m.Rename(statement, m.Name) // without a database
+			m, _ = ddl.Makes(statement)
+			if m.What == "TRIGGER" {
+				statement = ddl.TriggerOnly(statement, x.was)
 			}
-			if mentions(statement, x.was) {
+			if ddl.Mentions(statement, x.was) {
 				r.unrenamed(x, m)
 			}
 		}
-		if m.what == "EVENT" && r.o.Disabled {
-			statement = disableOnReplica(statement)
+		if m.What == "EVENT" && r.o.Disabled {
+			statement = ddl.DisableOnReplica(statement)
 		}
 		d.statements, d.makes = append(d.statements, statement), append(d.makes, m)
 	}
@@ -61,8 +61,8 @@ func (r *run) define(x *object) (*definition, error) {
 }
 
 // unrenamed notes that a definition names the old database, which only its author can change.
-func (r *run) unrenamed(x *object, m made) {
-	r.fail(&object{Object: x.Object}, fmt.Errorf("%s %s was made, but still names database %s: %w", strings.ToLower(m.what), m.name, x.was, ErrNotRenamed))
+func (r *run) unrenamed(x *object, m ddl.Made) {
+	r.fail(&object{Object: x.Object}, fmt.Errorf("%s %s was made, but still names database %s: %w", strings.ToLower(m.What), m.Name, x.was, ErrNotRenamed))
 }
 
 // ErrNotRenamed says that a definition names its database, so that it means the old one still.
@@ -72,7 +72,7 @@ var ErrNotRenamed = errors.New("a name inside of a definition is not changed by 
 func (d *definition) run(ctx context.Context, s *server.Session) error {
 	var failed error
 	for _, statement := range d.statements {
-		if failed != nil && !altersDatabase(statement) {
+		if failed != nil && !ddl.AltersDatabase(statement) {
 			continue
 		}
 		if err := s.Exec(ctx, string(statement)); err != nil && failed == nil {
@@ -88,54 +88,17 @@ func (d *definition) run(ctx context.Context, s *server.Session) error {
 // drop drops what the definition makes.
 func (d *definition) drop(ctx context.Context, s *server.Session, database string) error {
 	for _, m := range d.makes {
-		switch m.what {
+		switch m.What {
 		case "", "DATABASE", "USER", "ROLE":
 			continue
 		case "TABLE":
 			return errors.New("a table is not dropped so")
 		}
-		if err := s.Exec(ctx, "DROP "+m.what+" IF EXISTS "+server.Quote(database)+"."+server.Quote(m.name)); err != nil {
+		if err := s.Exec(ctx, "DROP "+m.What+" IF EXISTS "+server.Quote(database)+"."+server.Quote(m.Name)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func altersDatabase(statement []byte) bool {
-	l := lexer{text: statement}
-	return l.follow("ALTER", "DATABASE")
-}
-
-// alterDatabase gives an ALTER DATABASE statement another name.
-func alterDatabase(statement []byte, name string) []byte {
-	l := lexer{text: statement}
-	_, _ = l.next()
-	_, _ = l.next()
-	t, ok := l.next()
-	if _, isName := t.name(); !ok || !isName {
-		return statement
-	}
-	return bytes.Join([][]byte{statement[:t.from], statement[t.to:]}, []byte(server.Quote(name)))
-}
-
-// triggerOnly takes a database's name from before the table's in the head of a CREATE TRIGGER statement.
-func triggerOnly(statement []byte, database string) []byte {
-	l := lexer{text: statement}
-	for {
-		t, ok := l.next()
-		if !ok || t.is("FOR") {
-			return statement
-		}
-		if !t.is("ON") {
-			continue
-		}
-		first, _ := l.next()
-		name, _ := first.name()
-		if dot, _ := l.next(); name != database || dot.class != sign || dot.text[0] != '.' {
-			return statement
-		}
-		return append(bytes.Clone(statement[:first.from]), statement[l.at:]...)
-	}
 }
 
 // The server's error numbers that say that something is not there.
@@ -155,12 +118,12 @@ var errAbsent = errors.New("it is not there")
 const plain = "SET NAMES binary, SESSION sql_mode=''"
 
 // shown asks the server for the definition of what a statement makes.
-func shown(ctx context.Context, s *server.Session, database string, m made) ([]byte, error) {
-	name := server.Quote(database) + "." + server.Quote(m.name)
+func shown(ctx context.Context, s *server.Session, database string, m ddl.Made) ([]byte, error) {
+	name := server.Quote(database) + "." + server.Quote(m.Name)
 	if err := s.Exec(ctx, plain); err != nil {
 		return nil, err
 	}
-	if m.what == "DATABASE" {
+	if m.What == "DATABASE" {
 		name = server.Quote(database)
 	} else if err := s.Exec(ctx, "USE "+server.Quote(database)); err != nil { // a view names what is in another database
 		if isAbsent(err) {
@@ -168,7 +131,7 @@ func shown(ctx context.Context, s *server.Session, database string, m made) ([]b
 		}
 		return nil, err
 	}
-	rows, err := s.Rows(ctx, "SHOW CREATE "+m.what+" "+name)
+	rows, err := s.Rows(ctx, "SHOW CREATE "+m.What+" "+name)
 	if isAbsent(err) {
 		return nil, errAbsent
 	}
@@ -182,13 +145,13 @@ func shown(ctx context.Context, s *server.Session, database string, m made) ([]b
 			}
 		}
 	}
-	return nil, fmt.Errorf("SHOW CREATE %s %s: the server hides it", m.what, name)
+	return nil, fmt.Errorf("SHOW CREATE %s %s: the server hides it", m.What, name)
 }
 
 // equal reports whether the server has all that the definition makes, as the definition has it.
 func (d *definition) equal(ctx context.Context, s *server.Session, database string) (bool, error) {
 	for i, m := range d.makes {
-		if m.what == "" || m.what == "USER" || m.what == "ROLE" {
+		if m.What == "" || m.What == "USER" || m.What == "ROLE" {
 			continue
 		}
 		text, err := shown(ctx, s, database, m)
@@ -198,7 +161,7 @@ func (d *definition) equal(ctx context.Context, s *server.Session, database stri
 		if err != nil {
 			return false, err
 		}
-		if !sameDefinition(text, d.statements[i]) {
+		if !ddl.Same(text, d.statements[i]) {
 			return false, nil
 		}
 	}
@@ -208,7 +171,7 @@ func (d *definition) equal(ctx context.Context, s *server.Session, database stri
 // present reports whether the server has any of what the definition makes.
 func (d *definition) present(ctx context.Context, s *server.Session, database string) (bool, error) {
 	for _, m := range d.makes {
-		if m.what == "" || m.what == "USER" || m.what == "ROLE" {
+		if m.What == "" || m.What == "USER" || m.What == "ROLE" {
 			continue
 		}
 		_, err := shown(ctx, s, database, m)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"sync"
 
-	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -56,7 +56,7 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 	t.create, t.bare = d.statements[at], &definition{slices.Clone(d.statements), d.makes}
 	if !r.o.KeepKeys {
 		var bare string
-		bare, t.keys, t.constraints = schema.SplitKeys(string(t.create))
+		bare, t.keys, t.constraints = ddl.SplitKeys(string(t.create))
 		t.bare.statements[at] = []byte(bare)
 	}
 	kind := r.have.tables[r.have.key(t.Object)]
@@ -81,7 +81,7 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 
 // makes returns the index of the statement that makes the table; negative if there is none.
 func (t *table) makes(d *definition) int {
-	return slices.IndexFunc(d.makes, func(m made) bool { return m.what == "TABLE" && m.name == t.Name })
+	return slices.IndexFunc(d.makes, func(m ddl.Made) bool { return m.What == "TABLE" && m.Name == t.Name })
 }
 
 // wantsKey reports whether a server made no table since it lacks a key that the foreign key of a table that is there needs.
@@ -119,13 +119,13 @@ func (r *run) empty(ctx context.Context, s *server.Session, t *table) error {
 
 // compare finds out whether a table that is there has the dump's rows, with its keys or as it was made without them.
 func (r *run) compare(ctx context.Context, s *server.Session, t *table, bare []byte) (done bool, err error) {
-	m, _ := makes(t.create)
+	m, _ := ddl.Makes(t.create)
 	text, err := shown(ctx, s, t.Database, m)
 	if err != nil {
 		return false, err
 	}
-	whole := sameDefinition(text, t.create)
-	if !whole && !sameDefinition(text, bare) {
+	whole := ddl.Same(text, t.create)
+	if !whole && !ddl.Same(text, bare) {
 		return false, nil
 	}
 	if t.sum != nil {
@@ -270,13 +270,13 @@ func (w *worker) loadFile(ctx context.Context, s *server.Session, t *table, p pa
 		if err != nil {
 			return err
 		}
-		if !begun && begins(statement, "INSERT") {
+		if !begun && ddl.Begins(statement, "INSERT") {
 			begun = true
 			if err := w.begin(ctx, s, t, shared); err != nil {
 				return err
 			}
 		}
-		if _, ok := used(statement); ok && !begun {
+		if _, ok := ddl.Used(statement); ok && !begun {
 			statement = []byte("USE " + server.Quote(t.Database))
 		}
 		n, err := w.insert(ctx, s, statement)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 )
@@ -46,7 +47,7 @@ func (r *run) makeDatabase(ctx context.Context, w *worker, x *object) error {
 	}
 	d = &definition{slices.Clone(d.statements), d.makes}
 	for i, m := range d.makes {
-		if m.what == "DATABASE" && there {
+		if m.What == "DATABASE" && there {
 			d.statements[i] = alteration(d.statements[i], x.Database)
 		}
 	}
@@ -62,12 +63,12 @@ func (r *run) makeDatabase(ctx context.Context, w *worker, x *object) error {
 
 // alteration turns a CREATE DATABASE into the ALTER DATABASE that says the same; empty if it says nothing.
 func alteration(statement []byte, name string) []byte {
-	m, _ := makes(statement)
-	rest := lexer{text: statement[m.to:]}
-	if _, more := rest.next(); !more {
+	m, _ := ddl.Makes(statement)
+	rest := ddl.Lexer{Text: statement[m.To:]}
+	if _, more := rest.Next(); !more {
 		return nil
 	}
-	return []byte("ALTER DATABASE " + server.Quote(name) + string(statement[m.to:]))
+	return []byte("ALTER DATABASE " + server.Quote(name) + string(statement[m.To:]))
 }
 
 // makeSequences makes what tables need: foreign servers, and sequences.
@@ -174,7 +175,7 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 
 // oneToMake returns an error if the file makes nothing.
 func (r *run) oneToMake(x *object, d *definition) error {
-	if !slices.ContainsFunc(d.makes, func(m made) bool { return m.what != "" }) {
+	if !slices.ContainsFunc(d.makes, func(m ddl.Made) bool { return m.What != "" }) {
 		return &sourceError{x.file, errors.New("it makes nothing")}
 	}
 	return nil

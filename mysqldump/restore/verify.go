@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
@@ -60,20 +61,20 @@ func (r *run) differences(ctx context.Context, s *server.Session, x *object) (fo
 		return r.accountDifferences(ctx, s, x, d)
 	}
 	for i, m := range d.makes {
-		if m.what == "" {
+		if m.What == "" {
 			continue
 		}
 		text, err := shown(ctx, s, x.Database, m)
 		switch {
 		case errors.Is(err, errAbsent):
-			found = append(found, fmt.Sprintf("%s %s of %s is not there", strings.ToLower(m.what), m.name, x.Database))
+			found = append(found, fmt.Sprintf("%s %s of %s is not there", strings.ToLower(m.What), m.Name, x.Database))
 		case err != nil:
 			return nil, err
-		case sameDefinition(text, d.statements[i]):
+		case ddl.Same(text, d.statements[i]):
 		case r.comparable():
-			found = append(found, fmt.Sprintf("%s: the server has %s, the dump %s", x.title(), excerpt(text, d.statements[i]), excerpt(d.statements[i], text)))
+			found = append(found, fmt.Sprintf("%s: the server has %s, the dump %s", x.title(), ddl.Difference(text, d.statements[i]), ddl.Difference(d.statements[i], text)))
 		default:
-			r.note("%s: the server has %s, the dump %s", x.title(), excerpt(text, d.statements[i]), excerpt(d.statements[i], text))
+			r.note("%s: the server has %s, the dump %s", x.title(), ddl.Difference(text, d.statements[i]), ddl.Difference(d.statements[i], text))
 		}
 	}
 	t := r.plan.table(x.Object)
@@ -124,7 +125,7 @@ func (r *run) sumOf(ctx context.Context, s *server.Session, t *table) (sum.Sum, 
 		values = append(values, c.Value())
 	}
 	from := server.Quote(t.Database) + "." + server.Quote(t.Name)
-	if r.versioned(t) {
+	if ddl.Versioned(t.create) {
 		from += " FOR SYSTEM_TIME ALL"
 	}
 	row, err := s.Row(ctx, sum.Query(from, values))
@@ -132,20 +133,6 @@ func (r *run) sumOf(ctx context.Context, s *server.Session, t *table) (sum.Sum, 
 		return sum.Sum{}, err
 	}
 	return sum.FromRow(row)
-}
-
-// versioned reports whether a table keeps the history of its rows.
-func (r *run) versioned(t *table) bool {
-	l := lexer{text: t.create}
-	for {
-		tok, ok := l.next()
-		if !ok {
-			return false
-		}
-		if tok.is("WITH") && l.follow("SYSTEM", "VERSIONING") {
-			return true
-		}
-	}
 }
 
 // comparable reports whether the server prints definitions as the dump's did: it is of the same flavor, and of the same
@@ -167,18 +154,4 @@ func family(version string) string {
 	first, rest, _ := strings.Cut(version, ".")
 	second, _, _ := strings.Cut(rest, ".")
 	return first + "." + second
-}
-
-// excerpt returns the part of a definition with which it begins to differ from another.
-func excerpt(text, other []byte) string {
-	x, y := lexer{text: text}, lexer{text: other}
-	for {
-		at := x.at
-		s, more := x.significant()
-		t, also := y.significant()
-		if more && also && s.class == t.class && string(s.text) == string(t.text) {
-			continue
-		}
-		return fmt.Sprintf("%.100q", strings.TrimSpace(string(text[at:])))
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -138,20 +139,20 @@ func (r *reader) readCreateAccount(ctx context.Context, a *Account) error {
 
 // cutDefaultRole takes MySQL's DEFAULT ROLE out of a user's options: the roles have to be granted first.
 func cutDefaultRole(options string) (rest, roles string) {
-	all := tokens(options)
+	all := ddl.Tokens(options)
 	for i, t := range all {
-		if !t.is(options, "DEFAULT") || i+1 >= len(all) || !all[i+1].is(options, "ROLE") {
+		if !t.Is("DEFAULT") || i+1 >= len(all) || !all[i+1].Is("ROLE") {
 			continue
 		}
 		end := i + 2
-		for end < len(all) && (all[end].kind != word || all[end].of(options) == "@") {
+		for end < len(all) && all[end].Kind != ddl.Word {
 			end++
 		}
 		until := len(options)
 		if end < len(all) {
-			until = all[end].begin
+			until = all[end].From
 		}
-		return options[:t.begin] + options[until:], strings.TrimSpace(options[t.begin:until])
+		return options[:t.From] + options[until:], strings.TrimSpace(options[t.From:until])
 	}
 	return options, ""
 }
@@ -159,9 +160,9 @@ func cutDefaultRole(options string) (rest, roles string) {
 func (r *reader) readGrants(ctx context.Context, a *Account) error {
 	err := r.each(ctx, "SHOW GRANTS FOR "+a.Name(), func(row []string) error {
 		grant := r.requote(row[0], *a)
-		all := tokens(grant)
+		all := tokensOf(grant)
 		switch to := grantee(grant, all); {
-		case len(all) > 0 && all[0].is(grant, "SET"):
+		case len(all) > 0 && all[0].Is("SET"):
 			a.Defaults = append(a.Defaults, grant)
 		case to != "" && !strings.HasPrefix(strings.ReplaceAll(to, "'", "`"), strings.ReplaceAll(a.Name(), "'", "`")):
 			// of a role that this one has
@@ -215,17 +216,17 @@ func (r *reader) requote(grant string, a Account) string {
 }
 
 // grantee returns the rest of a GRANT after TO, or of a REVOKE after FROM; "" if there is none.
-func grantee(grant string, all []token) string {
+func grantee(grant string, all []ddl.Token) string {
 	for i := len(all) - 2; i > 0; i-- {
-		if all[i].is(grant, "TO") || all[i].is(grant, "FROM") {
-			return grant[all[i+1].begin:]
+		if all[i].Is("TO") || all[i].Is("FROM") {
+			return grant[all[i+1].From:]
 		}
 	}
 	return ""
 }
 
 // sortGrant adds a grant to an account's, if it can be given again.
-func (r *reader) sortGrant(a *Account, grant string, all []token) {
+func (r *reader) sortGrant(a *Account, grant string, all []ddl.Token) {
 	view, isView := r.onView(grant, all)
 	for _, kept := range r.kept(grant, *a) {
 		if isView {
@@ -237,10 +238,10 @@ func (r *reader) sortGrant(a *Account, grant string, all []token) {
 }
 
 // onView returns the view that a grant is on.
-func (r *reader) onView(grant string, all []token) (view Name, ok bool) {
+func (r *reader) onView(grant string, all []ddl.Token) (view Name, ok bool) {
 	for i, t := range all {
-		if t.is(grant, "ON") && i+3 < len(all) && all[i+2].is(grant, ".") {
-			view = Name{all[i+1].name(grant), all[i+3].name(grant)}
+		if t.Is("ON") && i+3 < len(all) && all[i+2].Is(".") {
+			view = Name{all[i+1].Name(), all[i+3].Name()}
 			return view, r.views[view] != nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -77,8 +78,8 @@ func (c Column) asNumber() bool {
 	case "tinyint", "smallint", "mediumint", "int", "bigint":
 		return strings.Contains(c.Type, "zerofill")
 	case "enum", "set":
-		for _, t := range tokens(c.Type) {
-			if t.of(c.Type) == "''" { // a member
+		for _, t := range ddl.Tokens(c.Type) {
+			if string(t.Text) == "''" { // a member
 				return true
 			}
 		}

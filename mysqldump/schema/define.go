@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -33,7 +34,7 @@ func Define(ctx context.Context, s *server.Session, t *Table) error {
 	if len(row) < 2 {
 		return fmt.Errorf("read definition of %s: the server answers with %d columns", t.FullName(), len(row))
 	}
-	t.Create, t.After = loadable(string(row[1])), nil
+	t.Create, t.After = ddl.Loadable(string(row[1])), nil
 	if t.Kind == Base && t.Columns != nil && !t.agrees() {
 		return fmt.Errorf("read definition of %s: %w: it has other columns or indexes than before", t.FullName(), ErrChanged)
 	}
@@ -47,23 +48,14 @@ func Define(ctx context.Context, s *server.Session, t *Table) error {
 // withoutDefault returns the statement that takes DEFAULT NULL from columns that have no default at all: a definition without one
 // makes it.
 func (t *Table) withoutDefault() []string {
-	d, ok := parseDefinition(t.Create)
-	if !ok {
-		return nil
-	}
+	d, _ := ddl.ParseTable(t.Create)
 	var drops []string
-	for _, it := range d.items {
-		i := slices.IndexFunc(t.Columns, func(c Column) bool {
-			return it.kind == otherItem && it.tokens[0].kind == identifier && c.Name == it.tokens[0].name(t.Create)
-		})
-		if i < 0 || !t.Columns[i].Nullable || t.Columns[i].Generated || t.Columns[i].Period != "" || defaultless(t.Columns[i].DataType) {
+	for _, defined := range d.Columns {
+		i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == defined.Name })
+		if i < 0 || defined.Value || !t.Columns[i].Nullable || t.Columns[i].Generated || t.Columns[i].Period != "" || defaultless(t.Columns[i].DataType) {
 			continue
 		}
-		if !slices.ContainsFunc(it.tokens, func(k token) bool {
-			return k.kind == word && (k.is(t.Create, "DEFAULT") || k.is(t.Create, "AS") || k.is(t.Create, "AUTO_INCREMENT"))
-		}) {
-			drops = append(drops, "ALTER "+server.Quote(t.Columns[i].Name)+" DROP DEFAULT")
-		}
+		drops = append(drops, "ALTER "+server.Quote(defined.Name)+" DROP DEFAULT")
 	}
 	if drops == nil {
 		return nil
@@ -102,22 +94,13 @@ func (t *Table) readValue(ctx context.Context, s *server.Session) error {
 
 // agrees reports whether the definition has the columns, in order, and the indexes that Read saw. One that is not understood does.
 func (t *Table) agrees() bool {
-	d, ok := parseDefinition(t.Create)
+	d, ok := ddl.ParseTable(t.Create)
 	if !ok {
 		return true
 	}
-	var columns, indexes []string
-	for _, it := range d.items {
-		switch first := it.tokens[0]; {
-		case it.kind == primaryKey:
-			indexes = append(indexes, "PRIMARY")
-		case it.kind == secondaryKey && !first.is(t.Create, "VECTOR"): // which are not in InnoDB's list
-			if i := slices.IndexFunc(it.tokens, func(t token) bool { return t.kind == identifier }); i >= 0 {
-				indexes = append(indexes, it.tokens[i].name(t.Create))
-			}
-		case first.kind == identifier:
-			columns = append(columns, first.name(t.Create))
-		}
+	columns := make([]string, len(d.Columns))
+	for i, c := range d.Columns {
+		columns[i] = c.Name
 	}
 	seen := make([]string, 0, len(t.Columns))
 	for _, c := range t.Columns {
@@ -126,7 +109,7 @@ func (t *Table) agrees() bool {
 		}
 	}
 	hidden := func(name string) bool { return name == fullTextIndex }
-	indexes = slices.DeleteFunc(indexes, hidden) // the table may have one of that name, but InnoDB makes it too
+	indexes := slices.DeleteFunc(d.Indexes, hidden) // the table may have one of that name, but InnoDB makes it too
 	slices.Sort(indexes)
 	return slices.Equal(columns, seen) && (t.indexes == nil || slices.Equal(indexes, slices.Sorted(slices.Values(t.indexes))))
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -11,23 +12,23 @@ import (
 // routine that is not in the inventory: servers keep grants when a table is dropped, but refuse them for one that is not there. whole is
 // false if something is missing.
 func (r *reader) loadableGrant(grant string) (loadable string, whole bool) {
-	all := tokens(grant)
-	on := slices.IndexFunc(all, func(t token) bool { return t.is(grant, "ON") })
-	if len(all) == 0 || !all[0].is(grant, "GRANT") || on < 0 || on+3 >= len(all) {
+	all := tokensOf(grant)
+	on := slices.IndexFunc(all, func(t ddl.Token) bool { return t.Is("ON") })
+	if len(all) == 0 || !all[0].Is("GRANT") || on < 0 || on+3 >= len(all) {
 		return grant, true
 	}
-	if routine := strings.ToUpper(all[on+1].of(grant)); slices.Contains([]string{"FUNCTION", "PROCEDURE", "PACKAGE", "LIBRARY"}, routine) {
+	if routine := strings.ToUpper(string(all[on+1].Text)); slices.Contains([]string{"FUNCTION", "PROCEDURE", "PACKAGE", "LIBRARY"}, routine) {
 		return r.routineGrant(grant, all[on+1:])
 	}
-	if all[on+1].kind != identifier || !all[on+2].is(grant, ".") || all[on+3].kind != identifier {
+	if all[on+1].Kind != ddl.Ticked || !all[on+2].Is(".") || all[on+3].Kind != ddl.Ticked {
 		return grant, true // of a database, or of all, or a proxy
 	}
-	name := Name{all[on+1].name(grant), all[on+3].name(grant)}
+	name := Name{all[on+1].Name(), all[on+3].Name()}
 	columns, there := r.columnsOf(name)
 	if system(name.Database) {
 		return grant, true
 	}
-	privileges := splitPrivileges(grant[all[0].end:all[on].begin], columns)
+	privileges := splitPrivileges(grant[all[0].To:all[on].From], columns)
 	create := slices.ContainsFunc(privileges, func(p privilege) bool { return p.name == "CREATE" || p.name == "ALL PRIVILEGES" })
 	if !there && !create {
 		return "", false
@@ -52,19 +53,25 @@ func (r *reader) loadableGrant(grant string) (loadable string, whole bool) {
 	if len(kept) == 0 {
 		return "", false
 	}
-	return "GRANT " + strings.Join(kept, ", ") + " " + grant[all[on].begin:], whole
+	return "GRANT " + strings.Join(kept, ", ") + " " + grant[all[on].From:], whole
 }
 
-func (r *reader) routineGrant(grant string, object []token) (loadable string, whole bool) {
-	kind := Kind(strings.ToLower(object[0].of(grant)))
-	if object = object[1:]; object[0].is(grant, "BODY") {
+// tokensOf splits a grant. MySQL 5.7 has names of columns without quotes in it.
+func tokensOf(grant string) []ddl.Token {
+	l := ddl.Lexer{Text: []byte(grant), Bare: true}
+	return l.All()
+}
+
+func (r *reader) routineGrant(grant string, object []ddl.Token) (loadable string, whole bool) {
+	kind := Kind(strings.ToLower(string(object[0].Text)))
+	if object = object[1:]; object[0].Is("BODY") {
 		kind, object = PackageBody, object[1:]
 	}
-	if len(object) < 3 || object[0].kind != identifier || object[2].kind != identifier || system(object[0].name(grant)) {
+	if len(object) < 3 || object[0].Kind != ddl.Ticked || object[2].Kind != ddl.Ticked || system(object[0].Name()) {
 		return grant, true
 	}
 	there := slices.ContainsFunc(r.inv.Programs, func(p Program) bool {
-		return p.Kind == kind && p.Database == object[0].name(grant) && strings.EqualFold(p.Name, object[2].name(grant))
+		return p.Kind == kind && p.Database == object[0].Name() && strings.EqualFold(p.Name, object[2].Name())
 	})
 	if !there {
 		return "", false
@@ -119,8 +126,9 @@ func splitPrivileges(text string, columns []Column) (all []privilege) {
 // firstColumn returns the name that a list of columns begins with, and the length of what stands for it.
 func firstColumn(text string, columns []Column) (name string, length int) {
 	if strings.HasPrefix(text, "`") {
-		length = quoteEnd(text, 0)
-		return token{identifier, 0, length}.name(text), length
+		l := ddl.Lexer{Text: []byte(text)}
+		t, _ := l.Next()
+		return t.Name(), t.To
 	}
 	for _, c := range columns {
 		if rest, ok := strings.CutPrefix(text, c.Name); ok && len(c.Name) > length && (strings.HasPrefix(rest, ", ") || strings.HasPrefix(rest, ")")) {

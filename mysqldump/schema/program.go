@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -76,9 +77,9 @@ func (r *reader) readRoutines(ctx context.Context) error {
 			r.broken(p.Kind, p.Database, p.Name, errOther)
 			continue
 		}
-		p.Environment, p.Definer = *e, definer(create)
+		p.Environment, p.Definer = *e, ddl.Definer(create)
 		if p.Kind == Function || p.Kind == Procedure {
-			create, err = r.recode(ctx, create, *e, routineParts(create, p.Name))
+			create, err = r.recode(ctx, create, *e, ddl.RoutineParts(create, p.Name))
 		}
 		if p.Create = create; err != nil {
 			if !ofObject(err) && err != errCharset {
@@ -131,7 +132,7 @@ func (r *reader) readTriggers(ctx context.Context) error {
 			r.broken(TriggerKind, t.Database, t.Name, fmt.Errorf("table %s has not its column %q", t.Table, column))
 			continue
 		}
-		t.Create, t.Environment, t.Definer = create, *e, definer(create)
+		t.Create, t.Environment, t.Definer = create, *e, ddl.Definer(create)
 		r.inv.Triggers = append(r.inv.Triggers, t)
 	}
 	return nil
@@ -140,16 +141,13 @@ func (r *reader) readTriggers(ctx context.Context) error {
 // missingColumn returns a column that a trigger names after NEW or OLD and that its table has not, since it was dropped or renamed: no server
 // would take the trigger; "" if there is none, or none is found.
 func (r *reader) missingColumn(t Trigger, create string) string {
-	all := tokens(create)
+	all := ddl.Tokens(create)
 	for i := 1; i+2 < len(all); i++ {
 		column := all[i+2]
-		if !all[i].is(create, "NEW") && !all[i].is(create, "OLD") || !all[i+1].is(create, ".") || all[i-1].is(create, ".") || column.kind != word && column.kind != identifier {
+		if !all[i].Is("NEW") && !all[i].Is("OLD") || !all[i+1].Is(".") || all[i-1].Is(".") || all[i-1].Is("@") || column.Kind != ddl.Word && column.Kind != ddl.Ticked {
 			continue
 		}
-		name := column.of(create)
-		if column.kind == identifier {
-			name = column.name(create)
-		}
+		name := column.Name()
 		has := func(c Column) bool { return strings.EqualFold(c.Name, name) }
 		if ascii(name) && !slices.ContainsFunc(r.tables[Name{t.Database, t.Table}].Columns, has) {
 			return name
@@ -180,8 +178,8 @@ func (r *reader) readEvents(ctx context.Context) error {
 		if e == nil {
 			continue
 		}
-		v.Environment, v.Definer = *e, definer(create)
-		if v.Create, err = r.recode(ctx, create, *e, eventParts(create)); err != nil {
+		v.Environment, v.Definer = *e, ddl.Definer(create)
+		if v.Create, err = r.recode(ctx, create, *e, ddl.EventParts(create)); err != nil {
 			if !ofObject(err) && err != errCharset {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
@@ -140,7 +141,7 @@ func lasting(inv *Inventory) *Inventory {
 	for i := range inv.Tables {
 		t := &inv.Tables[i]
 		slices.Sort(t.indexes)
-		t.Identity, t.Created, t.Rows, t.Bytes, t.Create = Identity{}, "", 0, 0, Canonical(t.Create)
+		t.Identity, t.Created, t.Rows, t.Bytes, t.Create = Identity{}, "", 0, 0, ddl.Canonical(t.Create)
 	}
 	return inv
 }

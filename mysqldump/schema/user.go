@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -30,10 +31,10 @@ func ShowAccount(ctx context.Context, s *server.Session, user, host string) (str
 // withPassword says that an account has an empty password where that is what MySQL means when it prints none: it expires a password
 // that a statement does not give.
 func withPassword(options string) string {
-	all := tokens(options)
+	all := ddl.Tokens(options)
 	for i := 0; i+2 < len(all); i++ {
-		if all[i].is(options, "IDENTIFIED") && all[i+1].is(options, "WITH") && (i+3 == len(all) || !all[i+3].is(options, "AS") && !all[i+3].is(options, "BY")) {
-			return options[:all[i+2].end] + " AS ''" + options[all[i+2].end:]
+		if all[i].Is("IDENTIFIED") && all[i+1].Is("WITH") && (i+3 == len(all) || !all[i+3].Is("AS") && !all[i+3].Is("BY")) {
+			return options[:all[i+2].To] + " AS ''" + options[all[i+2].To:]
 		}
 	}
 	return options

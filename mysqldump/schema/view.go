@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -29,7 +30,7 @@ func (r *reader) readViews(ctx context.Context) error {
 		if err == nil {
 			v.Create = rows[0]["Create View"]
 			v.Environment = Environment{CharacterSetClient: rows[0]["character_set_client"], CollationConnection: rows[0]["collation_connection"]}
-			v.Definer = definer(v.Create)
+			v.Definer = ddl.Definer(v.Create)
 			err = r.checkView(ctx, v)
 		}
 		if err != nil && !ofObject(err) && err != errHidden {
@@ -68,16 +69,16 @@ func compareNames(a, b Name) int {
 // of the default database without it, while columns always have a table before them.
 func tablesOf(database, create string) map[Name]bool {
 	found := map[Name]bool{}
-	all := tokens(create)
-	dot := func(i int) bool { return i >= 0 && i < len(all) && all[i].is(create, ".") }
+	all := ddl.Tokens(create)
+	dot := func(i int) bool { return i >= 0 && i < len(all) && all[i].Is(".") }
 	for i, t := range all {
-		if t.kind != identifier || dot(i-1) {
+		if t.Kind != ddl.Ticked || dot(i-1) {
 			continue
 		}
 		if dot(i+1) && i+2 < len(all) {
-			found[Name{t.name(create), all[i+2].name(create)}] = true
-		} else if i > 0 && !all[i-1].is(create, "AS") && all[i-1].kind != identifier {
-			found[Name{database, t.name(create)}] = true
+			found[Name{t.Name(), all[i+2].Name()}] = true
+		} else if i > 0 && !all[i-1].Is("AS") && all[i-1].Kind != ddl.Ticked {
+			found[Name{database, t.Name()}] = true
 		}
 	}
 	return found
@@ -110,22 +111,4 @@ func inOrder(views []View) []View {
 		add(i)
 	}
 	return ordered
-}
-
-// definer returns the account after DEFINER=, as it is written, or "".
-func definer(create string) string {
-	all := tokens(create)
-	for i, t := range all {
-		if t.is(create, "DEFINER") && i+2 < len(all) && all[i+1].is(create, "=") {
-			end := i + 2
-			for end+1 < len(all) && all[end+1].begin == all[end].end {
-				end++
-			}
-			return create[all[i+2].begin:all[end].end]
-		}
-		if i > 8 {
-			break
-		}
-	}
-	return ""
 }

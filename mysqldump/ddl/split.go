@@ -1,4 +1,4 @@
-package schema
+package ddl
 
 import (
 	"slices"
@@ -14,7 +14,7 @@ import (
 // system versioning, and whatever is not understood.
 func SplitKeys(create string) (rest string, keys, foreign []string) {
 	d, ok := parseDefinition(create)
-	if !ok || !d.option("ENGINE", "InnoDB") || d.versioned() {
+	if !ok || !d.option("ENGINE", "InnoDB") || Versioned([]byte(create)) {
 		return create, nil, nil
 	}
 	var kept, removed []item
@@ -58,51 +58,51 @@ const (
 type item struct {
 	kind       itemKind
 	begin, end int // in the statement, without the comma
-	tokens     []token
+	tokens     []Token
 	alone      bool // it takes a statement of its own
 }
 
 // A tableDefinition is a CREATE TABLE statement that was parsed.
 type tableDefinition struct {
 	create      string
-	name        token
+	name        Token
 	open, close int // where the parentheses are
 	items       []item
-	options     []token // what follows them
+	options     []Token // what follows them
 }
 
 func parseDefinition(create string) (d tableDefinition, ok bool) {
-	all := tokens(create)
-	if len(all) < 5 || !all[0].is(create, "CREATE") || !all[1].is(create, "TABLE") || all[2].kind != identifier || !all[3].is(create, "(") {
+	all := Tokens(create)
+	if len(all) < 5 || !all[0].Is("CREATE") || !all[1].Is("TABLE") || all[2].Kind != Ticked || !all[3].Is("(") {
 		return d, false
 	}
-	end := matching(create, all, 3)
+	end := matching(all, 3)
 	if end >= len(all) {
 		return d, false
 	}
-	d = tableDefinition{create: create, name: all[2], open: all[3].begin, close: all[end].begin, options: all[end+1:]}
+	d = tableDefinition{create: create, name: all[2], open: all[3].From, close: all[end].From, options: all[end+1:]}
 	depth, first := 0, 4
 	for i := 4; i <= end; i++ {
 		switch {
-		case all[i].is(create, "("):
+		case all[i].Is("("):
 			depth++
-		case all[i].is(create, ")") && i < end:
+		case all[i].Is(")") && i < end:
 			depth--
-		case i == end || depth == 0 && all[i].is(create, ","):
+		case i == end || depth == 0 && all[i].Is(","):
 			if first == i {
 				return d, false
 			}
-			d.items = append(d.items, d.newItem(all[first-1].end, all[i].begin, all[first:i]))
+			d.items = append(d.items, d.newItem(all[first-1].To, all[i].From, all[first:i]))
 			first = i + 1
 		}
 	}
 	return d, true
 }
 
-func (d *tableDefinition) newItem(begin, end int, tokens []token) item {
+func (d *tableDefinition) newItem(begin, end int, tokens []Token) item {
 	it := item{begin: begin, end: end, tokens: tokens}
 	is := func(i int, words ...string) bool {
-		return i < len(tokens) && slices.ContainsFunc(words, func(w string) bool { return tokens[i].is(d.create, w) })
+		return i < len(tokens) && slices.ContainsFunc(words, func(w string) bool { return tokens[i].Is(w) })
 	}
 	switch {
 	case is(0, "PRIMARY"):
@@ -117,7 +117,7 @@ func (d *tableDefinition) newItem(begin, end int, tokens []token) item {
 	return it
 }
 
-func (it item) unique(create string) bool { return it.tokens[0].is(create, "UNIQUE") }
+func (it item) unique() bool { return it.tokens[0].Is("UNIQUE") }
 
 // lastNeeded returns the index of the last secondary key that has to stay. Servers print keys in an order that depends on
 // that in which they were made: keys that come before one that stays have to stay too.
@@ -127,8 +127,8 @@ func (d *tableDefinition) lastNeeded() int {
 		if it.kind == primaryKey {
 			primary = i
 		}
-		if it.kind == otherItem && slices.ContainsFunc(it.tokens, func(t token) bool { return t.is(d.create, "AUTO_INCREMENT") }) {
-			counter = it.tokens[0].name(d.create)
+		if it.kind == otherItem && slices.ContainsFunc(it.tokens, func(t Token) bool { return t.Is("AUTO_INCREMENT") }) {
+			counter = it.tokens[0].Name()
 		}
 	}
 	served := counter == "" || primary >= 0 && d.leads(d.items[primary], counter)
@@ -137,9 +137,9 @@ func (d *tableDefinition) lastNeeded() int {
 		if it.kind != secondaryKey {
 			continue
 		}
-		withoutOverlaps := slices.ContainsFunc(it.tokens, func(t token) bool { return t.is(d.create, "OVERLAPS") })
+		withoutOverlaps := slices.ContainsFunc(it.tokens, func(t Token) bool { return t.Is("OVERLAPS") })
 		switch {
-		case primary < 0 && it.unique(d.create), withoutOverlaps:
+		case primary < 0 && it.unique(), withoutOverlaps:
 			last = i
 		case !served && d.leads(it, counter):
 			last, served = i, true
@@ -151,8 +151,8 @@ func (d *tableDefinition) lastNeeded() int {
 // leads reports whether a column is the first of a key.
 func (d *tableDefinition) leads(key item, column string) bool {
 	for i, t := range key.tokens {
-		if t.is(d.create, "(") {
-			return i+1 < len(key.tokens) && key.tokens[i+1].kind == identifier && key.tokens[i+1].name(d.create) == column
+		if t.Is("(") {
+			return i+1 < len(key.tokens) && key.tokens[i+1].Kind == Ticked && key.tokens[i+1].Name() == column
 		}
 	}
 	return false
@@ -160,7 +160,7 @@ func (d *tableDefinition) leads(key item, column string) bool {
 
 // alter returns the statements that add items.
 func (d *tableDefinition) alter(items []item) (keys, foreign []string) {
-	table := "ALTER TABLE " + d.name.of(d.create)
+	table := "ALTER TABLE " + string(d.name.Text)
 	var together, constraints []string
 	flush := func() {
 		if len(together) > 0 {
@@ -189,18 +189,43 @@ func (d *tableDefinition) alter(items []item) (keys, foreign []string) {
 // option reports whether a table has an option with a value.
 func (d *tableDefinition) option(name, value string) bool {
 	for i := 0; i+2 < len(d.options); i++ {
-		if d.options[i].is(d.create, name) && d.options[i+1].is(d.create, "=") {
-			return d.options[i+2].is(d.create, value)
+		if d.options[i].Is(name) && d.options[i+1].Is("=") {
+			return d.options[i+2].Is(value)
 		}
 	}
 	return false
 }
 
-func (d *tableDefinition) versioned() bool {
-	for i := 0; i+1 < len(d.options); i++ {
-		if d.options[i].is(d.create, "SYSTEM") && d.options[i+1].is(d.create, "VERSIONING") {
-			return true
+// A Table is what its definition says of a table.
+type Table struct {
+	Columns []Column // in order
+	Indexes []string // names of all but those of vectors, which InnoDB does not list; "PRIMARY" of the primary key
+}
+
+// A Column is what a table's definition says of a column.
+type Column struct {
+	Name  string
+	Value bool // it says DEFAULT, AS or AUTO_INCREMENT
+}
+
+// ParseTable reads a CREATE TABLE statement, as SHOW CREATE TABLE prints it; false if it is not understood.
+func ParseTable(create string) (t Table, ok bool) {
+	d, ok := parseDefinition(create)
+	if !ok {
+		return t, false
+	}
+	for _, it := range d.items {
+		switch first := it.tokens[0]; {
+		case it.kind == primaryKey:
+			t.Indexes = append(t.Indexes, "PRIMARY")
+		case it.kind == secondaryKey && !first.Is("VECTOR"):
+			if i := slices.IndexFunc(it.tokens, func(t Token) bool { return t.Kind == Ticked }); i >= 0 {
+				t.Indexes = append(t.Indexes, it.tokens[i].Name())
+			}
+		case first.Kind == Ticked:
+			value := slices.ContainsFunc(it.tokens, func(t Token) bool { return t.Is("DEFAULT") || t.Is("AS") || t.Is("AUTO_INCREMENT") })
+			t.Columns = append(t.Columns, Column{first.Name(), value})
 		}
 	}
-	return false
+	return t, true
 }

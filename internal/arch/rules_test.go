@@ -69,6 +69,7 @@ var arrows = map[string][]string{
 	"mysqldump/compare":    {"mysqldump", "mysqldump/lock", "mysqldump/replica", "mysqldump/schema", "mysqldump/server", "mysqldump/sum"},
 	"mysqldump/promote":    {"mysqldump", "mysqldump/replica", "mysqldump/server"},
 	"mysqldump/account":    {"mysqldump/server"},
+	"mysqldump/binlog":     {"mysqldump"},
 	"mysqldump/check":      {"mysqldump", "mysqldump/account", "mysqldump/lock", "mysqldump/replica", "mysqldump/schema", "mysqldump/server"},
 	"mysqldump/roundtrip":  {"mysqldump", "mysqldump/dump", "mysqldump/lock", "mysqldump/restore", "mysqldump/server", "mysqldump/servertest"}, // tests alone, which nobody may import
 	"snapshot":             {},

@@ -70,6 +70,7 @@ var arrows = map[string][]string{
 	"mysqldump/promote":    {"mysqldump", "mysqldump/replica", "mysqldump/server"},
 	"mysqldump/account":    {"mysqldump/server"},
 	"mysqldump/binlog":     {"mysqldump"},
+	"mysqldump/datadir":    {"mysqldump", "mysqldump/server"},
 	"mysqldump/check":      {"mysqldump", "mysqldump/account", "mysqldump/lock", "mysqldump/replica", "mysqldump/schema", "mysqldump/server"},
 	"mysqldump/roundtrip":  {"mysqldump", "mysqldump/dump", "mysqldump/lock", "mysqldump/restore", "mysqldump/server", "mysqldump/servertest"}, // tests alone, which nobody may import
 	"snapshot":             {},

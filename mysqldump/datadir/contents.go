@@ -1,0 +1,141 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nightjar/internal/tempdir"
+	"nightjar/mysqldump"
+)
+
+const maxText = 4 << 20 // bytes of a text file in a data directory: a position's GTIDs have room in it
+
+// readText reads a small file; no error and no text if it is not there.
+func readText(root *os.Root, name string) (string, error) {
+	f, err := root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxText+1))
+	if err == nil && len(text) > maxText {
+		err = fmt.Errorf("read %s: it is too large", name)
+	}
+	return string(text), err
+}
+
+// ErrPosition says that a backup is not at the position that its archive says.
+var ErrPosition = errors.New("the files of the backup are of another position than the archive says")
+
+// CheckPosition reads where the backup was taken from what the tool wrote into it, and compares that with the archive's position. It has to be
+// called before Prepare.
+func (d *Dir) CheckPosition(label mysqldump.Position) error {
+	file, offset, set, err := binlogInfo(d.root)
+	if err != nil {
+		return fmt.Errorf("read the position of the backup: %w", err)
+	}
+	if file != label.File || offset != label.Offset || !label.GTIDs.IsZero() && !set.Equal(label.GTIDs) {
+		return fmt.Errorf("%w: %s:%d %s, and %s", ErrPosition, file, offset, set, label)
+	}
+	return nil
+}
+
+// binlogInfo reads the file in which the tool notes the position: name of the log, offset and GTIDs, with tabs between. A server without a
+// binary log gives none.
+func binlogInfo(root *os.Root) (file string, offset uint64, set mysqldump.GTIDSet, err error) {
+	for _, name := range []string{"mariadb_backup_binlog_info", "xtrabackup_binlog_info"} {
+		text, err := readText(root, name)
+		if err != nil {
+			return "", 0, set, err
+		}
+		if text == "" {
+			continue
+		}
+		return parseBinlogInfo(text)
+	}
+	return "", 0, set, nil
+}
+
+func parseBinlogInfo(text string) (file string, offset uint64, set mysqldump.GTIDSet, err error) {
+	fields := strings.Split(strings.TrimRight(text, "\n"), "\t") // GTIDs of MySQL go over several lines
+	if len(fields) < 2 || len(fields) > 3 || fields[0] == "" {
+		return "", 0, set, fmt.Errorf("it is no position: %.200q", text)
+	}
+	if offset, err = strconv.ParseUint(fields[1], 10, 64); err != nil {
+		return "", 0, set, fmt.Errorf("it is no position: %.200q", text)
+	}
+	if len(fields) == 3 && fields[2] != "" {
+		set, err = mysqldump.ParseGTIDSet(strings.ReplaceAll(fields[2], "\n", ""))
+	}
+	return fields[0], offset, set, err
+}
+
+// settings reads what the tool noted of the server's settings, by which it prepares the backup, and which the server needs too. A setting that
+// would lead out of the folder, or have a program loaded, is an error that wraps ErrUnsafe.
+func settings(root *os.Root) (map[string]string, error) {
+	text, err := readText(root, "backup-my.cnf")
+	if err != nil {
+		return nil, err
+	}
+	return parseSettings(text)
+}
+
+func parseSettings(text string) (map[string]string, error) {
+	found := map[string]string{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "[") {
+			continue
+		}
+		name, value, _ := strings.Cut(line, "=")
+		name, value = strings.ReplaceAll(strings.TrimSpace(name), "-", "_"), strings.TrimSpace(value)
+		if !strings.HasPrefix(name, "innodb_") {
+			return nil, fmt.Errorf("%w: backup-my.cnf has %.100q: encrypted data directories are prepared by hand", ErrUnsafe, name)
+		}
+		if name == "innodb_undo_directory" {
+			value = "./" // the tool has put the undo logs beside the rest
+		}
+		if err := staysInside(name, value); err != nil {
+			return nil, err
+		}
+		found[name] = value
+	}
+	return found, nil
+}
+
+// staysInside checks all paths in a setting.
+func staysInside(name, value string) error {
+	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return r == ';' || r == ':' }) {
+		if clean := path.Clean(part); path.IsAbs(clean) || climbs(part) || strings.ContainsAny(part, "\"'\\") {
+			return fmt.Errorf("%w: backup-my.cnf has %s=%.200s", ErrUnsafe, name, value)
+		}
+	}
+	return nil
+}
+
+// optionFile returns an open file without a name that has the settings for a program.
+func optionFile(temp tempdir.Dir, group string, set map[string]string) (*os.File, error) {
+	f, err := temp.Create("options")
+	if err != nil {
+		return nil, err
+	}
+	text := "[" + group + "]\n"
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		text += name + "=" + set[name] + "\n"
+	}
+	if _, err := f.WriteString(text); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write options of %s: %w", group, err)
+	}
+	return f, nil
+}

@@ -129,7 +129,7 @@ $(GOTESTSUM):
 
 torture: packages s3servers mysql57
 	$(GO) test -count 1 -v -timeout 12h ./internal/torture -share $(SHARE) -seed $(SEED)
-	$(GO) test -count 1 -v -timeout 12h -run TestMySQL ./cmd/nightjar -exhaustive
+	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQL|TestDamage|TestAnswers|TestWeatherCheck' ./cmd/nightjar -exhaustive
 	$(GO) test -count 1 -v -timeout 12h -run TestSchedules ./internal/simulate -schedules $(SCHEDULES)
 
 build:

@@ -103,7 +103,7 @@ func TestHostileCertificates(t *testing.T) {
 			begin := time.Now()
 			got, err := ReadKey(c.data)
 			took := time.Since(begin)
-			if took > 20*time.Second { // half a second at most, in truth
+			if took > 2*time.Minute { // half a second at most, in truth
 				t.Errorf("took %s", took)
 			}
 			if c.err != (err != nil) {
@@ -114,7 +114,7 @@ func TestHostileCertificates(t *testing.T) {
 			}
 			begin = time.Now()
 			f, err := PeekFingerprint(c.data)
-			if err == nil && got != nil && f != got.Fingerprint() || time.Since(begin) > 10*time.Second {
+			if err == nil && got != nil && f != got.Fingerprint() || time.Since(begin) > 2*time.Minute {
 				t.Errorf("fingerprint %s after %s: %v", f, time.Since(begin), err)
 			}
 		})

@@ -10,10 +10,10 @@ import (
 
 // TestAnswers has every command meet answers that no S3 server gives, or half ones: it fails, names what came, and changes nothing.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	server := s3test.Versity(t, "eu-west-1")
-	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	s := newSite(t, w.Endpoint, "s3://answers/web1", 200_000)
+	s := newSite(t, server, w.Endpoint, "s3://answers/web1", 200_000)
 	s.write(200_000)
 	s.wants(0, "", "backup", s.src)
 	s.wants(0, "", "key", "grace", "1s", "--key", s.path("kit.txt"))
@@ -32,23 +32,27 @@ func TestAnswers(t *testing.T) {
 	edit := func(old, new string) s3test.Fate {
 		return s3test.Fate{Edit: func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), old, new)) }}
 	}
-	for name, c := range map[string]struct {
+	for i, c := range []struct {
+		name string
 		hook func(int, *http.Request) s3test.Fate
 		says string
 	}{
-		"a portal":               {s3test.Always(s3test.Fate{Page: "<html><title>Please sign in</title>"}), `web page with status 200, "Please sign in"`},
-		"a proxy's own 404":      {s3test.Always(s3test.Fate{Page: "<html><title>404</title>", Status: 404}), "web page with status 404"},
-		"nothing":                {archives(s3test.Fate{Edit: func([]byte) []byte { return nil }}), "is empty"},
-		"truncated, no token":    {archives(edit("<IsTruncated>false", "<IsTruncated>true")), "truncated, and has no token"},
-		"half a body":            {archives(s3test.Fate{Edit: func(b []byte) []byte { return b[:len(b)/2] }}), "no whole XML"},
-		"an archive left out":    {archives(s3test.Fate{Edit: func(b []byte) []byte { return dropFirst(b) }}), "keys and says"},
-		"another kind of answer": {archives(edit("ListBucketResult", "ListAllMyBucketsResult")), "not a ListBucketResult"},
+		{"a portal", s3test.Always(s3test.Fate{Page: "<html><title>Please sign in</title>"}), `web page with status 200, "Please sign in"`},
+		{"a proxy's own 404", s3test.Always(s3test.Fate{Page: "<html><title>404</title>", Status: 404}), "web page with status 404"},
+		{"nothing", archives(s3test.Fate{Edit: func([]byte) []byte { return nil }}), "is empty"},
+		{"truncated, no token", archives(edit("<IsTruncated>false", "<IsTruncated>true")), "truncated, and has no token"},
+		{"half a body", archives(s3test.Fate{Edit: func(b []byte) []byte { return b[:len(b)/2] }}), "no whole XML"},
+		{"an archive left out", archives(s3test.Fate{Edit: func(b []byte) []byte { return dropFirst(b) }}), "keys and says"},
+		{"another kind of answer", archives(edit("ListBucketResult", "ListAllMyBucketsResult")), "not a ListBucketResult"},
 	} {
-		for _, command := range []string{
+		for j, command := range []string{
 			"list", "check", "forget --keep-last 1", "prune", "copy --to " + other, "copy --delete --to " + other, "check --repair", "stats", "find x",
 			"backup " + s.src, "restore latest --target " + s.path("target"),
 		} {
-			t.Run(name+"/"+strings.Fields(command)[0], func(t *testing.T) {
+			if !tried(i, j, 3) {
+				continue
+			}
+			t.Run(c.name+"/"+strings.Fields(command)[0], func(t *testing.T) {
 				s.t = t
 				w.Becomes(c.hook)
 				s.wants(1, "(?s)s3:ListBucket on s3://answers/web1.*"+c.says+".*hint: something else than the server answered", strings.Fields(command)...)

@@ -19,15 +19,16 @@ import (
 // TestConfined runs every command with everything but its own folders read-only, /tmp too, and under strace: neither nightjar nor a
 // program that it starts makes, or tries to make, anything outside of repository, state, cache, target and temp directory.
 func TestConfined(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	for _, program := range []string{"strace", "unshare", "gpg", "gpgconf", "mktemp"} {
 		need(t, program)
 	}
-	server := s3test.Versity(t, "eu-west-1")
-	server.Setenv(t)
-	t.Run("directory", func(t *testing.T) { confine(t, "") })
+	t.Run("directory", func(t *testing.T) { t.Parallel(); confine(t, "") })
 	t.Run("bucket", func(t *testing.T) {
-		confine(t, "s3://confined/web1", "AWS_ENDPOINT_URL="+server.Endpoint, "AWS_REGION="+server.Region)
+		t.Parallel()
+		server := s3test.Versity(t, "eu-west-1")
+		confine(t, "s3://confined/web1", append(server.Environ(), "AWS_ENDPOINT_URL="+server.Endpoint, "AWS_REGION="+server.Region)...)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"nightjar/mysqldump/servertest"
@@ -43,13 +44,15 @@ func (d *dumper) file(name, format string, args ...any) (path string) {
 // when runs a command, to which something is done when it says a text.
 func (a *again) when(step string, do func(r *running), args ...string) (said string, code int) {
 	a.Helper()
-	begun, hit := make(chan *running, 1), false
-	a.network.When(step, func() { r := <-begun; hit = true; do(r) })
+	begun := make(chan *running, 1)
+	var hit atomic.Bool
+	a.network.When(step, func() { r := <-begun; hit.Store(true); do(r) })
 	r := a.begin(args...)
 	begun <- r
 	_, said, code = a.end(r)
 	a.network.When("", nil)
-	if !hit {
+	deserted(a.T, a.fresh)
+	if !hit.Load() {
 		a.Errorf("it does not come to %s: %d %s", step, code, said)
 	}
 	return said, code

@@ -40,6 +40,7 @@ func (m *mysqlChecker) run(args ...string) (stdout, stderr string, code int) {
 }
 
 func TestMySQLCheck(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, servertest.MariaDB1011, "--gtid-strict-mode=ON", "--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--binlog-expire-logs-seconds=1000000")
 	m := &mysqlChecker{T: t, home: t.TempDir()}
 	m.defaults = filepath.Join(m.home, "my.cnf")
@@ -114,6 +115,7 @@ func TestMySQLGrant(t *testing.T) {
 
 // Both ends of a replica, by the password of the environment.
 func TestMySQLCheckReplica(t *testing.T) {
+	t.Parallel()
 	source, s := servertest.Start(t, servertest.MariaDB1011), servertest.Start(t, servertest.MariaDB1011)
 	source.Exec(t, "CREATE USER repl IDENTIFIED BY 'secret'", "GRANT REPLICATION SLAVE ON *.* TO repl")
 	s.Exec(t, "CREATE DATABASE full")

@@ -42,15 +42,32 @@ func (n *night) args(more ...string) []string {
 	return append([]string{"mysql", "dump", "--defaults-file", filepath.Join(n.home, "my.cnf"), "--max-lock=4s", "--threads=2", "--lock-wait=60s"}, more...)
 }
 
+// hangs is how long something may take, on a slow machine too, before it counts as hung.
+const hangs = 5 * time.Minute
+
 // written waits until writers have committed, which they must soon.
 func (n *night) written(what string) {
 	n.Helper()
 	before, begin := n.load.Commits(), time.Now()
 	for n.load.Commits() < before+10 {
-		if time.Since(begin) > 20*time.Second {
-			n.Fatalf("%s: nobody could write for 20 s: %v", what, n.server.Query(n, "SHOW FULL PROCESSLIST"))
+		if time.Since(begin) > hangs {
+			n.Fatalf("%s: nobody can write: %v", what, n.server.Query(n, "SHOW FULL PROCESSLIST"))
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// deserted waits until a server has seen the end of all sessions over TCP, which those of the test are not.
+func deserted(t *testing.T, s *servertest.Server) {
+	t.Helper()
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		left := s.Query(t, "SELECT ID, COMMAND, INFO FROM information_schema.PROCESSLIST WHERE HOST LIKE '127.0.0.1:%' OR HOST LIKE 'localhost:%'")
+		if len(left) == 0 {
+			return
+		}
+		if time.Since(begin) > hangs {
+			t.Fatalf("sessions that do not end: %v", left)
+		}
 	}
 }
 
@@ -72,10 +89,11 @@ func (n *night) faulty(what, step string, do, undo func(r *running), more ...str
 	if undo != nil {
 		undo(r)
 	}
-	late := time.AfterFunc(time.Minute, func() { n.Errorf("%s: it does not end", what); _ = r.Process.Kill() })
+	late := time.AfterFunc(hangs, func() { n.Errorf("%s: it does not end", what); _ = r.Process.Kill() })
 	<-ended
 	late.Stop()
 	n.network.Stall(false)
+	deserted(n.T, n.server) // else the next dump finds this one's lock
 	if code == 0 {
 		n.made++
 	}
@@ -87,6 +105,9 @@ func (n *night) faulty(what, step string, do, undo func(r *running), more ...str
 }
 
 var exhaustive = goflag.Bool("exhaustive", false, "try every fault, every way and every kind of server, which takes many minutes")
+
+// tried says whether a test tries two things together: all are, if the tests are exhaustive; else one in so many, so that each is tried with some.
+func tried(i, j, oneIn int) bool { return *exhaustive || (i+j)%oneIn == 0 }
 
 // kinds returns the servers that faults are tried on.
 func kinds() []servertest.Kind {

@@ -22,16 +22,12 @@ func refusesHeaders(code int) func(int, *http.Request) s3test.Fate {
 
 // TestWeakServer: what a server lacks is found out by init, said, and kept in the kit and on this machine.
 func TestWeakServer(t *testing.T) {
+	t.Parallel()
 	server := s3test.Versity(t, "eu-west-1")
-	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
 	for _, code := range []int{400, 304, 501} {
 		w.Becomes(refusesHeaders(code))
-		s := &site{t: t, dir: t.TempDir()}
-		s.src = s.path("src")
-		repository := fmt.Sprintf("s3://weak-%d/web1", code)
-		s.env = append(os.Environ(), "AWS_ENDPOINT_URL="+w.Endpoint, "AWS_REGION=eu-west-1", "NIGHTJAR_REPO="+repository,
-			"NIGHTJAR_STATE_DIR="+s.path("state"), "NIGHTJAR_CACHE_DIR="+s.path("cache"))
+		s := emptySite(t, server, w.Endpoint, fmt.Sprintf("s3://weak-%d/web1", code))
 		s.write(300_000)
 		s.wants(0, "(?s)warning: the server refuses x-amz-checksum-sha256: it keeps no SHA-256.*warning: the server does not honor If-None-Match: of two hosts",
 			"init", "--create-bucket", "--kit-file", s.path("kit.txt"))
@@ -62,10 +58,10 @@ func TestWeakServer(t *testing.T) {
 
 // TestWeakerServer: a server that did it, or a proxy before it, does not get away with doing less.
 func TestWeakerServer(t *testing.T) {
+	t.Parallel()
 	server := s3test.Versity(t, "eu-west-1")
-	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	s := newSite(t, w.Endpoint, "s3://weaker/web1", 300_000)
+	s := newSite(t, server, w.Endpoint, "s3://weaker/web1", 300_000)
 	s.write(300_000)
 	w.Becomes(refusesHeaders(501))
 	for _, command := range []string{"backup " + s.src, "key grace 8D --key " + s.path("kit.txt")} {

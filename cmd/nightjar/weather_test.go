@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,16 +29,21 @@ type site struct {
 
 const twoPacks = 18 << 20 // bytes of content
 
-// newSite makes a repository, and saves the source in it, which has that many bytes.
-func newSite(t testing.TB, endpoint, repository string, size int) *site {
+// newSite makes a repository in a server, behind an endpoint, and saves the source in it, which has that many bytes.
+func newSite(t testing.TB, server *s3test.Server, endpoint, repository string, size int) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir()}
-	s.src = s.path("src")
-	s.env = append(os.Environ(), "AWS_ENDPOINT_URL="+endpoint, "AWS_REGION=eu-west-1", "NIGHTJAR_REPO="+repository, "NIGHTJAR_STATE_DIR="+s.path("state"),
-		"NIGHTJAR_CACHE_DIR="+s.path("cache"), "TZ=UTC")
+	s := emptySite(t, server, endpoint, repository)
 	s.write(size)
 	s.wants(0, "public access", "init", "--create-bucket", "--kit-file", s.path("kit.txt"))
 	s.wants(0, "", "backup", s.src)
+	return s
+}
+
+func emptySite(t testing.TB, server *s3test.Server, endpoint, repository string) *site {
+	s := &site{t: t, dir: t.TempDir()}
+	s.src = s.path("src")
+	s.env = slices.Concat(os.Environ(), server.Environ(), []string{"AWS_ENDPOINT_URL=" + endpoint, "AWS_REGION=eu-west-1", "NIGHTJAR_REPO=" + repository,
+		"NIGHTJAR_STATE_DIR=" + s.path("state"), "NIGHTJAR_CACHE_DIR=" + s.path("cache"), "TZ=UTC"})
 	return s
 }
 
@@ -154,11 +160,11 @@ func gone(after int) func(int, *http.Request) s3test.Fate {
 
 // TestWeather backs up and restores in bad weather. After it, nothing is lost: the archive before restores, and the next run completes.
 func TestWeather(t *testing.T) {
+	t.Parallel()
 	need(t, "diff")
 	server := s3test.Versity(t, "eu-west-1")
-	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	s := newSite(t, w.Endpoint, "s3://weather/web1", twoPacks)
+	s := newSite(t, server, w.Endpoint, "s3://weather/web1", twoPacks)
 	type hook = func(int, *http.Request) s3test.Fate
 	var (
 		expired = s3test.Fate{Status: 400, Code: "ExpiredToken"}
@@ -197,7 +203,6 @@ func TestWeather(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
 			if c.code != 0 {
-				t.Setenv("AWS_MAX_ATTEMPTS", "3")
 				s.env = append(s.env, "AWS_MAX_ATTEMPTS=3")
 				defer func() { s.env = s.env[:len(s.env)-1] }()
 			}
@@ -270,13 +275,13 @@ func noWrongFiles(t *testing.T, want, got string) {
 
 // TestClockSkew uses a server whose clock is not that of the machine.
 func TestClockSkew(t *testing.T) {
+	t.Parallel()
 	server := s3test.Versity(t, "eu-west-1")
-	server.Setenv(t)
 	for i, ahead := range []time.Duration{-26 * time.Hour, -time.Hour, -10 * time.Minute, 10 * time.Minute, time.Hour, 26 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			w := s3test.NewWeather(t, server)
 			w.Becomes(s3test.Always(s3test.Fate{Ahead: ahead}))
-			s := newSite(t, w.Endpoint, fmt.Sprintf("s3://weather%d/web1", i), 1<<20)
+			s := newSite(t, server, w.Endpoint, fmt.Sprintf("s3://weather%d/web1", i), 1<<20)
 			s.restores()
 			s.write(1 << 20)
 			s.wants(0, "", "backup", s.src)
@@ -288,10 +293,10 @@ func TestClockSkew(t *testing.T) {
 
 // TestNoConditions uses a server that ignores If-None-Match: never silently.
 func TestNoConditions(t *testing.T) {
+	t.Parallel()
 	server := s3test.Versity(t, "eu-west-1")
-	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	s := newSite(t, w.Endpoint, "s3://weather/web1", twoPacks)
+	s := newSite(t, server, w.Endpoint, "s3://weather/web1", twoPacks)
 	w.Becomes(s3test.Always(s3test.Fate{Strip: []string{"If-None-Match"}}))
 	s.wants(0, "warning: the server does not honor If-None-Match", "--repo", "s3://weather/web2", "init")
 	s.wants(1, "a repository is there already", "--repo", "s3://weather/web2", "init")
@@ -304,10 +309,10 @@ func TestNoConditions(t *testing.T) {
 
 // TestLaggingLists uses a server whose lists lack what was stored lately.
 func TestLaggingLists(t *testing.T) {
+	t.Parallel()
 	server := s3test.Versity(t, "eu-west-1")
-	server.Setenv(t)
 	w := s3test.NewWeather(t, server)
-	s := newSite(t, w.Endpoint, "s3://weather/web1", twoPacks)
+	s := newSite(t, server, w.Endpoint, "s3://weather/web1", twoPacks)
 	old := t.TempDir()
 	if out, err := exec.Command("cp", "-a", s.src, old).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -31,6 +31,7 @@ const Grace = 3 * time.Second
 const (
 	killed = 2 * time.Second       // how long KILL is repeated: a process that waits for a disk cannot be killed
 	look   = 20 * time.Millisecond // how often the end of processes is looked for
+	late   = 3 * time.Second       // how long a program that has ended may still be heard of: its last words may be in a pipe that others hold
 )
 
 // ErrFailed is in the error of a program that ran and did not succeed.
@@ -96,7 +97,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 			cmd.SysProcAttr.Pgid = p.group
 		}
 	}
-	cmd.WaitDelay = time.Second // for what others who hold its pipes have to say
+	cmd.WaitDelay = late
 	started := make(chan error)
 	go func() {
 		// The death signal comes when the thread ends that started the program, so that thread does nothing else until then.

@@ -41,17 +41,39 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// marked returns an environment that tells the processes of a test, and a function that counts those that live.
-func marked(t *testing.T) (env []string, alive func() int) {
+// marked returns an environment that tells the processes of a test, and a function that counts those that live: all, or those of a name. At the end of the
+// test they are killed.
+func marked(t *testing.T) (env []string, alive func(names ...string) int) {
 	mark := "MARK=" + t.TempDir()
-	return []string{"PATH=" + os.Getenv("PATH"), mark}, func() (n int) {
+	living := func(names ...string) (pids []int) {
 		all, _ := filepath.Glob("/proc/[0-9]*/environ")
 		for _, path := range all {
-			if b, _ := os.ReadFile(path); bytes.Contains(b, []byte(mark)) {
-				n++
+			if b, _ := os.ReadFile(path); !bytes.Contains(b, []byte(mark)) {
+				continue
+			}
+			name, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "comm"))
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			if err == nil && (len(names) == 0 || slices.Contains(names, strings.TrimSpace(string(name)))) {
+				pids = append(pids, pid)
 			}
 		}
-		return n
+		return pids
+	}
+	t.Cleanup(func() {
+		for _, pid := range living() {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	return []string{"PATH=" + os.Getenv("PATH"), mark}, func(names ...string) int { return len(living(names...)) }
+}
+
+// waitFor waits for a condition, for longer than a slow machine takes.
+func waitFor(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Minute); !is(); time.Sleep(look / 2) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
 	}
 }
 
@@ -121,21 +143,21 @@ func TestFailsUnread(t *testing.T) {
 // However a program, and what it started, holds on: when its context ends, nothing of it is left soon, and its reader knows why.
 func TestEnds(t *testing.T) {
 	for name, script := range map[string]string{
-		"obeys":                   "echo begun; exec sleep 60",
-		"waits for another":       "echo begun; sleep 60; echo end",
-		"pipeline":                "echo begun; sleep 60 | cat",
-		"left another, its pipe":  "sleep 60 & echo begun",
-		"others hold the pipe":    "sleep 60 & sleep 60 & echo begun; wait",
-		"closes its output":       "echo begun; exec >&- 2>&-; sleep 60",
-		"ignores TERM":            "trap '' TERM; echo begun; sleep 60; sleep 60",
-		"child ignores TERM":      "(trap '' TERM; echo begun; sleep 60; sleep 60); echo end",
-		"orphan ignores TERM":     "(trap '' TERM; echo begun; sleep 60; sleep 60) & exit 0",
-		"groups of their own":     "set -m; sleep 60 & echo begun; sleep 60; wait",
-		"session of its own":      "echo begun; setsid sh -c 'sleep 60; echo end'; echo end",
-		"stopped":                 "sleep 60 & kill -STOP $!; echo begun; kill -STOP $$; echo end",
-		"TERM starts another":     "trap 'sleep 60' TERM; echo begun; sleep 60",
+		"obeys":                   "echo begun; exec sleep 600",
+		"waits for another":       "echo begun; sleep 600; echo end",
+		"pipeline":                "echo begun; sleep 600 | cat",
+		"left another, its pipe":  "sleep 600 & echo begun",
+		"others hold the pipe":    "sleep 600 & sleep 600 & echo begun; wait",
+		"closes its output":       "echo begun; exec >&- 2>&-; sleep 600",
+		"ignores TERM":            "trap '' TERM; echo begun; sleep 600; sleep 600",
+		"child ignores TERM":      "(trap '' TERM; echo begun; sleep 600; sleep 600); echo end",
+		"orphan ignores TERM":     "(trap '' TERM; echo begun; sleep 600; sleep 600) & exit 0",
+		"groups of their own":     "set -m; sleep 600 & echo begun; sleep 600; wait",
+		"session of its own":      "echo begun; setsid sh -c 'sleep 600; echo end'; echo end",
+		"stopped":                 "sleep 600 & kill -STOP $!; echo begun; kill -STOP $$; echo end",
+		"TERM starts another":     "trap 'sleep 600' TERM; echo begun; sleep 600",
 		"prints without end":      "echo begun; exec yes",
-		"its child failed before": "echo begun; false; sleep 60",
+		"its child failed before": "echo begun; false; sleep 600",
 	} {
 		t.Run(name, func(t *testing.T) {
 			env, alive := marked(t)
@@ -148,10 +170,8 @@ func TestEnds(t *testing.T) {
 			if b, err := io.ReadAll(io.LimitReader(p, 6)); string(b) != "begun\n" || err != nil {
 				t.Fatalf("%q, %v", b, err)
 			}
-			time.Sleep(100 * time.Millisecond) // for the others to be there
-			if alive() == 0 {
-				t.Fatal("nothing runs")
-			}
+			others := max(1, min(2, strings.Count(script, "sleep 600 &")+strings.Count(script, "begun; sleep 600; wait")))
+			waitFor(t, "all are there", func() bool { return alive("sleep", "yes") >= others })
 			begun, why := time.Now(), errors.New("why")
 			cancel(why)
 			for err == nil {
@@ -167,7 +187,7 @@ func TestEnds(t *testing.T) {
 			if n := alive(); n != 0 {
 				t.Errorf("%d processes are left", n)
 			}
-			if d := time.Since(begun); d > 30*time.Second {
+			if d := time.Since(begun); d > 5*time.Minute {
 				t.Errorf("after %v", d)
 			}
 		})
@@ -178,20 +198,15 @@ func TestEnds(t *testing.T) {
 func TestLeavesBehind(t *testing.T) {
 	env, alive := marked(t)
 	begun := time.Now()
-	if _, err := Output(context.Background(), shell(env, "sleep 60 & exit 7"), 10); !errors.Is(err, ErrFailed) {
+	if _, err := Output(context.Background(), shell(env, "sleep 600 & exit 7"), 10); !errors.Is(err, ErrFailed) {
 		t.Error(err)
 	}
-	if n := alive(); n != 0 || time.Since(begun) > 30*time.Second {
+	if n := alive(); n != 0 || time.Since(begun) > 5*time.Minute {
 		t.Errorf("%d processes are left after %v", n, time.Since(begun))
 	}
-	out, err := Output(context.Background(), shell(env, "sleep 60 >/dev/null 2>&1 & echo $!"), 10)
+	out, err := Output(context.Background(), shell(env, "sleep 600 >/dev/null 2>&1 & echo $!"), 10)
 	must(t, err)
-	for alive() != 1 { // one that is becoming another program has no environment for a moment
-		if time.Since(begun) > 60*time.Second {
-			t.Fatalf("%d processes are left", alive())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	waitFor(t, "one is left", func() bool { return alive() == 1 }) // one that is becoming another program has no environment for a moment
 	var pid int
 	_, err = fmt.Sscan(string(out), &pid)
 	must(t, err)
@@ -206,7 +221,7 @@ func TestLeavesBehind(t *testing.T) {
 // With a drain, whoever holds the output of a program that has succeeded is not waited for; what is in the pipe by then is read, by a late reader too.
 func TestDrain(t *testing.T) {
 	env, alive := marked(t)
-	c := shell(env, "sleep 60 & echo $!; (sleep 60; echo never) & echo $!")
+	c := shell(env, "sleep 600 & echo $!; (sleep 600; echo never) & echo $!")
 	c.Drain = 50 * time.Millisecond
 	p, err := Start(context.Background(), c)
 	must(t, err)
@@ -220,14 +235,13 @@ func TestDrain(t *testing.T) {
 	out, err := io.ReadAll(p)
 	must(t, err)
 	left := strings.Fields(string(out))
-	if len(left) != 2 || alive() == 0 {
-		t.Fatalf("%q, %d processes live on", out, alive())
+	if len(left) != 2 {
+		t.Fatalf("%q", out)
 	}
+	waitFor(t, "both live on", func() bool { return alive("sleep") == 2 })
 	p.Stop()
-	for _, text := range left { // what was left is meant to stay
-		pid, err := strconv.Atoi(text)
-		must(t, err)
-		must(t, syscall.Kill(pid, syscall.SIGKILL))
+	if n := alive("sleep"); n != 2 {
+		t.Errorf("of two that are meant to stay %d are left", n)
 	}
 }
 
@@ -299,25 +313,20 @@ func TestOutlives(t *testing.T) {
 	}
 
 	self := exec.Command(os.Args[0])
-	self.Env = append(env, helper+"=trap '' TERM INT HUP; sleep 60 & exec >&- 2>&-; wait")
+	self.Env = append(env, helper+"=trap '' TERM INT HUP; sleep 600 & exec >&- 2>&-; wait")
 	out, err := self.StdoutPipe()
 	must(t, err)
 	must(t, self.Start())
 	_, err = fmt.Fscan(out, new(int))
 	must(t, err)
-	time.Sleep(100 * time.Millisecond) // for the others to be there
-	before := alive()
+	waitFor(t, "all are there", func() bool { return alive("sleep") == 1 })
 	must(t, self.Process.Kill())
 	_ = self.Wait()
 	want := 0
 	if hasTerminal() {
 		want = 1 // the kernel knows the program alone
 	}
-	for end := time.Now().Add(30 * time.Second); alive() > want; time.Sleep(look) {
-		if time.Now().After(end) {
-			t.Fatalf("%d of %d processes live on", alive(), before)
-		}
-	}
+	waitFor(t, "they end", func() bool { return alive() <= want })
 }
 
 func TestParse(t *testing.T) {

@@ -32,14 +32,16 @@ func (p *Process) end() {
 		signal syscall.Signal
 		wait   time.Duration
 	}{{syscall.SIGTERM, p.grace}, {syscall.SIGKILL, killed}} {
+		sent := false // however late it is by then
 		for until := time.Now().Add(step.wait); ; time.Sleep(look) {
 			left := p.family(known)
 			if len(left) == 0 {
 				return
 			}
-			if time.Now().After(until) {
+			if sent && time.Now().After(until) {
 				break
 			}
+			sent = true
 			for _, pid := range left {
 				if step.signal == syscall.SIGTERM && told[pid] {
 					continue

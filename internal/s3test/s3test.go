@@ -70,17 +70,29 @@ func (s *Server) Setenv(t testing.TB) {
 	Setenv(t, s.AccessKey, s.SecretKey, "")
 }
 
+// Environ is what Setenv sets, for programs that are started by tests which run in parallel. It is to follow the test's own environment.
+func (s *Server) Environ() (env []string) {
+	for name, value := range environ(s.AccessKey, s.SecretKey, "") {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
 // Setenv is Server.Setenv for other credentials; with none there are none.
 func Setenv(t testing.TB, accessKey, secretKey, sessionToken string) {
 	t.Helper()
-	for name, value := range map[string]string{
+	for name, value := range environ(accessKey, secretKey, sessionToken) {
+		t.Setenv(name, value)
+	}
+}
+
+func environ(accessKey, secretKey, sessionToken string) map[string]string {
+	return map[string]string{
 		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey, "AWS_SESSION_TOKEN": sessionToken,
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_PROFILE": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_S3": "",
 		"AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_ROLE_ARN": "", "AWS_MAX_ATTEMPTS": "", "AWS_CA_BUNDLE": "", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "",
 		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "",
-	} {
-		t.Setenv(name, value)
 	}
 }
 

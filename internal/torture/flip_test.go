@@ -18,7 +18,7 @@ import (
 // Bounds of what a damaged object may cost to look at, beyond what a whole one costs.
 const (
 	mayAllocate = 128 << 20
-	mayTake     = time.Minute
+	mayTake     = 10 * time.Minute
 )
 
 // TestFlips flips single bits of all objects, and cuts them off. A check finds each and names the object, or every archive comes back

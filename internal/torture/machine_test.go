@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a command may take on trees this small before it counts as hung.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // A machine is a host with something to save, and what it must get back.
 type machine struct {

@@ -165,7 +165,7 @@ func authorize(t *testing.T, server *sshtest.Server, key ssh.Signer) {
 
 func await(t *testing.T, socket string) string {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
 		c, err := net.Dial("unix", socket)
 		if err == nil {
 			c.Close()

@@ -80,10 +80,17 @@ func parseBinlogInfo(text string) (file string, offset uint64, set mysqldump.GTI
 	return fields[0], offset, set, err
 }
 
+const (
+	// SettingsFile has the settings that the tool noted; in clones, those that a server on them needs.
+	SettingsFile = "backup-my.cnf"
+	// FoldersFile has the names of a clone's folders, with slashes, a line each: a server misses those that are empty.
+	FoldersFile = "nightjar-folders"
+)
+
 // settings reads what the tool noted of the server's settings, by which it prepares the backup, and which the server needs too. A setting that
 // would lead out of the folder, or have a program loaded, is an error that wraps ErrUnsafe.
 func settings(root *os.Root) (map[string]string, error) {
-	text, err := readText(root, "backup-my.cnf")
+	text, err := readText(root, SettingsFile)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +106,7 @@ func parseSettings(text string) (map[string]string, error) {
 		}
 		name, value, _ := strings.Cut(line, "=")
 		name, value = strings.ReplaceAll(strings.TrimSpace(name), "-", "_"), strings.TrimSpace(value)
-		if !strings.HasPrefix(name, "innodb_") {
+		if !strings.HasPrefix(name, "innodb_") && name != "lower_case_table_names" {
 			return nil, fmt.Errorf("%w: backup-my.cnf has %.100q: encrypted data directories are prepared by hand", ErrUnsafe, name)
 		}
 		if name == "innodb_undo_directory" {

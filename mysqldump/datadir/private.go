@@ -19,11 +19,14 @@ import (
 
 // StartOptions say how a private server is started.
 type StartOptions struct {
-	Tool  Tool // mariadb-backup, which is a server too, of the version that the files are of
-	Temp  tempdir.Dir
-	Owner Owner         // as whom the server runs; it has to own the files
-	Limit time.Duration // how long the server may take until it answers; 0: 10 minutes
-	Now   func() time.Time
+	Tool Tool // mariadb-backup, which is a server too, of the version that the files are of
+	// Program is another server's, which is started in the place of Tool: mysqld, of the version that the files are of.
+	Program string
+	Flags   []string // more of the server's flags, which win over those that all get
+	Temp    tempdir.Dir
+	Owner   Owner         // as whom the server runs; it has to own the files
+	Limit   time.Duration // how long the server may take until it answers; 0: 10 minutes
+	Now     func() time.Time
 }
 
 // A Private is a server that nobody but this process reaches: it has no network, and a socket in a folder of its own. Everybody who
@@ -102,12 +105,16 @@ func Start(ctx context.Context, dir string, o StartOptions) (_ *Private, err err
 }
 
 func (o *StartOptions) arguments(dir, scratch, socket string) []string {
-	args := []string{
-		o.Tool.Program, "--mysqld", "--defaults-file=/proc/self/fd/3", "--datadir=" + dir, "--socket=" + socket, "--pid-file=" + filepath.Join(scratch, "pid"),
-		"--tmpdir=" + scratch, "--skip-networking", "--skip-grant-tables", "--skip-slave-start", "--skip-log-bin", "--event-scheduler=DISABLED",
-		"--server-id=" + strconv.Itoa(os.Getpid()), "--innodb-buffer-pool-load-at-startup=0", "--innodb-buffer-pool-dump-at-shutdown=0", "--innodb-fast-shutdown=1",
-		"--general-log=0", "--slow-query-log=0", "--secure-file-priv=" + scratch,
+	args := []string{o.Tool.Program, "--mysqld"}
+	if o.Program != "" {
+		args = []string{o.Program}
 	}
+	args = append(append(args,
+		"--defaults-file=/proc/self/fd/3", "--datadir="+dir, "--socket="+socket, "--pid-file="+filepath.Join(scratch, "pid"),
+		"--tmpdir="+scratch, "--skip-networking", "--skip-grant-tables", "--loose-skip-slave-start", "--loose-skip-replica-start", "--skip-log-bin", "--event-scheduler=DISABLED",
+		"--server-id="+strconv.Itoa(os.Getpid()), "--innodb-buffer-pool-load-at-startup=0", "--innodb-buffer-pool-dump-at-shutdown=0", "--innodb-fast-shutdown=1",
+		"--general-log=0", "--slow-query-log=0", "--secure-file-priv="+scratch,
+	), o.Flags...)
 	if os.Geteuid() == 0 {
 		args = append(args, "--user="+strconv.Itoa(o.Owner.UID))
 	}

@@ -1,0 +1,405 @@
+package clone_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nightjar/internal/tempdir"
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/clone"
+	"nightjar/mysqldump/datadir"
+	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/servertest"
+)
+
+// A target is a server with the plugin, and what clones it.
+type target struct {
+	*servertest.Server
+	srv *server.Server
+	o   clone.Options
+}
+
+func start(t *testing.T) *target {
+	t.Helper()
+	s := servertest.Start(t, servertest.MySQL97)
+	s.Exec(t, "INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
+	srv, err := server.New(s.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &target{s, srv, options(t, s)}
+}
+
+func options(t *testing.T, s *servertest.Server) clone.Options {
+	t.Helper()
+	// Folders that the server's user can reach, which a test's own are not.
+	dir, scratch := filepath.Join(s.Dir, "clones"), filepath.Join(s.Dir, "scratch")
+	for _, d := range []string{dir, scratch} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	temp, err := tempdir.New(scratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The server has a loader of its own.
+	program := filepath.Join(scratch, "mysqld")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec "+strings.Join(s.Program("server"), " ")+" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return clone.Options{Dir: dir, Program: program, Threads: 2, Temp: temp, Warn: func(err error) { t.Logf("warning: %v", err) }}
+}
+
+// files is a Tree of files in a folder.
+type files struct{ dir string }
+
+type file struct{ *os.File }
+
+func (f file) Note(string, string) error { return nil }
+func (f file) Abort()                    { f.Close() }
+
+func (d files) Create(name string, page int) (mysqldump.File, error) {
+	to := filepath.Join(d.dir, name)
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return nil, err
+	}
+	if want := strings.HasSuffix(name, ".ibd") || strings.HasPrefix(name, "undo_") || name == "ibdata1"; want != (page == 16<<10) && name != "d/packed.ibd" {
+		return nil, fmt.Errorf("%s has pages of %d bytes", name, page)
+	}
+	if name == "d/packed.ibd" && page != 8<<10 {
+		return nil, fmt.Errorf("%s has pages of %d bytes", name, page)
+	}
+	f, err := os.Create(to)
+	return file{f}, err
+}
+
+func (d files) Keep(string) (bool, error)   { return false, nil }
+func (d files) Rename(string, string) error { return errors.ErrUnsupported }
+func (d files) Remove(string) error         { return errors.ErrUnsupported }
+func (c *target) run(ctx context.Context, d files) (clone.Result, error) {
+	return clone.Run(ctx, c.srv, d, c.o)
+}
+
+// empty fails the test if the folder for clones is not empty, or the server still clones.
+func (c *target) empty(t *testing.T) {
+	t.Helper()
+	entries, err := os.ReadDir(c.o.Dir)
+	if err != nil || len(entries) > 0 {
+		t.Errorf("the folder for clones has %v, %v", entries, err)
+	}
+	if c.Pid() == 0 {
+		return
+	}
+	if rows := c.Query(t, "SELECT info FROM performance_schema.processlist WHERE info LIKE 'CLONE%'"); len(rows) > 0 {
+		t.Errorf("the server still clones: %v", rows)
+	}
+}
+
+// write has sessions commit rows until the returned function is called.
+func (c *target) write(t *testing.T, sessions int) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for range sessions {
+		s, err := c.srv.Connect(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			defer s.Close()
+			for s.Exec(ctx, "INSERT INTO d.log () VALUES ()") == nil {
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
+	t.Cleanup(stop)
+	return stop
+}
+
+// transactions is how many transactions a set has, of one server.
+func transactions(t *testing.T, set string) int {
+	t.Helper()
+	n, err := strconv.Atoi(set[strings.LastIndexAny(set, "-:")+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// private starts a private server on a copy of what was saved.
+func private(t *testing.T, c *target, d files) *server.Session {
+	t.Helper()
+	folders, err := os.ReadFile(filepath.Join(d.dir, datadir.FoldersFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(string(folders)) {
+		if err := os.MkdirAll(filepath.Join(d.dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(c.Datadir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := datadir.FindOwner("", c.Datadir)
+	if err != nil {
+		t.Fatal(err, info)
+	}
+	err = filepath.Walk(d.dir, func(path string, _ os.FileInfo, err error) error {
+		if err == nil && os.Geteuid() == 0 {
+			err = os.Lchown(path, owner.UID, owner.GID)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := c.QueryRow(t, "SELECT @@basedir b, @@plugin_dir p, @@lc_messages_dir m, @@character_sets_dir c")
+	p, err := datadir.Start(t.Context(), d.dir, datadir.StartOptions{
+		Program: c.o.Program, Temp: c.o.Temp, Owner: owner,
+		Flags: append([]string{"--basedir=" + row["b"], "--plugin-dir=" + row["p"], "--lc-messages-dir=" + row["m"], "--character-sets-dir=" + row["c"]}, clone.Flags...),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := p.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func one(t *testing.T, s *server.Session, query string) string {
+	t.Helper()
+	row, err := s.Row(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(row[0])
+}
+
+// A clone that is taken under writers has as many transactions as its position says, and what was saved recovers to that.
+func TestPosition(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	c.Exec(t, "CREATE DATABASE d", "CREATE DATABASE nothing", "CREATE DATABASE old", "CREATE TABLE d.log (id INT PRIMARY KEY AUTO_INCREMENT)",
+		"CREATE TABLE d.packed (id INT PRIMARY KEY) ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8", "CREATE TABLE old.my (id INT) ENGINE=MyISAM", "INSERT INTO old.my VALUES (1)")
+	base := transactions(t, c.QueryRow(t, "SELECT @@gtid_executed g")["g"])
+	stop := c.write(t, 4)
+	saved := files{filepath.Join(c.Dir, "saved")}
+
+	if _, err := c.run(t.Context(), saved); !errors.Is(err, clone.ErrEngines) || !strings.Contains(err.Error(), "old.my (MyISAM)") {
+		t.Errorf("a table of MyISAM: %v", err)
+	}
+	c.empty(t)
+	c.o.BrokenSkip = true
+	r, err := c.run(t.Context(), saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	c.empty(t)
+	if len(r.Left) != 1 || r.Left[0] != (clone.Table{Schema: "old", Name: "my", Engine: "MyISAM", Rows: true}) {
+		t.Errorf("left out: %v", r.Left)
+	}
+	t.Logf("%d files, %d bytes, %v, proven in %v: %s", r.Files, r.Bytes, r.Cloning, r.Proving, r.Position)
+
+	s := private(t, c, saved)
+	recovered, err := clone.Recovered(t.Context(), s)
+	if err != nil || recovered.File != r.Position.File || recovered.Offset != r.Position.Offset || !recovered.GTIDs.Equal(r.Position.GTIDs) {
+		t.Errorf("what was saved recovers to %s (%v), and %s was promised", recovered, err, r.Position)
+	}
+	rows := one(t, s, "SELECT COUNT(*) FROM d.log")
+	if want := transactions(t, r.Position.GTIDs.String()) - base; rows != strconv.Itoa(want) || want == 0 {
+		t.Errorf("the clone has %s rows, and %d transactions wrote one each", rows, want)
+	}
+	one(t, s, "SELECT COUNT(*) FROM old.my")
+	if err := s.Exec(t.Context(), "CREATE TABLE nothing.more (id INT PRIMARY KEY)"); err != nil {
+		t.Errorf("a database that had nothing in it: %v", err)
+	}
+}
+
+// What cannot be cloned is refused before anything is made.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	outside := filepath.Join(c.Dir, "outside")
+	if err := os.Mkdir(outside, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(outside, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	c.Restart(t, "--innodb-directories="+outside)
+	refused := func(name string, want error, change func(o *clone.Options)) {
+		t.Helper()
+		was := c.o
+		if change != nil {
+			change(&c.o)
+		}
+		_, err := c.run(t.Context(), files{filepath.Join(c.Dir, "saved")})
+		c.o = was
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.empty(t)
+	}
+	refused("a relative path", clone.ErrFolder, func(o *clone.Options) { o.Dir = "clones" })
+	refused("a folder that is not there", clone.ErrFolder, func(o *clone.Options) { o.Dir += "/none" })
+	refused("a folder in the data directory", clone.ErrFolder, func(o *clone.Options) { o.Dir = filepath.Join(c.Datadir, "mysql") })
+
+	id := c.QueryRow(t, "SELECT @@server_uuid u")["u"]
+	left := filepath.Join(c.o.Dir, "nightjar-clone-"+id)
+	if err := os.MkdirAll(filepath.Join(left, "precious"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.run(t.Context(), files{}); !errors.Is(err, clone.ErrFolder) {
+		t.Errorf("a folder without a mark: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(left, "precious")); err != nil {
+		t.Errorf("a folder without a mark: %v", err)
+	}
+	if err := os.RemoveAll(left); err != nil {
+		t.Fatal(err)
+	}
+
+	c.Exec(t, "CREATE TABLESPACE far ADD DATAFILE '"+outside+"/far.ibd'")
+	refused("a tablespace elsewhere", clone.ErrOutside, nil)
+	c.Exec(t, "DROP TABLESPACE far")
+
+	rename := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(c.Datadir, from), filepath.Join(c.Datadir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("auto.cnf", "auto.away")
+	refused("a data directory that is not here", clone.ErrElsewhere, nil)
+	rename("auto.away", "auto.cnf")
+
+	// The plugin alone is missing.
+	c.Exec(t, "UNINSTALL PLUGIN clone")
+	refused("no plugin", clone.ErrNoPlugin, nil)
+}
+
+// slow has the server clone so slowly that it does not come to its end.
+func (c *target) slow(t *testing.T) {
+	c.Exec(t, "SET GLOBAL clone_autotune_concurrency=OFF", "SET GLOBAL clone_max_concurrency=1", "SET GLOBAL clone_max_data_bandwidth=1")
+}
+
+// begun waits until the server clones.
+func (c *target) begun(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); len(c.Query(t, "SELECT 1 FROM performance_schema.clone_status WHERE STATE='In Progress'")) == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the server does not begin to clone")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Whatever ends a clone, the server ends it too, and nothing is left of it; not even of a run that was killed, after the next.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	c.slow(t)
+	saved := files{filepath.Join(c.Dir, "saved")}
+
+	t.Run("canceled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { c.begun(t); cancel() }()
+		if _, err := c.run(ctx, saved); !errors.Is(err, context.Canceled) {
+			t.Errorf("it says %v", err)
+		}
+		c.empty(t)
+	})
+	t.Run("behind DDL", func(t *testing.T) {
+		c.Exec(t, "CREATE DATABASE e", "CREATE TABLE e.t (id INT PRIMARY KEY)", "SET GLOBAL clone_block_ddl=ON")
+		defer c.Exec(t, "SET GLOBAL clone_block_ddl=OFF")
+		reader := c.Connect(t)
+		if _, err := reader.ExecContext(t.Context(), "BEGIN"); err != nil {
+			t.Fatal(err)
+		}
+		if err := reader.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM e.t").Scan(new(int)); err != nil {
+			t.Fatal(err)
+		}
+		altered := make(chan error, 1)
+		alter := c.Connect(t)
+		go func() {
+			_, err := alter.ExecContext(t.Context(), "ALTER TABLE e.t ADD COLUMN n INT, ALGORITHM=COPY")
+			altered <- err
+		}()
+		for len(c.Query(t, "SELECT 1 FROM performance_schema.processlist WHERE state LIKE 'Waiting for table metadata lock'")) == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		was := c.o
+		c.o.LockWait = time.Second
+		_, err := c.run(t.Context(), saved)
+		c.o = was
+		if !errors.Is(err, clone.ErrDDL) {
+			t.Errorf("a clone that waits behind DDL: %v", err)
+		}
+		c.empty(t)
+		if _, err := reader.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-altered; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("left behind", func(t *testing.T) {
+		// As a run leaves it that is killed: a folder with its mark, and a server that goes on.
+		home := filepath.Join(c.o.Dir, "nightjar-clone-"+c.QueryRow(t, "SELECT @@server_uuid u")["u"])
+		if err := os.Mkdir(home, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Chmod(home, 0o777), os.WriteFile(filepath.Join(home, "nightjar-clone"), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		session, err := c.srv.Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan error, 1)
+		go func() {
+			gone <- session.Exec(t.Context(), "CLONE LOCAL DATA DIRECTORY = "+server.Literal(filepath.Join(home, "data")))
+		}()
+		c.begun(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c.o.Cloned = func(_, all uint64) {
+			if all > 0 { // it has begun a clone of its own
+				cancel()
+			}
+		}
+		if _, err := c.run(ctx, saved); !errors.Is(err, context.Canceled) {
+			t.Errorf("after a run that was killed: %v", err)
+		}
+		if err := <-gone; err == nil {
+			t.Error("the clone of the run that was killed came to its end")
+		}
+		c.empty(t)
+	})
+	t.Run("server killed", func(t *testing.T) {
+		go func() { c.begun(t); c.Kill() }()
+		if _, err := c.run(t.Context(), saved); err == nil || errors.Is(err, context.Canceled) {
+			t.Errorf("it says %v", err)
+		}
+		c.empty(t)
+	})
+}

@@ -33,6 +33,15 @@ func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, 
 	case len(found) == 0:
 		return nil, ErrNoRepository
 	}
+	var forgot error // what is remembered cannot be read
+	asked := pin
+	pin = func(repository string) (Pin, error) {
+		p, err := asked(repository)
+		if err != nil && !errors.Is(err, ErrRollback) && !errors.Is(err, crypto.ErrIntegrity) {
+			forgot = err
+		}
+		return p, err
+	}
 	// The last says where to begin. If it lies about whose it is, all are read.
 	last, lastErr := store.ReadAll(ctx, s, found[len(found)-1].name, MaxObject)
 	seen := 0
@@ -57,6 +66,9 @@ func Load(ctx context.Context, s store.Store, pin func(repository string) (Pin, 
 			invalid(p)
 		}
 		return l.inForce, nil
+	}
+	if forgot != nil {
+		return nil, forgot
 	}
 	_, explained := misplaced[seen]
 	if missing := begin == len(found) || found[begin].number > seen && seen > 0; missing && !explained {

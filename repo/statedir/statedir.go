@@ -30,6 +30,12 @@ type pinRecord struct {
 	URL string `json:"url"` // where the repository was seen last
 }
 
+// ErrPin and ErrHostKey say that a file of this machine's is not as it was written.
+var (
+	ErrPin     = errors.New("what this machine remembers of the repository is spoilt")
+	ErrHostKey = errors.New("the file of the host key is spoilt")
+)
+
 var errNoState = errors.New("no state directory is named") // and the working directory is none
 
 func (d Dir) folder(repository string) (string, error) {
@@ -42,7 +48,8 @@ func (d Dir) folder(repository string) (string, error) {
 	return filepath.Join(string(d), repository), nil
 }
 
-// Pin returns what is remembered of a repository, the zero Pin if nothing is. It is an ErrRollback if another repository was seen at url before.
+// Pin returns what is remembered of a repository, the zero Pin if nothing is. It is an ErrRollback if another repository was seen at url before,
+// and an ErrPin if the file is spoilt.
 func (d Dir) Pin(repository, url string) (keyring.Pin, error) {
 	if _, err := d.folder(repository); err != nil {
 		return keyring.Pin{}, err
@@ -90,7 +97,10 @@ func (d Dir) readPin(repository string) (pinRecord, error) {
 		return p, fmt.Errorf("read state: %w", err)
 	}
 	if err := json.Unmarshal(b, &p); err != nil {
-		return p, fmt.Errorf("read state %s: %w", path, err)
+		return pinRecord{}, fmt.Errorf("read %s: %w: %w", path, ErrPin, err)
+	}
+	if _, err := crypto.ParseFingerprint(string(p.Root)); err != nil || p.Number < 1 {
+		return pinRecord{}, fmt.Errorf("read %s: %w: no root key, or no number", path, ErrPin)
 	}
 	return p, nil
 }
@@ -213,7 +223,7 @@ func (d Dir) readKey(repository, name string) (*crypto.Key, error) {
 	}
 	key, err := crypto.ReadKey(b)
 	if err != nil {
-		return nil, fmt.Errorf("read host key %s: %w", filepath.Join(string(d), repository, name), err)
+		return nil, fmt.Errorf("read %s: %w: %w", filepath.Join(string(d), repository, name), ErrHostKey, err)
 	}
 	return key, nil
 }

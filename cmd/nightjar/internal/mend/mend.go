@@ -17,6 +17,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
+	"nightjar/repo/statedir"
 	"nightjar/repo/store"
 )
 
@@ -40,6 +41,9 @@ func Keys(ctx context.Context, set *session.Settings, from store.Store, dryRun b
 	}
 	pin := func(claimed string) (keyring.Pin, error) {
 		p, err := s.State.Pin(claimed, s.Name)
+		if errors.Is(err, statedir.ErrPin) && root != "" {
+			p, err = keyring.Pin{}, nil
+		}
 		if err != nil || p.Root != "" {
 			return p, err
 		}

@@ -31,6 +31,7 @@ import (
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/maintain/retain"
+	"nightjar/repo/statedir"
 	"nightjar/repo/mirror"
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
@@ -85,7 +86,7 @@ func Code(ctx context.Context, err error) int {
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
 	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey),
-		errors.Is(err, userkeys.ErrGnuPG), errors.As(err, &key):
+		errors.Is(err, statedir.ErrHostKey), errors.Is(err, userkeys.ErrGnuPG), errors.As(err, &key):
 		return Key
 	}
 	return Failed
@@ -107,6 +108,8 @@ var hints = []struct {
 	{place.ErrNotEmpty, "nothing was changed; name an empty or a new place"},
 	{repo.ErrVersion, "use a newer nightjar; nothing was changed"},
 	{keyring.ErrRollback, "if you replaced the repository yourself, name its root key with --root FINGERPRINT or --kit FILE; if not, somebody else did"},
+	{statedir.ErrPin, "--kit FILE with the recovery kit, or --root FINGERPRINT, has it written anew; the kit has the fingerprint"},
+	{statedir.ErrHostKey, "bring the file back, if it was saved. If not, move it away: nightjar key enroll makes a new key, which nightjar key add-host has the repository know where a recovery key is"},
 	{repo.ErrForeign, "of the other host's nothing was used. Such an archive is forged, unless it was stored again without its time since nightjar key trust ended for its host: nightjar forget gives it up, and key trust HOST OTHER is for what is built from now on"},
 	{repo.ErrDisowned, "where a recovery key is, nightjar key compromised HOST --keep-before TIME has archives count that are from before the theft"},
 	{backup.ErrEmpty, "nothing was saved: what should have written it has failed, or wrote nothing. --allow-empty saves it all the same"},

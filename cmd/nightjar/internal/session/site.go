@@ -85,7 +85,7 @@ func (s *Site) loadKeyring(ctx context.Context, need Access) (*keyring.Keyring, 
 		if s.set.Bucket.AsOf != "" { // there were fewer keys then, maybe of a root that is named by an old kit
 			pin = keyring.Pin{Root: cmp.Or(root, pin.Root)}
 		}
-		if errors.Is(err, keyring.ErrRollback) && root != "" {
+		if (errors.Is(err, keyring.ErrRollback) || errors.Is(err, statedir.ErrPin)) && root != "" {
 			pin, err = keyring.Pin{}, nil // the user says which one is meant
 		}
 		pin.Root = cmp.Or(pin.Root, root)

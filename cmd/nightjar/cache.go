@@ -19,7 +19,7 @@ func (a *app) cacheCommand() *cobra.Command {
 		Short: "Say what this machine keeps only to save time",
 		Args:  noSubcommand,
 		RunE: func(*cobra.Command, []string) error {
-			_, folder, err := a.Folders()
+			folder, err := a.CacheFolder()
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ func (a *app) cacheCommand() *cobra.Command {
 }
 
 func (a *app) cleanCaches(old func(*cache.Entry) bool) error {
-	_, folder, err := a.Folders()
+	folder, err := a.CacheFolder()
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (a *app) mysqlCheckOptions(k *mysqlCheckFlags) (o check.Options, err error)
 	}
 	const besides = 4 // sessions that lock, watch and look up
 	o.Sessions = k.threads + besides
-	if o.Notes, _, err = a.Folders(); err != nil {
+	if o.Notes, err = a.StateFolder(); err != nil {
 		return o, err
 	}
 	o.TempDir, o.Path, o.Now = cmp.Or(a.TempDir, "/tmp"), a.Getenv("PATH"), a.Now

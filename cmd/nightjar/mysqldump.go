@@ -165,7 +165,7 @@ func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 		return err
 	}
 	defer s.Close()
-	if d.o.Lock.Directory, _, err = a.Folders(); err != nil {
+	if d.o.Lock.Directory, err = a.StateFolder(); err != nil {
 		return err
 	}
 	template.Job = repo.Text(cmp.Or(d.job, strings.TrimSpace(s.Host+":mysql "+login.Address()+" "+strings.Join(names, " "))))

@@ -111,7 +111,7 @@ func (a *app) replicaEnds(ctx context.Context, r *mysqlReplicaFlags) (e ends, er
 		return e, usage.Errorf("--replication %s: a replica reaches its source by host and port", l.Address())
 	}
 	e.source = replica.Source{Host: l.Host, Port: l.Port, User: l.User, Password: l.Password.Reveal(), TLS: replicationTLS(l)}
-	e.folder, _, err = a.Folders()
+	e.folder, err = a.StateFolder()
 	return e, err
 }
 

@@ -74,7 +74,7 @@ func (a *app) mysqlVerify(ctx context.Context, v *mysqlVerifyFlags, names []stri
 	} else if err != nil {
 		return err
 	}
-	if v.o.Folder, _, err = a.Folders(); err != nil {
+	if v.o.Folder, err = a.StateFolder(); err != nil {
 		return err
 	}
 	v.o.Now = a.Now

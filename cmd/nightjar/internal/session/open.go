@@ -20,7 +20,7 @@ type Session struct {
 	Place   store.Location
 	Store   store.Store
 	Keyring *keyring.Keyring
-	Cache   string // the folder of all caches
+	Cache   string // the folder of all caches; empty: there is none
 	Host    string // the name under which this machine is enrolled; only for writing
 	site    *Site
 }
@@ -39,10 +39,14 @@ func (s *Session) Requests() map[string]uint64 {
 
 // Folders returns those of this machine that a backup must not save: the repository and the caches.
 func (s *Session) Folders() []string {
+	var all []string
 	if local, ok := s.Store.(store.Local); ok {
-		return []string{local.Path(), s.Cache}
+		all = append(all, local.Path())
 	}
-	return []string{s.Cache}
+	if s.Cache != "" {
+		all = append(all, s.Cache)
+	}
+	return all
 }
 
 // PassOver warns of a record that cannot be used, but for one that is known not to count, or to be given up.
@@ -73,9 +77,9 @@ func (set *Settings) Open(ctx context.Context, need Access) (*Session, error) {
 
 // OpenAt opens the repository at a place.
 func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access) (_ *Session, err error) {
-	_, caches, err := set.Folders()
+	caches, err := set.CacheFolder()
 	if err != nil {
-		return nil, err
+		set.Warn(fmt.Errorf("go on without a cache, which costs time: %w", err))
 	}
 	site, err := set.siteAt(ctx, at)
 	if err != nil {
@@ -131,9 +135,11 @@ func (s *Session) open(ctx context.Context, need Access, host *crypto.Key, recov
 	if err != nil {
 		return err
 	}
-	folders, err := cache.Use(s.Cache, s.Keyring.ID(), set.Now())
-	if err != nil {
-		set.Warn(err)
+	var folders cache.Folders
+	if s.Cache != "" {
+		if folders, err = cache.Use(s.Cache, s.Keyring.ID(), set.Now()); err != nil {
+			set.Warn(err)
+		}
 	}
 	if limit == 0 {
 		folders.Records = ""

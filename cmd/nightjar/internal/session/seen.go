@@ -63,7 +63,7 @@ func (s *Session) Archives(ctx context.Context, host string, damaged func(name s
 
 // missAny warns of archives that this machine has seen and that are gone, and remembers those that were read.
 func (s *Session) missAny(ctx context.Context, roll *repo.Roll, read []repo.Archive) error {
-	if s.past() {
+	if s.unseen() {
 		return nil
 	}
 	seen, err := s.site.State.Seen(s.ID())
@@ -115,8 +115,8 @@ func telling[T any](ctx context.Context, s *Session, damaged func(name string, e
 	return all, nil
 }
 
-// past reports whether an earlier state was asked for.
-func (s *Session) past() bool { return s.site.set.Bucket.AsOf != "" }
+// unseen reports whether there is nothing to compare with: an earlier state was asked for, or this machine remembers nothing.
+func (s *Session) unseen() bool { return s.site.set.Bucket.AsOf != "" || s.site.State == "" }
 
 // Wrote remembers an archive that this machine has made.
 func (s *Session) Wrote(a *repo.Archive) {
@@ -133,7 +133,7 @@ func (s *Session) Wrote(a *repo.Archive) {
 
 // Seen returns the archives that this machine remembers, and should find.
 func (s *Session) Seen() ([]check.Seen, error) {
-	if s.past() {
+	if s.unseen() {
 		return nil, nil
 	}
 	seen, err := s.site.State.Seen(s.ID())

@@ -49,21 +49,28 @@ type Settings struct {
 // ErrNotConfigured says that no repository is named, and that there is none on this machine itself.
 var ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)
 
-// Folders returns the absolute state and cache folders.
-func (set *Settings) Folders() (state, cache string, err error) {
+// StateFolder returns the absolute folder of what this machine must not forget.
+func (set *Settings) StateFolder() (string, error) {
 	if set.StateDir == "" {
-		return "", "", usage.Errorf("no state directory: set --state-dir (or HOME)")
+		return "", usage.Errorf("no state directory: set --state-dir (or HOME)")
 	}
+	state, err := where.Absolute(set.StateDir)
+	if err != nil {
+		return "", fmt.Errorf("find state directory %s: %w", set.StateDir, err)
+	}
+	return state, nil
+}
+
+// CacheFolder returns the absolute folder of caches.
+func (set *Settings) CacheFolder() (string, error) {
 	if set.CacheDir == "" {
-		return "", "", usage.Errorf("no cache directory: set --cache-dir (or HOME)")
+		return "", usage.Errorf("no cache directory: set --cache-dir (or HOME)")
 	}
-	if state, err = where.Absolute(set.StateDir); err != nil {
-		return "", "", fmt.Errorf("find state directory %s: %w", set.StateDir, err)
+	cache, err := where.Absolute(set.CacheDir)
+	if err != nil {
+		return "", fmt.Errorf("find cache directory %s: %w", set.CacheDir, err)
 	}
-	if cache, err = where.Absolute(set.CacheDir); err != nil {
-		return "", "", fmt.Errorf("find cache directory %s: %w", set.CacheDir, err)
-	}
-	return state, cache, nil
+	return cache, nil
 }
 
 // Access says what a command needs of a repository.
@@ -81,7 +88,7 @@ const (
 
 // Embedded returns where the repository lies that a backup makes when none is named.
 func (set *Settings) Embedded() (store.Location, error) {
-	state, _, err := set.Folders()
+	state, err := set.StateFolder()
 	return place.Directory(filepath.Join(state, "repository")), err
 }
 
@@ -102,7 +109,7 @@ func (set *Settings) configured() (store.Location, error) {
 
 // Reach says how places are reached.
 func (set *Settings) Reach() *place.Options {
-	state, _, _ := set.Folders() // without one, nothing is remembered
+	state, _ := set.StateFolder() // without one, nothing is remembered
 	return &place.Options{Bucket: set.Bucket, Servers: place.ServersIn(state), Connections: set.Connections, Now: set.Now, Getenv: set.Getenv, Warn: set.Warn}
 }
 

@@ -128,3 +128,28 @@ func TestEnviron(t *testing.T) {
 		t.Error("a program is started with a temp directory that is missing")
 	}
 }
+
+// A cache only saves time. What a machine remembers is needed, unless it is said what is to be believed, and nothing is written.
+func TestNoFolders(t *testing.T) {
+	m, made := sessiontest.WithRepository(t)
+	m.CacheDir = ""
+	saved := save(t, m, "job")
+	m.WantWarnings(t, "without a cache")
+	if ids := list(t, m); !slices.Equal(ids, []string{saved.ID}) {
+		t.Errorf("listed %v", ids)
+	}
+	m.WantWarnings(t, "without a cache")
+	m.StateDir = ""
+	if _, err := m.Settings.Open(t.Context(), session.ReadMetadata); err == nil || !strings.Contains(err.Error(), "no state directory") {
+		t.Errorf("without a state: %v", err)
+	}
+	m.WantWarnings(t, "without a cache")
+	m.Key = made.Kit
+	if ids := list(t, m); !slices.Equal(ids, []string{saved.ID}) {
+		t.Errorf("listed %v", ids)
+	}
+	m.WantWarnings(t, "without a cache", "without what this machine remembers")
+	if _, err := m.Settings.Open(t.Context(), session.Write); err == nil {
+		t.Error("it writes, and will not know what")
+	}
+}

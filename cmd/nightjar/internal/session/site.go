@@ -37,9 +37,12 @@ func (set *Settings) Site(ctx context.Context) (*Site, error) {
 }
 
 func (set *Settings) siteAt(ctx context.Context, at store.Location) (*Site, error) {
-	state, _, err := set.Folders()
+	state, err := set.StateFolder()
 	if err != nil {
-		return nil, err
+		if _, root, _ := set.NamedRoot(); root == "" || set.StateDir != "" {
+			return nil, err
+		}
+		set.Warn(fmt.Errorf("go on without what this machine remembers: %w", err)) // the user says what is to be believed
 	}
 	reach := set.Reach()
 	if err := reach.CheckConnections(); err != nil {
@@ -81,7 +84,11 @@ func (s *Site) loadKeyring(ctx context.Context, need Access) (*keyring.Keyring, 
 		if repository != "" && claimed != repository {
 			return keyring.Pin{}, fmt.Errorf("it is repository %s, the recovery kit is of %s: %w", claimed, repository, crypto.ErrIntegrity)
 		}
-		pin, err := s.State.Pin(claimed, s.Name)
+		var pin keyring.Pin
+		var err error
+		if s.State != "" {
+			pin, err = s.State.Pin(claimed, s.Name)
+		}
 		if s.set.Bucket.AsOf != "" { // there were fewer keys then, maybe of a root that is named by an old kit
 			pin = keyring.Pin{Root: cmp.Or(root, pin.Root)}
 		}
@@ -107,6 +114,9 @@ func (s *Site) loadKeyring(ctx context.Context, need Access) (*keyring.Keyring, 
 	}
 	if pin.Root == "" {
 		s.set.Warn(fmt.Errorf("repository %s is new to this machine and is believed: compare its root key with your recovery kit: %s", keys.ID(), keys.Pin().Root))
+	}
+	if s.State == "" && need != Write {
+		return keys, nil
 	}
 	if err := s.Remember(keys); err != nil {
 		if need == Write {

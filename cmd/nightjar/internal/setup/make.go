@@ -124,7 +124,7 @@ func (m *making) prepare(ctx context.Context) (err error) {
 	if m.o.Host == "" {
 		return usage.Errorf("this host has no name: set --host")
 	}
-	if m.stateDir, _, err = m.set.Folders(); err != nil {
+	if m.stateDir, err = m.set.StateFolder(); err != nil {
 		return err
 	}
 	if err := m.set.Reach().CheckEmpty(ctx, m.at, m.o.CreateBucket); err != nil {

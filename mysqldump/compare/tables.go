@@ -15,6 +15,7 @@ import (
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/sum"
+	"nightjar/mysqldump/value"
 )
 
 // A comparison compares the tables of two ends, both at one position.
@@ -340,7 +341,7 @@ func (r *comparison) sum(ctx context.Context, c *server.Session, n name, checksu
 func columns(ctx context.Context, c *server.Session, n name) (all []string, err error) {
 	err = c.Query(ctx, "SELECT COLUMN_NAME, COLUMN_TYPE, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA="+
 		server.Literal(n.database)+" AND TABLE_NAME="+server.Literal(n.table)+" ORDER BY ORDINAL_POSITION", func(row [][]byte) error {
-		all = append(all, schema.Column{Name: string(row[0]), Type: string(row[1]), DataType: strings.ToLower(string(row[2]))}.Value())
+		all = append(all, value.Column{Name: string(row[0]), Type: string(row[1]), DataType: strings.ToLower(string(row[2]))}.Value())
 		return nil
 	})
 	if err == nil && len(all) == 0 {

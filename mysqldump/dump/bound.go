@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/value"
 )
 
 // A bound is where one range of a table's keys ends and the next begins: literals for the first columns of the key, or for
@@ -44,7 +44,7 @@ func parseBound(text string) bound {
 
 // literalOf returns the literal for a key's column in a bound, and whether there is one: types whose order by ORDER BY is that of
 // comparisons with a literal.
-func literalOf(c schema.Column, text []byte) (string, bool) {
+func literalOf(c value.Column, text []byte) (string, bool) {
 	switch c.DataType {
 	case "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year":
 		return string(text), literalForm.Match(text)

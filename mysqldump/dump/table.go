@@ -11,12 +11,13 @@ import (
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/sum"
+	"nightjar/mysqldump/value"
 )
 
 // A table is one that is dumped, and how far that is.
 type table struct {
 	*schema.Table
-	written    []schema.Column                // whose values are read and written
+	written    []value.Column                 // whose values are read and written
 	literals   []func(to, text []byte) []byte // of these
 	values     string                         // their expressions
 	columnList string                         // their names, as the note has them

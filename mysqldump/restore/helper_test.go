@@ -14,11 +14,11 @@ import (
 	"testing"
 
 	"nightjar/mysqldump"
-	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 	"nightjar/mysqldump/sum"
+	"nightjar/mysqldump/value"
 )
 
 func must(t testing.TB, err error) {
@@ -159,17 +159,17 @@ func (m *memory) addPrograms(t testing.TB, s *server.Session, database string, s
 func (m *memory) addTable(t testing.TB, s *server.Session, database, name, create string, parts int, versioned bool) {
 	t.Helper()
 	ctx := t.Context()
-	var columns []schema.Column
+	var columns []value.Column
 	query := "SELECT COLUMN_NAME, COLUMN_TYPE, DATA_TYPE, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA=" + server.Literal(database) +
 		" AND TABLE_NAME=" + server.Literal(name) + " ORDER BY ORDINAL_POSITION"
 	must(t, s.Query(ctx, query, func(row [][]byte) error {
 		if !strings.Contains(string(row[3]), "GENERATED") || strings.Contains(string(row[3]), "DEFAULT_GENERATED") {
-			columns = append(columns, schema.Column{Name: string(row[0]), Type: string(row[1]), DataType: string(row[2])})
+			columns = append(columns, value.Column{Name: string(row[0]), Type: string(row[1]), DataType: string(row[2])})
 		}
 		return nil
 	}))
 	if versioned {
-		columns = append(columns, schema.Column{Name: "row_start"}, schema.Column{Name: "row_end"})
+		columns = append(columns, value.Column{Name: "row_start"}, value.Column{Name: "row_end"})
 	}
 	var names, quoted, values []string
 	for _, c := range columns {

@@ -8,10 +8,10 @@ import (
 
 	"nightjar/mysqldump"
 	"nightjar/mysqldump/ddl"
-	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/sum"
+	"nightjar/mysqldump/value"
 )
 
 // verify compares all that was restored, or left because it was equal, with the dump.
@@ -106,11 +106,11 @@ func (r *run) sumOf(ctx context.Context, s *server.Session, t *table) (sum.Sum, 
 	if err := s.Exec(ctx, plain); err != nil {
 		return sum.Sum{}, err
 	}
-	types := map[string]schema.Column{}
+	types := map[string]value.Column{}
 	query := "SELECT COLUMN_NAME, COLUMN_TYPE, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA=" +
 		server.Literal(r.have.database(t.Database)) + " AND TABLE_NAME=" + server.Literal(r.have.database(t.Name))
 	err := s.Query(ctx, query, func(row [][]byte) error {
-		types[string(row[0])] = schema.Column{Name: string(row[0]), Type: string(row[1]), DataType: string(row[2])}
+		types[string(row[0])] = value.Column{Name: string(row[0]), Type: string(row[1]), DataType: string(row[2])}
 		return nil
 	})
 	if err != nil {
@@ -120,7 +120,7 @@ func (r *run) sumOf(ctx context.Context, s *server.Session, t *table) (sum.Sum, 
 	for _, name := range t.columns {
 		c, ok := types[name]
 		if !ok {
-			c = schema.Column{Name: name} // of a period, which information_schema does not have
+			c = value.Column{Name: name} // of a period, which information_schema does not have
 		}
 		values = append(values, c.Value())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/value"
 )
 
 // Define reads the statements that make a table again. Any session with the server will do, so that several can share the work.
@@ -51,7 +52,7 @@ func (t *Table) withoutDefault() []string {
 	d, _ := ddl.ParseTable(t.Create)
 	var drops []string
 	for _, defined := range d.Columns {
-		i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == defined.Name })
+		i := slices.IndexFunc(t.Columns, func(c value.Column) bool { return c.Name == defined.Name })
 		if i < 0 || defined.Value || !t.Columns[i].Nullable || t.Columns[i].Generated || t.Columns[i].Period != "" || defaultless(t.Columns[i].DataType) {
 			continue
 		}
@@ -75,7 +76,7 @@ func defaultless(dataType string) bool {
 
 // hasHiddenKey reports whether a table has the primary key that MySQL makes for tables without one.
 func (t *Table) hasHiddenKey() bool {
-	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Invisible && c.Name == "my_row_id" })
+	return slices.ContainsFunc(t.Columns, func(c value.Column) bool { return c.Invisible && c.Name == "my_row_id" })
 }
 
 // readValue reads where a sequence stands. One row inserted into it sets all of that.

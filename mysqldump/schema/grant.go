@@ -6,6 +6,7 @@ import (
 
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/value"
 )
 
 // loadableGrant returns a grant without what no server takes any more: privileges for columns that are gone. It is "" for a table or a
@@ -42,7 +43,7 @@ func (r *reader) loadableGrant(grant string) (loadable string, whole bool) {
 		}
 		var names []string
 		for _, c := range p.columns {
-			if slices.ContainsFunc(columns, func(o Column) bool { return strings.EqualFold(o.Name, c) }) {
+			if slices.ContainsFunc(columns, func(o value.Column) bool { return strings.EqualFold(o.Name, c) }) {
 				names = append(names, server.Quote(c))
 			}
 		}
@@ -80,7 +81,7 @@ func (r *reader) routineGrant(grant string, object []ddl.Token) (loadable string
 }
 
 // columnsOf returns the columns of a table or view of the inventory.
-func (r *reader) columnsOf(name Name) (columns []Column, there bool) {
+func (r *reader) columnsOf(name Name) (columns []value.Column, there bool) {
 	if t := r.tables[name]; t != nil {
 		return t.Columns, true
 	}
@@ -99,7 +100,7 @@ type privilege struct {
 }
 
 // splitPrivileges parses what stands between GRANT and ON. MySQL 5.7 does not quote names of columns: those that the table has are known.
-func splitPrivileges(text string, columns []Column) (all []privilege) {
+func splitPrivileges(text string, columns []value.Column) (all []privilege) {
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(strings.TrimPrefix(text, ",")) {
 		end := strings.IndexAny(text, ",(")
 		if end < 0 {
@@ -124,7 +125,7 @@ func splitPrivileges(text string, columns []Column) (all []privilege) {
 }
 
 // firstColumn returns the name that a list of columns begins with, and the length of what stands for it.
-func firstColumn(text string, columns []Column) (name string, length int) {
+func firstColumn(text string, columns []value.Column) (name string, length int) {
 	if strings.HasPrefix(text, "`") {
 		l := ddl.Lexer{Text: []byte(text)}
 		t, _ := l.Next()

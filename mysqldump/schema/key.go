@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"nightjar/mysqldump/value"
 )
 
 // A key is an index that tells rows apart.
@@ -126,7 +128,7 @@ func chooseKey(t *Table, candidates []key) {
 		return
 	}
 	t.Key, t.KeyName = candidates[0].columns, candidates[0].name
-	if i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Period == "end" }); i >= 0 && !slices.Contains(t.Key, t.Columns[i].Name) {
+	if i := slices.IndexFunc(t.Columns, func(c value.Column) bool { return c.Period == "end" }); i >= 0 && !slices.Contains(t.Key, t.Columns[i].Name) {
 		t.Key = append(t.Key, t.Columns[i].Name) // rows of the past have the same key otherwise
 	}
 }

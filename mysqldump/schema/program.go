@@ -12,6 +12,7 @@ import (
 
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/value"
 )
 
 // shown reads what SHOW CREATE says of a program, trigger or event: the statement is in a column of one of the names. An error is of the
@@ -148,7 +149,7 @@ func (r *reader) missingColumn(t Trigger, create string) string {
 			continue
 		}
 		name := column.Name()
-		has := func(c Column) bool { return strings.EqualFold(c.Name, name) }
+		has := func(c value.Column) bool { return strings.EqualFold(c.Name, name) }
 		if ascii(name) && !slices.ContainsFunc(r.tables[Name{t.Database, t.Table}].Columns, has) {
 			return name
 		}

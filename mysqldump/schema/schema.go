@@ -11,7 +11,10 @@
 // was. The package neither reads rows, except those of sequences, nor writes files.
 package schema
 
-import "nightjar/mysqldump/server"
+import (
+	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/value"
+)
 
 // A Kind is what an object is.
 type Kind string
@@ -54,7 +57,7 @@ type Table struct {
 	NoRows         bool   // its rows are elsewhere: federated, Spider, CONNECT; only its definition is dumped
 	Versioned      bool   // system-versioned, with history: see From
 	Rows, Bytes    uint64 // as the server estimates
-	Columns        []Column
+	Columns        []value.Column
 	Key            []string // columns that together tell rows apart; empty: none
 	KeyName        string   // the name of the key that has them
 	Identity       Identity // zero if it is not known
@@ -84,28 +87,13 @@ const HistorySetting = "SET SESSION system_versioning_insert_history=1"
 // Environment is what a table's Create and After are to be run in.
 func (t *Table) Environment() Environment { return definition }
 
-// A Column is a column of a table, in the table's order. A system-versioned table has its period's two at the end, if the
-// definition does not name them.
-type Column struct {
-	Name      string
-	Type      string // as information_schema.COLUMN_TYPE: "int(10) unsigned"
-	DataType  string // as information_schema.DATA_TYPE: "int"
-	Charset   string // empty: none
-	Collation string
-	Nullable  bool
-	Generated bool // its value is computed, so that it is not written
-	Invisible bool
-	SRID      string // of MySQL's geometries: the only one that it takes; empty: any
-	Period    string // of a system-versioned table: "start" or "end" of the time in which a row was there
-}
-
 // A View is a view.
 type View struct {
 	Database, Name string
 	Definer        string
 	Create         string
 	Environment    Environment
-	Columns        []Column
+	Columns        []value.Column
 	Uses           []Name // views that it is made from
 }
 

@@ -79,10 +79,8 @@ func testSplit(t *testing.T, p peer) {
 func FuzzDefinition(f *testing.F) {
 	f.Add("ALGORITHM=UNDEFINED SQL SECURITY DEFINER VIEW `v` AS select `a`.`b` from `d`.`a` join `c`")
 	f.Add("`u`@`%` IDENTIFIED WITH 'x' AS 'y' DEFAULT ROLE `a`@`b`,`c`@`%` REQUIRE NONE")
-	f.Add(`{"a": [1.10, {"b]": 2.0}], "c": -0}`)
 	f.Fuzz(func(t *testing.T, create string) {
 		tablesOf("d", create)
 		cutDefaultRole(create)
-		exactNumbers([]byte(create))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/value"
 )
 
 // elsewhere are the engines whose tables have no rows of their own.
@@ -115,7 +116,7 @@ func (r *reader) readColumns(ctx context.Context) error {
 		return nil
 	}
 	type placed struct {
-		column   Column
+		column   value.Column
 		position int
 	}
 	all := map[Name][]placed{}
@@ -142,7 +143,7 @@ func (r *reader) readColumns(ctx context.Context) error {
 	}
 	for name, columns := range all {
 		slices.SortFunc(columns, func(a, b placed) int { return a.position - b.position })
-		into := new([]Column)
+		into := new([]value.Column)
 		if t := r.tables[name]; t != nil {
 			into = &t.Columns
 		} else {
@@ -156,9 +157,9 @@ func (r *reader) readColumns(ctx context.Context) error {
 }
 
 // newColumn makes a column of what a row of COLUMNS tells; t is nil for a view's.
-func (r *reader) newColumn(t *Table, row []string) Column {
+func (r *reader) newColumn(t *Table, row []string) value.Column {
 	extra := strings.ToUpper(row[9])
-	c := Column{Name: row[2], Type: row[4], DataType: strings.ToLower(row[5]), Charset: row[6], Collation: row[7], Nullable: row[8] == "YES",
+	c := value.Column{Name: row[2], Type: row[4], DataType: strings.ToLower(row[5]), Charset: row[6], Collation: row[7], Nullable: row[8] == "YES",
 		Generated: strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED"), Invisible: strings.Contains(extra, "INVISIBLE"), SRID: row[11]}
 	if t != nil && t.Versioned && strings.HasPrefix(row[10], "ROW ") {
 		c.Generated, c.Period = false, strings.ToLower(row[10][4:]) // it is written, with history
@@ -231,8 +232,8 @@ func (r *reader) leaveHistory(t *Table) bool {
 // addPeriod adds the columns of a system-versioned table that neither its definition nor information_schema tells.
 func (t *Table) addPeriod() {
 	for _, name := range []string{"row_start", "row_end"} {
-		c := Column{Name: name, Type: "timestamp(6)", DataType: "timestamp", Invisible: true, Period: strings.TrimPrefix(name, "row_")}
-		if !slices.ContainsFunc(t.Columns, func(o Column) bool { return o.Period == c.Period }) {
+		c := value.Column{Name: name, Type: "timestamp(6)", DataType: "timestamp", Invisible: true, Period: strings.TrimPrefix(name, "row_")}
+		if !slices.ContainsFunc(t.Columns, func(o value.Column) bool { return o.Period == c.Period }) {
 			t.Columns = append(t.Columns, c)
 		}
 	}

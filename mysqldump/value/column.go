@@ -1,4 +1,8 @@
-package schema
+// Package value says how the values of a column are read from a server with nothing lost, and how they are written again.
+//
+// The invariant: in sessions with character set binary, what Literal writes of what Value printed makes the same value. The package runs
+// no statement: Value is an expression for a query, Literal one for an INSERT.
+package value
 
 import (
 	"bytes"
@@ -7,6 +11,21 @@ import (
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
+
+// A Column is a column of a table, in the table's order. A system-versioned table has its period's two at the end, if the
+// definition does not name them.
+type Column struct {
+	Name      string
+	Type      string // as information_schema.COLUMN_TYPE: "int(10) unsigned"
+	DataType  string // as information_schema.DATA_TYPE: "int"
+	Charset   string // empty: none
+	Collation string
+	Nullable  bool
+	Generated bool // its value is computed, so that it is not written
+	Invisible bool
+	SRID      string // of MySQL's geometries: the only one that it takes; empty: any
+	Period    string // of a system-versioned table: "start" or "end" of the time in which a row was there
+}
 
 // Value returns the expression whose text, in a session with character set binary, is the column's value with nothing lost, and
 // of which the server's CRC32 is that of the text. Servers print FLOAT with six digits, BIT as bytes, and an ENUM's value that

@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/dbflags"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
+	"nightjar/mysqldump/advice"
 	"nightjar/mysqldump/login"
 	"nightjar/mysqldump/promote"
 	"nightjar/mysqldump/replica"
@@ -185,10 +186,10 @@ func adviseReplica(err error) error {
 	default:
 		return err
 	}
-	advice, known := replica.Advise(stopped.Failure)
+	a, known := advice.For(stopped.Failure.Number, stopped.Failure.Text)
 	switch {
 	case known:
-		return usage.Hinted{Err: err, Hint: advice.Problem + ". " + advice.Do}
+		return usage.Hinted{Err: err, Hint: a.Problem + ". " + a.Do}
 	case stopped.Failure.IsZero():
 		return usage.Hinted{Err: err, Hint: "somebody stopped it, and START REPLICA (START SLAVE) starts it. nightjar mysql check --replica starts one that a killed run left stopped"}
 	}

@@ -1,23 +1,20 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"nightjar/internal/child"
 	"nightjar/internal/human"
 	"nightjar/internal/tempdir"
+	"nightjar/mysqldump/program"
 )
 
 func lookAtClock(ctx context.Context, l *look) ([]Finding, error) {
@@ -156,28 +153,28 @@ func lookAtTools(ctx context.Context, l *look) (found []Finding, err error) {
 }
 
 func (l *look) lookAtTool(ctx context.Context, t tool) ([]Finding, error) {
-	program := search(l.o.Path, t.names)
-	if program == "" {
+	file := program.Find(l.o.Path, t.names...)
+	if file == "" {
 		do := "install it from where the server comes from: apt-get install mariadb-backup mariadb-client"
 		if !l.mariadb() {
 			do = "install the server's client programs (Debian, MySQL's own packages: mysql-client)"
 		}
 		return []Finding{{Severity: Problem, Object: t.names[0], Says: t.what + " needs the program " + t.names[0] + ", which is not in the search path", Do: do}}, nil
 	}
-	version, err := l.versionOf(ctx, program)
+	version, err := program.Version(ctx, file, l.o.Env)
 	if version == "" && !t.exact { // some say their own version alone; the client beside it is of the same package
-		if client := search(filepath.Dir(program), []string{"mariadb", "mysql"}); client != "" && ctx.Err() == nil {
-			version, err = l.versionOf(ctx, client)
+		if client := program.Find(filepath.Dir(file), "mariadb", "mysql"); client != "" && ctx.Err() == nil {
+			version, err = program.Version(ctx, client, l.o.Env)
 		}
 	}
-	theirs := series(l.version)
-	finding := Finding{Severity: Problem, Object: program, Do: "install " + t.names[0] + " of version " + theirs}
+	theirs := program.Series(l.version)
+	finding := Finding{Severity: Problem, Object: file, Do: "install " + t.names[0] + " of version " + theirs}
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case version == "":
 		finding.Says = fmt.Sprintf("it does not say its version (%v)", err)
-	case version == theirs || !t.exact && !older(version, theirs):
+	case version == theirs || !t.exact && !program.Older(version, theirs):
 		return none()
 	case t.exact:
 		finding.Says = fmt.Sprintf("it is of version %s, the server of %s: it copies files that it may not understand", version, theirs)
@@ -186,43 +183,4 @@ func (l *look) lookAtTool(ctx context.Context, t tool) ([]Finding, error) {
 		finding.Says = fmt.Sprintf("it is of version %s, the server of %s: it may not know what is in newer logs", version, theirs)
 	}
 	return []Finding{finding}, nil
-}
-
-// versionOf asks a program for its version, as series returns it.
-func (l *look) versionOf(ctx context.Context, program string) (string, error) {
-	said := &strings.Builder{}
-	out, err := child.Output(ctx, child.Command{Args: []string{program, "--no-defaults", "--version"}, Env: l.o.Env, Stderr: said}, 1<<20)
-	return cmp.Or(series(string(out)), series(said.String())), err
-}
-
-func search(path string, names []string) string {
-	for _, name := range names {
-		for _, dir := range filepath.SplitList(path) {
-			file := filepath.Join(dir, name)
-			if info, err := os.Stat(file); filepath.IsAbs(file) && err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-				return file
-			}
-		}
-	}
-	return ""
-}
-
-var versions = regexp.MustCompile(`\b(\d{1,3}\.\d{1,3})\.\d{1,3}`)
-
-// series returns the first two numbers of the last version in a text, which follows the version of the program itself: mysqlbinlog prints "Ver 3.5 for Linux"
-// before it says 10.11.6.
-func series(text string) string {
-	all := versions.FindAllStringSubmatch(text, -1)
-	if len(all) == 0 {
-		return ""
-	}
-	return all[len(all)-1][1]
-}
-
-// older compares what series returned.
-func older(a, b string) bool {
-	var x, y [2]int
-	fmt.Sscanf(a, "%d.%d", &x[0], &x[1])
-	fmt.Sscanf(b, "%d.%d", &y[0], &y[1])
-	return x[0] < y[0] || x[0] == y[0] && x[1] < y[1]
 }

@@ -10,6 +10,7 @@ import (
 	"nightjar/internal/human"
 	"nightjar/mysqldump"
 	"nightjar/mysqldump/account"
+	"nightjar/mysqldump/program"
 	"nightjar/mysqldump/server"
 )
 
@@ -144,15 +145,15 @@ func lookAtVersions(ctx context.Context, p pair) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, to := series(a.Version), series(b.Version)
+	from, to := program.Series(a.Version), program.Series(b.Version)
 	switch {
 	case a.Flavor == mysqldump.MariaDB && b.Flavor != mysqldump.MariaDB:
 		return one(Problem, "a server of MySQL cannot replicate from MariaDB: it knows neither its GTIDs nor its events", "take MariaDB "+from+" or newer")
 	case a.Flavor != b.Flavor:
 		return one(Warning, "a server of MariaDB replicates from MySQL by file and offset alone, and not what MariaDB lacks (JSON in binary form, accounts by caching_sha2_password)", "take MySQL "+from+" or newer, if this is not a move to MariaDB")
-	case older(to, from):
+	case program.Older(to, from):
 		return one(Problem, fmt.Sprintf("the replica's version, %s, is older than the source's, %s: it may not know what is in the logs", b.Version, a.Version), "install "+from+" or newer at the replica")
-	case b.Flavor == mysqldump.MySQL && from == "5.7" && !older(to, "8.4"):
+	case b.Flavor == mysqldump.MySQL && from == "5.7" && !program.Older(to, "8.4"):
 		return one(Warning, fmt.Sprintf("%s is more than one series after %s, which its maker does not support", b.Version, a.Version), "take 8.0 in between")
 	}
 	return none()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"nightjar/mysqldump/advice"
 	"nightjar/mysqldump/replica"
 )
 
@@ -39,7 +40,7 @@ func lookAtSlave(ctx context.Context, l *look) (found []Finding, err error) {
 		switch {
 		case !failure.IsZero():
 			f.Says, f.Do = of+" does not follow it: "+failure.String(), start
-			if a, ok := replica.Advise(failure); ok {
+			if a, ok := advice.For(failure.Number, failure.Text); ok {
 				f.Says += ": " + a.Problem
 				f.Do = strings.TrimSuffix(a.Do, ".") + ". Then: " + start
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/advice"
 	"nightjar/mysqldump/replica"
 	"nightjar/mysqldump/servertest"
 )
@@ -55,9 +56,9 @@ func stopped(t testing.TB, from, to *servertest.Server, o replica.WaitOptions) (
 
 func wantAdvice(t testing.TB, e *replica.StoppedError, number int, problem string) {
 	t.Helper()
-	advice, ok := replica.Advise(e.Failure)
-	if !ok || !strings.Contains(advice.Problem, problem) {
-		t.Errorf("advice %+v for %s", advice, e.Failure)
+	a, ok := advice.For(e.Failure.Number, e.Failure.Text)
+	if !ok || !strings.Contains(a.Problem, problem) {
+		t.Errorf("advice %+v for %s", a, e.Failure)
 	}
 	if number != 0 && e.Failure.Number != number {
 		t.Errorf("error %d, want %d: %s", e.Failure.Number, number, e.Failure)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/advice"
 	"nightjar/mysqldump/server"
 )
 
@@ -174,8 +175,8 @@ func (w *waiting) judge(ctx context.Context, s Status) (again bool, err error) {
 		w.failing = Failure{}
 		return false, nil
 	case !s.IOError.IsZero():
-		advice, known := Advise(s.IOError)
-		if s.IO == "No" || known && !advice.Passing {
+		a, known := advice.For(s.IOError.Number, s.IOError.Text)
+		if s.IO == "No" || known && !a.Passing {
 			return false, &StoppedError{s.Channel, "IO", s.IOError, s}
 		}
 		if w.failing.IsZero() {

@@ -1,7 +1,9 @@
-package replica
+// Package advice says what can be done about the errors that stop replicas, by the servers' numbers and words.
+//
+// It is a table; what is not in it is not guessed at.
+package advice
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -20,14 +22,11 @@ type Advice struct {
 	Passing bool
 }
 
-// Advices returns what is known of errors.
-func Advices() []Advice { return slices.Clone(advices) }
-
-// Advise returns the advice for a failure; ok is false if none is known.
-func Advise(f Failure) (a Advice, ok bool) {
-	text := strings.ToLower(f.Text)
-	for _, a := range advices {
-		if slices.Contains(a.Numbers, f.Number) && strings.Contains(text, a.Text) {
+// For returns the advice for an error of a replica's thread, by its number and text; ok is false if none is known.
+func For(number int, text string) (a Advice, ok bool) {
+	text = strings.ToLower(text)
+	for _, a := range all {
+		if slices.Contains(a.Numbers, number) && strings.Contains(text, a.Text) {
 			return a, true
 		}
 	}
@@ -40,7 +39,7 @@ const (
 	fatalError    = 13117
 )
 
-var advices = []Advice{
+var all = []Advice{
 	{
 		Numbers: []int{1062}, Problem: "a row is there already that the source inserts",
 		Do: "Somebody wrote at the replica, or its data is newer than its position. Set it up anew; if the row is known to be equal, --skip passes over the transaction.",
@@ -108,23 +107,4 @@ var advices = []Advice{
 		Numbers: []int{1290, 1836}, Problem: "the replica refuses to write, since it is read only",
 		Do: "Check the options of the replica: replication itself may write while read_only is on.",
 	},
-}
-
-// A StoppedError says that a replica stands still, and why.
-type StoppedError struct {
-	Channel string
-	Thread  string  // IO or SQL; empty: it was stopped without an error
-	Failure Failure // as the server says it; zero: it was stopped without an error
-	Status  Status
-}
-
-func (e *StoppedError) Error() string {
-	of := ""
-	if e.Channel != "" {
-		of = fmt.Sprintf(" of channel %q", e.Channel)
-	}
-	if e.Failure.IsZero() {
-		return fmt.Sprintf("replication%s was stopped: IO thread %s, SQL thread %s", of, e.Status.IO, e.Status.SQL)
-	}
-	return fmt.Sprintf("the %s thread%s stands still: %s", e.Thread, of, e.Failure)
 }

@@ -13,10 +13,10 @@ import (
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/compare"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/login"
-	"nightjar/mysqldump/schema"
 )
 
 type mysqlVerifyFlags struct {
@@ -53,7 +53,7 @@ func (a *app) mysqlVerify(ctx context.Context, v *mysqlVerifyFlags, names []stri
 	if v.o.Sessions < 1 || v.o.Sessions > 64 {
 		return usage.Errorf("--threads %d: there may be 1 to 64", v.o.Sessions)
 	}
-	selection := schema.Selection{ExcludeTables: v.exclude}
+	selection := choose.Selection{ExcludeTables: v.exclude}
 	for _, name := range names {
 		if dotted(name) {
 			selection.Tables = append(selection.Tables, name)

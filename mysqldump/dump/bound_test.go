@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/servertest"
 	"nightjar/mysqldump/sum"
 )
@@ -125,7 +125,7 @@ func TestRanges(t *testing.T) {
 		t.Logf("seed %d", seed)
 		r := rand.New(rand.NewPCG(seed, 0))
 		o := options()
-		o.Selection = schema.Selection{Databases: []string{"spaces"}}
+		o.Selection = choose.Selection{Databases: []string{"spaces"}}
 		var before *memory
 		for night := range 3 {
 			fill(t, s, r, "spaces", []int{300, 30, 200}[night], false)
@@ -161,7 +161,7 @@ func TestRanges(t *testing.T) {
 // A table of which the server says that it is small, though it is not, is read as a whole, into several files.
 func testOutgrown(t *testing.T, s *servertest.Server, r *rand.Rand) {
 	o := options()
-	o.Selection = schema.Selection{Databases: []string{"grown"}}
+	o.Selection = choose.Selection{Databases: []string{"grown"}}
 	o.RangeBytes = 10000 // twice that is more than one page of 16 KiB
 	for night := range 2 {
 		fill(t, s, r, "grown", 300, true)

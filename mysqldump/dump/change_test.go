@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
@@ -49,7 +50,7 @@ func TestChanges(t *testing.T) {
 				}}
 				o := options()
 				o.Threads, o.DDLRetries, o.RangeBytes = 1, retries, 1000
-				o.Selection = schema.Selection{Databases: []string{database}}
+				o.Selection = choose.Selection{Databases: []string{database}}
 				o.Lock.Directory = t.TempDir()
 				var told []error
 				o.Warn = func(err error) { told = append(told, err) }
@@ -199,7 +200,7 @@ func TestNew(t *testing.T) {
 		s.Exec(t, "CREATE DATABASE d", "USE d", "CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE left_out (id INT PRIMARY KEY)", "CREATE VIEW v AS SELECT id FROM t", "CREATE PROCEDURE p() SELECT 1",
 			"CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @x=1", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO SELECT 1")
 		o := options()
-		o.Selection = schema.Selection{ExcludeTables: []string{"d.left*"}}
+		o.Selection = choose.Selection{ExcludeTables: []string{"d.left*"}}
 		r := &run{srv: connect(t, s), sink: &memory{}, o: o, files: map[string]bool{}}
 		for _, change := range [][2]string{
 			{"", "CREATE TABLE d.left_too (a INT)"}, {"", "DROP TABLE d.left_out"}, {"table d.n", "CREATE TABLE d.n (a INT) ENGINE=MyISAM"}, {"view d.w", "CREATE VIEW d.w AS SELECT 1"},

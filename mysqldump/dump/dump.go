@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
@@ -28,7 +29,7 @@ import (
 
 // Options say what is dumped, and how.
 type Options struct {
-	Selection  schema.Selection
+	Selection  choose.Selection
 	Accounts   bool                   // roles, users and grants too
 	Threads    int                    // sessions that read; 0: 4
 	Lock       lock.Options           // but for what the dump itself says: Snapshots, Covered, Snapshot

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
@@ -221,7 +222,7 @@ func sums(t testing.TB, s *servertest.Server) map[string]string {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	inventory, err := schema.Read(t.Context(), session, schema.Selection{})
+	inventory, err := schema.Read(t.Context(), session, choose.Selection{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
@@ -29,22 +29,22 @@ func TestPrivileges(t *testing.T) {
 		if k.MariaDB() {
 			admin = ", REPLICATION SLAVE ADMIN, SLAVE MONITOR"
 		}
-		one := schema.Selection{Databases: []string{"my*"}}
+		one := choose.Selection{Databases: []string{"my*"}}
 		for _, c := range []struct {
 			what   string
 			grants []string
-			chosen schema.Selection
+			chosen choose.Selection
 			bad    bool
 		}{
-			{"all", []string{"PROCESS, SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON *.*"}, schema.Selection{}, false},
-			{"no triggers", []string{"PROCESS, SELECT, SHOW VIEW, EVENT, LOCK TABLES ON *.*"}, schema.Selection{}, true},
-			{"no events", []string{"PROCESS, SELECT, SHOW VIEW, TRIGGER, LOCK TABLES ON *.*"}, schema.Selection{}, true},
-			{"no identities", []string{"SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON *.*"}, schema.Selection{}, true},
-			{"one database of two", []string{"PROCESS ON *.*", "SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON `my\\_shop`.*"}, schema.Selection{}, true},
+			{"all", []string{"PROCESS, SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON *.*"}, choose.Selection{}, false},
+			{"no triggers", []string{"PROCESS, SELECT, SHOW VIEW, EVENT, LOCK TABLES ON *.*"}, choose.Selection{}, true},
+			{"no events", []string{"PROCESS, SELECT, SHOW VIEW, TRIGGER, LOCK TABLES ON *.*"}, choose.Selection{}, true},
+			{"no identities", []string{"SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON *.*"}, choose.Selection{}, true},
+			{"one database of two", []string{"PROCESS ON *.*", "SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON `my\\_shop`.*"}, choose.Selection{}, true},
 			{"one database, chosen", []string{"PROCESS ON *.*", "SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON `my\\_shop`.*"}, one, false},
 			{"one database, chosen, without events", []string{"PROCESS ON *.*", "SELECT, SHOW VIEW, TRIGGER, LOCK TABLES ON `my\\_shop`.*"}, one, true},
-			{"one table, chosen", []string{"PROCESS ON *.*", "SELECT, TRIGGER ON my_shop.t"}, schema.Selection{Tables: []string{"my_shop.t"}}, false},
-			{"one table, chosen, without triggers", []string{"PROCESS ON *.*", "SELECT ON my_shop.t"}, schema.Selection{Tables: []string{"my_shop.t"}}, true},
+			{"one table, chosen", []string{"PROCESS ON *.*", "SELECT, TRIGGER ON my_shop.t"}, choose.Selection{Tables: []string{"my_shop.t"}}, false},
+			{"one table, chosen, without triggers", []string{"PROCESS ON *.*", "SELECT ON my_shop.t"}, choose.Selection{Tables: []string{"my_shop.t"}}, true},
 		} {
 			statements := []string{"REVOKE ALL, GRANT OPTION FROM b@'%'", "GRANT " + always + admin + " ON *.* TO b@'%'"}
 			for _, g := range c.grants {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nightjar/mysqldump/choose"
 )
 
 // testChanges: whatever is done to a table is seen, by its identity or by its definition.
@@ -34,7 +36,7 @@ func testChanges(t *testing.T, p peer) {
 		}
 		run(t, c, create)
 	}
-	inv, err := Read(t.Context(), c, Selection{Databases: []string{"ch*"}})
+	inv, err := Read(t.Context(), c, choose.Selection{Databases: []string{"ch*"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +74,7 @@ func testBroken(t *testing.T, p peer) {
 	run(t, c, "CREATE DATABASE bad", "USE bad", "CREATE TABLE a (x int)", "CREATE TABLE b (x int)", "CREATE VIEW good AS SELECT x FROM a", "CREATE VIEW missing AS SELECT x FROM b",
 		"CREATE VIEW missing2 AS SELECT * FROM missing", "CREATE FUNCTION f() RETURNS int DETERMINISTIC RETURN 1", "CREATE VIEW nofunction AS SELECT f() AS y", "CREATE TABLE c (x int) ENGINE=MyISAM",
 		"CREATE TABLE merged (x int) ENGINE=MERGE UNION=(c)", "CREATE TABLE mysql.mine (x int)", "DROP TABLE b", "DROP FUNCTION f")
-	inv := inventory(t, c, Selection{ExcludeTables: []string{"bad.c", "*.nothing"}})
+	inv := inventory(t, c, choose.Selection{ExcludeTables: []string{"bad.c", "*.nothing"}})
 	var broken, left, tables []string
 	for _, b := range inv.Broken {
 		broken = append(broken, string(b.Kind)+" "+b.Name)
@@ -114,9 +116,9 @@ func testLeast(t *testing.T, p peer) {
 		config.User, config.Passwd, config.AllowNativePasswords = user, "x", true
 		return peer{p.kind, config}
 	}
-	all, least := inventory(t, c, Selection{}), inventory(t, connect(t, as("least")), Selection{})
+	all, least := inventory(t, c, choose.Selection{}), inventory(t, connect(t, as("least")), choose.Selection{})
 	compare(t, lasting(all), lasting(least))
-	blind, err := Read(t.Context(), connect(t, as("blind")), Selection{Databases: []string{"little"}})
+	blind, err := Read(t.Context(), connect(t, as("blind")), choose.Selection{Databases: []string{"little"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,86 +129,4 @@ func testLeast(t *testing.T, p peer) {
 		t.Errorf("%v", blind)
 	}
 	run(t, c, "DROP DATABASE little", "DROP USER least@'%', blind@'%'")
-}
-
-func TestSelection(t *testing.T) {
-	for _, c := range []struct {
-		selection       Selection
-		chosen, not     []string // of tables, as database.table
-		whole, notWhole []string // of databases
-	}{
-		{Selection{}, []string{"a.b", "mysqlx.b"}, []string{"mysql.user", "sys.x", "INFORMATION_SCHEMA.x"}, []string{"a"}, []string{"mysql"}},
-		{Selection{Databases: []string{"a?", "x\\*"}}, []string{"ab.t", "x*.t", "aé.t"}, []string{"a.t", "abc.t", "xy.t"}, []string{"ab"}, []string{"a"}},
-		{Selection{Tables: []string{"a.t*", "d\\.b.*x*y"}}, []string{"a.t", "a.t1", "d.b.xy", "d.b.axby"}, []string{"a.s", "b.t", "d.b.yx"}, nil, []string{"a", "d.b"}},
-		{Selection{Databases: []string{"a"}, Tables: []string{"b.t"}, ExcludeTables: []string{"*.tmp_*"}}, []string{"a.x", "b.t"}, []string{"a.tmp_1", "b.u"}, []string{"a"}, []string{"b"}},
-		{Selection{Tables: []string{"*.*"}}, []string{"a.b"}, []string{"mysql.b"}, nil, []string{"a"}},
-	} {
-		parsed, err := c.selection.parse()
-		if err != nil {
-			t.Fatal(err)
-		}
-		table := func(name string) bool {
-			i := strings.LastIndexByte(name, '.')
-			chosen, _ := parsed.table(name[:i], name[i+1:])
-			return chosen && parsed.database(name[:i])
-		}
-		for _, name := range c.chosen {
-			if !table(name) {
-				t.Errorf("%+v leaves %s out", c.selection, name)
-			}
-		}
-		for _, name := range c.not {
-			if table(name) {
-				t.Errorf("%+v chooses %s", c.selection, name)
-			}
-		}
-		for _, name := range c.whole {
-			if !parsed.whole(name) {
-				t.Errorf("%+v has not all of %s", c.selection, name)
-			}
-		}
-		for _, name := range c.notWhole {
-			if parsed.whole(name) {
-				t.Errorf("%+v has all of %s", c.selection, name)
-			}
-		}
-	}
-	for _, s := range []Selection{{Databases: []string{""}}, {Databases: []string{"a\\"}}, {Tables: []string{"a"}}, {Tables: []string{"a."}}, {ExcludeTables: []string{".b"}}} {
-		if _, err := s.parse(); err == nil {
-			t.Errorf("%+v is taken", s)
-		}
-	}
-}
-
-func TestDecodeFilename(t *testing.T) {
-	for file, want := range map[string]string{
-		"plain_1": "plain_1", "d@002d@0p@0023": "d-é#", "t@002f@00400023@8a9e@r1@20ac@1r@0020@005cu0001x": "t/@0023語я€ÿ \\u0001x", "#mysql50#a.b": "a.b",
-		"@": "@", "@0": "@0", "a@00": "a@00", "@00zz": "@00zz", "@d83d@de00": "😀",
-	} {
-		if got := decodeFilename(file); got != want {
-			t.Errorf("%q is %q, not %q", file, got, want)
-		}
-	}
-	if n := len(lettersOf()); n != 1511 {
-		t.Errorf("%d letters", n)
-	}
-}
-
-func FuzzDecodeFilename(f *testing.F) {
-	f.Add("t@002f@0p@8a9e")
-	f.Fuzz(func(t *testing.T, file string) { decodeFilename(file) })
-}
-
-func FuzzPattern(f *testing.F) {
-	f.Add("a*b?\\*.c", "axxb")
-	f.Fuzz(func(t *testing.T, text, name string) {
-		p, _, err := parsePattern(text, false)
-		if err != nil {
-			return
-		}
-		p.match(name)
-		if again, _, err := parsePattern(p.String(), false); err != nil || again.String() != p.String() {
-			t.Errorf("%q is %q, and then %q: %v", text, p, again, err)
-		}
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/servertest"
 )
 
@@ -97,7 +98,7 @@ func testValues(t *testing.T, p peer) {
 			run(t, c, fmt.Sprintf("INSERT IGNORE INTO a%d VALUES (%d,%s)", i, j, v))
 		}
 	}
-	inv, err := Read(t.Context(), c, Selection{Databases: []string{"types\\_"}})
+	inv, err := Read(t.Context(), c, choose.Selection{Databases: []string{"types\\_"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/value"
@@ -26,7 +27,7 @@ func (r *reader) loadableGrant(grant string) (loadable string, whole bool) {
 	}
 	name := Name{all[on+1].Name(), all[on+3].Name()}
 	columns, there := r.columnsOf(name)
-	if system(name.Database) {
+	if choose.System(name.Database) {
 		return grant, true
 	}
 	privileges := splitPrivileges(grant[all[0].To:all[on].From], columns)
@@ -68,7 +69,7 @@ func (r *reader) routineGrant(grant string, object []ddl.Token) (loadable string
 	if object = object[1:]; object[0].Is("BODY") {
 		kind, object = PackageBody, object[1:]
 	}
-	if len(object) < 3 || object[0].Kind != ddl.Ticked || object[2].Kind != ddl.Ticked || system(object[0].Name()) {
+	if len(object) < 3 || object[0].Kind != ddl.Ticked || object[2].Kind != ddl.Ticked || choose.System(object[0].Name()) {
 		return grant, true
 	}
 	there := slices.ContainsFunc(r.inv.Programs, func(p Program) bool {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/filename"
 	"nightjar/mysqldump/server"
 )
 
@@ -49,7 +50,7 @@ func identities(ctx context.Context, s *server.Session, table, where string) (ma
 		for _, v := range row[1:] {
 			ids = append(ids, string(v))
 		}
-		name := Name{decodeFilename(database), decodeFilename(rest)}
+		name := Name{filename.Decode(database), filename.Decode(rest)}
 		parts[name] = append(parts[name], part{partition, strings.Join(ids, ".")})
 		return nil
 	}

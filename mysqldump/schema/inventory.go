@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/server"
 )
 
 // A reader reads an inventory.
 type reader struct {
 	s        *server.Session
-	choice   *choice
+	choice   *choose.Choice
 	features map[string]bool // tables of information_schema, and their columns as TABLE.COLUMN, in upper case
 	inv      *Inventory
 	tables   map[Name]*Table
@@ -26,15 +27,15 @@ type reader struct {
 //
 // Accounts and foreign servers belong to the whole server: they are read if the selection chooses neither databases nor tables.
 // An error is of the whole inventory; what is wrong with an object is in Broken.
-func Read(ctx context.Context, s *server.Session, selection Selection) (*Inventory, error) {
-	c, err := selection.parse()
+func Read(ctx context.Context, s *server.Session, selection choose.Selection) (*Inventory, error) {
+	c, err := selection.Parse()
 	if err != nil {
 		return nil, err
 	}
 	r := &reader{s: s, choice: c, features: map[string]bool{}, inv: &Inventory{}, tables: map[Name]*Table{}, views: map[Name]*View{}}
 	steps := []func(context.Context) error{r.readFeatures, r.readDatabases, r.readTables, r.readColumns, r.readKeys, r.readPartitions, r.readIdentities,
 		r.readViews, r.readRoutines, r.readTriggers, r.readEvents}
-	if len(c.databases) == 0 && len(c.tables) == 0 {
+	if c.Everything() {
 		steps = append(steps, r.readServers, r.readAccounts, r.readLeft)
 	}
 	for _, step := range steps {
@@ -42,7 +43,7 @@ func Read(ctx context.Context, s *server.Session, selection Selection) (*Invento
 			return nil, fmt.Errorf("read schema: %w", err)
 		}
 	}
-	if err := c.unmatched(); err != nil {
+	if err := c.Unmatched(); err != nil {
 		return nil, err
 	}
 	return r.inv, nil
@@ -101,7 +102,7 @@ func (r *reader) each(ctx context.Context, query string, f func(row []string) er
 func (r *reader) readDatabases(ctx context.Context) error {
 	var names []Database
 	err := r.each(ctx, "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA", func(row []string) error {
-		if r.choice.database(row[0]) {
+		if r.choice.Database(row[0]) {
 			names = append(names, Database{Name: row[0], Charset: row[1], Collation: row[2]})
 		}
 		return nil

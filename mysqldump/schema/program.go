@@ -45,14 +45,14 @@ var errOther = errors.New("the server shows a program of another name: one in a 
 func (r *reader) readRoutines(ctx context.Context) error {
 	var found []Program
 	err := r.each(ctx, "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES", func(row []string) error {
-		if r.choice.whole(row[0]) {
+		if r.choice.Whole(row[0]) {
 			found = append(found, Program{Database: row[0], Name: row[1], Kind: Kind(strings.ToLower(row[2]))})
 		}
 		return nil
 	})
 	if err == nil && r.has("LIBRARIES") {
 		err = r.each(ctx, "SELECT LIBRARY_SCHEMA, LIBRARY_NAME FROM information_schema.LIBRARIES", func(row []string) error {
-			if r.choice.whole(row[0]) {
+			if r.choice.Whole(row[0]) {
 				found = append(found, Program{Database: row[0], Name: row[1], Kind: Library})
 			}
 			return nil
@@ -160,7 +160,7 @@ func (r *reader) missingColumn(t Trigger, create string) string {
 func (r *reader) readEvents(ctx context.Context) error {
 	var found []Event
 	err := r.each(ctx, "SELECT EVENT_SCHEMA, EVENT_NAME, STATUS FROM information_schema.EVENTS", func(row []string) error {
-		if r.choice.whole(row[0]) {
+		if r.choice.Whole(row[0]) {
 			found = append(found, Event{Database: row[0], Name: row[1], Status: row[2]})
 		}
 		return nil

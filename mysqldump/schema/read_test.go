@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
@@ -61,7 +62,7 @@ func run(t *testing.T, c *server.Session, statements ...string) {
 }
 
 // inventory reads all, and defines the tables.
-func inventory(t *testing.T, c *server.Session, selection Selection) *Inventory {
+func inventory(t *testing.T, c *server.Session, selection choose.Selection) *Inventory {
 	t.Helper()
 	inv, err := Read(t.Context(), c, selection)
 	if err != nil {
@@ -150,7 +151,7 @@ func testRoundTrip(t *testing.T, s peer) {
 	c := connect(t, s)
 	run(t, c, "DROP DATABASE IF EXISTS types_")
 	run(t, c, fixture(s.kind)...)
-	before := inventory(t, c, Selection{})
+	before := inventory(t, c, choose.Selection{})
 	if len(before.Broken) > 0 {
 		t.Fatalf("broken: %v", before.Broken)
 	}
@@ -174,7 +175,7 @@ func testRoundTrip(t *testing.T, s peer) {
 	}
 	lasting(before)
 	run(t, fresh, "FLUSH PRIVILEGES")
-	after := lasting(inventory(t, connect(t, s), Selection{}))
+	after := lasting(inventory(t, connect(t, s), choose.Selection{}))
 	compare(t, before, after)
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/server"
 )
 
@@ -18,8 +19,8 @@ type Object struct {
 
 // Since returns what was made, dropped or defined anew since the inventory was read, in order: tables and sequences by their names alone (see
 // Changed), all else by its definition. The selection is that of the inventory. Accounts and servers are not looked at.
-func (i *Inventory) Since(ctx context.Context, s *server.Session, selection Selection) ([]Object, error) {
-	c, err := selection.parse()
+func (i *Inventory) Since(ctx context.Context, s *server.Session, selection choose.Selection) ([]Object, error) {
+	c, err := selection.Parse()
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (r *reader) readNames(ctx context.Context) error {
 
 // chosen reports whether a table, a view or a sequence is chosen, and notes that it is there. Views are known by their definitions.
 func (r *reader) chosen(name Name, kind string) bool {
-	chosen, _ := r.choice.table(name.Database, name.Name)
+	chosen, _ := r.choice.Table(name.Database, name.Name)
 	if chosen && kind != "VIEW" {
 		r.inv.names = append(r.inv.names, Object{Base, name})
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/servertest"
 )
@@ -44,7 +45,7 @@ func testSplit(t *testing.T, p peer) {
 	for i, table := range splitTables(p.kind) {
 		run(t, c, "CREATE TABLE s"+string(rune('a'+i))+" ("+table[0]+") "+table[1])
 	}
-	inv := inventory(t, c, Selection{Databases: []string{"split"}})
+	inv := inventory(t, c, choose.Selection{Databases: []string{"split"}})
 	for i, want := range []string{"a", "b", "a,b", "id", "a", "", "a"} { // a primary key, or the first of those that are unique and not NULL
 		if got := strings.Join(inv.Tables[i].Key, ","); got != want {
 			t.Errorf("the key of table %d is %q, not %q", i, got, want)
@@ -67,7 +68,7 @@ func testSplit(t *testing.T, p peer) {
 	if want := map[servertest.Kind]int{servertest.MariaDB1011: 30, servertest.MariaDB118: 32, servertest.MySQL57: 25, servertest.MySQL97: 29}[p.kind]; removed != want {
 		t.Errorf("%d keys are taken out, not %d", removed, want)
 	}
-	joined := inventory(t, c, Selection{Databases: []string{"joined"}})
+	joined := inventory(t, c, choose.Selection{Databases: []string{"joined"}})
 	for i, table := range inv.Tables {
 		if got := joined.Tables[i].Create; got != table.Create {
 			t.Errorf("%s\nbecame %s\nby %q", table.Create, got, later)

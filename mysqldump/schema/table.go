@@ -58,7 +58,7 @@ func rank(k Kind) int {
 // addTable adds what a row of TABLES tells.
 func (r *reader) addTable(row []string, transactional, known map[string]bool) error {
 	name := Name{row[0], row[1]}
-	if _, excluded := r.choice.table(name.Database, name.Name); excluded != "" {
+	if _, excluded := r.choice.Table(name.Database, name.Name); excluded != "" {
 		r.left("table", name.String(), "excluded by "+excluded)
 	}
 	if !r.chosen(name, row[2]) {

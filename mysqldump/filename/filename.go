@@ -1,4 +1,5 @@
-package schema
+// Package filename says which names of databases and tables the names of their files stand for.
+package filename
 
 import (
 	_ "embed"
@@ -22,9 +23,9 @@ var lettersOf = sync.OnceValue(func() map[string]rune {
 	return letters
 })
 
-// decodeFilename returns the name that a file's name stands for. After "@" comes a letter's code, or a character in four hex digits;
+// Decode returns the name that a file's name stands for. After "@" comes a letter's code, or a character in four hex digits;
 // "@@@" is behind names that are devices to other systems, such as con.
-func decodeFilename(file string) string {
+func Decode(file string) string {
 	file = strings.TrimSuffix(strings.TrimPrefix(file, "#mysql50#"), "@@@")
 	if !strings.Contains(file, "@") {
 		return file

@@ -1,22 +1,25 @@
-package schema
+// Package choose says which databases and tables are chosen, by patterns of their names.
+//
+// The invariant: nothing that is the server's own is ever chosen, and a pattern that chose nothing can be named.
+package choose
 
 import (
 	"fmt"
 	"strings"
 )
 
-// A Selection chooses what is read. The zero value is all that is not the server's own.
+// A Selection chooses databases and tables. The zero value is all that is not the server's own.
 //
 // Patterns are names in which "*" stands for any characters, "?" for one, and "\" takes its meaning from the next character.
 // Those of tables have the database's pattern, a dot, and the table's.
 type Selection struct {
 	Databases     []string // patterns of databases; empty: all
 	Tables        []string // patterns of tables, views and sequences; empty: all of the databases, with programs and events
-	ExcludeTables []string // patterns of tables, views and sequences that are left out, and named in Left
+	ExcludeTables []string // patterns of tables, views and sequences that are left out
 }
 
-// system reports whether a database is the server's own.
-func system(database string) bool {
+// System reports whether a database is the server's own.
+func System(database string) bool {
 	switch strings.ToLower(database) {
 	case "mysql", "sys", "information_schema", "performance_schema", "ndbinfo":
 		return true
@@ -24,8 +27,8 @@ func system(database string) bool {
 	return false
 }
 
-// A choice is a Selection that was parsed.
-type choice struct {
+// A Choice is a Selection that was parsed, and knows what it has chosen so far.
+type Choice struct {
 	databases       []pattern
 	tables, exclude []tablePattern
 	matched         map[string]bool // patterns that something matched
@@ -38,21 +41,22 @@ type tablePattern struct {
 
 // Check returns an error if a pattern is none.
 func (s Selection) Check() error {
-	_, err := s.parse()
+	_, err := s.Parse()
 	return err
 }
 
 // Tester returns a function that says whether a table is chosen.
 func (s Selection) Tester() (func(database, table string) bool, error) {
-	c, err := s.parse()
+	c, err := s.Parse()
 	return func(database, table string) bool {
-		chosen, excluded := c.table(database, table)
+		chosen, excluded := c.Table(database, table)
 		return chosen && excluded == ""
 	}, err
 }
 
-func (s Selection) parse() (*choice, error) {
-	c := &choice{matched: map[string]bool{}}
+// Parse parses all patterns. An error is of one that is none.
+func (s Selection) Parse() (*Choice, error) {
+	c := &Choice{matched: map[string]bool{}}
 	for _, text := range s.Databases {
 		p, rest, err := parsePattern(text, false)
 		if err != nil || rest != "" || len(p) == 0 {
@@ -85,12 +89,15 @@ func parseTables(texts []string) (all []tablePattern, err error) {
 	return all, nil
 }
 
-// database reports whether anything of a database is chosen.
-func (c *choice) database(name string) bool {
-	if system(name) {
+// Everything reports whether neither databases nor tables are named, so that what belongs to the whole server is chosen too.
+func (c *Choice) Everything() bool { return len(c.databases) == 0 && len(c.tables) == 0 }
+
+// Database reports whether anything of a database is chosen.
+func (c *Choice) Database(name string) bool {
+	if System(name) {
 		return false
 	}
-	found := len(c.databases) == 0 && len(c.tables) == 0
+	found := c.Everything()
 	for _, p := range c.databases {
 		if p.match(name) {
 			c.matched["database "+p.String()], found = true, true
@@ -102,15 +109,15 @@ func (c *choice) database(name string) bool {
 	return found
 }
 
-// whole reports whether all of a database is chosen, with its programs and events.
-func (c *choice) whole(name string) bool {
+// Whole reports whether all of a database is chosen, with its programs and events.
+func (c *Choice) Whole(name string) bool {
 	if len(c.tables) > 0 && len(c.databases) == 0 {
 		return false
 	}
-	return c.database(name) && (len(c.databases) == 0 || c.inDatabases(name))
+	return c.Database(name) && (len(c.databases) == 0 || c.inDatabases(name))
 }
 
-func (c *choice) inDatabases(name string) bool {
+func (c *Choice) inDatabases(name string) bool {
 	for _, p := range c.databases {
 		if p.match(name) {
 			return true
@@ -119,12 +126,12 @@ func (c *choice) inDatabases(name string) bool {
 	return false
 }
 
-// table reports whether a table is chosen, and the pattern that left it out.
-func (c *choice) table(database, name string) (chosen bool, excluded string) {
-	if system(database) {
+// Table reports whether a table is chosen, and the pattern that left it out.
+func (c *Choice) Table(database, name string) (chosen bool, excluded string) {
+	if System(database) {
 		return false, ""
 	}
-	chosen = len(c.databases) == 0 && len(c.tables) == 0 || c.inDatabases(database)
+	chosen = c.Everything() || c.inDatabases(database)
 	for _, p := range c.tables {
 		if p.database.match(database) && p.table.match(name) {
 			c.matched["table "+p.text], chosen = true, true
@@ -141,8 +148,8 @@ func (c *choice) table(database, name string) (chosen bool, excluded string) {
 	return true, ""
 }
 
-// unmatched returns an error that names the first pattern that chose nothing.
-func (c *choice) unmatched() error {
+// Unmatched returns an error that names the first pattern that chose nothing.
+func (c *Choice) Unmatched() error {
 	for _, p := range c.databases {
 		if !c.matched["database "+p.String()] {
 			return fmt.Errorf("choose databases: the server has none that is called %s", p)

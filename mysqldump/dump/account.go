@@ -3,6 +3,7 @@ package dump
 import (
 	"slices"
 
+	"nightjar/mysqldump/global"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
 )
@@ -10,11 +11,11 @@ import (
 // accountSteps are the files of accounts, in whose order they are loaded: each may need all accounts of the step before.
 var accountSteps = []struct {
 	name string
-	of   func(a schema.Account) []string
+	of   func(a global.Account) []string
 }{
-	{"1-made", func(a schema.Account) []string { return a.Create }},
-	{"2-granted", func(a schema.Account) []string { return a.Grants }},
-	{"3-defaults", func(a schema.Account) []string { return a.Defaults }},
+	{"1-made", func(a global.Account) []string { return a.Create }},
+	{"2-granted", func(a global.Account) []string { return a.Grants }},
+	{"3-defaults", func(a global.Account) []string { return a.Defaults }},
 }
 
 func (a *attempt) writeAccounts() error {
@@ -36,7 +37,7 @@ func (a *attempt) writeAccounts() error {
 }
 
 // writeAccount writes a file of statements about an account, unless there are none.
-func (a *attempt) writeAccount(kind script.Kind, name string, account schema.Account, statements []string) error {
+func (a *attempt) writeAccount(kind script.Kind, name string, account global.Account, statements []string) error {
 	if len(statements) == 0 {
 		return nil
 	}
@@ -79,7 +80,7 @@ func (a *attempt) writeViews() error {
 }
 
 // accounts returns the accounts to write.
-func (a *attempt) accounts() []schema.Account {
+func (a *attempt) accounts() []global.Account {
 	if !a.run.o.Accounts {
 		return nil
 	}
@@ -87,9 +88,9 @@ func (a *attempt) accounts() []schema.Account {
 }
 
 // grantsOn returns an account's grants on views.
-func grantsOn(views map[schema.Name]bool, account schema.Account) (grants []string) {
+func grantsOn(views map[schema.Name]bool, account global.Account) (grants []string) {
 	for _, g := range account.ViewGrants {
-		if views[g.View] {
+		if views[schema.Name{Database: g.Database, Name: g.View}] {
 			grants = append(grants, g.Grant)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"nightjar/mysqldump/ddl"
-	"nightjar/mysqldump/schema"
+	"nightjar/mysqldump/global"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 )
@@ -46,7 +46,7 @@ func (r *run) makeAccount(ctx context.Context, w *worker, x *object) error {
 	user, host := accountName(x.Name)
 	there := r.accounts.there[x.Name]
 	switch {
-	case schema.SystemAccount(user, host), r.o.Accounts == LeaveAccounts && there && x.Name != "PUBLIC":
+	case global.System(user, host), r.o.Accounts == LeaveAccounts && there && x.Name != "PUBLIC":
 		r.keep(x)
 		return nil
 	case r.accounts.failed[x.Name]:
@@ -131,7 +131,7 @@ func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *obje
 		return nil, server.Reason(err)
 	}
 	if user, host := accountName(x.Name); host != "" {
-		create, err := schema.ShowAccount(ctx, s, user, host)
+		create, err := global.Show(ctx, s, user, host)
 		if err != nil {
 			return nil, server.Reason(err)
 		}

@@ -110,7 +110,7 @@ func (r *reader) readIdentities(ctx context.Context) error {
 	if r.has("INNODB_SYS_TABLES") {
 		tables = "INNODB_SYS_INDEXES"
 	}
-	return r.each(ctx, "SELECT TABLE_ID, NAME FROM information_schema."+tables, func(row []string) error {
+	return r.s.Texts(ctx, "SELECT TABLE_ID, NAME FROM information_schema."+tables, func(row []string) error {
 		if t := byID[row[0]]; t != nil && row[1] != "GEN_CLUST_INDEX" && row[1] != fullTextIndex {
 			t.indexes = append(t.indexes, row[1])
 		} else if t != nil && t.indexes == nil {

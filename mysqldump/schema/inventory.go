@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	"nightjar/mysqldump/choose"
+	"nightjar/mysqldump/global"
 	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/value"
 )
 
 // A reader reads an inventory.
@@ -19,7 +21,6 @@ type reader struct {
 	inv      *Inventory
 	tables   map[Name]*Table
 	views    map[Name]*View
-	accounts []Account // all that may be named in grants
 }
 
 // Read reads what is in a server. Tables are not defined yet (see Define), all else is. It changes settings of the session that are of no
@@ -36,7 +37,7 @@ func Read(ctx context.Context, s *server.Session, selection choose.Selection) (*
 	steps := []func(context.Context) error{r.readFeatures, r.readDatabases, r.readTables, r.readColumns, r.readKeys, r.readPartitions, r.readIdentities,
 		r.readViews, r.readRoutines, r.readTriggers, r.readEvents}
 	if c.Everything() {
-		steps = append(steps, r.readServers, r.readAccounts, r.readLeft)
+		steps = append(steps, r.readGlobals)
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -67,7 +68,7 @@ func (r *reader) readFeatures(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.each(ctx, `SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA='information_schema' AND TABLE_NAME IN
+	return r.s.Texts(ctx, `SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA='information_schema' AND TABLE_NAME IN
 		('COLUMNS','STATISTICS','SCHEMATA','INNODB_TABLES','INNODB_SYS_TABLES','INNODB_TABLESPACES','INNODB_SYS_TABLESPACES','ROUTINES','LIBRARIES','PERIODS')`,
 		func(row []string) error {
 			r.features[strings.ToUpper(row[0])] = true
@@ -81,27 +82,12 @@ const (
 	unknownVariable = 1193
 	noSuchTable     = 1146
 	noSuchDatabase  = 1049
-	tableDenied     = 1142
-	columnDenied    = 1143
 	accessDenied    = 1227
-	syntaxError     = 1064
-	noSuchGrant     = 1141
 )
-
-// each runs a query whose rows are small, and hands them on as strings; NULL is empty.
-func (r *reader) each(ctx context.Context, query string, f func(row []string) error) error {
-	return r.s.Query(ctx, query, func(row [][]byte) error {
-		texts := make([]string, len(row))
-		for i, v := range row {
-			texts[i] = string(v)
-		}
-		return f(texts)
-	})
-}
 
 func (r *reader) readDatabases(ctx context.Context) error {
 	var names []Database
-	err := r.each(ctx, "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA", func(row []string) error {
+	err := r.s.Texts(ctx, "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA", func(row []string) error {
 		if r.choice.Database(row[0]) {
 			names = append(names, Database{Name: row[0], Charset: row[1], Collation: row[2]})
 		}
@@ -144,12 +130,39 @@ func ofObject(err error) bool { return server.Number(err) != 0 }
 func list(names []string) string {
 	texts := make([]string, len(names))
 	for i, n := range names {
-		texts[i] = utf8Literal(n)
+		texts[i] = server.TextLiteral(n)
 	}
 	return strings.Join(texts, ",")
 }
 
-// utf8Literal returns a literal that is text in any session, as comparisons with names need.
-func utf8Literal(text string) string { return "_utf8" + server.Literal(text) }
-
 var errHidden = errors.New("the server hides the definition: the account lacks the privilege to see it")
+
+func (r *reader) readGlobals(ctx context.Context) error {
+	g, err := global.Read(ctx, r.s, r, r.left)
+	r.inv.Servers, r.inv.Accounts = g.Servers, g.Accounts
+	return err
+}
+
+// Columns returns the columns of a table or view of the inventory.
+func (r *reader) Columns(database, name string) (columns []string, there bool) {
+	var of []value.Column
+	if t := r.tables[Name{database, name}]; t != nil {
+		of, there = t.Columns, true
+	} else if i := slices.IndexFunc(r.inv.Views, func(v View) bool { return v.Database == database && v.Name == name }); i >= 0 {
+		of, there = r.inv.Views[i].Columns, true
+	}
+	for _, c := range of {
+		columns = append(columns, c.Name)
+	}
+	return columns, there
+}
+
+// IsView reports whether a view was found, even if it is broken.
+func (r *reader) IsView(database, name string) bool { return r.views[Name{database, name}] != nil }
+
+// HasProgram reports whether a program is in the inventory.
+func (r *reader) HasProgram(kind, database, name string) bool {
+	return slices.ContainsFunc(r.inv.Programs, func(p Program) bool {
+		return p.Kind == Kind(kind) && p.Database == database && strings.EqualFold(p.Name, name)
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/value"
 )
 
@@ -31,7 +32,7 @@ func (r *reader) readKeys(ctx context.Context) error {
 	}
 	for i := range r.inv.Tables {
 		if t := &r.inv.Tables[i]; t.KeyName == "" && t.keyed {
-			if err := r.readIndexes(ctx, "TABLE_SCHEMA="+utf8Literal(t.Database)+" AND TABLE_NAME="+utf8Literal(t.Name)); err != nil {
+			if err := r.readIndexes(ctx, "TABLE_SCHEMA="+server.TextLiteral(t.Database)+" AND TABLE_NAME="+server.TextLiteral(t.Name)); err != nil {
 				return err
 			}
 		}
@@ -47,7 +48,7 @@ func (r *reader) readPrimaryKeys(ctx context.Context) error {
 	keys := map[Name][]part{}
 	query := `SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, ORDINAL_POSITION FROM information_schema.KEY_COLUMN_USAGE
 		WHERE CONSTRAINT_NAME='PRIMARY' AND REFERENCED_TABLE_NAME IS NULL AND TABLE_SCHEMA IN (` + r.databaseList() + ")"
-	err := r.each(ctx, query, func(row []string) error {
+	err := r.s.Texts(ctx, query, func(row []string) error {
 		name := Name{row[0], row[1]}
 		sequence, err := strconv.Atoi(row[3])
 		if err != nil {
@@ -79,7 +80,7 @@ func (r *reader) readIndexes(ctx context.Context, where string) error {
 	keys := map[Name]map[string][]part{}
 	order := map[Name][]string{}
 	query := "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, SUB_PART, NULLABLE, INDEX_TYPE FROM information_schema.STATISTICS WHERE NON_UNIQUE=0 AND " + where
-	err := r.each(ctx, query, func(row []string) error {
+	err := r.s.Texts(ctx, query, func(row []string) error {
 		name := Name{row[0], row[1]}
 		if r.tables[name] == nil {
 			return nil

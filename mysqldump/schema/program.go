@@ -3,10 +3,8 @@ package schema
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -44,14 +42,14 @@ var errOther = errors.New("the server shows a program of another name: one in a 
 
 func (r *reader) readRoutines(ctx context.Context) error {
 	var found []Program
-	err := r.each(ctx, "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES", func(row []string) error {
+	err := r.s.Texts(ctx, "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES", func(row []string) error {
 		if r.choice.Whole(row[0]) {
 			found = append(found, Program{Database: row[0], Name: row[1], Kind: Kind(strings.ToLower(row[2]))})
 		}
 		return nil
 	})
 	if err == nil && r.has("LIBRARIES") {
-		err = r.each(ctx, "SELECT LIBRARY_SCHEMA, LIBRARY_NAME FROM information_schema.LIBRARIES", func(row []string) error {
+		err = r.s.Texts(ctx, "SELECT LIBRARY_SCHEMA, LIBRARY_NAME FROM information_schema.LIBRARIES", func(row []string) error {
 			if r.choice.Whole(row[0]) {
 				found = append(found, Program{Database: row[0], Name: row[1], Kind: Library})
 			}
@@ -102,7 +100,7 @@ func (r *reader) readTriggers(ctx context.Context) error {
 	}
 	var found []ordered
 	query := "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER FROM information_schema.TRIGGERS"
-	err := r.each(ctx, query, func(row []string) error {
+	err := r.s.Texts(ctx, query, func(row []string) error {
 		if r.tables[Name{row[0], row[2]}] == nil {
 			return nil
 		}
@@ -159,7 +157,7 @@ func (r *reader) missingColumn(t Trigger, create string) string {
 
 func (r *reader) readEvents(ctx context.Context) error {
 	var found []Event
-	err := r.each(ctx, "SELECT EVENT_SCHEMA, EVENT_NAME, STATUS FROM information_schema.EVENTS", func(row []string) error {
+	err := r.s.Texts(ctx, "SELECT EVENT_SCHEMA, EVENT_NAME, STATUS FROM information_schema.EVENTS", func(row []string) error {
 		if r.choice.Whole(row[0]) {
 			found = append(found, Event{Database: row[0], Name: row[1], Status: row[2]})
 		}
@@ -190,73 +188,4 @@ func (r *reader) readEvents(ctx context.Context) error {
 		r.inv.Events = append(r.inv.Events, v)
 	}
 	return nil
-}
-
-// readServers reads what CREATE SERVER made. Servers keep it in a table.
-func (r *reader) readServers(ctx context.Context) error {
-	rows, err := r.s.Rows(ctx, "SELECT * FROM mysql.servers")
-	if n := server.Number(err); n == tableDenied || n == columnDenied || n == noSuchTable {
-		r.left("foreign server", "all", err.Error())
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		options, err := serverOptions(row)
-		if err != nil {
-			return fmt.Errorf("read foreign server %s: %w", row["Server_name"], err)
-		}
-		name := server.Quote(row["Server_name"])
-		r.inv.Servers = append(r.inv.Servers, ForeignServer{Name: row["Server_name"], Drop: "DROP SERVER IF EXISTS " + name,
-			Create: "CREATE SERVER " + name + " FOREIGN DATA WRAPPER " + server.Quote(row["Wrapper"]) + " OPTIONS (" + strings.Join(options, ", ") + ")"})
-	}
-	slices.SortFunc(r.inv.Servers, func(a, b ForeignServer) int { return strings.Compare(a.Name, b.Name) })
-	return nil
-}
-
-// serverOptions returns the options of a foreign server. Servers that take any have them as a JSON object too, in their order.
-func serverOptions(row map[string]string) (options []string, err error) {
-	if row["Options"] != "" {
-		decoder := json.NewDecoder(strings.NewReader(row["Options"]))
-		var texts []string
-		for {
-			token, err := decoder.Token()
-			if errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				return nil, err
-			}
-			if text, ok := token.(string); ok {
-				texts = append(texts, text)
-			}
-		}
-		for i := 0; i+1 < len(texts); i += 2 {
-			value := server.Literal(texts[i+1])
-			if texts[i] == "PORT" {
-				value = texts[i+1]
-			}
-			options = append(options, optionName(texts[i])+" "+value)
-		}
-		return options, nil
-	}
-	for _, option := range []struct{ name, column string }{{"HOST", "Host"}, {"DATABASE", "Db"}, {"USER", "Username"}, {"PASSWORD", "Password"},
-		{"SOCKET", "Socket"}, {"OWNER", "Owner"}} {
-		if row[option.column] != "" {
-			options = append(options, option.name+" "+server.Literal(row[option.column]))
-		}
-	}
-	if port := row["Port"]; port != "" && port != "0" {
-		options = append(options, "PORT "+port)
-	}
-	return options, nil
-}
-
-// optionName returns an option's name as a statement has it: those that all servers know are keywords.
-func optionName(name string) string {
-	switch name {
-	case "HOST", "DATABASE", "USER", "PASSWORD", "SOCKET", "OWNER", "PORT":
-		return name
-	}
-	return server.Quote(name)
 }

@@ -11,6 +11,7 @@ import (
 
 	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/ddl"
+	"nightjar/mysqldump/global"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
@@ -119,10 +120,10 @@ func load(ctx context.Context, c *server.Session, inv *Inventory) error {
 	for _, f := range inv.Servers {
 		exec(f.Create)
 	}
-	for _, list := range []func(Account) []string{func(a Account) []string { return a.Create }, func(a Account) []string { return a.Grants },
-		viewGrants, func(a Account) []string { return a.Defaults }} {
+	for _, list := range []func(global.Account) []string{func(a global.Account) []string { return a.Create }, func(a global.Account) []string { return a.Grants },
+		viewGrants, func(a global.Account) []string { return a.Defaults }} {
 		for _, a := range inv.Accounts {
-			exec(a.Environment().Settings()...)
+			exec(definition.Settings()...)
 			exec(list(a)...)
 			exec(list(a)...) // each loads twice
 		}
@@ -130,7 +131,7 @@ func load(ctx context.Context, c *server.Session, inv *Inventory) error {
 	return failed
 }
 
-func viewGrants(a Account) (all []string) {
+func viewGrants(a global.Account) (all []string) {
 	for _, g := range a.ViewGrants {
 		all = append(all, g.Grant)
 	}

@@ -12,6 +12,7 @@
 package schema
 
 import (
+	"nightjar/mysqldump/global"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/value"
 )
@@ -146,17 +147,10 @@ type Inventory struct {
 	Views     []View    // a view after those that it uses
 	Triggers  []Trigger // in the order in which the server runs them
 	Events    []Event
-	Servers   []ForeignServer
-	Accounts  []Account
+	Servers   []global.ForeignServer
+	Accounts  []global.Account
 	Left      []LeftOut
 	Broken    []Broken
 
 	names []Object // of all tables and sequences that are chosen
-}
-
-// A ForeignServer is what CREATE SERVER made. Its statement may have a password in it.
-type ForeignServer struct {
-	Name   string
-	Create string // fails where it exists
-	Drop   string
 }

@@ -52,7 +52,7 @@ func (i *Inventory) Since(ctx context.Context, s *server.Session, selection choo
 
 // readNames reads the names of what readTables reads.
 func (r *reader) readNames(ctx context.Context) error {
-	return r.each(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES", func(row []string) error {
+	return r.s.Texts(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES", func(row []string) error {
 		if name := (Name{row[0], row[1]}); r.chosen(name, row[2]) && row[2] == "VIEW" {
 			r.views[name] = &View{Database: name.Database, Name: name.Name}
 		}

@@ -19,7 +19,7 @@ var elsewhere = map[string]string{
 
 func (r *reader) readTables(ctx context.Context) error {
 	transactional, known := map[string]bool{}, map[string]bool{}
-	err := r.each(ctx, "SELECT ENGINE, SUPPORT, TRANSACTIONS FROM information_schema.ENGINES", func(row []string) error {
+	err := r.s.Texts(ctx, "SELECT ENGINE, SUPPORT, TRANSACTIONS FROM information_schema.ENGINES", func(row []string) error {
 		engine := strings.ToUpper(row[0])
 		known[engine], transactional[engine] = row[1] == "YES" || row[1] == "DEFAULT", row[2] == "YES"
 		return nil
@@ -36,7 +36,7 @@ func (r *reader) readTables(ctx context.Context) error {
 	}
 	query := `SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, CREATE_TIME, CREATE_OPTIONS, TABLE_COMMENT
 		FROM information_schema.TABLES WHERE TABLE_SCHEMA IN (` + list(names) + ")"
-	if err := r.each(ctx, query, func(row []string) error { return r.addTable(row, transactional, known) }); err != nil {
+	if err := r.s.Texts(ctx, query, func(row []string) error { return r.addTable(row, transactional, known) }); err != nil {
 		return err
 	}
 	slices.SortFunc(r.inv.Tables, func(a, b Table) int {
@@ -122,7 +122,7 @@ func (r *reader) readColumns(ctx context.Context) error {
 	all := map[Name][]placed{}
 	query := "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, ORDINAL_POSITION, COLUMN_TYPE, DATA_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, EXTRA, GENERATION_EXPRESSION, " +
 		r.column("COLUMNS.SRS_ID") + ", COLUMN_KEY FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN (" + r.databaseList() + ")"
-	err := r.each(ctx, query, func(row []string) error {
+	err := r.s.Texts(ctx, query, func(row []string) error {
 		name := Name{row[0], row[1]}
 		t := r.tables[name]
 		if t == nil && r.views[name] == nil {
@@ -251,7 +251,7 @@ func (r *reader) readPartitions(ctx context.Context) error {
 	}
 	query := `SELECT TABLE_SCHEMA, TABLE_NAME, PARTITION_NAME, SUBPARTITION_NAME FROM information_schema.PARTITIONS
 		WHERE PARTITION_NAME IS NOT NULL AND TABLE_SCHEMA IN (` + list(databases) + ") ORDER BY TABLE_SCHEMA, TABLE_NAME, PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION"
-	return r.each(ctx, query, func(row []string) error {
+	return r.s.Texts(ctx, query, func(row []string) error {
 		if t := r.tables[Name{row[0], row[1]}]; t != nil {
 			t.Partitions = append(t.Partitions, cmp.Or(row[3], row[2]))
 		}

@@ -9,6 +9,9 @@ func Quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``"
 // that clients change on their way.
 func Literal(text string) string { return string(AppendLiteral(nil, []byte(text))) }
 
+// TextLiteral returns a literal that is text in any session, as comparisons with names need.
+func TextLiteral(text string) string { return "_utf8" + Literal(text) }
+
 // AppendLiteral appends the literal of text.
 func AppendLiteral(to, text []byte) []byte {
 	to = append(to, '\'')

@@ -158,6 +158,17 @@ func (c *Session) Query(ctx context.Context, statement string, f func(row [][]by
 	return nil
 }
 
+// Texts is Query for rows that are small: f is handed them as strings, and may keep them; NULL is empty.
+func (c *Session) Texts(ctx context.Context, statement string, f func(row []string) error) error {
+	return c.Query(ctx, statement, func(row [][]byte) error {
+		texts := make([]string, len(row))
+		for i, v := range row {
+			texts[i] = string(v)
+		}
+		return f(texts)
+	})
+}
+
 // abandoned is how many rows of a result that nobody wants are read for the session's sake.
 const abandoned = 1000
 

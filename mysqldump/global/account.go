@@ -1,4 +1,4 @@
-package schema
+package global
 
 import (
 	"context"
@@ -28,8 +28,8 @@ type Account struct {
 
 // A ViewGrant is a grant on a view that has been loaded. Views that use that view may need it: servers open it as its definer.
 type ViewGrant struct {
-	View  Name
-	Grant string
+	Database, View string
+	Grant          string
 }
 
 // Name returns the account as statements name it.
@@ -43,14 +43,11 @@ func (a Account) Name() string {
 	return server.Quote(a.User) + "@" + server.Quote(a.Host)
 }
 
-// Environment is what the statements are to be run in.
-func (a Account) Environment() Environment { return definition }
-
 // public reports whether it is MariaDB's role that all have, and that nobody makes.
 func (a Account) public() bool { return a.Role && a.User == "PUBLIC" }
 
-// SystemAccount reports whether an account is the server's own, which every server makes for itself.
-func SystemAccount(user, host string) bool {
+// System reports whether an account is the server's own, which every server makes for itself.
+func System(user, host string) bool {
 	switch user {
 	case "mariadb.sys", "mysql.session", "mysql.sys", "mysql.infoschema":
 		return host == "localhost"
@@ -70,7 +67,7 @@ func (r *reader) readAccounts(ctx context.Context) error {
 	var accounts []Account
 	for _, row := range rows {
 		a := Account{User: row["User"], Host: row["Host"], Role: row["is_role"] == "Y"}
-		if SystemAccount(a.User, a.Host) || a.public() {
+		if System(a.User, a.Host) || a.public() {
 			continue
 		}
 		accounts = append(accounts, a)
@@ -107,7 +104,7 @@ func (r *reader) readAccount(ctx context.Context, a Account) error {
 		return nil
 	}
 	if !a.public() || len(a.Grants)+len(a.ViewGrants) > 0 {
-		r.inv.Accounts = append(r.inv.Accounts, a)
+		r.found = append(r.found, a)
 	}
 	return nil
 }
@@ -120,7 +117,7 @@ func (r *reader) readCreateAccount(ctx context.Context, a *Account) error {
 		a.Create, a.Drop = []string{"CREATE ROLE IF NOT EXISTS " + a.Name()}, []string{"DROP ROLE IF EXISTS " + a.Name()}
 		return nil
 	}
-	create, err := ShowAccount(ctx, r.s, a.User, a.Host)
+	create, err := Show(ctx, r.s, a.User, a.Host)
 	if err != nil {
 		return err
 	}
@@ -158,7 +155,7 @@ func cutDefaultRole(options string) (rest, roles string) {
 }
 
 func (r *reader) readGrants(ctx context.Context, a *Account) error {
-	err := r.each(ctx, "SHOW GRANTS FOR "+a.Name(), func(row []string) error {
+	err := r.s.Texts(ctx, "SHOW GRANTS FOR "+a.Name(), func(row []string) error {
 		grant := r.requote(row[0], *a)
 		all := tokensOf(grant)
 		switch to := grantee(grant, all); {
@@ -227,10 +224,10 @@ func grantee(grant string, all []ddl.Token) string {
 
 // sortGrant adds a grant to an account's, if it can be given again.
 func (r *reader) sortGrant(a *Account, grant string, all []ddl.Token) {
-	view, isView := r.onView(grant, all)
+	view, isView := r.onView(all)
 	for _, kept := range r.kept(grant, *a) {
 		if isView {
-			a.ViewGrants = append(a.ViewGrants, ViewGrant{view, kept})
+			a.ViewGrants = append(a.ViewGrants, ViewGrant{view[0], view[1], kept})
 		} else {
 			a.Grants = append(a.Grants, kept)
 		}
@@ -238,11 +235,11 @@ func (r *reader) sortGrant(a *Account, grant string, all []ddl.Token) {
 }
 
 // onView returns the view that a grant is on.
-func (r *reader) onView(grant string, all []ddl.Token) (view Name, ok bool) {
+func (r *reader) onView(all []ddl.Token) (view [2]string, ok bool) {
 	for i, t := range all {
 		if t.Is("ON") && i+3 < len(all) && all[i+2].Is(".") {
-			view = Name{all[i+1].Name(), all[i+3].Name()}
-			return view, r.views[view] != nil
+			view = [2]string{all[i+1].Name(), all[i+3].Name()}
+			return view, r.IsView(view[0], view[1])
 		}
 	}
 	return view, false

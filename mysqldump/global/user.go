@@ -1,4 +1,4 @@
-package schema
+package global
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"nightjar/mysqldump/server"
 )
 
-// ShowAccount returns the statement that makes a user, as SHOW CREATE USER has it, in a form that every server of its kind takes.
-func ShowAccount(ctx context.Context, s *server.Session, user, host string) (string, error) {
+// Show returns the statement that makes a user, as SHOW CREATE USER has it, in a form that every server of its kind takes.
+func Show(ctx context.Context, s *server.Session, user, host string) (string, error) {
 	row, err := s.Row(ctx, "SHOW CREATE USER "+Account{User: user, Host: host}.Name())
 	if err != nil {
 		return "", err
@@ -18,7 +18,7 @@ func ShowAccount(ctx context.Context, s *server.Session, user, host string) (str
 	if !strings.Contains(create, "SUBJECT '") && !strings.Contains(create, "ISSUER '") && !strings.Contains(create, "CIPHER '") {
 		return create, nil
 	}
-	rows, err := s.Rows(ctx, "SELECT x509_subject, x509_issuer, ssl_cipher FROM mysql.user WHERE User="+utf8Literal(user)+" AND Host="+utf8Literal(host))
+	rows, err := s.Rows(ctx, "SELECT x509_subject, x509_issuer, ssl_cipher FROM mysql.user WHERE User="+server.TextLiteral(user)+" AND Host="+server.TextLiteral(host))
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package schema
+package global
 
 import (
 	"slices"
@@ -7,7 +7,6 @@ import (
 	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
-	"nightjar/mysqldump/value"
 )
 
 // loadableGrant returns a grant without what no server takes any more: privileges for columns that are gone. It is "" for a table or a
@@ -25,9 +24,9 @@ func (r *reader) loadableGrant(grant string) (loadable string, whole bool) {
 	if all[on+1].Kind != ddl.Ticked || !all[on+2].Is(".") || all[on+3].Kind != ddl.Ticked {
 		return grant, true // of a database, or of all, or a proxy
 	}
-	name := Name{all[on+1].Name(), all[on+3].Name()}
-	columns, there := r.columnsOf(name)
-	if choose.System(name.Database) {
+	database := all[on+1].Name()
+	columns, there := r.Columns(database, all[on+3].Name())
+	if choose.System(database) {
 		return grant, true
 	}
 	privileges := splitPrivileges(grant[all[0].To:all[on].From], columns)
@@ -44,7 +43,7 @@ func (r *reader) loadableGrant(grant string) (loadable string, whole bool) {
 		}
 		var names []string
 		for _, c := range p.columns {
-			if slices.ContainsFunc(columns, func(o value.Column) bool { return strings.EqualFold(o.Name, c) }) {
+			if slices.ContainsFunc(columns, func(o string) bool { return strings.EqualFold(o, c) }) {
 				names = append(names, server.Quote(c))
 			}
 		}
@@ -65,33 +64,17 @@ func tokensOf(grant string) []ddl.Token {
 }
 
 func (r *reader) routineGrant(grant string, object []ddl.Token) (loadable string, whole bool) {
-	kind := Kind(strings.ToLower(string(object[0].Text)))
+	kind := strings.ToLower(string(object[0].Text))
 	if object = object[1:]; object[0].Is("BODY") {
-		kind, object = PackageBody, object[1:]
+		kind, object = "package body", object[1:]
 	}
 	if len(object) < 3 || object[0].Kind != ddl.Ticked || object[2].Kind != ddl.Ticked || choose.System(object[0].Name()) {
 		return grant, true
 	}
-	there := slices.ContainsFunc(r.inv.Programs, func(p Program) bool {
-		return p.Kind == kind && p.Database == object[0].Name() && strings.EqualFold(p.Name, object[2].Name())
-	})
-	if !there {
+	if !r.HasProgram(kind, object[0].Name(), object[2].Name()) {
 		return "", false
 	}
 	return grant, true
-}
-
-// columnsOf returns the columns of a table or view of the inventory.
-func (r *reader) columnsOf(name Name) (columns []value.Column, there bool) {
-	if t := r.tables[name]; t != nil {
-		return t.Columns, true
-	}
-	for i := range r.inv.Views {
-		if v := &r.inv.Views[i]; v.Database == name.Database && v.Name == name.Name {
-			return v.Columns, true
-		}
-	}
-	return nil, false
 }
 
 // A privilege is one of a grant; columns is nil if it is for the whole table.
@@ -101,7 +84,7 @@ type privilege struct {
 }
 
 // splitPrivileges parses what stands between GRANT and ON. MySQL 5.7 does not quote names of columns: those that the table has are known.
-func splitPrivileges(text string, columns []value.Column) (all []privilege) {
+func splitPrivileges(text string, columns []string) (all []privilege) {
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(strings.TrimPrefix(text, ",")) {
 		end := strings.IndexAny(text, ",(")
 		if end < 0 {
@@ -126,15 +109,15 @@ func splitPrivileges(text string, columns []value.Column) (all []privilege) {
 }
 
 // firstColumn returns the name that a list of columns begins with, and the length of what stands for it.
-func firstColumn(text string, columns []value.Column) (name string, length int) {
+func firstColumn(text string, columns []string) (name string, length int) {
 	if strings.HasPrefix(text, "`") {
 		l := ddl.Lexer{Text: []byte(text)}
 		t, _ := l.Next()
 		return t.Name(), t.To
 	}
 	for _, c := range columns {
-		if rest, ok := strings.CutPrefix(text, c.Name); ok && len(c.Name) > length && (strings.HasPrefix(rest, ", ") || strings.HasPrefix(rest, ")")) {
-			name, length = c.Name, len(c.Name)
+		if rest, ok := strings.CutPrefix(text, c); ok && len(c) > length && (strings.HasPrefix(rest, ", ") || strings.HasPrefix(rest, ")")) {
+			name, length = c, len(c)
 		}
 	}
 	if length == 0 {

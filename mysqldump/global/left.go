@@ -1,4 +1,4 @@
-package schema
+package global
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func (r *reader) readLeft(ctx context.Context) error {
 		{"resource group", "SELECT RESOURCE_GROUP_NAME, RESOURCE_GROUP_TYPE FROM information_schema.RESOURCE_GROUPS WHERE RESOURCE_GROUP_NAME NOT IN ('USR_default','SYS_default','SYS_internal') ORDER BY 1"},
 		{"spatial reference system", "SELECT SRS_NAME, SRS_ID FROM information_schema.ST_SPATIAL_REFERENCE_SYSTEMS WHERE ORGANIZATION IS NULL AND SRS_ID<>0 ORDER BY 1"},
 	} {
-		err := r.each(ctx, q.query, func(row []string) error {
+		err := r.s.Texts(ctx, q.query, func(row []string) error {
 			r.left(q.what, row[0], "the server's administrator installs it: "+row[1])
 			return nil
 		})
@@ -39,9 +39,9 @@ func (r *reader) readLeft(ctx context.Context) error {
 // readForeignTables names tables of users in the server's own databases.
 func (r *reader) readForeignTables(ctx context.Context) error {
 	query := "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ('mysql','sys') AND TABLE_TYPE<>'VIEW' ORDER BY 1, 2"
-	return r.each(ctx, query, func(row []string) error {
+	return r.s.Texts(ctx, query, func(row []string) error {
 		if !slices.Contains(strings.Fields(systemTables), row[1]) {
-			r.left("table", Name{row[0], row[1]}.String(), "it is in a database that is the server's own")
+			r.left("table", server.Quote(row[0])+"."+server.Quote(row[1]), "it is in a database that is the server's own")
 		}
 		return nil
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -134,54 +135,11 @@ func transactions(t *testing.T, set string) int {
 	return n
 }
 
-// private starts a private server on a copy of what was saved.
-func private(t *testing.T, c *target, d files) *server.Session {
+// flags are what a server needs whose files are not where it was built for.
+func (c *target) flags(t *testing.T) []string {
 	t.Helper()
-	folders, err := os.ReadFile(filepath.Join(d.dir, datadir.FoldersFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range strings.FieldsSeq(string(folders)) {
-		if err := os.MkdirAll(filepath.Join(d.dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	info, err := os.Stat(c.Datadir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	owner, err := datadir.FindOwner("", c.Datadir)
-	if err != nil {
-		t.Fatal(err, info)
-	}
-	err = filepath.Walk(d.dir, func(path string, _ os.FileInfo, err error) error {
-		if err == nil && os.Geteuid() == 0 {
-			err = os.Lchown(path, owner.UID, owner.GID)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	row := c.QueryRow(t, "SELECT @@basedir b, @@plugin_dir p, @@lc_messages_dir m, @@character_sets_dir c")
-	p, err := datadir.Start(t.Context(), d.dir, datadir.StartOptions{
-		Program: c.o.Program, Temp: c.o.Temp, Owner: owner,
-		Flags: append([]string{"--basedir=" + row["b"], "--plugin-dir=" + row["p"], "--lc-messages-dir=" + row["m"], "--character-sets-dir=" + row["c"]}, clone.Flags...),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	s, err := p.Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
+	return []string{"--basedir=" + row["b"], "--plugin-dir=" + row["p"], "--lc-messages-dir=" + row["m"], "--character-sets-dir=" + row["c"]}
 }
 
 func one(t *testing.T, s *server.Session, query string) string {
@@ -201,7 +159,12 @@ func TestPosition(t *testing.T) {
 		"CREATE TABLE d.packed (id INT PRIMARY KEY) ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8", "CREATE TABLE old.my (id INT) ENGINE=MyISAM", "INSERT INTO old.my VALUES (1)")
 	base := transactions(t, c.QueryRow(t, "SELECT @@gtid_executed g")["g"])
 	stop := c.write(t, 4)
-	saved := files{filepath.Join(c.Dir, "saved")}
+	d, err := datadir.Claim(filepath.Join(c.Dir, "restored"), "archive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	saved := files{d.Path()}
 
 	if _, err := c.run(t.Context(), saved); !errors.Is(err, clone.ErrEngines) || !strings.Contains(err.Error(), "old.my (MyISAM)") {
 		t.Errorf("a table of MyISAM: %v", err)
@@ -219,11 +182,37 @@ func TestPosition(t *testing.T) {
 	}
 	t.Logf("%d files, %d bytes, %v, proven in %v: %s", r.Files, r.Bytes, r.Cloning, r.Proving, r.Position)
 
-	s := private(t, c, saved)
-	recovered, err := clone.Recovered(t.Context(), s)
-	if err != nil || recovered.File != r.Position.File || recovered.Offset != r.Position.Offset || !recovered.GTIDs.Equal(r.Position.GTIDs) {
-		t.Errorf("what was saved recovers to %s (%v), and %s was promised", recovered, err, r.Position)
+	owner, err := datadir.FindOwner("", c.Datadir)
+	if err != nil {
+		t.Fatal(err)
 	}
+	o := datadir.StartOptions{Program: c.o.Program, Temp: c.o.Temp, Owner: owner, Flags: c.flags(t)}
+	wrong := r.Position
+	wrong.Offset++
+	if err := clone.Recover(t.Context(), d, wrong, o); !errors.Is(err, datadir.ErrPosition) {
+		t.Errorf("a position that is not the clone's: %v", err)
+	}
+	if err := clone.Recover(t.Context(), d, r.Position, o); err != nil {
+		t.Errorf("what was saved does not recover to what was promised: %v", err)
+	}
+	if _, err := d.Finish(owner); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"auto.cnf", datadir.SettingsFile, datadir.FoldersFile, datadir.Mark} {
+		if _, err := os.Stat(filepath.Join(d.Path(), name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left: %v", name, err)
+		}
+	}
+	p, err := datadir.Start(t.Context(), d.Path(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	s, err := p.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
 	rows := one(t, s, "SELECT COUNT(*) FROM d.log")
 	if want := transactions(t, r.Position.GTIDs.String()) - base; rows != strconv.Itoa(want) || want == 0 {
 		t.Errorf("the clone has %s rows, and %d transactions wrote one each", rows, want)

@@ -1,6 +1,7 @@
 package clone
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,12 +70,12 @@ func (src *source) prove(ctx context.Context, dir string, after mysqldump.Positi
 }
 
 // program is that of the server.
-func (src *source) program(o Options) string {
-	if o.Program != "" {
-		return o.Program
-	}
+func (src *source) program(o Options) string { return cmp.Or(o.Program, Program(src.basedir)) }
+
+// Program returns the path of the server's program below a basedir, such as /usr; "mysqld" if it is not there.
+func Program(basedir string) string {
 	for _, dir := range []string{"sbin", "bin", "libexec"} {
-		program := filepath.Join(src.basedir, dir, "mysqld")
+		program := filepath.Join(basedir, dir, "mysqld")
 		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() {
 			return program
 		}
@@ -150,6 +151,22 @@ func Recovered(ctx context.Context, c *server.Session) (p mysqldump.Position, er
 		return p, fmt.Errorf("read the GTIDs of the clone: %w", err)
 	}
 	return p, nil
+}
+
+// Recover has a private server recover the files of a clone that are in a data directory. It is an error that wraps
+// datadir.ErrPosition if they are not at the position that they are said to be at.
+func Recover(ctx context.Context, d *datadir.Dir, said mysqldump.Position, o datadir.StartOptions) error {
+	o.Flags = append(o.Flags[:len(o.Flags):len(o.Flags)], Flags...)
+	return d.Recover(ctx, o, func(ctx context.Context, c *server.Session) error {
+		p, err := Recovered(ctx, c)
+		if err != nil {
+			return err
+		}
+		if p.File != said.File || p.Offset != said.Offset || !said.GTIDs.IsZero() && !p.GTIDs.Equal(said.GTIDs) {
+			return fmt.Errorf("%w: %s, and %s", datadir.ErrPosition, p, said)
+		}
+		return nil
+	})
 }
 
 // within returns an error unless a position lies between two.

@@ -87,6 +87,24 @@ const (
 	FoldersFile = "nightjar-folders"
 )
 
+// makeFolders makes the folders that are named in FoldersFile.
+func (d *Dir) makeFolders() error {
+	text, err := readText(d.root, FoldersFile)
+	if err != nil {
+		return err
+	}
+	for name := range strings.Lines(text) {
+		name = strings.TrimSuffix(name, "\n")
+		if !fs.ValidPath(name) || name == "." {
+			return fmt.Errorf("%w: %s has %.100q", ErrUnsafe, FoldersFile, name)
+		}
+		if err := d.root.MkdirAll(name, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settings reads what the tool noted of the server's settings, by which it prepares the backup, and which the server needs too. A setting that
 // would lead out of the folder, or have a program loaded, is an error that wraps ErrUnsafe.
 func settings(root *os.Root) (map[string]string, error) {

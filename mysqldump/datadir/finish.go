@@ -23,10 +23,10 @@ type Finished struct {
 }
 
 // usual are the settings that servers have of themselves.
-var usual = map[string]string{"innodb_page_size": "16384", "innodb_data_file_path": "ibdata1:12M:autoextend"}
+var usual = map[string]string{"innodb_page_size": "16384", "innodb_data_file_path": "ibdata1:12M:autoextend", "lower_case_table_names": "0"}
 
 // ofTool are files that only the tool reads.
-var ofTool = []string{"backup-my.cnf", "xtrabackup_logfile", "xtrabackup_checkpoints", "xtrabackup_info", "xtrabackup_binlog_info", "xtrabackup_binlog_pos_innodb",
+var ofTool = []string{SettingsFile, FoldersFile, "xtrabackup_logfile", "xtrabackup_checkpoints", "xtrabackup_info", "xtrabackup_binlog_info", "xtrabackup_binlog_pos_innodb",
 	"mariadb_backup_checkpoints", "mariadb_backup_info", "mariadb_backup_binlog_info", "mariadb_backup_binlog_pos_innodb", "xtrabackup_slave_info", "mariadb_backup_slave_info",
 	"xtrabackup_galera_info", "mariadb_backup_galera_info", "xtrabackup_tablespaces"}
 
@@ -45,7 +45,7 @@ func (d *Dir) finish(o Owner) (f Finished, err error) {
 	if err != nil {
 		return f, err
 	}
-	for _, name := range []string{"innodb_page_size", "innodb_data_file_path"} {
+	for _, name := range []string{"innodb_page_size", "innodb_data_file_path", "lower_case_table_names"} {
 		if value, ok := set[name]; ok && value != usual[name] {
 			f.Settings = append(f.Settings, name+"="+value)
 		}

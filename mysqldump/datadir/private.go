@@ -121,6 +121,40 @@ func (o *StartOptions) arguments(dir, scratch, socket string) []string {
 	return args
 }
 
+// Recover starts a private server on files that no tool has to prepare, such as a clone's: the server itself makes them whole. Look asks it what
+// it has recovered. Folders of the backup that a server misses are made first.
+func (d *Dir) Recover(ctx context.Context, o StartOptions, look func(ctx context.Context, c *server.Session) error) error {
+	if err := d.recover(ctx, o, look); err != nil {
+		return fmt.Errorf("recover data directory %q: %w", d.path, err)
+	}
+	return nil
+}
+
+func (d *Dir) recover(ctx context.Context, o StartOptions, look func(ctx context.Context, c *server.Session) error) error {
+	if err := d.enter(Preparing); err != nil {
+		return err
+	}
+	if err := d.makeFolders(); err != nil {
+		return err
+	}
+	if err := d.own(o.Owner, &Finished{}); err != nil {
+		return err
+	}
+	p, err := Start(ctx, d.path, o)
+	if err != nil {
+		return err
+	}
+	c, err := p.Connect(ctx)
+	if err == nil {
+		err = look(ctx, c)
+		c.Close()
+	}
+	if err := errors.Join(err, p.Stop()); err != nil {
+		return err
+	}
+	return d.enter(Prepared)
+}
+
 // answers waits until the server can be connected to.
 func (p *Private) answers(ctx context.Context, o StartOptions) error {
 	deadline, pause := o.Now().Add(o.Limit), time.NewTicker(20*time.Millisecond)

@@ -149,15 +149,29 @@ func (p *Process) watch() {
 	select {
 	case <-p.ctx.Done():
 	case <-p.exited:
-		if p.failure == nil && p.readWhole() {
-			return
+		if p.failure == nil {
+			p.readWhole()
 		}
 	}
-	p.end()
+	if !p.succeeded() { // it may have before ctx ended, even if that is seen first
+		p.end()
+	}
 }
 
-// readWhole waits until the output has been read to its end, if ctx does not end before, and reports whether it was. Who is past the drain is not waited for.
-func (p *Process) readWhole() bool {
+// succeeded reports whether the program has succeeded and was read to its end.
+func (p *Process) succeeded() bool {
+	for _, ended := range []chan struct{}{p.exited, p.whole} {
+		select {
+		case <-ended:
+		default:
+			return false
+		}
+	}
+	return p.failure == nil
+}
+
+// readWhole waits until the output has been read to its end, if ctx does not end before. Who is past the drain is not waited for.
+func (p *Process) readWhole() {
 	var drained <-chan time.Time
 	if p.drain > 0 {
 		timer := time.NewTimer(p.drain)
@@ -167,9 +181,9 @@ func (p *Process) readWhole() bool {
 	for {
 		select {
 		case <-p.ctx.Done():
-			return false
+			return
 		case <-p.whole:
-			return true
+			return
 		case <-drained:
 			_ = p.output.SetReadDeadline(time.Unix(1, 0)) // a pipe has deadlines
 		}

@@ -102,6 +102,8 @@ var arrows = map[string][]string{
 	"internal/bench/mysql":    {},
 	"internal/bench/contents": {"backup", "backup/content", "chunk", "crypto", "repo", "repo/keyring", "repo/store"},
 
+	"mysqldump/replica/replicatest": {"mysqldump", "mysqldump/replica", "mysqldump/server", "mysqldump/servertest"},
+
 	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one
 }
 
@@ -123,7 +125,7 @@ func isTool(dir string) bool { return within(dir, "internal/bench") || within(di
 
 // isTestHelper tells what only tests import, which may do what libraries may not.
 func isTestHelper(dir string) bool {
-	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "mysqldump/servertest" || dir == "backup/backuptest"
+	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "mysqldump/servertest" || dir == "mysqldump/replica/replicatest" || dir == "backup/backuptest"
 }
 
 // makesForTests tells what tests of its neighbours make and fill repositories and stores with, or take dumps with.
@@ -147,7 +149,7 @@ func mayImport(from, to string, test bool) bool {
 	case isTool(to):
 		return isTool(from)
 	case isTestHelper(to):
-		return test
+		return test || isTestHelper(from)
 	case within(to, "internal"), within(from, "cmd"), ofOneKind(from, to):
 		return true
 	case test:

@@ -15,6 +15,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"nightjar/mysqldump/check"
+	"nightjar/mysqldump/replica/replicatest"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
@@ -99,7 +100,7 @@ func is(kinds ...servertest.Kind) func(servertest.Kind) bool {
 // wait asks until a finding is there, or gone; not sooner than InnoDB, who answers for 100 ms from what it knew.
 func (t *target) wait(p provoked, there bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(150 * time.Millisecond) {
+	for deadline := time.Now().Add(replicatest.Limit); ; time.Sleep(150 * time.Millisecond) {
 		found := t.ask()
 		f := find(found, p.name, p.object)
 		switch {
@@ -268,7 +269,7 @@ func breakTable(t *target) func() {
 func longStatement(t *target) func() {
 	c := t.Connect(t.T)
 	done := make(chan struct{})
-	go func() { defer close(done); c.ExecContext(t.Context(), "DO SLEEP(60)") }()
+	go func() { defer close(done); c.ExecContext(t.Context(), "DO SLEEP(3600)") }()
 	return func() { <-done }
 }
 
@@ -310,7 +311,7 @@ func purge(t *target) {
 	if _, err := t.held.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	for range 200 { // MySQL 5.7 purges when somebody writes
+	for begin := time.Now(); time.Since(begin) < replicatest.Limit; { // MySQL 5.7 purges when somebody writes
 		t.Exec(t.T, "UPDATE `a```.undo SET v=0", "UPDATE `a```.undo SET v=1")
 		if find(t.ask(), "history", "") == nil {
 			return

@@ -13,6 +13,7 @@ import (
 	"nightjar/mysqldump"
 	"nightjar/mysqldump/check"
 	"nightjar/mysqldump/replica"
+	"nightjar/mysqldump/replica/replicatest"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
@@ -174,10 +175,7 @@ func TestEnds(t *testing.T) {
 func follow(t *testing.T, source, s *servertest.Server) {
 	s.Exec(t, "SET GLOBAL read_only=ON")
 	source.Exec(t, "CREATE USER r2 IDENTIFIED "+nativePassword(source.Kind)+" BY 'x'", "GRANT REPLICATION SLAVE ON *.* TO r2")
-	at, err := servertestPosition(t, source)
-	if err != nil {
-		t.Fatal(err)
-	}
+	at := replicatest.Position(t, source)
 	if _, err := replica.Point(t.Context(), open(t, s.Config()), replica.Source{Host: "127.0.0.1", Port: source.Port, User: "r2", Password: "x", Position: at, TLS: replica.TLS{Use: source.Kind == servertest.MySQL97}}, replica.Options{ResetLog: true, Server: open(t, source.Config())}); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +188,7 @@ func follow(t *testing.T, source, s *servertest.Server) {
 		{name: "replica-stopped", severity: check.Problem, before: []string{d.Stop("", "")}, advice: []string{d.Start("", "") + ";"}},
 		{name: "replica-stopped", severity: check.Problem, do: func(t *target) func() {
 			source.Exec(t.T, "CREATE DATABASE both_have", "CREATE TABLE both_have.t (id INT PRIMARY KEY)")
-			for deadline := time.Now().Add(20 * time.Second); len(t.Query(t.T, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA='both_have'")) == 0; time.Sleep(20 * time.Millisecond) {
+			for deadline := time.Now().Add(replicatest.Limit); len(t.Query(t.T, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA='both_have'")) == 0; time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatal("the replica does not follow")
 				}
@@ -238,15 +236,6 @@ func dialect(t *testing.T, s *servertest.Server) server.Dialect {
 	return d
 }
 
-func servertestPosition(t *testing.T, s *servertest.Server) (mysqldump.Position, error) {
-	c, err := open(t, s.Config()).Connect(t.Context())
-	if err != nil {
-		return mysqldump.Position{}, err
-	}
-	defer c.Close()
-	return c.Position(t.Context())
-}
-
 func status(t *testing.T, s *servertest.Server) (replica.Status, server.Identity) {
 	t.Helper()
 	c, err := open(t, s.Config()).Connect(t.Context())
@@ -269,7 +258,7 @@ func status(t *testing.T, s *servertest.Server) (replica.Status, server.Identity
 func start(t *testing.T, s *servertest.Server) {
 	t.Helper()
 	s.Exec(t, dialect(t, s).Start("", ""))
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(replicatest.Limit); ; time.Sleep(20 * time.Millisecond) {
 		now, _ := status(t, s)
 		if now.Runs() {
 			return

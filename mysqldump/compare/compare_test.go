@@ -4,30 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"nightjar/mysqldump"
 	"nightjar/mysqldump/compare"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/replica"
+	"nightjar/mysqldump/replica/replicatest"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
 
-const limit = 30 * time.Second
+const limit = replicatest.Limit
 
-// opened returns a server as packages know it.
-func opened(t testing.TB, s *servertest.Server) *server.Server {
-	t.Helper()
-	opened, err := server.New(s.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened
-}
+var opened, positionOf, statusOf, caughtUp = replicatest.Open, replicatest.Position, replicatest.Status, replicatest.CatchUp
 
 // follow has a new server replicate from another one, from now on, and makes a table there.
 func follow(t testing.TB, from, to *servertest.Server, o replica.Options) {
@@ -42,42 +35,6 @@ func follow(t testing.TB, from, to *servertest.Server, o replica.Options) {
 	}
 	from.Exec(t, "CREATE DATABASE a", "CREATE TABLE a.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(100)) ENGINE=InnoDB", "INSERT INTO a.t (v) VALUES ('one'),('two'),(NULL)")
 	caughtUp(t, from, to, o.Channel)
-}
-
-func caughtUp(t testing.TB, from, to *servertest.Server, channel string) {
-	t.Helper()
-	if _, err := replica.Wait(t.Context(), opened(t, to), replica.WaitOptions{Channel: channel, Target: positionOf(t, from), Limit: limit}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func positionOf(t testing.TB, s *servertest.Server) mysqldump.Position {
-	t.Helper()
-	c, err := opened(t, s).Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	p, err := c.Position(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// statusOf returns what a replica says of its one channel.
-func statusOf(t testing.TB, s *servertest.Server) replica.Status {
-	t.Helper()
-	c, err := opened(t, s).Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	all, err := replica.Channels(t.Context(), c)
-	if err != nil || len(all) != 1 {
-		t.Fatalf("channels: %v, %v", all, err)
-	}
-	return all[0]
 }
 
 func verify(t testing.TB, from, to *servertest.Server, o compare.Options) compare.Result {
@@ -223,9 +180,19 @@ func TestEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	source.Exec(t, "INSERT INTO a.t (v) VALUES ('held up')")
-	time.AfterFunc(500*time.Millisecond, cancel)
-	time.AfterFunc(time.Second, func() { holder.ExecContext(context.Background(), "UNLOCK TABLES") })
-	_, err := compare.Run(ctx, opened(t, to), compare.Options{Source: opened(t, source), Folder: t.TempDir()})
+	folder := t.TempDir()
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) { // until the thread is about to be stopped
+			if notes, _ := filepath.Glob(filepath.Join(folder, "*.paused")); len(notes) > 0 || time.Since(begin) > limit {
+				break
+			}
+		}
+		cancel()
+		_, _ = holder.ExecContext(t.Context(), "UNLOCK TABLES") // only now, so that it can have come to no other end
+	})
+	_, err := compare.Run(ctx, opened(t, to), compare.Options{Source: opened(t, source), Folder: folder})
+	ended.Wait()
 	if err == nil {
 		t.Error("a replica that is held up is compared")
 	}

@@ -149,7 +149,7 @@ func connect(t testing.TB, s *servertest.Server) *server.Server {
 
 // options are those of most tests.
 func options() Options {
-	return Options{Threads: 3, Now: time.Now, Lock: lock.Options{Attempt: 500 * time.Millisecond, Wait: time.Minute, Max: 30 * time.Second}}
+	return Options{Threads: 3, Now: time.Now, Lock: lock.Options{Attempt: 10 * time.Second, Wait: 10 * time.Minute, Max: 5 * time.Minute}}
 }
 
 func dumpOf(t testing.TB, s *servertest.Server, o Options) (*memory, Result) {

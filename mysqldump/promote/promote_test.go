@@ -7,37 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"nightjar/mysqldump"
 	"nightjar/mysqldump/promote"
 	"nightjar/mysqldump/replica"
+	"nightjar/mysqldump/replica/replicatest"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
 
-const limit = 30 * time.Second
+const limit = replicatest.Limit
 
-func opened(t testing.TB, s *servertest.Server) *server.Server {
-	t.Helper()
-	opened, err := server.New(s.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened
-}
-
-func positionOf(t testing.TB, s *servertest.Server) mysqldump.Position {
-	t.Helper()
-	c, err := opened(t, s).Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	at, err := c.Position(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return at
-}
+var opened, positionOf = replicatest.Open, replicatest.Position
 
 // sourceOf is a server as a source, from now on.
 func sourceOf(t testing.TB, s *servertest.Server) replica.Source {
@@ -114,19 +93,8 @@ func TestPromote(t *testing.T) {
 				s.Exec(t, statement)
 			}
 		}
-		c, err := opened(t, slave).Connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		target, err := c.Position(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, s := range []*servertest.Server{byGTID, byFile} {
-			if _, err := replica.Wait(t.Context(), opened(t, s), replica.WaitOptions{Target: target, Limit: limit}); err != nil {
-				t.Fatal(err)
-			}
+			replicatest.CatchUp(t, slave, s, "")
 			if a, b := servertest.Checksums(t, slave), servertest.Checksums(t, s); fmt.Sprint(a) != fmt.Sprint(b) {
 				t.Errorf("new master %v, other replica %v", a, b)
 			}

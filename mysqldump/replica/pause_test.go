@@ -8,21 +8,6 @@ import (
 	"nightjar/mysqldump/servertest"
 )
 
-// statusOf returns what a replica says of its one channel.
-func statusOf(t testing.TB, s *servertest.Server) replica.Status {
-	t.Helper()
-	c, err := opened(t, s).Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	all, err := replica.Channels(t.Context(), c)
-	if err != nil || len(all) != 1 {
-		t.Fatalf("channels: %v, %v", all, err)
-	}
-	return all[0]
-}
-
 // resumed tries that a thread that was stopped for a moment by a process that was killed is started again by the next one.
 func resumed(t *testing.T, to *servertest.Server) {
 	folder := t.TempDir()

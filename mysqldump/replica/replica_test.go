@@ -6,25 +6,16 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"nightjar/mysqldump"
 	"nightjar/mysqldump/replica"
-	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/replica/replicatest"
 	"nightjar/mysqldump/servertest"
 )
 
 const password = "it's a secret"
 
-// opened returns a server as the package knows it.
-func opened(t testing.TB, s *servertest.Server) *server.Server {
-	t.Helper()
-	opened, err := server.New(s.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened
-}
+var opened, positionOf, statusOf = replicatest.Open, replicatest.Position, replicatest.Status
 
 // newSource returns a server with a database and a replication account.
 func newSource(t testing.TB, k servertest.Kind, flags ...string) *servertest.Server {
@@ -39,21 +30,6 @@ func newSource(t testing.TB, k servertest.Kind, flags ...string) *servertest.Ser
 		"CREATE DEFINER='an'@'host' EVENT a.e ON SCHEDULE EVERY 1 YEAR DO SELECT 1", "SET time_zone='+00:00', sql_mode=''",
 	)
 	return s
-}
-
-// positionOf reads where a server stands.
-func positionOf(t testing.TB, s *servertest.Server) mysqldump.Position {
-	t.Helper()
-	c, err := opened(t, s).Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	p, err := c.Position(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 // seed loads what a source has into a new server, and returns the source's position. Nobody may write meanwhile.
@@ -88,7 +64,7 @@ func sourceOf(s *servertest.Server, at mysqldump.Position) replica.Source {
 	return replica.Source{Host: s.Host, Port: s.Port, User: "repl", Password: password, Position: at}
 }
 
-const limit = 30 * time.Second
+const limit = replicatest.Limit
 
 // follow points a replica at a source, and waits until it has what the source has now.
 func follow(t testing.TB, from, to *servertest.Server, at mysqldump.Position, o replica.Options) replica.Pointed {
@@ -101,18 +77,14 @@ func follow(t testing.TB, from, to *servertest.Server, at mysqldump.Position, o 
 	if err := replica.Start(t.Context(), opened(t, to), o.Channel); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replica.Wait(t.Context(), opened(t, to), replica.WaitOptions{Channel: o.Channel, Target: positionOf(t, from), Limit: limit}); err != nil {
-		t.Fatal(err)
-	}
+	replicatest.CatchUp(t, from, to, o.Channel)
 	return pointed
 }
 
 // same fails the test unless the replica gets all that its source has, and has then the same in all tables.
 func same(t testing.TB, from, to *servertest.Server) {
 	t.Helper()
-	if _, err := replica.Wait(t.Context(), opened(t, to), replica.WaitOptions{Target: positionOf(t, from), Limit: limit}); err != nil {
-		t.Fatal(err)
-	}
+	replicatest.CatchUp(t, from, to, "")
 	if a, b := servertest.Checksums(t, from), servertest.Checksums(t, to); fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Errorf("source %v, replica %v", a, b)
 	}

@@ -58,7 +58,7 @@ func nightly(t *testing.T, s *servertest.Server) (*memory, dump.Result) {
 	t.Helper()
 	m := &memory{files: map[string]*memoryFile{}, opens: map[string]int{}}
 	o := dump.Options{Threads: 2, Accounts: true, Now: time.Now}
-	o.Lock.Attempt, o.Lock.Wait, o.Lock.Max, o.Lock.Directory = 500*time.Millisecond, time.Minute, 30*time.Second, t.TempDir()
+	o.Lock.Attempt, o.Lock.Wait, o.Lock.Max, o.Lock.Directory = 10*time.Second, 10*time.Minute, 5*time.Minute, t.TempDir()
 	result, err := dump.Run(t.Context(), serverOf(t, s), m, o)
 	must(t, err)
 	return m, result

@@ -90,7 +90,7 @@ func TestFaults(t *testing.T) {
 
 			ctx, cancel := context.WithCancel(t.Context())
 			m.middle("40-rows.shop.old.000001.sql", cancel)
-			if _, err := Run(ctx, target, m, Options{Rename: map[string]string{"shop": "stopped"}}); !errors.Is(err, context.Canceled) {
+			if _, err := Run(ctx, target, m, Options{Rename: map[string]string{"shop": "stopped"}, Threads: 1}); !errors.Is(err, context.Canceled) {
 				t.Fatalf("a restore that was interrupted: %v", err)
 			}
 			reset()

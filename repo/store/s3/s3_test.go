@@ -51,7 +51,7 @@ func options(t *testing.T, server *s3test.Server) s3.Options {
 	t.Helper()
 	return s3.Options{Options: request.Options{
 		Endpoint: server.Endpoint, Region: server.Region,
-		MaxAttempts: 4, MaxBackoff: 10 * time.Millisecond, Timeout: 10 * time.Second,
+		MaxAttempts: 4, MaxBackoff: 10 * time.Millisecond, Timeout: 5 * time.Minute, // whatever falls silent has its own
 	}}
 }
 

@@ -40,18 +40,21 @@ type mysqlReplicaFlags struct {
 	wait                time.Duration
 	point               replica.Options
 	lock                lock.Options
+	start               startFlags
 }
 
 func (a *app) mysqlReplicaCommand() *cobra.Command {
 	var r mysqlReplicaFlags
 	c := &cobra.Command{
 		Use:   "replica ARCHIVE --source HOST --replication USER@HOST",
-		Short: "Make a fresh server a replica: load a dump, and replicate from where it was taken",
+		Short: "Make a fresh server a replica: load a dump, or make its data directory of a hot backup, and replicate from there",
 		Long: `Load a dump into a fresh server, have it replicate from the dump's position on, and wait until it has what the source has. At the end all tables are compared
 with the source's, at one position.
 
 --source is where the dump was taken, into which one logs in as an administrator; --replication is the account by which the replica reaches it, and how it
 reaches it. The password of that account is kept by the replica, as every replica keeps it. Events come as DISABLE ON SLAVE, and the replica is read only.
+
+With --datadir a hot backup becomes the fresh server's data directory, and the server is started on it; its accounts are then the source's.
 
 The dump of a slave has the slave's position, and its master's too. Which of them holds is decided by whom --source names: the server of the dump, or its master.
 Another server must have all transactions of the dump, by GTID.`,
@@ -78,8 +81,10 @@ Another server must have all transactions of the dump, by GTID.`,
 	f.DurationVar(&r.lock.Attempt, "lock-attempt", lock.DefaultAttempt, "how long one attempt at a lock of the source may keep writers waiting, to compare")
 	f.DurationVar(&r.lock.Wait, "lock-wait", lock.DefaultWait, "for how long attempts are made")
 	f.DurationVar(&r.lock.Max, "max-lock", lock.DefaultMax, "how long the lock may be held, with tables that no snapshot covers")
+	r.datadir.flags(c)
+	r.start.flags(c)
 	r.choice.flags(c)
-	f.Lookup("kind").Usage = "only archives of this `KIND` (default: " + dumpfiles.Kind + ")"
+	f.Lookup("kind").Usage = "only archives of this `KIND` (default: " + dumpfiles.Kind + ", with --datadir " + dumpfiles.Hot + ")"
 	r.thaw.flags(c)
 	return c
 }
@@ -127,7 +132,12 @@ func (a *app) mysqlReplica(ctx context.Context, r *mysqlReplicaFlags, archive st
 	if err != nil {
 		return err
 	}
-	chosen, err := a.seedReplica(ctx, r, &e, archive)
+	var chosen func(database, table string) bool // nil: all
+	if r.datadir.dir != "" {
+		err = a.seedFromHot(ctx, r, &e, archive)
+	} else {
+		chosen, err = a.seedReplica(ctx, r, &e, archive)
+	}
 	if err != nil {
 		return err
 	}
@@ -149,7 +159,11 @@ func (a *app) mysqlReplica(ctx context.Context, r *mysqlReplicaFlags, archive st
 		err = adviseReplica(err)
 		var hinted usage.Hinted
 		if errors.As(err, &hinted) {
-			hinted.Hint = strings.TrimSuffix(hinted.Hint, ".") + ". Then the same command with --existing if-changed --replace-source makes the replica anew, and keeps what is whole"
+			goOn := "Then the same command with --existing if-changed --replace-source makes the replica anew, and keeps what is whole"
+			if r.datadir.dir != "" {
+				goOn = "Then START REPLICA; or begin anew, in an empty data directory"
+			}
+			hinted.Hint = strings.TrimSuffix(hinted.Hint, ".") + ". " + goOn
 			return hinted
 		}
 		return err

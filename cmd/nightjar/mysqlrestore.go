@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ import (
 
 type mysqlRestoreFlags struct {
 	db                         dbflags.Flags
+	datadir                    datadirFlags
 	choice                     choice
 	thaw                       thawFlags
 	rename                     []string
@@ -39,21 +41,33 @@ func (a *app) mysqlRestoreCommand() *cobra.Command {
 	var r mysqlRestoreFlags
 	c := &cobra.Command{
 		Use:   "restore ARCHIVE [DATABASE[.TABLE]...]",
-		Short: "Load a dump into a running server, and prove that it equals",
+		Short: "Load a dump into a running server, and prove that it equals; or make a data directory of a hot backup",
 		Long: `Load all of a dump, or the databases and tables that are named, into a running server, straight from the repository. Names are patterns: *
 stands for any characters, ? for one, and \ takes its meaning from the next. A table comes with its triggers; programs, events and views of
 other names come with whole databases, and accounts with everything.
 
-At the end every definition, and the checksum of each table's rows, is compared with the archive.`,
+At the end every definition, and the checksum of each table's rows, is compared with the archive.
+
+With --datadir a hot backup becomes a data directory in an empty folder: its files are fetched and prepared, and given to the server's user. Who was killed
+runs the same command again. With --kind ` + dumpfiles.Hot + ` the tables of a hot backup that are named are brought into a running server as files.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage.Errorf("no archive is named: say ARCHIVE, such as latest")
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return a.loadDump(c.Context(), &r, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case r.datadir.dir != "":
+				return a.restoreDatadir(c.Context(), &r, args)
+			case slices.Equal(r.choice.Kinds, []string{dumpfiles.Hot}):
+				return a.restoreTables(c.Context(), &r, args)
+			}
+			return a.loadDump(c.Context(), &r, args)
+		},
 	}
 	r.db.Bind(c)
+	r.datadir.flags(c)
 	f := c.Flags()
 	f.StringArrayVar(&r.rename, "rename", nil, "restore a database under another name, `OLD=NEW`; may be repeated")
 	f.StringVar(&r.existing, "existing", "refuse", "what becomes of what is there: refuse, if-changed (restore what differs: goes on with a restore that stopped), missing (restore what is not there), replace")
@@ -64,7 +78,7 @@ At the end every definition, and the checksum of each table's rows, is compared 
 	f.BoolVar(&r.o.KeepKeys, "keys-first", false, "make secondary keys with the tables, not when their rows are there")
 	f.BoolVar(&r.o.NoVerify, "no-verify", false, "do not compare with the archive at the end")
 	r.choice.flags(c)
-	f.Lookup("kind").Usage = "only archives of this `KIND` (default: " + dumpfiles.Kind + ")"
+	f.Lookup("kind").Usage = "only archives of this `KIND` (default: " + dumpfiles.Kind + ", with --datadir " + dumpfiles.Hot + ")"
 	r.thaw.flags(c)
 	return c
 }
@@ -112,6 +126,9 @@ func (r *mysqlRestoreFlags) check(names []string) error {
 	}
 	if len(r.choice.Kinds) == 0 {
 		r.choice.Kinds = []string{dumpfiles.Kind}
+		if r.datadir.dir != "" {
+			r.choice.Kinds = []string{dumpfiles.Hot}
+		}
 	}
 	return r.thaw.check()
 }

@@ -31,7 +31,7 @@ func toolOf(t testing.TB, s *servertest.Server) Tool {
 	if len(argv) > 1 { // a root's, which does not find its messages by itself
 		more = fmt.Sprintf("--basedir=%s --lc-messages-dir=%s/share/mariadb --character-sets-dir=%s/share/mariadb/charsets --plugin-dir=%s/lib/mysql/plugin", usr, usr, usr, usr)
 	}
-	script := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = --mysqld ]; then exec %s \"$@\" %s; fi\nexec %s \"$@\"\n", strings.Join(argv, " "), more, strings.Join(argv, " "))
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$1$2\" in --m*d--defaults*) exec %s \"$@\" %s;; esac\nexec %s \"$@\"\n", strings.Join(argv, " "), more, strings.Join(argv, " "))
 	must(t, os.WriteFile(program, []byte(script), 0o755))
 	tool, err := FindTool(t.Context(), program, scratch(t))
 	must(t, err)

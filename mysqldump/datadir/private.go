@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -88,8 +90,16 @@ func Start(ctx context.Context, dir string, o StartOptions) (_ *Private, err err
 	if p.Server, err = server.New(config); err != nil {
 		return nil, err
 	}
+	program := []string{o.Program}
+	if o.Program == "" {
+		mode, err := o.Tool.serverMode(ctx, o.Temp)
+		if err != nil {
+			return nil, err
+		}
+		program = []string{o.Tool.Program, mode}
+	}
 	p.process, err = child.Start(ctx, child.Command{
-		Name: "a private server", Args: o.arguments(dir, scratch, socket), Env: o.Temp.Environ(nil), Stderr: p.said, Files: []*os.File{options}, Grace: time.Minute,
+		Name: "a private server", Args: o.arguments(program, dir, scratch, socket), Env: o.Temp.Environ(nil), Stderr: p.said, Files: []*os.File{options}, Grace: time.Minute,
 	})
 	if err != nil {
 		return nil, err
@@ -104,11 +114,19 @@ func Start(ctx context.Context, dir string, o StartOptions) (_ *Private, err err
 	return p, p.answers(ctx, o)
 }
 
-func (o *StartOptions) arguments(dir, scratch, socket string) []string {
-	args := []string{o.Tool.Program, "--mysqld"}
-	if o.Program != "" {
-		args = []string{o.Program}
+// serverMode finds out by which argument the tool is a server: it has one for its own use, to export tables.
+func (t Tool) serverMode(ctx context.Context, temp tempdir.Dir) (string, error) {
+	for _, mode := range []string{"--mariadbd", "--mysqld"} {
+		out, err := child.Output(ctx, child.Command{Args: []string{t.Program, mode, "--version"}, Env: temp.Environ(nil), Stderr: &tail{}}, maxSaid)
+		if err == nil && strings.Contains(string(out), "  Ver ") { // the tool itself says "based on"
+			return mode, nil
+		}
 	}
+	return "", fmt.Errorf("%s is no server, too, as mariadb-backup is", t.Program)
+}
+
+func (o *StartOptions) arguments(program []string, dir, scratch, socket string) []string {
+	args := slices.Clone(program)
 	args = append(append(args,
 		"--defaults-file=/proc/self/fd/3", "--datadir="+dir, "--socket="+socket, "--pid-file="+filepath.Join(scratch, "pid"),
 		"--tmpdir="+scratch, "--skip-networking", "--skip-grant-tables", "--loose-skip-slave-start", "--loose-skip-replica-start", "--skip-log-bin", "--event-scheduler=DISABLED",

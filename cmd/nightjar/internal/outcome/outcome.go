@@ -21,6 +21,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
+	"nightjar/mysqldump/datadir"
 	"nightjar/mysqldump/dump"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/login"
@@ -154,6 +155,12 @@ var hints = []struct {
 	{lock.ErrSnapshot, "--max-snapshot allows more time, or 0 any; --threads N more sessions"},
 	{lock.ErrTooLong, "--max-lock allows more. Tables that are not of InnoDB are read while the lock is held: nightjar mysql check names them"},
 	{dump.ErrPrivileges, "nightjar mysql check prints the GRANT that gives it"},
+	{datadir.ErrInUse, "nothing was changed. Stop the server first, or name another folder"},
+	{datadir.ErrNotEmpty, "nothing was changed. Name an empty or a new folder; what is there may be all that is left, so move it away, and delete nothing"},
+	{datadir.ErrUnfinished, "nothing was changed. Go on with that archive, or empty the folder: what is in it is not finished"},
+	{datadir.ErrVersion, "nothing was changed. Install the program of that version, of MariaDB's archive of releases if need be, and name it with --tool; a later one of the same series will do"},
+	{datadir.ErrUnsafe, "no server should be started on it"},
+	{datadir.ErrPosition, "somebody has changed the files or the label: take another archive"},
 	{replica.ErrLate, "it replicates, and goes on: SHOW REPLICA STATUS (SHOW SLAVE STATUS) says how far it is. --wait waits for longer"},
 	{login.ErrUnnamed, "name it with --source, or in the group [nightjar-source] of an option file"},
 	{login.ErrNotServer, "is the port right? 3306 is the servers' own, as a rule; 33060 is that of MySQL's X protocol, which is another"},

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/child"
+	"nightjar/internal/where"
+	"nightjar/mysqldump/datadir"
+	"nightjar/mysqldump/replica"
+	"nightjar/mysqldump/server"
+)
+
+// startFlags say how a server is started on a data directory.
+type startFlags struct {
+	command string
+	wait    time.Duration
+}
+
+func (s *startFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&s.command, "start-command", "", "with --datadir: `COMMAND` that starts the server and ends (default: systemctl start of the unit that is there)")
+	f.DurationVar(&s.wait, "start-wait", 10*time.Minute, "with --datadir: how long the server may take until it answers")
+}
+
+const startGoesOn = "the files are in place: start the server on them, with a server_id of its own, then the same command with --no-restore goes on"
+
+// seedFromHot makes the replica's data directory of a hot backup, and has its server started.
+func (a *app) seedFromHot(ctx context.Context, r *mysqlReplicaFlags, e *ends, archive string) error {
+	if err := a.layDown(ctx, r, e, archive); err != nil {
+		return err
+	}
+	if !r.noRestore {
+		if err := a.startServer(ctx, &r.start); err != nil {
+			return err
+		}
+	}
+	if err := a.answers(ctx, e.replica, r); err != nil {
+		return err
+	}
+	if err := replica.Fits(ctx, e.replica, e.source, r.point); err != nil {
+		return adviseReplica(err)
+	}
+	return nil
+}
+
+// layDown makes the data directory, after it has found out that the replica will be able to replicate. The key that opens the archive is let go of at the end.
+func (a *app) layDown(ctx context.Context, r *mysqlReplicaFlags, e *ends, archive string) error {
+	x, err := a.openSeed(ctx, &r.datadir, archive, &r.choice)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	r.o.From = x.position
+	if e.source.Position, err = a.pointOf(ctx, x.archive, r); err != nil {
+		return err
+	}
+	if err := a.mayReplicate(ctx, r, e); err != nil {
+		return err
+	}
+	if r.noRestore {
+		return nil
+	}
+	if c, err := e.replica.Connect(ctx); err == nil {
+		c.Close()
+		return usage.Hinted{Err: fmt.Errorf("a server answers at %s already, whose data directory %s is to be", e.replica.Address(), r.datadir.dir),
+			Hint: "nothing was changed. Stop it, and move its data directory away; or say --no-restore if it runs on this backup's files already"}
+	}
+	a.note("making a data directory of archive %s in %s", show.ShortID(x.archive), r.datadir.dir)
+	m, err := a.makeDatadir(ctx, x, &r.datadir, &r.thaw)
+	if errors.Is(err, datadir.ErrNotEmpty) {
+		return usage.Hinted{Err: err, Hint: "nothing was changed. Is it this archive, restored before? Then --no-restore goes on with it. Else name an empty or a new folder"}
+	}
+	if err == nil {
+		a.tellDatadir(m)
+	}
+	return err
+}
+
+// startServer has the server started that is configured on this machine.
+func (a *app) startServer(ctx context.Context, s *startFlags) error {
+	env, err := a.Environ()
+	if err != nil {
+		return err
+	}
+	args := commandLine(s.command)
+	if len(args) == 0 {
+		unit := a.unit(ctx, env)
+		if unit == "" {
+			return usage.Hinted{Err: outcome.Problems{What: "the data directory is made, but its server was not started: systemctl knows none of mariadb, mysql, mysqld"}, Hint: startGoesOn + "; --start-command says how"}
+		}
+		args = []string{"systemctl", "start", unit}
+	}
+	a.note("starting the server: %s", strings.Join(args, " "))
+	if _, err := child.Output(ctx, child.Command{Args: args, Env: env, Drain: 2 * time.Second}, 1<<20); err != nil {
+		return usage.Hinted{Err: fmt.Errorf("start the server: %w", err), Hint: "its error log says more. " + startGoesOn}
+	}
+	return nil
+}
+
+// commandLine splits a command into words; one that is for a shell to read is given to a shell.
+func commandLine(command string) []string {
+	if strings.ContainsAny(command, "'\"`$&|;<>()*?[]{}~#\\\n=") {
+		return []string{"sh", "-c", command}
+	}
+	return strings.Fields(command)
+}
+
+// unit returns the server's unit of systemd; empty: there is none.
+func (a *app) unit(ctx context.Context, env []string) string {
+	for _, unit := range []string{"mariadb.service", "mysql.service", "mysqld.service"} {
+		if _, err := child.Output(ctx, child.Command{Args: []string{"systemctl", "cat", unit}, Env: env}, 1<<20); err == nil {
+			return unit
+		}
+	}
+	return ""
+}
+
+// answers waits until a server answers, and sees that it runs on the data directory.
+func (a *app) answers(ctx context.Context, s *server.Server, r *mysqlReplicaFlags) error {
+	deadline, pause := a.Now().Add(r.start.wait), time.NewTicker(100*time.Millisecond)
+	defer pause.Stop()
+	c, err := s.Connect(ctx)
+	for ; err != nil; c, err = s.Connect(ctx) {
+		var connect *server.ConnectError
+		if ctx.Err() != nil {
+			return err
+		}
+		if !errors.As(err, &connect) || server.Number(err) != 0 || a.Now().After(deadline) {
+			return usage.Hinted{Err: fmt.Errorf("reach the server that was started: %w", err),
+				Hint: "accounts and passwords are those of the source now. " + startGoesOn}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-pause.C:
+		}
+	}
+	defer c.Close()
+	row, err := c.Row(ctx, "SELECT @@datadir")
+	if err != nil {
+		return err
+	}
+	dir, err := where.Absolute(r.datadir.dir)
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(string(row[0]))
+	here, failed := os.Stat(dir)
+	if err != nil || failed != nil || !os.SameFile(there, here) {
+		return usage.Hinted{Err: fmt.Errorf("the server at %s runs on %s, not on %s", s.Address(), row[0], dir), Hint: "nothing was changed at it. Its option file names the data directory: datadir=" + dir}
+	}
+	return nil
+}

@@ -20,9 +20,9 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 	"nightjar/internal/watch"
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/datadir"
 	"nightjar/mysqldump/restore"
-	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/tablespace"
 	"nightjar/repo/tree"
@@ -85,7 +85,7 @@ func (a *app) restoreTables(ctx context.Context, r *mysqlRestoreFlags, args []st
 	return nil
 }
 
-func selectionOf(names []string) (s schema.Selection) {
+func selectionOf(names []string) (s choose.Selection) {
 	for _, name := range names {
 		if dotted(name) {
 			s.Tables = append(s.Tables, name)

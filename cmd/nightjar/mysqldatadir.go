@@ -25,7 +25,9 @@ import (
 	"nightjar/internal/watch"
 	"nightjar/internal/where"
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/clone"
 	"nightjar/mysqldump/datadir"
+	"nightjar/repo"
 )
 
 // datadirFlags say how a data directory is made of a hot backup.
@@ -37,7 +39,7 @@ func (d *datadirFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&d.dir, "datadir", "", "make a data directory of a hot backup in this empty or new `DIR`, on which no server runs")
 	f.StringVar(&d.owner, "owner", "", "`USER[:GROUP]` who gets its files (default: who owns DIR; if that is root, mysql)")
-	f.StringVar(&d.tool, "tool", "", "the `PROGRAM` that prepares it, of the version that took the backup (default: mariadb-backup)")
+	f.StringVar(&d.tool, "tool", "", "the `PROGRAM` that prepares it, of the version that took the backup (default: mariadb-backup; of a clone of MySQL: mysqld)")
 	f.StringVar(&d.memory, "use-memory", "", "how much memory that may use, such as 4G (default: half of what is free)")
 }
 
@@ -48,7 +50,7 @@ type seed struct {
 	temp     tempdir.Dir
 	memory   uint64
 	position mysqldump.Position
-	prepared bool // by the server itself, when it starts: a clone
+	clone    bool // the tool is the server, which makes its files whole itself
 }
 
 // openSeed opens the archive of a hot backup, and finds out before anything is fetched whether there is a program to prepare it.
@@ -78,17 +80,17 @@ func (a *app) openSeed(ctx context.Context, d *datadirFlags, arg string, c *choi
 	if x.position, err = positionOf(x.archive); err != nil {
 		return nil, err
 	}
-	if x.prepared = x.archive.Labels["method"] == "clone"; x.prepared {
-		return x, nil
+	taken, usual := "tool-version", cmp.Or(string(x.archive.Labels["tool"]), "mariadb-backup")
+	if x.clone = x.archive.Labels["method"] == "clone"; x.clone {
+		taken, usual = "server-version", "mysqld"
 	}
-	recorded := string(x.archive.Labels["tool-version"])
-	program := cmp.Or(d.tool, string(x.archive.Labels["tool"]))
-	if strings.Contains(program, "/") && d.tool == "" { // an archive does not say what is run here
-		program = ""
+	if strings.Contains(usual, "/") { // an archive does not say what is run here
+		usual = "mariadb-backup"
 	}
-	if x.tool, err = datadir.FindTool(ctx, cmp.Or(program, "mariadb-backup"), x.temp); err != nil {
+	recorded := string(x.archive.Labels[repo.Text(taken)])
+	if x.tool, err = datadir.FindTool(ctx, cmp.Or(d.tool, usual), x.temp); err != nil {
 		return nil, usage.Hinted{Err: err, Hint: fmt.Sprintf("nothing was changed. The backup was taken by %s %s: install that here, or name it with --tool PROGRAM",
-			quote.Display(cmp.Or(string(x.archive.Labels["tool"]), "mariadb-backup")), quote.Display(recorded))}
+			quote.Display(usual), quote.Display(recorded))}
 	}
 	newer, err := x.tool.Fits(recorded)
 	if newer {
@@ -123,7 +125,7 @@ func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *t
 	defer d.Close()
 	m.path = d.Path()
 	if d.Stage() != datadir.Prepared {
-		if err := a.fillDatadir(ctx, x, d, thaw, &m); err != nil {
+		if err := a.fillDatadir(ctx, x, d, owner, thaw, &m); err != nil {
 			return m, a.stoppedDatadir(ctx, err)
 		}
 	}
@@ -135,7 +137,7 @@ func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *t
 }
 
 // fillDatadir fetches the files, and prepares them.
-func (a *app) fillDatadir(ctx context.Context, x *seed, d *datadir.Dir, thaw *thawFlags, m *madeDatadir) error {
+func (a *app) fillDatadir(ctx context.Context, x *seed, d *datadir.Dir, owner datadir.Owner, thaw *thawFlags, m *madeDatadir) error {
 	of := map[string]bool{}
 	o := backuprestore.Options{
 		Path: dumpfiles.Folder, Target: d.Path(), Overwrite: backuprestore.IfChanged, Progress: new(watch.Progress), Problem: a.problem, Warn: a.warn,
@@ -170,8 +172,8 @@ func (a *app) fillDatadir(ctx context.Context, x *seed, d *datadir.Dir, thaw *th
 	if err := d.Settle(func(name string) bool { return of[name] }); err != nil {
 		return err
 	}
-	if x.prepared {
-		return nil
+	if x.clone {
+		return clone.Recover(ctx, d, x.position, datadir.StartOptions{Program: x.tool.Program, Temp: x.temp, Owner: owner, Now: a.Now})
 	}
 	if err := d.CheckPosition(x.position); err != nil {
 		return err

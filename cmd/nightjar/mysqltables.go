@@ -64,7 +64,7 @@ func (a *app) restoreTables(ctx context.Context, r *mysqlRestoreFlags, args []st
 		return err
 	}
 	defer x.Close()
-	if x.prepared {
+	if x.clone {
 		return errors.New("tables of a clone are not brought back one by one: make a data directory of it with --datadir, and dump them there")
 	}
 	begin := a.Now()

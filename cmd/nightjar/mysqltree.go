@@ -4,6 +4,7 @@ import (
 	"nightjar/backup"
 	"nightjar/backup/content"
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/logs"
 )
 
 // A treeSink puts files into a folder of a run of a backup. It is a mysqldump.Tree.
@@ -25,3 +26,17 @@ func (t treeSink) Keep(name string) (bool, error) { return t.run.Keep(t.at(name)
 func (t treeSink) Rename(from, to string) error { return t.run.Rename(t.at(from), t.at(to)) }
 
 func (t treeSink) Remove(name string) error { return t.run.Remove(t.at(name)) }
+
+// A logTree puts binary logs into a folder of a run of a backup. It is a logs.Tree.
+type logTree struct {
+	run    *backup.Run
+	folder string
+}
+
+var _ logs.Tree = logTree{}
+
+func (t logTree) Create(name string) (logs.File, error) {
+	return t.run.Create(t.folder+"/"+name, content.Hint{})
+}
+
+func (t logTree) Keep(name string) (bool, error) { return t.run.Keep(t.folder + "/" + name) }

@@ -23,8 +23,17 @@ func (d *Decoder) At() uint64 { return max(d.at, Start) }
 // Format returns what the log's first event says, once it came.
 func (d *Decoder) Format() Format { return d.format }
 
-// Resume has the Decoder go on at an offset of a log whose first event was decoded.
-func (d *Decoder) Resume(at uint64) { d.at, d.ended = at, false }
+// Resume has the Decoder go on at an offset of a log whose first event is this.
+func (d *Decoder) Resume(first []byte, at uint64) (err error) {
+	if _, err = Identify(first); err != nil {
+		return err
+	}
+	if d.format, err = parseFormat(first); err != nil {
+		return err
+	}
+	d.at, d.checked, d.ended = at, d.format.Checksums, false
+	return nil
+}
 
 // Decode returns the next event, which keeps raw.
 func (d *Decoder) Decode(raw []byte) (e Event, err error) {
@@ -158,4 +167,12 @@ func ParseRotate(body []byte) (file string, at uint64, err error) {
 		return "", 0, errors.New("read Rotate: it names no log")
 	}
 	return string(body[8:]), binary.LittleEndian.Uint64(body), nil
+}
+
+// FormatOf checks the first event of a log, and returns what it says.
+func FormatOf(first []byte) (Format, error) {
+	if _, err := Identify(first); err != nil {
+		return Format{}, err
+	}
+	return parseFormat(first)
 }

@@ -213,7 +213,8 @@ type point struct {
 type GTIDs struct {
 	sources map[source][]interval
 	domains map[uint32]point
-	parts   int // intervals
+	parts   int               // intervals
+	base    mysqldump.GTIDSet // of MySQL, which is added to them
 }
 
 // Add adds a transaction. Of MariaDB the last of each domain counts, as in the server's gtid_binlog_pos.
@@ -225,6 +226,26 @@ func (s *GTIDs) Add(g GTID) error {
 		return s.setDomain(g.Domain, point{g.Server, g.Number})
 	}
 	return s.addInterval(source{g.Source, g.Tag}, interval{g.Number, g.Number})
+}
+
+// AddSet adds a set that Set returned.
+func (s *GTIDs) AddSet(set mysqldump.GTIDSet) error {
+	if set.Flavor() != mysqldump.MariaDB {
+		all, err := s.base.Union(set)
+		s.base = all
+		return err
+	}
+	for item := range strings.SplitSeq(set.String(), ",") {
+		var domain uint32
+		var at point
+		if _, err := fmt.Sscanf(item, "%d-%d-%d", &domain, &at.server, &at.number); err != nil {
+			return err
+		}
+		if err := s.setDomain(domain, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *GTIDs) setDomain(domain uint32, at point) error {
@@ -322,5 +343,9 @@ func (s *GTIDs) Set() (mysqldump.GTIDSet, error) {
 			fmt.Fprintf(&b, ":%d-%d", i.first, i.last)
 		}
 	}
-	return mysqldump.ParseGTIDSet(strings.TrimPrefix(b.String(), ","))
+	set, err := mysqldump.ParseGTIDSet(strings.TrimPrefix(b.String(), ","))
+	if err != nil || s.base.IsZero() {
+		return set, err
+	}
+	return s.base.Union(set)
 }

@@ -20,6 +20,14 @@ type Reader struct {
 // NewReader returns a Reader of a file, from its beginning. The file is read in small pieces.
 func NewReader(r io.Reader) *Reader { return &Reader{r: r, most: MaxEvent} }
 
+// ResumeReader returns a Reader of the rest of a file, from an offset on where an event begins. First is the file's first
+// event.
+func ResumeReader(rest io.Reader, first []byte, at uint64) (*Reader, error) {
+	r := NewReader(rest)
+	r.started = true
+	return r, r.d.Resume(first, at)
+}
+
 // Limit sets how many bytes an event may have, if that is less than MaxEvent. An event that has more is an error.
 func (r *Reader) Limit(most int64) { r.most = min(most, MaxEvent) }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 
 	"nightjar/mysqldump"
@@ -34,6 +35,17 @@ type Scanner struct {
 	gtids GTIDs
 	after GTIDs
 	a     Assembler
+	known uint64 // transactions that end up to here are in the span
+}
+
+// Continue returns a Scanner of a log that goes on after a span, from where the next event is added. That may be before
+// the span's end: what is in it counts once.
+func Continue(span Span) (*Scanner, error) {
+	s := &Scanner{span: span, known: span.To}
+	if err := s.gtids.AddSet(span.GTIDs); err != nil {
+		return nil, err
+	}
+	return s, s.after.AddSet(span.After)
 }
 
 // Add adds the next event. It returns the transaction which that completes, if any.
@@ -61,6 +73,9 @@ func (s *Scanner) Add(e *Event) (*Transaction, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t != nil && t.Next <= s.known {
+		return t, nil
+	}
 	if t != nil && t.Broken {
 		s.span.Broken++
 	} else if t != nil {
@@ -69,7 +84,7 @@ func (s *Scanner) Add(e *Event) (*Transaction, error) {
 		}
 	}
 	if !s.a.Open() {
-		s.span.To = e.Next
+		s.span.To = max(s.span.To, e.Next)
 	}
 	return t, nil
 }
@@ -106,10 +121,30 @@ func (s *Scanner) Span() (Span, error) {
 	return span, err
 }
 
-// identity names a log by its first event: its server's id and version, and when it was begun.
+// identity names a log by its first event: its server's id and version, and when it was begun. What a server changes in
+// it when a replica begins in the middle is left out.
 func identity(raw []byte) string {
+	const end, flags, created = 13, 17, headerSize + 2 + formatServer
 	whole := append([]byte{}, raw[:len(raw)-checksumSize]...)
-	whole[17] &^= FlagInUse
+	clear(whole[end:flags])
+	whole[flags] &^= FlagInUse
+	clear(whole[created : created+4])
 	sum := sha256.Sum256(whole)
 	return hex.EncodeToString(sum[:])
+}
+
+// Identify checks the first event of a log, as a server sends it also when a replica begins in the middle, and returns
+// the log's Identity.
+func Identify(first []byte) (string, error) {
+	h, err := ParseHeader(first)
+	if err == nil && (h.Type != FormatDescription || int(h.Size) != len(first)) {
+		err = errors.New("it is no format description")
+	}
+	if err == nil {
+		_, err = parseFormat(first)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the first event of a binary log: %w", err)
+	}
+	return identity(first), nil
 }

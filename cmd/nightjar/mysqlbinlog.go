@@ -1,0 +1,330 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/backup/browse"
+	"nightjar/cmd/nightjar/internal/dbflags"
+	"nightjar/cmd/nightjar/internal/dumpfiles"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
+	"nightjar/internal/watch"
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/login"
+	"nightjar/mysqldump/logs"
+	"nightjar/mysqldump/server"
+	"nightjar/repo"
+	"nightjar/repo/pack"
+	"nightjar/repo/tree"
+)
+
+type binlogFlags struct {
+	db           dbflags.Flags
+	flush        bool
+	follow       bool
+	interval     time.Duration
+	folder       string
+	since        string
+	tags, labels []string
+	job          string
+}
+
+// followed is the label of a follower's archives, which the newest supersedes.
+const followed = "follow"
+
+func (a *app) mysqlBinlogCommand() *cobra.Command {
+	var b binlogFlags
+	c := &cobra.Command{
+		Use:   "binlog",
+		Short: "Save the binary logs, the current one too",
+		Long: `Save the binary logs of a server, with the one that is being written up to its last transaction. Logs that were saved before are kept without
+being read, and those that no dump or hot backup of the server needs any more are left out.
+
+The logs are read as a replica reads them, and every event is checked. The archive has them in the folder ` + dumpfiles.BinlogFolder + `, in one folder for each history:
+a server that begins its logs anew, or another one in its place, gets a history of its own. Where something is missing between two logs,
+the exit code is 3, and nightjar mysql binlog show says where.
+
+With --follow it goes on until it is stopped. The newest archive has all that those before it had, so those are given up.`,
+		Args: noSubcommand,
+		RunE: func(c *cobra.Command, _ []string) error { return a.binlog(c.Context(), &b) },
+	}
+	b.db.Bind(c)
+	f := c.Flags()
+	f.BoolVar(&b.flush, "flush", false, "have the server close its current log first (it needs RELOAD)")
+	f.BoolVar(&b.follow, "follow", false, "go on until stopped, at most --interval behind the server")
+	f.DurationVar(&b.interval, "interval", time.Minute, "with --follow: how often what is new is saved")
+	f.StringVar(&b.folder, "from-dir", "", "read the files in the server's `FOLDER` of binary logs, where this is the server's machine")
+	f.StringVar(&b.since, "keep-since", "oldest", "leave out logs that were closed before: 2006-01-02, an age like 30D, all (leave out none), or oldest, the time of the oldest dump or hot backup of the server")
+	f.StringArrayVar(&b.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
+	f.StringArrayVar(&b.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
+	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the server)")
+	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	c.AddCommand(a.mysqlBinlogShowCommand())
+	return c
+}
+
+// A binlogRun is what runs of one command line have in common.
+type binlogRun struct {
+	*app
+	flags    *binlogFlags
+	login    *login.Login
+	srv      *server.Server
+	template *repo.Record
+	s        *session.Session
+
+	previous *repo.Archive // of the job
+	entries  []logs.Entry  // what that has
+	since    time.Time     // from when on logs are needed
+	needed   bool          // since is known
+}
+
+func (b *binlogFlags) plan(now time.Time) (template *repo.Record, since time.Time, err error) {
+	if b.follow && (b.flush || b.interval < time.Second) {
+		return nil, since, usage.Errorf("--follow goes without --flush, and with an --interval of a second or more")
+	}
+	if b.since != "oldest" && b.since != "all" {
+		if since, err = human.ParseTime(b.since, now); err != nil {
+			return nil, since, usage.Errorf("--keep-since: %w", err)
+		}
+	}
+	labels, err := parseLabels(b.labels)
+	for _, taken := range []repo.Text{"position", "server-version", "method", followed} {
+		if _, there := labels[taken]; there && err == nil {
+			err = usage.Errorf("label %q is the archive's own", taken)
+		}
+	}
+	if b.follow {
+		if labels == nil {
+			labels = repo.Labels{}
+		}
+		labels[followed] = repo.Text(b.interval.String())
+	}
+	return &repo.Record{Kind: dumpfiles.Binlog, Tags: texts(b.tags), Labels: labels, Program: "nightjar " + version()}, since, err
+}
+
+func (a *app) binlog(ctx context.Context, b *binlogFlags) error {
+	r := &binlogRun{app: a, flags: b}
+	var err error
+	if r.template, r.since, err = b.plan(a.Now()); err != nil {
+		return err
+	}
+	r.needed = b.since != "oldest"
+	if r.login, err = b.db.Login(ctx, &a.Settings); err != nil {
+		return err
+	}
+	config, err := r.login.Config()
+	if err != nil {
+		return err
+	}
+	if r.srv, err = server.New(config); err != nil {
+		return err
+	}
+	probe, err := r.srv.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	if b.flush {
+		err = probe.Exec(ctx, "FLUSH BINARY LOGS")
+	}
+	probe.Close()
+	if err != nil {
+		return usage.Hinted{Err: err, Hint: "--flush needs RELOAD; without it the current log is saved as far as it is written"}
+	}
+	if b.follow {
+		return r.follow(ctx)
+	}
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	defer r.s.Close()
+	result, err := r.save(ctx)
+	if err != nil {
+		return err
+	}
+	return r.report(result)
+}
+
+// open opens the repository, and reads what the job's archive before has.
+func (r *binlogRun) open(ctx context.Context) (err error) {
+	if r.s, err = r.Open(ctx, session.Write); err != nil {
+		return err
+	}
+	r.template.Job = repo.Text(cmp.Or(r.flags.job, r.s.Host+":mysql binlog "+r.login.Address()))
+	if r.previous, err = r.s.Previous(ctx, r.template.Job); err == nil {
+		r.entries, err = archivedLogs(ctx, r.s, r.previous)
+	}
+	if err == nil && r.flags.since == "oldest" {
+		r.since, err = r.oldest(ctx)
+	}
+	if err != nil {
+		r.s.Close()
+	}
+	return err
+}
+
+// archivedLogs returns what an archive has of binary logs; nothing without an archive.
+func archivedLogs(ctx context.Context, s *session.Session, a *repo.Archive) (all []logs.Entry, err error) {
+	if a == nil || a.Kind != dumpfiles.Binlog {
+		return nil, nil
+	}
+	reader, err := s.NewReaderFor(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	err = browse.List(ctx, reader, a, dumpfiles.BinlogFolder, true, func(name string, n *tree.Node) error {
+		if !n.IsRegular() {
+			return nil
+		}
+		e, err := logs.Read(mysqldump.SourceFile{Name: strings.TrimPrefix(name, "/"+dumpfiles.BinlogFolder+"/"), Size: int64(n.Size), Notes: n.Notes()})
+		all = append(all, e)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read archive %s: %w", show.ShortID(a), err)
+	}
+	logs.Sort(all)
+	return all, nil
+}
+
+// A binlogResult is what came of one run.
+type binlogResult struct {
+	logs.Result
+	made *repo.Archive
+	sums backup.Statistics
+}
+
+// save makes one archive.
+func (r *binlogRun) save(ctx context.Context) (*binlogResult, error) {
+	r.warnOfPurge(ctx)
+	result := new(binlogResult)
+	o := backup.Options{Progress: new(watch.Progress), Problem: r.problem, Now: r.Now, Previous: r.previous}
+	source := logs.FromServer(r.srv)
+	defer func() { source.Close() }()
+	if r.flags.folder != "" {
+		source = logs.FromFolder(r.flags.folder, source)
+	}
+	var err error
+	result.made, result.sums, err = backup.Save(ctx, r.s.Repository, r.template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
+		var err error
+		result.Result, err = logs.Run(ctx, r.srv, source, r.entries, logTree{run, dumpfiles.BinlogFolder}, logs.Options{Since: r.since, Warn: r.warn})
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range result.Breaks {
+			o.Progress.Problem.Add(1)
+			r.problem(b.At, fmt.Errorf("%s: %s", b.Case, b.Says))
+		}
+		at := result.Position
+		return repo.Labels{"position": repo.Text(at.String()), "server-version": repo.Text(at.Version), "method": "binlog"}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.s.Wrote(result.made)
+	r.previous, r.entries = result.made, result.Entries
+	return result, nil
+}
+
+func (r *binlogRun) report(result *binlogResult) error {
+	if r.json {
+		if err := r.printJSON(show.BinlogJSON(result.made, &result.sums, r.problems.Load(), r.s.Requests(), &result.Result)); err != nil {
+			return err
+		}
+	} else if r.chatty() {
+		err := r.print(func(w io.Writer) {
+			show.Backup(w, result.made, &result.sums, r.problems.Load(), r.s.Requests())
+			show.Binlog(w, &result.Result)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.incomplete(show.ShortID(result.made))
+}
+
+// incomplete is the error of a run that has met problems.
+func (r *binlogRun) incomplete(id string) error {
+	if n := r.problems.Load(); n > 0 {
+		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but the binary logs have gaps: problems: %d", id, n), Damaged: r.damaged.Load()}
+	}
+	return nil
+}
+
+// oldest returns when the oldest dump or hot backup of the server was made that is kept; zero: there is none, or it does
+// not say.
+func (r *binlogRun) oldest(ctx context.Context) (oldest time.Time, err error) {
+	c, err := r.srv.Connect(ctx)
+	if err != nil {
+		return oldest, err
+	}
+	defer c.Close()
+	id, err := c.Identity(ctx)
+	if err != nil {
+		return oldest, err
+	}
+	all, _, err := r.archives(ctx, r.s, &choice{})
+	if err != nil {
+		return oldest, err
+	}
+	for i := range all {
+		a := &all[i]
+		if a.Kind != dumpfiles.Kind && a.Kind != dumpfiles.Hot || !a.Counts() || !a.Forgotten.IsZero() {
+			continue
+		}
+		for name, text := range a.Labels {
+			if name != "position" && !strings.HasPrefix(string(name), string(sourceLabel(1))) {
+				continue
+			}
+			p, err := mysqldump.Parse(string(text))
+			if err != nil || p.ServerUUID != id.ServerUUID || p.ServerID != 0 && p.ServerID != id.ServerID {
+				continue
+			}
+			if p.Time.IsZero() {
+				return time.Time{}, nil
+			}
+			if oldest.IsZero() || p.Time.Before(oldest) {
+				oldest = p.Time
+			}
+		}
+	}
+	return oldest, nil
+}
+
+// warnOfPurge warns before the server throws away what is not saved yet.
+func (r *binlogRun) warnOfPurge(ctx context.Context) {
+	if r.previous == nil {
+		return
+	}
+	p, err := mysqldump.Parse(string(r.previous.Labels["position"]))
+	if err != nil || p.Time.IsZero() {
+		return
+	}
+	c, err := r.srv.Connect(ctx)
+	if err != nil {
+		return // which the run meets, too
+	}
+	defer c.Close()
+	keep, err := logs.Expiry(ctx, c)
+	if err != nil {
+		r.warn(fmt.Errorf("ask for how long the server keeps binary logs: %w", err))
+		return
+	}
+	behind := r.Now().Sub(p.Time)
+	if keep > 0 && behind > keep/2 {
+		r.warn(fmt.Errorf("the last archive of binary logs was made %s ago, and the server throws logs away after %s: save them more often, or have it keep them longer", human.Age(behind), human.Age(keep)))
+	}
+}
+
+var errNoBinlogArchive = errors.New("it has no binary logs")

@@ -1,0 +1,76 @@
+package logs
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nightjar/mysqldump/server"
+)
+
+// Expiry asks a server for how long it keeps binary logs; 0: for ever.
+func Expiry(ctx context.Context, c *server.Session) (time.Duration, error) {
+	values := map[string]float64{}
+	auto := true
+	err := c.Query(ctx, "SHOW GLOBAL VARIABLES LIKE '%expire\\_logs%'", func(row [][]byte) (err error) {
+		name, value := strings.ToLower(string(row[0])), string(row[1])
+		switch name {
+		case "binlog_expire_logs_auto_purge":
+			auto = value == "ON"
+		case "binlog_expire_logs_seconds", "expire_logs_days":
+			values[name], err = strconv.ParseFloat(value, 64)
+		}
+		return err
+	})
+	if err != nil || !auto {
+		return 0, err
+	}
+	seconds := cmp.Or(values["binlog_expire_logs_seconds"], 86400*values["expire_logs_days"])
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// Sort puts entries in the order of a Result: histories by when they began, and the logs of each by their numbers.
+func Sort(all []Entry) {
+	begun := map[string]time.Time{}
+	for i := range all {
+		e := &all[i]
+		if at, there := begun[e.History]; !there || e.Span.Format.Created.Before(at) {
+			begun[e.History] = e.Span.Format.Created
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Entry) int {
+		_, n, _ := number(a.Name)
+		_, m, _ := number(b.Name)
+		return cmp.Or(begun[a.History].Compare(begun[b.History]), cmp.Compare(a.History, b.History), cmp.Compare(n, m))
+	})
+}
+
+// A Chain is logs of one history without a gap.
+type Chain struct {
+	History string
+	Entries []Entry
+	Gap     Case // why what came before it in the history is not there; empty: it is the first
+}
+
+// Chains cuts entries, in the order that Sort makes, where something is missing.
+func Chains(all []Entry) (chains []Chain) {
+	for i := range all {
+		e := &all[i]
+		if n := len(chains); n > 0 && chains[n-1].History == e.History && e.Gap == "" {
+			chains[n-1].Entries = append(chains[n-1].Entries, *e)
+			continue
+		}
+		chains = append(chains, Chain{History: e.History, Entries: []Entry{*e}, Gap: e.Gap})
+	}
+	return chains
+}
+
+// String names what the chain covers.
+func (c *Chain) String() string {
+	first, last := &c.Entries[0], &c.Entries[len(c.Entries)-1]
+	return fmt.Sprintf("%s:4 to %s:%d", first.Name, last.Name, last.Size)
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -140,4 +141,96 @@ func (d *dumper) comesBack(s *servertest.Server, id string) {
 			d.Errorf("%s differs from the server's file", path)
 		}
 	}
+}
+
+// A follower keeps up with its server through a restart and a lost connection, is killed at any time without loss, and
+// its archives fold into the newest.
+func TestMySQLBinlogFollow(t *testing.T) {
+	s := servertest.Start(t, servertest.MariaDB1011)
+	d := &dumper{T: t, home: t.TempDir()}
+	proxy := servertest.StartProxy(t, fmt.Sprintf("%s:%d", s.Host, s.Port))
+	s.Exec(t, "CREATE USER f@'%' IDENTIFIED BY 'pw'", "GRANT BINLOG MONITOR, REPLICATION SLAVE ON *.* TO f@'%'")
+	if err := os.WriteFile(filepath.Join(d.home, "my.cnf"), fmt.Appendf(nil, "[client]\nhost=%s\nport=%d\nuser=f\npassword=pw\n", proxy.Host, proxy.Port), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.must("init")
+	load := s.StartLoad(t, servertest.LoadOptions{Writers: 2, PerSecond: 20})
+	args := []string{"mysql", "binlog", "--follow", "--interval=1s", "--defaults-file", filepath.Join(d.home, "my.cnf")}
+	wait := func(n int) {
+		t.Helper()
+		for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+			if d.stored("archive") >= n {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("there are no %d archives", n)
+			}
+		}
+	}
+	r := d.begin(args...)
+	wait(3)
+	r.Process.Kill()
+	d.end(r)
+	r = d.begin(args...)
+	wait(5)
+	proxy.Cut()
+	s.Restart(t)
+	s.Exec(t, "CREATE DATABASE after_restart")
+	at := s.Query(t, "SHOW MASTER STATUS")[0]
+	wait(7)
+	load.Stop()
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		spans := d.spans().Spans
+		if len(spans) == 1 && spans[0].To >= at[0] {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the follower does not come to %v: %+v", at, spans)
+		}
+	}
+	if err := r.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _, said, code := d.end(r); code != 0 {
+		t.Errorf("a follower that is stopped: %d\n%s", code, said)
+	}
+	last, _ := d.binlog(0, "--job", d.job())
+	d.comesBack(s, last.Archive.ID)
+	r = d.begin(args...)
+	for deadline := time.Now().Add(3 * time.Minute); d.stored("forget") == 0; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the archives do not fold")
+		}
+	}
+	r.Process.Signal(os.Interrupt)
+	d.end(r)
+	d.must("check")
+}
+
+// stored counts the objects of a kind in the repository.
+func (d *dumper) stored(kind string) (n int) {
+	d.Helper()
+	err := filepath.WalkDir(filepath.Join(d.home, "repo", kind), func(_ string, e os.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			n++
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		d.Fatal(err)
+	}
+	return n
+}
+
+// job is the name of the one job of binary logs.
+func (d *dumper) job() string {
+	d.Helper()
+	var r struct{ Archive struct{ Job string } }
+	if err := json.Unmarshal([]byte(d.must("mysql", "binlog", "show", "latest", "--json")), &r); err != nil {
+		d.Fatal(err)
+	}
+	return r.Archive.Job
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"runtime"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -40,7 +41,48 @@ func (c *Session) query(ctx context.Context, statement string) (all *rows, err e
 	if err != nil {
 		return nil, err
 	}
-	return &rows{c.conn, result, result.Columns()}, nil
+	all = &rows{c.conn, result, result.Columns()}
+	if want := columnsOf(statement); len(all.columns) < want {
+		all.Close()
+		return nil, fmt.Errorf("%w: it has %d columns, where %d were asked for", mysql.ErrMalformPkt, len(all.columns), want)
+	}
+	return all, nil
+}
+
+// columnsOf returns how many columns the result of a statement has at least, so that none is looked for that is not there: of SELECT as
+// many as it names, and of the kinds of SHOW that are read by the places of their columns what all servers have.
+func columnsOf(statement string) int {
+	list, isSelect := strings.CutPrefix(statement, "SELECT ")
+	switch {
+	case strings.HasPrefix(statement, "SHOW CREATE USER"):
+		return 1
+	case strings.HasPrefix(statement, "SHOW CREATE"), strings.HasPrefix(statement, "SHOW GLOBAL STATUS"), strings.HasPrefix(statement, "SHOW SESSION STATUS"):
+		return 2
+	case strings.HasPrefix(statement, "SHOW ENGINE "):
+		return 3
+	case !isSelect:
+		return 0
+	}
+	n, depth := 1, 0
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '\'' || c == '"' || c == '`':
+			for i++; i < len(list) && list[i] != c; i++ {
+				if list[i] == '\\' && c != '`' {
+					i++
+				}
+			}
+		case c == ',' && depth == 0:
+			n++
+		case depth == 0 && strings.HasPrefix(list[i:], " FROM "):
+			return n
+		}
+	}
+	return n
 }
 
 // rows is a result of the driver's.

@@ -7,7 +7,8 @@ type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	jobs    []job
-	busy    int // jobs that are being done, after which there may be more
+	last    []job // those to do when nothing is to be loaded
+	busy    int   // jobs that are being done, after which there may be more
 	stopped bool
 }
 
@@ -21,24 +22,32 @@ func newQueue() *queue {
 func (q *queue) next() (job, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.jobs) == 0 && q.busy > 0 && !q.stopped {
+	for len(q.jobs)+len(q.last) == 0 && q.busy > 0 && !q.stopped {
 		q.changed.Wait()
 	}
-	if len(q.jobs) == 0 || q.stopped {
+	if len(q.jobs)+len(q.last) == 0 || q.stopped {
 		return job{}, false
 	}
-	j := q.jobs[0]
-	q.jobs = q.jobs[1:]
+	from := &q.jobs
+	if len(q.jobs) == 0 {
+		from = &q.last
+	}
+	j := (*from)[0]
+	*from = (*from)[1:]
 	q.busy++
 	return j, true
 }
 
-// done ends a job, after which more are to be done at once.
+// done ends a job, after which more are to be done: at once, if rows are to be loaded.
 func (q *queue) done(more []job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.busy--
-	q.jobs = append(more, q.jobs...)
+	if len(more) > 0 && more[0].sums {
+		q.last = append(q.last, more...)
+	} else {
+		q.jobs = append(more, q.jobs...)
+	}
 	q.changed.Broadcast()
 }
 

@@ -41,9 +41,7 @@ func (r *run) verify(ctx context.Context, _ *worker) error {
 		if err != nil {
 			return r.finish(ctx, &object{Object: x.Object}, fmt.Errorf("compare with the dump: %w", err))
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.result.Differences = append(r.result.Differences, found...)
+		r.differ(found)
 		return nil
 	})
 }
@@ -85,14 +83,48 @@ func (r *run) differences(ctx context.Context, s *server.Session, x *object) (fo
 		r.verified()
 		return found, nil
 	}
+	if t.summed {
+		return found, nil
+	}
+	other, err := r.rowDifference(ctx, s, t)
+	return append(found, other...), err
+}
+
+// compareRows compares a table's rows with the dump when they have been loaded.
+func (w *worker) compareRows(ctx context.Context, t *table) error {
+	var found []string
+	err := w.do(ctx, func(s *server.Session, _ bool) (err error) {
+		found, err = w.rowDifference(ctx, s, t)
+		return err
+	})
+	t.summed = true
+	if err != nil {
+		return w.finish(ctx, &object{Object: t.Object}, fmt.Errorf("compare with the dump: %w", err))
+	}
+	w.differ(found)
+	return nil
+}
+
+// differ notes what differs from the dump.
+func (r *run) differ(found []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.result.Differences = append(r.result.Differences, found...)
+}
+
+// rowDifference returns how a table's rows differ from the dump's.
+func (r *run) rowDifference(ctx context.Context, s *server.Session, t *table) (found []string, err error) {
 	has, err := r.sumOf(ctx, s, t)
-	if err == nil && has.Rows != t.sum.Rows {
-		found = append(found, fmt.Sprintf("%s: the server has %d rows, the dump %d", x.title(), has.Rows, t.sum.Rows))
-	} else if err == nil && has != *t.sum {
-		found = append(found, fmt.Sprintf("%s: the checksum of its %d rows is %v, that of the dump %v", x.title(), has.Rows, has, t.sum))
+	switch {
+	case err != nil:
+		return nil, err
+	case has.Rows != t.sum.Rows:
+		found = append(found, fmt.Sprintf("%s: the server has %d rows, the dump %d", t.title(), has.Rows, t.sum.Rows))
+	case !has.Same(*t.sum):
+		found = append(found, fmt.Sprintf("%s: the checksum of its %d rows is %d, that of the dump %d", t.title(), has.Rows, has.Total, t.sum.Total))
 	}
 	r.verified()
-	return found, err
+	return found, nil
 }
 
 func (r *run) verified() {
@@ -128,7 +160,8 @@ func (r *run) sumOf(ctx context.Context, s *server.Session, t *table) (sum.Sum, 
 	if ddl.Versioned(t.create) {
 		from += " FOR SYSTEM_TIME ALL"
 	}
-	row, err := s.Row(ctx, sum.Query(from, values))
+	var row [][]byte
+	err = r.answered(ctx, "compare "+t.title(), func(ctx context.Context) (err error) { row, err = s.Row(ctx, sum.Query(from, values)); return err })
 	if err != nil {
 		return sum.Sum{}, err
 	}

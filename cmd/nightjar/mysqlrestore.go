@@ -72,7 +72,7 @@ runs the same command again. With --kind ` + dumpfiles.Hot + ` the tables of a h
 	f.StringArrayVar(&r.rename, "rename", nil, "restore a database under another name, `OLD=NEW`; may be repeated")
 	f.StringVar(&r.existing, "existing", "refuse", "what becomes of what is there: refuse, if-changed (restore what differs: goes on with a restore that stopped), missing (restore what is not there), replace")
 	f.StringVar(&r.accounts, "accounts", "leave", "what becomes of accounts that are there: leave, replace; or skip: restore none")
-	f.StringVar(&r.events, "events", "keep", "events: keep, disable (as on a replica), or skip")
+	f.StringVar(&r.events, "events", "", "events: `keep`, disable (as on a replica), or skip (default: keep, but disable those of a database that is renamed)")
 	f.BoolVar(&r.o.NoBinlog, "no-binlog", false, "keep the restore out of the server's binary log: its replicas do not get it")
 	f.IntVar(&r.o.Threads, "threads", 4, "sessions that load at the same time")
 	f.BoolVar(&r.o.KeepKeys, "keys-first", false, "make secondary keys with the tables, not when their rows are there")
@@ -95,7 +95,9 @@ func (r *mysqlRestoreFlags) check(names []string) error {
 		return usage.Errorf("--accounts %q: it is leave, replace or skip", r.accounts)
 	}
 	switch r.events {
+	case "":
 	case "keep":
+		r.o.KeepEvents = true
 	case "disable":
 		r.o.Disabled = true
 	case "skip":

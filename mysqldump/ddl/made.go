@@ -70,9 +70,14 @@ func Begins(statement []byte, keyword string) bool {
 // enabled is what an event's definition says of one that runs.
 const enabled = "ENABLE"
 
-// DisableOnReplica returns the definition of an event that runs nowhere but where it was defined. One that is disabled
-// stays so.
-func DisableOnReplica(statement []byte) []byte {
+// What Disable makes of an event that runs.
+const (
+	Disabled          = "DISABLE"          // it runs nowhere
+	DisabledOnReplica = "DISABLE ON SLAVE" // nowhere but where it was defined
+)
+
+// Disable returns the definition of an event that is disabled so. One that is disabled stays as it is.
+func Disable(statement []byte, so string) []byte {
 	l := Lexer{Text: statement}
 	for {
 		t, ok := l.Next()
@@ -80,7 +85,7 @@ func DisableOnReplica(statement []byte) []byte {
 			return statement
 		}
 		if t.Is(enabled) {
-			return bytes.Join([][]byte{statement[:t.From], statement[t.To:]}, []byte("DISABLE ON SLAVE"))
+			return bytes.Join([][]byte{statement[:t.From], statement[t.To:]}, []byte(so))
 		}
 	}
 }

@@ -51,11 +51,11 @@ func TestSame(t *testing.T) {
 
 func TestRewrites(t *testing.T) {
 	event := "CREATE EVENT `ENABLE` ON SCHEDULE EVERY 1 DAY STARTS 'ENABLE' ON COMPLETION PRESERVE ENABLE COMMENT 'x' DO SELECT 'ENABLE'"
-	if got := string(DisableOnReplica([]byte(event))); got != strings.Replace(event, " ENABLE COMMENT", " DISABLE ON SLAVE COMMENT", 1) {
+	if got := string(Disable([]byte(event), DisabledOnReplica)); got != strings.Replace(event, " ENABLE COMMENT", " DISABLE ON SLAVE COMMENT", 1) {
 		t.Errorf("%s", got)
 	}
 	off := "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO CALL ENABLE"
-	if got := string(DisableOnReplica([]byte(off))); got != off {
+	if got := string(Disable([]byte(off), Disabled)); got != off {
 		t.Errorf("%s", got)
 	}
 	trigger := "CREATE TRIGGER tr BEFORE INSERT ON `a` . t FOR EACH ROW INSERT INTO a.log SELECT 1"
@@ -98,7 +98,7 @@ func FuzzStatement(f *testing.F) {
 				t.Fatalf("%q: %+v became %+v", statement, m, again)
 			}
 		}
-		DisableOnReplica(statement)
+		Disable(statement, Disabled)
 		TriggerOnly(statement, "a")
 		Mentions(statement, "a")
 		_, _ = Used(statement)

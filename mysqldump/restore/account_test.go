@@ -47,6 +47,27 @@ func TestAccounts(t *testing.T) {
 			if restored(t, target, m, Options{}); !strings.Contains(grants(), "SELECT") {
 				t.Error(grants())
 			}
+
+			// One that a restore made before it was killed gets the rest, when it goes on; not what somebody made otherwise.
+			s.Exec(t, "REVOKE SELECT ON shop.* FROM app@'%'")
+			if r := restored(t, target, m, Options{}); strings.Contains(grants(), "SELECT") || len(r.Differences) > 0 {
+				t.Errorf("an account that is to be left got a privilege: %s", grants())
+			}
+			if r := restored(t, target, m, Options{Existing: IfChanged}); !strings.Contains(grants(), "SELECT") || !strings.Contains(strings.Join(r.Notes, "\n"), "lacks") {
+				t.Errorf("an account is still half made: %s\n%v", grants(), r.Notes)
+			}
+			s.Exec(t, "REVOKE SELECT ON shop.* FROM app@'%'", "GRANT INSERT ON shop.* TO app@'%'")
+			if restored(t, target, m, Options{Existing: IfChanged}); strings.Contains(grants(), "SELECT") {
+				t.Errorf("an account of somebody else's got a privilege: %s", grants())
+			}
+
+			// A grant that is refused is named, and stops no other.
+			s.Exec(t, "DROP USER app@'%'")
+			add("2-granted", "`app`@`%`", "GRANT EXECUTE ON PROCEDURE `nowhere`.`p` TO `app`@`%`", "GRANT SELECT ON `shop`.* TO `app`@`%`")
+			result, text := ended(t.Context(), target, m, Options{})
+			if len(result.Failures) != 1 || !strings.Contains(text, "GRANT EXECUTE ON PROCEDURE `nowhere`.`p`: ") || !strings.Contains(grants(), "SELECT") {
+				t.Errorf("%s\n%s", text, grants())
+			}
 		})
 	}
 }

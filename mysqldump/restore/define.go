@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,13 +52,29 @@ func (r *run) define(x *object) (*definition, error) {
 				r.unrenamed(x, m)
 			}
 		}
-		if m.What == "EVENT" && r.o.Disabled {
-			statement = ddl.DisableOnReplica(statement)
+		if m.What == "EVENT" {
+			statement = r.event(x, statement)
 		}
 		d.statements, d.makes = append(d.statements, statement), append(d.makes, m)
 	}
 	x.definition = d
 	return d, nil
+}
+
+// event returns the definition of an event as it is to be. In a database that was renamed it would run beside the one that it is of.
+func (r *run) event(x *object, statement []byte) []byte {
+	if r.o.Disabled {
+		return ddl.Disable(statement, ddl.DisabledOnReplica)
+	}
+	if x.Database == x.was || r.o.KeepEvents {
+		return statement
+	}
+	disabled := ddl.Disable(statement, ddl.Disabled)
+	if !bytes.Equal(disabled, statement) {
+		r.note("event %s.%s is disabled, since that of database %s may run, too: ALTER EVENT %s.%s ENABLE has it run", x.Database, x.Name, x.was,
+			server.Quote(x.Database), server.Quote(x.Name))
+	}
+	return disabled
 }
 
 // unrenamed notes that a definition names the old database, which only its author can change.

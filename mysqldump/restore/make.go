@@ -145,6 +145,7 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 		return err
 	}
 	done := false
+	var grants []string
 	return w.do(ctx, func(s *server.Session, again bool) error {
 		if !again && r.have.databases[r.have.database(x.Database)] {
 			if done, err = r.existing(ctx, s, x, d); err != nil || done {
@@ -152,6 +153,11 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 			}
 		}
 		if again || r.o.Existing != Refuse {
+			if grants == nil {
+				if grants, err = r.regrants(ctx, s, x, d); err != nil {
+					return err
+				}
+			}
 			if err := r.clear(ctx, s, x, d); err != nil {
 				return err
 			}
@@ -168,6 +174,9 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 		}
 		if err == nil && x.Kind == script.Events {
 			err = r.expired(ctx, s, x, d)
+		}
+		if err == nil {
+			err = r.grantAgain(ctx, s, x, grants)
 		}
 		return err
 	})

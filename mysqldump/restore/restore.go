@@ -58,7 +58,10 @@ type Options struct {
 	KeepKeys  bool // make secondary keys with the tables, not when their rows are there
 	NoEvents  bool // restore no events
 	Disabled  bool // restore enabled events as DISABLE ON SLAVE, as a replica has them
-	NoVerify  bool // do not compare at the end
+	// KeepEvents leaves the events of databases with other names as they are. Else they come disabled, since those of the
+	// database that the dump is of may run on the same server.
+	KeepEvents bool
+	NoVerify   bool // do not compare with the dump
 	// From is where the dump was taken. If it is of another flavor or version than the server, definitions that differ are
 	// notes, since servers print them differently; zero: they have to be equal.
 	From mysqldump.Position

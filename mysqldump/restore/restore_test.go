@@ -84,7 +84,12 @@ func TestRestore(t *testing.T) {
 		if n := to.Query(t, "SELECT price FROM shop.orders WHERE id=77")[0][0]; n != "7" || result.Rows != 500 {
 			t.Errorf("what is there was touched: %s, %+v", n, result)
 		}
+		to.Exec(t, "CREATE USER caller@localhost", "GRANT EXECUTE ON PROCEDURE shop.add_one TO caller@localhost WITH GRANT OPTION", "GRANT ALTER ROUTINE ON FUNCTION shop.double_it TO caller@localhost")
+		granted := fmt.Sprint(to.Query(t, "SHOW GRANTS FOR caller@localhost"))
 		result = restored(t, target, m, Options{Existing: Replace, KeepKeys: true, Threads: 1})
+		if got := fmt.Sprint(to.Query(t, "SHOW GRANTS FOR caller@localhost")); got != granted || !strings.Contains(strings.Join(result.Notes, "\n"), "program shop.add_one was made anew") {
+			t.Errorf("after routines were replaced it has %s, not %s\n%v", got, granted, result.Notes)
+		}
 		if got := servertest.Checksums(t, to); !maps.Equal(got, want) {
 			t.Errorf("checksums are %v, not %v", got, want)
 		}
@@ -93,12 +98,20 @@ func TestRestore(t *testing.T) {
 		if n, views := count(t, to, "shop_2.orders"), to.Query(t, "SHOW FULL TABLES FROM shop_2 WHERE Table_type='VIEW'"); n != "1000" || len(views) > 0 {
 			t.Errorf("%s rows, views %v", n, views)
 		}
-		_, text := ended(t.Context(), target, m, Options{Rename: map[string]string{"shop": "shop_3"}, Disabled: true})
+		result, text := ended(t.Context(), target, m, Options{Rename: map[string]string{"shop": "shop_3"}, Disabled: true})
 		if status := to.Query(t, "SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA='shop_3'"); len(status) != 1 || !strings.Contains(status[0][0], "SIDE_DISABLED") {
 			t.Errorf("the event is %v: %s", status, text)
 		}
 		if strings.Contains(text, "fail") {
 			t.Error(text)
+		}
+		for keep, want := range map[bool]string{false: "DISABLED", true: "ENABLED"} {
+			name := fmt.Sprint("events_", keep)
+			result, text = ended(t.Context(), target, m, Options{Rename: map[string]string{"shop": name}, KeepEvents: keep})
+			status := to.Query(t, "SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA=?", name)
+			if len(status) != 1 || status[0][0] != want || strings.Contains(strings.Join(result.Notes, "\n"), "is disabled") == keep {
+				t.Errorf("the event is %v, not %s: %s\n%v", status, want, text, result.Notes)
+			}
 		}
 	})
 }

@@ -78,7 +78,7 @@ func columnsOf(statement string) int {
 			}
 		case c == ',' && depth == 0:
 			n++
-		case depth == 0 && strings.HasPrefix(list[i:], " FROM "):
+		case depth == 0 && (c == ' ' || c == '\n' || c == '\t') && strings.HasPrefix(list[i+1:], "FROM"):
 			return n
 		}
 	}

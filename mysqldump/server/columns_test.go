@@ -8,6 +8,7 @@ func TestColumnsOf(t *testing.T) {
 		"SELECT a, b FROM t ORDER BY a, b, c":                        2,
 		"SELECT f(a, 'b'), c, (SELECT d, e FROM f)":                  3,
 		"SELECT `a``, FROM `, 'it''s, ', \"\\\", \", '\\', ' FROM x": 4,
+		"SELECT a, b\n\tFROM t ORDER BY a, b, c":                     2,
 		"SELECT *\nFROM t":                                           1,
 		"SELECT 'it does not end, FROM":                              1,
 		"SHOW CREATE USER `a`@`b`":                                   1,

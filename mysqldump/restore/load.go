@@ -126,7 +126,13 @@ func (r *run) compare(ctx context.Context, s *server.Session, t *table, bare []b
 		return false, err
 	}
 	whole := ddl.Same(text, t.create)
-	if !whole && !ddl.Same(text, bare) {
+	is := whole || ddl.Same(text, bare)
+	if !is && !r.comparable() {
+		if whole, is, err = r.asPrinted(ctx, s, t, text); err != nil {
+			return false, err
+		}
+	}
+	if !is {
 		return false, nil
 	}
 	if t.sum != nil {

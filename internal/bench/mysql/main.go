@@ -4,8 +4,8 @@
 //	dump      nightjar mysql dump into an encrypted repository, mariadb-dump into gzip, mariadb-dump of each table in
 //	          parallel, mariadb-dump into nightjar backup --stdin, and mydumper
 //	night     what a second night adds in which 1% of the rows have changed
-//	restore   nightjar mysql restore, gunzip into mariadb, myloader, LOAD DATA from local files, and
-//	          nightjar mysql replica until it serves
+//	restore   nightjar mysql restore, gunzip into mariadb, myloader, LOAD DATA from local files with keys in
+//	          place and keys afterwards, and nightjar mysql replica until it serves
 //	many      dumps of many empty tables
 //
 //	go run ./internal/bench/mysql -size 400 -rounds 3 -dir DIR -only dump,night

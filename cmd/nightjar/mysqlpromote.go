@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/cmd/nightjar/internal/dbflags"
+	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 	"nightjar/mysqldump/advice"
@@ -104,11 +105,15 @@ func (a *app) mysqlPromote(ctx context.Context, p *mysqlPromoteFlags) error {
 			return usage.Hinted{Err: adviseReplica(err), Hint: "what was printed before was done, and nothing after it. The replica can be put right by hand, or the same command run again while it still replicates"}
 		}
 	}
-	others, err := plan.Tell(ctx, done)
-	if err != nil {
-		a.warn(err)
+	others, untold := plan.Tell(ctx, done)
+	if untold != nil {
+		a.warn(untold)
 	}
-	return a.reportPromotion(s, plan, p.yes, done, others)
+	if err := a.reportPromotion(s, plan, p.yes, done, others); err != nil || untold == nil {
+		return err
+	}
+	return usage.Hinted{Err: outcome.Problems{What: fmt.Sprintf("not all replicas could be asked what they have to be told: %d of %d", len(p.o.Others)-len(others), len(p.o.Others))},
+		Hint: "what each other replica has to be told differs in its own position alone: log in there, and give it the statements of one that was reached, or run nightjar mysql promote without --other to see them"}
 }
 
 func stepLine(n int, s promote.Step) string {

@@ -78,6 +78,9 @@ func TestMySQLReplica(t *testing.T) {
 			if !strings.Contains(plan, "RESET") || !strings.Contains(plan, "Nothing was changed") || !strings.Contains(plan, "ENABLE;") {
 				t.Errorf("plan:\n%s", plan)
 			}
+			if _, said, code := d.run(to("promote", "--other=127.0.0.1:1")...); code != 3 || !strings.Contains(said, "127.0.0.1:1") {
+				t.Errorf("another replica that cannot be reached: %d, %s", code, said)
+			}
 			done := d.must(to("promote", "--yes")...)
 			if !strings.Contains(done, "is the master") {
 				t.Errorf("promoted:\n%s", done)

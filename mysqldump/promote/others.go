@@ -2,6 +2,7 @@ package promote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,6 +21,7 @@ type Other struct {
 // Tell says what other replicas have to be told after Run, in their own words: those of Options.Others. They follow GTIDs as they
 // did, or file and offset: then they go to where the new master stood first. Without Options.Others it is said once, of any replica
 // that follows as the new master did. Before Run, with the zero Promoted, positions are left open.
+// An error names those that could not be asked; the others are told all the same.
 func (p *Plan) Tell(ctx context.Context, done Promoted) ([]Other, error) {
 	var all []Other
 	if len(p.o.Others) == 0 {
@@ -29,14 +31,16 @@ func (p *Plan) Tell(ctx context.Context, done Promoted) ([]Other, error) {
 		p.change(&o, p.words, status, done)
 		return []Other{o}, nil
 	}
+	var failed []error
 	for _, s := range p.o.Others {
 		o, err := p.tell(ctx, s, done)
 		if err != nil {
-			return all, fmt.Errorf("find out what %s has to be told: %w", s.Address(), err)
+			failed = append(failed, fmt.Errorf("find out what %s has to be told: %w", s.Address(), err))
+			continue
 		}
 		all = append(all, o)
 	}
-	return all, nil
+	return all, errors.Join(failed...)
 }
 
 func (p *Plan) tell(ctx context.Context, s *server.Server, done Promoted) (o Other, err error) {

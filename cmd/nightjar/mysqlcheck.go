@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -35,7 +36,7 @@ func (a *app) mysqlCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Say what would break a backup or a replica of a server, before the first night",
-		Long: `Look at a server and say what would break a backup or a replica: one line for each finding, the worst first, with the statement or option that mends it.
+		Long: `Look at a server and say what would break a backup or a replica: one line for each finding, the worst first, and below it the statement or option that mends it.
 Nothing is changed, but for a replica that a killed nightjar has left stopped, which is started.
 
 Exit code 0 if nothing breaks (warnings and notes are no fault), 1 if a problem stands, or the server cannot be asked.
@@ -160,7 +161,24 @@ func (a *app) mysqlCheck(ctx context.Context, k *mysqlCheckFlags) error {
 	})
 }
 
-// showFindings prints a line for each finding; of those of one rule, the first ones, and how many more.
+// wrapped cuts a text at spaces into lines of 100 characters, where it has spaces; none of no text.
+func wrapped(text string) (lines []string) {
+	const most = 100
+	for text != "" {
+		at := len(text)
+		if utf8.RuneCountInString(text) > most {
+			fits := len(string([]rune(text)[:most+1]))
+			if at = strings.LastIndexByte(text[:fits], ' '); at < 0 {
+				at = fits - 1 + strings.IndexByte(text[fits-1:]+" ", ' ')
+			}
+		}
+		lines = append(lines, text[:at])
+		text = strings.TrimPrefix(text[at:], " ")
+	}
+	return lines
+}
+
+// showFindings prints a line for each finding, and what to do about it below; of those of one rule, the first ones, and how many more.
 func (a *app) showFindings(w io.Writer, found []check.Finding) {
 	slices.SortStableFunc(found, func(x, y check.Finding) int { return cmp.Compare(x.Severity.Rank(), y.Severity.Rank()) })
 	const each = 20
@@ -178,10 +196,10 @@ func (a *app) showFindings(w io.Writer, found []check.Finding) {
 		if f.Object != "" {
 			line = f.Object + ": " + line
 		}
-		if f.Do != "" {
-			line += ". What to do: " + f.Do
-		}
 		fmt.Fprintf(w, "%s: %s\n", f.Severity, quote.Display(line))
+		for _, part := range wrapped(quote.Display(f.Do)) {
+			fmt.Fprintf(w, "    %s\n", part)
+		}
 	}
 	for _, f := range found { // in their order
 		of := string(f.Severity) + ": " + f.Name

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +55,7 @@ func TestMySQLCheck(t *testing.T) {
 	s.Exec(t, "CREATE DATABASE a", "CREATE TABLE a.`x\x1b[31m` (id INT PRIMARY KEY) ENGINE=MyISAM", "SET GLOBAL binlog_format=STATEMENT")
 	out, said, code := m.run("--for=dump,replica")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if code != 1 || !strings.HasPrefix(lines[0], "problem: binlog_format is STATEMENT") || !strings.Contains(lines[0], "SET GLOBAL binlog_format=ROW;") || !strings.Contains(said, "problems: 1") {
+	if code != 1 || !strings.HasPrefix(lines[0], "problem: binlog_format is STATEMENT") || !strings.HasPrefix(lines[1], "    SET GLOBAL binlog_format=ROW;") || !strings.Contains(said, "problems: 1") {
 		t.Errorf("a problem: %d, %s%s", code, out, said)
 	}
 	if !strings.Contains(out, `warning: a.x\x1b[31m: its engine, MyISAM`) || strings.Contains(out, "\x1b") {
@@ -136,5 +137,16 @@ func TestMySQLCheckReplica(t *testing.T) {
 	s.Exec(t, "DROP DATABASE full")
 	if out, said, code := m.run(args...); code != 0 {
 		t.Errorf("%d: %s%s", code, out, said)
+	}
+}
+
+func TestWrapped(t *testing.T) {
+	word := strings.Repeat("é", 99)
+	for text, want := range map[string][]string{
+		"": nil, "GRANT x;": {"GRANT x;"}, word + "é b": {word + "é", "b"}, word + word + " b c": {word + word, "b c"}, "a " + word: {"a", word},
+	} {
+		if got := wrapped(text); !slices.Equal(got, want) {
+			t.Errorf("%q is %q", text, got)
+		}
 	}
 }

@@ -64,7 +64,7 @@ these files, cat $(ls | sort) | mariadb loads them.`,
 	f.IntVar(&d.o.Threads, "threads", 4, "sessions that read at the same time")
 	f.DurationVar(&d.o.Lock.Attempt, "lock-attempt", lock.DefaultAttempt, "how long one attempt at the lock may keep writers waiting")
 	f.DurationVar(&d.o.Lock.Wait, "lock-wait", lock.DefaultWait, "for how long attempts are made")
-	f.DurationVar(&d.o.Lock.Max, "max-lock", lock.DefaultMax, "how long the lock may be held, with tables that no snapshot covers")
+	dbflags.MaxLock(f, &d.o.Lock.Max)
 	f.DurationVar(&d.o.Lock.MaxSnapshot, "max-snapshot", 0, "how long the snapshots may be held, which keep the server from purging old rows; 0: for ever")
 	f.StringVar(&d.lock, "lock", "auto", "auto, or none: then no table may be outside of snapshots, and --threads is 1")
 	f.IntVar(&d.o.DDLRetries, "ddl-retries", 2, "how often the dump begins again when a table was changed meanwhile")

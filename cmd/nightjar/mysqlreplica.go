@@ -80,7 +80,7 @@ Another server must have all transactions of the dump, by GTID.`,
 	f.BoolVar(&r.noVerify, "no-verify", false, "compare nothing at the end: neither the restore with the archive, nor the replica with its source")
 	f.DurationVar(&r.lock.Attempt, "lock-attempt", lock.DefaultAttempt, "how long one attempt at a lock of the source may keep writers waiting, to compare")
 	f.DurationVar(&r.lock.Wait, "lock-wait", lock.DefaultWait, "for how long attempts are made")
-	f.DurationVar(&r.lock.Max, "max-lock", lock.DefaultMax, "how long the lock may be held, with tables that no snapshot covers")
+	dbflags.MaxLock(f, &r.lock.Max)
 	r.datadir.flags(c)
 	r.start.flags(c)
 	r.choice.flags(c)

@@ -45,7 +45,7 @@ Exit code 0 if all are equal, 1 if tables differ or the replica does not run, 3 
 	f.DurationVar(&v.o.Limit, "wait", 10*time.Minute, "how long the replica may take to come to the source's position")
 	f.DurationVar(&v.o.Lock.Attempt, "lock-attempt", lock.DefaultAttempt, "how long one attempt at a lock of the source may keep writers waiting")
 	f.DurationVar(&v.o.Lock.Wait, "lock-wait", lock.DefaultWait, "for how long attempts are made")
-	f.DurationVar(&v.o.Lock.Max, "max-lock", lock.DefaultMax, "how long the lock may be held, with tables that no snapshot covers")
+	dbflags.MaxLock(f, &v.o.Lock.Max)
 	return c
 }
 

@@ -72,7 +72,7 @@ func (l *Lexer) significant() (Token, bool) {
 	}
 }
 
-// Difference returns the part of a definition with which it begins to differ from another, quoted.
+// Difference returns the part of a definition with which it begins to differ from another, in quotes and on one line.
 func Difference(text, other []byte) string {
 	x, y := Lexer{Text: text}, Lexer{Text: other}
 	for {
@@ -82,7 +82,7 @@ func Difference(text, other []byte) string {
 		if more && also && s.Kind == t.Kind && string(s.Text) == string(t.Text) {
 			continue
 		}
-		return fmt.Sprintf("%.100q", strings.TrimSpace(string(text[at:])))
+		return fmt.Sprintf(`"%.100s"`, strings.Join(strings.Fields(string(text[at:])), " "))
 	}
 }
 

@@ -49,6 +49,13 @@ func TestSame(t *testing.T) {
 	}
 }
 
+func TestDifference(t *testing.T) {
+	a, b := "CREATE TABLE `t` (\n  `a` int,\n  `b\\` int\n)", "CREATE TABLE `t` (\n  `a` int,\n  `c` int\n)"
+	if got := Difference([]byte(a), []byte(b)); got != "\"`b\\` int )\"" {
+		t.Error(got)
+	}
+}
+
 func TestRewrites(t *testing.T) {
 	event := "CREATE EVENT `ENABLE` ON SCHEDULE EVERY 1 DAY STARTS 'ENABLE' ON COMPLETION PRESERVE ENABLE COMMENT 'x' DO SELECT 'ENABLE'"
 	if got := string(Disable([]byte(event), DisabledOnReplica)); got != strings.Replace(event, " ENABLE COMMENT", " DISABLE ON SLAVE COMMENT", 1) {

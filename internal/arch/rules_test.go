@@ -82,6 +82,8 @@ var arrows = map[string][]string{
 	"mysqldump/check":      {"mysqldump", "mysqldump/account", "mysqldump/advice", "mysqldump/filter", "mysqldump/lock", "mysqldump/program", "mysqldump/replica", "mysqldump/schema", "mysqldump/server"},
 	"mysqldump/clone":      {"mysqldump", "mysqldump/datadir", "mysqldump/lock", "mysqldump/server"},
 	"mysqldump/logs":       {"mysqldump", "mysqldump/binlog", "mysqldump/server"},
+	"mysqldump/xbstream":   {},
+	"mysqldump/hot":        {"mysqldump", "mysqldump/lock", "mysqldump/login", "mysqldump/server", "mysqldump/xbstream"},
 	"mysqldump/roundtrip":  {"mysqldump", "mysqldump/dump", "mysqldump/lock", "mysqldump/restore", "mysqldump/server", "mysqldump/servertest"}, // tests alone, which nobody may import
 	"snapshot":             {},
 	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},

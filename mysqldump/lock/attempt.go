@@ -218,7 +218,7 @@ func (l *held) unlock(ctx context.Context, statement string) error {
 // watch sees who waits.
 func (l *held) watch(ctx context.Context, began time.Time) error {
 	return l.guard.do(func(c *server.Session) error {
-		wait, err := longestWait(ctx, c, l.o.Now().Sub(began), l.locker.ID(), c.ID())
+		wait, err := LongestWait(ctx, c, l.o.Now().Sub(began), l.locker.ID(), c.ID())
 		l.report.LongestWait = max(l.report.LongestWait, wait)
 		return err
 	})

@@ -17,10 +17,11 @@ var waiting = []string{
 	"Waiting for backup lock", "Waiting for global read lock", "Waiting for commit lock", "Waiting for table flush",
 }
 
-// longestWait returns for how long the session has waited that has waited longest for us, who began to lock as long ago as
-// given; 0 if none does. Where the server counts whole seconds that is all that is known.
-func longestWait(ctx context.Context, c *server.Session, began time.Duration, except ...uint64) (time.Duration, error) {
-	processes, err := c.Rows(ctx, "SELECT id, state, time_ms FROM information_schema.processlist")
+// LongestWait returns for how long the session has waited that has waited longest for a backup, which began to lock as long
+// ago as given; 0 if none does. Where the server counts whole seconds that is all that is known. Who waits to lock is not
+// counted.
+func LongestWait(ctx context.Context, c *server.Session, began time.Duration, except ...uint64) (time.Duration, error) {
+	processes, err := c.Rows(ctx, "SELECT id, state, info, time_ms FROM information_schema.processlist")
 	exact := err == nil
 	if server.Number(err) != 0 { // no such column, or no such table
 		processes, err = c.Rows(ctx, "SHOW PROCESSLIST")
@@ -31,7 +32,7 @@ func longestWait(ctx context.Context, c *server.Session, began time.Duration, ex
 	var longest time.Duration
 	for _, p := range processes {
 		p = lowerNames(p)
-		if id, _ := strconv.ParseUint(p["id"], 10, 64); slices.Contains(except, id) || !slices.Contains(waiting, p["state"]) {
+		if id, _ := strconv.ParseUint(p["id"], 10, 64); slices.Contains(except, id) || !slices.Contains(waiting, p["state"]) || strings.HasPrefix(p["info"], "BACKUP STAGE") {
 			continue
 		}
 		wait := began

@@ -23,6 +23,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/mysqldump/datadir"
 	"nightjar/mysqldump/dump"
+	"nightjar/mysqldump/hot"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/login"
 	"nightjar/mysqldump/replica"
@@ -153,6 +154,10 @@ var hints = []struct {
 	{lock.ErrBusy, "nothing is to be mended: run it again when that has ended"},
 	{lock.ErrWait, "writers were never kept waiting for longer than --lock-attempt. A long statement holds the lock up: SHOW FULL PROCESSLIST names it, and nightjar mysql check. Or wait longer with --lock-wait"},
 	{lock.ErrSnapshot, "--max-snapshot allows more time, or 0 any; --threads N more sessions"},
+	{hot.ErrNoTool, "install it on the server's own machine, in the server's version (apt-get install mariadb-backup), or name it with --tool"},
+	{hot.ErrOther, "install the program in the server's version, or name that with --tool"},
+	{hot.ErrPacked, "have the program send its files as they are: nightjar compresses and encrypts by itself, and finds nothing unchanged in what is packed"},
+	{hot.ErrIncomplete, "nothing was saved as an archive. What the program said last is the reason; nightjar mysql check --for hot says what stands in the way"},
 	{lock.ErrTooLong, "--max-lock allows more. Tables that are not of InnoDB are read while the lock is held: nightjar mysql check names them"},
 	{dump.ErrPrivileges, "nightjar mysql check prints the GRANT that gives it"},
 	{datadir.ErrInUse, "nothing was changed. Stop the server first, or name another folder"},

@@ -23,14 +23,7 @@ func Dump(w io.Writer, r *dump.Result) {
 	if r.Lock.History >= 0 && r.Lock.HistoryNow >= 0 {
 		history = fmt.Sprintf("%d, then %d", r.Lock.History, r.Lock.HistoryNow)
 	}
-	var rows [][2]string
-	if r.Position.File != "" {
-		rows = append(rows, [2]string{"position", quote.Display(fmt.Sprintf("%s:%d", r.Position.File, r.Position.Offset))})
-	}
-	if gtids := r.Position.GTIDs.String(); gtids != "" {
-		rows = append(rows, [2]string{"GTIDs", quote.Display(gtids)})
-	}
-	rows = append(rows, [][2]string{
+	Block(w, append(place(r.Position), [][2]string{
 		{"databases", count(uint64(r.Databases))},
 		{"tables", count(uint64(r.Tables))},
 		{"rows", count(r.Rows)},
@@ -43,8 +36,7 @@ func Dump(w io.Writer, r *dump.Result) {
 		{"longest wait seen", milliseconds(r.Lock.LongestWait)},
 		{"old versions of rows", history},
 		{"begun again", count(uint64(r.Retries))},
-	}...)
-	Block(w, rows)
+	}...))
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }

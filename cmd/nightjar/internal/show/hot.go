@@ -1,0 +1,70 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"nightjar/backup"
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/hot"
+	"nightjar/repo"
+)
+
+// Hot prints how the part of a hot backup went that the server and the program did.
+func Hot(w io.Writer, r *hot.Result) {
+	experimental := ""
+	if r.Tool.Experimental() {
+		experimental = " (experimental)"
+	}
+	fmt.Fprintf(w, "server %s, copied by %s %s%s\n", quote.Display(r.Version), quote.Display(r.Tool.Name), quote.Display(r.Tool.Version), experimental)
+	Block(w, append(place(r.Position), [][2]string{
+		{"files", count(uint64(r.Sums.Files))},
+		{"bytes of files", human.ExactSize(r.Sums.Bytes)},
+		{"redo log of them", human.ExactSize(r.Sums.Redo)},
+		{"tables covered for", milliseconds(r.Covered)},
+		{"commits held back", milliseconds(r.Held)},
+		{"longest wait seen", milliseconds(r.LongestWait)},
+	}...))
+}
+
+// place returns rows for a position.
+func place(p mysqldump.Position) (rows [][2]string) {
+	if p.File != "" {
+		rows = append(rows, [2]string{"position", quote.Display(fmt.Sprintf("%s:%d", p.File, p.Offset))})
+	}
+	if gtids := p.GTIDs.String(); gtids != "" {
+		rows = append(rows, [2]string{"GTIDs", quote.Display(gtids)})
+	}
+	return rows
+}
+
+// HotJSON returns what --json tells of a hot backup.
+func HotJSON(made *repo.Archive, s *backup.Statistics, requests map[string]uint64, r *hot.Result) any {
+	type hotJSON struct {
+		Position     string  `json:"position"`
+		Version      string  `json:"server_version"`
+		Tool         string  `json:"tool"`
+		ToolVersion  string  `json:"tool_version"`
+		Experimental bool    `json:"experimental"`
+		Files        int     `json:"files"`
+		Bytes        uint64  `json:"bytes"`
+		Redo         uint64  `json:"redo_bytes"`
+		Covered      float64 `json:"covered_ms"`
+		Held         float64 `json:"held_ms"`
+		LongestWait  float64 `json:"longest_wait_ms"`
+	}
+	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
+	return struct {
+		Archive    *ArchiveJSON      `json:"archive"`
+		Elapsed    float64           `json:"elapsed_seconds"`
+		Statistics map[string]uint64 `json:"statistics"`
+		Requests   map[string]uint64 `json:"requests,omitempty"`
+		Hot        hotJSON           `json:"hot"`
+	}{Archive(made), s.End.Sub(s.Start).Seconds(), s.Map(), requests, hotJSON{
+		r.Position.String(), quote.Text(r.Version), quote.Text(r.Tool.Name), quote.Text(r.Tool.Version), r.Tool.Experimental(),
+		r.Sums.Files, r.Sums.Bytes, r.Sums.Redo, ms(r.Covered), ms(r.Held), ms(r.LongestWait),
+	}}
+}

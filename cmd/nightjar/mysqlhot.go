@@ -1,0 +1,145 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/dbflags"
+	"nightjar/cmd/nightjar/internal/dumpfiles"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/tempdir"
+	"nightjar/internal/watch"
+	"nightjar/mysqldump/hot"
+	"nightjar/mysqldump/lock"
+	"nightjar/mysqldump/server"
+	"nightjar/repo"
+	"nightjar/repo/pack"
+)
+
+type hotFlags struct {
+	db           dbflags.Flags
+	tags, labels []string
+	job          string
+	o            hot.Options
+}
+
+func (a *app) mysqlHotCommand() *cobra.Command {
+	var h hotFlags
+	c := &cobra.Command{
+		Use:   "hot",
+		Short: "Save the files of a server that runs, as they stand at one position of the binary log",
+		Long: `Save the files of a server that runs, as they stand at one position of the binary log. mariadb-backup copies them, which has to
+be installed here, on the server's own machine, in the server's version. It writes nothing to a disk: each file goes into the archive by itself,
+in the folder ` + dumpfiles.Folder + `, so that a night costs what has changed.
+
+What xtrabackup copies is taken too (--tool xtrabackup); that was never tried with a real one.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.hot(c.Context(), &h) },
+	}
+	h.db.Bind(c)
+	f := c.Flags()
+	f.StringVar(&h.o.Tool, "tool", "", "the `PROGRAM` that copies: its name or path (default: mariadb-backup)")
+	f.StringVar(&h.o.Datadir, "datadir", "", "where the server's data `DIRECTORY` is seen from here (default: as the server says)")
+	f.IntVar(&h.o.Threads, "threads", 4, "files that are copied at the same time")
+	f.DurationVar(&h.o.LockWait, "lock-wait", lock.DefaultMax, "how long the program waits for its locks, in whole seconds")
+	f.DurationVar(&h.o.MaxLock, "max-lock", lock.DefaultMax, "how long its locks may last; tables that are not of InnoDB are copied meanwhile")
+	f.StringArrayVar(&h.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
+	f.StringArrayVar(&h.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
+	f.StringVar(&h.job, "job", "", "name of the job (default: the host and the server)")
+	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	return c
+}
+
+// plan checks all that can be wrong with the command line.
+func (h *hotFlags) plan() (*repo.Record, error) {
+	if h.o.Threads < 1 || h.o.Threads > hot.MaxThreads {
+		return nil, usage.Errorf("--threads %d: there may be 1 to %d", h.o.Threads, hot.MaxThreads)
+	}
+	labels, err := parseLabels(h.labels)
+	for name := range labels {
+		switch name {
+		case "position", "server-version", "method", "tool", "tool-version":
+			err = cmp.Or(err, usage.Errorf("label %q is the backup's own", name))
+		}
+	}
+	return &repo.Record{Kind: dumpfiles.Hot, Tags: texts(h.tags), Labels: labels, Program: "nightjar " + version()}, err
+}
+
+func (a *app) hot(ctx context.Context, h *hotFlags) error {
+	template, err := h.plan()
+	if err != nil {
+		return err
+	}
+	if h.o.Login, err = h.db.Login(ctx, &a.Settings); err != nil {
+		return err
+	}
+	config, err := h.o.Login.Config()
+	if err != nil {
+		return err
+	}
+	srv, err := server.New(config)
+	if err != nil {
+		return err
+	}
+	probe, err := srv.Connect(ctx) // before anything long begins
+	if err != nil {
+		return err
+	}
+	probe.Close()
+	s, err := a.Open(ctx, session.Write)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if h.o.Directory, err = a.StateFolder(); err != nil {
+		return err
+	}
+	if h.o.Temp, err = tempdir.New(cmp.Or(a.TempDir, "/tmp")); err != nil {
+		return err
+	}
+	template.Job = repo.Text(cmp.Or(h.job, strings.TrimSpace(s.Host+":mysql hot "+h.o.Login.Address())))
+	o := backup.Options{Progress: new(watch.Progress), Problem: a.problem, Now: a.Now}
+	if o.Previous, err = s.Previous(ctx, template.Job); err != nil {
+		return err
+	}
+	h.o.Environ, h.o.Warn, h.o.Now = a.Children, a.warn, a.Now
+	stop := a.follow(progress.Saved(o.Progress, a.expect(ctx, o, true)))
+	var result hot.Result
+	made, sums, err := backup.Save(ctx, s.Repository, template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
+		var err error
+		if result, err = hot.Run(ctx, srv, treeSink{run, dumpfiles.Folder}, h.o); err != nil {
+			return nil, err
+		}
+		return repo.Labels{
+			"position": repo.Text(result.Position.String()), "server-version": repo.Text(result.Version), "method": "hot",
+			"tool": repo.Text(result.Tool.Name), "tool-version": repo.Text(result.Tool.Version),
+		}, nil
+	})
+	stop()
+	if err != nil {
+		return err
+	}
+	s.Wrote(made)
+	if result.Tool.Experimental() {
+		a.warn(fmt.Errorf("this backup is experimental: no stream of %s was ever met in a test. Try a restore", result.Tool.Name))
+	}
+	if a.json {
+		return a.printJSON(show.HotJSON(made, &sums, s.Requests(), &result))
+	}
+	if !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) {
+		show.Backup(w, made, &sums, 0, s.Requests())
+		show.Hot(w, &result)
+	})
+}

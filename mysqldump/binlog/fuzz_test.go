@@ -42,6 +42,7 @@ func read(content string, each func(e *binlog.Event)) (*binlog.Reader, error) {
 		e.Table()
 		e.Rows()
 		e.Payload()
+		e.Expand()
 		e.ParseBefore()
 		each(&e)
 	}
@@ -76,6 +77,7 @@ func FuzzBodies(f *testing.F) {
 		e.Table()
 		e.Rows()
 		e.Payload()
+		e.Expand()
 		e.ParseBefore()
 		binlog.ParseRotate(body)
 	})

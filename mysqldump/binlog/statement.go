@@ -88,7 +88,9 @@ const maxText = 64 << 20
 
 // inflate undoes MariaDB's compression: a byte with the kind and how many bytes the length has, the length with its
 // highest byte first, and the stream of zlib.
-func inflate(b []byte) ([]byte, error) {
+func inflate(b []byte) ([]byte, error) { return inflateMost(b, maxText) }
+
+func inflateMost(b []byte, most int) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, wire.ErrTruncated
 	}
@@ -100,8 +102,8 @@ func inflate(b []byte) ([]byte, error) {
 	for _, digit := range b[1 : 1+more] {
 		size = size<<8 | int(digit)
 	}
-	if size > maxText {
-		return nil, fmt.Errorf("a statement of %d bytes, more than %d", size, maxText)
+	if size > most {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", size, most)
 	}
 	z, err := zlib.NewReader(bytes.NewReader(b[1+more:]))
 	if err != nil {
@@ -109,7 +111,7 @@ func inflate(b []byte) ([]byte, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(z, int64(size)+1))
 	if err == nil && len(text) != size {
-		err = fmt.Errorf("a statement of more or fewer than %d bytes", size)
+		err = fmt.Errorf("it has more or fewer than %d bytes", size)
 	}
 	return text, err
 }

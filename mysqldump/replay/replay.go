@@ -163,8 +163,8 @@ func (w *walk) read(ctx context.Context, l Log, offset uint64, last bool, v visi
 	}
 	defer file.Close()
 	r := binlog.NewReader(file)
-	var all binlog.Assembler
-	reached, skip := offset == 0, false
+	step := stepper{walk: w, log: l.Name, visitor: v}
+	reached := offset == 0
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -175,7 +175,7 @@ func (w *walk) read(ctx context.Context, l Log, offset uint64, last bool, v visi
 			return nil
 		case err == io.EOF && !reached:
 			return fmt.Errorf("begin at offset %d: %w: it ends at %d", offset, ErrMissing, r.At())
-		case err == io.EOF && all.Open() && !last:
+		case err == io.EOF && step.all.Open() && !last:
 			return fmt.Errorf("a transaction has no end: %w", ErrUnfit)
 		case err == io.EOF, last && errors.Is(err, io.ErrUnexpectedEOF): // what has no end has not been committed
 			return nil
@@ -187,46 +187,53 @@ func (w *walk) read(ctx context.Context, l Log, offset uint64, last bool, v visi
 				return err
 			}
 		}
-		if !reached {
-			if e.At > offset || e.At == offset && all.Open() {
-				return fmt.Errorf("begin at offset %d: %w: no transaction begins there", offset, ErrMissing)
-			}
-			reached = e.At == offset
+		if !reached && (e.At > offset || e.At == offset && step.all.Open()) {
+			return fmt.Errorf("begin at offset %d: %w: no transaction begins there", offset, ErrMissing)
 		}
-		begins := !all.Open()
-		t, err := all.Add(&e)
+		if reached = reached || e.At == offset; !reached {
+			_, err = step.all.Add(&e)
+		} else {
+			err = step.take(&e)
+		}
 		if err != nil {
 			return err
 		}
-		if !reached {
-			continue
-		}
-		if begins {
-			if skip, err = w.has(&e); err != nil {
-				return err
-			}
-		}
-		if t != nil && t.Broken { // e is none of its events
-			if err := v.end(Found{Log: l.Name, Transaction: *t}); err != nil && !skip {
-				return err
-			}
-			if skip, err = w.has(&e); err != nil {
-				return err
-			}
-			t = nil
-		}
-		if skip || t == nil && !all.Open() { // it is between transactions
-			continue
-		}
-		if err := v.event(&e); err != nil {
+	}
+}
+
+// A stepper hands the events of one log to a visitor, but for those of transactions that are passed over.
+type stepper struct {
+	*walk
+	visitor
+	log  string
+	all  binlog.Assembler
+	skip bool // the transaction that is open
+}
+
+func (s *stepper) take(e *binlog.Event) (err error) {
+	begins := !s.all.Open()
+	t, err := s.all.Add(e)
+	if err != nil {
+		return err
+	}
+	if t != nil && t.Broken { // e is none of its events
+		if err := s.end(Found{Log: s.log, Transaction: *t}); err != nil && !s.skip {
 			return err
 		}
-		if t != nil {
-			if err := v.end(Found{Log: l.Name, Transaction: *t}); err != nil {
-				return err
-			}
+		t, begins = nil, true
+	}
+	if begins {
+		if s.skip, err = s.has(e); err != nil {
+			return err
 		}
 	}
+	if s.skip || t == nil && !s.all.Open() { // it is between transactions
+		return nil
+	}
+	if err := s.event(e); err != nil || t == nil {
+		return err
+	}
+	return s.end(Found{Log: s.log, Transaction: *t})
 }
 
 // has reports whether the position has the transaction that an event begins.

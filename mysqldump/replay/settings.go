@@ -79,86 +79,115 @@ const (
 // parseSettings parses what a Query says of its session.
 func parseSettings(b []byte) (s settings, err error) {
 	r := wire.NewReader(b)
-	set := func(name string, value uint64) { s.all = append(s.all, setting{name, strconv.FormatUint(value, 10)}) }
-	set16 := func(name string) { set(name, uint64(take16(&r))) }
 	for r.Err() == nil && r.Left() > 0 {
-		switch code := r.Byte(); code {
-		case hasFlags:
-			flags := r.Uint32()
-			if flags&^knownFlags != 0 {
-				return s, fmt.Errorf("it ran with an option that nobody knows: %#x", flags&^knownFlags)
-			}
-			set("sql_auto_is_null", bit(flags, flagAutoIsNull))
-			set("foreign_key_checks", 1-bit(flags, flagNoForeignKeys))
-			set("unique_checks", 1-bit(flags, flagNoUniqueChecks))
-			s.maria = []setting{
-				{"check_constraint_checks", strconv.FormatUint(1-bit(flags, flagNoChecks), 10)},
-				{"explicit_defaults_for_timestamp", strconv.FormatUint(bit(flags, flagTimestampRule), 10)},
-				{"sql_if_exists", strconv.FormatUint(bit(flags, flagIfExists), 10)},
-				{"system_versioning_insert_history", strconv.FormatUint(bit(flags, flagInsertedHistory), 10)},
-			}
-		case hasSQLMode:
-			set("sql_mode", r.Uint64())
-		case hasOldCatalog:
-			r.Bytes(int(r.Byte()) + 1)
-		case hasAutoIncrement:
-			set16("auto_increment_increment")
-			set16("auto_increment_offset")
-		case hasCharset:
-			set16(clientCharset)
-			set16("collation_connection")
-			set16("collation_server")
-		case hasTimeZone:
-			s.all = append(s.all, setting{"time_zone", server.Literal(string(r.Bytes(int(r.Byte()))))})
-		case hasCatalog:
-			r.Bytes(int(r.Byte()))
-		case hasTimeNames:
-			set16("lc_time_names")
-		case hasDatabaseCset:
-			set16("collation_database")
-		case hasTablesToUpdate, hasXID, hasMariaDBXID:
-			r.Bytes(8)
-		case hasWritten:
-			r.Bytes(4)
-		case hasInvoker: // who created a view or a routine, if the statement does not say it
-			user := string(r.Bytes(int(r.Byte())))
-			host := string(r.Bytes(int(r.Byte())))
-			s.invoker = user + "@" + host
-		case hasDatabases:
-			if n := r.Byte(); n != tooManyDatabases {
-				for range n {
-					for r.Err() == nil && r.Byte() != 0 {
-					}
-				}
-			}
-		case hasMicroseconds, hasMariaDBMicro:
-			low := take16(&r)
-			s.micro = uint32(low) | uint32(r.Byte())<<16
-		case hasTimestampRule:
-			set("explicit_defaults_for_timestamp", uint64(r.Byte()))
-		case hasUTF8MB4:
-			set16("default_collation_for_utf8mb4")
-		case hasPrimaryKeyRule:
-			set("sql_require_primary_key", uint64(r.Byte()))
-		case hasEncryption:
-			set("default_table_encryption", uint64(r.Byte()))
-		case hasCascade:
-			set("enable_cascade_triggers", uint64(r.Byte()))
-		case hasMariaDBGTID:
-			if flags := r.Byte(); flags&(gtidStartAlter|gtidCommitAlter|gtidRollbackAlter) != 0 {
-				return s, errors.New("it is an ALTER in two parts (binlog_alter_two_phase)")
-			}
-		case hasMariaDBCset:
-			for range r.Byte() {
-				s.pairs = append(s.pairs, [2]uint16{take16(&r), take16(&r)})
-			}
-		default:
-			if r.Err() == nil {
-				return s, fmt.Errorf("it says something of its session that nobody knows: %d", code)
-			}
+		code := r.Byte()
+		known := s.number(code, &r)
+		if !known {
+			known, err = s.other(code, &r)
+		}
+		switch {
+		case r.Err() != nil:
+		case err != nil:
+			return s, err
+		case !known:
+			return s, fmt.Errorf("it says something of its session that nobody knows: %d", code)
 		}
 	}
 	return s, r.Err()
+}
+
+func (s *settings) set(name string, value uint64) {
+	s.all = append(s.all, setting{name, strconv.FormatUint(value, 10)})
+}
+
+// number takes a variable that is a number, and reports whether it is one.
+func (s *settings) number(code byte, r *wire.Reader[[]byte]) bool {
+	switch code {
+	case hasSQLMode:
+		s.set("sql_mode", r.Uint64())
+	case hasAutoIncrement:
+		s.set("auto_increment_increment", uint64(take16(r)))
+		s.set("auto_increment_offset", uint64(take16(r)))
+	case hasCharset:
+		s.set(clientCharset, uint64(take16(r)))
+		s.set("collation_connection", uint64(take16(r)))
+		s.set("collation_server", uint64(take16(r)))
+	case hasTimeNames:
+		s.set("lc_time_names", uint64(take16(r)))
+	case hasDatabaseCset:
+		s.set("collation_database", uint64(take16(r)))
+	case hasTimestampRule:
+		s.set("explicit_defaults_for_timestamp", uint64(r.Byte()))
+	case hasUTF8MB4:
+		s.set("default_collation_for_utf8mb4", uint64(take16(r)))
+	case hasPrimaryKeyRule:
+		s.set("sql_require_primary_key", uint64(r.Byte()))
+	case hasEncryption:
+		s.set("default_table_encryption", uint64(r.Byte()))
+	case hasCascade:
+		s.set("enable_cascade_triggers", uint64(r.Byte()))
+	default:
+		return false
+	}
+	return true
+}
+
+// other takes what is no number, and what changes nothing.
+func (s *settings) other(code byte, r *wire.Reader[[]byte]) (known bool, err error) {
+	switch code {
+	case hasFlags:
+		return true, s.flags(r.Uint32())
+	case hasTimeZone:
+		s.all = append(s.all, setting{"time_zone", server.Literal(string(r.Bytes(int(r.Byte()))))})
+	case hasOldCatalog:
+		r.Bytes(int(r.Byte()) + 1)
+	case hasCatalog:
+		r.Bytes(int(r.Byte()))
+	case hasTablesToUpdate, hasXID, hasMariaDBXID:
+		r.Bytes(8)
+	case hasWritten:
+		r.Bytes(4)
+	case hasInvoker:
+		user := string(r.Bytes(int(r.Byte())))
+		s.invoker = user + "@" + string(r.Bytes(int(r.Byte())))
+	case hasDatabases:
+		if n := r.Byte(); n != tooManyDatabases {
+			for range n {
+				for r.Err() == nil && r.Byte() != 0 {
+				}
+			}
+		}
+	case hasMicroseconds, hasMariaDBMicro:
+		low := take16(r)
+		s.micro = uint32(low) | uint32(r.Byte())<<16
+	case hasMariaDBGTID:
+		if flags := r.Byte(); flags&(gtidStartAlter|gtidCommitAlter|gtidRollbackAlter) != 0 {
+			return true, errors.New("it is an ALTER in two parts (binlog_alter_two_phase)")
+		}
+	case hasMariaDBCset:
+		for range r.Byte() {
+			s.pairs = append(s.pairs, [2]uint16{take16(r), take16(r)})
+		}
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+func (s *settings) flags(flags uint32) error {
+	if flags&^knownFlags != 0 {
+		return fmt.Errorf("it ran with an option that nobody knows: %#x", flags&^knownFlags)
+	}
+	s.set("sql_auto_is_null", bit(flags, flagAutoIsNull))
+	s.set("foreign_key_checks", 1-bit(flags, flagNoForeignKeys))
+	s.set("unique_checks", 1-bit(flags, flagNoUniqueChecks))
+	s.maria = []setting{
+		{"check_constraint_checks", strconv.FormatUint(1-bit(flags, flagNoChecks), 10)},
+		{"explicit_defaults_for_timestamp", strconv.FormatUint(bit(flags, flagTimestampRule), 10)},
+		{"sql_if_exists", strconv.FormatUint(bit(flags, flagIfExists), 10)},
+		{"system_versioning_insert_history", strconv.FormatUint(bit(flags, flagInsertedHistory), 10)},
+	}
+	return nil
 }
 
 func bit(flags, one uint32) uint64 {

@@ -47,7 +47,7 @@ func TestMySQLHot(t *testing.T) {
 	}
 	s.Exec(t, "UPDATE shop.orders SET v = REVERSE(v) WHERE id % 1000 = 0")
 	second := night()
-	if was, is := first.Statistics["bytes_stored"], second.Statistics["bytes_stored"]; is*4 > was {
+	if was, is := first.Statistics["bytes_stored"], second.Statistics["bytes_stored"]; is > was/4+second.Hot.Redo { // how much of the log there is depends on the server's last checkpoint
 		t.Errorf("the second night stored %d bytes, the first %d", is, was)
 	}
 	d.must("restore", "--kind", "mysql-hot", "latest", "--target", filepath.Join(d.home, "back"))

@@ -250,9 +250,18 @@ func (a *attempt) nothingNew(ctx context.Context) error {
 	a.look.Lock()
 	defer a.look.Unlock()
 	changed, err := a.inventory.Since(ctx, a.looking, a.run.o.Selection)
-	if err != nil || len(changed) == 0 {
+	if err != nil {
 		return err
 	}
-	o := changed[0]
-	return &ChangedError{o.Kind, o.Database + "." + o.Name.Name, errors.New("it was made, dropped or defined anew while the dump began")}
+	for _, o := range changed {
+		if o.Kind == schema.AccountKind && !a.run.o.Accounts {
+			continue
+		}
+		name := o.Name.Name
+		if o.Database != "" {
+			name = o.Database + "." + name
+		}
+		return &ChangedError{o.Kind, name, errors.New("it was made, dropped or defined anew while the dump began")}
+	}
+	return nil
 }

@@ -163,6 +163,29 @@ func TestCanceled(t *testing.T) {
 	}
 }
 
+// A server that does not answer any more ends the dump, whatever it had been asked for.
+func TestSilent(t *testing.T) {
+	s := servertest.Start(t, servertest.MariaDB1011)
+	s.Exec(t, "CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)")
+	for _, last := range []string{"", "@@max_allowed_packet", "information_schema.TABLES", "GET_LOCK", "FROM `d`"} {
+		proxy := servertest.StartProxy(t, s.Config().Addr)
+		proxy.Stall(last == "") // from its greeting on
+		proxy.When(last, func() { proxy.Stall(true) })
+		config := s.Config()
+		config.Addr = proxy.Addr
+		srv, err := server.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := options()
+		o.Silence = time.Second
+		o.Lock.Directory = t.TempDir()
+		if _, err := Run(t.Context(), srv, &memory{}, o); !errors.Is(err, server.ErrSilent) {
+			t.Errorf("a server that does not answer to %s: %v", last, err)
+		}
+	}
+}
+
 // Where the server has a lock for backups, a change waits until the last row is read.
 func TestHeldBack(t *testing.T) {
 	s := servertest.Start(t, servertest.MySQL97)
@@ -200,12 +223,14 @@ func TestNew(t *testing.T) {
 		s.Exec(t, "CREATE DATABASE d", "USE d", "CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE left_out (id INT PRIMARY KEY)", "CREATE VIEW v AS SELECT id FROM t", "CREATE PROCEDURE p() SELECT 1",
 			"CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @x=1", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO SELECT 1")
 		o := options()
-		o.Selection = choose.Selection{ExcludeTables: []string{"d.left*"}}
+		o.Selection, o.Accounts = choose.Selection{ExcludeTables: []string{"d.left*"}}, true
 		r := &run{srv: connect(t, s), sink: &memory{}, o: o, files: map[string]bool{}}
 		for _, change := range [][2]string{
 			{"", "CREATE TABLE d.left_too (a INT)"}, {"", "DROP TABLE d.left_out"}, {"table d.n", "CREATE TABLE d.n (a INT) ENGINE=MyISAM"}, {"view d.w", "CREATE VIEW d.w AS SELECT 1"},
 			{"view d.v", "CREATE OR REPLACE VIEW d.v AS SELECT id+1 FROM d.t"}, {"trigger d.tr", "DROP TRIGGER d.tr"}, {"event d.e", "ALTER EVENT d.e DISABLE"}, {"procedure d.p", "DROP PROCEDURE d.p"},
 			{"function d.f", "CREATE FUNCTION d.f() RETURNS INT DETERMINISTIC RETURN 1"}, {"table e.x", "CREATE DATABASE e; CREATE TABLE e.x (a INT)"}, {"table d.n", "DROP TABLE d.n"},
+			{"account `u`@`%`", "CREATE USER u@'%'"}, {"account `u`@`%`", "GRANT SELECT ON d.* TO u@'%'"}, {"account `u`@`%`", "DROP USER u@'%'"}, {"", "DO 1"},
+			{"foreign server far", "CREATE SERVER far FOREIGN DATA WRAPPER mysql OPTIONS (HOST '192.0.2.1', DATABASE 'x')"},
 		} {
 			a := &attempt{run: r, queue: newQueue(), databases: map[string]schema.Database{}, broken: map[schema.Name]bool{}}
 			var err error

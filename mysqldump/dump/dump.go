@@ -35,6 +35,7 @@ type Options struct {
 	Lock       lock.Options           // but for what the dump itself says: Snapshots, Covered, Snapshot
 	DDLRetries int                    // how often a dump begins again because a definition was changed; 0: never
 	BrokenSkip bool                   // leave out what cannot be read
+	Silence    time.Duration          // for how long the server may say nothing to anybody before the dump fails; 0: a minute
 	RangeBytes uint64                 // about how large a range of a table is, as the server estimates; 0: 32 MiB
 	Previous   []mysqldump.SourceFile // of the last dump: ranges begin where they did
 	Warn       func(error)            // told of what stops nothing, such as an attempt that is made again; nil: nobody
@@ -45,6 +46,7 @@ const (
 	defaultThreads = 4
 	maxThreads     = 64
 	defaultRange   = 32 << 20
+	defaultSilence = time.Minute
 )
 
 // A Result says how a dump went.
@@ -107,6 +109,8 @@ func Run(ctx context.Context, srv *server.Server, sink mysqldump.Sink, o Options
 	if o.Warn == nil {
 		o.Warn = func(error) {}
 	}
+	ctx, stop := srv.Watch(ctx, cmp.Or(o.Silence, defaultSilence))
+	defer stop()
 	r := &run{srv: srv, sink: sink, o: o, files: map[string]bool{}}
 	for retries := 0; ; retries++ {
 		result, err := r.attempt(ctx)

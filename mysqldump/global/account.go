@@ -109,6 +109,14 @@ func (r *reader) readAccount(ctx context.Context, a Account) error {
 	return nil
 }
 
+// saysOf notes a statement with which the server tells of an account.
+func (r *reader) saysOf(a *Account, statement string) {
+	if r.said == nil {
+		r.said = map[string][]string{}
+	}
+	r.said[a.Name()] = append(r.said[a.Name()], statement)
+}
+
 func (r *reader) readCreateAccount(ctx context.Context, a *Account) error {
 	switch {
 	case a.public():
@@ -121,6 +129,7 @@ func (r *reader) readCreateAccount(ctx context.Context, a *Account) error {
 	if err != nil {
 		return err
 	}
+	r.saysOf(a, create)
 	options, ok := strings.CutPrefix(create, "CREATE USER ")
 	if !ok {
 		return fmt.Errorf("read account %s: the server answers with another statement", a.Name())
@@ -156,6 +165,7 @@ func cutDefaultRole(options string) (rest, roles string) {
 
 func (r *reader) readGrants(ctx context.Context, a *Account) error {
 	err := r.s.Texts(ctx, "SHOW GRANTS FOR "+a.Name(), func(row []string) error {
+		r.saysOf(a, row[0])
 		grant := r.requote(row[0], *a)
 		all := tokensOf(grant)
 		switch to := grantee(grant, all); {

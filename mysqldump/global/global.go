@@ -27,6 +27,7 @@ type Objects interface {
 type Globals struct {
 	Servers  []ForeignServer
 	Accounts []Account
+	Said     map[string][]string // by the server of each account, by its name, in any order: it changes when the account does
 }
 
 // A reader reads Globals.
@@ -37,6 +38,7 @@ type reader struct {
 	accounts []Account // all that may be named in grants
 	servers  []ForeignServer
 	found    []Account
+	said     map[string][]string
 }
 
 // Read reads what belongs to a server. What it leaves out is told to left.
@@ -47,7 +49,7 @@ func Read(ctx context.Context, s *server.Session, objects Objects, left func(wha
 			return Globals{}, err
 		}
 	}
-	return Globals{r.servers, r.found}, nil
+	return Globals{r.servers, r.found, r.said}, nil
 }
 
 // ofObject reports whether an error is a server's answer, of one object, and not the end of the session.

@@ -28,8 +28,12 @@ func (t *taker) takeLocked(ctx context.Context) error {
 	begin := t.o.Now()
 	waitCtx, cancel := context.WithTimeoutCause(ctx, t.o.Wait, ErrWait)
 	defer cancel()
+	var err error
+	if t.canStand, err = t.mayStand(ctx); err != nil {
+		return err
+	}
 	for {
-		if err := t.waitForStatements(waitCtx); err != nil {
+		if t.long, err = t.waitForStatements(waitCtx); err != nil {
 			return err
 		}
 		t.report.Attempts++
@@ -54,22 +58,22 @@ func pause(ctx context.Context, attempt time.Duration) error {
 	}
 }
 
-// waitForStatements waits until no statement runs that has run for a while, which would hold the global read lock back.
-func (t *taker) waitForStatements(ctx context.Context) error {
+// waitForStatements waits until no statement runs that has run for a while, which would hold the global read lock back: and that,
+// given up, would hold others back for as long as the statement runs. Where no lock is needed it returns the statement.
+func (t *taker) waitForStatements(ctx context.Context) (said string, err error) {
 	if t.dialect.BackupStage { // which waits for none but writes to non-transactional tables
-		return nil
+		return "", nil
 	}
-	said := ""
 	for {
 		err := t.guard.do(func(c *server.Session) (err error) {
 			said, err = longStatement(ctx, c, c.ID())
 			return err
 		})
-		if err != nil || said == "" {
-			return err
+		if err != nil || said == "" || t.canStand {
+			return said, err
 		}
 		if pause(ctx, t.o.Attempt) != nil {
-			return fmt.Errorf("%w: %s", context.Cause(ctx), said)
+			return "", fmt.Errorf("%w: %s", context.Cause(ctx), said)
 		}
 	}
 }
@@ -156,8 +160,15 @@ func (l *held) byReadLock(ctx context.Context) error {
 		}
 	}
 	l.stands = l.o.Now()
-	if err := l.bounded(ctx, l.report.Method, l.stands); err != nil {
+	if l.long != "" {
+		l.report.Method = "none, the position stood still"
+		return l.standBeside(ctx, l.long)
+	}
+	if stands, err := l.readLock(ctx); err != nil {
 		return err
+	} else if stands {
+		l.report.Method += ", waiting"
+		return l.unlock(ctx, "UNLOCK TABLES")
 	}
 	if l.o.Covered != nil {
 		if err := l.o.Covered(ctx, l.snapshots); err != nil {

@@ -3,7 +3,8 @@
 //
 // Servers of MariaDB are locked by BACKUP STAGE, others by FLUSH TABLES WITH READ LOCK, and LOCK INSTANCE FOR BACKUP where they
 // have it, for as long as the snapshots are held. The global read lock can wait for as long as it may, with all writers
-// behind it, so each attempt at a lock is killed after a moment, and made again after a pause.
+// behind it, so each attempt at a lock is killed after a moment, and made again after a pause. Where MySQL has GTIDs, snapshots
+// that are taken while it waits do as well, if the server proves that it stood still meanwhile.
 //
 // The invariant: all snapshots of a Held are at its position, as the server itself says, and no lock outlives Options.Max.
 // The locking session sets the server's own timers, so that this holds for a client that is stopped, killed or cut off.
@@ -98,7 +99,7 @@ func (o Options) complete() (Options, error) {
 
 // A Report says what the lock cost.
 type Report struct {
-	Method   string        // the statement that locked; empty for none
+	Method   string        // the statement that locked, and whether it was still waiting; empty for none
 	Attempts int           // those that failed, and the one that did not
 	Waited   time.Duration // before the attempt that succeeded began
 	// Held is for how long commits were held back, at most: from before the server was asked until it had let go.
@@ -140,6 +141,8 @@ type taker struct {
 	position  mysqldump.Position
 	began     time.Time // when the snapshots did
 	report    Report
+	canStand  bool   // whether snapshots can be proven without a lock: see still.go
+	long      string // a statement that holds the global read lock back
 
 	appliers       []applier
 	slavePositions []string // MariaDB's tables of what has been executed

@@ -69,17 +69,24 @@ func longStatement(ctx context.Context, c *server.Session, ours ...uint64) (stri
 // history returns the length of the server's list of undo logs; -1 if the server does not say it. It fails without the privilege
 // to see what others do, which processlists leave out silently.
 func history(ctx context.Context, c *server.Session) (int64, error) {
-	rows, err := c.Rows(ctx, "SHOW ENGINE INNODB STATUS")
+	status, err := innodbStatus(ctx, c)
 	if err != nil {
 		return -1, err
 	}
-	if len(rows) > 0 {
-		if _, after, found := strings.Cut(rows[0]["Status"], "History list length "); found {
-			digits, _, _ := strings.Cut(after, "\n")
-			if length, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64); err == nil {
-				return length, nil
-			}
+	if _, after, found := strings.Cut(status, "History list length "); found {
+		digits, _, _ := strings.Cut(after, "\n")
+		if length, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64); err == nil {
+			return length, nil
 		}
 	}
 	return -1, nil
+}
+
+// innodbStatus returns what InnoDB says of itself.
+func innodbStatus(ctx context.Context, c *server.Session) (string, error) {
+	rows, err := c.Rows(ctx, "SHOW ENGINE INNODB STATUS")
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	return rows[0]["Status"], nil
 }

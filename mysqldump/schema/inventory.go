@@ -139,7 +139,7 @@ var errHidden = errors.New("the server hides the definition: the account lacks t
 
 func (r *reader) readGlobals(ctx context.Context) error {
 	g, err := global.Read(ctx, r.s, r, r.left)
-	r.inv.Servers, r.inv.Accounts = g.Servers, g.Accounts
+	r.inv.Servers, r.inv.Accounts, r.inv.said = g.Servers, g.Accounts, g.Said
 	return err
 }
 

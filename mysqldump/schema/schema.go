@@ -32,6 +32,8 @@ const (
 	Library     Kind = "library"
 	TriggerKind Kind = "trigger"
 	EventKind   Kind = "event"
+	ServerKind  Kind = "foreign server"
+	AccountKind Kind = "account"
 )
 
 // A Name names an object of a database.
@@ -152,5 +154,6 @@ type Inventory struct {
 	Left      []LeftOut
 	Broken    []Broken
 
-	names []Object // of all tables and sequences that are chosen
+	names []Object            // of all tables and sequences that are chosen
+	said  map[string][]string // of accounts, by the server
 }

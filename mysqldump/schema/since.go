@@ -13,12 +13,12 @@ import (
 
 // An Object is something that has a definition.
 type Object struct {
-	Kind Kind // Base of all that is neither view nor program, trigger or event
-	Name
+	Kind Kind // Base of a sequence, too
+	Name      // of accounts and foreign servers without a database
 }
 
 // Since returns what was made, dropped or defined anew since the inventory was read, in order: tables and sequences by their names alone (see
-// Changed), all else by its definition. The selection is that of the inventory. Accounts and servers are not looked at.
+// Changed), all else by its definition. The selection is that of the inventory.
 func (i *Inventory) Since(ctx context.Context, s *server.Session, selection choose.Selection) ([]Object, error) {
 	c, err := selection.Parse()
 	if err != nil {
@@ -28,7 +28,11 @@ func (i *Inventory) Since(ctx context.Context, s *server.Session, selection choo
 	for k := range i.Tables {
 		r.tables[i.Tables[k].FullName()] = &i.Tables[k]
 	}
-	for _, step := range []func(context.Context) error{r.readFeatures, r.readNames, r.readViews, r.readRoutines, r.readTriggers, r.readEvents} {
+	steps := []func(context.Context) error{r.readFeatures, r.readNames, r.readViews, r.readRoutines, r.readTriggers, r.readEvents}
+	if c.Everything() {
+		steps = append(steps, r.readGlobals)
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("read schema again: %w", err)
 		}
@@ -86,6 +90,12 @@ func (i *Inventory) definitions() map[Object]string {
 	}
 	for _, e := range i.Events {
 		all[Object{EventKind, Name{e.Database, e.Name}}] = e.Status + "\x00" + e.Create
+	}
+	for _, f := range i.Servers {
+		all[Object{ServerKind, Name{"", f.Name}}] = f.Create
+	}
+	for name, statements := range i.said { // what of them can be loaded depends on tables
+		all[Object{AccountKind, Name{"", name}}] = strings.Join(slices.Sorted(slices.Values(statements)), "\x00")
 	}
 	return all
 }

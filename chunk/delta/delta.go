@@ -26,7 +26,7 @@ import (
 
 // Limits of the format.
 const (
-	MinBlock   = 256     // the smallest block of a stored signature
+	MinBlock   = 128     // the smallest block of a stored signature
 	MaxBlock   = 1 << 16 // the largest block
 	MaxRuns    = 1 << 16 // runs of a signature
 	MaxSources = 1 << 16 // sources of a recipe

@@ -22,6 +22,7 @@ type night struct {
 	contents tree.Contents
 	sent     *save.Sent
 	page     int // bytes of the file's pages; 0: it has none
+	fine     bool
 }
 
 // save backs up a file in chunks of a fixed size, beside what it was.
@@ -35,13 +36,13 @@ func (n *night) save(t testing.TB, r *repo.Repository, data []byte, size int) *n
 		}
 		var was *save.Past
 		if n != nil {
-			next.page = n.page
+			next.page, next.fine = n.page, n.fine
 			was = w.Past([]tree.Contents{n.contents}, nil)
 			defer was.Close()
 		}
 		offset := int64(0)
 		for piece := range slices.Chunk(data, size) {
-			id, err := s.ContentAt(piece, save.Place{Offset: offset, Page: next.page}, was)
+			id, err := s.ContentAt(piece, save.Place{Offset: offset, Page: next.page, Fine: next.fine}, was)
 			if err != nil {
 				return nil, err
 			}

@@ -83,3 +83,30 @@ func TestPagedFile(t *testing.T) {
 	}
 	third.restored(t, p.Reader())
 }
+
+// The shorter the lines, the finer the blocks: a line that changes costs about one.
+func TestLines(t *testing.T) {
+	const size, lines = 1 << 20, 12_000
+	for _, c := range []struct{ line, block int }{{48, 128}, {110, 192}, {200, 256}} {
+		p := repotest.NewPlace(t)
+		data := repotest.Noise(c.line, c.line*lines)
+		for at := range lines {
+			line := data[at*c.line:][:c.line]
+			for i := range line {
+				line[i] = 'a' + line[i]%16 // so that it compresses
+			}
+			line[c.line-1] = '\n'
+		}
+		first := (&night{fine: true}).save(t, p.Open(repotest.HostKey()), data, size)
+		changed := 0
+		for at := 0; at < lines; at += 100 {
+			copy(data[at*c.line:], "12345678")
+			changed++
+		}
+		second := first.save(t, p.Open(repotest.HostKey()), data, size)
+		if n := int(second.sent.Literals.Load()); n > changed*(c.block+c.block/4) || n < changed*c.block {
+			t.Errorf("lines of %d: %d bytes of literals for %d that changed, in blocks of %d", c.line, n, changed, c.block)
+		}
+		second.restored(t, p.Reader())
+	}
+}

@@ -36,8 +36,8 @@ type Place struct {
 	// Page is the size in bytes of the file's pages, from 1 to 64 KiB, if it has pages that change one by one, as files of
 	// databases have: then a page that changes costs less, and a first backup of them some 8% more. Any other number: it has none.
 	Page int
-	// Fine says that it changes in few bytes at many places, as the rows of a table do that follow one another: the price and
-	// the gain are those of pages.
+	// Fine says that it changes in few bytes at many places, as the rows of a table do that follow one another, one a line: the
+	// price and the gain are those of pages, and both are more where lines are short.
 	Fine bool
 }
 

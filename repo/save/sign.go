@@ -1,6 +1,8 @@
 package save
 
 import (
+	"bytes"
+
 	"nightjar/chunk/delta"
 	"nightjar/repo/pack"
 )
@@ -8,6 +10,10 @@ import (
 const (
 	signBlock   = 512     // bytes of a block
 	fineBlock   = 256     // of what changes in few bytes at many places
+	shortBlock  = 192     // of such lines that are short
+	finestBlock = 128     // of the shortest
+	shortLine   = 144     // bytes of a line in the mean that is short, if it has fewer
+	shortest    = 64      // likewise
 	signFrom    = 8 << 10 // chunks from this size on have a signature, if they compress or changed before
 	signLiteral = 128     // so have literals: else what changed once is sent again with every change beside it
 )
@@ -17,16 +23,31 @@ func (p *piece) signable() bool {
 	return p.typ == pack.WholeContent && (len(p.data) >= signFrom || p.literal && len(p.data) >= signLiteral)
 }
 
+// block returns the size of blocks for a piece. One that changes is sent with each line that does: so what it costs in the first
+// night pays sooner where lines are short (doc/performance.md has the figures).
+func (p *piece) block() int {
+	switch lines := bytes.Count(p.data, newline) + 1; {
+	case delta.Paged(p.place.Page):
+		return fineBlock
+	case !p.place.Fine:
+		return signBlock
+	case len(p.data) < shortest*lines:
+		return finestBlock
+	case len(p.data) < shortLine*lines:
+		return shortBlock
+	}
+	return fineBlock
+}
+
+var newline = []byte{'\n'}
+
 // sign stores the signature of a chunk.
 func (s *Saver) sign(p *piece) error {
-	block, runs, paged := signBlock, p.runs, delta.Paged(p.place.Page)
-	if paged || p.place.Fine {
-		block = fineBlock
-	}
-	if paged && !p.literal {
+	runs := p.runs
+	if delta.Paged(p.place.Page) && !p.literal {
 		runs = delta.PageRuns(nil, p.place.Offset, len(p.data), p.place.Page)
 	}
-	s.encoded = s.encoder.signer.Sign(p.id, p.data, block, runs).Append(s.encoded[:0])
+	s.encoded = s.encoder.signer.Sign(p.id, p.data, p.block(), runs).Append(s.encoded[:0])
 	return s.blob(pack.SignatureOf+p.typ, p.id, s.encoded)
 }
 

@@ -120,7 +120,7 @@ func TestSignatureRefuses(t *testing.T) {
 		"version":         slices.Concat([]byte{1}, good[1:]),
 		"trailing":        append(bytes.Clone(good), 0),
 		"one block more":  append(bytes.Clone(good), make([]byte, sumSize)...),
-		"small block":     {0, 0xff, 1, 0},
+		"small block":     {0, 0x7f, 0},
 		"large block":     {0, 0x81, 0x80, 4, 0},
 		"empty run":       {0, 0x80, 2, 1, 0},
 		"empty and not":   slices.Concat([]byte{0, 0x80, 4, 2, 0, 1}, make([]byte, sumSize)),

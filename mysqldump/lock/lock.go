@@ -99,7 +99,7 @@ func (o Options) complete() (Options, error) {
 
 // A Report says what the lock cost.
 type Report struct {
-	Method   string        // the statement that locked, and whether it was still waiting; empty for none
+	Method   string        // the statement that locked, or was waiting (see still.go); empty with Options.None
 	Attempts int           // those that failed, and the one that did not
 	Waited   time.Duration // before the attempt that succeeded began
 	// Held is for how long commits were held back, at most: from before the server was asked until it had let go.

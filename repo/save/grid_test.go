@@ -86,7 +86,7 @@ func TestPagedFile(t *testing.T) {
 
 // The shorter the lines, the finer the blocks: a line that changes costs about one.
 func TestLines(t *testing.T) {
-	const size, lines = 1 << 20, 12_000
+	const size, lines = 512 << 10, 5_000
 	for _, c := range []struct{ line, block int }{{48, 128}, {110, 192}, {200, 256}} {
 		p := repotest.NewPlace(t)
 		data := repotest.Noise(c.line, c.line*lines)

@@ -144,6 +144,18 @@ func (b *bench) night(ctx context.Context) error {
 	return nil
 }
 
+// locks is how many dumps the part waits makes one after another.
+const locks = 20
+
+// waits measures for how long writers wait for locks: dumps of tables that are nearly empty, one after another, beside the same load without.
+func (b *bench) waits(ctx context.Context) error {
+	dumps := b.nightjarDump("waits", "'bench.small*'", true)
+	dumps.line = fmt.Sprintf("for i in $(seq %d); do %s; done", locks, dumps.line)
+	_, err := b.compare(ctx, fmt.Sprintf("Waits of writers: %d dumps of small tables, with one lock each", locks),
+		[]tool{dumps, {name: "no dump", target: b.source, line: "sleep 10"}}, b.rounds, true)
+	return err
+}
+
 // many measures dumps of empty tables.
 func (b *bench) many(ctx context.Context) error {
 	text := "CREATE DATABASE many; SET sql_log_bin=0; "

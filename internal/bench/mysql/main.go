@@ -6,6 +6,7 @@
 //	night     what a second night adds in which 1% of the rows have changed
 //	restore   nightjar mysql restore, gunzip into mariadb, myloader, LOAD DATA from local files with keys in
 //	          place and keys afterwards, and nightjar mysql replica until it serves
+//	waits     for how long writers wait for the lock of a dump
 //	many      dumps of many empty tables
 //
 //	go run ./internal/bench/mysql -size 400 -rounds 3 -dir DIR -only dump,night
@@ -40,7 +41,7 @@ type options struct {
 	keep                                  bool
 }
 
-var parts = []string{"dump", "night", "restore", "replica", "many"}
+var parts = []string{"dump", "night", "restore", "replica", "waits", "many"}
 
 func main() {
 	var o options
@@ -131,7 +132,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 }
 
 func (b *bench) parts(ctx context.Context) error {
-	if b.wants("dump") || b.wants("restore") || b.wants("replica") {
+	if b.wants("dump") || b.wants("restore") || b.wants("replica") || b.wants("waits") {
 		if err := b.generate(ctx); err != nil {
 			return fmt.Errorf("make the database: %w", err)
 		}
@@ -139,7 +140,7 @@ func (b *bench) parts(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"dump", b.dumps}, {"night", b.night}, {"restore", b.restores}, {"replica", b.replicas}, {"many", b.many}} {
+	}{{"dump", b.dumps}, {"night", b.night}, {"restore", b.restores}, {"replica", b.replicas}, {"waits", b.waits}, {"many", b.many}} {
 		if !b.wants(part.name) {
 			continue
 		}

@@ -129,7 +129,7 @@ func sizeOf(path string) (size int64, err error) {
 // compare runs each tool in turn, as often as rounds says, and prints medians, and how the first tool's time compares with the others'.
 func (b *bench) compare(ctx context.Context, title string, tools []tool, rounds int, writing bool) (map[string]cost, error) {
 	fmt.Fprintf(b.out, "\n%s; medians of %d\n\n", title, rounds)
-	fmt.Fprintf(b.out, "%-44s %8s %8s %9s %9s %9s %8s %12s %7s\n", "", "wall s", "CPU s", "server s", "peak MiB", "max wait", "p99", "bytes", "ratio")
+	fmt.Fprintf(b.out, "%-44s %8s %8s %9s %9s %9s %9s %8s %12s %7s\n", "", "wall s", "CPU s", "server s", "peak MiB", "max wait", "99.9%", "99%", "bytes", "ratio")
 	all := map[string][]cost{}
 	tools = slices.DeleteFunc(tools, func(t tool) bool { return b.missing(t) })
 	for range rounds {
@@ -157,8 +157,8 @@ func (b *bench) compare(ctx context.Context, title string, tools []tool, rounds 
 		if mine := medians[tools[0].name]; mine.wall > 0 {
 			ratio = fmt.Sprintf("%.2f", mine.wall.Seconds()/c.wall.Seconds())
 		}
-		fmt.Fprintf(b.out, "%-44s %8.2f %8.2f %9.2f %9d %9s %8s %12d %7s\n", t.name, c.wall.Seconds(), c.cpu.Seconds(), c.server.Seconds(), c.peak>>20,
-			milliseconds(c.waits.max), milliseconds(c.waits.p99), c.bytes, ratio)
+		fmt.Fprintf(b.out, "%-44s %8.2f %8.2f %9.2f %9d %9s %9s %8s %12d %7s\n", t.name, c.wall.Seconds(), c.cpu.Seconds(), c.server.Seconds(), c.peak>>20,
+			milliseconds(c.waits.max), milliseconds(c.waits.p999), milliseconds(c.waits.p99), c.bytes, ratio)
 	}
 	return medians, nil
 }
@@ -195,6 +195,7 @@ func medianOf(all []cost) (m cost) {
 	m.cpu = duration(func(c cost) time.Duration { return c.cpu })
 	m.server = duration(func(c cost) time.Duration { return c.server })
 	m.waits.p99 = duration(func(c cost) time.Duration { return c.waits.p99 })
+	m.waits.p999 = duration(func(c cost) time.Duration { return c.waits.p999 })
 	for _, c := range all {
 		m.peak, m.waits.max, m.bytes = max(m.peak, c.peak), max(m.waits.max, c.waits.max), c.bytes
 	}

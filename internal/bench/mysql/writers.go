@@ -86,8 +86,8 @@ func (w *writers) session(ctx context.Context, s *instance, due <-chan struct{})
 	}
 }
 
-// waits are the longest and the 99th percentile.
-type waits struct{ max, p99 time.Duration }
+// waits are the longest, and the percentiles 99.9 and 99.
+type waits struct{ max, p999, p99 time.Duration }
 
 // waited ends the writers, and says how long they waited.
 func (w *writers) waited() (waits, error) {
@@ -97,5 +97,5 @@ func (w *writers) waited() (waits, error) {
 		return waits{}, w.failed
 	}
 	slices.Sort(w.waits)
-	return waits{w.waits[len(w.waits)-1], w.waits[len(w.waits)*99/100]}, w.failed
+	return waits{w.waits[len(w.waits)-1], w.waits[len(w.waits)*999/1000], w.waits[len(w.waits)*99/100]}, w.failed
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,8 +28,11 @@ type attempt struct {
 
 	databases map[string]schema.Database
 
-	look    sync.Mutex
-	looking *server.Session // outside of the snapshot
+	asked      atomic.Uint64 // how often somebody wanted to know what there is
+	look       sync.Mutex
+	looking    *server.Session // outside of the snapshot
+	answered   uint64          // of asked, before identities were read
+	identities map[schema.Name]schema.Identity
 
 	mu     sync.Mutex
 	result Result
@@ -230,14 +234,19 @@ func (a *attempt) enqueue() {
 
 // same returns an error if one of the tables is not that of the inventory any more.
 func (a *attempt) same(ctx context.Context, tables []*table) error {
+	asked := a.asked.Add(1)
 	a.look.Lock()
 	defer a.look.Unlock()
-	now, err := schema.Identities(ctx, a.looking)
-	if err != nil {
-		return err
+	if a.answered < asked { // else somebody looked meanwhile
+		answered := a.asked.Load()
+		now, err := schema.Identities(ctx, a.looking)
+		if err != nil {
+			return err
+		}
+		a.answered, a.identities = answered, now
 	}
 	for _, t := range tables {
-		if now[t.FullName()] != t.Identity {
+		if a.identities[t.FullName()] != t.Identity {
 			return &ChangedError{"", t.String(), errors.New("it was emptied or altered, or another has its name")}
 		}
 	}

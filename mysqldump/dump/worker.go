@@ -25,11 +25,13 @@ type worker struct {
 	session  *server.Session
 	unproven []*table
 	looked   time.Time
+	took     time.Duration // to look
 }
 
-// How much a worker reads before it looks whether the tables are still the same.
+// How much a worker reads before it looks whether the tables are still the same. To look takes longer the more tables there are.
 const (
 	lookAfter  = time.Second
+	lookShare  = 10 // times as long as it took last
 	lookTables = 512
 )
 
@@ -83,7 +85,7 @@ func (w *worker) do(ctx context.Context, what task) error {
 			return err
 		}
 		w.unproven = append(w.unproven, t)
-		if w.a.run.o.Now().Sub(w.looked) >= lookAfter || len(w.unproven) >= lookTables {
+		if w.a.run.o.Now().Sub(w.looked) >= max(lookAfter, lookShare*w.took) || len(w.unproven) >= lookTables {
 			if err := w.prove(ctx); err != nil {
 				return err
 			}
@@ -292,10 +294,12 @@ func (w *worker) prove(ctx context.Context) error {
 	if len(w.unproven) == 0 || w.covered {
 		return nil
 	}
+	start := w.a.run.o.Now()
 	if err := w.a.same(ctx, w.unproven); err != nil {
 		return err
 	}
 	w.looked = w.a.run.o.Now()
+	w.took = w.looked.Sub(start)
 	if err := w.session.Exec(ctx, "ROLLBACK TO SAVEPOINT nightjar"); err != nil {
 		return err
 	}

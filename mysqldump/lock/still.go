@@ -11,9 +11,8 @@ import (
 	"nightjar/mysqldump/server"
 )
 
-// Where writers wait for the row of one of them, and that one for the global read lock, the lock is never granted: but then nothing
-// is committed either. So while it is waited for, snapshots are taken and proven to be at one position by what the server says
-// before and after:
+// Where writers wait for the row of one of them, and that one for the global read lock, it is never granted: but then nothing is
+// committed either. So meanwhile snapshots are taken, and proven to be at one position by what the server says before and after:
 //
 //   - the position of its binary log, read first and last, is the same: no transaction was written to it between;
 //   - after the first reading no GTID was owned, as each is from before its transaction is written until after that is
@@ -80,14 +79,18 @@ func transactionCounter(ctx context.Context, c *server.Session) (string, error) 
 // succeeded.
 func (l *held) standBehind(ctx context.Context, done <-chan struct{}) (stands bool, err error) {
 	pause := l.o.Attempt / 10 // in which most locks are granted
-	for !stands && err == nil {
+	for took := time.Duration(0); !stands && err == nil; pause = stillPause {
 		select {
 		case <-done:
 			return false, nil
 		case <-time.After(pause):
 		}
+		start := l.o.Now()
+		if start.Sub(l.stands)+took > l.o.Attempt { // the end of the attempt would wait for this one
+			return false, nil
+		}
 		stands, err = l.stand(ctx)
-		pause = stillPause
+		took = l.o.Now().Sub(start)
 	}
 	if stands {
 		err = errors.Join(l.watch(ctx, l.stands), l.guard.do(func(c *server.Session) error { return c.KillStatement(ctx, l.locker.ID()) }))
@@ -111,13 +114,10 @@ func (l *held) readLock(ctx context.Context) (stands bool, err error) {
 	if failed := <-tried; failed != nil {
 		return false, errors.Join(err, failed)
 	}
-	if err == nil { // it came meanwhile
-		return false, nil
-	}
 	if stands && server.Number(err) == errInterrupted {
 		return true, nil
 	}
-	return false, err
+	return stands && err == nil, err // it may have come meanwhile
 }
 
 const errInterrupted = 1317

@@ -109,7 +109,7 @@ func Run(ctx context.Context, srv *server.Server, sink mysqldump.Sink, o Options
 	if o.Warn == nil {
 		o.Warn = func(error) {}
 	}
-	ctx, stop := srv.Watch(ctx, cmp.Or(o.Silence, defaultSilence))
+	ctx, stop := srv.Watch(ctx, cmp.Or(o.Silence, defaultSilence), o.Now)
 	defer stop()
 	r := &run{srv: srv, sink: sink, o: o, files: map[string]bool{}}
 	for retries := 0; ; retries++ {

@@ -128,7 +128,11 @@ func (l *held) standBeside(ctx context.Context, statement string) error {
 		if stands, err := l.stand(ctx); stands || err != nil {
 			return err
 		}
-		time.Sleep(stillPause)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(stillPause):
+		}
 	}
 	return fmt.Errorf("%w: %s, and without the lock transactions were committed while the snapshots were taken", errAttempt, statement)
 }

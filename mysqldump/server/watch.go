@@ -12,8 +12,8 @@ var ErrSilent = errors.New("the server does not answer")
 
 // Watch asks the server now and then whether it is there, in sessions of its own, until the returned function is called. The
 // context ends, with ErrSilent in its cause, when it has not answered for as long as given. So what waits for the server under
-// that context waits for as long as the server works on it, and not for one that is gone without a word.
-func (s *Server) Watch(ctx context.Context, silence time.Duration) (context.Context, context.CancelFunc) {
+// that context waits for as long as the server works on it, and not for one that is gone without a word. Now is the clock.
+func (s *Server) Watch(ctx context.Context, silence time.Duration, now func() time.Time) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -22,15 +22,15 @@ func (s *Server) Watch(ctx context.Context, silence time.Duration) (context.Cont
 		defer w.close()
 		tick := time.NewTicker(max(silence/6, time.Millisecond))
 		defer tick.Stop()
-		for heard := time.Now(); ; {
+		for heard := now(); ; {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
-			if w.answers(ctx, silence-time.Since(heard)) {
-				heard = time.Now()
-			} else if ctx.Err() == nil && time.Since(heard) >= silence {
+			if w.answers(ctx, silence-now().Sub(heard)) {
+				heard = now()
+			} else if ctx.Err() == nil && now().Sub(heard) >= silence {
 				cancel(fmt.Errorf("watch %s: %w: nothing in %v", s.Address(), ErrSilent, silence))
 			}
 		}

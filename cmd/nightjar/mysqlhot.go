@@ -12,12 +12,14 @@ import (
 	"nightjar/backup"
 	"nightjar/cmd/nightjar/internal/dbflags"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
+	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/tempdir"
 	"nightjar/internal/watch"
+	"nightjar/mysqldump"
 	"nightjar/mysqldump/hot"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/server"
@@ -30,6 +32,14 @@ type hotFlags struct {
 	tags, labels []string
 	job          string
 	o            hot.Options
+	clone        cloneFlags
+}
+
+// A copier copies a server's files: by a program, or by the server's own plugin.
+type copier interface {
+	take(ctx context.Context, tree mysqldump.Tree, o backup.Options) (repo.Labels, error)
+	json(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64) any
+	show(w io.Writer)
 }
 
 func (a *app) mysqlHotCommand() *cobra.Command {
@@ -40,6 +50,9 @@ func (a *app) mysqlHotCommand() *cobra.Command {
 		Long: `Save the files of a server that runs, as they stand at one position of the binary log. mariadb-backup copies them, which has to
 be installed here, on the server's own machine, in the server's version. It writes nothing to a disk: each file goes into the archive by itself,
 in the folder ` + dumpfiles.Folder + `, so that a night costs what has changed.
+
+A server of MySQL 8 or later clones itself into --clone-dir, by its clone plugin. Its clone is saved from there, started once to read the
+position that it is at, and removed.
 
 What xtrabackup copies is taken too (--tool xtrabackup); that was never tried with a real one.`,
 		Args: cobra.NoArgs,
@@ -52,6 +65,7 @@ What xtrabackup copies is taken too (--tool xtrabackup); that was never tried wi
 	f.IntVar(&h.o.Threads, "threads", 4, "files that are copied at the same time")
 	f.DurationVar(&h.o.LockWait, "lock-wait", lock.DefaultMax, "how long the program waits for its locks, in whole seconds")
 	f.DurationVar(&h.o.MaxLock, "max-lock", lock.DefaultMax, "how long its locks may last; tables that are not of InnoDB are copied meanwhile")
+	h.clone.flags(c)
 	f.StringArrayVar(&h.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
 	f.StringArrayVar(&h.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&h.job, "job", "", "name of the job (default: the host and the server)")
@@ -68,6 +82,9 @@ func (h *hotFlags) plan() (*repo.Record, error) {
 	for name := range labels {
 		switch name {
 		case "position", "server-version", "method", "tool", "tool-version":
+			err = cmp.Or(err, usage.Errorf("label %q is the backup's own", name))
+		}
+		if strings.HasPrefix(string(name), string(sourceLabel(1))) {
 			err = cmp.Or(err, usage.Errorf("label %q is the backup's own", name))
 		}
 	}
@@ -90,11 +107,10 @@ func (a *app) hot(ctx context.Context, h *hotFlags) error {
 	if err != nil {
 		return err
 	}
-	probe, err := srv.Connect(ctx) // before anything long begins
+	how, err := a.copier(ctx, srv, h) // before anything long begins
 	if err != nil {
 		return err
 	}
-	probe.Close()
 	s, err := a.Open(ctx, session.Write)
 	if err != nil {
 		return err
@@ -113,33 +129,77 @@ func (a *app) hot(ctx context.Context, h *hotFlags) error {
 	}
 	h.o.Environ, h.o.Warn, h.o.Now = a.Children, a.warn, a.Now
 	stop := a.follow(progress.Saved(o.Progress, a.expect(ctx, o, true)))
-	var result hot.Result
 	made, sums, err := backup.Save(ctx, s.Repository, template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
-		var err error
-		if result, err = hot.Run(ctx, srv, treeSink{run, dumpfiles.Folder}, h.o); err != nil {
-			return nil, err
-		}
-		return repo.Labels{
-			"position": repo.Text(result.Position.String()), "server-version": repo.Text(result.Version), "method": "hot",
-			"tool": repo.Text(result.Tool.Name), "tool-version": repo.Text(result.Tool.Version),
-		}, nil
+		return how.take(ctx, treeSink{run, dumpfiles.Folder}, o)
 	})
 	stop()
 	if err != nil {
 		return err
 	}
 	s.Wrote(made)
-	if result.Tool.Experimental() {
-		a.warn(fmt.Errorf("this backup is experimental: no stream of %s was ever met in a test. Try a restore", result.Tool.Name))
+	if err := a.reportHot(made, &sums, how, s.Requests()); err != nil {
+		return err
 	}
+	if n := a.problems.Load(); n > 0 {
+		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
+	}
+	return nil
+}
+
+func (a *app) reportHot(made *repo.Archive, sums *backup.Statistics, how copier, requests map[string]uint64) error {
 	if a.json {
-		return a.printJSON(show.HotJSON(made, &sums, s.Requests(), &result))
+		return a.printJSON(how.json(made, sums, requests))
 	}
 	if !a.chatty() {
 		return nil
 	}
 	return a.print(func(w io.Writer) {
-		show.Backup(w, made, &sums, 0, s.Requests())
-		show.Hot(w, &result)
+		show.Backup(w, made, sums, a.problems.Load(), requests)
+		how.show(w)
 	})
 }
+
+// copier asks the server how its files are copied.
+func (a *app) copier(ctx context.Context, srv *server.Server, h *hotFlags) (copier, error) {
+	c, err := srv.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	id, err := c.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if id.Flavor == mysqldump.MySQL && h.o.Tool == "" {
+		return a.newCloner(srv, h)
+	}
+	return &streamer{a: a, srv: srv, o: &h.o}, nil
+}
+
+// A streamer copies by a program that streams.
+type streamer struct {
+	a      *app
+	srv    *server.Server
+	o      *hot.Options
+	result hot.Result
+}
+
+func (x *streamer) take(ctx context.Context, tree mysqldump.Tree, _ backup.Options) (repo.Labels, error) {
+	var err error
+	if x.result, err = hot.Run(ctx, x.srv, tree, *x.o); err != nil {
+		return nil, err
+	}
+	if x.result.Tool.Experimental() {
+		x.a.warn(fmt.Errorf("this backup is experimental: no stream of %s was ever met in a test. Try a restore", x.result.Tool.Name))
+	}
+	return repo.Labels{
+		"position": repo.Text(x.result.Position.String()), "server-version": repo.Text(x.result.Version), "method": "hot",
+		"tool": repo.Text(x.result.Tool.Name), "tool-version": repo.Text(x.result.Tool.Version),
+	}, nil
+}
+
+func (x *streamer) json(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64) any {
+	return show.HotJSON(made, sums, requests, &x.result)
+}
+
+func (x *streamer) show(w io.Writer) { show.Hot(w, &x.result) }

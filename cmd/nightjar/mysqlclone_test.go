@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/servertest"
+)
+
+// A server of MySQL is saved by its clone; what a killed run leaves, the next removes; a night costs what has changed; and what
+// comes back recovers to the position that the archive says.
+func TestMySQLClone(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.MySQL97)
+	d := &dumper{T: t, home: t.TempDir()}
+	clones, scratch := filepath.Join(s.Dir, "clones"), filepath.Join(s.Dir, "scratch") // which the server's user reaches
+	for _, dir := range []string{clones, scratch} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.env = append(d.env, "TMPDIR="+scratch)
+	row := s.QueryRow(t, "SELECT @@basedir b, @@plugin_dir p, @@lc_messages_dir m, @@character_sets_dir c")
+	program := filepath.Join(scratch, "mysqld") // the server has a loader of its own, and does not find its files by itself
+	script := fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --basedir=%s --plugin-dir=%s --lc-messages-dir=%s --character-sets-dir=%s\n",
+		strings.Join(s.Program("server"), " "), row["b"], row["p"], row["m"], row["c"])
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(d.home, "my.cnf")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "[client]\nsocket=%s\nuser=root\n", s.Socket), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.must("init")
+	hot := []string{"mysql", "hot", "--json", "--defaults-file", config, "--mysqld", program}
+	if _, said, code := d.run(hot...); code != 2 || !strings.Contains(said, "--clone-dir") {
+		t.Errorf("without a folder: %d, %s", code, said)
+	}
+	hot = append(hot, "--clone-dir", clones)
+	if _, said, code := d.run(hot...); code != 1 || !strings.Contains(said, "INSTALL PLUGIN clone") {
+		t.Errorf("without the plugin: %d, %s", code, said)
+	}
+	s.Exec(t, "INSTALL PLUGIN clone SONAME 'mysql_clone.so'", "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY AUTO_INCREMENT, n INT, v VARCHAR(200))",
+		"INSERT INTO shop.orders (n, v) SELECT 0, SHA2(RAND(), 512) FROM information_schema.columns a, information_schema.columns b LIMIT 40000")
+
+	s.Exec(t, "SET GLOBAL clone_autotune_concurrency=OFF", "SET GLOBAL clone_max_concurrency=1", "SET GLOBAL clone_max_data_bandwidth=1")
+	r := d.begin(hot...)
+	for deadline := time.Now().Add(2 * time.Minute); len(s.Query(t, "SELECT 1 FROM performance_schema.clone_status WHERE STATE='In Progress'")) == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not begin to clone")
+		}
+	}
+	if err := r.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	d.end(r)
+	left := func() int {
+		entries, err := os.ReadDir(clones)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	if left() != 1 {
+		t.Error("a run that was killed left nothing: the test sees nothing")
+	}
+	s.Exec(t, "SET GLOBAL clone_max_data_bandwidth=0")
+
+	type saved struct {
+		Archive struct {
+			Kind   string
+			Labels map[string]string
+		}
+		Statistics map[string]uint64
+	}
+	night := func() (a saved) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(d.must(hot...)), &a); err != nil {
+			t.Fatal(err)
+		}
+		if left() != 0 {
+			t.Error("the clone is left")
+		}
+		p, err := mysqldump.Parse(a.Archive.Labels["position"])
+		if err != nil || p.ServerID != s.ServerID || p.GTIDs.IsZero() || a.Archive.Kind != "mysql-hot" || a.Archive.Labels["method"] != "clone" {
+			t.Errorf("%+v: %v", a, err)
+		}
+		return a
+	}
+	first := night()
+	s.Exec(t, "UPDATE shop.orders SET n=n+1 WHERE RAND()<0.01")
+	second := night()
+	t.Logf("stored: %d bytes, then %d", first.Statistics["bytes_stored"], second.Statistics["bytes_stored"])
+	if a, b := first.Statistics["bytes_stored"], second.Statistics["bytes_stored"]; b*5 > a {
+		t.Errorf("the first night stored %d bytes, the second %d", a, b)
+	}
+
+	out := d.must("mysql", "restore", "latest", "--datadir", filepath.Join(s.Dir, "restored"), "--tool", program, "--json")
+	if !strings.Contains(out, strings.SplitN(second.Archive.Labels["position"], " ", 2)[0]) {
+		t.Errorf("restored: %s", out)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nightjar/internal/tempdir"
+	"nightjar/mysqldump/optionfile"
 )
 
 // A Family says whose client programs are meant, which differ in their options for TLS.
@@ -53,7 +54,7 @@ func (l *Login) optionFile(family Family) (string, error) {
 	var b strings.Builder
 	var wrong error
 	set := func(name, value string) {
-		line, err := optionLine(name, value)
+		line, err := optionfile.Line(name, value)
 		if err != nil {
 			wrong = err
 		}
@@ -113,14 +114,4 @@ func (t *TLS) options(family Family, set, given func(name, value string)) {
 			set("ssl-verify-server-cert", "0")
 		}
 	}
-}
-
-// optionLine returns a line of an option file. An error does not quote the value.
-func optionLine(name, value string) (string, error) {
-	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `'`, `\'`, "\n", `\n`, "\r", `\r`).Replace(value)
-	line := name + `="` + quoted + `"`
-	if strings.ContainsRune(value, 0) || len(line) > maxLine {
-		return "", fmt.Errorf("the value of %s is too long, or holds a NUL byte", name)
-	}
-	return line + "\n", nil
 }

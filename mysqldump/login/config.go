@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"net"
 
+	"nightjar/internal/bounded"
+
 	"github.com/go-sql-driver/mysql"
 )
 
@@ -64,7 +66,7 @@ func (l *Login) dial(ctx context.Context, network, address string) (net.Conn, er
 
 // registerKey makes a server's public key known to the driver, and returns the name that it has there.
 func registerKey(path string) (name string, err error) {
-	content, err := readFile(path)
+	content, err := bounded.ReadFile(path, maxFile)
 	if err != nil {
 		return "", fmt.Errorf("read the server's public key: %w", err)
 	}

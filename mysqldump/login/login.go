@@ -1,6 +1,6 @@
 // Package login finds out how one gets onto a MySQL or MariaDB server, and says it to the driver and to child programs.
 //
-// Options come from option files, which are read as the servers' own clients read them, and from what a command line or
+// Options come from option files, which package optionfile reads, and from what a command line or
 // its environment adds. The result is a Login: where the server is, who logs in, and how the connection is protected.
 //
 // The invariants: a password is in no error, in no argument of a program, and in nothing that fmt prints of a value of
@@ -76,17 +76,3 @@ func (p Password) Format(f fmt.State, _ rune) {
 	}
 	fmt.Fprint(f, said)
 }
-
-// An Option is a line of an option file, or what stands for one: a name, with a value or without. No value is printed.
-type Option struct {
-	name  string
-	value *string // nil: no value
-	from  string  // where it was said, for errors
-	own   bool    // for nightjar alone, and not for all clients
-}
-
-// Set returns the option NAME=VALUE as from says it: a flag's or a variable's name.
-func Set(name, value, from string) Option { return Option{name: name, value: &value, from: from} }
-
-// Format prints the name and where it was said.
-func (o Option) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%s (%s)", o.name, o.from) }

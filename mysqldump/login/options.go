@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"nightjar/mysqldump/optionfile"
 )
 
 // What holds where nothing is said.
@@ -24,9 +26,9 @@ var sockets = []string{"/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "
 
 // A Request says which login is wanted. Of options that are said twice the last counts, in the order of the fields.
 type Request struct {
-	Defaults []Option // weaker than all files
-	Files    Files
-	Explicit []Option // a command line's
+	Defaults []optionfile.Option // weaker than all files
+	Files    optionfile.Files
+	Explicit []optionfile.Option // a command line's
 
 	User  string // who logs in where no option says so: the clients take the operating system's user; empty: an error then
 	Named bool   // it is an error if no option names the server: a host or a socket
@@ -37,12 +39,12 @@ var ErrUnnamed = errors.New("no database server is named")
 
 // Find returns the login that is meant, and warnings of what was ignored in option files.
 func Find(r Request) (*Login, []error, error) {
-	read, warnings, err := r.Files.read()
+	read, warnings, err := r.Files.Read()
 	if err != nil {
 		return nil, warnings, err
 	}
 	w := &wanted{maxPacket: mostPacket}
-	strictly := func(options []Option) error {
+	strictly := func(options []optionfile.Option) error {
 		for _, o := range options {
 			if err := w.take(o, true); err != nil {
 				return err
@@ -54,7 +56,7 @@ func Find(r Request) (*Login, []error, error) {
 		return nil, warnings, err
 	}
 	for _, o := range read {
-		if err := w.take(o, o.own); err != nil {
+		if err := w.take(o, o.Own); err != nil {
 			return nil, warnings, err
 		}
 	}
@@ -182,8 +184,8 @@ func resolve(name string) (o *option, on, loose bool, err error) {
 }
 
 // take adds an option to what is wanted. Unless it is meant for nightjar alone, an unknown one is some client's.
-func (w *wanted) take(o Option, strict bool) error {
-	known, on, loose, err := resolve(o.name)
+func (w *wanted) take(o optionfile.Option, strict bool) error {
+	known, on, loose, err := resolve(o.Name)
 	switch {
 	case err != nil && strict && !loose:
 	case err != nil:
@@ -196,12 +198,12 @@ func (w *wanted) take(o Option, strict bool) error {
 	case known.refused && !loose:
 		err = errors.New("not supported")
 	case known.flag != nil:
-		if on, err = boolean(o.value, on); err == nil {
+		if on, err = boolean(o.Value, on); err == nil {
 			known.flag(w, on)
 		}
 	case known.value == nil:
-	case o.value != nil:
-		err = known.value(w, *o.value)
+	case o.Value != nil:
+		err = known.value(w, *o.Value)
 	case known.name == "password": // the clients ask for one
 		w.warnings = append(w.warnings, fmt.Errorf("option %v is ignored: it has no value", o))
 	default:

@@ -3,20 +3,36 @@ package login
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"nightjar/mysqldump/optionfile"
 )
 
 const secretText = "Tr0ub4dor#\"\\ 'x"
 
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t testing.TB, path, content string) string {
+	t.Helper()
+	must(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
 // wants returns the login of an option file [client], as somebody called me.
-func wants(t testing.TB, content string, explicit ...Option) (*Login, []error, error) {
+func wants(t testing.TB, content string, explicit ...optionfile.Option) (*Login, []error, error) {
 	t.Helper()
 	path := write(t, filepath.Join(t.TempDir(), "my.cnf"), content)
-	return Find(Request{Files: Files{Only: path}, Explicit: explicit, User: "me"})
+	return Find(Request{Files: optionfile.Files{Only: path}, Explicit: explicit, User: "me"})
 }
 
 func TestFind(t *testing.T) {
@@ -51,7 +67,7 @@ func TestValues(t *testing.T) {
 	if l.Password.Reveal() != "a#b" || l.ConnectTimeout != 3*time.Second || l.MaxPacket != 16<<20 || !l.Cleartext || !l.FetchServerKey || l.Auth != "x" {
 		t.Errorf("%+v", l)
 	}
-	l, warnings, err := wants(t, "[client]\npassword", Set("enable-cleartext-plugin", "off", "--x"))
+	l, warnings, err := wants(t, "[client]\npassword", optionfile.Set("enable-cleartext-plugin", "off", "--x"))
 	must(t, err)
 	if l.Password.Reveal() != "" || l.ConnectTimeout != defaultTimeout || l.MaxPacket != mostPacket || l.Cleartext || len(warnings) != 1 {
 		t.Errorf("%+v, %v", l, warnings)
@@ -86,7 +102,7 @@ func TestRefused(t *testing.T) {
 	if l, warnings, err := wants(t, "[client]\nssl-c=1\nskip-host"); err != nil || l.TLS.Mode != Preferred || len(warnings) != 2 {
 		t.Errorf("names in [client] that are unclear: %v, %v", warnings, err)
 	}
-	if _, _, err := Find(Request{Files: Files{None: true}}); err == nil {
+	if _, _, err := Find(Request{Files: optionfile.Files{None: true}}); err == nil {
 		t.Error("nobody logs in")
 	}
 }
@@ -122,12 +138,12 @@ func TestModes(t *testing.T) {
 // Later sources win over earlier ones.
 func TestOrder(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "my.cnf"), "[nightjar]\nuser=file\n")
-	r := Request{Defaults: []Option{Set("user", "default", "X"), Set("host", "default", "X")}, Files: Files{Only: path}, Explicit: []Option{Set("host", "flag", "--host")}, User: "me"}
+	r := Request{Defaults: []optionfile.Option{optionfile.Set("user", "default", "X"), optionfile.Set("host", "default", "X")}, Files: optionfile.Files{Only: path}, Explicit: []optionfile.Option{optionfile.Set("host", "flag", "--host")}, User: "me"}
 	l, _, err := Find(r)
 	if err != nil || l.String() != "file@flag:3306" {
 		t.Errorf("%v, %v", l, err)
 	}
-	r.Explicit = append(r.Explicit, Set("port", "x", "--port"))
+	r.Explicit = append(r.Explicit, optionfile.Set("port", "x", "--port"))
 	if _, _, err := Find(r); err == nil || !strings.Contains(err.Error(), "port (--port)") {
 		t.Errorf("an error that does not name the flag: %v", err)
 	}
@@ -142,14 +158,14 @@ func TestSecrecy(t *testing.T) {
 	}
 	config, err := l.Config()
 	must(t, err)
-	option := Set("password", secretText, "--x")
-	files := Files{Only: write(t, filepath.Join(t.TempDir(), "x"), "[client]\npassword='"+secretText+"'\n")}
-	read, _, err := files.read()
+	option := optionfile.Set("password", secretText, "--x")
+	files := optionfile.Files{Only: write(t, filepath.Join(t.TempDir(), "x"), "[client]\npassword='"+secretText+"'\n")}
+	read, _, err := files.Read()
 	must(t, err)
 	text, err := json.Marshal([]any{l, option, l.Password, read})
 	must(t, err)
 	printed := []string{string(text), config.FormatDSN()}
-	for _, v := range []any{*l, l, config, *config, option, []Option{option}, read, l.Password, &l.Password, struct{ p Password }{l.Password}, Request{Explicit: read}, wanted{Login: *l}} {
+	for _, v := range []any{*l, l, config, *config, option, []optionfile.Option{option}, read, l.Password, &l.Password, struct{ p Password }{l.Password}, Request{Explicit: read}, wanted{Login: *l}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 			printed = append(printed, fmt.Sprintf(verb, v))
 		}
@@ -158,7 +174,7 @@ func TestSecrecy(t *testing.T) {
 		"password=" + secretText, "[client]\nport=" + secretText, "[client]\nssl=" + secretText, "[client]\nprotocol=" + secretText,
 		"[client]\nssl-mode=" + secretText, "[client\npassword=" + secretText, "[client]\n!include\npassword=" + secretText,
 		"[client]\nmax-allowed-packet=" + secretText, "[nightjar]\nport=" + secretText + "\x00",
-		"[client]\npassword=" + secretText + strings.Repeat("x", maxLine),
+		"[client]\npassword=" + secretText + strings.Repeat("x", 4094),
 	} {
 		_, warnings, err := wants(t, content)
 		if err == nil {

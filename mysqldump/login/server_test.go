@@ -24,6 +24,7 @@ import (
 
 	"nightjar/internal/child"
 	"nightjar/internal/tempdir"
+	"nightjar/mysqldump/optionfile"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
@@ -327,7 +328,7 @@ func testPlugins(t *testing.T, s *servertest.Server, to func(string) string) {
 // testUser logs in over the socket as the user of the operating system, without a password.
 func testUser(t *testing.T, s *servertest.Server, name, account string) {
 	t.Helper()
-	l, _, err := Find(Request{Files: Files{None: true}, Explicit: []Option{Set("socket", s.Socket, "")}, User: name})
+	l, _, err := Find(Request{Files: optionfile.Files{None: true}, Explicit: []optionfile.Option{optionfile.Set("socket", s.Socket, "")}, User: name})
 	must(t, err)
 	if _, err := l.enter(t); err != nil {
 		t.Errorf("by the operating system's user: %v", err)

@@ -10,6 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"nightjar/internal/bounded"
+)
+
+const (
+	maxFile    = 1 << 20 // bytes of keys or certificates
+	maxEntries = 10000   // of a folder of certificates
 )
 
 // A Mode says how much TLS has to protect a connection. Each protects more than those before it.
@@ -133,14 +140,14 @@ func (t *TLS) config(host string) (*tls.Config, error) {
 
 // pair returns the client's certificate, with its key, which may be in the same file.
 func (t *TLS) pair() (tls.Certificate, error) {
-	cert, err := readFile(t.Cert)
+	cert, err := bounded.ReadFile(t.Cert, maxFile)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("read certificate: %w", err)
 	}
 	key, name := cert, t.Cert
 	if t.Key != "" {
 		name = t.Key
-		if key, err = readFile(name); err != nil {
+		if key, err = bounded.ReadFile(name, maxFile); err != nil {
 			return tls.Certificate{}, fmt.Errorf("read key of certificate: %w", err)
 		}
 	}
@@ -158,7 +165,7 @@ func (t *TLS) authorities() (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if t.CA != "" {
-		pem, err := readFile(t.CA)
+		pem, err := bounded.ReadFile(t.CA, maxFile)
 		if err != nil {
 			return nil, fmt.Errorf("read certificates of authorities: %w", err)
 		}
@@ -176,7 +183,7 @@ func (t *TLS) authorities() (*x509.CertPool, error) {
 
 // addFolder adds the certificates of a folder's files; what holds none is passed over.
 func addFolder(pool *x509.CertPool, dir string) error {
-	names, err := list(dir)
+	names, err := bounded.Names(dir, maxEntries)
 	if err != nil {
 		return err
 	}
@@ -186,7 +193,7 @@ func addFolder(pool *x509.CertPool, dir string) error {
 		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		pem, err := readFile(path)
+		pem, err := bounded.ReadFile(path, maxFile)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"nightjar/internal/bounded"
 )
 
 // A verifier decides whether a server's certificate is believed.
@@ -81,7 +83,7 @@ func (v *verifier) unrevoked(chain []*x509.Certificate) error {
 
 // loadCRLs returns the lists of revoked certificates in a PEM file.
 func loadCRLs(path string) ([]*x509.RevocationList, error) {
-	content, err := readFile(path)
+	content, err := bounded.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read revoked certificates: %w", err)
 	}

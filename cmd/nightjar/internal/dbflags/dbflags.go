@@ -19,6 +19,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/secret"
 	"nightjar/mysqldump/login"
+	"nightjar/mysqldump/optionfile"
 )
 
 // Flags are what a command line says of one server. The zero value is for the server that the command is about.
@@ -88,11 +89,11 @@ func (d *Flags) Login(ctx context.Context, set *session.Settings) (*login.Login,
 		return nil, err
 	}
 	if password != nil {
-		explicit = append(explicit, login.Set("password", string(password), "of the command line or the environment"))
+		explicit = append(explicit, optionfile.Set("password", string(password), "of the command line or the environment"))
 	}
 	r := login.Request{
 		Explicit: explicit,
-		Files: login.Files{
+		Files: optionfile.Files{
 			Only: d.defaultsFile, Home: getenv("HOME"), ServerHome: cmp.Or(getenv("MARIADB_HOME"), getenv("MYSQL_HOME")),
 			Suffix: cmp.Or(d.suffix, getenv("MYSQL_GROUP_SUFFIX")),
 		},
@@ -116,10 +117,10 @@ func (d *Flags) Login(ctx context.Context, set *session.Settings) (*login.Login,
 }
 
 // clientVariables returns what the clients take from the environment where nothing else is said.
-func clientVariables(getenv func(string) string) (options []login.Option) {
+func clientVariables(getenv func(string) string) (options []optionfile.Option) {
 	for _, v := range [][2]string{{"MYSQL_HOST", "host"}, {"MYSQL_TCP_PORT", "port"}, {"MYSQL_UNIX_PORT", "socket"}, {"MYSQL_PWD", "password"}} {
 		if value := getenv(v[0]); value != "" {
-			options = append(options, login.Set(v[1], value, v[0]))
+			options = append(options, optionfile.Set(v[1], value, v[0]))
 		}
 	}
 	return options
@@ -137,10 +138,10 @@ func (d *Flags) password(ctx context.Context, set *session.Settings, getenv func
 }
 
 // explicit returns what the flags say as options.
-func (d *Flags) explicit() (options []login.Option, err error) {
+func (d *Flags) explicit() (options []optionfile.Option, err error) {
 	add := func(name, value, flag string) {
 		if value != "" {
-			options = append(options, login.Set(name, value, "--"+flag))
+			options = append(options, optionfile.Set(name, value, "--"+flag))
 		}
 	}
 	flag, prefix := "server", ""

@@ -1,9 +1,8 @@
-package login
+package optionfile
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"nightjar/internal/bounded"
 )
 
 const (
@@ -65,8 +66,8 @@ type reading struct {
 	warnings            []error
 }
 
-// read returns the options of all files: first those of groups that all clients read.
-func (f *Files) read() (options []Option, warnings []error, err error) {
+// Read returns the options of all files, first those of groups that all clients read, and warnings of what was ignored.
+func (f *Files) Read() (options []Option, warnings []error, err error) {
 	r := &reading{home: f.Home, shared: clientGroups, own: []string{ownGroup}}
 	if f.Groups != nil {
 		r.shared, r.own = nil, f.Groups
@@ -133,7 +134,7 @@ func (r *reading) file(path string, depth int, must bool) error {
 			group = *l.group
 			return nil
 		}
-		return r.add(group, Option{name: l.name, value: l.value, from: fmt.Sprintf("%s, line %d", path, l.number)})
+		return r.add(group, Option{Name: l.name, Value: l.value, From: fmt.Sprintf("%s, line %d", path, l.number)})
 	})
 	if err != nil {
 		return fmt.Errorf("read option file %s: %w", path, err)
@@ -147,7 +148,7 @@ func (r *reading) add(group string, o Option) error {
 	}
 	switch {
 	case in(r.own):
-		o.own = true
+		o.Own = true
 		r.ownOptions = append(r.ownOptions, o)
 	case in(r.shared):
 		r.options = append(r.options, o)
@@ -185,31 +186,13 @@ func (r *reading) include(l line, from string, depth int) error {
 
 // configs returns the paths of the files *.cnf in a folder, sorted.
 func configs(dir string) (paths []string, err error) {
-	names, err := list(dir)
+	names, err := bounded.Names(dir, maxEntries)
 	for _, name := range names {
 		if filepath.Ext(name) == ".cnf" {
 			paths = append(paths, filepath.Join(dir, name))
 		}
 	}
 	return paths, err
-}
-
-// list returns the names in a folder of at most maxEntries, sorted.
-func list(dir string) ([]string, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	names, err := f.Readdirnames(maxEntries + 1)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	if len(names) > maxEntries {
-		return nil, fmt.Errorf("%s has more than %d entries", dir, maxEntries)
-	}
-	slices.Sort(names)
-	return names, nil
 }
 
 // load returns what is in an option file. Files that everybody may write are refused; a pipe is read if it may be one.
@@ -232,23 +215,5 @@ func load(path string, pipe bool) ([]byte, error) {
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o002 != 0 {
 		return nil, fmt.Errorf("%s: everybody may write it", path)
 	}
-	return bounded(f, path)
-}
-
-// readFile returns what is in a file of at most maxFile bytes.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return bounded(f, path)
-}
-
-func bounded(f *os.File, path string) ([]byte, error) {
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(content) > maxFile {
-		err = fmt.Errorf("%s: more than %d bytes", path, maxFile)
-	}
-	return content, err
+	return bounded.Read(f, maxFile)
 }

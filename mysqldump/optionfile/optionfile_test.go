@@ -1,4 +1,4 @@
-package login
+package optionfile
 
 import (
 	"bytes"
@@ -41,18 +41,18 @@ func theirs(t testing.TB, path string) (printed string, ok bool) {
 // ours is the same of this package.
 func ours(path string) (printed string, warnings []error, err error) {
 	f := Files{Only: path}
-	options, warnings, err := f.read()
+	options, warnings, err := f.Read()
 	if err != nil {
 		return "", warnings, err
 	}
 	var b strings.Builder
 	for _, o := range options {
-		if o.own {
+		if o.Own {
 			continue
 		}
-		b.WriteString("--" + o.name)
-		if o.value != nil {
-			b.WriteString("=" + *o.value)
+		b.WriteString("--" + o.Name)
+		if o.Value != nil {
+			b.WriteString("=" + *o.Value)
 		}
 		b.WriteString("\n")
 	}
@@ -174,10 +174,10 @@ func TestUsualFiles(t *testing.T) {
 	f := Files{System: dir + "/etc", Home: dir + "/home", ServerHome: dir + "/server"}
 	read := func() (values string, warnings []error) {
 		t.Helper()
-		options, warnings, err := f.read()
+		options, warnings, err := f.Read()
 		must(t, err)
 		for _, o := range options {
-			values += *o.value
+			values += *o.Value
 		}
 		return values, warnings
 	}
@@ -208,7 +208,7 @@ func TestUsualFiles(t *testing.T) {
 		t.Errorf("with a file that everybody may write: %q, %v", got, warnings)
 	}
 	for _, only := range []string{dir + "/home/.my.cnf", dir + "/missing", dir} {
-		if _, _, err := (&Files{Only: only}).read(); err == nil {
+		if _, _, err := (&Files{Only: only}).Read(); err == nil {
 			t.Errorf("%s is taken as the only file", only)
 		}
 	}
@@ -242,12 +242,12 @@ func FuzzParse(f *testing.F) {
 }
 
 // What is written for programs is read as it was meant.
-func FuzzOptionLine(f *testing.F) {
+func FuzzLine(f *testing.F) {
 	for _, v := range []string{"", " ", "a#b", `\`, `\\n`, `"`, `'"\'`, "a\nb\r\t\b", "\xa0x\xa0", "à", "a=b", "[x]"} {
 		f.Add(v)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		text, err := optionLine("password", value)
+		text, err := Line("password", value)
 		if err != nil {
 			return
 		}

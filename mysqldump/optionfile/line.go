@@ -1,4 +1,4 @@
-package login
+package optionfile
 
 import (
 	"bytes"

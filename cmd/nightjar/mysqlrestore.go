@@ -22,6 +22,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/watch"
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/replay"
 	"nightjar/mysqldump/restore"
 	"nightjar/mysqldump/server"
 	"nightjar/repo"
@@ -30,6 +31,7 @@ import (
 type mysqlRestoreFlags struct {
 	db                         dbflags.Flags
 	datadir                    datadirFlags
+	until                      untilFlags
 	choice                     choice
 	thaw                       thawFlags
 	rename                     []string
@@ -49,7 +51,12 @@ other names come with whole databases, and accounts with everything.
 At the end every definition, and the checksum of each table's rows, is compared with the archive.
 
 With --datadir a hot backup becomes a data directory in an empty folder: its files are fetched and prepared, and given to the server's user. Who was killed
-runs the same command again. With --kind ` + dumpfiles.Hot + ` the tables of a hot backup that are named are brought into a running server as files.`,
+runs the same command again.
+
+With --until or --before the binary logs that nightjar mysql binlog has saved are replayed after the restore, up to a time, a place in a log or a
+transaction: which one that is, is found out and said before anything is changed.
+
+With --kind ` + dumpfiles.Hot + ` the tables of a hot backup that are named are brought into a running server as files.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage.Errorf("no archive is named: say ARCHIVE, such as latest")
@@ -58,6 +65,10 @@ runs the same command again. With --kind ` + dumpfiles.Hot + ` the tables of a h
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
+			case r.until.given() && (r.datadir.dir != "" || len(args) > 1 || len(r.rename) > 0):
+				return usage.Errorf("binary logs are replayed as a whole, into a running server: --until, --before and --before-statement go without --datadir, --rename and names")
+			case r.until.given():
+				return a.loadDump(c.Context(), &r, args)
 			case r.datadir.dir != "":
 				return a.restoreDatadir(c.Context(), &r, args)
 			case slices.Equal(r.choice.Kinds, []string{dumpfiles.Hot}):
@@ -68,6 +79,7 @@ runs the same command again. With --kind ` + dumpfiles.Hot + ` the tables of a h
 	}
 	r.db.Bind(c)
 	r.datadir.flags(c)
+	r.until.flags(c)
 	f := c.Flags()
 	f.StringArrayVar(&r.rename, "rename", nil, "restore a database under another name, `OLD=NEW`; may be repeated")
 	f.StringVar(&r.existing, "existing", "refuse", "what becomes of what is there: refuse, if-changed (restore what differs: goes on with a restore that stopped), missing (restore what is not there), replace")
@@ -128,9 +140,15 @@ func (r *mysqlRestoreFlags) check(names []string) error {
 	}
 	if len(r.choice.Kinds) == 0 {
 		r.choice.Kinds = []string{dumpfiles.Kind}
+		if r.until.noRestore {
+			r.choice.Kinds = []string{dumpfiles.Kind, dumpfiles.Hot}
+		}
 		if r.datadir.dir != "" {
 			r.choice.Kinds = []string{dumpfiles.Hot}
 		}
+	}
+	if err := r.until.check(time.Local); err != nil {
+		return err
 	}
 	return r.thaw.check()
 }
@@ -153,6 +171,16 @@ func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string)
 		return err
 	}
 	defer s.Close()
+	if s.archive.Kind == dumpfiles.Hot && !r.until.noRestore && r.until.statement == "" {
+		return usage.Errorf("archive %s is a hot backup: restore it with --datadir, start the server, and then run this with --no-restore", show.ShortID(s.archive))
+	}
+	plan, done, err := a.untilPlan(ctx, s, &r.until)
+	if err != nil || done {
+		return err
+	}
+	if r.until.noRestore {
+		return a.replayOnly(ctx, s, srv, plan, r.o.NoBinlog)
+	}
 	need := func(add func(string, int64)) error {
 		return backuprestore.Needs(ctx, s.reader, s.archive, backuprestore.Options{Path: dumpfiles.Folder}, add)
 	}
@@ -170,12 +198,28 @@ func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string)
 	if len(r.o.Selection) == 0 {
 		expected.Store(source.Bytes())
 	}
+	if plan != nil {
+		wake, err := a.restEvents(ctx, srv)
+		if err != nil {
+			return err
+		}
+		defer wake()
+	}
 	r.o.Progress, r.o.Problem, r.o.Warn = new(watch.Progress), a.problem, func(text string) { a.note("%s", text) }
 	stop := a.follow(progress.Saved(r.o.Progress, expected))
 	start := a.Now()
 	result, err := restore.Run(ctx, srv, source, r.o)
 	stop()
-	return a.loadedDump(ctx, s, srv, &result, a.Now().Sub(start), err)
+	var replayed *replay.Result
+	var failed error
+	if plan != nil && err == nil && len(result.Failures) == 0 {
+		replayed = new(replay.Result)
+		*replayed, failed = a.replay(ctx, srv, plan, r.o.NoBinlog)
+	}
+	if err := a.loadedDump(ctx, s, srv, &result, a.Now().Sub(start), replayed, err); err != nil {
+		return err
+	}
+	return failed
 }
 
 // positionOf returns where the dump of an archive was taken; zero if its label does not say.
@@ -207,13 +251,13 @@ func sourcePositionsOf(archive *repo.Archive) (all []mysqldump.Position, err err
 }
 
 // loadedDump reports how a restore went, and returns its error.
-func (a *app) loadedDump(ctx context.Context, s *opened, srv *server.Server, result *restore.Result, took time.Duration, err error) error {
+func (a *app) loadedDump(ctx context.Context, s *opened, srv *server.Server, result *restore.Result, took time.Duration, replayed *replay.Result, err error) error {
 	const goOn = "the same command with --existing if-changed keeps what is whole on the server, and restores the rest"
 	for _, difference := range result.Differences {
 		a.warn(errors.New(difference))
 	}
 	if err == nil || errors.Is(err, restore.ErrDiffers) {
-		if failed := a.reportLoaded(s, srv, result, took); failed != nil {
+		if failed := a.reportLoaded(s, srv, result, took, replayed); failed != nil {
 			return failed
 		}
 	}
@@ -236,12 +280,15 @@ func (a *app) loadedDump(ctx context.Context, s *opened, srv *server.Server, res
 	return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: "put right what the warnings say; then " + goOn}
 }
 
-func (a *app) reportLoaded(s *opened, srv *server.Server, result *restore.Result, took time.Duration) error {
+func (a *app) reportLoaded(s *opened, srv *server.Server, result *restore.Result, took time.Duration, replayed *replay.Result) error {
 	if a.json {
-		return a.printJSON(show.LoadedJSON(s.archive, srv.Address(), result, took, s.Requests()))
+		return a.printJSON(show.LoadedJSON(s.archive, srv.Address(), result, took, replayed, s.Requests()))
 	}
 	if !a.chatty() {
 		return nil
 	}
-	return a.print(func(w io.Writer) { show.Loaded(w, s.archive, srv.Address(), result, took) })
+	return a.print(func(w io.Writer) {
+		show.Loaded(w, s.archive, srv.Address(), result, took)
+		show.Replayed(w, replayed)
+	})
 }

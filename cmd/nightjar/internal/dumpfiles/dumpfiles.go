@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
+	"strings"
 
 	"nightjar/backup/browse"
 	"nightjar/backup/read"
@@ -45,12 +45,32 @@ func Open(ctx context.Context, reader *repo.Reader, a *repo.Archive) (*Source, e
 	if a.Kind != Kind {
 		return nil, fmt.Errorf("open dump: archive %s is of kind %q, not %s", a.ID, a.Kind, Kind)
 	}
+	s, err := open(ctx, reader, a, Folder)
+	if err != nil {
+		return nil, fmt.Errorf("open dump: %w", err)
+	}
+	return s, nil
+}
+
+// OpenBinlog lists the binary logs that an archive has, by their paths below BinlogFolder. The Source ends with ctx.
+func OpenBinlog(ctx context.Context, reader *repo.Reader, a *repo.Archive) (*Source, error) {
+	if a.Kind != Binlog {
+		return nil, fmt.Errorf("open binary logs: archive %s is of kind %q, not %s", a.ID, a.Kind, Binlog)
+	}
+	s, err := open(ctx, reader, a, BinlogFolder)
+	if err != nil {
+		return nil, fmt.Errorf("open binary logs: %w", err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, reader *repo.Reader, a *repo.Archive, folder string) (*Source, error) {
 	s := &Source{ctx: ctx, reader: reader, budget: read.NewBudget(budget), contents: map[string]tree.Contents{}}
-	err := browse.List(ctx, reader, a, Folder, false, func(at string, n *tree.Node) error {
+	err := browse.List(ctx, reader, a, folder, true, func(at string, n *tree.Node) error {
 		if !n.IsRegular() {
 			return nil
 		}
-		name := path.Base(at)
+		name := strings.TrimPrefix(strings.TrimPrefix(at, "/"), folder+"/")
 		if err := s.attributes(n); err != nil {
 			return fmt.Errorf("read notes of %q: %w", name, err)
 		}
@@ -58,10 +78,7 @@ func Open(ctx context.Context, reader *repo.Reader, a *repo.Archive) (*Source, e
 		s.contents[name] = n.Contents
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("open dump: %w", err)
-	}
-	return s, nil
+	return s, err
 }
 
 // attributes fetches notes that are too large for a tree.

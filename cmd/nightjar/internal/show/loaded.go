@@ -7,6 +7,7 @@ import (
 
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
+	"nightjar/mysqldump/replay"
 	"nightjar/mysqldump/restore"
 	"nightjar/mysqldump/script"
 	"nightjar/repo"
@@ -38,6 +39,7 @@ type loadedJSON struct {
 	Notes       []string          `json:"notes"`
 	Seconds     float64           `json:"seconds"`
 	Requests    map[string]uint64 `json:"requests,omitempty"`
+	Replayed    any               `json:"replayed,omitempty"`
 }
 
 type failureJSON struct {
@@ -46,9 +48,10 @@ type failureJSON struct {
 }
 
 // LoadedJSON is what the restore of a dump into a server did.
-func LoadedJSON(a *repo.Archive, server string, r *restore.Result, took time.Duration, requests map[string]uint64) any {
+func LoadedJSON(a *repo.Archive, server string, r *restore.Result, took time.Duration, replayed *replay.Result, requests map[string]uint64) any {
 	j := loadedJSON{
-		Archive: a.ID, Server: server, Restored: map[string]int{}, Equal: map[string]int{}, Kept: map[string]int{}, Rows: r.Rows, Bytes: r.Bytes, Verified: r.Verified,
+		Replayed: ReplayedJSON(replayed),
+		Archive:  a.ID, Server: server, Restored: map[string]int{}, Equal: map[string]int{}, Kept: map[string]int{}, Rows: r.Rows, Bytes: r.Bytes, Verified: r.Verified,
 		Retries: r.Retries, Failures: []failureJSON{}, Differences: append([]string{}, r.Differences...), Notes: append([]string{}, r.Notes...),
 		Seconds: took.Seconds(), Requests: requests,
 	}

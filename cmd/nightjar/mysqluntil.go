@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/dumpfiles"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/watch"
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/logs"
+	"nightjar/mysqldump/replay"
+	"nightjar/mysqldump/server"
+	"nightjar/repo"
+)
+
+// untilFlags say up to where binary logs are replayed after a restore.
+type untilFlags struct {
+	until, before, statement, archive string
+	noRestore                         bool
+	target                            replay.Target
+}
+
+func (u *untilFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&u.until, "until", "", "then replay binary logs `UNTIL` a time (2006-01-02 15:04:05: what was committed before it), a place in a log (FILE:OFFSET), a transaction (GTID), or all (all that were saved)")
+	f.StringVar(&u.before, "before", "", "then replay binary logs up to before a `TRANSACTION`, by its GTID or by where it begins in a log (FILE:OFFSET)")
+	f.StringVar(&u.statement, "before-statement", "", "only list the transactions after the archive whose statements have a `TEXT`, such as \"drop table\", and what to say to stop before each")
+	f.StringVar(&u.archive, "binlog", "", "the `ARCHIVE` of binary logs (default: the newest of the same server)")
+	f.BoolVar(&u.noRestore, "no-restore", false, "the data is there already, as of the archive's position: only replay")
+}
+
+// given reports whether binary logs are asked for.
+func (u *untilFlags) given() bool { return u.until != "" || u.before != "" || u.statement != "" }
+
+// check reads the target.
+func (u *untilFlags) check(zone *time.Location) (err error) {
+	given := 0
+	for _, text := range []string{u.until, u.before, u.statement} {
+		if text != "" {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return usage.Errorf("--until, --before and --before-statement exclude each other")
+	case given == 0 && (u.archive != "" || u.noRestore):
+		return usage.Errorf("--binlog and --no-restore go with --until, --before or --before-statement")
+	case u.until != "" && u.until != "all":
+		if u.target, err = replay.ParseTarget(u.until, zone); err != nil {
+			return usage.Errorf("--until: %w", err)
+		}
+	case u.before != "":
+		if u.target, err = replay.ParseTarget(u.before, zone); err == nil && !u.target.Time.IsZero() {
+			err = errors.New("a time goes with --until, which means before it as well")
+		}
+		if err != nil {
+			return usage.Errorf("--before: %w", err)
+		}
+		u.target.Before = u.target.GTID != ""
+	}
+	return nil
+}
+
+// A timeline is the binary logs that follow an archive.
+type timeline struct {
+	from    mysqldump.Position
+	archive *repo.Archive // of the logs
+	logs    []replay.Log
+	covers  string
+}
+
+// timelineOf finds the binary logs after a backup: in the archive that is named, or in the newest that has them.
+func (a *app) timelineOf(ctx context.Context, s *opened, u *untilFlags) (*timeline, error) {
+	from, err := positionOf(s.archive)
+	if err != nil {
+		return nil, err
+	}
+	if from.IsZero() {
+		return nil, fmt.Errorf("archive %s has no position in a binary log, so that nothing can be replayed after it", show.ShortID(s.archive))
+	}
+	chosen := choice{Selection: repo.Selection{Kinds: []string{dumpfiles.Binlog}}}
+	var candidates []repo.Archive
+	if u.archive != "" && u.archive != latest {
+		found, err := a.find(ctx, s.Session, u.archive, "", &chosen)
+		if err != nil {
+			return nil, err
+		}
+		candidates = []repo.Archive{*found}
+	} else if candidates, _, err = a.archives(ctx, s.Session, &chosen); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(candidates, func(x, y repo.Archive) int { return y.Time.Compare(x.Time) })
+	for i := range candidates {
+		t, err := a.timelineIn(ctx, s, &candidates[i], from)
+		if t != nil || err != nil {
+			return t, err
+		}
+	}
+	return nil, usage.Hinted{Err: fmt.Errorf("no archive of binary logs goes on from %s, where archive %s ends", from, show.ShortID(s.archive)),
+		Hint: "nothing was changed. nightjar mysql binlog saves them: it can still be run, if the server is there and has kept its logs. nightjar mysql binlog show says what an archive has"}
+}
+
+// timelineIn returns the logs of an archive that go on from a position; nil if it has none.
+func (a *app) timelineIn(ctx context.Context, s *opened, archive *repo.Archive, from mysqldump.Position) (*timeline, error) {
+	at, err := positionOf(archive)
+	if err != nil || at.ServerUUID != from.ServerUUID || at.ServerID != from.ServerID && from.ServerUUID.IsZero() {
+		return nil, err
+	}
+	entries, err := archivedLogs(ctx, s.Session, archive)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := s.NewReaderFor(ctx, archive)
+	if err != nil {
+		return nil, err
+	}
+	for _, chain := range logs.Chains(entries) {
+		if !goesOn(&chain, from) {
+			continue
+		}
+		source, err := dumpfiles.OpenBinlog(ctx, reader, archive)
+		if err != nil {
+			return nil, err
+		}
+		t := &timeline{from: from, archive: archive, covers: chain.String()}
+		for _, e := range chain.Entries {
+			t.logs = append(t.logs, replay.Log{Name: e.Name, Open: func() (io.ReadCloser, error) { return source.Open(e.Path()) }})
+		}
+		return t, nil
+	}
+	return nil, nil
+}
+
+// goesOn reports whether logs have the place of a position, or what GTIDs say is missing after it.
+func goesOn(c *logs.Chain, from mysqldump.Position) bool {
+	for _, e := range c.Entries {
+		if from.File != "" && e.Name == from.File {
+			return from.Offset <= e.Size && (e.ServerID == from.ServerID || from.ServerID == 0)
+		}
+	}
+	return !from.GTIDs.IsZero() && from.GTIDs.Contains(c.Entries[0].Span.Before)
+}
+
+// listCandidates prints the transactions after an archive that say something, and how to stop before each.
+func (a *app) listCandidates(ctx context.Context, t *timeline, text string) error {
+	var found []replay.Found
+	err := replay.Search(ctx, t.logs, t.from, replay.Says(text), func(f replay.Found) bool {
+		found = append(found, f)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"archive": t.archive.ID, "logs": t.covers, "transactions": show.CandidatesJSON(found)})
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("no transaction after %s says %q, up to the end of %s: rows whose statements are not in the log cannot be found so", t.from, text, t.covers)
+	}
+	return a.print(func(w io.Writer) { show.Candidates(w, found) })
+}
+
+// planReplay resolves the target to a transaction, and says which.
+func (a *app) planReplay(ctx context.Context, t *timeline, u *untilFlags) (*replay.Plan, error) {
+	plan, err := replay.MakePlan(ctx, t.logs, t.from, u.target)
+	var backward *replay.BackwardError
+	switch {
+	case errors.As(err, &backward):
+		return nil, usage.Hinted{Err: err, Hint: fmt.Sprintf("nothing was changed: which is meant? --before %s leaves out all from the first on; --until %s has all up to the last that was committed before the time", stopBefore(backward.Refused), stopAfter(backward.Last))}
+	case errors.Is(err, replay.ErrMissing):
+		return nil, usage.Hinted{Err: err, Hint: "nothing was changed. Archive " + show.ShortID(t.archive) + " has the logs " + t.covers + "; nightjar mysql binlog show says more"}
+	case errors.Is(err, replay.ErrUnfit):
+		return nil, usage.Hinted{Err: err, Hint: "nothing was changed. --before that transaction stops in time; what comes after has to be done by hand"}
+	case err != nil:
+		return nil, err
+	}
+	if plan.Last == nil {
+		a.note("nothing is to be replayed: the archive is as of the target")
+	} else {
+		a.note("the last transaction that is replayed: %s", plan.Last)
+	}
+	if plan.Refused != nil {
+		a.note("the first that is not: %s", plan.Refused)
+	}
+	return plan, nil
+}
+
+// stopBefore and stopAfter are a transaction as --before and --until take it.
+func stopBefore(f replay.Found) string {
+	if id := f.GTID.String(); id != "" {
+		return id
+	}
+	return fmt.Sprintf("%s:%d", f.Log, f.At)
+}
+
+func stopAfter(f replay.Found) string {
+	if id := f.GTID.String(); id != "" {
+		return id
+	}
+	return fmt.Sprintf("%s:%d", f.Log, f.Next)
+}
+
+// untilPlan makes the plan that is asked for, nil if none is; done says that there is nothing more to do.
+func (a *app) untilPlan(ctx context.Context, s *opened, u *untilFlags) (plan *replay.Plan, done bool, err error) {
+	if !u.given() {
+		return nil, false, nil
+	}
+	line, err := a.timelineOf(ctx, s, u)
+	if err != nil {
+		return nil, false, err
+	}
+	if u.statement != "" {
+		return nil, true, a.listCandidates(ctx, line, u.statement)
+	}
+	plan, err = a.planReplay(ctx, line, u)
+	return plan, false, err
+}
+
+// replayOnly replays logs into a server that has the archive already.
+func (a *app) replayOnly(ctx context.Context, s *opened, srv *server.Server, plan *replay.Plan, noBinlog bool) error {
+	wake, err := a.restEvents(ctx, srv)
+	if err != nil {
+		return err
+	}
+	defer wake()
+	result, err := a.replay(ctx, srv, plan, noBinlog)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"archive": s.archive.ID, "server": srv.Address(), "replayed": show.ReplayedJSON(&result)})
+	}
+	if !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) { show.Replayed(w, &result) })
+}
+
+// replay applies a plan.
+func (a *app) replay(ctx context.Context, srv *server.Server, plan *replay.Plan, noBinlog bool) (replay.Result, error) {
+	p, expected := new(watch.Progress), new(atomic.Uint64)
+	expected.Store(plan.Bytes)
+	stop := a.follow(progress.Saved(p, expected))
+	result, err := replay.Run(ctx, srv, plan, replay.Options{NoBinlog: noBinlog, Done: func(n uint64) { p.Bytes.Add(n) }})
+	stop()
+	var failed *replay.FailedError
+	if errors.As(err, &failed) {
+		done := "none was replayed before it"
+		if result.Last != nil {
+			done = "the last that was replayed is " + result.Last.String()
+		}
+		err = usage.Hinted{Err: err, Hint: done + ". Was somebody else writing? Restore anew with --existing replace; --before " + stopBefore(failed.At) + " stops there, if that is enough"}
+	}
+	return result, err
+}
+
+// restEvents has the server run no events until wake is called: what they did is in the logs.
+func (a *app) restEvents(ctx context.Context, srv *server.Server) (wake func(), err error) {
+	c, err := srv.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	row, err := c.Row(ctx, "SELECT @@GLOBAL.event_scheduler")
+	if err != nil {
+		return nil, err
+	}
+	if !strings.EqualFold(string(row[0]), "ON") {
+		return func() {}, nil
+	}
+	if err := c.Exec(ctx, "SET GLOBAL event_scheduler=OFF"); err != nil {
+		return nil, fmt.Errorf("keep events from running while logs are replayed: %w", err)
+	}
+	a.note("the server runs no events (event_scheduler=OFF) until the end of the replay")
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		c, err := srv.Connect(ctx)
+		if err == nil {
+			defer c.Close()
+			err = c.Exec(ctx, "SET GLOBAL event_scheduler=ON")
+		}
+		if err != nil {
+			a.warn(fmt.Errorf("let events run again, which SET GLOBAL event_scheduler=ON does: %w", err))
+		}
+	}, nil
+}

@@ -100,8 +100,7 @@ func (a *app) timelineOf(ctx context.Context, s *opened, u *untilFlags) (*timeli
 	} else if candidates, _, err = a.archives(ctx, s.Session, &chosen); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(candidates, func(x, y repo.Archive) int { return y.Time.Compare(x.Time) })
-	for i := range candidates {
+	for i := range slices.Backward(candidates) { // the newest first
 		t, err := a.timelineIn(ctx, s, &candidates[i], from)
 		if t != nil || err != nil {
 			return t, err
@@ -163,10 +162,15 @@ func (a *app) listCandidates(ctx context.Context, t *timeline, text string) erro
 		return err
 	}
 	if a.json {
-		return a.printJSON(map[string]any{"archive": t.archive.ID, "logs": t.covers, "transactions": show.CandidatesJSON(found)})
+		if err := a.printJSON(map[string]any{"archive": t.archive.ID, "logs": t.covers, "transactions": show.CandidatesJSON(found)}); err != nil {
+			return err
+		}
 	}
 	if len(found) == 0 {
 		return fmt.Errorf("no transaction after %s says %q, up to the end of %s: rows whose statements are not in the log cannot be found so", t.from, text, t.covers)
+	}
+	if a.json {
+		return nil
 	}
 	return a.print(func(w io.Writer) { show.Candidates(w, found) })
 }

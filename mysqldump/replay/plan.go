@@ -180,10 +180,11 @@ func (s *searcher) end(f Found) error {
 	return nil
 }
 
-// Says returns a match of transactions with a statement that has a text, whatever its letters' case and white space. Rows
-// whose statements are not in the log are not found.
+// Says returns a match of transactions with a statement that has a text, whatever its letters' case, white space and the
+// quotes of names, which servers add. Rows whose statements are not in the log are not found.
 func Says(text string) func(*binlog.Transaction) bool {
-	fold := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
+	quotes := strings.NewReplacer("`", "", `"`, "")
+	fold := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(quotes.Replace(s)), " ")) }
 	text = fold(text)
 	return func(t *binlog.Transaction) bool {
 		for _, s := range t.Statements {

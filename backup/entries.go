@@ -36,6 +36,7 @@ type entry struct {
 	below map[string]*entry // nil: it is a file
 	open  bool              // somebody writes it
 	file  []byte            // a tree of what was finished last, which takes a third of a Node's memory; nil: nothing
+	whole *Below            // file is a folder of the predecessor, with this in it; nil: it is a file
 }
 
 // node returns what was finished last.
@@ -89,14 +90,18 @@ func (e *entries) file(path string) (*entry, error) {
 	at := e.root
 	for i, name := range names {
 		if at.below == nil {
-			return nil, fmt.Errorf("%q is a file: %w", strings.Join(names[:i], "/"), fs.ErrExist)
+			what := "a file"
+			if at.whole != nil {
+				what = "a folder that is kept as a whole"
+			}
+			return nil, fmt.Errorf("%q is %s: %w", strings.Join(names[:i], "/"), what, fs.ErrExist)
 		}
 		next := at.below[name]
 		if next == nil {
 			break
 		}
 		at = next
-		if i == len(names)-1 && at.below != nil {
+		if i == len(names)-1 && (at.below != nil || at.whole != nil) {
 			return nil, fmt.Errorf("%q is a folder: %w", path, fs.ErrExist)
 		}
 	}
@@ -161,8 +166,8 @@ func (e *entries) abort(path string) {
 	e.prune(path)
 }
 
-// put is create and done.
-func (e *entries) put(path string, n *tree.Node) error {
+// put is create and done. A folder of the predecessor comes with what is in it.
+func (e *entries) put(path string, n *tree.Node, whole *Below) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	encoded, err := e.encode(n)
@@ -176,7 +181,7 @@ func (e *entries) put(path string, n *tree.Node) error {
 	case f.open:
 		return ErrBusy
 	}
-	f.file = encoded
+	f.file, f.whole = encoded, whole
 	return nil
 }
 
@@ -212,7 +217,7 @@ func (e *entries) remove(path string) error {
 	if err != nil {
 		return err
 	}
-	f.file = nil
+	f.file, f.whole = nil, nil
 	e.prune(path)
 	return nil
 }
@@ -231,7 +236,7 @@ func (e *entries) rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	n.file, old.file = old.file, nil
+	n.file, n.whole, old.file, old.whole = old.file, old.whole, nil, nil
 	e.prune(from)
 	return nil
 }

@@ -125,6 +125,19 @@ func (r *Run) Create(path string, hint content.Hint) (*content.Content, error) {
 // Keep takes the predecessor's file at a path, with its attributes and unread, if all of it is still held; so reports
 // what it returns.
 func (r *Run) Keep(path string) (bool, error) {
+	return r.keep(path, nil)
+}
+
+// Below is what is below a folder: files, and the bytes of their contents.
+type Below struct{ Files, Bytes uint64 }
+
+// KeepFolder is Keep for a folder with all that is below it, which costs no more than a file. The caller knows what that
+// is, for the statistics. Nothing else can be put into the folder. Where something of the repository is known to be
+// lost, no folder can be kept, but files can.
+func (r *Run) KeepFolder(path string, below Below) (bool, error) { return r.keep(path, &below) }
+
+// keep takes a file or, with what is below it, a folder.
+func (r *Run) keep(path string, below *Below) (bool, error) {
 	if _, err := parts(path); err != nil {
 		return false, fmt.Errorf("keep %w", err)
 	}
@@ -132,10 +145,14 @@ func (r *Run) Keep(path string) (bool, error) {
 		return false, err
 	}
 	was := r.before(path)
-	if was == nil || !was.IsRegular() {
+	if was == nil || below == nil && !was.IsRegular() || below != nil && !was.IsDir() {
 		return false, nil
 	}
-	held, err := r.p.writer.Holds(was.Contents)
+	holds := r.p.writer.Holds
+	if below != nil {
+		holds = r.p.writer.HoldsFolder
+	}
+	held, err := holds(was.Contents)
 	if held && err == nil && was.XattrContents != nil {
 		held, err = r.p.writer.Holds(*was.XattrContents)
 	}
@@ -143,11 +160,14 @@ func (r *Run) Keep(path string) (bool, error) {
 		return false, err
 	}
 	n := *was
-	if err := r.entries.put(path, &n); err != nil {
+	if err := r.entries.put(path, &n, below); err != nil {
 		return false, fmt.Errorf("keep %q: %w", path, err)
 	}
-	r.p.o.Progress.Files.Add(1)
-	r.p.o.Progress.Bytes.Add(n.Size)
+	if below == nil {
+		below = &Below{Files: 1, Bytes: n.Size}
+	}
+	r.p.o.Progress.Files.Add(below.Files)
+	r.p.o.Progress.Bytes.Add(below.Bytes)
 	return true, nil
 }
 
@@ -259,6 +279,13 @@ func (r *Run) file(b *builder, e *entry, path, name string) (tree.Time, error) {
 	}
 	n.Name = name
 	s := r.p.sums
+	if e.whole != nil {
+		s.Dirs++
+		s.Files += e.whole.Files
+		s.Bytes += e.whole.Bytes
+		s.Unchanged += e.whole.Files
+		return n.Mtime, b.event(&scan.Event{Node: n})
+	}
 	s.Files++
 	s.Bytes += n.Size
 	switch was := r.before(path); {

@@ -195,6 +195,20 @@ func (s *Set) Pack(id index.ObjectID) Fate {
 	return 0
 }
 
+// Damaged reports whether a list names what is lost, or may be: unlike prune's lists, those do not name all trees that lean
+// on what they name.
+func (s *Set) Damaged() bool {
+	if s == nil {
+		return false
+	}
+	for _, l := range s.lists {
+		if l.Fate&(Lost|Disowned) != 0 && (len(l.Packs) > 0 || len(l.Blobs) > 0) {
+			return true
+		}
+	}
+	return false
+}
+
 // Touches reports whether a pack is named, be it for a part of it only.
 func (s *Set) Touches(id index.ObjectID) bool { return !s.Empty() && s.packs[id] != nil }
 

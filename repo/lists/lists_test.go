@@ -50,8 +50,12 @@ func TestSet(t *testing.T) {
 	if both.Pack(whole) != Condemned|Dropped || both.Pack(part) != 0 || !both.Touches(part) || both.Touches(other) || both.Empty() || len(both.Lists()) != 2 {
 		t.Errorf("packs: %b, %b", both.Pack(whole), both.Pack(part))
 	}
+	lost := New(map[index.ObjectID]List{{1}: {Fate: Lost, Packs: []index.ObjectID{whole}}})
+	if both.Damaged() || !lost.Damaged() || !both.And(lost).Damaged() || New(map[index.ObjectID]List{{1}: {Fate: Lost}}).Damaged() {
+		t.Error("what is lost and what prune takes are not told apart")
+	}
 	var none *Set
-	if !none.Empty() || !New(nil).Empty() || none.Touches(whole) || none.Pack(whole) != 0 || len(none.And(nil).Lists()) != 0 {
+	if none.Damaged() || !none.Empty() || !New(nil).Empty() || none.Touches(whole) || none.Pack(whole) != 0 || len(none.And(nil).Lists()) != 0 {
 		t.Error("nothing is something")
 	}
 }

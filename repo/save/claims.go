@@ -16,8 +16,18 @@ func (w *Writer) Has(id chunk.ID) (bool, error) {
 
 // Holds is Has for all that contents of a file name. Of files of more than a few hundred chunks these are lists, and a list
 // that may be referred to is complete.
-func (w *Writer) Holds(c tree.Contents) (bool, error) {
-	whole := pack.WholeContent
+func (w *Writer) Holds(c tree.Contents) (bool, error) { return w.holds(c, pack.WholeContent) }
+
+// HoldsFolder is Has for all that is below a folder, by its contents alone: prune's lists name the trees that lean on what
+// they name. Those of repair do not: as long as one says that something is lost, no folder counts as held.
+func (w *Writer) HoldsFolder(c tree.Contents) (bool, error) {
+	if w.view.Damaged() {
+		return false, nil
+	}
+	return w.holds(c, pack.WholeTree)
+}
+
+func (w *Writer) holds(c tree.Contents, whole pack.Type) (bool, error) {
 	if c.Level > 0 {
 		whole = pack.WholeList
 	}

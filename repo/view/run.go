@@ -97,6 +97,13 @@ func (r *Run) Refer(key chunk.Key, forms ...pack.Type) (ok bool, err error) {
 	return ok, err
 }
 
+// Damaged reports whether something is known to be lost: then a tree that this run may use may lean on it.
+func (r *Run) Damaged() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.avoid.Damaged()
+}
+
 // Indexed reports whether this run could refer to a chunk in a form.
 func (r *Run) Indexed(key chunk.Key, typ pack.Type) (bool, error) {
 	r.mu.RLock()

@@ -84,6 +84,15 @@ func ReadGrants(ctx context.Context, c *server.Session) (g Grants, err error) {
 	}
 }
 
+// Known returns the names of the privileges that the server knows, in upper case.
+func Known(ctx context.Context, c *server.Session) (names []string, err error) {
+	err = c.Query(ctx, "SHOW PRIVILEGES", func(row [][]byte) error {
+		names = append(names, strings.ToUpper(string(row[0])))
+		return nil
+	})
+	return names, err
+}
+
 // add reads one row of SHOW GRANTS. What it does not know is no privilege.
 func (g *Grants) add(row string) {
 	verb, rest, _ := strings.Cut(row, " ")

@@ -34,7 +34,7 @@ func lookAtAccount(ctx context.Context, p pair) (found []Finding, err error) {
 		return nil, err
 	}
 	name := string(row[0])
-	same, err := sameServer(ctx, p.source.Session, c)
+	same, err := server.Same(ctx, p.source.Session, c)
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +58,14 @@ func lookAtAccount(ctx context.Context, p pair) (found []Finding, err error) {
 
 func lookAtReplicaPlugin(ctx context.Context, p pair, c *server.Session, name string) ([]Finding, error) {
 	a, err := account.ReadLogin(ctx, c)
-	if errors.Is(err, account.ErrUnknown) || denied(err) {
+	if errors.Is(err, account.ErrUnknown) || server.Denied(err) {
 		return []Finding{{Severity: Note, Object: name, Says: account.ErrUnknown.Error()}}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	l := &look{Session: c, account: name, o: Options{For: []Purpose{Replica}}}
-	tls, err := l.encrypted(ctx)
+	tls, err := l.Encrypted(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func run[T any](ctx context.Context, rules []rule[T], at T, o Options) ([]Findin
 }
 
 func whenUnread(err error) string {
-	if denied(err) {
+	if server.Denied(err) {
 		return "grant what is missing, and check again"
 	}
 	return ""

@@ -32,18 +32,9 @@ var needs = []need{
 	{names: []string{"REPLICATION SLAVE ADMIN", "REPLICATION_SLAVE_ADMIN", "SUPER"}, why: "stop the slave's SQL thread for the moment of the snapshot", of: []Purpose{Dump}, slave: true},
 }
 
-// known returns the names of the privileges that the server knows, in upper case.
-func (l *look) known(ctx context.Context) (names []string, err error) {
-	err = l.Query(ctx, "SHOW PRIVILEGES", func(row [][]byte) error {
-		names = append(names, strings.ToUpper(string(row[0])))
-		return nil
-	})
-	return names, err
-}
-
 // lookAtPrivileges names what the account lacks, and the statement that gives it.
 func lookAtPrivileges(ctx context.Context, l *look) ([]Finding, error) {
-	known, err := l.known(ctx)
+	known, err := account.Known(ctx, l.Session)
 	if err != nil {
 		return nil, err
 	}

@@ -11,14 +11,8 @@ import (
 	"nightjar/mysqldump/account"
 )
 
-// encrypted reports whether the session runs over TLS.
-func (l *look) encrypted(ctx context.Context) (bool, error) {
-	row, err := l.Row(ctx, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
-	return err == nil && len(row[1]) > 0, err
-}
-
 func lookAtTLS(ctx context.Context, l *look) ([]Finding, error) {
-	tls, err := l.encrypted(ctx)
+	tls, err := l.Encrypted(ctx)
 	if err != nil || tls || l.loopback() {
 		return nil, err
 	}
@@ -34,7 +28,7 @@ func lookAtPlugin(ctx context.Context, l *look) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	tls, err := l.encrypted(ctx)
+	tls, err := l.Encrypted(ctx)
 	if err != nil {
 		return nil, err
 	}

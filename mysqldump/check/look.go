@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -84,11 +83,6 @@ func (l *look) readTables(ctx context.Context) error {
 		l.tables = append(l.tables, table{string(row[0]), string(row[1]), strings.HasSuffix(string(row[2]), "VIEW"), string(row[3]), bytes, string(row[5]), string(row[6])})
 		return err
 	})
-}
-
-// denied reports whether an error is of privileges that are missing.
-func denied(err error) bool {
-	return slices.Contains([]uint16{1044, 1045, 1142, 1143, 1227, 1370, 1401, 3118}, server.Number(err))
 }
 
 func (l *look) has(name string) bool { _, ok := l.variables[name]; return ok }

@@ -68,25 +68,11 @@ var ends = []rule[pair]{
 }
 
 func lookAtItself(ctx context.Context, p pair) ([]Finding, error) {
-	same, err := sameServer(ctx, p.source.Session, p.replica.Session)
+	same, err := server.Same(ctx, p.source.Session, p.replica.Session)
 	if err != nil || !same {
 		return nil, err
 	}
 	return one(Problem, "source and replica are one server", "name another server as the replica")
-}
-
-// sameServer finds out by a name that one session locks, and the other sees.
-func sameServer(ctx context.Context, a, b *server.Session) (bool, error) {
-	name := "'nightjar.check." + strconv.FormatUint(a.ID(), 10) + "'"
-	row, err := a.Row(ctx, "SELECT GET_LOCK("+name+", 0)")
-	if err != nil || string(row[0]) != "1" {
-		return false, err
-	}
-	if row, err = b.Row(ctx, "SELECT IFNULL(IS_USED_LOCK("+name+"), 0)"); err != nil {
-		return false, err
-	}
-	same := string(row[0]) == strconv.FormatUint(a.ID(), 10)
-	return same, a.Exec(ctx, "DO RELEASE_LOCK("+name+")")
 }
 
 // lookAtReplicaPrivileges asks for what loads a dump and starts replication, which is all there is.

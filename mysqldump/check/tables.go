@@ -10,6 +10,7 @@ import (
 
 	"nightjar/internal/human"
 	"nightjar/mysqldump/account"
+	"nightjar/mysqldump/server"
 )
 
 // elsewhere are the engines whose rows are not in the server, and of which only definitions are dumped.
@@ -142,7 +143,7 @@ func lookAtHistory(ctx context.Context, l *look) ([]Finding, error) {
 
 func lookAtPrepared(ctx context.Context, l *look) (found []Finding, err error) {
 	rows, err := l.Rows(ctx, "XA RECOVER CONVERT XID")
-	if denied(err) {
+	if server.Denied(err) {
 		return one(Note, "the account may not see transactions that are prepared by XA and left: they hold locks, and are in no dump", "GRANT XA_RECOVER_ADMIN ON *.* TO "+account.Quote(l.account)+"; if you use XA")
 	}
 	if err != nil {

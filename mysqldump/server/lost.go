@@ -28,6 +28,15 @@ func Lost(err error) bool {
 	return false
 }
 
+// Denied reports whether an error is of privileges that are missing.
+func Denied(err error) bool {
+	switch Number(err) {
+	case 1044, 1045, 1142, 1143, 1227, 1370, 1401, 3118:
+		return true
+	}
+	return false
+}
+
 // Reason returns an error without the statement that failed, which may have a password in it.
 func Reason(err error) error {
 	var said *mysql.MySQLError

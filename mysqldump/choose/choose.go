@@ -163,6 +163,12 @@ func (c *Choice) Unmatched() error {
 	return nil
 }
 
+// Match reports whether a pattern stands for all of a name. A pattern that is none stands for nothing.
+func Match(text, name string) bool {
+	p, _, err := parsePattern(text, false)
+	return err == nil && p.match(name)
+}
+
 // A pattern is runes, of which anyRunes and anyRune stand for others.
 type pattern []rune
 

@@ -67,3 +67,20 @@ func FuzzPattern(f *testing.F) {
 		}
 	})
 }
+
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"shop", "shop", true}, {"shop", "shops", false}, {"sh*", "shop", true}, {"*", "", true}, {"s?op", "shop", true}, {"?", "é", true}, {"??", "é", false},
+		{"*a*b", "xaxbxb", true}, {"*a*b", "xaxbx", false}, {"", "", true}, {"", "a", false}, {`a\*`, "a*", true}, {`a\*`, "ab", false},
+	} {
+		if got := Match(c.pattern, c.name); got != c.want {
+			t.Errorf("%q matches %q: %v", c.pattern, c.name, got)
+		}
+	}
+	if Match(`a\`, "a") {
+		t.Error("a pattern that is none matches")
+	}
+}

@@ -1,15 +1,13 @@
 package restore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
-	"nightjar/mysqldump/ddl"
+	"nightjar/mysqldump/definition"
 	"nightjar/mysqldump/global"
+	"nightjar/mysqldump/grantee"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 )
@@ -36,7 +34,7 @@ func (r *run) lookForAccounts(ctx context.Context, w *worker) error {
 			if x.Kind != script.Accounts && x.Kind != script.Grants {
 				continue
 			}
-			if r.accounts.there[x.Name], err = hasAccount(ctx, s, x.Name); err != nil {
+			if r.accounts.there[x.Name], err = grantee.Has(ctx, s, x.Name); err != nil {
 				return fmt.Errorf("look for account %s: %w", x.Name, err)
 			}
 		}
@@ -59,65 +57,23 @@ func (r *run) lookForHalf(ctx context.Context, s *server.Session) error {
 		if err != nil {
 			return err
 		}
-		of[x.Name] = append(of[x.Name], d.statements...)
+		of[x.Name] = append(of[x.Name], d.Statements...)
 	}
 	for name, statements := range of {
-		said, err := saidOf(ctx, s, name)
+		lacks, is, err := grantee.HalfMade(ctx, s, name, statements)
 		if err != nil {
 			return fmt.Errorf("look at account %s: %w", name, err)
 		}
-		within := func(part []byte, all [][]byte) bool {
-			return slices.ContainsFunc(all, func(whole []byte) bool { return ddl.Contains(whole, part) })
-		}
-		lacks := 0
-		same := true
-		for _, statement := range statements {
-			switch {
-			case ddl.Begins(statement, "GRANT") && !within(statement, said):
-				lacks++
-			case ddl.Begins(statement, "CREATE") && !isRole(statement):
-				same = same && within(statement, said)
-			}
-		}
-		for _, has := range said {
-			same = same && (!ddl.Begins(has, "GRANT") || grantsNothing(has) || within(has, statements))
-		}
-		if r.accounts.half[name] = same && lacks > 0; r.accounts.half[name] {
+		if r.accounts.half[name] = is; r.accounts.half[name] {
 			r.note("account %s is as the dump has it, but for %d grants that it lacks: it is taken for one that a restore did not finish, and gets them", name, lacks)
 		}
 	}
 	return nil
 }
 
-// grantsNothing reports whether a GRANT is what servers print of an account without privileges.
-func grantsNothing(statement []byte) bool {
-	l := ddl.Lexer{Text: statement}
-	return l.Follow("GRANT", "USAGE", "ON")
-}
-
-// saidOf returns what the server says of an account: its grants, and how it is made.
-func saidOf(ctx context.Context, s *server.Session, name string) (said [][]byte, err error) {
-	_ = s.Exec(ctx, "SET SESSION print_identified_with_as_hex=1") // which only some servers know
-	err = s.Query(ctx, "SHOW GRANTS FOR "+name, func(row [][]byte) error {
-		said = append(said, bytes.Clone(row[0]))
-		return nil
-	})
-	if err != nil {
-		return nil, server.Reason(err)
-	}
-	if user, host := accountName(name); host != "" {
-		create, err := global.Show(ctx, s, user, host)
-		if err != nil {
-			return nil, server.Reason(err)
-		}
-		said = append(said, []byte(create))
-	}
-	return said, nil
-}
-
 // makeAccount makes an account or grants it something, as one of its files has it, unless it is to be left.
 func (r *run) makeAccount(ctx context.Context, w *worker, x *object) error {
-	user, host := accountName(x.Name)
+	user, host := grantee.Name(x.Name)
 	there := r.accounts.there[x.Name]
 	switch {
 	case global.System(user, host), r.o.Accounts == LeaveAccounts && there && x.Name != "PUBLIC" && !r.accounts.half[x.Name]:
@@ -139,126 +95,24 @@ func (r *run) makeAccount(ctx context.Context, w *worker, x *object) error {
 		return err
 	}
 	err = w.do(ctx, func(s *server.Session, _ bool) error {
-		return runAccount(ctx, s, accountStatements(x, d, there && !r.accounts.half[x.Name]))
+		return grantee.Run(ctx, s, grantee.Statements(x.Name, d, there && !r.accounts.half[x.Name]))
 	})
-	var refused *refusedError
+	var refused *grantee.RefusedError
 	r.accounts.failed[x.Name] = err != nil && !errors.As(err, &refused)
 	return err
 }
 
-// A refusedError says that an account was made, but not granted all.
-type refusedError struct{ grants []string }
-
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("the server refused, of what it is granted: %s", strings.Join(e.grants, "; "))
-}
-
-// runAccount runs the statements of an account. A grant that the server refuses stops none of the others.
-func runAccount(ctx context.Context, s *server.Session, d *definition) error {
-	var refused refusedError
-	for _, statement := range d.statements {
-		err := server.Reason(s.Exec(ctx, string(statement)))
-		switch {
-		case err == nil:
-		case ctx.Err() != nil || server.Number(err) == 0 || server.Lost(err) || !ddl.Begins(statement, "GRANT"):
-			return err
-		case server.Number(err) == 1698:
-			err = fmt.Errorf("a role that is there can be granted by its administrators only, and the account that restores is none: %w", err)
-			fallthrough
-		default:
-			refused.grants = append(refused.grants, fmt.Sprintf("%s: %v", what(statement), err))
-		}
-	}
-	if len(refused.grants) > 0 {
-		return &refused
-	}
-	return nil
-}
-
-// accountStatements returns the statements to run for one of the files of an account. One that is there is changed, not dropped: what
-// cannot be changed stays as it was. But ALTER USER has a password expire that it is not told, so that an account without one is made anew.
-func accountStatements(x *object, d *definition, there bool) *definition {
-	run := &definition{}
-	for i, statement := range d.statements {
-		what := d.makes[i].What
-		l := ddl.Lexer{Text: statement}
-		switch {
-		case !there || what != "USER" || !l.Follow("CREATE", "USER", "IF", "NOT", "EXISTS"):
-			run.statements = append(run.statements, statement)
-		case ddl.Has(statement, "AS") || ddl.Has(statement, "BY"):
-			run.statements = append(run.statements, append([]byte("ALTER USER"), l.Text[l.At:]...))
-		default:
-			run.statements = append(run.statements, []byte("DROP USER IF EXISTS "+x.Name), statement)
-		}
-		if there && (what == "USER" || what == "ROLE") {
-			run.statements = append(run.statements, []byte("REVOKE ALL PRIVILEGES, GRANT OPTION FROM "+x.Name))
-		}
-	}
-	return run
-}
-
-// hasAccount reports whether the server has an account.
-func hasAccount(ctx context.Context, s *server.Session, name string) (bool, error) {
-	_, err := s.Rows(ctx, "SHOW GRANTS FOR "+name)
-	switch server.Number(err) {
-	case 1141, 1133, 3162, 3530: // no such grant, no such user, no such authorization
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// accountName returns user and host of an account; a role has no host.
-func accountName(name string) (user, host string) {
-	l := ddl.Lexer{Text: []byte(name)}
-	t, _ := l.Next()
-	user = t.Name()
-	_, _ = l.Next()
-	t, _ = l.Next()
-	host = t.Name()
-	return user, host
-}
-
 // accountDifferences returns what an account has not got that the file says.
-func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *object, d *definition) (found []string, err error) {
-	said, err := saidOf(ctx, s, x.Name)
-	if err != nil {
-		return nil, err
-	}
-	for _, statement := range d.statements {
-		isUser := ddl.Begins(statement, "CREATE") && !isRole(statement)
-		if !isUser && !ddl.Begins(statement, "GRANT") {
-			continue
-		}
-		is := false
-		for _, h := range said {
-			is = is || ddl.Contains(h, statement)
-		}
-		switch {
-		case is:
-		case r.comparable():
-			found = append(found, fmt.Sprintf("%s: it is not as the dump has it: %s", x.title(), what(statement)))
-		default:
-			r.note("%s: it is not as the dump has it: %s", x.title(), what(statement))
+func (r *run) accountDifferences(ctx context.Context, s *server.Session, x *object, d *definition.Definition) (found []string, err error) {
+	lacking, err := grantee.Lacking(ctx, s, x.Name, d)
+	for _, what := range lacking {
+		if r.comparable() {
+			found = append(found, fmt.Sprintf("%s: it is not as the dump has it: %s", x.title(), what))
+		} else {
+			r.note("%s: it is not as the dump has it: %s", x.title(), what)
 		}
 	}
-	return found, nil
-}
-
-func isRole(statement []byte) bool {
-	m, _ := ddl.Makes(statement)
-	return m.What == "ROLE"
-}
-
-// what says which privileges a statement is about, without what may be secret.
-func what(statement []byte) string {
-	text := string(statement)
-	if ddl.Begins(statement, "CREATE") {
-		return "how it logs in, or its limits"
-	}
-	for _, end := range []string{" IDENTIFIED ", " TO "} {
-		text, _, _ = strings.Cut(text, end)
-	}
-	return fmt.Sprintf("%.200s", text)
+	return found, err
 }
 
 // makeServer makes a foreign server, unless one of that name is there and is to stay.
@@ -281,6 +135,6 @@ func (r *run) makeServer(ctx context.Context, w *worker, x *object) error {
 				return err
 			}
 		}
-		return server.Reason(d.run(ctx, s))
+		return server.Reason(d.Run(ctx, s))
 	})
 }

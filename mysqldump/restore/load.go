@@ -5,17 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"nightjar/mysqldump/ddl"
+	"nightjar/mysqldump/definition"
+	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 )
 
 // A loading is how far a table is.
 type loading struct {
-	create        []byte      // CREATE TABLE as the dump has it, with its new name
-	bare          *definition // makes the table without keys and constraints
+	create        []byte                 // CREATE TABLE as the dump has it, with its new name
+	bare          *definition.Definition // makes the table without keys and constraints
 	keys          []string
 	constraints   []string
 	expected      int // files of rows; -1: not known
@@ -50,15 +51,15 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 	if err != nil {
 		return err
 	}
-	at := t.makes(d)
+	at := d.Table(t.Name)
 	if at < 0 {
 		return &sourceError{t.file, errors.New("it does not make the table")}
 	}
-	t.create, t.bare = d.statements[at], &definition{slices.Clone(d.statements), d.makes}
+	t.create, t.bare = d.Statements[at], d.Clone()
 	if !r.o.KeepKeys {
 		var bare string
 		bare, t.keys, t.constraints = ddl.SplitKeys(string(t.create))
-		t.bare.statements[at] = []byte(bare)
+		t.bare.Statements[at] = []byte(bare)
 	}
 	kind := r.have.tables[r.have.key(t.Object)]
 	if kind != "" && r.o.Existing == Missing {
@@ -67,7 +68,7 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 	}
 	return w.do(ctx, func(s *server.Session, again bool) error {
 		if kind != "" && r.o.Existing == IfChanged && !again {
-			if done, err := r.compare(ctx, s, t, t.bare.statements[at]); err != nil || done {
+			if done, err := r.compare(ctx, s, t, t.bare.Statements[at]); err != nil || done {
 				return err
 			}
 		}
@@ -80,11 +81,6 @@ func (r *run) makeTable(ctx context.Context, w *worker, t *table) error {
 	})
 }
 
-// makes returns the index of the statement that makes the table; negative if there is none.
-func (t *table) makes(d *definition) int {
-	return slices.IndexFunc(d.makes, func(m ddl.Made) bool { return m.What == "TABLE" && m.Name == t.Name })
-}
-
 // wantsKey reports whether a server made no table since it lacks a key that the foreign key of a table that is there needs.
 func wantsKey(err error) bool {
 	number := server.Number(err)
@@ -93,10 +89,10 @@ func wantsKey(err error) bool {
 
 // create makes a table that is not there, and asks what its engine can.
 func (r *run) create(ctx context.Context, s *server.Session, t *table) error {
-	run := func(ctx context.Context) error { return t.bare.run(ctx, s) }
+	run := func(ctx context.Context) error { return t.bare.Run(ctx, s) }
 	err := r.patient(ctx, "make "+t.title(), run)
 	if wantsKey(err) && len(t.keys) > 0 {
-		t.bare.statements[t.makes(t.bare)], t.keys, t.constraints = t.create, nil, nil
+		t.bare.Statements[t.bare.Table(t.Name)], t.keys, t.constraints = t.create, nil, nil
 		err = r.patient(ctx, "make "+t.title(), run)
 	}
 	if err != nil || len(t.parts) == 0 {
@@ -121,14 +117,14 @@ func (r *run) empty(ctx context.Context, s *server.Session, t *table) error {
 // compare finds out whether a table that is there has the dump's rows, with its keys or as it was made without them.
 func (r *run) compare(ctx context.Context, s *server.Session, t *table, bare []byte) (done bool, err error) {
 	m, _ := ddl.Makes(t.create)
-	text, err := shown(ctx, s, t.Database, m)
+	text, err := definition.Show(ctx, s, t.Database, m)
 	if err != nil {
 		return false, err
 	}
 	whole := ddl.Same(text, t.create)
 	is := whole || ddl.Same(text, bare)
 	if !is && !r.comparable() {
-		if whole, is, err = r.asPrinted(ctx, s, t, text); err != nil {
+		if whole, is, err = t.bare.AsPrinted(ctx, s, t.Database, t.create, text); err != nil {
 			return false, err
 		}
 	}
@@ -336,7 +332,7 @@ func (w *worker) begin(ctx context.Context, s *server.Session, t *table) error {
 
 // insert runs a statement in as many as the server's packets need, and returns how many rows it changed.
 func (w *worker) insert(ctx context.Context, s *server.Session, statement []byte) (rows int64, err error) {
-	pieces, err := split(statement, w.have.packet-spare)
+	pieces, err := script.Split(statement, w.have.packet-script.Spare)
 	if err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"nightjar/mysqldump/ddl"
+	"nightjar/mysqldump/definition"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 )
@@ -45,15 +46,15 @@ func (r *run) makeDatabase(ctx context.Context, w *worker, x *object) error {
 		r.keep(x)
 		return nil
 	}
-	d = &definition{slices.Clone(d.statements), d.makes}
-	for i, m := range d.makes {
+	d = d.Clone()
+	for i, m := range d.Makes {
 		if m.What == "DATABASE" && there {
-			d.statements[i] = alteration(d.statements[i], x.Database)
+			d.Statements[i] = alteration(d.Statements[i], x.Database)
 		}
 	}
-	d.statements = slices.DeleteFunc(d.statements, func(s []byte) bool { return len(s) == 0 })
+	d.Statements = slices.DeleteFunc(d.Statements, func(s []byte) bool { return len(s) == 0 })
 	return w.do(ctx, func(s *server.Session, again bool) error {
-		err := r.patient(ctx, "make "+x.title(), func(ctx context.Context) error { return d.run(ctx, s) })
+		err := r.patient(ctx, "make "+x.title(), func(ctx context.Context) error { return d.Run(ctx, s) })
 		if again && server.Number(err) == 1007 { // it was made by the attempt before
 			return nil
 		}
@@ -162,7 +163,7 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 				return err
 			}
 		}
-		define := func(ctx context.Context) error { return d.run(ctx, s) }
+		define := func(ctx context.Context) error { return d.Run(ctx, s) }
 		err := r.patient(ctx, "make "+x.title(), define)
 		if number := server.Number(err); number == 1418 || number == 1419 {
 			if err = r.trust(ctx, s, err); err == nil {
@@ -183,25 +184,25 @@ func (r *run) makeObject(ctx context.Context, w *worker, x *object) error {
 }
 
 // oneToMake returns an error if the file makes nothing.
-func (r *run) oneToMake(x *object, d *definition) error {
-	if !slices.ContainsFunc(d.makes, func(m ddl.Made) bool { return m.What != "" }) {
+func (r *run) oneToMake(x *object, d *definition.Definition) error {
+	if !slices.ContainsFunc(d.Makes, func(m ddl.Made) bool { return m.What != "" }) {
 		return &sourceError{x.file, errors.New("it makes nothing")}
 	}
 	return nil
 }
 
 // existing decides about an object that may be there: done means that nothing is to be made.
-func (r *run) existing(ctx context.Context, s *server.Session, x *object, d *definition) (done bool, err error) {
+func (r *run) existing(ctx context.Context, s *server.Session, x *object, d *definition.Definition) (done bool, err error) {
 	switch r.o.Existing {
 	case Missing:
-		if done, err = d.present(ctx, s, x.Database); done {
+		if done, err = d.Present(ctx, s, x.Database); done {
 			r.keep(x)
 		}
 	case IfChanged:
 		if x.Kind == script.Sequences {
 			return false, nil // its value is not in its definition
 		}
-		if done, err = d.equal(ctx, s, x.Database); done {
+		if done, err = d.Equal(ctx, s, x.Database); done {
 			x.left = true
 		}
 	}
@@ -209,13 +210,13 @@ func (r *run) existing(ctx context.Context, s *server.Session, x *object, d *def
 }
 
 // clear drops what has the object's name.
-func (r *run) clear(ctx context.Context, s *server.Session, x *object, d *definition) error {
+func (r *run) clear(ctx context.Context, s *server.Session, x *object, d *definition.Definition) error {
 	if x.Kind == script.Views || x.Kind == script.Sequences {
 		if err := dropTable(ctx, s, x.Object, r.have.tables[r.have.key(x.Object)]); err != nil {
 			return err
 		}
 	}
-	return d.drop(ctx, s, x.Database)
+	return d.Drop(ctx, s, x.Database)
 }
 
 // dropTable drops what has a table's name, of the kind that the server says it is of.
@@ -228,8 +229,8 @@ func dropTable(ctx context.Context, s *server.Session, x Object, kind string) er
 }
 
 // expired notes an event that the server did not make, since its time is over.
-func (r *run) expired(ctx context.Context, s *server.Session, x *object, d *definition) error {
-	there, err := d.present(ctx, s, x.Database)
+func (r *run) expired(ctx context.Context, s *server.Session, x *object, d *definition.Definition) error {
+	there, err := d.Present(ctx, s, x.Database)
 	if err == nil && !there {
 		r.note("event %s.%s is not there: its time is over, and it is not preserved", x.Database, x.Name)
 		x.failed = true

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/definition"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/sum"
 )
@@ -24,7 +25,7 @@ type object struct {
 	was  string // its database's name in the dump
 	size int64  // bytes
 
-	definition *definition // nil: not read yet
+	definition *definition.Definition // nil: not read yet
 
 	kept   bool // it was there, and was not looked at
 	left   bool // it was there, and equals the dump

@@ -2,9 +2,9 @@ package restore
 
 import (
 	"fmt"
-	"strings"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/script"
 )
 
@@ -24,14 +24,14 @@ func (p Pattern) String() string {
 
 // names reports whether a file of the dump is of what the pattern names: of the database, or of such a table, view or sequence.
 func (p Pattern) names(f mysqldump.SourceFile) bool {
-	if !match(p.Database, f.Notes[script.NoteDatabase]) {
+	if !choose.Match(p.Database, f.Notes[script.NoteDatabase]) {
 		return false
 	}
 	switch script.Kind(f.Notes[script.NoteKind]) {
 	case script.Databases:
 		return p.Table == ""
 	case script.Tables, script.Views, script.Sequences:
-		return p.Table == "" || match(p.Table, f.Notes[script.NoteObject])
+		return p.Table == "" || choose.Match(p.Table, f.Notes[script.NoteObject])
 	}
 	return false
 }
@@ -72,14 +72,14 @@ func (o *Options) chosen(kind script.Kind, database, name string) bool {
 		return true
 	}
 	for _, p := range o.Selection {
-		if !match(p.Database, database) {
+		if !choose.Match(p.Database, database) {
 			continue
 		}
 		switch kind {
 		case script.Databases:
 			return true
 		case script.Tables, script.Rows, script.Views, script.Sequences, script.Triggers:
-			if p.Table == "" || match(p.Table, name) {
+			if p.Table == "" || choose.Match(p.Table, name) {
 				return true
 			}
 		default:
@@ -89,31 +89,4 @@ func (o *Options) chosen(kind script.Kind, database, name string) bool {
 		}
 	}
 	return false
-}
-
-// match reports whether a pattern stands for all of a name.
-func match(pattern, name string) bool {
-	star, mark := -1, 0 // where the last "*" is, and how far it reaches
-	p, n := 0, 0
-	for n < len(name) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, n
-			p++
-		case p < len(pattern) && pattern[p] == '?':
-			p++
-			for n++; n < len(name) && name[n]&0xC0 == 0x80; n++ {
-			}
-		case p+1 < len(pattern) && pattern[p] == '\\' && pattern[p+1] == name[n]:
-			p, n = p+2, n+1
-		case p < len(pattern) && pattern[p] != '\\' && pattern[p] == name[n]:
-			p, n = p+1, n+1
-		case star >= 0:
-			mark++
-			p, n = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -14,9 +14,6 @@ import (
 	"nightjar/mysqldump/server"
 )
 
-// spare is what a statement is kept below the server's max_allowed_packet.
-const spare = 1024
-
 // settings are those of a session that loads, where the server knows them and allows it: each is tried.
 var settings = []string{
 	"foreign_key_checks=0", "unique_checks=0",

@@ -8,6 +8,7 @@ import (
 
 	"nightjar/mysqldump"
 	"nightjar/mysqldump/ddl"
+	"nightjar/mysqldump/definition"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/sum"
@@ -58,21 +59,21 @@ func (r *run) differences(ctx context.Context, s *server.Session, x *object) (fo
 	if x.Kind == script.Accounts || x.Kind == script.Grants {
 		return r.accountDifferences(ctx, s, x, d)
 	}
-	for i, m := range d.makes {
+	for i, m := range d.Makes {
 		if m.What == "" {
 			continue
 		}
-		text, err := shown(ctx, s, x.Database, m)
+		text, err := definition.Show(ctx, s, x.Database, m)
 		switch {
-		case errors.Is(err, errAbsent):
+		case errors.Is(err, definition.ErrAbsent):
 			found = append(found, fmt.Sprintf("%s %s of %s is not there", strings.ToLower(m.What), m.Name, x.Database))
 		case err != nil:
 			return nil, err
-		case ddl.Same(text, d.statements[i]):
+		case ddl.Same(text, d.Statements[i]):
 		case r.comparable():
-			found = append(found, fmt.Sprintf("%s: the server has %s, the dump %s", x.title(), ddl.Difference(text, d.statements[i]), ddl.Difference(d.statements[i], text)))
+			found = append(found, fmt.Sprintf("%s: the server has %s, the dump %s", x.title(), ddl.Difference(text, d.Statements[i]), ddl.Difference(d.Statements[i], text)))
 		default:
-			r.note("%s: the server has %s, the dump %s", x.title(), ddl.Difference(text, d.statements[i]), ddl.Difference(d.statements[i], text))
+			r.note("%s: the server has %s, the dump %s", x.title(), ddl.Difference(text, d.Statements[i]), ddl.Difference(d.Statements[i], text))
 		}
 	}
 	t := r.plan.table(x.Object)
@@ -135,7 +136,7 @@ func (r *run) verified() {
 
 // sumOf has the server sum a table's rows.
 func (r *run) sumOf(ctx context.Context, s *server.Session, t *table) (sum.Sum, error) {
-	if err := s.Exec(ctx, plain); err != nil {
+	if err := s.Exec(ctx, definition.Plain); err != nil {
 		return sum.Sum{}, err
 	}
 	types := map[string]value.Column{}

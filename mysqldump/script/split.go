@@ -1,4 +1,4 @@
-package restore
+package script
 
 import (
 	"errors"
@@ -7,12 +7,15 @@ import (
 	"nightjar/mysqldump/ddl"
 )
 
+// Spare is how many bytes a statement is kept below a server's max_allowed_packet.
+const Spare = 1024
+
 // errTooLarge says that one row alone is larger than a statement may be.
 var errTooLarge = errors.New("larger than the server's max_allowed_packet")
 
-// split cuts an INSERT of several rows into statements of at most most bytes, each with as many rows as fit. A statement
+// Split cuts an INSERT of several rows into statements of at most most bytes, each with as many rows as fit. A statement
 // that fits is returned as it is.
-func split(statement []byte, most int) ([][]byte, error) {
+func Split(statement []byte, most int) ([][]byte, error) {
 	if len(statement) <= most {
 		return [][]byte{statement}, nil
 	}
@@ -24,7 +27,7 @@ func split(statement []byte, most int) ([][]byte, error) {
 	var piece []byte
 	for _, row := range rows {
 		if need := len(head) + len(row); need > most {
-			return nil, fmt.Errorf("a row of %d bytes: %w, which is %d bytes: raise that to %d or more", len(row), errTooLarge, most, need+spare)
+			return nil, fmt.Errorf("a row of %d bytes: %w, which is %d bytes: raise that to %d or more", len(row), errTooLarge, most, need+Spare)
 		}
 		switch {
 		case piece == nil:

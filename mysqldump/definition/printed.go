@@ -1,4 +1,4 @@
-package restore
+package definition
 
 import (
 	"bytes"
@@ -9,13 +9,13 @@ import (
 	"nightjar/mysqldump/server"
 )
 
-// asPrinted compares a table that is there with the dump's definition in the server's own words, since servers of different versions
-// print the same in different ones: int(11) and int, utf8 and utf8mb3. The server is let make a temporary table of the definition, and
-// prints that. whole says that they are the same, same that they are at least but for secondary keys and constraints, all of which the table
-// lacks. What the server makes no temporary table of is taken for different.
-func (r *run) asPrinted(ctx context.Context, s *server.Session, t *table, text []byte) (whole, same bool, err error) {
-	create, keys, constraints := ddl.SplitKeys(string(t.create))
-	withoutKeys, withKeys, err := r.printed(ctx, s, t, create, keys)
+// AsPrinted compares text, which the server printed of a table, with the table's definition, create, in the server's own words, since servers
+// of different versions print the same in different ones: int(11) and int, utf8 and utf8mb3. The server is let make a temporary table of the
+// definition, and prints that. d makes the table, in which database. whole says that they are the same, same that they are at least but for secondary
+// keys and constraints, all of which the table lacks. What the server makes no temporary table of is taken for different.
+func (d *Definition) AsPrinted(ctx context.Context, s *server.Session, database string, create, text []byte) (whole, same bool, err error) {
+	bare, keys, constraints := ddl.SplitKeys(string(create))
+	withoutKeys, withKeys, err := d.printed(ctx, s, database, bare, keys)
 	if err != nil || withKeys == nil {
 		return false, false, err
 	}
@@ -29,33 +29,33 @@ func (r *run) asPrinted(ctx context.Context, s *server.Session, t *table, text [
 }
 
 // printed returns how the server prints a temporary table of a definition, without keys and with them; nil if it makes none.
-func (r *run) printed(ctx context.Context, s *server.Session, t *table, create string, keys []string) (without, with []byte, err error) {
+func (d *Definition) printed(ctx context.Context, s *server.Session, database, create string, keys []string) (without, with []byte, err error) {
 	const head = "CREATE TABLE"
 	rest, ok := bytes.CutPrefix([]byte(create), []byte(head))
-	at := t.makes(t.bare)
+	m, _ := ddl.Makes([]byte(create))
+	at := d.Table(m.Name)
 	if !ok || at < 0 {
 		return nil, nil, nil
 	}
-	d := &definition{slices.Clone(t.bare.statements), t.bare.makes}
-	d.statements[at] = append([]byte("CREATE TEMPORARY TABLE"), rest...)
+	temporary := d.Clone()
+	temporary.Statements[at] = append([]byte("CREATE TEMPORARY TABLE"), rest...)
 	refused := func(err error) error {
 		if server.Number(err) != 0 && !server.Lost(err) {
 			return nil // it says that it makes no such table
 		}
 		return err
 	}
-	if err := d.run(ctx, s); err != nil {
+	if err := temporary.Run(ctx, s); err != nil {
 		return nil, nil, refused(err)
 	}
 	// From here on the name is that of the temporary table in this session, which keeps whoever has it from the other one.
 	defer func() {
-		if dropped := s.Exec(ctx, "DROP TEMPORARY TABLE "+server.Quote(t.Database)+"."+server.Quote(t.Name)); err == nil {
+		if dropped := s.Exec(ctx, "DROP TEMPORARY TABLE "+server.Quote(database)+"."+server.Quote(m.Name)); err == nil {
 			err = dropped
 		}
 	}()
-	m, _ := ddl.Makes([]byte(create))
 	show := func() ([]byte, error) {
-		text, err := shown(ctx, s, t.Database, m)
+		text, err := Show(ctx, s, database, m)
 		return bytes.Replace(text, []byte("CREATE TEMPORARY TABLE"), []byte(head), 1), err
 	}
 	if without, err = show(); err != nil {

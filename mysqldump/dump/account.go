@@ -53,10 +53,11 @@ func (a *attempt) writeAccount(kind script.Kind, name string, account global.Acc
 func (a *attempt) writeViews() error {
 	number := 0
 	waiting := map[schema.Name]bool{} // views whose grants are not written
+	within := func(database, view string) bool { return waiting[schema.Name{Database: database, Name: view}] }
 	for _, v := range a.inventory.Views {
 		if slices.ContainsFunc(v.Uses, func(used schema.Name) bool { return waiting[used] }) {
 			for _, account := range a.accounts() {
-				grants := grantsOn(waiting, account)
+				grants := account.GrantsOn(within)
 				if err := a.writeAccount(script.Grants, script.Name(script.Views, "grants", account.Name(), number), account, grants); err != nil {
 					return err
 				}
@@ -72,7 +73,7 @@ func (a *attempt) writeViews() error {
 		waiting[schema.Name{Database: v.Database, Name: v.Name}] = true
 	}
 	for _, account := range a.accounts() {
-		if err := a.writeAccount(script.Grants, script.Name(script.Grants, account.Name(), "", -1), account, grantsOn(waiting, account)); err != nil {
+		if err := a.writeAccount(script.Grants, script.Name(script.Grants, account.Name(), "", -1), account, account.GrantsOn(within)); err != nil {
 			return err
 		}
 	}
@@ -85,14 +86,4 @@ func (a *attempt) accounts() []global.Account {
 		return nil
 	}
 	return a.inventory.Accounts
-}
-
-// grantsOn returns an account's grants on views.
-func grantsOn(views map[schema.Name]bool, account global.Account) (grants []string) {
-	for _, g := range account.ViewGrants {
-		if views[schema.Name{Database: g.Database, Name: g.View}] {
-			grants = append(grants, g.Grant)
-		}
-	}
-	return grants
 }

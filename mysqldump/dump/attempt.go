@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nightjar/mysqldump/lock"
+	"nightjar/mysqldump/queue"
+	"nightjar/mysqldump/ranges"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
 )
@@ -21,7 +23,7 @@ import (
 // An attempt is one dump, from a look at the definitions to the last file.
 type attempt struct {
 	run       *run
-	queue     *queue
+	queue     *queue.Queue[task]
 	inventory *schema.Inventory
 	tables    []*table
 	packet    int // bytes of the longest statement that the server takes itself
@@ -41,7 +43,7 @@ type attempt struct {
 
 // attempt makes one dump.
 func (r *run) attempt(ctx context.Context) (Result, error) {
-	a := &attempt{run: r, queue: newQueue(), databases: map[string]schema.Database{}, broken: map[schema.Name]bool{}}
+	a := &attempt{run: r, queue: queue.New[task](), databases: map[string]schema.Database{}, broken: map[schema.Name]bool{}}
 	session, err := r.srv.Connect(ctx)
 	if err != nil {
 		return a.result, err
@@ -108,10 +110,10 @@ func (a *attempt) find(ctx context.Context) error {
 			return err
 		}
 	}
-	ranges := map[[2]string][]former{}
+	former := map[[2]string][]ranges.Range{}
 	for _, f := range a.run.o.Previous {
-		if of, r, ok := formerRange(f.Name, f.Notes); ok {
-			ranges[of] = append(ranges[of], r)
+		if of, r, ok := ranges.Noted(f.Name, f.Notes); ok {
+			former[of] = append(former[of], r)
 		}
 	}
 	for i := range a.inventory.Tables {
@@ -128,9 +130,11 @@ func (a *attempt) find(ctx context.Context) error {
 			}
 			a.result.Left = append(a.result.Left, schema.LeftOut{What: "proof", Name: t.String(), Why: "nobody can tell whether its definition was changed during the dump: its engine is " + t.Engine})
 		}
-		t.former = t.usable(ranges[[2]string{t.Database, t.Name}], a.run.o.RangeBytes)
+		if t.Transactional {
+			t.former = t.key.Usable(former[[2]string{t.Database, t.Name}], t.Bytes, a.run.o.RangeBytes)
+		}
 		for _, f := range t.former {
-			t.next = max(t.next, f.number+1)
+			t.next = max(t.next, f.Number+1)
 		}
 		a.tables = append(a.tables, t)
 	}
@@ -164,22 +168,22 @@ func (a *attempt) uncovered() (all []*table) {
 
 // cover reads the tables that no snapshot covers. It may be called again, if the lock has to be.
 func (a *attempt) cover(ctx context.Context, tables []*table, sessions []*server.Session) error {
-	queue := newQueue()
+	q := queue.New[task]()
 	for _, t := range tables {
 		if err := a.run.remove(t.files); err != nil {
 			return err
 		}
 		t.reset()
-		queue.add(task{tables: []*table{t}})
+		q.Add(task{tables: []*table{t}})
 	}
-	return a.work(ctx, queue, sessions, true)
+	return a.work(ctx, q, sessions, true)
 }
 
 // work has a worker for each session do what is in a queue.
-func (a *attempt) work(ctx context.Context, queue *queue, sessions []*server.Session, covered bool) error {
+func (a *attempt) work(ctx context.Context, q *queue.Queue[task], sessions []*server.Session, covered bool) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range sessions {
-		group.Go(func() error { return (&worker{a: a, queue: queue, session: s, covered: covered}).work(ctx) })
+		group.Go(func() error { return (&worker{a: a, queue: q, session: s, covered: covered}).work(ctx) })
 	}
 	return group.Wait()
 }
@@ -212,15 +216,15 @@ func (a *attempt) enqueue() {
 	var bytes uint64
 	flush := func() {
 		if len(batch.tables) > 0 {
-			a.queue.add(batch)
+			a.queue.Add(batch)
 		}
 		batch, bytes = task{}, 0
 	}
 	for _, t := range a.tables {
 		t.expect(1)
 		switch {
-		case t.Transactional && !t.NoRows && t.Bytes >= 2*a.run.o.RangeBytes && t.bounded() > 0 || len(t.former) > 0:
-			a.queue.add(task{tables: []*table{t}, plan: true})
+		case t.Transactional && !t.NoRows && t.Bytes >= 2*a.run.o.RangeBytes && t.key.Bounded() > 0 || len(t.former) > 0:
+			a.queue.Add(task{tables: []*table{t}, plan: true})
 		default:
 			if bytes+t.Bytes > batchBytes || len(batch.tables) == batchTables {
 				flush()

@@ -11,6 +11,7 @@ import (
 
 	"nightjar/mysqldump/choose"
 	"nightjar/mysqldump/lock"
+	"nightjar/mysqldump/queue"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
@@ -116,7 +117,7 @@ func TestCoveredChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	a := &attempt{run: r, queue: newQueue(), databases: map[string]schema.Database{}, broken: map[schema.Name]bool{}, looking: session}
+	a := &attempt{run: r, queue: queue.New[task](), databases: map[string]schema.Database{}, broken: map[schema.Name]bool{}, looking: session}
 	if err := a.find(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func TestNew(t *testing.T) {
 			{"account `u`@`%`", "CREATE USER u@'%'"}, {"account `u`@`%`", "GRANT SELECT ON d.* TO u@'%'"}, {"account `u`@`%`", "DROP USER u@'%'"}, {"", "DO 1"},
 			{"foreign server far", "CREATE SERVER far FOREIGN DATA WRAPPER mysql OPTIONS (HOST '192.0.2.1', DATABASE 'x')"},
 		} {
-			a := &attempt{run: r, queue: newQueue(), databases: map[string]schema.Database{}, broken: map[schema.Name]bool{}}
+			a := &attempt{run: r, queue: queue.New[task](), databases: map[string]schema.Database{}, broken: map[schema.Name]bool{}}
 			var err error
 			if a.looking, err = r.srv.Connect(t.Context()); err != nil {
 				t.Fatal(err)

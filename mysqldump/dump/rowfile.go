@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/ranges"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
@@ -107,10 +108,10 @@ func (w *rowFile) add(row [][]byte) error {
 // cutAfter reports whether the row is one that ends a statement, which it is with a probability that its length gives.
 func (w *rowFile) cutAfter(row [][]byte) bool {
 	var hash uint32
-	if len(w.table.key) == 0 {
+	if len(w.table.keyAt) == 0 {
 		hash = crc32.ChecksumIEEE(w.row)
 	}
-	for _, i := range w.table.key {
+	for _, i := range w.table.keyAt {
 		hash = crc32.Update(hash, crc32.IEEETable, row[i])
 	}
 	return uint64(hash*0x9e3779b1)*meanStatement < uint64(len(w.row))<<32
@@ -134,7 +135,7 @@ func (w *rowFile) flush() error {
 func (w *rowFile) size() uint64 { return w.written + uint64(len(w.buf)) }
 
 // close ends the file, with its notes.
-func (w *rowFile) close(from, until bound) error {
+func (w *rowFile) close(from, until ranges.Bound) error {
 	w.end()
 	if err := w.flush(); err != nil {
 		return err
@@ -180,7 +181,7 @@ func (t *table) setColumns() error {
 		}
 		for _, k := range t.Key {
 			if k == c.Name {
-				t.key = append(t.key, len(t.written))
+				t.key, t.keyAt = append(t.key, c), append(t.keyAt, len(t.written))
 			}
 		}
 		t.written, t.literals = append(t.written, c), append(t.literals, c.Literal())
@@ -188,7 +189,7 @@ func (t *table) setColumns() error {
 		values = append(values, c.Value())
 	}
 	if len(t.key) != len(t.Key) { // a generated column is in it
-		t.key = nil
+		t.key, t.keyAt = nil, nil
 	}
 	list, err := json.Marshal(names)
 	if err != nil {

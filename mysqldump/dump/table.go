@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 
+	"nightjar/mysqldump/ranges"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
@@ -21,9 +21,10 @@ type table struct {
 	literals   []func(to, text []byte) []byte // of these
 	values     string                         // their expressions
 	columnList string                         // their names, as the note has them
-	key        []int                          // where in written the columns of the key are
-	head, tail []byte                         // of an INSERT
-	former     []former                       // the ranges of the last dump
+	key        ranges.Key
+	keyAt      []int          // where in written the columns of the key are
+	head, tail []byte         // of an INSERT
+	former     []ranges.Range // the ranges of the last dump
 
 	mu      sync.Mutex
 	sum     sum.Sum
@@ -53,25 +54,16 @@ func (t *table) from(ordered bool) string {
 	return text
 }
 
-// keyColumns returns the first n columns of the key.
-func (t *table) keyColumns(n int) string {
-	var names []string
-	for _, i := range t.key[:n] {
-		names = append(names, t.written[i].Name)
-	}
-	return quoteAll(names)
-}
-
 // query returns the statement that reads a range.
-func (t *table) query(from, until bound, ordered bool) string {
+func (t *table) query(from, until ranges.Bound, ordered bool) string {
 	values := t.values
 	if len(t.written) == 0 {
 		values = "1"
 	}
 	ordered = ordered && len(t.key) > 0
-	text := "SELECT /*!40001 SQL_NO_CACHE */ " + values + " FROM " + t.from(ordered) + t.where(from, until)
+	text := "SELECT /*!40001 SQL_NO_CACHE */ " + values + " FROM " + t.from(ordered) + t.key.Where(from, until)
 	if ordered {
-		text += " ORDER BY " + t.keyColumns(len(t.key))
+		text += " ORDER BY " + t.key.Columns(len(t.key))
 	}
 	return text
 }
@@ -152,82 +144,11 @@ func (t *table) notes() map[string]string {
 	return notes
 }
 
-// A former is a range of the last dump.
-type former struct {
-	from, until bound
-	number      int
-}
-
-// chain puts ranges in the order of the keys, if they are all, from the beginning to the end; else it returns nil.
-func chain(ranges []former) []former {
-	byStart := map[string]former{}
-	for _, r := range ranges {
-		byStart[r.from.String()] = r
-	}
-	if len(byStart) != len(ranges) {
-		return nil
-	}
-	var all []former
-	for at := bound(nil).String(); len(all) < len(ranges); {
-		r, ok := byStart[at]
-		if !ok {
-			return nil
-		}
-		all = append(all, r)
-		if r.until == nil {
-			break
-		}
-		at = r.until.String()
-	}
-	if len(all) == 0 || len(all) != len(ranges) || all[len(all)-1].until != nil {
-		return nil
-	}
-	return all
-}
-
-// maxNumber is the highest number of a file that is used again, so that there are higher ones.
-const maxNumber = 1 << 30
-
-// formerRange reads the notes of a file of rows; ok is false if it is none that can be used.
-func formerRange(name string, notes map[string]string) (of [2]string, r former, ok bool) {
-	if notes[script.NoteKind] != string(script.Rows) {
-		return of, r, false
-	}
-	parts := strings.Split(strings.TrimSuffix(name, ".sql"), ".")
-	number, err := strconv.Atoi(parts[len(parts)-1])
-	if err != nil || number < 0 || number > maxNumber {
-		return of, r, false
-	}
-	r.number = number
-	from, until := notes[script.NoteFrom], notes[script.NoteUntil]
-	r.from, r.until = parseBound(from), parseBound(until)
-	if (from != "" && r.from == nil) || (until != "" && r.until == nil) {
-		return of, r, false
-	}
-	return [2]string{notes[script.NoteDatabase], notes[script.NoteObject]}, r, true
-}
-
-// usable returns the ranges of the last dump, if they suit the table still.
-func (t *table) usable(ranges []former, size uint64) []former {
-	all := chain(ranges)
-	if len(all) < 2 || !t.Transactional || t.Bytes < 2*size || uint64(len(all)) > 8*(t.Bytes/size+1) {
-		return nil
-	}
-	numbers := map[int]bool{}
-	for _, f := range all {
-		if f.until != nil && !t.fits(f.until) || numbers[f.number] {
-			return nil
-		}
-		numbers[f.number] = true
-	}
-	return all
-}
-
-// keyOf returns the texts of the key's first n columns in a row, to be kept.
-func keyOf(row [][]byte, n int) [][]byte {
+// keyOf returns the texts of the key's first n columns in a row.
+func (t *table) keyOf(row [][]byte, n int) [][]byte {
 	key := make([][]byte, n)
-	for i := range n {
-		key[i] = append([]byte{}, row[i]...)
+	for i, at := range t.keyAt[:n] {
+		key[i] = row[at]
 	}
 	return key
 }

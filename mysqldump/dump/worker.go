@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"nightjar/mysqldump/queue"
+	"nightjar/mysqldump/ranges"
 	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
@@ -20,12 +22,21 @@ import (
 // Then it gives these locks back, so that nobody waits for the whole dump.
 type worker struct {
 	a        *attempt
-	queue    *queue
+	queue    *queue.Queue[task]
 	covered  bool // by the lock, not by a snapshot
 	session  *server.Session
 	unproven []*table
 	looked   time.Time
 	took     time.Duration // to look
+}
+
+// A task is what a worker does next.
+type task struct {
+	tables      []*table     // more than one: small ones, each as a whole
+	plan        bool         // find the ranges of the one table
+	part        bool         // one range of the one table
+	from, until ranges.Bound // of the range
+	number      int          // of its file
 }
 
 // How much a worker reads before it looks whether the tables are still the same. To look takes longer the more tables there are.
@@ -66,12 +77,12 @@ func (w *worker) work(ctx context.Context) error {
 		return err
 	}
 	for {
-		t, ok, err := w.queue.next(ctx, func() error { return w.prove(ctx) })
+		t, ok, err := w.queue.Next(ctx, func() error { return w.prove(ctx) })
 		if err != nil || !ok {
 			return err
 		}
 		err = w.do(ctx, t)
-		w.queue.done()
+		w.queue.Done()
 		if err != nil {
 			return err
 		}
@@ -171,7 +182,7 @@ func (w *worker) read(ctx context.Context, t *table, what task) error {
 		r.number = t.number()
 	}
 	if r.ordered {
-		r.bounded = t.bounded()
+		r.bounded = t.key.Bounded()
 	}
 	defer r.abort()
 	if t.split { // the ranges of one table have no gap, and neither have their files
@@ -189,7 +200,7 @@ func (w *worker) read(ctx context.Context, t *table, what task) error {
 type reading struct {
 	w           *worker
 	t           *table
-	from, until bound
+	from, until ranges.Bound
 	number      int
 	ordered     bool
 	bounded     int // columns of the key that can stand in a bound; 0: the range stays in one file
@@ -205,7 +216,7 @@ func (r *reading) open() (err error) {
 
 func (r *reading) add(row [][]byte) error {
 	if r.file != nil && r.bounded > 0 && r.file.size() >= 2*r.w.a.run.o.RangeBytes {
-		if b := r.t.boundAt(keyOf(row, r.bounded)); b != nil {
+		if b := r.t.key.At(r.t.keyOf(row, r.bounded)); b != nil {
 			if err := r.close(b); err != nil {
 				return err
 			}
@@ -221,7 +232,7 @@ func (r *reading) add(row [][]byte) error {
 }
 
 // close ends the file, if there is one.
-func (r *reading) close(until bound) error {
+func (r *reading) close(until ranges.Bound) error {
 	if r.file == nil {
 		return nil
 	}
@@ -242,51 +253,26 @@ func (r *reading) abort() {
 // plan finds the ranges of a table, and hands them out at once.
 func (w *worker) plan(ctx context.Context, t *table) error {
 	t.split = true
-	give := func(from, until bound, number int) {
+	give := func(from, until ranges.Bound, number int) {
 		t.expect(1)
-		w.queue.first(task{tables: []*table{t}, part: true, from: from, until: until, number: number})
+		w.queue.First(task{tables: []*table{t}, part: true, from: from, until: until, number: number})
 	}
 	if len(t.former) > 0 {
 		for _, f := range t.former {
-			give(f.from, f.until, f.number)
+			give(f.From, f.Until, f.Number)
 		}
-	} else if err := w.walk(ctx, t, give); err != nil {
-		return err
+	} else {
+		rows := max(1, t.Rows*w.a.run.o.RangeBytes/max(1, t.Bytes))
+		err := t.key.Walk(ctx, w.session, t.from(true), rows, func(from, until ranges.Bound) { give(from, until, t.number()) })
+		if err != nil {
+			return err
+		}
 	}
 	row, err := w.session.Row(ctx, "SELECT COUNT(*) FROM "+t.from(false))
 	if err == nil {
 		t.counted, err = strconv.ParseUint(string(row[0]), 10, 64)
 	}
 	return err
-}
-
-// walk goes along the keys, as many rows at a time as a range may have.
-func (w *worker) walk(ctx context.Context, t *table, give func(from, until bound, number int)) error {
-	n := t.bounded()
-	columns := t.keyColumns(n)
-	rows := max(1, t.Rows*w.a.run.o.RangeBytes/max(1, t.Bytes))
-	next := func(condition string, skip uint64) ([][]byte, error) {
-		return w.session.Row(ctx, "SELECT "+columns+" FROM "+t.from(true)+condition+" ORDER BY "+columns+" LIMIT 1 OFFSET "+strconv.FormatUint(skip, 10))
-	}
-	low, err := next("", 0)
-	var from bound
-	for err == nil {
-		var high [][]byte
-		if high, err = next(t.where(from, nil), rows); err != nil {
-			break
-		}
-		b := t.rounded(low, high)
-		if b == nil || slices.Equal(b, from) { // rows of one bound are as many as a range may have
-			break
-		}
-		give(from, b, t.number())
-		from, low = b, high
-	}
-	if err != nil && !errors.Is(err, server.ErrNoRow) {
-		return err
-	}
-	give(from, nil, t.number())
-	return nil
 }
 
 // prove looks whether the tables that were read are those that were there when the snapshot was made.

@@ -254,3 +254,13 @@ func (r *reader) onView(all []ddl.Token) (view [2]string, ok bool) {
 	}
 	return view, false
 }
+
+// GrantsOn returns the account's grants on views that are some.
+func (a Account) GrantsOn(some func(database, view string) bool) (grants []string) {
+	for _, g := range a.ViewGrants {
+		if some(g.Database, g.View) {
+			grants = append(grants, g.Grant)
+		}
+	}
+	return grants
+}

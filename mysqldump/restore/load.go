@@ -9,6 +9,7 @@ import (
 
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/definition"
+	"nightjar/mysqldump/queue"
 	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 )
@@ -167,29 +168,28 @@ func (t *table) jobs() (all []job) {
 // loadTables loads the rows of all tables, the largest first, makes the keys of each when its rows are there, and compares
 // these with the dump while others are loaded.
 func (r *run) loadTables(ctx context.Context, _ *worker) error {
-	q := newQueue()
+	q := queue.New[job]()
 	for _, t := range r.plan.largestFirst() {
 		if !t.failed && !t.kept {
-			q.jobs = append(q.jobs, t.jobs()...)
+			q.Add(t.jobs()...)
 		}
 	}
-	defer context.AfterFunc(ctx, q.stop)()
 	return r.pool(ctx, r.o.Threads, r.o.Threads, func(ctx context.Context, w *worker, _ int) error {
 		for {
-			j, ok := q.next()
-			if !ok {
-				return context.Cause(ctx)
-			}
-			err := func() (err error) {
-				var more []job
-				defer func() { q.done(more) }() // whatever happens: others wait for it
-				more, err = w.work(ctx, j)
+			j, ok, err := q.Next(ctx, nil)
+			if err != nil || !ok {
 				return err
-			}()
+			}
+			more, err := w.work(ctx, j)
 			if err != nil {
-				q.stop()
-				return err
+				return err // which ends the others
 			}
+			if len(more) > 0 && more[0].sums {
+				q.Add(more...) // when nothing is to be loaded
+			} else {
+				q.First(more...)
+			}
+			q.Done()
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package dump
+package ranges
 
 import (
 	"encoding/hex"
@@ -14,23 +14,35 @@ import (
 	"nightjar/mysqldump/value"
 )
 
-// A bound is where one range of a table's keys ends and the next begins: literals for the first columns of the key, or for
+// A Bound is where one range of a table's keys ends and the next begins: literals for the first columns of the key, or for
 // all. A key belongs to the range after the bound if it is equal to it or greater, as the server compares them. So every
 // key is in exactly one of the ranges between bounds, whatever the bounds are. nil is no bound.
-type bound []string
+type Bound []string
 
 // String returns the bound as a note has it.
-func (b bound) String() string {
+func (b Bound) String() string {
 	text, _ := json.Marshal([]string(b)) // strings can be marshaled
 	return string(text)
+}
+
+// A Key is columns that together tell a table's rows apart.
+type Key []value.Column
+
+// Columns returns the names of the first n columns, as statements have them.
+func (k Key) Columns(n int) string {
+	var names []string
+	for _, c := range k[:n] {
+		names = append(names, server.Quote(c.Name))
+	}
+	return strings.Join(names, ",")
 }
 
 // literalForm is what the literals of bounds are made of: numbers, and strings in hexadecimal with or without a character set.
 var literalForm = regexp.MustCompile(`^(-?[0-9]+(\.[0-9]+)?|'[0-9a-fA-F.: -]*'|(_[a-z0-9]+ )?[xX]'([0-9a-f]{2})*')$`)
 
-// parseBound parses a note; nil if it is none that this package writes, since it goes into statements as it is.
-func parseBound(text string) bound {
-	var b bound
+// ParseBound parses a note; nil if it is none that this package writes, since it goes into statements as it is.
+func ParseBound(text string) Bound {
+	var b Bound
 	if json.Unmarshal([]byte(text), &b) != nil || len(b) == 0 {
 		return nil
 	}
@@ -67,10 +79,10 @@ func literalOf(c value.Column, text []byte) (string, bool) {
 	return "", false
 }
 
-// bounded returns how many of the key's columns can stand in bounds.
-func (t *table) bounded() int {
-	for i, at := range t.key {
-		switch c := t.written[at]; c.DataType {
+// Bounded returns how many of the key's columns can stand in bounds.
+func (k Key) Bounded() int {
+	for i, c := range k {
+		switch c.DataType {
 		case "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year", "binary", "varbinary", "date", "datetime", "timestamp", "uuid", "inet6":
 		case "char", "varchar":
 			if c.Collation == "" && c.Charset != "" && c.Charset != "binary" {
@@ -80,14 +92,14 @@ func (t *table) bounded() int {
 			return i
 		}
 	}
-	return len(t.key)
+	return len(k)
 }
 
-// boundAt returns the bound before the row with these texts of the key's first columns; nil if there can be none.
-func (t *table) boundAt(key [][]byte) bound {
-	var b bound
-	for i, text := range key {
-		literal, ok := literalOf(t.written[t.key[i]], text)
+// At returns the bound before the row with these texts of the key's first columns; nil if there can be none.
+func (k Key) At(texts [][]byte) Bound {
+	var b Bound
+	for i, text := range texts {
+		literal, ok := literalOf(k[i], text)
 		if !ok {
 			return nil
 		}
@@ -96,13 +108,13 @@ func (t *table) boundAt(key [][]byte) bound {
 	return b
 }
 
-// fits reports whether a bound is one of this table.
-func (t *table) fits(b bound) bool {
-	if len(b) == 0 || len(b) > t.bounded() {
+// fits reports whether a bound is one of this key.
+func (k Key) fits(b Bound) bool {
+	if len(b) == 0 || len(b) > k.Bounded() {
 		return false
 	}
 	for i, literal := range b {
-		c := t.written[t.key[i]]
+		c := k[i]
 		introducer := ""
 		if c.DataType == "char" || c.DataType == "varchar" {
 			if c.Charset != "" && c.Charset != "binary" {
@@ -130,14 +142,14 @@ func (t *table) fits(b bound) bool {
 }
 
 // compare returns the condition that the key's first columns are greater or equal (at least), or less, than a bound.
-func (t *table) compare(b bound, atLeast bool) string {
+func (k Key) compare(b Bound, atLeast bool) string {
 	strict, last := "<", "<"
 	if atLeast {
 		strict, last = ">", ">="
 	}
 	var condition strings.Builder
 	for i, literal := range b {
-		c := t.written[t.key[i]]
+		c := k[i]
 		name := server.Quote(c.Name)
 		if strings.HasPrefix(literal, "_") && c.Collation != "" {
 			literal += " COLLATE " + c.Collation
@@ -151,14 +163,14 @@ func (t *table) compare(b bound, atLeast bool) string {
 	return condition.String() + strings.Repeat("))", len(b)-1)
 }
 
-// where returns the condition of a range, with its WHERE; empty if it has no bounds.
-func (t *table) where(from, until bound) string {
+// Where returns the condition of a range, with its WHERE; empty if it has no bounds.
+func (k Key) Where(from, until Bound) string {
 	var parts []string
 	if from != nil {
-		parts = append(parts, t.compare(from, true))
+		parts = append(parts, k.compare(from, true))
 	}
 	if until != nil {
-		parts = append(parts, t.compare(until, false))
+		parts = append(parts, k.compare(until, false))
 	}
 	if len(parts) == 0 {
 		return ""
@@ -176,8 +188,8 @@ func roundest(low, high uint64) uint64 {
 }
 
 // integers returns the first column of two keys as numbers in the order of the column, if it is of integers.
-func (t *table) integer(text []byte) (n uint64, signed, ok bool) {
-	c := t.written[t.key[0]]
+func (k Key) integer(text []byte) (n uint64, signed, ok bool) {
+	c := k[0]
 	if !slices.Contains([]string{"tinyint", "smallint", "mediumint", "int", "bigint"}, c.DataType) {
 		return 0, false, false
 	}
@@ -191,15 +203,15 @@ func (t *table) integer(text []byte) (n uint64, signed, ok bool) {
 
 // rounded returns a bound after the key low, and not after high, that is likely to be the same tomorrow: the roundest
 // in the upper half of the way, if the first column has integers, else before high itself.
-func (t *table) rounded(low, high [][]byte) bound {
-	from, signed, ok := t.integer(low[0])
-	to, _, also := t.integer(high[0])
+func (k Key) rounded(low, high [][]byte) Bound {
+	from, signed, ok := k.integer(low[0])
+	to, _, also := k.integer(high[0])
 	if !ok || !also || from >= to {
-		return t.boundAt(high)
+		return k.At(high)
 	}
 	n := roundest(from+(to-from)/2, to)
 	if signed {
-		return bound{strconv.FormatInt(int64(n^1<<63), 10)}
+		return Bound{strconv.FormatInt(int64(n^1<<63), 10)}
 	}
-	return bound{strconv.FormatUint(n, 10)}
+	return Bound{strconv.FormatUint(n, 10)}
 }

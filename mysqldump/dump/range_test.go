@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nightjar/mysqldump/choose"
+	"nightjar/mysqldump/ranges"
 	"nightjar/mysqldump/servertest"
 	"nightjar/mysqldump/sum"
 )
@@ -82,6 +83,7 @@ var spaces = []space{
 		return fmt.Sprintf("'20%02d-0%d-1%d 0%d:11:12.%02d',%d", r.IntN(30), 1+r.IntN(9), r.IntN(10), r.IntN(10), r.IntN(100), r.IntN(5))
 	}},
 	{name: "money", columns: "k DECIMAL(30,5) PRIMARY KEY", draw: numbers("%d.12345", func(r *rand.Rand) any { return int64(r.Uint64() >> r.UintN(64)) })},
+	{name: "behind", columns: "w INT NOT NULL, k INT PRIMARY KEY", draw: func(r *rand.Rand) string { return fmt.Sprintf("%d,%d", r.IntN(5000), r.IntN(5000)) }},
 	{name: "secondary", columns: "k INT NOT NULL, l INT, UNIQUE KEY u (k)", draw: func(r *rand.Rand) string { return fmt.Sprintf("%d,NULL", r.IntN(5000)-2500) }},
 	{name: "chosen", columns: "k ENUM('z','a','m'), l INT, PRIMARY KEY (k,l)", whole: true, draw: func(r *rand.Rand) string { return fmt.Sprintf("%d,%d", 1+r.IntN(3), r.IntN(1000)) }},
 	{name: "second_chosen", columns: "l INT, k ENUM('z','a','m'), PRIMARY KEY (l,k)", draw: func(r *rand.Rand) string { return fmt.Sprintf("%d,%d", r.IntN(1000), 1+r.IntN(3)) }},
@@ -188,18 +190,18 @@ func testOutgrown(t *testing.T, s *servertest.Server, r *rand.Rand) {
 // checkChain sees that the ranges have neither gap nor overlap.
 func checkChain(t *testing.T, m *memory, database, table string) {
 	t.Helper()
-	var ranges []former
+	var found []ranges.Range
 	for _, f := range m.source() {
-		of, r, ok := formerRange(f.Name, f.Notes)
+		of, r, ok := ranges.Noted(f.Name, f.Notes)
 		if f.Notes["database"] == database && f.Notes["object"] == table && f.Notes["kind"] == "40-rows" && !ok {
 			t.Errorf("%s: its notes cannot be used again: %v", f.Name, f.Notes)
 		}
 		if ok && of == [2]string{database, table} {
-			ranges = append(ranges, r)
+			found = append(found, r)
 		}
 	}
-	if chain(ranges) == nil {
-		t.Errorf("the ranges of %s are no chain: %v", table, ranges)
+	if ranges.Chain(found) == nil {
+		t.Errorf("the ranges of %s are no chain: %v", table, found)
 	}
 }
 
@@ -213,33 +215,4 @@ func kept(t *testing.T, before, now *memory, table string) {
 			t.Errorf("%s begins at %s, not at %s", name, f.notes["from"], before.files[name].notes["from"])
 		}
 	}
-}
-
-func TestRoundest(t *testing.T) {
-	for _, c := range []struct{ low, high, want uint64 }{
-		{0, 1, 1}, {1, 2, 2}, {5, 9, 8}, {1000, 1100, 1024}, {1024, 1100, 1088}, {3, 3, 3}, {0, ^uint64(0), 1 << 63}, {^uint64(0) - 1, ^uint64(0), ^uint64(0)},
-	} {
-		if got := roundest(c.low, c.high); got != c.want {
-			t.Errorf("between %d and %d: %d, not %d", c.low, c.high, got, c.want)
-		}
-	}
-}
-
-func FuzzBound(f *testing.F) {
-	f.Add(`["5"]`)
-	f.Add(`["_utf8mb4 x'6162'","-1.5","'2020-01-01 00:00:00'"]`)
-	f.Fuzz(func(t *testing.T, text string) {
-		b := parseBound(text)
-		if b == nil {
-			return
-		}
-		if again := parseBound(b.String()); fmt.Sprint(again) != fmt.Sprint(b) {
-			t.Errorf("%q became %q", b, again)
-		}
-		for _, literal := range b {
-			if strings.Count(literal, "'")%2 != 0 || strings.ContainsAny(literal, ";\\`\"#*/\n") {
-				t.Errorf("%q is no literal", literal)
-			}
-		}
-	})
 }

@@ -220,7 +220,7 @@ func (r *binlogRun) save(ctx context.Context) (*binlogResult, error) {
 		var err error
 		result.Result, err = logs.Run(ctx, r.srv, source, r.entries, logTree{run, dumpfiles.BinlogFolder}, logs.Options{Since: r.since, Warn: r.warn})
 		if err != nil {
-			return nil, err
+			return nil, adviseKeeping(err)
 		}
 		for _, b := range result.Breaks {
 			o.Progress.Problem.Add(1)

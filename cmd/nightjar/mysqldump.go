@@ -182,7 +182,7 @@ func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 	made, sums, err := backup.Save(ctx, s.Repository, template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 		var err error
 		if result, err = dump.Run(ctx, srv, sink{run}, d.o); err != nil {
-			return nil, err
+			return nil, adviseKeeping(err)
 		}
 		for _, b := range result.Broken {
 			o.Progress.Problem.Add(1)

@@ -187,7 +187,7 @@ type streamer struct {
 func (x *streamer) take(ctx context.Context, tree mysqldump.Tree, _ backup.Options) (repo.Labels, error) {
 	var err error
 	if x.result, err = hot.Run(ctx, x.srv, tree, *x.o); err != nil {
-		return nil, err
+		return nil, adviseKeeping(err)
 	}
 	if x.result.Tool.Experimental() {
 		x.a.warn(fmt.Errorf("this backup is experimental: no stream of %s was ever met in a test. Try a restore", x.result.Tool.Name))

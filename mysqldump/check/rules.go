@@ -5,6 +5,7 @@ var rules = []rule[*look]{
 	{"cluster", nil, lookAtCluster},
 	{"privileges", nil, lookAtPrivileges},
 	{"log-bin-off", nil, lookAtBinlog},
+	{"log-keeping", nil, lookAtKeeping},
 	{"server-id", []Purpose{Dump, Binlog, Replica}, lookAtServerID},
 	{"slave-stopped", nil, lookAtSlave},
 	{"log-slave-updates-off", nil, lookAtSlaveLogs},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightjar/internal/human"
+	"nightjar/mysqldump/server"
 )
 
 func lookAtCluster(ctx context.Context, l *look) ([]Finding, error) {
@@ -26,6 +27,20 @@ func lookAtBinlog(_ context.Context, l *look) ([]Finding, error) {
 	}
 	return one(Problem, "the server keeps no binary log: a backup has no position, no replica can follow, and changes since the last backup are lost with the disk",
 		restart("log_bin=mysql-bin", "server_id=N (any number that no other server of yours has)"))
+}
+
+// lookAtKeeping names the logs that newer servers keep in ways that are refused.
+func lookAtKeeping(_ context.Context, l *look) (found []Finding, err error) {
+	k := server.KeepingOf(l.variables)
+	if err := k.BinaryLogFiles(); err != nil {
+		found = append(found, Finding{Severity: Problem, Object: "binlog_storage_engine", Says: err.Error() + ", which is refused: nightjar has met no such server yet, and every position it takes has an offset in a file",
+			Do: "back up a replica of the server that keeps its binary log in files; or here, " + restart("log_bin=mysql-bin, and no binlog_storage_engine") +
+				" (binary logs from before are ignored from then on: back up at once, and let replicas catch up first)"})
+	}
+	if err := k.RedoFiles(); err != nil && l.o.is(Hot) {
+		found = append(found, Finding{Severity: Problem, Object: "innodb_log_archive", Says: err.Error() + ", so that a hot backup is refused: whether a program copies all of them is not known", Do: set("innodb_log_archive", "OFF")})
+	}
+	return found, nil
 }
 
 func lookAtServerID(_ context.Context, l *look) ([]Finding, error) {

@@ -131,6 +131,13 @@ func run(ctx context.Context, s *server.Server, tree mysqldump.Tree, o Options) 
 	if err != nil {
 		return r, err
 	}
+	keeping, err := c.Keeping(ctx)
+	if err == nil {
+		err = cmp.Or(keeping.BinaryLogFiles(), keeping.RedoFiles())
+	}
+	if err != nil {
+		return r, err
+	}
 	if _, err := c.Position(ctx); err != nil { // that it has one, before anything long begins
 		return r, err
 	}

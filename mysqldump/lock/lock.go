@@ -181,6 +181,13 @@ func (t *taker) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	keeping, err := c.Keeping(ctx)
+	if err == nil {
+		err = keeping.BinaryLogFiles()
+	}
+	if err != nil {
+		return err
+	}
 	if t.dialect, err = c.Dialect(ctx); err != nil {
 		return err
 	}

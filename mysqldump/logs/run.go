@@ -82,6 +82,13 @@ func (r *run) ask(srv *server.Server) (at mysqldump.Position, err error) {
 		return at, err
 	}
 	defer c.Close()
+	keeping, err := c.Keeping(r.ctx)
+	if err == nil {
+		err = keeping.BinaryLogFiles()
+	}
+	if err != nil {
+		return at, err
+	}
 	if at, err = c.Position(r.ctx); err != nil {
 		return at, err
 	}

@@ -105,6 +105,9 @@ func testDialect(t *testing.T, real *servertest.Server, c *server.Session) {
 	if cluster, err := c.Cluster(t.Context()); cluster != "" || err != nil {
 		t.Errorf("cluster: %q, %v", cluster, err)
 	}
+	if k, err := c.Keeping(t.Context()); k != (server.Keeping{}) || err != nil {
+		t.Errorf("logs that are kept in other ways: %+v, %v", k, err)
+	}
 }
 
 func testIdentity(t *testing.T, real *servertest.Server, c *server.Session) {

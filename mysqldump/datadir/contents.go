@@ -9,14 +9,14 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"nightjar/internal/tempdir"
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/hotinfo"
 )
 
-const maxText = 4 << 20 // bytes of a text file in a data directory: a position's GTIDs have room in it
+const maxText = hotinfo.MaxSize // bytes of a text file in a data directory
 
 // readText reads a small file; no error and no text if it is not there.
 func readText(root *os.Root, name string) (string, error) {
@@ -40,44 +40,32 @@ var ErrPosition = errors.New("the files of the backup are of another position th
 // CheckPosition reads where the backup was taken from what the tool wrote into it, and compares that with the archive's position. It has to be
 // called before Prepare.
 func (d *Dir) CheckPosition(label mysqldump.Position) error {
-	file, offset, set, err := binlogInfo(d.root)
+	binlog, err := firstText(d.root, hotinfo.BinlogNames)
 	if err != nil {
 		return fmt.Errorf("read the position of the backup: %w", err)
 	}
-	if file != label.File || offset != label.Offset || !label.GTIDs.IsZero() && !set.Equal(label.GTIDs) {
-		return fmt.Errorf("%w: %s:%d %s, and %s", ErrPosition, file, offset, set, label)
+	info, err := firstText(d.root, hotinfo.Names)
+	if err != nil {
+		return fmt.Errorf("read the position of the backup: %w", err)
+	}
+	is, err := hotinfo.Position(binlog, info)
+	if err != nil && !errors.Is(err, hotinfo.ErrNone) {
+		return fmt.Errorf("read the position of the backup: %w", err)
+	}
+	if is.File != label.File || is.Offset != label.Offset || !label.GTIDs.IsZero() && !is.GTIDs.Equal(label.GTIDs) {
+		return fmt.Errorf("%w: %s, and %s", ErrPosition, is, label)
 	}
 	return nil
 }
 
-// binlogInfo reads the file in which the tool notes the position: name of the log, offset and GTIDs, with tabs between. A server without a
-// binary log gives none.
-func binlogInfo(root *os.Root) (file string, offset uint64, set mysqldump.GTIDSet, err error) {
-	for _, name := range []string{"mariadb_backup_binlog_info", "xtrabackup_binlog_info"} {
-		text, err := readText(root, name)
-		if err != nil {
-			return "", 0, set, err
+// firstText reads the first of some files that is there and not empty; no text if none is.
+func firstText(root *os.Root, names []string) (text string, err error) {
+	for _, name := range names {
+		if text, err = readText(root, name); err != nil || text != "" {
+			break
 		}
-		if text == "" {
-			continue
-		}
-		return parseBinlogInfo(text)
 	}
-	return "", 0, set, nil
-}
-
-func parseBinlogInfo(text string) (file string, offset uint64, set mysqldump.GTIDSet, err error) {
-	fields := strings.Split(strings.TrimRight(text, "\n"), "\t") // GTIDs of MySQL go over several lines
-	if len(fields) < 2 || len(fields) > 3 || fields[0] == "" {
-		return "", 0, set, fmt.Errorf("it is no position: %.200q", text)
-	}
-	if offset, err = strconv.ParseUint(fields[1], 10, 64); err != nil {
-		return "", 0, set, fmt.Errorf("it is no position: %.200q", text)
-	}
-	if len(fields) == 3 && fields[2] != "" {
-		set, err = mysqldump.ParseGTIDSet(strings.ReplaceAll(fields[2], "\n", ""))
-	}
-	return fields[0], offset, set, err
+	return text, err
 }
 
 const (

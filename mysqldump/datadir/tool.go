@@ -12,6 +12,7 @@ import (
 
 	"nightjar/internal/child"
 	"nightjar/internal/tempdir"
+	"nightjar/mysqldump/program"
 )
 
 // ErrVersion says that a tool may not understand a backup.
@@ -24,18 +25,16 @@ type Tool struct {
 }
 
 // FindTool asks a program for its version.
-func FindTool(ctx context.Context, program string, temp tempdir.Dir) (Tool, error) {
-	said := &tail{}
-	out, err := child.Output(ctx, child.Command{Args: []string{program, "--version"}, Env: temp.Environ(nil), Stderr: said}, maxSaid)
+func FindTool(ctx context.Context, file string, temp tempdir.Dir) (Tool, error) {
+	printed, said, err := program.Say(ctx, file, temp.Environ(nil))
 	if err != nil {
-		return Tool{}, fmt.Errorf("ask the backup tool for its version: %w: %s", err, said.last())
+		return Tool{}, fmt.Errorf("ask the backup tool for its version: %w: %.500s", err, strings.TrimSpace(said))
 	}
-	all := string(out) + said.String()
-	version := versionIn(all)
+	version := versionIn(printed + said)
 	if version == "" {
-		return Tool{}, fmt.Errorf("ask the backup tool for its version: %s says none: %.200q", program, all)
+		return Tool{}, fmt.Errorf("ask the backup tool for its version: %s says none: %.200q", file, printed+said)
 	}
-	return Tool{Program: program, Version: version}, nil
+	return Tool{Program: file, Version: version}, nil
 }
 
 var versions = regexp.MustCompile(`\b(\d{1,4})\.(\d{1,4})\.(\d{1,4})\b`)

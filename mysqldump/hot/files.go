@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/hotinfo"
 	"nightjar/mysqldump/xbstream"
 )
 
@@ -26,12 +27,14 @@ const maxChange = 4096
 // files puts the files of a stream into a tree.
 type files struct {
 	tree    mysqldump.Tree
+	queue   *queue
 	page    int  // bytes of a page of InnoDB
 	changes bool // whether the files that tell of DDL are MariaDB's
 
 	said        map[string]*text // what the tool says of the backup
 	renamed     map[string]*text // from a table's path to its new one
 	newer, gone []string         // paths of tables without their endings
+	closed      map[string]bool
 	sum         Sums
 }
 
@@ -43,9 +46,19 @@ type Sums struct {
 }
 
 // Rename and Remove follow the tables without transactions that were renamed or dropped since they were copied.
-func (s *files) Rename(from, to string) error { return s.tree.Rename(from, to) }
+func (s *files) Rename(from, to string) error {
+	if err := s.queue.wait(); err != nil {
+		return err
+	}
+	return s.tree.Rename(from, to)
+}
 
-func (s *files) Remove(name string) error { return s.tree.Remove(name) }
+func (s *files) Remove(name string) error {
+	if err := s.queue.wait(); err != nil {
+		return err
+	}
+	return s.tree.Remove(name)
+}
 
 // Open takes the next file of the stream.
 func (s *files) Open(name string) (xbstream.File, error) {
@@ -65,9 +78,14 @@ func (s *files) Open(name string) (xbstream.File, error) {
 			s.newer = append(s.newer, table)
 		}
 	}
+	if s.closed[name] { // it takes the place of one that may be on its way yet
+		if err := s.queue.wait(); err != nil {
+			return nil, err
+		}
+	}
 	to := &file{files: s, name: name}
-	if slices.Contains(infoNames, name) || slices.Contains(binlogNames, name) {
-		to.copy = &text{name: name, max: maxInfo}
+	if slices.Contains(hotinfo.Names, name) || slices.Contains(hotinfo.BinlogNames, name) {
+		to.copy = &text{name: name, max: hotinfo.MaxSize}
 		s.said[name] = to.copy
 	}
 	return to, nil
@@ -91,6 +109,9 @@ func (s *files) say(names []string) string {
 // settle does what the tool does first when it prepares a backup: it gives the tables their names that were renamed, dropped or
 // made anew while they were copied. So each has the name under which it was there the night before.
 func (s *files) settle() error {
+	if err := s.queue.wait(); err != nil {
+		return err
+	}
 	for _, table := range s.gone {
 		if err := s.tree.Remove(table + ".ibd"); err != nil {
 			return fmt.Errorf("take out table %q, which was dropped meanwhile: %w", table, err)
@@ -141,7 +162,7 @@ func (t *text) Abort()       {}
 type file struct {
 	files *files
 	name  string
-	to    mysqldump.File
+	to    xbstream.File // nil: not begun
 	copy  *text
 	head  []byte
 	size  uint64
@@ -172,10 +193,8 @@ func (f *file) begin() error {
 	if err != nil { // then what it returns is no file, and need not be nil
 		return err
 	}
-	f.to = to
-	if len(f.head) > 0 {
-		_, err = f.to.Write(f.head)
-	}
+	f.to = f.files.queue.file(to)
+	_, err = f.to.Write(f.head)
 	f.head = nil
 	return err
 }
@@ -186,6 +205,7 @@ func (f *file) Close() error {
 			return err
 		}
 	}
+	f.files.closed[f.name] = true
 	s := &f.files.sum
 	s.Files++
 	s.Bytes += f.size
@@ -230,5 +250,5 @@ func (s *files) pages(name string, head []byte) int {
 const defaultPage = 16 << 10
 
 func (o *Options) newFiles(tree mysqldump.Tree, page int, changes bool) *files {
-	return &files{tree: tree, page: cmp.Or(page, defaultPage), changes: changes, said: map[string]*text{}, renamed: map[string]*text{}}
+	return &files{tree: tree, queue: newQueue(), closed: map[string]bool{}, page: cmp.Or(page, defaultPage), changes: changes, said: map[string]*text{}, renamed: map[string]*text{}}
 }

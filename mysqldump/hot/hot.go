@@ -28,6 +28,7 @@ import (
 	"nightjar/internal/child"
 	"nightjar/internal/tempdir"
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/hotinfo"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/login"
 	"nightjar/mysqldump/server"
@@ -170,7 +171,7 @@ func run(ctx context.Context, s *server.Server, tree mysqldump.Tree, o Options) 
 	if err := f.settle(); err != nil {
 		return r, err
 	}
-	if r.Position, err = parsePosition(f.say(binlogNames), f.say(infoNames)); err != nil {
+	if r.Position, err = hotinfo.Position(f.say(hotinfo.BinlogNames), f.say(hotinfo.Names)); err != nil {
 		return r, err
 	}
 	r.Position.ServerID, r.Position.ServerUUID, r.Position.Flavor, r.Position.Version = id.ServerID, id.ServerUUID, id.Flavor, id.Version
@@ -231,6 +232,9 @@ func copyFiles(ctx context.Context, t Tool, w *watch, f *files, o Options) error
 	}
 	defer p.Stop()
 	err = xbstream.Read(p, f)
+	if failed := f.queue.wait(); err == nil {
+		err = failed
+	}
 	if err != nil && !errors.Is(err, child.ErrFailed) && ctx.Err() == nil { // what it says is the reason, where it ends by itself
 		if _, ended := io.Copy(io.Discard, p); errors.Is(ended, child.ErrFailed) && errors.Is(err, xbstream.ErrTruncated) {
 			err = ended

@@ -1,7 +1,6 @@
 package hot
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 
 	"nightjar/internal/child"
 	"nightjar/mysqldump"
+	"nightjar/mysqldump/program"
 	"nightjar/mysqldump/server"
 )
 
@@ -40,21 +40,20 @@ func FindTool(ctx context.Context, name string, env []string) (t Tool, err error
 	if name != "" {
 		names = []string{name}
 	}
-	var said bytes.Buffer
-	var out []byte
+	var printed, said string
 	for _, t.Path = range names {
-		out, err = child.Output(ctx, child.Command{Args: []string{t.Path, "--no-defaults", "--version"}, Env: env, Stderr: &said}, 64<<10)
+		printed, said, err = program.Say(ctx, t.Path, env)
 		if err == nil || errors.Is(err, child.ErrFailed) || ctx.Err() != nil {
 			break
 		}
 	}
 	switch {
 	case err != nil && (errors.Is(err, child.ErrFailed) || ctx.Err() != nil):
-		return t, fmt.Errorf("ask %s for its version: %w: %.500s", t.Path, err, said.String())
+		return t, fmt.Errorf("ask %s for its version: %w: %.500s", t.Path, err, said)
 	case err != nil:
 		return t, fmt.Errorf("%w: %w", ErrNoTool, err)
 	}
-	if err := t.parse(string(out) + said.String()); err != nil { // xtrabackup says it as an error
+	if err := t.parse(printed + said); err != nil { // xtrabackup says it as an error
 		return t, fmt.Errorf("ask %s for its version: %w", t.Path, err)
 	}
 	return t, nil

@@ -13,11 +13,18 @@ import (
 	"nightjar/internal/child"
 )
 
-// Version asks a program for its version, as Series returns it: empty if it does not say it. The environment is the program's.
+// Say asks a program for its version, and returns what it prints and what it says on standard error, where xtrabackup has it: also when it fails. The
+// environment is the program's.
+func Say(ctx context.Context, file string, env []string) (printed, said string, err error) {
+	other := &strings.Builder{}
+	out, err := child.Output(ctx, child.Command{Args: []string{file, "--no-defaults", "--version"}, Env: env, Stderr: other}, 1<<20)
+	return string(out), other.String(), err
+}
+
+// Version is Say, as Series returns it: empty if the program does not say its version.
 func Version(ctx context.Context, file string, env []string) (string, error) {
-	said := &strings.Builder{}
-	out, err := child.Output(ctx, child.Command{Args: []string{file, "--no-defaults", "--version"}, Env: env, Stderr: said}, 1<<20)
-	return cmp.Or(Series(string(out)), Series(said.String())), err
+	printed, said, err := Say(ctx, file, env)
+	return cmp.Or(Series(printed), Series(said)), err
 }
 
 // Find returns the first program of some names in a search path, written as PATH is; empty if there is none.

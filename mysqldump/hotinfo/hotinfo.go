@@ -1,4 +1,11 @@
-package hot
+// Package hotinfo reads where a hot backup stands from what mariadb-backup or xtrabackup has said of it in files of the backup.
+//
+// There are two: one has a line with the file and the offset of the binary log and GTIDs, with tabs between, the other
+// all that the program knows, a line each. Newer programs of MariaDB have names of their own for both. Sources: the files of
+// mariadb-backup 10.11.19 and 11.8.9, and Percona's description "Index of files created by Percona XtraBackup".
+//
+// The invariant: a position is what a file says; two files that say different ones are an error.
+package hotinfo
 
 import (
 	"errors"
@@ -10,20 +17,20 @@ import (
 	"nightjar/mysqldump"
 )
 
-// Names that the tools give to what they say of a backup, in its folder. Newer ones of MariaDB have their own.
+// Names of the files, the newer first.
 var (
-	infoNames   = []string{"mariadb_backup_info", "xtrabackup_info"}
-	binlogNames = []string{"mariadb_backup_binlog_info", "xtrabackup_binlog_info"}
+	Names       = []string{"mariadb_backup_info", "xtrabackup_info"}
+	BinlogNames = []string{"mariadb_backup_binlog_info", "xtrabackup_binlog_info"}
 )
 
-// maxInfo is how large such a file may be.
-const maxInfo = 4 << 20
+// MaxSize is how many bytes such a file may have.
+const MaxSize = 4 << 20
 
-var errNoPosition = errors.New("the backup does not say its position")
+// ErrNone says that a backup does not say its position.
+var ErrNone = errors.New("the backup does not say its position")
 
-// parsePosition reads the position out of what a tool has said of a backup: the file with one line, and that with all it
-// knows. One of them may be empty. They must not contradict each other.
-func parsePosition(binlog, info string) (p mysqldump.Position, err error) {
+// Position reads the position out of what is in the two files, of which one may be empty.
+func Position(binlog, info string) (p mysqldump.Position, err error) {
 	var q mysqldump.Position
 	if binlog != "" {
 		if p, err = parseBinlog(binlog); err != nil {
@@ -43,7 +50,7 @@ func parsePosition(binlog, info string) (p mysqldump.Position, err error) {
 		return p, fmt.Errorf("the backup says two positions: %v, and %v", p, q)
 	}
 	if p.File == "" && p.GTIDs.IsZero() {
-		return p, errNoPosition
+		return p, ErrNone
 	}
 	return p, nil
 }
@@ -89,6 +96,9 @@ func position(file, offset, gtids string) (p mysqldump.Position, err error) {
 			return p, fmt.Errorf("the backup says the position %.40q: %w", offset, err)
 		}
 	}
-	p.GTIDs, err = mysqldump.ParseGTIDSet(gtids)
+	if p.File == "" && p.Offset > 0 {
+		return p, fmt.Errorf("the backup says offset %d of no file", p.Offset)
+	}
+	p.GTIDs, err = mysqldump.ParseGTIDSet(strings.ReplaceAll(gtids, "\n", "")) // MySQL's go over several lines
 	return p, err
 }

@@ -6,6 +6,8 @@
 //	night     what a second night adds in which 1% of the rows have changed
 //	restore   nightjar mysql restore, gunzip into mariadb, myloader, LOAD DATA from local files with keys in
 //	          place and keys afterwards, and nightjar mysql replica until it serves
+//	hot       nightjar mysql hot, a night without a change and one with 1% of the rows changed, beside mariadb-backup into nothing,
+//	          into gzip, into restic, and into nightjar backup --stdin; and what comes back, until a replica serves
 //	waits     for how long writers wait for the lock of a dump
 //	many      dumps of many empty tables
 //
@@ -41,7 +43,7 @@ type options struct {
 	keep                                  bool
 }
 
-var parts = []string{"dump", "night", "restore", "replica", "waits", "many"}
+var parts = []string{"dump", "night", "restore", "replica", "hot", "waits", "many"}
 
 func main() {
 	var o options
@@ -132,7 +134,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 }
 
 func (b *bench) parts(ctx context.Context) error {
-	if b.wants("dump") || b.wants("restore") || b.wants("replica") || b.wants("waits") {
+	if b.wants("dump") || b.wants("restore") || b.wants("replica") || b.wants("hot") || b.wants("waits") {
 		if err := b.generate(ctx); err != nil {
 			return fmt.Errorf("make the database: %w", err)
 		}
@@ -140,7 +142,7 @@ func (b *bench) parts(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"dump", b.dumps}, {"night", b.night}, {"restore", b.restores}, {"replica", b.replicas}, {"waits", b.waits}, {"many", b.many}} {
+	}{{"dump", b.dumps}, {"night", b.night}, {"restore", b.restores}, {"replica", b.replicas}, {"hot", b.hots}, {"waits", b.waits}, {"many", b.many}} {
 		if !b.wants(part.name) {
 			continue
 		}

@@ -31,6 +31,7 @@ type tool struct {
 	env    []string
 	left   string // a folder or file whose growth counts
 	target *instance
+	once   bool // it takes long: one round is enough
 }
 
 // step runs a tool once, with writers if wanted.
@@ -132,8 +133,11 @@ func (b *bench) compare(ctx context.Context, title string, tools []tool, rounds 
 	fmt.Fprintf(b.out, "%-44s %8s %8s %9s %9s %9s %9s %8s %12s %7s\n", "", "wall s", "CPU s", "server s", "peak MiB", "max wait", "99.9%", "99%", "bytes", "ratio")
 	all := map[string][]cost{}
 	tools = slices.DeleteFunc(tools, func(t tool) bool { return b.missing(t) })
-	for range rounds {
+	for round := range rounds {
 		for _, t := range tools {
+			if t.once && round > 0 {
+				continue
+			}
 			c, err := b.step(ctx, t, writing)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()

@@ -66,7 +66,7 @@ var arrows = map[string][]string{
 	"mysqldump/global":     {"mysqldump/choose", "mysqldump/ddl", "mysqldump/server"},
 	"mysqldump/schema":     {"mysqldump/choose", "mysqldump/ddl", "mysqldump/filename", "mysqldump/global", "mysqldump/server", "mysqldump/value"},
 	"mysqldump/script":     {"mysqldump/ddl", "mysqldump/server"},
-	"mysqldump/definition": {"mysqldump/ddl", "mysqldump/server"},
+	"mysqldump/definition": {"mysqldump/ddl", "mysqldump/schema", "mysqldump/server"},
 	"mysqldump/grantee":    {"mysqldump/ddl", "mysqldump/definition", "mysqldump/global", "mysqldump/server"},
 	"mysqldump/sum":        {},
 	"mysqldump/lock":       {"mysqldump", "mysqldump/schema", "mysqldump/server"},

@@ -27,6 +27,33 @@ func Loadable(create string) string {
 	return b.String()
 }
 
+// WithBounds returns a table's definition with other bounds of its partitions, in their order: what stands in parentheses after VALUES LESS
+// THAN or VALUES IN. It is returned as it is if it has not as many.
+func WithBounds(create string, bounds []string) string {
+	all := Tokens(create)
+	var b strings.Builder
+	done, n := 0, 0
+	for i, t := range all {
+		open := i + 2
+		if open < len(all) && all[i+1].Is("LESS") {
+			open++
+		}
+		if !t.Is("VALUES") || open >= len(all) || !all[open].Is("(") || !all[open-1].Is("THAN") && !all[open-1].Is("IN") {
+			continue
+		}
+		end := matching(all, open)
+		if end >= len(all) || n == len(bounds) {
+			return create
+		}
+		b.WriteString(create[done:all[open].To] + bounds[n])
+		done, n = all[end].From, n+1
+	}
+	if n != len(bounds) {
+		return create
+	}
+	return b.String() + create[done:]
+}
+
 // unquote returns what a string literal means with an empty sql_mode.
 func unquote(literal []byte) []byte {
 	quote, inner := literal[0], literal[1:max(1, len(literal)-1)]

@@ -25,6 +25,25 @@ func TestMakes(t *testing.T) {
 	}
 }
 
+func TestWithBounds(t *testing.T) {
+	for _, c := range []struct {
+		create string
+		bounds []string
+		want   string
+	}{
+		{"PARTITION BY RANGE  COLUMNS(c) (PARTITION `VALUES IN (` VALUES LESS THAN ('Ã¶)') ENGINE = InnoDB, PARTITION b VALUES LESS THAN (MAXVALUE))", []string{"'ö)'", "MAXVALUE"},
+			"PARTITION BY RANGE  COLUMNS(c) (PARTITION `VALUES IN (` VALUES LESS THAN ('ö)') ENGINE = InnoDB, PARTITION b VALUES LESS THAN (MAXVALUE))"},
+		{"/*!50500 (PARTITION a VALUES IN (('x',1),('y',2))) */", []string{"('z',1)"}, "/*!50500 (PARTITION a VALUES IN (('z',1))) */"},
+		{"(PARTITION a VALUES LESS THAN (1), PARTITION b VALUES LESS THAN MAXVALUE)", []string{"2", "MAXVALUE"}, "(PARTITION a VALUES LESS THAN (1), PARTITION b VALUES LESS THAN MAXVALUE)"},
+		{"(PARTITION a VALUES IN (1)", nil, "(PARTITION a VALUES IN (1)"},
+		{"VALUES IN (1", []string{"2"}, "VALUES IN (1"}, {"VALUES", []string{"2"}, "VALUES"}, {"VALUES IN", nil, "VALUES IN"},
+	} {
+		if got := WithBounds(c.create, c.bounds); got != c.want {
+			t.Errorf("%s with %q is %s", c.create, c.bounds, got)
+		}
+	}
+}
+
 func TestSame(t *testing.T) {
 	for _, c := range []struct {
 		a, b string

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"nightjar/mysqldump/ddl"
+	"nightjar/mysqldump/schema"
 	"nightjar/mysqldump/server"
 )
 
@@ -54,11 +55,26 @@ func (d *Definition) Drop(ctx context.Context, s *server.Session, database strin
 		case "TABLE":
 			return errors.New("a table is not dropped so")
 		}
-		if err := s.Exec(ctx, "DROP "+m.What+" IF EXISTS "+server.Quote(database)+"."+server.Quote(m.Name)); err != nil {
+		if err := RunOn(ctx, s, m.What, "DROP "+m.What+" IF EXISTS "+server.Quote(database)+"."+server.Quote(m.Name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// RunOn runs a statement about what is of a kind. MariaDB knows those about packages in its mode of Oracle only.
+func RunOn(ctx context.Context, s *server.Session, kind, statement string) error {
+	if !strings.HasPrefix(kind, "PACKAGE") {
+		return s.Exec(ctx, statement)
+	}
+	if err := s.Exec(ctx, "SET SESSION sql_mode='ORACLE'"); err != nil {
+		return err
+	}
+	err := s.Exec(ctx, statement)
+	if back := s.Exec(ctx, "SET SESSION sql_mode=''"); err == nil {
+		err = back
+	}
+	return err
 }
 
 // The server's error numbers that say that something is not there.
@@ -90,6 +106,17 @@ func Show(ctx context.Context, s *server.Session, database string, m ddl.Made) (
 			err = ErrAbsent
 		}
 		return nil, err
+	}
+	if m.What == "TABLE" {
+		var create string
+		err := schema.Opening(ctx, s, func() (err error) {
+			create, err = schema.ShowTable(ctx, s, schema.Name{Database: database, Name: m.Name})
+			return err
+		})
+		if isAbsent(err) {
+			err = ErrAbsent
+		}
+		return []byte(create), err
 	}
 	rows, err := s.Rows(ctx, "SHOW CREATE "+m.What+" "+name)
 	if isAbsent(err) {

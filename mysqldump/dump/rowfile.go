@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,6 +42,7 @@ type rowFile struct {
 	moments uint64 // rows that are left out
 	scratch []byte
 	written uint64 // bytes handed on
+	text    bool   // literals have to say that they are bytes, as the session's collation does not
 }
 
 // newRowFile begins a file.
@@ -54,6 +56,9 @@ func newRowFile(r *run, name string, t *table, packet int) (*rowFile, error) {
 	s.Statement(rowSettings)
 	if t.Versioned {
 		s.Statement(schema.HistorySetting)
+	}
+	if w.text = schema.TextBounds(t.Create); w.text {
+		s.Statement(schema.OpeningSetting)
 	}
 	if err := s.Err(); err != nil {
 		file.Abort()
@@ -80,7 +85,10 @@ func (w *rowFile) add(row [][]byte) error {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		text = w.table.literals[i](text, value)
+		from := len(text)
+		if text = w.table.literals[i](text, value); w.text && text[from] == '\'' {
+			text = slices.Insert(text, from, []byte("_binary")...)
+		}
 	}
 	text = append(text, ')')
 	w.row = text

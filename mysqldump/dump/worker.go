@@ -107,6 +107,13 @@ func (w *worker) do(ctx context.Context, what task) error {
 
 // one does with a table what a task is about.
 func (w *worker) one(ctx context.Context, t *table, what task) error {
+	if t.Partitions == nil {
+		return w.opened(ctx, t, what)
+	}
+	return schema.Opening(ctx, w.session, func() error { return w.opened(ctx, t, what) })
+}
+
+func (w *worker) opened(ctx context.Context, t *table, what task) error {
 	if what.part {
 		return w.read(ctx, t, what)
 	}

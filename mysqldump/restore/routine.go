@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"strings"
 
 	"nightjar/mysqldump/definition"
 	"nightjar/mysqldump/grantee"
@@ -36,7 +37,8 @@ func (r *run) regrants(ctx context.Context, s *server.Session, x *object, d *def
 // grantAgain runs these statements when the routine is there again. One that is refused is named.
 func (r *run) grantAgain(ctx context.Context, s *server.Session, x *object, statements []string) error {
 	for _, statement := range statements {
-		switch err := s.Exec(ctx, statement); {
+		_, what, _ := strings.Cut(statement, " ON ")
+		switch err := definition.RunOn(ctx, s, what, statement); {
 		case err != nil && (server.Number(err) == 0 || server.Lost(err)):
 			return err
 		case err != nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
@@ -21,21 +22,18 @@ func Define(ctx context.Context, s *server.Session, t *Table) error {
 			return fmt.Errorf("read definition of %s: %w", t.FullName(), err)
 		}
 	}
-	show := "SHOW CREATE TABLE "
+	show := ShowTable
 	if t.Kind == Sequence {
-		show = "SHOW CREATE SEQUENCE "
+		show = showSequence
 	}
-	row, err := s.Row(ctx, show+t.FullName().String())
+	create, err := show(ctx, s, t.FullName())
 	if n := server.Number(err); n == noSuchTable || n == noSuchDatabase {
 		err = fmt.Errorf("%w: %w", ErrChanged, err)
 	}
 	if err != nil {
 		return fmt.Errorf("read definition of %s: %w", t.FullName(), err)
 	}
-	if len(row) < 2 {
-		return fmt.Errorf("read definition of %s: the server answers with %d columns", t.FullName(), len(row))
-	}
-	t.Create, t.After = ddl.Loadable(string(row[1])), nil
+	t.Create, t.After = ddl.Loadable(create), nil
 	if t.Kind == Base && t.Columns != nil && !t.agrees() {
 		return fmt.Errorf("read definition of %s: %w: it has other columns or indexes than before", t.FullName(), ErrChanged)
 	}
@@ -44,6 +42,56 @@ func Define(ctx context.Context, s *server.Session, t *Table) error {
 	}
 	t.After = t.withoutDefault()
 	return nil
+}
+
+// ShowTable returns the definition that the server prints of a table in a session of character set binary.
+func ShowTable(ctx context.Context, s *server.Session, name Name) (string, error) {
+	row, err := s.Row(ctx, "SHOW CREATE TABLE "+name.String())
+	if err != nil {
+		return "", err
+	}
+	create := string(row[1])
+	if !TextBounds(create) {
+		return create, nil
+	}
+	// MySQL 8 and newer keep the bounds in UTF-8, and print them through the character set of whoever opened the table first.
+	query := "SELECT MIN(PARTITION_DESCRIPTION) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA=" + server.Literal(name.Database) + " AND TABLE_NAME=" + server.Literal(name.Name) +
+		" AND PARTITION_DESCRIPTION IS NOT NULL GROUP BY PARTITION_ORDINAL_POSITION ORDER BY PARTITION_ORDINAL_POSITION"
+	var bounds []string
+	err = s.Texts(ctx, query, func(row []string) error {
+		bounds = append(bounds, row[0])
+		return nil
+	})
+	return ddl.WithBounds(create, bounds), err
+}
+
+// Opening does what opens partitioned tables. MySQL 8 and newer read the bounds of partitions in the collation of the connection that opens
+// a table; of binary they are others, also for those who use the open table after us.
+func Opening(ctx context.Context, s *server.Session, do func() error) error {
+	if err := s.Exec(ctx, OpeningSetting); err != nil {
+		return err
+	}
+	err := do()
+	if back := s.Exec(ctx, "SET SESSION collation_connection=binary"); err == nil {
+		err = back
+	}
+	return err
+}
+
+// OpeningSetting is the statement for sessions in which rows are written to a table with TextBounds.
+const OpeningSetting = "SET SESSION collation_connection=utf8mb4_bin"
+
+// TextBounds reports whether a definition may have partitions whose bounds are text beyond ASCII.
+func TextBounds(create string) bool {
+	return strings.Contains(create, "PARTITION BY") && strings.ContainsFunc(create, func(c rune) bool { return c >= utf8.RuneSelf })
+}
+
+func showSequence(ctx context.Context, s *server.Session, name Name) (string, error) {
+	row, err := s.Row(ctx, "SHOW CREATE SEQUENCE "+name.String())
+	if err != nil {
+		return "", err
+	}
+	return string(row[1]), nil
 }
 
 // withoutDefault returns the statement that takes DEFAULT NULL from columns that have no default at all: a definition without one

@@ -264,6 +264,7 @@ func (a *app) loadReplica(ctx context.Context, s *opened, srv *server.Server, fi
 	}
 	if err == nil && len(result.Failures) > 0 {
 		err = fmt.Errorf("archive %s was restored, but not all of it, so that it was not made a replica: problems: %d", show.ShortID(s.archive), len(result.Failures))
+		return usage.Hinted{Err: err, Hint: "put right what the warnings say; then " + goOn}
 	}
 	if err != nil {
 		return usage.Hinted{Err: err, Hint: goOn}

@@ -208,14 +208,22 @@ func (r *reader) kept(grant string, a Account) []string {
 	return []string{loadable}
 }
 
-// requote corrects a grant of MySQL 5.7, which puts accounts in quotes without regard to the quotes in them.
-func (r *reader) requote(grant string, a Account) string {
-	raw := func(a Account) string { return "'" + a.User + "'@'" + a.Host + "'" }
-	if i := strings.LastIndex(grant, " TO "+raw(a)); i >= 0 {
-		grant = grant[:i] + " TO " + a.Name() + grant[i+4+len(raw(a)):]
+// raw is the account as MySQL 5.7 prints it in grants: in quotes, without regard to the quotes in it.
+func (a Account) raw() string { return "'" + a.User + "'@'" + a.Host + "'" }
+
+// Requote corrects to whom a grant of MySQL 5.7 is.
+func (a Account) Requote(grant string) string {
+	if i := strings.LastIndex(grant, " TO "+a.raw()); i >= 0 {
+		return grant[:i] + " TO " + a.Name() + grant[i+4+len(a.raw()):]
 	}
+	return grant
+}
+
+// requote corrects a grant of MySQL 5.7 to an account.
+func (r *reader) requote(grant string, a Account) string {
+	grant = a.Requote(grant)
 	for _, other := range r.accounts {
-		if rest, ok := strings.CutPrefix(grant, "GRANT PROXY ON "+raw(other)+" TO "); ok {
+		if rest, ok := strings.CutPrefix(grant, "GRANT PROXY ON "+other.raw()+" TO "); ok {
 			return "GRANT PROXY ON " + other.Name() + " TO " + rest
 		}
 	}

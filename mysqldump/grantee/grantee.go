@@ -4,7 +4,6 @@
 package grantee
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -68,14 +67,16 @@ func grantsNothing(statement []byte) bool {
 // saidOf returns what the server says of an account: its grants, and how it is made.
 func saidOf(ctx context.Context, s *server.Session, name string) (said [][]byte, err error) {
 	_ = s.Exec(ctx, "SET SESSION print_identified_with_as_hex=1") // which only some servers know
+	user, host := Name(name)
+	account := global.Account{User: user, Host: host}
 	err = s.Query(ctx, "SHOW GRANTS FOR "+name, func(row [][]byte) error {
-		said = append(said, bytes.Clone(row[0]))
+		said = append(said, []byte(account.Requote(string(row[0]))))
 		return nil
 	})
 	if err != nil {
 		return nil, server.Reason(err)
 	}
-	if user, host := Name(name); host != "" {
+	if host != "" {
 		create, err := global.Show(ctx, s, user, host)
 		if err != nil {
 			return nil, server.Reason(err)

@@ -209,6 +209,7 @@ var running = []provoked{
 	{name: "tools", severity: check.Problem, only: mariaDB, do: otherTools("mariadb-backup based on MariaDB server 10.4.3-MariaDB"), follow: func(t *target) { t.options.Path = "" }},
 	{name: "tools", severity: check.Warning, only: mySQL, options: check.Options{For: []check.Purpose{check.Binlog}}, do: otherTools("mysqlbinlog  Ver 5.1.3 for Linux"), follow: func(t *target) { t.options.Path = "/usr/bin" }},
 	{name: "hot-method", severity: check.Problem, object: "clone", only: is(servertest.MySQL97), advice: []string{"INSTALL PLUGIN clone SONAME 'mysql_clone.so';"}},
+	{name: "clone-space", severity: check.Warning, only: is(servertest.MySQL97), options: check.Options{Free: func(string) (uint64, uint64, error) { return 120 << 20, 1 << 30, nil }}, follow: func(t *target) { t.options.Free = plenty }},
 	{name: "hot-method", severity: check.Problem, only: is(servertest.MariaDB1011), do: func(t *target) func() { t.move(t.Datadir, t.Datadir+".moved"); return nil }, follow: func(t *target) { t.move(t.Datadir+".moved", t.Datadir) }},
 	{name: "account-limits", severity: check.Warning, before: []string{"CREATE USER limited WITH MAX_QUERIES_PER_HOUR 1000000 MAX_USER_CONNECTIONS 9", "GRANT ALL ON *.* TO limited"}, do: as("limited"),
 		advice: []string{"ALTER USER `limited`@`%` WITH MAX_QUERIES_PER_HOUR 0;"}, follow: func(t *target) {

@@ -15,11 +15,16 @@ type need struct {
 	why   string
 	of    []Purpose
 	slave bool // only of a server that is a slave
+	mysql bool // only of one of MySQL's family
+	// unless is a privilege that is asked for in the place of this one where the server knows it.
+	unless string
 }
 
 var needs = []need{
 	{names: []string{"SELECT"}, why: "read rows and accounts", of: []Purpose{Dump}},
-	{names: []string{"RELOAD"}, why: "take the short lock", of: []Purpose{Dump, Hot}},
+	{names: []string{"SELECT"}, why: "see which tables no clone has, and how far a clone is", of: []Purpose{Hot}, mysql: true},
+	{names: []string{"RELOAD"}, why: "take the short lock", of: []Purpose{Dump}},
+	{names: []string{"RELOAD"}, why: "hold commits back for a moment", of: []Purpose{Hot}, unless: "BACKUP_ADMIN"},
 	{names: []string{"PROCESS"}, why: "see what runs, and which table is which", of: []Purpose{Dump, Hot}},
 	{names: []string{"LOCK TABLES"}, why: "lock non-transactional tables", of: []Purpose{Dump}},
 	{names: []string{"SHOW VIEW"}, why: "read views", of: []Purpose{Dump}},
@@ -41,7 +46,7 @@ func lookAtPrivileges(ctx context.Context, l *look) ([]Finding, error) {
 	var missing, why []string
 	for _, n := range needs {
 		i := slices.IndexFunc(n.names, func(name string) bool { return slices.Contains(known, name) })
-		if !l.o.is(n.of...) || i < 0 || n.slave && len(l.slave) == 0 || l.grants.Has(n.names[i]) {
+		if !l.o.is(n.of...) || i < 0 || n.slave && len(l.slave) == 0 || n.mysql && l.mariadb() || slices.Contains(known, n.unless) || l.grants.Has(n.names[i]) {
 			continue
 		}
 		if !slices.Contains(missing, n.names[i]) {

@@ -109,6 +109,28 @@ func lookAtMethod(ctx context.Context, l *look) (found []Finding, err error) {
 	return found, err
 }
 
+// lookAtCloneSpace says how much room a clone takes, and whether the server's own disk has it.
+func lookAtCloneSpace(_ context.Context, l *look) ([]Finding, error) {
+	dir := l.datadir()
+	if l.mariadb() || dir == "" {
+		return none()
+	}
+	const own = 128 << 20 // the server's own tables, and logs
+	takes := uint64(own)
+	for _, t := range l.tables {
+		takes += t.bytes
+	}
+	left, _, err := l.o.Free(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look for room in %s: %w", dir, err)
+	}
+	says := fmt.Sprintf("a hot copy is a clone that takes about %s for as long as it is saved; %s are free on the data directory's disk", human.Size(takes), human.Size(left))
+	if left < takes {
+		return one(Warning, says, "make room, or name a folder on another disk of this machine with nightjar mysql hot --clone-dir")
+	}
+	return one(Note, says, "name a folder for it with nightjar mysql hot --clone-dir: outside of the data directory, where the server's user may enter")
+}
+
 func free(folder string) (left, total uint64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(folder, &s); err != nil {

@@ -18,6 +18,7 @@ var rules = []rule[*look]{
 	{"binlog-error-action", nil, lookAtBinlogErrors},
 	{"tools", nil, lookAtTools},
 	{"hot-method", []Purpose{Hot}, lookAtMethod},
+	{"clone-space", []Purpose{Hot}, lookAtCloneSpace},
 	{"space", nil, lookAtSpace},
 	{"connections", []Purpose{Dump}, lookAtConnections},
 	{"non-transactional", []Purpose{Dump, Hot}, lookAtEngines},

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
 	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/mysqldump"
 	"nightjar/mysqldump/clone"
 	"nightjar/mysqldump/server"
@@ -31,10 +34,11 @@ func (l *cloneFlags) flags(c *cobra.Command) {
 
 // A cloner has the server copy itself.
 type cloner struct {
-	a      *app
-	srv    *server.Server
-	h      *hotFlags
-	result clone.Result
+	a         *app
+	srv       *server.Server
+	h         *hotFlags
+	result    clone.Result
+	done, all atomic.Uint64 // bytes that the server has cloned, and is to clone; of none it waits, or has not begun
 }
 
 func (a *app) newCloner(srv *server.Server, h *hotFlags) (copier, error) {
@@ -53,6 +57,7 @@ func (x *cloner) take(ctx context.Context, tree mysqldump.Tree, o backup.Options
 	x.result, err = clone.Run(ctx, x.srv, tree, clone.Options{
 		Dir: h.clone.dir, Program: h.clone.program, BrokenSkip: h.clone.broken == "skip", Threads: h.o.Threads, LockWait: h.o.LockWait,
 		Directory: h.o.Directory, Temp: h.o.Temp, Warn: h.o.Warn, Now: h.o.Now,
+		Cloned: x.cloned,
 	})
 	if err != nil {
 		return nil, adviseClone(err)
@@ -66,6 +71,36 @@ func (x *cloner) take(ctx context.Context, tree mysqldump.Tree, o backup.Options
 	labels := repo.Labels{"position": repo.Text(x.result.Position.String()), "server-version": repo.Text(x.result.Version), "method": "clone"}
 	labelSources(labels, x.result.Sources)
 	return labels, nil
+}
+
+func (x *cloner) cloned(done, all uint64) {
+	x.done.Store(done)
+	x.all.Store(all)
+}
+
+// meter says how far the server is with its clone, until the first of its files is saved.
+func (x *cloner) meter(saved progress.Meter) progress.Meter {
+	clones := func() bool { return x.all.Load() > 0 && saved.Current() == 0 }
+	m := saved
+	m.Text = func() string {
+		if !clones() {
+			return saved.Text()
+		}
+		return fmt.Sprintf("the server clones itself: %s of %s", human.Size(x.done.Load()), human.Size(x.all.Load()))
+	}
+	m.Current = func() int64 {
+		if !clones() {
+			return saved.Current()
+		}
+		return int64(x.done.Load())
+	}
+	m.Total = func() int64 {
+		if !clones() {
+			return saved.Total()
+		}
+		return int64(x.all.Load())
+	}
+	return m
 }
 
 func (x *cloner) show(w io.Writer) { show.Clone(w, &x.result) }

@@ -40,6 +40,7 @@ type copier interface {
 	take(ctx context.Context, tree mysqldump.Tree, o backup.Options) (repo.Labels, error)
 	json(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64) any
 	show(w io.Writer)
+	meter(saved progress.Meter) progress.Meter
 }
 
 func (a *app) mysqlHotCommand() *cobra.Command {
@@ -128,7 +129,7 @@ func (a *app) hot(ctx context.Context, h *hotFlags) error {
 		return err
 	}
 	h.o.Environ, h.o.Warn, h.o.Now = a.Children, a.warn, a.Now
-	stop := a.follow(progress.Saved(o.Progress, a.expect(ctx, o, true)))
+	stop := a.follow(how.meter(progress.Saved(o.Progress, a.expect(ctx, o, true))))
 	made, sums, err := backup.Save(ctx, s.Repository, template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 		return how.take(ctx, treeSink{run, dumpfiles.Folder}, o)
 	})
@@ -201,5 +202,7 @@ func (x *streamer) take(ctx context.Context, tree mysqldump.Tree, _ backup.Optio
 func (x *streamer) json(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64) any {
 	return show.HotJSON(made, sums, requests, &x.result)
 }
+
+func (x *streamer) meter(saved progress.Meter) progress.Meter { return saved }
 
 func (x *streamer) show(w io.Writer) { show.Hot(w, &x.result) }

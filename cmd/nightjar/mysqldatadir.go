@@ -132,6 +132,9 @@ func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *t
 	if m.Finished, err = d.Finish(owner); err != nil {
 		return m, a.stoppedDatadir(ctx, err)
 	}
+	if x.clone && x.archive.Labels[sourceLabel(1)] != "" {
+		m.Notes = append(m.Notes, "the server of the backup was a replica itself: one on this data directory goes on with that when it starts, unless its option file says skip_replica_start. RESET REPLICA ALL has it forget")
+	}
 	m.whole = a.Now().Sub(begin)
 	return m, nil
 }

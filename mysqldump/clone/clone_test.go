@@ -151,10 +151,18 @@ func one(t *testing.T, s *server.Session, query string) string {
 	return string(row[0])
 }
 
-// A clone that is taken under writers has as many transactions as its position says, and what was saved recovers to that.
-func TestPosition(t *testing.T) {
+func TestClone(t *testing.T) {
 	t.Parallel()
 	c := start(t)
+	t.Run("position", c.testPosition)
+	t.Run("refusals", c.testRefusals)
+	t.Run("end", c.testEnd) // which kills the server
+}
+
+// A clone that is taken under writers has as many transactions as its position says, and what was saved recovers to that. That of a
+// replica says how far that was, and knows its source still.
+func (c *target) testPosition(t *testing.T) {
+	c.Exec(t, "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1, SOURCE_USER='repl', SOURCE_AUTO_POSITION=1 FOR CHANNEL 'old'")
 	c.Exec(t, "CREATE DATABASE d", "CREATE DATABASE nothing", "CREATE DATABASE old", "CREATE TABLE d.log (id INT PRIMARY KEY AUTO_INCREMENT)",
 		"CREATE TABLE d.packed (id INT PRIMARY KEY) ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8", "CREATE TABLE old.my (id INT) ENGINE=MyISAM", "INSERT INTO old.my VALUES (1)")
 	base := transactions(t, c.QueryRow(t, "SELECT @@gtid_executed g")["g"])
@@ -171,6 +179,7 @@ func TestPosition(t *testing.T) {
 	}
 	c.empty(t)
 	c.o.BrokenSkip = true
+	defer func() { c.o.BrokenSkip = false }()
 	r, err := c.run(t.Context(), saved)
 	if err != nil {
 		t.Fatal(err)
@@ -179,6 +188,9 @@ func TestPosition(t *testing.T) {
 	c.empty(t)
 	if len(r.Left) != 1 || r.Left[0] != (clone.Table{Schema: "old", Name: "my", Engine: "MyISAM", Rows: true}) {
 		t.Errorf("left out: %v", r.Left)
+	}
+	if len(r.Sources) != 1 || r.Sources[0].Channel != "old" || r.Sources[0].Port != 1 || !r.Sources[0].Position.GTIDs.Equal(r.Position.GTIDs) {
+		t.Errorf("whom the server replicates from: %+v", r.Sources)
 	}
 	t.Logf("%d files, %d bytes, %v, proven in %v: %s", r.Files, r.Bytes, r.Cloning, r.Proving, r.Position)
 
@@ -218,15 +230,20 @@ func TestPosition(t *testing.T) {
 		t.Errorf("the clone has %s rows, and %d transactions wrote one each", rows, want)
 	}
 	one(t, s, "SELECT COUNT(*) FROM old.my")
+	if rows, err := s.Rows(t.Context(), "SHOW REPLICA STATUS"); err != nil || len(rows) != 1 || rows[0]["Channel_Name"] != "old" {
+		t.Errorf("whom it replicates from: %v, %v", rows, err)
+	}
+	if got, err := mysqldump.ParseGTIDSet(one(t, s, "SELECT @@GLOBAL.gtid_executed")); err != nil || !got.Equal(r.Position.GTIDs) {
+		t.Errorf("it has executed %s, not %s: %v", got, r.Position.GTIDs, err)
+	}
+	c.Exec(t, "RESET REPLICA ALL FOR CHANNEL 'old'", "DROP DATABASE old")
 	if err := s.Exec(t.Context(), "CREATE TABLE nothing.more (id INT PRIMARY KEY)"); err != nil {
 		t.Errorf("a database that had nothing in it: %v", err)
 	}
 }
 
 // What cannot be cloned is refused before anything is made.
-func TestRefusals(t *testing.T) {
-	t.Parallel()
-	c := start(t)
+func (c *target) testRefusals(t *testing.T) {
 	outside := filepath.Join(c.Dir, "outside")
 	if err := os.Mkdir(outside, 0o777); err != nil {
 		t.Fatal(err)
@@ -303,11 +320,10 @@ func (c *target) begun(t *testing.T) {
 }
 
 // Whatever ends a clone, the server ends it too, and nothing is left of it; not even of a run that was killed, after the next.
-func TestEnd(t *testing.T) {
-	t.Parallel()
-	c := start(t)
+func (c *target) testEnd(t *testing.T) {
+	c.Exec(t, "INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
 	c.slow(t)
-	saved := files{filepath.Join(c.Dir, "saved")}
+	saved := files{filepath.Join(c.Dir, "ended")}
 
 	t.Run("canceled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

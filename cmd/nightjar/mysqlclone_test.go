@@ -50,7 +50,8 @@ func TestMySQLClone(t *testing.T) {
 		t.Errorf("without the plugin: %d, %s", code, said)
 	}
 	s.Exec(t, "INSTALL PLUGIN clone SONAME 'mysql_clone.so'", "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY AUTO_INCREMENT, n INT, v VARCHAR(200))",
-		"INSERT INTO shop.orders (n, v) SELECT 0, SHA2(RAND(), 512) FROM information_schema.columns a, information_schema.columns b LIMIT 40000")
+		"SET SESSION cte_max_recursion_depth=40000",
+		"INSERT INTO shop.orders (n, v) WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<40000) SELECT 0, SHA2(i, 512) FROM c")
 
 	s.Exec(t, "SET GLOBAL clone_autotune_concurrency=OFF", "SET GLOBAL clone_max_concurrency=1", "SET GLOBAL clone_max_data_bandwidth=1")
 	r := d.begin(hot...)
@@ -85,9 +86,11 @@ func TestMySQLClone(t *testing.T) {
 	s.Exec(t, "SET GLOBAL innodb_max_dirty_pages_pct_lwm=0", "SET GLOBAL innodb_max_dirty_pages_pct=0")
 	night := func() (a saved) {
 		t.Helper()
-		for deadline := time.Now().Add(3 * time.Minute); s.Query(t, "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'")[0][1] != "0"; time.Sleep(50 * time.Millisecond) {
+		settled := "SELECT 1 FROM performance_schema.global_status WHERE VARIABLE_NAME='Innodb_redo_log_checkpoint_lsn' AND VARIABLE_VALUE>=" +
+			s.QueryRow(t, "SHOW GLOBAL STATUS LIKE 'Innodb_redo_log_current_lsn'")["Value"]
+		for deadline := time.Now().Add(3 * time.Minute); len(s.Query(t, settled)) == 0; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatal("pages stay dirty, and the log would be most of what is saved")
+				t.Fatal("the server makes no checkpoint, and the log would be most of what is saved")
 			}
 		}
 		if err := json.Unmarshal([]byte(d.must(hot...)), &a); err != nil {
@@ -105,8 +108,10 @@ func TestMySQLClone(t *testing.T) {
 	first := night()
 	s.Exec(t, "UPDATE shop.orders SET n=n+1 WHERE RAND()<0.01")
 	second := night()
+	// Differences in the pages of the rows, and what a server writes by itself: a few pages of undo, of its dictionary, and log.
+	const most = 6
 	t.Logf("stored: %d bytes, then %d", first.Statistics["bytes_stored"], second.Statistics["bytes_stored"])
-	if a, b := first.Statistics["bytes_stored"], second.Statistics["bytes_stored"]; b*2 > a {
+	if a, b := first.Statistics["bytes_stored"], second.Statistics["bytes_stored"]; b*most > a {
 		t.Errorf("the first night stored %d bytes, the second %d", a, b)
 	}
 

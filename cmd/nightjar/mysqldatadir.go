@@ -133,7 +133,7 @@ func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *t
 		return m, a.stoppedDatadir(ctx, err)
 	}
 	if x.clone && x.archive.Labels[sourceLabel(1)] != "" {
-		m.Notes = append(m.Notes, "the server of the backup was a replica itself: one on this data directory goes on with that when it starts, unless its option file says skip_replica_start. RESET REPLICA ALL has it forget")
+		m.Notes = append(m.Notes, "the server of the backup was a replica itself: one on this data directory replicates from nobody, until it is told to")
 	}
 	m.whole = a.Now().Sub(begin)
 	return m, nil

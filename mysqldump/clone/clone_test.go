@@ -160,7 +160,7 @@ func TestClone(t *testing.T) {
 }
 
 // A clone that is taken under writers has as many transactions as its position says, and what was saved recovers to that. That of a
-// replica says how far that was, and knows its source still.
+// replica says how far that was, and goes on with no replication.
 func (c *target) testPosition(t *testing.T) {
 	c.Exec(t, "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1, SOURCE_USER='repl', SOURCE_AUTO_POSITION=1 FOR CHANNEL 'old'")
 	c.Exec(t, "CREATE DATABASE d", "CREATE DATABASE nothing", "CREATE DATABASE old", "CREATE TABLE d.log (id INT PRIMARY KEY AUTO_INCREMENT)",
@@ -230,7 +230,7 @@ func (c *target) testPosition(t *testing.T) {
 		t.Errorf("the clone has %s rows, and %d transactions wrote one each", rows, want)
 	}
 	one(t, s, "SELECT COUNT(*) FROM old.my")
-	if rows, err := s.Rows(t.Context(), "SHOW REPLICA STATUS"); err != nil || len(rows) != 1 || rows[0]["Channel_Name"] != "old" {
+	if rows, err := s.Rows(t.Context(), "SHOW REPLICA STATUS"); err != nil || len(rows) > 0 {
 		t.Errorf("whom it replicates from: %v, %v", rows, err)
 	}
 	if got, err := mysqldump.ParseGTIDSet(one(t, s, "SELECT @@GLOBAL.gtid_executed")); err != nil || !got.Equal(r.Position.GTIDs) {

@@ -153,8 +153,9 @@ func Recovered(ctx context.Context, c *server.Session) (p mysqldump.Position, er
 	return p, nil
 }
 
-// Recover has a private server recover the files of a clone that are in a data directory. It is an error that wraps
-// datadir.ErrPosition if they are not at the position that they are said to be at.
+// Recover has a private server recover the files of a clone that are in a data directory, and forget whom it replicated from: the
+// clone of a replica would go on with that at its first start. It is an error that wraps datadir.ErrPosition if they are not at the
+// position that they are said to be at.
 func Recover(ctx context.Context, d *datadir.Dir, said mysqldump.Position, o datadir.StartOptions) error {
 	o.Flags = append(o.Flags[:len(o.Flags):len(o.Flags)], Flags...)
 	return d.Recover(ctx, o, func(ctx context.Context, c *server.Session) error {
@@ -165,8 +166,29 @@ func Recover(ctx context.Context, d *datadir.Dir, said mysqldump.Position, o dat
 		if p.File != said.File || p.Offset != said.Offset || !said.GTIDs.IsZero() && !p.GTIDs.Equal(said.GTIDs) {
 			return fmt.Errorf("%w: %s, and %s", datadir.ErrPosition, p, said)
 		}
-		return nil
+		return forget(ctx, c)
 	})
+}
+
+// forget takes all channels away.
+func forget(ctx context.Context, c *server.Session) error {
+	const known, syntax = "SELECT COUNT(*) FROM mysql.slave_master_info", 1064
+	row, err := c.Row(ctx, known)
+	if err == nil && string(row[0]) != "0" {
+		if err = c.Exec(ctx, "RESET REPLICA ALL"); server.Number(err) == syntax {
+			err = c.Exec(ctx, "RESET SLAVE ALL") // as older servers say it
+		}
+		if err == nil {
+			row, err = c.Row(ctx, known)
+		}
+		if err == nil && string(row[0]) != "0" {
+			err = fmt.Errorf("channels that are left: %s", row[0])
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("have the server forget whom it replicated from: %w", err)
+	}
+	return nil
 }
 
 // within returns an error unless a position lies between two.

@@ -9,6 +9,7 @@
 # make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
 # make bench-hosts  measure what HOSTS hosts cost one of them, in BENCHDIR
 # make bench-contents  measure runs of many contents: memory of 64 that are open, TABLES of one row beside as many files
+# make bench-binlog  measure COMMITS archives of binary logs, each with one new log
 # make bench-mysql  measure dumps and restores of a database of SIZE MB beside other tools: SERVER=mysql57, ONLY=dump,night; 2000 needs 30 GB
 # make fuzz    every fuzz target for FUZZTIME
 
@@ -27,6 +28,7 @@ TABLES      ?= 10000
 SUITE       ?= main/*.test,suite/versioning/t/*.test,suite/vcol/t/*.test,suite/sql_sequence/*.test,suite/roles/*.test,suite/period/t/*.test,suite/json/t/*.test
 SIZE        ?= 100
 SERVER      ?= mariadb
+COMMITS     ?= 10000
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
@@ -44,7 +46,7 @@ MYSQL57_SUM := 466bfbbedbcf2ad83f5eeaaaf9d78c0404cdc680a41edee29a6c6b54fa6087ee
 ROOTS := .bin/roots/mariadb-11.8 .bin/roots/mysql-9.7
 
 .NOTPARALLEL:
-.PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-mysql fuzz torture
+.PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-binlog bench-mysql fuzz torture
 
 test: setup fmt vet lint $(GOTESTSUM)
 	@$(MAKE) --no-print-directory --keep-going test-servers || true
@@ -146,6 +148,9 @@ bench-hosts: build
 
 bench-contents:
 	$(GO) run ./internal/bench/contents -tables $(TABLES) -dir $(BENCHDIR)
+
+bench-binlog: packages
+	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQLBinlogGrows$$' ./cmd/nightjar -commits $(COMMITS)
 
 bench-mysql: TOOLS += mydumper:mydumper
 bench-mysql: packages mysql57 build

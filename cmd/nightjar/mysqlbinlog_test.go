@@ -126,7 +126,7 @@ func (d *dumper) comesBack(s *servertest.Server, id string) {
 	d.Helper()
 	out := d.TempDir()
 	d.must("restore", id, "--target", out)
-	paths, err := filepath.Glob(filepath.Join(out, "binlog", "*", "bin.*"))
+	paths, err := filepath.Glob(filepath.Join(out, "binlog", "*", "*", "bin.*"))
 	if err != nil || len(paths) == 0 {
 		d.Fatalf("%v: %v", paths, err)
 	}

@@ -40,3 +40,7 @@ func (t logTree) Create(name string) (logs.File, error) {
 }
 
 func (t logTree) Keep(name string) (bool, error) { return t.run.Keep(t.folder + "/" + name) }
+
+func (t logTree) KeepFolder(name string, files, bytes uint64) (bool, error) {
+	return t.run.KeepFolder(t.folder+"/"+name, backup.Below{Files: files, Bytes: bytes})
+}

@@ -96,12 +96,17 @@ func (r *run) link(e *Entry) {
 	}
 }
 
-// missing says what is missing between two logs; empty: nothing, as far as numbers and GTIDs say.
-func missing(was, e *Entry) string {
+// follows reports whether the numbers of two logs follow each other.
+func follows(was, e *Entry) bool {
 	_, n, ok1 := number(was.Name)
 	_, m, ok2 := number(e.Name)
+	return ok1 && ok2 && m == n+1
+}
+
+// missing says what is missing between two logs; empty: nothing, as far as numbers and GTIDs say.
+func missing(was, e *Entry) string {
 	switch {
-	case !ok1 || !ok2 || m != n+1:
+	case !follows(was, e):
 		return fmt.Sprintf("%s does not follow %s", e.Name, was.Name)
 	case was.Span.Next != "" && was.Span.Next != e.Name:
 		return fmt.Sprintf("%s says that %s follows, and %s does", was.Name, was.Span.Next, e.Name)

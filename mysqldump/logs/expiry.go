@@ -53,18 +53,25 @@ func Sort(all []Entry) {
 type Chain struct {
 	History string
 	Entries []Entry
-	Gap     Case // why what came before it in the history is not there; empty: it is the first
+	Gap     Case // why what came before it is not there; empty: it is the first of its history
 }
 
 // Chains cuts entries, in the order that Sort makes, where something is missing.
 func Chains(all []Entry) (chains []Chain) {
 	for i := range all {
 		e := &all[i]
-		if n := len(chains); n > 0 && chains[n-1].History == e.History && e.Gap == "" {
-			chains[n-1].Entries = append(chains[n-1].Entries, *e)
-			continue
+		gap := e.Gap
+		if i > 0 && all[i-1].History == e.History {
+			if gap == "" && !follows(&all[i-1], e) {
+				gap = Lost
+			}
+			if gap == "" {
+				n := len(chains) - 1
+				chains[n].Entries = append(chains[n].Entries, *e)
+				continue
+			}
 		}
-		chains = append(chains, Chain{History: e.History, Entries: []Entry{*e}, Gap: e.Gap})
+		chains = append(chains, Chain{History: e.History, Entries: []Entry{*e}, Gap: gap})
 	}
 	return chains
 }

@@ -24,11 +24,13 @@ import (
 	"nightjar/mysqldump/binlog"
 )
 
-// A Tree takes the files of the archive that is made. Names have the history before them, with a slash between.
+// A Tree takes the files of the archive that is made, by their paths.
 type Tree interface {
 	Create(name string) (File, error)
 	// Keep takes the file of that name of the archive before, with its notes, unread. It reports whether that could be.
 	Keep(name string) (bool, error)
+	// KeepFolder is Keep for a folder with all that is in it, which are so many files of so many bytes.
+	KeepFolder(name string, files, bytes uint64) (bool, error)
 }
 
 // A File is written from its beginning to its end. What it had in the archive before can be taken again.
@@ -84,8 +86,17 @@ type Entry struct {
 	Long  bool   // its GTIDs are too many for notes, and left out
 }
 
+// Folder returns the folder of the file in a Tree. Each hundred logs of a history have one, so that it can be kept as a
+// whole when it is full: bin.000123 is in HISTORY/bin.0001xx.
+func (e *Entry) Folder() string {
+	if _, _, ok := number(e.Name); !ok || len(e.Name)-strings.LastIndexByte(e.Name, '.') < 3 {
+		return e.History
+	}
+	return e.History + "/" + e.Name[:len(e.Name)-2] + "xx"
+}
+
 // Path returns the name of the file in a Tree.
-func (e *Entry) Path() string { return e.History + "/" + e.Name }
+func (e *Entry) Path() string { return e.Folder() + "/" + e.Name }
 
 // A Case is something that breaks the chain of logs.
 type Case string
@@ -190,9 +201,9 @@ func read(f mysqldump.SourceFile) (e Entry, err error) {
 			Format: binlog.Format{Server: n.Version, Created: n.Created, Started: n.Started, Checksums: n.Checksums, ServerID: n.ServerID},
 		},
 	}
-	var ok bool
-	if e.History, e.Name, ok = strings.Cut(f.Name, "/"); !ok || e.History == "" || e.Name == "" || strings.Contains(e.Name, "/") {
-		return e, fmt.Errorf("its name has not the form HISTORY/LOG")
+	e.Name = f.Name[strings.LastIndexByte(f.Name, '/')+1:]
+	if e.History, _, _ = strings.Cut(f.Name, "/"); e.Name == "" || e.History == "" || e.Path() != f.Name {
+		return e, fmt.Errorf("no log has this name")
 	}
 	if e.Block > e.Size || n.To > e.Size || n.Identity == "" {
 		return e, fmt.Errorf("they contradict each other")

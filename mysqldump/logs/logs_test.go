@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ type archive struct {
 	files  map[string]*file
 	lost   map[string]bool // of the archive before: what cannot be kept
 	kept   int
+	whole  int // folders that were kept
 }
 
 type file struct {
@@ -44,6 +46,24 @@ func (a *archive) Keep(name string) (bool, error) {
 	a.files[name] = a.before.files[name]
 	a.kept++
 	return true, nil
+}
+
+func (a *archive) KeepFolder(name string, files, bytes uint64) (bool, error) {
+	found := map[string]*file{}
+	for path, f := range a.before.files {
+		if strings.HasPrefix(path, name+"/") {
+			if found[path] = f; a.lost[path] {
+				return false, nil
+			}
+			files, bytes = files-1, bytes-uint64(len(f.content))
+		}
+	}
+	if files != 0 || bytes != 0 {
+		return false, fmt.Errorf("%s: files and bytes are %d and %d more", name, int64(files), int64(bytes))
+	}
+	maps.Copy(a.files, found)
+	a.whole++
+	return len(found) > 0, nil
 }
 
 func (f *file) Write([]byte) (int, error) { return 0, errors.New("a log is written in blocks") }

@@ -46,7 +46,8 @@ type run struct {
 	id     server.Identity
 	before []Entry // of the archive before
 	list   []Log   // of the server
-	gap    Case    // why the log that is archived next does not follow
+	gap    Case    // why the first log that is new does not follow
+	lost   string  // history of the log that came last, if that is lost
 	result Result
 }
 
@@ -113,26 +114,24 @@ func (r *run) all() error {
 	if at.same {
 		open, kept = &kept[len(kept)-1], kept[:len(kept)-1]
 	}
-	for i := range kept {
-		if err := r.keep(&kept[i], r.needed(i)); err != nil {
-			return err
-		}
-	}
 	history := ""
 	if at.goesOn {
 		history = r.before[len(r.before)-1].History
 	}
+	r.result.Entries = make([]Entry, 0, len(r.before)+len(r.list)-at.first)
+	if err := r.keepAll(kept, history, r.list[at.first:]); err != nil {
+		return err
+	}
+	gap := r.gap
 	for i, log := range r.list[at.first:] {
 		var was *Entry
-		if i == 0 {
-			was = open
+		if i == 0 && open != nil {
+			was, gap = open, open.Gap
 		}
-		e, err := r.archive(log, was, history, at.first+i)
-		if err != nil {
+		if err := r.archive(log, was, history, at.first+i, gap); err != nil {
 			return err
 		}
-		history = e.History
-		r.result.Entries = append(r.result.Entries, *e)
+		history, gap = r.result.Entries[len(r.result.Entries)-1].History, ""
 	}
 	if len(r.result.Entries) == 0 {
 		return errors.New("the server has no log, and the archive before has none that can be kept")
@@ -140,28 +139,64 @@ func (r *run) all() error {
 	return nil
 }
 
-// needed reports whether anybody needs a log of the archive before: not if the next of its history was begun before the
-// time from which on logs are needed.
-func (r *run) needed(i int) bool {
-	if r.o.Since.IsZero() || i+1 >= len(r.before) {
-		return true
+// unneeded returns how many logs of the archive before, from the first one on, nobody needs: the next one of each was begun
+// before the time from which on logs are needed.
+func (r *run) unneeded() (n int) {
+	if r.o.Since.IsZero() {
+		return 0
 	}
-	next := &r.before[i+1]
-	return next.Span.Format.Created.After(r.o.Since)
+	for n+1 < len(r.before) && !r.before[n+1].Span.Format.Created.After(r.o.Since) {
+		n++
+	}
+	return n
+}
+
+// keepAll takes logs of the archive before: folders as they are, unless something goes out of them or, of what is new
+// of a history, into them.
+func (r *run) keepAll(kept []Entry, history string, news []Log) error {
+	touched := map[string]bool{}
+	for _, log := range news {
+		e := Entry{History: history, Name: log.Name}
+		touched[e.Folder()] = true
+	}
+	drop := min(r.unneeded(), len(kept))
+	r.result.Dropped = drop
+	if drop > 0 {
+		touched[kept[drop-1].Folder()] = true
+	}
+	for i := drop; i < len(kept); {
+		folder, end, bytes := kept[i].Folder(), i, uint64(0)
+		for ; end < len(kept) && kept[end].Folder() == folder; end++ {
+			bytes += kept[end].Size
+		}
+		if folder != kept[i].History && !touched[folder] {
+			ok, err := r.tree.KeepFolder(folder, uint64(end-i), bytes)
+			if err != nil {
+				return err
+			}
+			if ok {
+				r.result.Entries = append(r.result.Entries, kept[i:end]...)
+				r.lost, i = "", end
+				continue
+			}
+		}
+		for ; i < end; i++ {
+			if err := r.keep(&kept[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // keep takes a log of the archive before.
-func (r *run) keep(e *Entry, needed bool) error {
-	if !needed {
-		r.result.Dropped++
-		return nil
-	}
+func (r *run) keep(e *Entry) error {
 	ok, err := r.tree.Keep(e.Path())
 	if err != nil {
 		return err
 	}
 	if ok {
-		r.result.Entries = append(r.result.Entries, *e)
+		r.result.Entries, r.lost = append(r.result.Entries, *e), ""
 		return nil
 	}
 	for i, log := range r.list { // the server may have it yet
@@ -171,14 +206,10 @@ func (r *run) keep(e *Entry, needed bool) error {
 		if same, err := r.same(e); err != nil {
 			return err
 		} else if same {
-			r.gap = e.Gap
-			again, err := r.archive(log, nil, e.History, i)
-			if err == nil {
-				r.result.Entries = append(r.result.Entries, *again)
-			}
-			return err
+			return r.archive(log, nil, e.History, i, e.Gap)
 		}
 	}
+	r.lost = e.History
 	r.result.Breaks = append(r.result.Breaks, Break{Case: Lost, At: e.Path(), Says: "the archive before has it damaged, and the server does not have it any more"})
 	return nil
 }
@@ -201,18 +232,22 @@ func (r *run) same(e *Entry) (bool, error) {
 }
 
 // archive writes the file of a log, from its beginning or from the last block of what there was of it.
-func (r *run) archive(log Log, was *Entry, history string, at int) (*Entry, error) {
-	w := &writer{run: r, log: log, listed: at < len(r.list)-1}
+func (r *run) archive(log Log, was *Entry, history string, at int, gap Case) error {
+	if gap == "" && history != "" && r.lost == history {
+		gap = Lost
+	}
+	w := &writer{run: r, log: log, listed: at < len(r.list)-1, gap: gap}
+	err := errAnew
 	if was != nil && was.Block > binlog.Start && was.Block <= 1<<32-1 {
-		e, err := w.write(was, was.History)
-		if !errors.Is(err, errAnew) {
-			return e, err
-		}
+		err = w.write(was, was.History)
 	}
-	if was != nil {
-		r.gap = was.Gap
+	if errors.Is(err, errAnew) {
+		err = w.write(nil, history)
 	}
-	return w.write(nil, history)
+	if err == nil {
+		r.result.Entries, r.lost = append(r.result.Entries, w.entry), ""
+	}
+	return err
 }
 
 // errAnew says that the beginning of a file has to be read again, since the archive before does not have all of it.
@@ -223,6 +258,7 @@ type writer struct {
 	run     *run
 	log     Log
 	listed  bool // with its final size
+	gap     Case // why it does not follow the log before it
 	file    File
 	scanner *binlog.Scanner
 	decoder binlog.Decoder
@@ -231,18 +267,18 @@ type writer struct {
 	at      uint64 // where buf ends
 }
 
-func (w *writer) write(was *Entry, history string) (*Entry, error) {
+func (w *writer) write(was *Entry, history string) error {
 	at := uint64(binlog.Start)
 	if was != nil {
 		at = was.Block
 	}
 	events, err := w.run.src.Open(w.run.ctx, w.log.Name, at)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer events.Close()
 	if err := w.begin(events, was, history, at); err != nil {
-		return nil, err
+		return err
 	}
 	defer w.file.Abort()
 	for {
@@ -254,13 +290,13 @@ func (w *writer) write(was *Entry, history string) (*Entry, error) {
 			err = w.add(raw)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", w.log.Name, err)
+			return fmt.Errorf("%s: %w", w.log.Name, err)
 		}
 	}
 	if err := w.end(events.Closed()); err != nil {
-		return nil, fmt.Errorf("%s: %w", w.log.Name, err)
+		return fmt.Errorf("%s: %w", w.log.Name, err)
 	}
-	return &w.entry, nil
+	return nil
 }
 
 func (w *writer) begin(events Events, was *Entry, history string, at uint64) (err error) {
@@ -269,13 +305,13 @@ func (w *writer) begin(events Events, was *Entry, history string, at uint64) (er
 		return fmt.Errorf("%s: %w", w.log.Name, err)
 	}
 	id := w.run.id
-	w.entry = Entry{Name: w.log.Name, History: history, ServerID: id.ServerID, ServerUUID: id.ServerUUID, Flavor: id.Flavor, Block: at, Gap: w.run.gap}
+	w.entry = Entry{Name: w.log.Name, History: history, ServerID: id.ServerID, ServerUUID: id.ServerUUID, Flavor: id.Flavor, Block: at, Gap: w.gap}
 	w.scanner, w.decoder, w.buf, w.at = new(binlog.Scanner), binlog.Decoder{}, append(w.buf[:0], binlog.Magic...), at
 	if was != nil {
 		if identity != was.Span.Identity {
 			return fmt.Errorf("%s was begun anew while it was read", w.log.Name)
 		}
-		w.entry.Gap, w.buf = was.Gap, w.buf[:0]
+		w.buf = w.buf[:0]
 		if w.scanner, err = binlog.Continue(was.Span); err == nil {
 			err = w.decoder.Resume(events.First(), at)
 		}
@@ -353,7 +389,6 @@ func (w *writer) end(closed bool) (err error) {
 	}
 	e.Size = w.at
 	w.run.link(e)
-	w.run.gap = ""
 	if closed && w.listed && e.Size != w.log.Size {
 		return fmt.Errorf("%d bytes of it came, and the server says that it has %d", e.Size, w.log.Size)
 	}

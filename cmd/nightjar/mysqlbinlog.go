@@ -207,7 +207,6 @@ type binlogResult struct {
 
 // save makes one archive.
 func (r *binlogRun) save(ctx context.Context) (*binlogResult, error) {
-	r.warnOfPurge(ctx)
 	result := new(binlogResult)
 	o := backup.Options{Progress: new(watch.Progress), Problem: r.problem, Now: r.Now, Previous: r.previous}
 	source := logs.FromServer(r.srv)
@@ -215,6 +214,7 @@ func (r *binlogRun) save(ctx context.Context) (*binlogResult, error) {
 	if r.flags.folder != "" {
 		source = logs.FromFolder(r.flags.folder, source)
 	}
+	r.warnOfPurge(ctx, source)
 	var err error
 	result.made, result.sums, err = backup.Save(ctx, r.s.Repository, r.template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 		var err error
@@ -302,13 +302,10 @@ func (r *binlogRun) oldest(ctx context.Context) (oldest time.Time, err error) {
 	return oldest, nil
 }
 
-// warnOfPurge warns before the server throws away what is not saved yet.
-func (r *binlogRun) warnOfPurge(ctx context.Context) {
+// warnOfPurge warns before the server throws away what is not saved yet: past half of the time for which it keeps logs, or
+// of their bytes.
+func (r *binlogRun) warnOfPurge(ctx context.Context, source logs.Source) {
 	if r.previous == nil {
-		return
-	}
-	p, err := mysqldump.Parse(string(r.previous.Labels["position"]))
-	if err != nil || p.Time.IsZero() {
 		return
 	}
 	c, err := r.srv.Connect(ctx)
@@ -316,14 +313,23 @@ func (r *binlogRun) warnOfPurge(ctx context.Context) {
 		return // which the run meets, too
 	}
 	defer c.Close()
-	keep, err := logs.Expiry(ctx, c)
+	limit, err := logs.Limits(ctx, c)
 	if err != nil {
 		r.warn(fmt.Errorf("ask for how long the server keeps binary logs: %w", err))
 		return
 	}
-	behind := r.Now().Sub(p.Time)
-	if keep > 0 && behind > keep/2 {
-		r.warn(fmt.Errorf("the last archive of binary logs was made %s ago, and the server throws logs away after %s: save them more often, or have it keep them longer", human.Age(behind), human.Age(keep)))
+	if p, err := mysqldump.Parse(string(r.previous.Labels["position"])); err == nil && !p.Time.IsZero() && limit.Age > 0 {
+		if behind := r.Now().Sub(p.Time); behind > limit.Age/2 {
+			r.warn(fmt.Errorf("the last archive of binary logs was made %s ago, and the server throws logs away after %s: save them more often, or have it keep them longer", human.Age(behind), human.Age(limit.Age)))
+		}
+	}
+	if limit.Bytes == 0 {
+		return
+	}
+	if list, err := source.Logs(ctx); err == nil {
+		if n := logs.Unsaved(list, r.entries); n > limit.Bytes/2 {
+			r.warn(fmt.Errorf("the server has written %s of binary logs since the last archive, and throws the oldest away at %s: save them more often, or have it keep more", human.Size(n), human.Size(limit.Bytes)))
+		}
 	}
 }
 

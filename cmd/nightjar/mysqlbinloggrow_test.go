@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	flags "flag"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/mysqldump/login"
+	"nightjar/mysqldump/logs"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
 )
@@ -23,30 +26,78 @@ type cost struct {
 	allocated        uint64
 }
 
-// An archive of binary logs costs the same, however many there are before it.
-func TestMySQLBinlogGrows(t *testing.T) {
-	s := servertest.Start(t, servertest.MariaDB1011)
-	d := &dumper{T: t, home: t.TempDir()}
+// follows opens what a follower has of a server, in this process.
+func (d *dumper) follows(s *servertest.Server) *binlogRun {
+	d.Helper()
 	d.knows(s)
 	d.must("init")
 	r := &binlogRun{app: newApp(), flags: &binlogFlags{since: "all", follow: true, interval: time.Minute}}
-	r.Settings = session.Settings{
-		Repo: filepath.Join(d.home, "repo"), StateDir: filepath.Join(d.home, "state"), CacheDir: filepath.Join(d.home, "cache"), TempDir: t.TempDir(), Passphrase: "p",
-		Getenv: func(string) string { return "" }, Now: time.Now, Warn: func(err error) { t.Log(err) }, Stderr: r.stderr,
-	}
 	r.quiet = true
+	r.Settings = session.Settings{
+		Repo: filepath.Join(d.home, "repo"), StateDir: filepath.Join(d.home, "state"), CacheDir: filepath.Join(d.home, "cache"), TempDir: d.TempDir(), Passphrase: "p",
+		Getenv: func(string) string { return "" }, Now: time.Now, Warn: r.warn, Stderr: r.stderr,
+	}
 	var err error
 	if r.template, r.since, err = r.flags.plan(time.Now()); err != nil {
-		t.Fatal(err)
+		d.Fatal(err)
 	}
 	r.login = &login.Login{Socket: s.Socket, User: "root"}
 	if r.srv, err = server.New(s.Config()); err != nil {
-		t.Fatal(err)
+		d.Fatal(err)
 	}
-	if err := r.open(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := r.open(d.Context()); err != nil {
+		d.Fatal(err)
 	}
-	defer func() { r.s.Close() }()
+	d.Cleanup(func() { r.s.Close() })
+	return r
+}
+
+// Before a server throws away what is not saved, by age or by size, a run says so; and not too early.
+func TestMySQLBinlogWarns(t *testing.T) {
+	for k, set := range map[servertest.Kind]string{
+		servertest.MariaDB118: "SET GLOBAL binlog_expire_logs_seconds=86400, max_binlog_total_size=1048576", servertest.MySQL57: "SET GLOBAL expire_logs_days=1",
+	} {
+		t.Run(string(k), func(t *testing.T) {
+			t.Parallel()
+			s := servertest.Start(t, k)
+			r := (&dumper{T: t, home: t.TempDir()}).follows(s)
+			var said bytes.Buffer
+			r.messages.to = &said
+			wants := func(ahead time.Duration, want string) {
+				t.Helper()
+				r.Now = func() time.Time { return time.Now().Add(ahead) }
+				said.Reset()
+				r.warnOfPurge(t.Context(), logs.FromServer(r.srv))
+				if want == "" && said.Len() > 0 || !strings.Contains(said.String(), want) {
+					t.Errorf("%v later: %q, not %q", ahead, said.String(), want)
+				}
+			}
+			wants(24*time.Hour, "") // nothing was saved yet, and a dump is no archive
+			if _, err := r.save(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.Exec(t, set)
+			wants(11*time.Hour, "")
+			wants(13*time.Hour, "the server throws logs away after 1D")
+			if k != servertest.MariaDB118 {
+				return
+			}
+			s.Exec(t, "CREATE DATABASE d", "CREATE TABLE d.t (v LONGTEXT) ENGINE=InnoDB", "INSERT INTO d.t VALUES (REPEAT('x', 400000))")
+			wants(0, "")
+			s.Exec(t, "INSERT INTO d.t VALUES (REPEAT('x', 200000))")
+			wants(0, "since the last archive, and throws the oldest away at 1.0 MiB")
+			if _, err := r.save(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wants(0, "")
+		})
+	}
+}
+
+// An archive of binary logs costs the same, however many there are before it.
+func TestMySQLBinlogGrows(t *testing.T) {
+	s := servertest.Start(t, servertest.MariaDB1011)
+	r := (&dumper{T: t, home: t.TempDir()}).follows(s)
 	s.Exec(t, "CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT) ENGINE=InnoDB")
 	done, last := 0, []cost{}
 	commit := func() {

@@ -12,25 +12,45 @@ import (
 	"nightjar/mysqldump/server"
 )
 
-// Expiry asks a server for how long it keeps binary logs; 0: for ever.
-func Expiry(ctx context.Context, c *server.Session) (time.Duration, error) {
+// A Limit says for how long a server keeps binary logs, and how many bytes of them. 0: for ever, all.
+type Limit struct {
+	Age   time.Duration
+	Bytes uint64
+}
+
+// Limits asks a server for its Limit.
+func Limits(ctx context.Context, c *server.Session) (l Limit, err error) {
 	values := map[string]float64{}
 	auto := true
-	err := c.Query(ctx, "SHOW GLOBAL VARIABLES LIKE '%expire\\_logs%'", func(row [][]byte) (err error) {
+	err = c.Query(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name LIKE '%expire\\_logs%' OR Variable_name IN ('max_binlog_total_size', 'binlog_space_limit')", func(row [][]byte) (err error) {
 		name, value := strings.ToLower(string(row[0])), string(row[1])
 		switch name {
 		case "binlog_expire_logs_auto_purge":
 			auto = value == "ON"
 		case "binlog_expire_logs_seconds", "expire_logs_days":
 			values[name], err = strconv.ParseFloat(value, 64)
+		case "max_binlog_total_size", "binlog_space_limit":
+			l.Bytes, err = strconv.ParseUint(value, 10, 64)
 		}
 		return err
 	})
 	if err != nil || !auto {
-		return 0, err
+		return l, err
 	}
 	seconds := cmp.Or(values["binlog_expire_logs_seconds"], 86400*values["expire_logs_days"])
-	return time.Duration(seconds * float64(time.Second)), nil
+	l.Age = time.Duration(seconds * float64(time.Second))
+	return l, nil
+}
+
+// Unsaved returns how many bytes of the server's logs an archive with these entries does not have.
+func Unsaved(list []Log, saved []Entry) (n uint64) {
+	for i := len(list) - 1; i >= 0; i-- {
+		if k := len(saved) - 1; k >= 0 && saved[k].Name == list[i].Name {
+			return n + list[i].Size - min(saved[k].Size, list[i].Size)
+		}
+		n += list[i].Size
+	}
+	return n
 }
 
 // Sort puts entries in the order of a Result: histories by when they began, and the logs of each by their numbers.

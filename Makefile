@@ -9,7 +9,7 @@
 # make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
 # make bench-hosts  measure what HOSTS hosts cost one of them, in BENCHDIR
 # make bench-contents  measure runs of many contents: memory of 64 that are open, TABLES of one row beside as many files
-# make bench-binlog  measure COMMITS archives of binary logs, each with one new log
+# make bench-binlog  measure COMMITS archives of binary logs, each with one new log; then a few after so many logs
 # make bench-mysql  measure dumps and restores of a database of SIZE MB beside other tools: SERVER=mysql57, ONLY=dump,night; 2000 needs 30 GB
 # make fuzz    every fuzz target for FUZZTIME
 
@@ -151,6 +151,7 @@ bench-contents:
 
 bench-binlog: packages
 	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQLBinlogGrows$$' ./cmd/nightjar -commits $(COMMITS)
+	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQLBinlogGrows$$' ./cmd/nightjar -logs $(COMMITS)
 
 bench-mysql: TOOLS += mydumper:mydumper
 bench-mysql: packages mysql57 build

@@ -17,7 +17,10 @@ import (
 	"nightjar/mysqldump/servertest"
 )
 
-var commits = flags.Int("commits", 0, "how many archives of binary logs are made, of one new log each, and measured; 0: a few, with many logs between")
+var (
+	commits = flags.Int("commits", 0, "how many archives of binary logs are made, of one new log each, and measured; 0: a few, with many logs between")
+	between = flags.Int("logs", 400, "how many logs that is")
+)
 
 // A cost is what one archive cost: how long it took, bytes of the store, bytes of memory that were allocated.
 type cost struct {
@@ -139,7 +142,7 @@ func TestMySQLBinlogGrows(t *testing.T) {
 	}
 	tenth := measure()
 	if *commits == 0 {
-		s.Exec(t, slices.Repeat([]string{"FLUSH BINARY LOGS"}, 400)...)
+		s.Exec(t, slices.Repeat([]string{"FLUSH BINARY LOGS"}, *between)...)
 		for range 10 {
 			commit()
 		}

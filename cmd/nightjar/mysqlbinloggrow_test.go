@@ -143,6 +143,8 @@ func TestMySQLBinlogGrows(t *testing.T) {
 	tenth := measure()
 	if *commits == 0 {
 		s.Exec(t, slices.Repeat([]string{"FLUSH BINARY LOGS"}, *between)...)
+		commit()
+		s.PurgeLogs(t) // a server with many takes long to list them
 		for range 10 {
 			commit()
 		}

@@ -14,6 +14,7 @@ type Reader struct {
 	buf     bytes.Buffer
 	most    int64
 	started bool
+	secret  bool // the event before says that what follows is encrypted
 	err     error
 }
 
@@ -44,7 +45,10 @@ func (r *Reader) Next() (Event, error) {
 		return Event{}, r.err
 	}
 	e, err := r.next()
-	r.err = err
+	if err != nil && err != io.EOF && r.secret { // in a log that a server has sent, what follows is in plain
+		err = fmt.Errorf("read binary log: %w", ErrEncrypted)
+	}
+	r.err, r.secret = err, e.Type == StartEncryption
 	return e, err
 }
 
@@ -82,10 +86,7 @@ func (r *Reader) next() (e Event, err error) {
 	if _, err := io.CopyN(&r.buf, r.r, int64(h.Size)-headerSize); err != nil { // which takes memory as bytes come
 		return e, r.broken(err)
 	}
-	if e, err = r.d.Decode(r.buf.Bytes()); err == nil && e.Type == StartEncryption {
-		err = fmt.Errorf("read binary log: %w", ErrEncrypted)
-	}
-	return e, err
+	return r.d.Decode(r.buf.Bytes())
 }
 
 func (r *Reader) broken(err error) error {

@@ -61,9 +61,14 @@ func (e *fileEvents) begin(at uint64) error {
 	if !e.closed {
 		e.first[17] &^= binlog.FlagInUse // as it will be
 	}
+	for range 2 { // what follows may say that all else is encrypted
+		if _, err := e.r.Next(); errors.Is(err, binlog.ErrEncrypted) {
+			return err
+		}
+	}
 	if at == binlog.Start {
 		e.ahead = e.first
-		return nil
+		at += uint64(len(e.first))
 	}
 	if _, err := e.file.Seek(int64(at), io.SeekStart); err != nil {
 		return err

@@ -124,6 +124,7 @@ func (a *app) timelineIn(ctx context.Context, s *opened, archive *repo.Archive, 
 	if err != nil {
 		return nil, err
 	}
+	var found []*timeline
 	for _, chain := range logs.Chains(entries) {
 		if !goesOn(&chain, from) {
 			continue
@@ -136,9 +137,30 @@ func (a *app) timelineIn(ctx context.Context, s *opened, archive *repo.Archive, 
 		for _, e := range chain.Entries {
 			t.logs = append(t.logs, replay.Log{Name: e.Name, Open: func() (io.ReadCloser, error) { return source.Open(e.Path()) }})
 		}
-		return t, nil
+		found = append(found, t)
 	}
-	return nil, nil
+	return onlyOne(ctx, found)
+}
+
+// onlyOne returns the logs that go on from their position, of several that have logs of its name: servers begin their logs
+// anew, with the same names.
+func onlyOne(ctx context.Context, found []*timeline) (*timeline, error) {
+	if len(found) < 2 {
+		return slices.Concat(found, []*timeline{nil})[0], nil
+	}
+	var fit []*timeline
+	for _, t := range found {
+		err := replay.Search(ctx, t.logs, t.from, nil, func(replay.Found) bool { return false })
+		if err == nil {
+			fit = append(fit, t)
+		} else if !errors.Is(err, replay.ErrMissing) {
+			return nil, err
+		}
+	}
+	if len(fit) < 2 {
+		return slices.Concat(fit, found)[0], nil
+	}
+	return nil, fmt.Errorf("two histories of binary logs have %s, with equal names: %s, and %s: which of them goes on from the backup is not known", fit[0].from, fit[0].covers, fit[1].covers)
 }
 
 // goesOn reports whether logs have the place of a position, or what GTIDs say is missing after it.
@@ -259,14 +281,28 @@ func (a *app) replay(ctx context.Context, srv *server.Server, plan *replay.Plan,
 	result, err := replay.Run(ctx, srv, plan, replay.Options{NoBinlog: noBinlog, Done: func(n uint64) { p.Bytes.Add(n) }})
 	stop()
 	var failed *replay.FailedError
-	if errors.As(err, &failed) {
-		done := "none was replayed before it"
-		if result.Last != nil {
-			done = "the last that was replayed is " + result.Last.String()
-		}
-		err = usage.Hinted{Err: err, Hint: done + ". Was somebody else writing? Restore anew with --existing replace; --before " + stopBefore(failed.At) + " stops there, if that is enough"}
+	switch stopped := ctx.Err() != nil; {
+	case errors.As(err, &failed) && !stopped:
+		err = usage.Hinted{Err: err, Hint: afterFailed(&result, failed)}
+	case err != nil && stopped:
+		a.note("the replay was stopped: %s", afterFailed(&result, failed))
 	}
 	return result, err
+}
+
+// afterFailed says what of a plan a server has, and what can be done. It is nil if no transaction failed.
+func afterFailed(r *replay.Result, failed *replay.FailedError) string {
+	done := "none was replayed before it"
+	if r.Last != nil {
+		done = "the last that was replayed is " + r.Last.String()
+	}
+	if failed != nil && failed.Doubt {
+		done += "; whether " + stopBefore(failed.At) + " was applied as well is not known, since the server did not answer"
+	}
+	if failed == nil || server.Number(failed) == 0 {
+		return done + ". A replay cannot go on from there: restore anew with --existing replace"
+	}
+	return done + ". Was somebody else writing? Restore anew with --existing replace; --before " + stopBefore(failed.At) + " stops there, if that is enough"
 }
 
 // restEvents has the server run no events until wake is called: what they did is in the logs.

@@ -46,13 +46,14 @@ func MakePlan(ctx context.Context, logs []Log, from mysqldump.Position, target T
 type planner struct {
 	plan    Plan
 	target  Target
-	current string // the log
-	size    uint64 // of the events of the transaction so far
-	reached bool   // the target
-	unfit   error  // in the transaction so far
-	after   *Found // the last that comes after plan.Refused, and was committed before the target
-	later   int    // transactions from plan.Refused to the latest
-	between int    // to after
+	current string    // the log
+	size    uint64    // of the events of the transaction so far
+	reached bool      // the target
+	unfit   error     // in the transaction so far, or before it
+	lost    time.Time // when changes were lost (incident) after the last transaction; zero: none were
+	after   *Found    // the last that comes after plan.Refused, and was committed before the target
+	later   int       // transactions from plan.Refused to the latest
+	between int       // to after
 }
 
 func (p *planner) log(l Log, _ *binlog.Event, _ binlog.Format) error {
@@ -61,6 +62,10 @@ func (p *planner) log(l Log, _ *binlog.Event, _ binlog.Format) error {
 }
 
 func (p *planner) event(e *binlog.Event) error {
+	if e.Type == binlog.Incident {
+		p.lost, p.unfit = e.Time, unfit(e)
+		return nil
+	}
 	if p.size += uint64(len(e.Raw)); p.unfit == nil {
 		p.unfit = unfit(e)
 	}
@@ -68,8 +73,8 @@ func (p *planner) event(e *binlog.Event) error {
 }
 
 func (p *planner) end(f Found) error {
-	size, bad := p.size, p.unfit
-	p.size, p.unfit = 0, nil
+	size, bad, lost := p.size, p.unfit, p.lost
+	p.size, p.unfit, p.lost = 0, nil, time.Time{}
 	if f.Broken {
 		return nil
 	}
@@ -80,6 +85,9 @@ func (p *planner) end(f Found) error {
 		return nil
 	}
 	if p.reached || p.refuses(f) {
+		if !p.reached && lost.Before(p.target.Time) && !lost.IsZero() {
+			return fmt.Errorf("before transaction %v: %w: %w", f, ErrUnfit, bad)
+		}
 		p.plan.Refused, p.later = &f, 1
 		if p.target.Time.IsZero() {
 			return errStop
@@ -134,6 +142,8 @@ func (p *planner) finish() (*Plan, error) {
 	}
 	last, refused := p.plan.Last, p.plan.Refused
 	switch t := p.target; {
+	case refused == nil && t.GTID == "" && t.File == "" && !p.lost.IsZero() && (t.IsZero() || p.lost.Before(t.Time)):
+		return nil, fmt.Errorf("at the end of the logs: %w: %w", ErrUnfit, p.unfit)
 	case t.GTID != "" && !p.reached:
 		return nil, fmt.Errorf("replay to %v: %w", t, ErrMissing)
 	case t.File != "":
@@ -146,8 +156,9 @@ func (p *planner) finish() (*Plan, error) {
 	return &p.plan, nil
 }
 
-// Search calls f with the transactions after a position that match, in their order, until f returns false.
-func Search(ctx context.Context, logs []Log, from mysqldump.Position, match func(*binlog.Transaction) bool, f func(Found) bool) error {
+// Search calls f with the transactions after a position that have a statement which matches, in their order, until f returns
+// false; with all of them if match is nil. Of one that MySQL compressed it has the statements as well.
+func Search(ctx context.Context, logs []Log, from mysqldump.Position, match func(binlog.Statement) bool, f func(Found) bool) error {
 	w, err := startAt(ctx, logs, from)
 	if err != nil {
 		return err
@@ -156,49 +167,69 @@ func Search(ctx context.Context, logs []Log, from mysqldump.Position, match func
 }
 
 type searcher struct {
-	match func(*binlog.Transaction) bool
+	match func(binlog.Statement) bool
 	f     func(Found) bool
-	by    string
+
+	by     string
+	hit    bool
+	seen   int                // statements of the transaction
+	more   []binlog.Statement // of it, which a Transaction does not have
+	packed bool               // what comes is in a compressed transaction
 }
+
+// maxMore is how many statements are kept of a transaction, which a Transaction does not have.
+const maxMore = 256
 
 func (*searcher) log(Log, *binlog.Event, binlog.Format) error { return nil }
 
 func (s *searcher) event(e *binlog.Event) error {
-	if e.Type == binlog.Query {
+	switch e.Type {
+	case binlog.TransactionPayload:
+		s.packed = true
+		return unpack(e, s.event)
+	case binlog.Query, binlog.QueryCompressed:
 		if was, err := settingsOf(e); err == nil && was.invoker != "" {
 			s.by = was.invoker
 		}
+	case binlog.ExecuteLoadQuery, binlog.RowsQuery, binlog.AnnotateRows:
+	default:
+		return nil
+	}
+	said, err := e.Statement()
+	if err != nil || frames(said.Text) {
+		return err
+	}
+	s.seen++
+	hit := s.match != nil && s.match(said)
+	s.hit = s.hit || hit
+	if (s.packed || hit && s.seen > maxMore) && len(s.more) < maxMore {
+		s.more = append(s.more, said)
 	}
 	return nil
 }
 
 func (s *searcher) end(f Found) error {
-	f.By, s.by = s.by, ""
-	if !f.Broken && s.match(&f.Transaction) && !s.f(f) {
+	hit := s.hit || s.match == nil
+	f.By, f.Statements = s.by, append(f.Statements, s.more...)
+	*s = searcher{match: s.match, f: s.f}
+	if !f.Broken && hit && !s.f(f) {
 		return errStop
 	}
 	return nil
 }
 
-// Says returns a match of transactions with a statement that has a text, whatever its letters' case, white space and the
-// quotes of names, which servers add. Rows whose statements are not in the log are not found.
-func Says(text string) func(*binlog.Transaction) bool {
+// Says returns a match of statements that have a text, whatever its letters' case, white space and the quotes of names,
+// which servers add. Rows whose statements are not in the log are not found.
+func Says(text string) func(binlog.Statement) bool {
 	quotes := strings.NewReplacer("`", "", `"`, "")
 	fold := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(quotes.Replace(s)), " ")) }
 	text = fold(text)
-	return func(t *binlog.Transaction) bool {
-		for _, s := range t.Statements {
-			if strings.Contains(fold(s.Text), text) {
-				return true
-			}
-		}
-		return false
-	}
+	return func(s binlog.Statement) bool { return strings.Contains(fold(s.Text), text) }
 }
 
 // End returns when the last transaction of the logs was committed, zero if there is none.
 func End(ctx context.Context, logs []Log, from mysqldump.Position) (at time.Time, err error) {
-	err = Search(ctx, logs, from, func(*binlog.Transaction) bool { return true }, func(f Found) bool {
+	err = Search(ctx, logs, from, nil, func(f Found) bool {
 		at = f.Committed()
 		return true
 	})

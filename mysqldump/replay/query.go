@@ -26,8 +26,11 @@ func (a *applier) query(e *binlog.Event, summed bool) error {
 	if err != nil {
 		return err
 	}
-	if word := strings.ToUpper(strings.TrimSpace(s.Text)); word == "BEGIN" || word == "COMMIT" || word == "ROLLBACK" {
-		return a.session.Exec(a.ctx, word)
+	switch {
+	case strings.EqualFold(strings.TrimSpace(s.Text), "BEGIN"):
+		return a.session.Exec(a.ctx, begin)
+	case frames(s.Text):
+		return a.session.Exec(a.ctx, s.Text)
 	}
 	with, err := settingsOf(e)
 	if err != nil {
@@ -44,6 +47,8 @@ func (a *applier) query(e *binlog.Event, summed bool) error {
 	}
 	err = a.session.Exec(a.ctx, s.Text)
 	switch number := server.Number(err); {
+	case number == unknownTable && s.Error == 0 && a.flavor == mysqldump.MariaDB && dropsSeveral(s.Text):
+		return nil // the others were dropped, as at its server, whose log does not have the error
 	case s.Error == 0 || err != nil && number == 0:
 		return err
 	case number != s.Error:
@@ -52,14 +57,36 @@ func (a *applier) query(e *binlog.Event, summed bool) error {
 	return nil
 }
 
-// use makes a database the default one, which changes what goes with it. Names are in UTF-8, whatever the statement is in.
+// begin begins a transaction. BEGIN would begin a block of statements in sql_mode=ORACLE.
+const begin = "START TRANSACTION"
+
+// frames reports whether a statement is what stands around a transaction.
+func frames(text string) bool {
+	return slices.ContainsFunc([]string{"BEGIN", "COMMIT", "ROLLBACK"}, func(word string) bool { return strings.EqualFold(strings.TrimSpace(text), word) })
+}
+
+const unknownTable = 1051
+
+// dropsSeveral reports whether a statement is a DROP TABLE of more tables than one.
+func dropsSeveral(text string) bool {
+	words := strings.Fields(text)
+	return len(words) > 2 && strings.EqualFold(words[0], "DROP") && strings.EqualFold(words[1], "TABLE") && strings.Contains(text, ",")
+}
+
+// named has the session read a name, which logs have in UTF-8, whatever the statement is in.
+func (a *applier) named(name string) error {
+	if !strings.ContainsFunc(name, func(c rune) bool { return c >= utf8.RuneSelf }) {
+		return nil
+	}
+	delete(a.set, clientCharset)
+	delete(a.set, "collation_connection")
+	return a.session.Exec(a.ctx, "SET NAMES utf8mb4")
+}
+
+// use makes a database the default one, which changes what goes with it.
 func (a *applier) use(database string) error {
-	if strings.ContainsFunc(database, func(c rune) bool { return c >= utf8.RuneSelf }) {
-		if err := a.session.Exec(a.ctx, "SET NAMES utf8mb4"); err != nil {
-			return err
-		}
-		delete(a.set, clientCharset)
-		delete(a.set, "collation_connection")
+	if err := a.named(database); err != nil {
+		return err
 	}
 	if err := a.session.Exec(a.ctx, "USE "+server.Quote(database)); err != nil {
 		return err
@@ -195,6 +222,9 @@ func (a *applier) userVariable(r *wire.Reader[[]byte]) (string, error) {
 	const text, float, integer, decimal = 0, 1, 2, 4
 	const unsigned = 1
 	name := "@" + server.Quote(string(r.Bytes(int(r.Uint32()))))
+	if err := a.named(name); err != nil {
+		return "", err
+	}
 	if r.Byte() != 0 {
 		return "SET " + name + "=NULL", r.Err()
 	}

@@ -78,13 +78,14 @@ type walk struct {
 	first  int               // the log it begins in
 	offset uint64            // in that log; 0: from the beginning
 	done   mysqldump.GTIDSet // whose transactions are passed over; empty if the position is an offset
+	before mysqldump.GTIDSet // of an offset: the transaction that begins there is none of them
 }
 
 // startAt finds out in which log a position is.
 func startAt(ctx context.Context, logs []Log, from mysqldump.Position) (w walk, err error) {
 	for i, l := range logs {
 		if from.File != "" && l.Name == from.File {
-			return walk{logs: logs, first: i, offset: from.Offset}, nil
+			return walk{logs: logs, first: i, offset: from.Offset, before: from.GTIDs}, nil
 		}
 	}
 	if from.GTIDs.IsZero() {
@@ -129,7 +130,7 @@ func beforeOf(l Log) (set mysqldump.GTIDSet, err error) {
 type visitor interface {
 	// log begins a log, with its first event.
 	log(l Log, first *binlog.Event, format binlog.Format) error
-	// event is handed the events of transactions.
+	// event is handed the events of transactions, and an Incident, which stands between them.
 	event(e *binlog.Event) error
 	// end is told of a transaction whose events have come, or will not. An error of errStop ends the walk.
 	end(f Found) error
@@ -222,12 +223,13 @@ func (s *stepper) take(e *binlog.Event) (err error) {
 		}
 		t, begins = nil, true
 	}
-	if begins {
+	lost := e.Type == binlog.Incident // goes with what came before it
+	if begins && !lost {
 		if s.skip, err = s.has(e); err != nil {
 			return err
 		}
 	}
-	if s.skip || t == nil && !s.all.Open() { // it is between transactions
+	if s.skip || t == nil && !s.all.Open() && !lost { // it is between transactions
 		return nil
 	}
 	if err := s.event(e); err != nil || t == nil {
@@ -243,7 +245,7 @@ func (w *walk) has(e *binlog.Event) (bool, error) {
 	default:
 		return false, nil
 	}
-	if w.done.IsZero() {
+	if w.done.IsZero() && w.before.IsZero() {
 		return false, nil
 	}
 	id, err := e.GTID()
@@ -251,5 +253,9 @@ func (w *walk) has(e *binlog.Event) (bool, error) {
 		return false, err
 	}
 	one, err := mysqldump.ParseGTIDSet(id.String())
+	if err == nil && w.before.Contains(one) {
+		return false, fmt.Errorf("begin at offset %d: %w: transaction %v is there, which the position has: the logs are of another history, with equal names", w.offset, ErrMissing, id)
+	}
+	w.before = mysqldump.GTIDSet{}
 	return err == nil && w.done.Contains(one), err
 }

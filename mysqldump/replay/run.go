@@ -25,8 +25,9 @@ type Result struct {
 
 // A FailedError says which transaction could not be applied. Those before it were.
 type FailedError struct {
-	At  Found // as far as it was read
-	Err error
+	At    Found // as far as it was read
+	Doubt bool  // the server did not answer to what may have committed it: whether it was applied is not known
+	Err   error
 }
 
 func (e *FailedError) Error() string { return fmt.Sprintf("replay transaction %v: %v", e.At, e.Err) }
@@ -137,12 +138,14 @@ func (a *applier) event(e *binlog.Event) error {
 		err = a.apply(e, a.format.Checksums)
 	}
 	if err != nil {
-		if a.ctx.Err() != nil {
-			return err
-		}
-		return &FailedError{At: a.began, Err: err}
+		return &FailedError{At: a.began, Doubt: commits(e) && server.Number(err) == 0, Err: err}
 	}
 	return nil
+}
+
+// commits reports whether an event can end a transaction.
+func commits(e *binlog.Event) bool {
+	return e.Type == binlog.XID || e.Type == binlog.TransactionPayload || e.Type == binlog.Query || e.Type == binlog.QueryCompressed
 }
 
 func (a *applier) end(f Found) error {
@@ -174,7 +177,7 @@ func (a *applier) apply(e *binlog.Event, summed bool) error {
 		if err != nil || id.Standalone {
 			return err
 		}
-		return a.session.Exec(a.ctx, "BEGIN") // which is not in the log
+		return a.session.Exec(a.ctx, begin) // which is not in the log
 	case e.Type == binlog.TransactionPayload:
 		if err := a.tell(false); err != nil {
 			return err

@@ -1,8 +1,11 @@
 package replay_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"os"
@@ -68,7 +71,7 @@ func lines(k servertest.Kind) []string {
 		"SET @s='usér', @i=-5, @u=18446744073709551615, @d=-1234567890123.5, @f=1.5e0, @n=NULL", "INSERT INTO t (v, n, f) VALUES (CONCAT(@s, @i, @u), @d, @f)", "INSERT INTO t (v) VALUES (@n)",
 		"INSERT INTO t (v, f) VALUES ('rand', RAND())", "INSERT INTO my (v) VALUES ('stmt')", "INSERT INTO t (v) VALUES (LAST_INSERT_ID())",
 		"SET time_zone='+05:30'", "INSERT INTO t (v, ts) VALUES (NOW(), NOW())", "SET time_zone='+00:00'", "INSERT INTO t (v, ts) VALUES (NOW(6), NOW(6))",
-		"SET sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES'", `INSERT INTO "t" (v) VALUES ('back\slash')`, "SET sql_mode=''", "INSERT INTO t (v) VALUES ('too long for INT' + 0)", "SET NAMES latin1", "INSERT INTO t (v) VALUES ('\xe9 in latin1')", "SET NAMES utf8mb4",
+		"SET sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES'", `INSERT INTO "t" (v) VALUES ('back\slash')`, "SET sql_mode=''", "INSERT INTO t (v) VALUES ('too long for INT' + 0)", "SET NAMES latin1", "INSERT INTO t (v) VALUES ('\xe9 in latin1')", "SET @`gr\xfcn`=1", "INSERT INTO t (v) VALUES (@`gr\xfcn`)", "SET NAMES utf8mb4",
 		"SET auto_increment_increment=10, auto_increment_offset=3", "INSERT INTO t (v) VALUES ('three')", "SET auto_increment_increment=1, auto_increment_offset=1", "INSERT INTO t (v) VALUES ('one more')",
 		"SET lc_time_names='de_DE'", "INSERT INTO t (v) VALUES (DATE_FORMAT('2026-03-01', '%M'))", "SET lc_time_names='en_US'", "INSERT INTO t (v) VALUES (DATE_FORMAT('2026-03-01', '%M'))",
 		"SET SESSION binlog_format=ROW", "ALTER TABLE t ADD COLUMN more INT DEFAULT 5", "INSERT INTO t (v, more) VALUES ('more', 6)", "TRUNCATE my", "CREATE USER who@'%' IDENTIFIED BY 'x'", "GRANT SELECT ON d.* TO who@'%'",
@@ -79,10 +82,10 @@ func lines(k servertest.Kind) []string {
 	}
 	switch {
 	case k.MariaDB():
-		all = append(all, "CREATE TABLE h (i INT) WITH SYSTEM VERSIONING", "INSERT INTO h VALUES (1)", "UPDATE h SET i=2", "CREATE SEQUENCE q", "SELECT NEXTVAL(q)", "SET gtid_domain_id=7", "INSERT INTO t (v) VALUES ('other domain')", "SET gtid_domain_id=0",
+		all = append(all, "CREATE TABLE h (i INT) WITH SYSTEM VERSIONING", "INSERT INTO h VALUES (1)", "UPDATE h SET i=2", "CREATE SEQUENCE q", "SELECT NEXTVAL(q)", "SET sql_mode=ORACLE", "CREATE PROCEDURE o AS BEGIN NULL; END", "INSERT INTO t (v) VALUES ('after Oracle''s')", "SET sql_mode=''", "SET gtid_domain_id=7", "INSERT INTO t (v) VALUES ('other domain')", "SET gtid_domain_id=0",
 			"SET GLOBAL log_bin_compress=ON, GLOBAL log_bin_compress_min_len=10", "INSERT INTO t (v) VALUES (REPEAT('c', 200))", "UPDATE t SET v=REPEAT('d', 200) WHERE v=REPEAT('c', 200)", "SET SESSION binlog_format=STATEMENT", "INSERT INTO t (v) VALUES (REPEAT('e', 200))", "SET SESSION binlog_format=ROW")
 	case k == servertest.MySQL97:
-		all = append(all, "SET binlog_transaction_compression=ON", "BEGIN", "INSERT INTO t (v) VALUES (REPEAT('c', 200))", "UPDATE t SET v=REPEAT('d', 200) WHERE v=REPEAT('c', 200)", "COMMIT", "SET binlog_transaction_compression=OFF",
+		all = append(all, "SET binlog_transaction_compression=ON, binlog_rows_query_log_events=ON", "BEGIN", "INSERT INTO t (v) VALUES (REPEAT('c', 200))", "UPDATE t SET v=REPEAT('d', 200) WHERE v=REPEAT('c', 200)", "COMMIT", "SET binlog_transaction_compression=OFF, binlog_rows_query_log_events=OFF",
 			"SET gtid_next='AUTOMATIC:tagged'", "INSERT INTO t (v) VALUES ('tag')", "SET gtid_next='AUTOMATIC'", "SET binlog_row_value_options='PARTIAL_JSON'", "CREATE TABLE j (id INT PRIMARY KEY, v JSON)", `INSERT INTO j VALUES (1, '{"a": 1, "b": [1, 2]}')`, "UPDATE j SET v=JSON_SET(v, '$.a', 2)")
 	}
 	return all
@@ -94,6 +97,12 @@ func TestReplay(t *testing.T) {
 		from, to := servertest.Start(t, k, "--log-bin-trust-function-creators=1"), servertest.Start(t, k, "--log-bin-trust-function-creators=1")
 		begin := begins(t, from)
 		from.Exec(t, lines(k)...)
+		if k.MariaDB() { // whose log does not say that this fails
+			_, err := from.Connect(t).ExecContext(t.Context(), "DROP TABLE d.kid, d.nowhere")
+			if server.Number(err) != 1051 {
+				t.Error(err)
+			}
+		}
 		from.Exec(t, "FLUSH BINARY LOGS", "INSERT INTO d.t (v) VALUES ('next log')")
 		from.Restart(t)
 		from.Exec(t, "INSERT INTO d.t (v) VALUES ('after a restart')", "UPDATE d.t SET v=CONCAT(v, 'x')")
@@ -106,6 +115,16 @@ func TestReplay(t *testing.T) {
 		}
 		if want, got := servertest.Checksums(t, from), servertest.Checksums(t, to); len(want) < 6 || !maps.Equal(want, got) {
 			t.Errorf("the servers differ:\n%v\n%v", want, got)
+		}
+		if k == servertest.MySQL97 { // what is searched is in a compressed transaction
+			var found []replay.Found
+			must(t, replay.Search(t.Context(), logs, begin, replay.Says("set `v`=repeat('D',  200)"), func(f replay.Found) bool {
+				found = append(found, f)
+				return true
+			}))
+			if len(found) != 1 || !found[0].Sealed || len(found[0].Statements) != 2 {
+				t.Errorf("found %+v", found)
+			}
 		}
 		for _, query := range []string{"SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, COLLATION_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA LIKE 'd%' ORDER BY 1, 2, ORDINAL_POSITION",
 			"SELECT ROUTINE_NAME, SQL_MODE, DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA LIKE 'd%' ORDER BY 1", "SELECT TRIGGER_NAME, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA LIKE 'd%'", "SHOW GRANTS FOR who@'%'", "SELECT id, HEX(v), ts FROM d.t ORDER BY id"} {
@@ -142,7 +161,7 @@ func TestTargets(t *testing.T) {
 		}
 		logs := logsOf(t, from)
 		var all []replay.Found
-		must(t, replay.Search(t.Context(), logs, begin, func(*binlog.Transaction) bool { return true }, func(f replay.Found) bool {
+		must(t, replay.Search(t.Context(), logs, begin, nil, func(f replay.Found) bool {
 			all = append(all, f)
 			return true
 		}))
@@ -194,6 +213,11 @@ func TestTargets(t *testing.T) {
 		if _, err := replay.MakePlan(t.Context(), logs, wrong, replay.Target{}); !errors.Is(err, replay.ErrMissing) {
 			t.Errorf("begun in the midst: %v", err)
 		}
+		other := begins(t, from) // as of a backup, after which the server began its logs anew
+		other.File, other.Offset = all[3].Log, all[3].Next
+		if _, err := replay.MakePlan(t.Context(), logs, other, replay.Target{}); !errors.Is(err, replay.ErrMissing) {
+			t.Errorf("logs of another history: %v", err)
+		}
 		if _, err := replay.MakePlan(t.Context(), logs[1:], gtid, replay.Target{}); !errors.Is(err, replay.ErrMissing) {
 			t.Errorf("logs that begin too late: %v", err)
 		}
@@ -237,5 +261,58 @@ func TestUnfit(t *testing.T) {
 		if _, err := replay.MakePlan(t.Context(), logsOf(t, s), begin, replay.Target{}); !errors.Is(err, replay.ErrUnfit) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	unfitIncident(t, s)
+	unfitKilled(t, s)
+}
+
+// unfitIncident has a log that says at its end that changes are missing.
+func unfitIncident(t *testing.T, s *servertest.Server) {
+	begin := begins(t, s)
+	s.Exec(t, "INSERT INTO d.n VALUES (1)")
+	logs := logsOf(t, s)
+	last := &logs[len(logs)-1]
+	whole, err := os.ReadFile(filepath.Join(s.Datadir, last.Name))
+	must(t, err)
+	body := []byte("\x01\x00\x04lost")
+	event := binary.LittleEndian.AppendUint32(nil, uint32(time.Now().Add(time.Hour).Unix()))
+	event = append(event, byte(binlog.Incident))
+	event = binary.LittleEndian.AppendUint32(event, s.ServerID)
+	event = binary.LittleEndian.AppendUint32(event, uint32(19+len(body)+4))
+	event = binary.LittleEndian.AppendUint32(event, uint32(len(whole)+19+len(body)+4))
+	event = append(append(event, 0, 0), body...)
+	whole = append(append(whole, event...), binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(event))...)
+	last.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(whole)), nil }
+	if _, err := replay.MakePlan(t.Context(), logs, begin, replay.Target{}); !errors.Is(err, replay.ErrUnfit) {
+		t.Errorf("incident: %v", err)
+	}
+	if p, err := replay.MakePlan(t.Context(), logs, begin, replay.Target{Time: time.Now().Add(time.Minute)}); err != nil || p.Transactions != 1 {
+		t.Errorf("up to before an incident: %+v, %v", p, err)
+	}
+}
+
+// unfitKilled has a statement that was killed after it had changed rows of a table without transactions.
+func unfitKilled(t *testing.T, s *servertest.Server) {
+	s.Exec(t, "CREATE TABLE d.my (i INT) ENGINE=MyISAM", "INSERT INTO d.my VALUES (1), (2), (3)", "CREATE FUNCTION d.slow(i INT) RETURNS INT NO SQL RETURN i + IF(i > 1, SLEEP(600), 0)")
+	begin := begins(t, s)
+	c := s.Connect(t)
+	_, err := c.ExecContext(t.Context(), "SET SESSION binlog_format=STATEMENT")
+	must(t, err)
+	var id int
+	must(t, c.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.ExecContext(t.Context(), "UPDATE d.my SET i=d.slow(i)+10")
+		ended <- err
+	}()
+	for sleeps := false; !sleeps; time.Sleep(10 * time.Millisecond) {
+		sleeps = len(s.Query(t, "SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE='User sleep'")) == 1
+	}
+	s.Exec(t, fmt.Sprintf("KILL QUERY %d", id))
+	if err := <-ended; err == nil {
+		t.Error("the statement was not killed")
+	}
+	if _, err := replay.MakePlan(t.Context(), logsOf(t, s), begin, replay.Target{}); !errors.Is(err, replay.ErrUnfit) {
+		t.Errorf("killed: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -212,6 +213,10 @@ func settingsOf(e *binlog.Event) (settings, error) {
 	return parseSettings(r.Bytes(int(take16(&r))))
 }
 
+// aborted are the errors of statements that were ended from outside: networks, KILL, shutdowns, locks of others. What they
+// had changed in tables without transactions stays, and is not known. Replicas stop there too.
+var aborted = []uint16{1053, 1158, 1160, 1184, 1205, 1213, 1317, 1614, 1927}
+
 // unfit returns why an event cannot be replayed, if so.
 func unfit(e *binlog.Event) error {
 	const ignorable = 0x80
@@ -223,6 +228,9 @@ func unfit(e *binlog.Event) error {
 		}
 		if words := strings.Fields(s.Text); len(words) > 1 && strings.EqualFold(words[0], "XA") {
 			return errors.New("it is a distributed transaction (XA), whose parts stand apart in the log")
+		}
+		if slices.Contains(aborted, s.Error) {
+			return fmt.Errorf("a statement was ended in the midst at its server (error %d), and nobody knows how much of it was done: %.200q", s.Error, s.Text)
 		}
 		_, err = settingsOf(e)
 		return err

@@ -15,6 +15,7 @@ import (
 	"nightjar/backup/filter"
 	"nightjar/backup/local"
 	"nightjar/backup/restore"
+	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
@@ -69,6 +70,12 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	defer s.Close()
 	archive := s.archive
 	o.Path = s.path
+	switch archive.Kind {
+	case dumpfiles.Kind:
+		a.note("archive %s is a dump of a database server, whose files of SQL are restored here; nightjar mysql restore loads it into a server", show.ShortID(archive))
+	case dumpfiles.Hot:
+		a.note("archive %s is a hot backup of a database server, whose files no server takes as they are; nightjar mysql restore --datadir makes a data directory of it", show.ShortID(archive))
+	}
 	if !r.dryRun {
 		need := func(add func(string, int64)) error { return restore.Needs(ctx, s.reader, archive, o, add) }
 		if err := a.thaw(ctx, s.Session, &r.thaw, need); err != nil {

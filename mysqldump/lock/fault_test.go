@@ -338,8 +338,8 @@ func (f *faults) longStatement(t *testing.T) {
 		return
 	}
 	covered := func(context.Context, []*server.Session) error { return nil }
-	_, err := lock.Take(t.Context(), f.s, lock.Options{Wait: 500 * time.Millisecond, Covered: covered})
-	for wait := time.Second; errors.Is(err, lock.ErrWait) && !strings.Contains(err.Error(), "a statement of root") && wait < atMost; wait *= 2 {
+	_, err := lock.Take(t.Context(), f.s, lock.Options{Wait: 3 * time.Second, Covered: covered})
+	for wait := 6 * time.Second; errors.Is(err, lock.ErrWait) && !strings.Contains(err.Error(), "a statement of root") && wait < atMost; wait *= 2 {
 		_, err = lock.Take(t.Context(), f.s, lock.Options{Wait: wait, Covered: covered})
 	}
 	if !errors.Is(err, lock.ErrWait) || !strings.Contains(err.Error(), "a statement of root") {
@@ -357,7 +357,11 @@ func (f *faults) longStatement(t *testing.T) {
 // endsWhile has what holds the lock back end while it is waited for.
 func (f *faults) endsWhile(t *testing.T, end func(), attempts int, o lock.Options) {
 	t.Helper()
-	time.AfterFunc(500*time.Millisecond, end)
+	var asked sync.Once
+	o.Now = func() time.Time {
+		asked.Do(func() { time.AfterFunc(500*time.Millisecond, end) }) // the wait begins with the first look at the clock
+		return time.Now()
+	}
 	h := take(t, f.s, o)
 	if h.Report.Attempts <= attempts || h.Report.Waited < 300*time.Millisecond {
 		t.Errorf("lock behind what ends: %+v", h.Report)

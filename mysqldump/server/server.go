@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -270,13 +271,18 @@ func (c *Session) failed(ctx context.Context, statement string, err error) error
 	return fmt.Errorf("%s: %w", brief(statement), err)
 }
 
-// brief returns the beginning of a statement, for errors. A statement with a password in it must not come here.
+// brief returns the beginning of a statement in one line, for errors. A statement with a password in it must not come here.
 func brief(statement string) string {
 	const most = 80
-	if len(statement) > most {
-		statement = statement[:most] + "…"
+	cut := len(statement) > 4*most
+	if cut {
+		statement = statement[:4*most] // what is a row of megabytes is not gone through
 	}
-	return strconv.Quote(statement)[1:][:len(strconv.Quote(statement))-2]
+	statement = strings.Join(strings.Fields(statement), " ")
+	if cut || len(statement) > most {
+		statement = strings.ToValidUTF8(statement[:min(most, len(statement))], "") + "…"
+	}
+	return statement
 }
 
 // Number returns a server's error number; 0 if err is none of a server's.

@@ -53,6 +53,9 @@ func TestKit(t *testing.T) {
 					t.Errorf("%q is %d bytes", object, len(got))
 				}
 			}
+			if !strings.Contains(string(text), "nightjar mysql restore") {
+				t.Error("it does not say how a database comes back")
+			}
 			if !strings.Contains(string(text), "/srv/backup") || strings.Contains(string(text), "{{") {
 				t.Error("text is not filled in")
 			}

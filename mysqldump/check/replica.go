@@ -100,12 +100,16 @@ func lookAtEmpty(ctx context.Context, p pair) (found []Finding, err error) {
 	return found, err
 }
 
-func lookAtIDs(ctx context.Context, p pair) (found []Finding, err error) {
-	a, err := p.source.Identity(ctx)
-	if err != nil {
-		return nil, err
+// identities returns what source and replica are.
+func (p pair) identities(ctx context.Context) (source, replica server.Identity, err error) {
+	if source, err = p.source.Identity(ctx); err == nil {
+		replica, err = p.replica.Identity(ctx)
 	}
-	b, err := p.replica.Identity(ctx)
+	return source, replica, err
+}
+
+func lookAtIDs(ctx context.Context, p pair) (found []Finding, err error) {
+	a, b, err := p.identities(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +127,7 @@ func lookAtIDs(ctx context.Context, p pair) (found []Finding, err error) {
 }
 
 func lookAtVersions(ctx context.Context, p pair) ([]Finding, error) {
-	a, err := p.source.Identity(ctx)
-	if err != nil {
-		return nil, err
-	}
-	b, err := p.replica.Identity(ctx)
+	a, b, err := p.identities(ctx)
 	if err != nil {
 		return nil, err
 	}

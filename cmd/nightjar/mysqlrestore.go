@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -272,12 +273,38 @@ func (a *app) loadedDump(ctx context.Context, s *opened, srv *server.Server, res
 		a.note("%s", goOn)
 		return err
 	case err != nil:
-		return usage.Hinted{Err: err, Hint: goOn}
+		return usage.Hinted{Err: err, Hint: cmp.Or(refusal(err), goOn)}
 	case len(result.Failures) == 0:
 		return nil
 	}
+	hint := "put right what the warnings say"
+	for _, f := range result.Failures {
+		if said := refusal(f.Err); said != "" {
+			hint = said
+			break
+		}
+	}
+	done := 0
+	for _, n := range result.Done {
+		done += n
+	}
+	if done == 0 && !a.damaged.Load() {
+		err := fmt.Errorf("nothing of archive %s could be restored: problems: %d", show.ShortID(s.archive), len(result.Failures))
+		return usage.Hinted{Err: err, Hint: hint + "; then run the same command again"}
+	}
 	what := fmt.Sprintf("archive %s was restored, but not all of it: problems: %d", show.ShortID(s.archive), len(result.Failures))
-	return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: "put right what the warnings say; then " + goOn}
+	return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint + "; then " + goOn}
+}
+
+// refusal says what can be done about a server that takes no writes, or none of the account; empty if an error is of neither.
+func refusal(err error) string {
+	switch {
+	case server.Number(err) == 1290 && strings.Contains(strings.ReplaceAll(err.Error(), "_", "-"), "read-only"):
+		return "the server takes no writes: its read_only or super_read_only is on, as on a replica. If it is the right server: SET GLOBAL read_only=0 (which on MySQL turns super_read_only off, too)"
+	case server.Denied(err):
+		return "the account may not write there what was to be restored: a restore takes one that may do everything, as root, for as long as it lasts"
+	}
+	return ""
 }
 
 func (a *app) reportLoaded(s *opened, srv *server.Server, result *restore.Result, took time.Duration, replayed *replay.Result) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -60,6 +61,7 @@ func TestMySQLRestore(t *testing.T) {
 			if _, said := d.load(1, "latest", "absent"); !strings.Contains(said, "nightjar ls") {
 				t.Errorf("a database that the dump does not have: %s", said)
 			}
+			d.refused(target)
 			one, _ := d.load(0, "latest", "shop.orders", "--rename=shop=single")
 			if one.Restored["tables"] != 1 || one.Rows != 2 || one.Verified != 1 {
 				t.Errorf("one table: %+v", one)
@@ -93,4 +95,31 @@ func TestMySQLRestore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refused has a server take nothing: that is a failure, and no restore that is not complete.
+func (d *dumper) refused(target *servertest.Server) {
+	d.Helper()
+	path := filepath.Join(d.home, "to.cnf")
+	mine, err := os.ReadFile(path)
+	if err != nil {
+		d.Fatal(err)
+	}
+	as := func(user string, content []byte) {
+		if err := os.WriteFile(path, bytes.Replace(content, []byte("user=root"), []byte("user="+user), 1), 0o600); err != nil {
+			d.Fatal(err)
+		}
+	}
+	target.Exec(d.T, "CREATE USER reader@localhost", "GRANT SELECT ON *.* TO reader@localhost", "CREATE USER writer@localhost", "GRANT SELECT, CREATE, ALTER, INSERT, DROP ON *.* TO writer@localhost")
+	as("reader", mine)
+	if _, said := d.load(1, "latest", "shop"); !strings.Contains(said, "nothing of archive") || !strings.Contains(said, "the account may not write") {
+		d.Errorf("an account that may not write: %s", said)
+	}
+	as("writer", mine)
+	target.Exec(d.T, "SET GLOBAL read_only=1")
+	if _, said := d.load(1, "latest", "shop"); !strings.Contains(said, "nothing of archive") || !strings.Contains(said, "SET GLOBAL read_only=0") {
+		d.Errorf("a server that takes no writes: %s", said)
+	}
+	target.Exec(d.T, "SET GLOBAL read_only=0", "DROP USER reader@localhost", "DROP USER writer@localhost")
+	as("root", mine)
 }

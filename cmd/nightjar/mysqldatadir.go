@@ -108,8 +108,8 @@ type madeDatadir struct {
 	whole time.Duration
 }
 
-// makeDatadir makes a data directory of a hot backup.
-func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *thawFlags) (m madeDatadir, err error) {
+// makeDatadir makes a data directory of a hot backup; for a replica of MariaDB, one in which no event is enabled.
+func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *thawFlags, replica bool) (m madeDatadir, err error) {
 	begin := a.Now()
 	if f.dir, err = where.Absolute(f.dir); err != nil {
 		return m, fmt.Errorf("find data directory %s: %w", f.dir, err)
@@ -129,11 +129,20 @@ func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *t
 			return m, a.stoppedDatadir(ctx, err)
 		}
 	}
+	disabled := 0
+	if replica && !x.clone && x.archive.Labels["tool"] != "xtrabackup" { // MySQL has its events elsewhere
+		if disabled, err = d.DisableEvents(ctx, datadir.StartOptions{Tool: x.tool, Temp: x.temp, Now: a.Now}); err != nil {
+			return m, a.stoppedDatadir(ctx, err)
+		}
+	}
 	if m.Finished, err = d.Finish(owner); err != nil {
 		return m, a.stoppedDatadir(ctx, err)
 	}
 	if x.clone && x.archive.Labels[sourceLabel(1)] != "" {
 		m.Notes = append(m.Notes, "the server of the backup was a replica itself: one on this data directory replicates from nobody, until it is told to")
+	}
+	if disabled > 0 {
+		m.Notes = append(m.Notes, fmt.Sprintf("events that ran at the source, and do not run here, as on every replica: %d", disabled))
 	}
 	m.whole = a.Now().Sub(begin)
 	return m, nil
@@ -216,7 +225,7 @@ func (a *app) restoreDatadir(ctx context.Context, r *mysqlRestoreFlags, args []s
 		return err
 	}
 	defer x.Close()
-	m, err := a.makeDatadir(ctx, x, &r.datadir, &r.thaw)
+	m, err := a.makeDatadir(ctx, x, &r.datadir, &r.thaw, false)
 	if err != nil {
 		return err
 	}

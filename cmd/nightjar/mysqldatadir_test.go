@@ -90,6 +90,7 @@ func TestMySQLDatadir(t *testing.T) {
 			t.Parallel()
 			x := newSpare(t, k)
 			load := x.source.StartLoad(t, servertest.LoadOptions{Writers: 4, Hot: true, PerSecond: 50, MyISAM: true})
+			x.source.Exec(t, "CREATE TABLE loadtest.ran (id INT)", "CREATE EVENT loadtest.tick ON SCHEDULE EVERY 1 SECOND DO INSERT INTO loadtest.ran VALUES (@@server_id)")
 			x.must("init")
 			x.must("mysql", "hot", "--defaults-file", filepath.Join(x.home, "my.cnf"), "--tool", x.tool)
 			x.refusals()
@@ -114,7 +115,7 @@ func TestMySQLDatadir(t *testing.T) {
 				}
 				return there(flag)()
 			})
-			x.fresh.Restart(t, "--log-bin=own-bin", "--log-bin-index=own-bin.index")
+			x.fresh.Restart(t, "--log-bin=own-bin", "--log-bin-index=own-bin.index", "--event-scheduler=ON")
 			<-ended
 			var made struct {
 				Verified    bool
@@ -123,6 +124,12 @@ func TestMySQLDatadir(t *testing.T) {
 			}
 			if err := json.Unmarshal([]byte(out), &made); err != nil || code != 0 || !made.Verified || made.Equal < 4 || len(made.Differences) > 0 {
 				t.Fatalf("%d, %v\n%s%s", code, err, out, said)
+			}
+			if !strings.Contains(said, "as on every replica: 1") { // before the server started
+				t.Errorf("of events it says nothing: %s", said)
+			}
+			if got := fmt.Sprint(x.fresh.Query(t, "SELECT STATUS, (SELECT COUNT(*) FROM loadtest.ran) FROM information_schema.EVENTS")); got != "[[SLAVESIDE_DISABLED 0]]" {
+				t.Errorf("the source's event: %s", got)
 			}
 			if strings.Contains(out+said, "a-secret") {
 				t.Errorf("the password is in\n%s%s", out, said)

@@ -76,7 +76,7 @@ func (a *app) layDown(ctx context.Context, r *mysqlReplicaFlags, e *ends, archiv
 			Hint: "nothing was changed. Stop it, and move its data directory away; or say --no-restore if it runs on this backup's files already"}
 	}
 	a.note("making a data directory of archive %s in %s", show.ShortID(x.archive), r.datadir.dir)
-	m, err := a.makeDatadir(ctx, x, &r.datadir, &r.thaw)
+	m, err := a.makeDatadir(ctx, x, &r.datadir, &r.thaw, true)
 	if errors.Is(err, datadir.ErrNotEmpty) {
 		return usage.Hinted{Err: err, Hint: "nothing was changed. Is it this archive, restored before? Then --no-restore goes on with it. Else name an empty or a new folder"}
 	}

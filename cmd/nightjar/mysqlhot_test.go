@@ -59,25 +59,36 @@ func TestMySQLHot(t *testing.T) {
 	}
 	tool := filepath.Join(d.home, "tool") // which holds its locks until somebody ends it
 	must(t, os.WriteFile(tool, []byte("#!/bin/sh\nif [ \"$2\" = --version ]; then exec mariadb-backup \"$@\"; fi\nmariadb-backup \"$@\" | (head -c 100000; touch "+filepath.Join(d.home, "begun")+"; sleep 600)\n"), 0o755))
-	r := d.begin(append(args, "--tool", tool)...)
-	for begin := time.Now(); ; {
-		if _, err := os.Stat(filepath.Join(d.home, "begun")); err == nil {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		_ = os.Remove(filepath.Join(d.home, "begun"))
+		r := d.begin(append(args, "--tool", tool)...)
+		for begin := time.Now(); ; {
+			if _, err := os.Stat(filepath.Join(d.home, "begun")); err == nil {
+				break
+			}
+			if time.Since(begin) > 2*time.Minute {
+				t.Fatal("the program does not begin")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		must(t, r.Process.Signal(signal))
+		if _, said, code := d.end(r); signal == syscall.SIGTERM && code != 130 || signal == syscall.SIGKILL && code != -1 {
+			t.Errorf("%v: %d %s", signal, code, said)
+		}
+		if left, _ := os.ReadDir(scratch); len(left) > 0 && signal != syscall.SIGKILL {
+			t.Errorf("%v: %v is left", signal, left)
+		}
+		s.Exec(t, fmt.Sprintf("CREATE TABLE shop.after%d (a INT)", signal), "INSERT INTO shop.old VALUES (1)")
+	}
+	for begin := time.Now(); ; { // until the server has seen that who was killed is gone
+		_, said, code := d.run(args...)
+		if code == 0 {
 			break
 		}
-		if time.Since(begin) > 2*time.Minute {
-			t.Fatal("the program does not begin")
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("after it was killed: %d %s", code, said)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	must(t, r.Process.Signal(syscall.SIGTERM))
-	if _, said, code := d.end(r); code != 130 {
-		t.Errorf("told to end: %d %s", code, said)
-	}
-	if left, _ := os.ReadDir(scratch); len(left) > 0 {
-		t.Errorf("%v is left", left)
-	}
-	s.Exec(t, "CREATE TABLE shop.after (a INT)", "INSERT INTO shop.old VALUES (1)")
-	night()
 	if n := strings.Count(d.must("list"), "mysql-hot"); n != 3 {
 		t.Errorf("%d archives", n)
 	}

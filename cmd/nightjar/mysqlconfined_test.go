@@ -45,6 +45,9 @@ func TestMySQLConfined(t *testing.T) {
 		slices.Concat([]string{"mysql", "dump"}, here),
 		slices.Concat([]string{"mysql", "dump", "--json"}, here), // beside a former one
 		slices.Concat([]string{"mysql", "hot"}, here),
+		slices.Concat([]string{"mysql", "binlog"}, here),
+		{"mysql", "binlog", "show", "latest"},
+		slices.Concat([]string{"mysql", "restore", "latest", "--no-restore", "--until", "all"}, here), // nothing was written since
 		slices.Concat([]string{"mysql", "restore", "latest", "--rename", "shop=again", "shop"}, here),
 		slices.Concat([]string{"mysql", "replica", "latest"}, there, administrator, account),
 		slices.Concat([]string{"mysql", "verify"}, there, administrator),

@@ -46,6 +46,9 @@ func (a *applier) query(e *binlog.Event, summed bool) error {
 		return err
 	}
 	err = a.session.Exec(a.ctx, s.Text)
+	if upper := strings.ToUpper(s.Text); strings.Contains(upper, "DATABASE") || strings.Contains(upper, "SCHEMA") {
+		a.database = "" // the default one may be dropped, and made again
+	}
 	switch number := server.Number(err); {
 	case number == unknownTable && s.Error == 0 && a.flavor == mysqldump.MariaDB && dropsSeveral(s.Text):
 		return nil // the others were dropped, as at its server, whose log does not have the error

@@ -213,7 +213,11 @@ func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string)
 	stop()
 	var replayed *replay.Result
 	var failed error
-	if plan != nil && err == nil && len(result.Failures) == 0 {
+	switch {
+	case plan == nil:
+	case err != nil || len(result.Failures) > 0:
+		a.note("no binary log is replayed onto what is not whole")
+	default:
 		replayed = new(replay.Result)
 		*replayed, failed = a.replay(ctx, srv, plan, r.o.NoBinlog)
 	}

@@ -83,6 +83,9 @@ func TestMySQLUntil(t *testing.T) {
 		if on := into.Query(t, "SELECT @@GLOBAL.event_scheduler"); on[0][0] != "ON" {
 			t.Errorf("events do not run any more: %v", on)
 		}
+		if _, said := restore(1, "--until", "all"); !strings.Contains(said, "no binary log is replayed") {
+			t.Errorf("onto what is there: %s", said)
+		}
 		// In two steps, as with a data directory, by the place in the log.
 		restore(0, "--existing", "replace")
 		into.Exec(t, "DROP TABLE shop.paid")

@@ -154,7 +154,7 @@ func TestEnds(t *testing.T) {
 		"orphan ignores TERM":     "(trap '' TERM; echo begun; sleep 600; sleep 600) & exit 0",
 		"groups of their own":     "set -m; sleep 600 & echo begun; sleep 600; wait",
 		"session of its own":      "echo begun; setsid sh -c 'sleep 600; echo end'; echo end",
-		"stopped":                 "sleep 600 & kill -STOP $!; echo begun; kill -STOP $$; echo end",
+		"stopped":                 "sleep 600 & until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $!; echo begun; kill -STOP $$; echo end", // once it is another program
 		"TERM starts another":     "trap 'sleep 600' TERM; echo begun; sleep 600",
 		"prints without end":      "echo begun; exec yes",
 		"its child failed before": "echo begun; false; sleep 600",

@@ -211,16 +211,7 @@ func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string)
 	start := a.Now()
 	result, err := restore.Run(ctx, srv, source, r.o)
 	stop()
-	var replayed *replay.Result
-	var failed error
-	switch {
-	case plan == nil:
-	case err != nil || len(result.Failures) > 0:
-		a.note("no binary log is replayed onto what is not whole")
-	default:
-		replayed = new(replay.Result)
-		*replayed, failed = a.replay(ctx, srv, plan, r.o.NoBinlog)
-	}
+	replayed, failed := a.replayAfter(ctx, srv, plan, err == nil && len(result.Failures) == 0, r.o.NoBinlog)
 	if err := a.loadedDump(ctx, s, srv, &result, a.Now().Sub(start), replayed, err); err != nil {
 		return err
 	}

@@ -273,6 +273,19 @@ func (a *app) replayOnly(ctx context.Context, s *opened, srv *server.Server, pla
 	return a.print(func(w io.Writer) { show.Replayed(w, &result) })
 }
 
+// replayAfter applies a plan, if there is one, after a restore that is whole. The result is nil if nothing was to be done.
+func (a *app) replayAfter(ctx context.Context, srv *server.Server, plan *replay.Plan, whole, noBinlog bool) (*replay.Result, error) {
+	if plan == nil {
+		return nil, nil
+	}
+	if !whole {
+		a.note("no binary log is replayed onto what is not whole")
+		return nil, nil
+	}
+	result, err := a.replay(ctx, srv, plan, noBinlog)
+	return &result, err
+}
+
 // replay applies a plan.
 func (a *app) replay(ctx context.Context, srv *server.Server, plan *replay.Plan, noBinlog bool) (replay.Result, error) {
 	p, expected := new(watch.Progress), new(atomic.Uint64)

@@ -108,8 +108,9 @@ func TestMySQLClone(t *testing.T) {
 	first := night()
 	s.Exec(t, "UPDATE shop.orders SET n=n+1 WHERE RAND()<0.01")
 	second := night()
-	// Differences in the pages of the rows, and what a server writes by itself: a few pages of undo, of its dictionary, and log.
-	const most = 6
+	// Differences in the pages of the rows, and what a server writes by itself: a few pages of undo, of its dictionary, and its log, which
+	// is as long as it is since the last checkpoint: up to a third was seen. Without differences it would be all again.
+	const most = 2
 	t.Logf("stored: %d bytes, then %d", first.Statistics["bytes_stored"], second.Statistics["bytes_stored"])
 	if a, b := first.Statistics["bytes_stored"], second.Statistics["bytes_stored"]; b*most > a {
 		t.Errorf("the first night stored %d bytes, the second %d", a, b)

@@ -199,7 +199,7 @@ func (r *comparison) takeReplica(ctx context.Context, l *server.Session) (err er
 func (r *comparison) sumCovered(ctx context.Context, c *server.Session, end int) error {
 	for _, n := range r.covered {
 		text, err := r.sum(ctx, c, n, r.alike)
-		if err != nil && server.Number(err) == 0 {
+		if err != nil && server.Number(err) == 0 && !errors.Is(err, errGone) {
 			return err
 		}
 		r.sums[end][n] = text
@@ -296,7 +296,7 @@ func (r *comparison) compareTable(ctx context.Context, i int, n name, transactio
 			err = g.Wait()
 		}
 		switch {
-		case server.Number(err) != 0:
+		case server.Number(err) != 0 || errors.Is(err, errGone):
 			d.What = err.Error()
 			return d, false, nil
 		case err != nil:
@@ -314,6 +314,9 @@ func (r *comparison) compareTable(ctx context.Context, i int, n name, transactio
 	}
 	return d, false, nil
 }
+
+// errGone says that a table is not there any more: the catalog is no part of a snapshot.
+var errGone = errors.New("the table is gone meanwhile")
 
 // sum returns the checksum of a table: the server's, or our own in SQL.
 func (r *comparison) sum(ctx context.Context, c *server.Session, n name, checksum bool) (string, error) {
@@ -345,7 +348,7 @@ func columns(ctx context.Context, c *server.Session, n name) (all []string, err 
 		return nil
 	})
 	if err == nil && len(all) == 0 {
-		err = errors.New("it has no columns")
+		err = errGone
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read columns of %s.%s: %w", n.database, n.table, err)

@@ -93,6 +93,17 @@ var arrows = map[string][]string{
 	"mysqldump/hot":        {"mysqldump", "mysqldump/hotinfo", "mysqldump/lock", "mysqldump/login", "mysqldump/program", "mysqldump/server", "mysqldump/xbstream"},
 	"mysqldump/roundtrip":  {"mysqldump", "mysqldump/dump", "mysqldump/lock", "mysqldump/restore", "mysqldump/server", "mysqldump/servertest"}, // tests alone, which nobody may import
 	"snapshot":             {},
+	"snapshot/cloud":       {"snapshot"},
+	"snapshot/sets":        {"snapshot", "snapshot/cloud"},
+	"snapshot/host":        {"snapshot"},
+	"snapshot/freeze":      {"snapshot"},
+	"snapshot/take":        {"snapshot", "snapshot/cloud", "snapshot/freeze", "snapshot/host", "snapshot/sets"},
+	"snapshot/plan":        {"snapshot"},
+	"snapshot/prune":       {"snapshot", "snapshot/cloud", "snapshot/plan", "snapshot/sets"},
+	"snapshot/mirror":      {"snapshot", "snapshot/cloud", "snapshot/plan", "snapshot/sets"},
+	"snapshot/bring":       {"snapshot", "snapshot/cloud", "snapshot/host", "snapshot/sets"},
+	"snapshot/blocks":      {"snapshot", "snapshot/cloud"},
+	"snapshot/ec2test":     {},
 	"job":                  {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain", "repo/mirror", "mysqldump", "snapshot"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"mount":                {"backup/browse", "backup/read", "chunk", "repo", "repo/tree"},
@@ -136,7 +147,7 @@ func isTool(dir string) bool { return within(dir, "internal/bench") || within(di
 
 // isTestHelper tells what only tests import, which may do what libraries may not.
 func isTestHelper(dir string) bool {
-	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "mysqldump/servertest" || dir == "mysqldump/replica/replicatest" || dir == "backup/backuptest"
+	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "mysqldump/servertest" || dir == "mysqldump/replica/replicatest" || within(dir, "snapshot/ec2test") || dir == "backup/backuptest"
 }
 
 // makesForTests tells what tests of its neighbours make and fill repositories and stores with, or take dumps with.

@@ -1,0 +1,123 @@
+// Package cloud makes the calls to one region of EC2, and to its EBS direct APIs.
+//
+// A call is tried again when EC2 throttles or fails, adaptively and within limits, unless Once is asked for: taking and copying have no client
+// token, so their callers look for what an attempt has made before they make another.
+//
+// The invariant: nothing here knows whether it talks to Amazon or to a test server. Only the endpoint differs.
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/ebs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// Attempts is how often a call is made at most.
+const Attempts = 8
+
+// ErrRegion says that nothing names a region.
+var ErrRegion = errors.New("no region is named")
+
+// Options say where to call. The zero value goes by the SDK's own chain: environment, profile, instance metadata.
+type Options struct {
+	Region   string
+	Endpoint string // of all services, such as http://127.0.0.1:8000; empty: the SDK's
+	Profile  string
+}
+
+// A Cloud is one region of an account.
+type Cloud struct {
+	EC2    *ec2.Client
+	Blocks *ebs.Client // the EBS direct APIs
+	Region string
+
+	cfg   aws.Config
+	calls *calls
+}
+
+type calls struct {
+	mu    sync.Mutex
+	count map[string]uint64
+}
+
+// Open reads the SDK's configuration. It makes no call of EC2, but may ask instance metadata for the region.
+func Open(ctx context.Context, o Options) (*Cloud, error) {
+	options := []func(*config.LoadOptions) error{
+		config.WithLogger(logging.Nop{}), config.WithEC2IMDSRegion(),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewAdaptiveMode(func(a *retry.AdaptiveModeOptions) {
+				a.StandardOptions = append(a.StandardOptions, func(s *retry.StandardOptions) { s.MaxAttempts, s.MaxBackoff = Attempts, 20*time.Second })
+			})
+		}),
+	}
+	if o.Region != "" {
+		options = append(options, config.WithRegion(o.Region))
+	}
+	if o.Profile != "" {
+		options = append(options, config.WithSharedConfigProfile(o.Profile))
+	}
+	if o.Endpoint != "" {
+		options = append(options, config.WithBaseEndpoint(o.Endpoint))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of the AWS SDK: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, ErrRegion
+	}
+	c := &Cloud{cfg: cfg, calls: &calls{count: map[string]uint64{}}}
+	c.cfg.APIOptions = append(c.cfg.APIOptions, c.calls.register)
+	return c.In(cfg.Region), nil
+}
+
+// In returns the same account in another region. Calls are counted together.
+func (c *Cloud) In(region string) *Cloud {
+	cfg := c.cfg.Copy()
+	cfg.Region = region
+	return &Cloud{EC2: ec2.NewFromConfig(cfg), Blocks: ebs.NewFromConfig(cfg), Region: region, cfg: c.cfg, calls: c.calls}
+}
+
+// Calls returns how often each operation was attempted, retries included, by its name in IAM policies: "ec2:CreateSnapshots".
+func (c *Cloud) Calls() map[string]uint64 {
+	c.calls.mu.Lock()
+	defer c.calls.mu.Unlock()
+	return maps.Clone(c.calls.count)
+}
+
+func (c *calls) register(s *middleware.Stack) error {
+	return s.Finalize.Add(middleware.FinalizeMiddlewareFunc("nightjarCalls", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		service := "ec2:"
+		if middleware.GetServiceID(ctx) == ebs.ServiceID {
+			service = "ebs:"
+		}
+		c.mu.Lock()
+		c.count[service+middleware.GetOperationName(ctx)]++
+		c.mu.Unlock()
+		return next.HandleFinalize(ctx, in)
+	}), middleware.After) // after the retries' own
+}
+
+// Once has a call of EC2 made in one attempt.
+func Once(o *ec2.Options) { o.Retryer = aws.NopRetryer{} }
+
+// Code returns EC2's code of an error, such as "InvalidSnapshot.InUse"; empty: it has none.
+func Code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}

@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/calendar"
 	"nightjar/internal/human"
 	"nightjar/repo"
 	"nightjar/repo/index"
@@ -46,7 +47,7 @@ What is given up stays, and can be restored by its name, until prune takes it aw
 	f := c.Flags()
 	f.IntVar(&o.Last, "keep-last", 0, "keep the newest N")
 	o.each = map[string]*int{}
-	for _, p := range retain.Periods {
+	for _, p := range calendar.Periods {
 		o.each[p.Rule] = f.Int("keep-"+p.Rule, 0, fmt.Sprintf("keep the newest of each of the last N %ss that have one", p.Span))
 	}
 	f.StringVar(&o.within, "keep-within", "", "keep all that are younger than an age like 30D")

@@ -21,24 +21,9 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/internal/calendar"
 	"nightjar/repo"
 )
-
-// A Period is a span of the calendar: a rule keeps the newest archive of each of so many that have one.
-type Period struct {
-	Rule string                 // its name: daily
-	Span string                 // what people call one: day
-	of   func(time.Time) string // which one a time lies in
-}
-
-// Periods are all that rules go by. What stands here has a flag of forget, is validated, and keeps its archives.
-var Periods = []Period{
-	{"hourly", "hour", func(t time.Time) string { return t.Format("2006-01-02 15:00 -0700") }}, // there are two of one name when clocks go back
-	{"daily", "day", func(t time.Time) string { return t.Format(time.DateOnly) }},
-	{"weekly", "week", func(t time.Time) string { year, week := t.ISOWeek(); return fmt.Sprintf("%d-W%02d", year, week) }}, // from Monday
-	{"monthly", "month", func(t time.Time) string { return t.Format("2006-01") }},
-	{"yearly", "year", func(t time.Time) string { return t.Format("2006") }},
-}
 
 // A Policy says what stays. Zero fields keep nothing.
 type Policy struct {
@@ -56,7 +41,7 @@ func (p *Policy) Validate() error {
 	kept := p.Last > 0 || p.Within > 0 || len(p.Tags) > 0
 	less := p.Last < 0 || p.Within < 0
 	for rule, n := range p.Each {
-		if !slices.ContainsFunc(Periods, func(x Period) bool { return x.Rule == rule }) {
+		if !calendar.IsRule(rule) {
 			return fmt.Errorf("the policy has a rule %q, which there is not", rule)
 		}
 		kept, less = kept || n > 0, less || n < 0
@@ -188,24 +173,7 @@ func (p *Policy) choose(of []*Decision, zone *time.Location, keep func(d *Decisi
 			partial = append(partial, d)
 		}
 	}
-	for _, rule := range Periods {
-		best := map[string]*Decision{}
-		for _, candidates := range [][]*Decision{good, partial} {
-			for _, d := range candidates {
-				if period := rule.of(d.Dated().In(zone)); best[period] == nil {
-					best[period] = d
-				}
-			}
-		}
-		var periods []string
-		for period := range best {
-			periods = append(periods, period)
-		}
-		slices.SortFunc(periods, func(x, y string) int { return best[y].Dated().Compare(best[x].Dated()) })
-		for _, period := range periods[:min(p.Each[rule.Rule], len(periods))] {
-			keep(best[period], rule.Rule+" "+period)
-		}
-	}
+	calendar.Newest(p.Each, zone, good, partial, func(d *Decision) time.Time { return d.Dated() }, keep)
 	// Incomplete ones do not push complete ones out: they are kept beside as many of these.
 	for i, d := range good[:min(p.Last, len(good))] {
 		keep(d, fmt.Sprintf("last %d", i+1))

@@ -248,3 +248,8 @@ func printable(s string, most int) string {
 	}, s))
 	return string(b[:min(len(b), most)])
 }
+
+// OfSet reports whether a tag is one of those that all snapshots of a set have with the same value.
+func OfSet(key string) bool {
+	return strings.HasPrefix(key, Prefix) && key != TagVolume && key != TagCopyOf && key != TagCopyFrom
+}

@@ -133,8 +133,12 @@ func within(dir, parent string) bool {
 	return dir == parent || strings.HasPrefix(dir, parent+"/")
 }
 
-// arrowsOf is the line of the table for a package. Kinds of stores, their own rooms, and what tests them, know the interface alone, and have none.
+// arrowsOf is the line of the table for a package. Kinds of stores, their own rooms, and what tests them, know the interface alone, and have none; rooms of a
+// test helper have its line.
 func arrowsOf(dir string) ([]string, bool) {
+	if within(dir, "snapshot/ec2test") {
+		return arrows["snapshot/ec2test"], true
+	}
 	if within(dir, "repo/store") && dir != "repo/store" {
 		return []string{"repo/store"}, true
 	}
@@ -171,7 +175,7 @@ func mayImport(from, to string, test bool) bool {
 	case isTool(to):
 		return isTool(from)
 	case isTestHelper(to):
-		return test || isTestHelper(from)
+		return test || isTestHelper(from) || from == "internal/bench/ec2server" && to == "snapshot/ec2test"
 	case within(to, "internal"), within(from, "cmd"), ofOneKind(from, to):
 		return true
 	case test:

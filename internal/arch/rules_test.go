@@ -96,7 +96,7 @@ var arrows = map[string][]string{
 	"snapshot/cloud":       {"snapshot"},
 	"snapshot/sets":        {"snapshot", "snapshot/cloud"},
 	"snapshot/host":        {"snapshot"},
-	"snapshot/freeze":      {"snapshot"},
+	"snapshot/freeze":      {"snapshot", "snapshot/host"},
 	"snapshot/take":        {"snapshot", "snapshot/cloud", "snapshot/freeze", "snapshot/host", "snapshot/sets"},
 	"snapshot/plan":        {"snapshot"},
 	"snapshot/prune":       {"snapshot", "snapshot/cloud", "snapshot/plan", "snapshot/sets"},

@@ -97,7 +97,7 @@ func (a *app) command() *cobra.Command {
 	a.Bucket.Flags(root)
 	root.AddCommand(a.initCommand(), a.backupCommand(), a.restoreCommand(), a.listCommand(), a.lsCommand(), a.catCommand(),
 		a.findCommand(), a.statsCommand(), a.checkCommand(), a.salvageCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
-		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.mysqlCommand(), a.versionCommand())
+		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.mysqlCommand(), a.ebsCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		c.SuggestFor = commandsElsewhere[c.Name()]
 	}

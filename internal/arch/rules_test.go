@@ -70,6 +70,7 @@ var arrows = map[string][]string{
 	"mysqldump/grantee":    {"mysqldump/ddl", "mysqldump/definition", "mysqldump/global", "mysqldump/server"},
 	"mysqldump/sum":        {},
 	"mysqldump/lock":       {"mysqldump", "mysqldump/schema", "mysqldump/server"},
+	"mysqldump/crashsafe":  {"mysqldump", "mysqldump/server"},
 	"mysqldump/queue":      {},
 	"mysqldump/ranges":     {"mysqldump/script", "mysqldump/server", "mysqldump/value"},
 	"mysqldump/dump":       {"mysqldump", "mysqldump/account", "mysqldump/choose", "mysqldump/global", "mysqldump/lock", "mysqldump/queue", "mysqldump/ranges", "mysqldump/schema", "mysqldump/script", "mysqldump/server", "mysqldump/sum", "mysqldump/value"},

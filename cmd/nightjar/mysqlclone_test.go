@@ -125,6 +125,62 @@ func TestMySQLClone(t *testing.T) {
 	if !strings.Contains(out, strings.SplitN(last.Archive.Labels["position"], " ", 2)[0]) {
 		t.Errorf("restored: %s", out)
 	}
+	cloneReplica(t, d, s, hot, program)
+}
+
+// cloneReplica has a fresh server become a replica on the files of a clone that is taken under writers. The source's event does not run there.
+func cloneReplica(t *testing.T, d *dumper, s *servertest.Server, hot []string, program string) {
+	fresh := servertest.Start(t, servertest.MySQL97)
+	fresh.Stop(t)
+	must(t, os.Rename(fresh.Datadir, fresh.Datadir+".was"))
+	must(t, os.Mkdir(fresh.Datadir, 0o700))
+	for name, text := range map[string]string{
+		"fresh.cnf": fmt.Sprintf("socket=%s\nuser=root", fresh.Socket), "source.cnf": fmt.Sprintf("host=%s\nport=%d\nuser=root", s.Host, s.Port),
+		"repl.cnf": fmt.Sprintf("host=%s\nport=%d\nuser=repl\npassword=a-secret\nssl-mode=REQUIRED", s.Host, s.Port),
+	} {
+		must(t, os.WriteFile(filepath.Join(d.home, name), []byte("[client]\n"+text+"\n"), 0o600))
+	}
+	load := s.StartLoad(t, servertest.LoadOptions{Writers: 2, PerSecond: 50})
+	s.Exec(t, "ALTER TABLE loadtest.journal ENGINE=InnoDB", "CREATE USER repl@'%' IDENTIFIED BY 'a-secret'", "GRANT REPLICATION SLAVE ON *.* TO repl@'%'", "CREATE TABLE shop.ran (id INT PRIMARY KEY AUTO_INCREMENT, server INT)",
+		"SET SESSION sql_mode='ANSI_QUOTES'", "CREATE EVENT shop.tick ON SCHEDULE EVERY 1 SECOND DO INSERT INTO shop.ran (server) VALUES (@@server_id)")
+	d.must(hot...)
+	flag := filepath.Join(d.home, "start")
+	r := d.begin("mysql", "replica", "latest", "--datadir", fresh.Datadir, "--owner", "mysql", "--tool", program, "--start-command", "touch "+flag, "--defaults-file", filepath.Join(d.home, "fresh.cnf"),
+		"--source-defaults-file", filepath.Join(d.home, "source.cnf"), "--replication-defaults-file", filepath.Join(d.home, "repl.cnf"), "--json")
+	ended := make(chan struct{})
+	var out, said string
+	var code int
+	go func() { out, said, code = d.end(r); close(ended) }()
+	for deadline := time.Now().Add(3 * time.Minute); !there(flag)(); time.Sleep(10 * time.Millisecond) {
+		select {
+		case <-ended:
+			t.Fatalf("%d\n%s%s", code, out, said)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the command does not start the server")
+		}
+	}
+	fresh.Restart(t, "--event-scheduler=ON")
+	<-ended
+	var made struct {
+		Verified    bool
+		Follows     string
+		Equal       int `json:"equal_tables"`
+		Differences []any
+	}
+	if err := json.Unmarshal([]byte(out), &made); err != nil || code != 0 || !made.Verified || made.Follows != "gtid" || made.Equal < 4 || len(made.Differences) > 0 {
+		t.Fatalf("%d, %v\n%s%s", code, err, out, said)
+	}
+	load.Stop()
+	if !strings.Contains(said, "as on every replica: 1") {
+		t.Errorf("of events it says nothing: %s", said)
+	}
+	event := fresh.QueryRow(t, "SELECT STATUS, SQL_MODE, DEFINER, TIME_ZONE, (SELECT COUNT(*) FROM shop.ran WHERE server<>"+fmt.Sprint(s.ServerID)+") RAN FROM information_schema.EVENTS")
+	want := s.QueryRow(t, "SELECT SQL_MODE, DEFINER, TIME_ZONE FROM information_schema.EVENTS")
+	if !strings.HasSuffix(event["STATUS"], "SIDE_DISABLED") || event["RAN"] != "0" || event["SQL_MODE"] != want["SQL_MODE"] || event["DEFINER"] != want["DEFINER"] || event["TIME_ZONE"] != want["TIME_ZONE"] {
+		t.Errorf("the source's event: %v, which is %v there", event, want)
+	}
 }
 
 // How far a clone is stands in the line until the first file is saved.

@@ -108,7 +108,7 @@ type madeDatadir struct {
 	whole time.Duration
 }
 
-// makeDatadir makes a data directory of a hot backup; for a replica of MariaDB, one in which no event is enabled.
+// makeDatadir makes a data directory of a hot backup; for a replica, one in which no event is enabled.
 func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *thawFlags, replica bool) (m madeDatadir, err error) {
 	begin := a.Now()
 	if f.dir, err = where.Absolute(f.dir); err != nil {
@@ -130,8 +130,12 @@ func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *t
 		}
 	}
 	disabled := 0
-	if replica && !x.clone && x.archive.Labels["tool"] != "xtrabackup" { // MySQL has its events elsewhere
-		if disabled, err = d.DisableEvents(ctx, datadir.StartOptions{Tool: x.tool, Temp: x.temp, Now: a.Now}); err != nil {
+	if replica && x.archive.Labels["tool"] != "xtrabackup" { // which is no server
+		o := datadir.StartOptions{Tool: x.tool, Temp: x.temp, Now: a.Now}
+		if x.clone {
+			o.Program, o.Flags = x.tool.Program, clone.Flags
+		}
+		if disabled, err = d.DisableEvents(ctx, o); err != nil {
 			return m, a.stoppedDatadir(ctx, err)
 		}
 	}

@@ -84,7 +84,7 @@ var arrows = map[string][]string{
 	"mysqldump/promote":    {"mysqldump", "mysqldump/replica", "mysqldump/server"},
 	"mysqldump/account":    {"mysqldump/server"},
 	"mysqldump/binlog":     {"mysqldump"},
-	"mysqldump/datadir":    {"mysqldump", "mysqldump/hotinfo", "mysqldump/program", "mysqldump/server"},
+	"mysqldump/datadir":    {"mysqldump", "mysqldump/hotinfo", "mysqldump/program", "mysqldump/replica", "mysqldump/server"},
 	"mysqldump/tablespace": {"mysqldump/datadir", "mysqldump/ddl", "mysqldump/filename", "mysqldump/schema", "mysqldump/server"},
 	"mysqldump/check":      {"mysqldump", "mysqldump/account", "mysqldump/advice", "mysqldump/filter", "mysqldump/lock", "mysqldump/program", "mysqldump/replica", "mysqldump/schema", "mysqldump/server"},
 	"mysqldump/clone":      {"mysqldump", "mysqldump/datadir", "mysqldump/lock", "mysqldump/server"},

@@ -9,13 +9,13 @@ import (
 	"nightjar/mysqldump/server"
 )
 
-// disableEvents disables the events that would run here beside those of the source, out of the binary log. It returns how many.
-func (l *link) disableEvents(ctx context.Context) (disabled int, err error) {
-	events, err := l.Rows(ctx, "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER FROM information_schema.EVENTS WHERE STATUS='ENABLED'")
+// DisableEvents disables the events that would run at a replica beside those of its source, out of the binary log. It returns how many.
+func DisableEvents(ctx context.Context, s *server.Session) (disabled int, err error) {
+	events, err := s.Rows(ctx, "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER FROM information_schema.EVENTS WHERE STATUS='ENABLED'")
 	if err != nil || len(events) == 0 {
 		return 0, err
 	}
-	if err := l.Exec(ctx, "SET SESSION sql_log_bin=0"); err != nil {
+	if err := s.Exec(ctx, "SET SESSION sql_log_bin=0"); err != nil {
 		return 0, err
 	}
 	for _, e := range events {
@@ -25,16 +25,16 @@ func (l *link) disableEvents(ctx context.Context) (disabled int, err error) {
 		}
 		alter := fmt.Sprintf("ALTER DEFINER=%s@%s EVENT %s.%s DISABLE ON ", // else the definer would be who runs it
 			server.Quote(user), server.Quote(host), server.Quote(e["EVENT_SCHEMA"]), server.Quote(e["EVENT_NAME"]))
-		err := l.Exec(ctx, alter+"REPLICA")
+		err := s.Exec(ctx, alter+"REPLICA")
 		if unknown(err) {
-			err = l.Exec(ctx, alter+"SLAVE")
+			err = s.Exec(ctx, alter+"SLAVE")
 		}
 		if err != nil {
 			return disabled, err
 		}
 		disabled++
 	}
-	return disabled, l.Exec(ctx, "SET SESSION sql_log_bin=1")
+	return disabled, s.Exec(ctx, "SET SESSION sql_log_bin=1")
 }
 
 // advise says what of the replica's own settings makes it weaker than it may be.

@@ -148,7 +148,7 @@ func (p *pointing) set(ctx context.Context) (err error) {
 		return err
 	}
 	if !p.o.KeepEvents {
-		if p.done.Events, err = p.l.disableEvents(ctx); err != nil {
+		if p.done.Events, err = DisableEvents(ctx, p.l.Session); err != nil {
 			return err
 		}
 	}

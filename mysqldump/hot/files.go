@@ -29,7 +29,7 @@ type files struct {
 	tree    mysqldump.Tree
 	queue   *queue
 	page    int  // bytes of a page of InnoDB
-	changes bool // whether the files that tell of DDL are MariaDB's
+	changes bool // whether the files, and those that tell of DDL, are MariaDB's
 
 	said        map[string]*text // what the tool says of the backup
 	renamed     map[string]*text // from a table's path to its new one
@@ -193,7 +193,7 @@ func (f *file) begin() error {
 	if err != nil { // then what it returns is no file, and need not be nil
 		return err
 	}
-	f.to = f.files.queue.file(to)
+	f.to = f.files.queue.file(f.files.blanked(f.name, to))
 	_, err = f.to.Write(f.head)
 	f.head = nil
 	return err

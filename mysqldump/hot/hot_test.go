@@ -1,6 +1,7 @@
 package hot_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -153,8 +154,32 @@ func TestRun(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			t.Logf("held for %v, covered for %v, longest wait seen %v, writers' longest %v", r.Held, r.Covered, r.LongestWait, report.MaxWait)
+			blank(t, s, f.at("ibdata1"))
 			follow(t, s, f.dir, r.Position)
 		})
+	}
+}
+
+// blank sees that what was copied lacks the doublewrite buffer, and nothing of the pages before it that the server has.
+func blank(t *testing.T, s *servertest.Server, path string) {
+	t.Helper()
+	const page, first, last = 16 << 10, 64, 192
+	copied, err := os.ReadFile(path)
+	must(t, err)
+	there, err := os.ReadFile(filepath.Join(s.Datadir, "ibdata1"))
+	must(t, err)
+	empty := func(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+	if empty(there[first*page : last*page]) {
+		t.Error("the server's buffer is empty: the test sees nothing")
+	}
+	if !empty(copied[first*page : last*page]) {
+		t.Error("the doublewrite buffer was copied")
+	}
+	for i := range len(copied) / page {
+		at := i * page
+		if buffer := first <= i && i < last; !buffer && empty(copied[at:at+page]) && !empty(there[at:at+page]) {
+			t.Errorf("page %d was not copied", i)
+		}
 	}
 }
 
@@ -182,6 +207,13 @@ func follow(t *testing.T, s *servertest.Server, dir string, at mysqldump.Positio
 	want, got := servertest.Checksums(t, s), servertest.Checksums(t, r)
 	if !maps.Equal(want, got) {
 		t.Errorf("the source has %v\nthe replica has %v", want, got)
+	}
+	for name := range got {
+		for _, row := range r.Query(t, "CHECK TABLE "+name+" EXTENDED") {
+			if row[3] != "OK" {
+				t.Errorf("check table: %q", row)
+			}
+		}
 	}
 }
 

@@ -53,6 +53,12 @@ type seed struct {
 	clone    bool // the tool is the server, which makes its files whole itself
 }
 
+// packages say where the programs are that prepare hot backups.
+var packages = map[string]string{
+	"mariadb-backup": " (package mariadb-backup of Debian, Ubuntu, RHEL and Fedora, MariaDB-backup of MariaDB's own)",
+	"mysqld":         " (package mysql-server of RHEL and Fedora, mysql-server-core-8.0 of Ubuntu, mysql-community-server of MySQL's own)",
+}
+
 // openSeed opens the archive of a hot backup, and finds out before anything is fetched whether there is a program to prepare it.
 func (a *app) openSeed(ctx context.Context, d *datadirFlags, arg string, c *choice) (_ *seed, err error) {
 	x := &seed{}
@@ -89,8 +95,8 @@ func (a *app) openSeed(ctx context.Context, d *datadirFlags, arg string, c *choi
 	}
 	recorded := string(x.archive.Labels[repo.Text(taken)])
 	if x.tool, err = datadir.FindTool(ctx, cmp.Or(d.tool, usual), x.temp); err != nil {
-		return nil, usage.Hinted{Err: err, Hint: fmt.Sprintf("nothing was changed. The backup was taken by %s %s: install that here, or name it with --tool PROGRAM",
-			quote.Display(usual), quote.Display(recorded))}
+		return nil, usage.Hinted{Err: err, Hint: fmt.Sprintf("nothing was changed. The backup was taken by %s %s: install that here%s, or name it with --tool PROGRAM",
+			quote.Display(usual), quote.Display(recorded), packages[usual])}
 	}
 	newer, err := x.tool.Fits(recorded)
 	if newer {
@@ -161,6 +167,9 @@ func (a *app) fillDatadir(ctx context.Context, x *seed, d *datadir.Dir, owner da
 			of[strings.TrimPrefix(strings.TrimPrefix(path, "/"), dumpfiles.Folder+"/")] = true
 		},
 	}
+	if err := d.Fits(x.archive.Statistics["bytes"]); err != nil {
+		return err
+	}
 	need := func(add func(string, int64)) error { return backuprestore.Needs(ctx, x.reader, x.archive, o, add) }
 	if err := a.thaw(ctx, x.Session, thaw, need); err != nil {
 		return err
@@ -210,6 +219,8 @@ func (a *app) stoppedDatadir(ctx context.Context, err error) error {
 		return err
 	case errors.Is(err, datadir.ErrUnsafe), errors.Is(err, datadir.ErrPosition):
 		return err
+	case errors.Is(err, datadir.ErrSpace):
+		return usage.Hinted{Err: err, Hint: "nothing was fetched. Make room, or name a folder on another disk"}
 	case errors.As(err, &problems):
 		return usage.Hinted{Err: err, Hint: "nightjar check --read-data names what is damaged; another copy (--repo) may have it, or an older archive. Then " + goOn}
 	}

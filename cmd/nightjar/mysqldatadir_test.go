@@ -181,6 +181,7 @@ func (x *spare) refusals() {
 	x.fails(1, "find the owner", none, "--owner", "nobody-of-that-name")
 	x.fails(1, "not of the backup's version", none, "--tool", x.script("old", "echo mariadb-backup based on MariaDB server 10.6.1-MariaDB"))
 	x.fails(1, "ask the backup tool", none, "--tool", filepath.Join(x.home, "nowhere"))
+	x.fails(1, "(package mariadb-backup of Debian", none, "--tool", filepath.Join(x.home, "nowhere"))
 	x.fails(2, "--use-memory", none, "--use-memory", "much")
 	if there(none)() {
 		x.Errorf("%s was made", none)
@@ -195,10 +196,14 @@ func (x *spare) killed() {
 	must(x.T, os.Mkdir(disk, 0o755))
 	must(x.T, unix.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"))
 	x.Cleanup(func() { must(x.T, unix.Unmount(disk, 0)) })
+	if _, said, code := x.run(x.restore(to)...); code != 1 || !strings.Contains(said, "not enough room") || there(to)() {
+		x.Errorf("a small disk: %d %s", code, said)
+	}
+	must(x.T, unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, "size=1g,nr_inodes=40"))
 	if _, said, code := x.run(x.restore(to)...); code != 1 || !strings.Contains(said, "no space left") || !strings.Contains(said, "the same command goes on") {
 		x.Errorf("a full disk: %d %s", code, said)
 	}
-	must(x.T, unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, "size=1g"))
+	must(x.T, unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, "size=1g,nr_inodes=100000"))
 	r := x.begin(x.restore(to)...)
 	x.meet("files are fetched", there(filepath.Join(to, "mysql")))
 	_ = r.Process.Kill()

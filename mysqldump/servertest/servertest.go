@@ -247,8 +247,16 @@ func (s *Server) Restart(t testing.TB, flags ...string) {
 	}
 }
 
-// Pause stops the process where it is, as a frozen machine would be; Resume lets it go on.
-func (s *Server) Pause(t testing.TB) { t.Helper(); s.send(t, syscall.SIGSTOP) }
+// Pause stops the process where it is, as a frozen machine would be, and returns when all of it has stopped; Resume lets it go on.
+func (s *Server) Pause(t testing.TB) {
+	t.Helper()
+	s.send(t, syscall.SIGSTOP)
+	for deadline := time.Now().Add(patience); !stopped(s.Pid()); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("pause %s: it did not stop in %v", s.Kind, patience)
+		}
+	}
+}
 
 // Resume ends what Pause began.
 func (s *Server) Resume(t testing.TB) { t.Helper(); s.send(t, syscall.SIGCONT) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,14 +80,21 @@ func TestLoadBesideHostileKeys(t *testing.T) {
 			n++
 		}
 	}
-	begin, passed := time.Now(), 0
+	begin, passed := used(), 0
 	k, err := Load(t.Context(), p.memory, pinned(p.keys.Pin()), func(error) { passed++ })
 	if err != nil || k.Pin().Number != 1 || passed != n-2 {
 		t.Fatalf("%v, %d passed over", err, passed)
 	}
-	if took := time.Since(begin); took > 30*time.Second { // one such object took minutes
-		t.Errorf("took %s", took)
+	if took := used() - begin; took > 30*time.Second { // one such object took minutes
+		t.Errorf("took %s of the processor", took)
 	} else {
-		t.Logf("took %s for %d objects", took, passed)
+		t.Logf("took %s of the processor for %d objects", took, passed)
 	}
+}
+
+// used is how long this process has had a processor, which does not grow while others have it.
+func used() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // which cannot fail
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -46,9 +46,14 @@ func (a *Applier) File(f *os.File, n *tree.Node) error {
 	return a.apply(handle{fd: int(f.Fd())}, f.Name(), n)
 }
 
-// Dir is File for a directory. It comes after the last entry was made.
+// Dir is File for a directory, and takes back Begin when all else is done. It comes after the last entry was made.
 func (a *Applier) Dir(d *Dir, n *tree.Node) error {
-	return a.apply(handle{fd: d.fd}, "directory", n)
+	if n.Mode&0o200 == 0 { // later only root could
+		if err := d.finish(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(a.apply(handle{fd: d.fd}, "directory", n), d.finish())
 }
 
 // Entry is File for an entry that is not opened for that: a symbolic link, a device, a FIFO, a socket.
@@ -91,11 +96,12 @@ func (a *Applier) apply(h handle, name string, n *tree.Node) error {
 			mode = h.modeWithoutACL(n, mode)
 		}
 	}
-	if !n.IsSymlink() && (changed || mode != st.Mode&^tree.TypeMask) {
-		note("mode", h.chmod(mode))
-	}
 	if timeOf(st) != n.Mtime {
 		note("time", h.setTime(n.Mtime))
+	}
+	// The mode comes last: a directory that is open to others is done.
+	if !n.IsSymlink() && (changed || mode != st.Mode&^tree.TypeMask) {
+		note("mode", h.chmod(mode))
 	}
 	return errors.Join(errs...)
 }

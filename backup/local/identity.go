@@ -170,6 +170,27 @@ const unfinished = "user.nightjar.unfinished"
 // Begin notes that the directory was made and does not yet have the attributes that it is to have, as long as that is so: until Applier.Dir. Not every file system can keep that.
 func (d *Dir) Begin() { _ = handle{fd: d.fd}.setXattr(unfinished, []byte{1}) }
 
+// MkdirBegun makes the directory at a path, for its owner only, and says Begin of it before anything else.
+func MkdirBegun(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if err == nil {
+		_ = unix.Lsetxattr(path, unfinished, []byte{1}, 0)
+	}
+	return err
+}
+
+// finish takes back Begin.
+func (d *Dir) finish() error {
+	h := handle{fd: d.fd}
+	if _, err := h.xattr(unfinished); err != nil {
+		return nil
+	}
+	if err := h.removeXattr(unfinished); err != nil && err != unix.ENODATA {
+		return fmt.Errorf("remove attribute %s of directory: %w", unfinished, err)
+	}
+	return nil
+}
+
 // Begun reports whether Begin was said of the directory and nobody has finished it. Nobody else can have said so: it is this user's, and closed to others.
 func (d *Dir) Begun() bool {
 	h := handle{fd: d.fd}

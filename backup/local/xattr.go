@@ -110,8 +110,8 @@ func passedOver(name string) bool {
 	return strings.HasPrefix(name, tree.Reserved) || name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"
 }
 
-// setXattrs makes the attributes be want, which ascend by name, and reports whether it changed any. It leaves alone what the system itself puts on new files,
-// unless it is wanted otherwise; an ACL that a new entry inherited is not of that kind.
+// setXattrs makes the attributes be want, which ascend by name, and reports whether it changed any. It leaves alone Begin, and what the system itself puts on
+// new files, unless it is wanted otherwise; an ACL that a new entry inherited is not of that kind.
 func (h handle) setXattrs(of string, want []tree.Xattr) (changed bool, err error) {
 	have, err := h.xattrNames()
 	if err != nil {
@@ -119,7 +119,7 @@ func (h handle) setXattrs(of string, want []tree.Xattr) (changed bool, err error
 	}
 	var errs []error
 	for _, name := range have {
-		if _, wanted := findXattr(want, name); wanted || !isOurs(name) {
+		if _, wanted := findXattr(want, name); wanted || !isOurs(name) || name == unfinished {
 			continue
 		}
 		changed = true

@@ -65,9 +65,7 @@ func (p *planner) close() {
 // plan restores n, which is at a path in the archive: a directory's content, or one entry.
 func (p *planner) plan(n *tree.Node, at string) error {
 	target := &planLevel{node: n, path: at, made: true, entered: p.stack != nil, fresh: p.fresh, keeps: !p.made}
-	if n.IsDir() && p.made {
-		p.target.Begin()
-	} else if n.IsDir() && p.target != nil && p.o.Overwrite != Never {
+	if n.IsDir() && !p.made && p.target != nil && p.o.Overwrite != Never {
 		target.keeps = !p.target.Begun()
 	}
 	if !target.fresh {

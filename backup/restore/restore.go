@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -53,7 +54,7 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 	}
 	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLink{}, mounts: map[uint64]*local.Dir{}}
 	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true, NumericACLs: o.NumericACLs, Unknown: r.unknown}
-	if err := r.openTarget(); err != nil {
+	if err := r.openTarget(from.IsDir()); err != nil {
 		return Statistics{}, err
 	}
 	if r.target != nil {
@@ -119,12 +120,18 @@ type restorer struct {
 	stop   context.CancelCauseFunc
 }
 
-// openTarget opens the target, or makes it.
-func (r *restorer) openTarget() error {
+// openTarget opens the target, or makes it; begun says that it is to have attributes in the end.
+func (r *restorer) openTarget(begun bool) error {
 	if !r.o.DryRun {
-		err := os.Mkdir(r.o.Target, 0o700)
+		mkdir := local.MkdirBegun
+		if !begun {
+			mkdir = func(path string) error { return os.Mkdir(path, 0o700) }
+		}
+		err := mkdir(r.o.Target)
 		if errors.Is(err, fs.ErrNotExist) {
-			err = os.MkdirAll(r.o.Target, 0o700)
+			if err = os.MkdirAll(filepath.Dir(filepath.Clean(r.o.Target)), 0o700); err == nil {
+				err = mkdir(r.o.Target)
+			}
 		}
 		r.made = err == nil
 		if err != nil && !errors.Is(err, fs.ErrExist) {

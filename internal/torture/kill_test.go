@@ -164,3 +164,22 @@ func killAt(nth int) []string {
 
 // strace interferes with a program as it is told to, and writes nothing down.
 var strace = []string{"strace", "-f", "--seccomp-bpf", "-qq", "-o", os.DevNull}
+
+// TestKillTarget kills a restore at each call that gives its target attributes, when it was made long ago. The next run gives it all of them.
+func TestKillTarget(t *testing.T) {
+	need(t, "strace")
+	m := newMachine(t, random(4), "")
+	m.want(0, "", "init", "--quiet")
+	must(t, os.RemoveAll(m.src))
+	must(t, os.Mkdir(m.src, 0o755))
+	m.backup()
+	args := restoreNewest(m)
+	for _, call := range []string{"utimensat", "fchmod", "fremovexattr"} {
+		m.empty()
+		if r := m.start(append(slices.Clone(strace), "-e", "trace="+call, "-e", "inject="+call+":signal=SIGKILL"), args...); r.code != -1 {
+			t.Fatalf("%s was not called: exit code %d", call, r.code)
+		}
+		m.want(0, "", args...)
+		m.targetIsNewest()
+	}
+}

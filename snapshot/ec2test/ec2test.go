@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/snapshot/ec2test/direct"
 	"nightjar/snapshot/ec2test/imds"
 	"nightjar/snapshot/ec2test/sigv4"
 	"nightjar/snapshot/ec2test/world"
@@ -58,6 +59,7 @@ type Server struct {
 
 	world    *world.World
 	metadata *imds.Server
+	cache    *direct.Cache
 	servers  []*http.Server
 
 	mu     sync.Mutex
@@ -82,7 +84,7 @@ func New(t testing.TB) *Server {
 // Start starts a server on an address, with a directory for the bytes of volumes and snapshots. Instance metadata gets a port of its own.
 func Start(dir, address string) (*Server, error) {
 	w := world.New(dir, uint64(time.Now().UnixNano()))
-	s := &Server{world: w, Settings: &w.Settings, denied: map[string]bool{}, roles: map[string]sigv4.Credentials{}}
+	s := &Server{world: w, Settings: &w.Settings, cache: direct.NewCache(), denied: map[string]bool{}, roles: map[string]sigv4.Credentials{}}
 	s.metadata = imds.New(w, s.role)
 	var err error
 	if s.URL, err = s.serve(address, http.HandlerFunc(s.handle)); err != nil {
@@ -232,4 +234,10 @@ func (s *Server) credentials(key string) (sigv4.Credentials, bool) {
 	defer s.mu.Unlock()
 	c, ok := s.roles[key]
 	return c, ok
+}
+
+// Metadata has instance metadata be off, or answer as to a client that is a hop too far away: tokens get lost.
+func (s *Server) Metadata(off, tooFar bool) {
+	s.metadata.Off(off)
+	s.metadata.TooFar(tooFar)
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"nightjar/snapshot/ec2test/direct"
 	"nightjar/snapshot/ec2test/ops"
 	"nightjar/snapshot/ec2test/query"
 	"nightjar/snapshot/ec2test/sigv4"
@@ -41,11 +42,23 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	now := s.signingTime()
 	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
 	scope, err := sigv4.Verify(r, body, now, s.credentials)
+	operation, parameters := direct.Route(r)
+	if err == nil && r.Header.Get("X-Amz-Content-Sha256") == sigv4.Unsigned && operation != "PutSnapshotBlock" {
+		err = &sigv4.Problem{Kind: sigv4.Mismatch, Text: "The payload has to be signed"}
+	}
 	switch {
-	case err == nil && scope.Service == "ec2":
-		s.ec2(w, r, body, scope)
-	case err != nil && (scope.Service == "ec2" || scope.Service == ""):
+	case scope.Service == "ebs" && err != nil:
+		s.refuseDirect(w, unauthorizedJSON(err))
+	case scope.Service == "ebs" && operation == "":
+		s.refuseDirect(w, &query.Error{Status: http.StatusNotFound, Code: "UnknownOperationException", Message: "There is no such operation"})
+	case scope.Service == "ebs":
+		s.direct(w, r, body, Call{Service: "ebs", Operation: operation, Region: scope.Region, Parameters: parameters})
+	case err != nil:
 		s.refuse(w, unauthorized(err))
+	case scope.Service == "ec2":
+		s.ec2(w, r, body, scope)
+	case scope.Service == "sts":
+		s.sts(w, r, body, scope)
 	default:
 		http.Error(w, "no such service", http.StatusNotFound)
 	}
@@ -95,7 +108,7 @@ func (s *Server) ec2(w http.ResponseWriter, r *http.Request, body []byte, scope 
 		form = posted
 	}
 	call := Call{Service: "ec2", Operation: form.Get("Action"), Region: scope.Region, Parameters: form, DryRun: form.Get("DryRun") == "true"}
-	s.answer(w, r, call, func() (*reply, error) {
+	s.answer(w, r, call, func() (*query.Reply, error) {
 		region := s.world.Region(scope.Region)
 		if region == nil {
 			return nil, &query.Error{Status: 401, Code: "AuthFailure", Message: "AWS was not able to validate the provided access credentials"}
@@ -106,7 +119,7 @@ func (s *Server) ec2(w http.ResponseWriter, r *http.Request, body []byte, scope 
 		}
 		id := s.world.UUID()
 		text, err := query.Answer(call.Operation, id, out)
-		return &reply{header: http.Header{"Content-Type": {"text/xml;charset=UTF-8"}, "X-Amzn-Requestid": {id}}, body: text}, err
+		return &query.Reply{Header: http.Header{"Content-Type": {"text/xml;charset=UTF-8"}, "X-Amzn-Requestid": {id}}, Body: text}, err
 	}, s.refuse)
 }
 
@@ -130,21 +143,14 @@ func status(err *query.Error) int {
 	return http.StatusBadRequest
 }
 
-// A reply is what goes out when nothing is refused.
-type reply struct {
-	status int // 0: 200
-	header http.Header
-	body   []byte
-}
-
 // answer makes a call under the world's lock, with the faults that are asked for.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, call Call, do func() (*reply, error), refuse func(http.ResponseWriter, *query.Error)) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, call Call, do func() (*query.Reply, error), refuse func(http.ResponseWriter, *query.Error)) {
 	f := s.strikes(call)
 	if s.OnCall != nil {
 		s.OnCall(call)
 	}
 	wait(r, f.Delay)
-	var out *reply
+	var out *query.Reply
 	var err error
 	if f.Code == "" || f.Done || f.Lost {
 		out, err = s.run(&call, do)
@@ -168,16 +174,16 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, call Call, do fu
 	case refused != nil:
 		refuse(w, refused)
 	default:
-		for name, values := range out.header {
+		for name, values := range out.Header {
 			w.Header()[name] = values
 		}
-		w.WriteHeader(max(out.status, http.StatusOK))
-		_, _ = io.Copy(w, bytes.NewReader(out.body))
+		w.WriteHeader(max(out.Status, http.StatusOK))
+		_, _ = io.Copy(w, bytes.NewReader(out.Body))
 	}
 }
 
 // run makes a call under the lock, and then what it leaves to be done without.
-func (s *Server) run(call *Call, do func() (*reply, error)) (*reply, error) {
+func (s *Server) run(call *Call, do func() (*query.Reply, error)) (*query.Reply, error) {
 	s.world.Lock()
 	call.Time = s.world.Now()
 	if r := s.world.Region(call.Region); r != nil {
@@ -191,6 +197,9 @@ func (s *Server) run(call *Call, do func() (*reply, error)) (*reply, error) {
 		s.world.Lock()
 		work.After(failed)
 		s.world.Unlock()
+	}
+	if err == nil && out.Read != nil {
+		out.Header, out.Body, err = out.Read()
 	}
 	return out, err
 }

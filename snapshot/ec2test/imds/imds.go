@@ -115,11 +115,7 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request, id string) {
 	tree := s.tree(id)
 	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/latest/"), "/")
 	if value, ok := tree[path]; ok {
-		if value == "" {
-			http.NotFound(w, r)
-			return
-		}
-		fmt.Fprint(w, value)
+		fmt.Fprint(w, value())
 		return
 	}
 	children := map[string]bool{}
@@ -140,7 +136,7 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request, id string) {
 }
 
 // tree is all that can be asked of an instance.
-func (s *Server) tree(id string) map[string]string {
+func (s *Server) tree(id string) map[string]func() string {
 	s.world.Lock()
 	i, region := s.find(id)
 	s.world.Unlock()
@@ -152,14 +148,17 @@ func (s *Server) tree(id string) map[string]string {
 		"pendingTime": i.Launched.UTC().Format("2006-01-02T15:04:05Z"), "privateIp": "10.0.0.10", "region": region, "version": "2017-09-30",
 		"billingProducts": nil, "devpayProductCodes": nil, "marketplaceProductCodes": nil, "kernelId": nil, "ramdiskId": nil,
 	}, "", "  ")
-	tree := map[string]string{
+	tree := map[string]func() string{}
+	for name, value := range map[string]string{
 		"dynamic/instance-identity/document": string(document), "meta-data/ami-id": i.Image, "meta-data/instance-id": i.ID, "meta-data/instance-type": i.Type,
 		"meta-data/placement/region": region, "meta-data/placement/availability-zone": i.Zone, "meta-data/local-hostname": "ip-10-0-0-10.ec2.internal",
 		"meta-data/hostname": "ip-10-0-0-10.ec2.internal", "meta-data/local-ipv4": "10.0.0.10",
+	} {
+		tree[name] = func() string { return value }
 	}
 	if i.Profile != "" {
-		tree["meta-data/iam/security-credentials"] = i.Profile
-		tree["meta-data/iam/security-credentials/"+i.Profile] = s.credentials(i.Profile)
+		tree["meta-data/iam/security-credentials"] = func() string { return i.Profile }
+		tree["meta-data/iam/security-credentials/"+i.Profile] = func() string { return s.credentials(i.Profile) }
 	}
 	return tree
 }

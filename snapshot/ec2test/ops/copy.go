@@ -28,7 +28,7 @@ type copySnapshotIn struct {
 
 type copySnapshotOut struct {
 	ID   string `xml:"snapshotId"`
-	Tags []tag  `xml:"tagSet>item"`
+	Tags []Tag  `xml:"tagSet>item"`
 }
 
 func copySnapshot(r *Request, in copySnapshotIn) (any, error) {

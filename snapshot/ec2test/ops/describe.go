@@ -36,7 +36,7 @@ type snapshotOut struct {
 	Transfer    string     `xml:"transferType,omitempty"`
 	Minutes     int        `xml:"completionDurationMinutes,omitempty"`
 	Bytes       int64      `xml:"fullSnapshotSizeInBytes,omitempty"`
-	Tags        []tag      `xml:"tagSet>item"`
+	Tags        []Tag      `xml:"tagSet>item"`
 }
 
 type describeSnapshotsOut struct {

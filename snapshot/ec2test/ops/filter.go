@@ -49,6 +49,16 @@ func (f fields[T]) check(filters []filter) error {
 	return nil
 }
 
+// checkOnly is check for things that cannot be filtered by their tags.
+func (f fields[T]) checkOnly(filters []filter) error {
+	for _, x := range filters {
+		if _, ok := f[x.Name]; !ok {
+			return query.Refuse("InvalidParameterValue", "The filter '%s' is invalid", x.Name)
+		}
+	}
+	return f.check(filters)
+}
+
 // match tells whether a thing passes all filters.
 func (f fields[T]) match(t T, tags map[string]string, filters []filter) bool {
 	for _, x := range filters {
@@ -137,16 +147,17 @@ func take[T any](pg page, all func(yield func(T) bool), ordinal func(T) uint64, 
 	return ""
 }
 
-type tag struct {
+// A Tag is a key and its value.
+type Tag struct {
 	Key   string `q:"Key" xml:"key"`
 	Value string `q:"Value" xml:"value"`
 }
 
-func tagSet(tags map[string]string) []tag {
-	var set []tag
+func tagSet(tags map[string]string) []Tag {
+	var set []Tag
 	for k, v := range tags {
-		set = append(set, tag{k, v})
+		set = append(set, Tag{k, v})
 	}
-	slices.SortFunc(set, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(set, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
 	return set
 }

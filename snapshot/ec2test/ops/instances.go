@@ -52,7 +52,7 @@ type instanceOut struct {
 	Architecture string          `xml:"architecture"`
 	Devices      []deviceMapping `xml:"blockDeviceMapping>item"`
 	Profile      *profile        `xml:"iamInstanceProfile"`
-	Tags         []tag           `xml:"tagSet>item"`
+	Tags         []Tag           `xml:"tagSet>item"`
 }
 
 type reservation struct {

@@ -55,6 +55,10 @@ var operations = map[string]operation{
 	"DeleteVolume": of(deleteVolume), "DescribeAvailabilityZones": of(describeZones), "DescribeInstances": of(describeInstances),
 	"DescribeRegions": of(describeRegions), "DescribeSnapshots": of(describeSnapshots), "DescribeTags": of(describeTags),
 	"DescribeVolumes": of(describeVolumes), "DetachVolume": of(detachVolume),
+	"DescribeImages": of(describeImages), "DescribeLockedSnapshots": of(describeLockedSnapshots), "DescribeSnapshotTierStatus": of(describeSnapshotTierStatus),
+	"GetSnapshotBlockPublicAccessState": of(getSnapshotBlockPublicAccessState), "ListSnapshotsInRecycleBin": of(listSnapshotsInRecycleBin),
+	"LockSnapshot": of(lockSnapshot), "ModifySnapshotTier": of(modifySnapshotTier), "RestoreSnapshotFromRecycleBin": of(restoreSnapshotFromRecycleBin),
+	"RestoreSnapshotTier": of(restoreSnapshotTier), "UnlockSnapshot": of(unlockSnapshot),
 }
 
 // Known lists the operations.

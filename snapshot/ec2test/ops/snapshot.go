@@ -43,7 +43,7 @@ type snapshotInfo struct {
 	Description string     `xml:"description"`
 	GiB         int        `xml:"volumeSize"`
 	Encrypted   bool       `xml:"encrypted"`
-	Tags        []tag      `xml:"tagSet>item"`
+	Tags        []Tag      `xml:"tagSet>item"`
 }
 
 type createSnapshotsOut struct {

@@ -14,7 +14,7 @@ const MaxTags = 50
 
 type tagSpecification struct {
 	ResourceType string `q:"ResourceType"`
-	Tags         []tag  `q:"Tag"`
+	Tags         []Tag  `q:"Tag"`
 }
 
 // specified returns the tags of specifications, of which one may be for a kind of resource and none for others.
@@ -33,15 +33,25 @@ func specified(specs []tagSpecification, kind string) (map[string]string, error)
 		if len(s.Tags) == 0 {
 			return nil, query.Refuse("InvalidParameterValue", "Tag specification must have at least one tag")
 		}
-		for _, t := range s.Tags {
-			if _, twice := tags[t.Key]; twice {
-				return nil, query.Refuse("InvalidParameterValue", "Duplicate tag key '%s' specified.", t.Key)
-			}
-			if err := checkTag(t); err != nil {
-				return nil, err
-			}
-			tags[t.Key] = t.Value
+		var err error
+		if tags, err = TagMap(s.Tags); err != nil {
+			return nil, err
 		}
+	}
+	return tags, nil
+}
+
+// TagMap returns tags that a resource can be made with.
+func TagMap(list []Tag) (map[string]string, error) {
+	tags := map[string]string{}
+	for _, t := range list {
+		if _, twice := tags[t.Key]; twice {
+			return nil, query.Refuse("InvalidParameterValue", "Duplicate tag key '%s' specified.", t.Key)
+		}
+		if err := checkTag(t); err != nil {
+			return nil, err
+		}
+		tags[t.Key] = t.Value
 	}
 	return tags, tooMany(tags)
 }
@@ -59,7 +69,7 @@ func tooMany(tags map[string]string) error {
 	return nil
 }
 
-func checkTag(t tag) error {
+func checkTag(t Tag) error {
 	units := func(s string) int { return len(utf16.Encode([]rune(s))) }
 	switch {
 	case t.Key == "":
@@ -82,7 +92,7 @@ type deletedTag struct {
 type createTagsIn struct {
 	dry
 	Resources []string `q:"ResourceId,required"`
-	Tags      []tag    `q:"Tag,required"`
+	Tags      []Tag    `q:"Tag,required"`
 }
 
 type deleteTagsIn struct {
@@ -216,7 +226,7 @@ type describeTagsIn struct {
 type tagDescription struct {
 	ResourceID   string `xml:"resourceId"`
 	ResourceType string `xml:"resourceType"`
-	tag
+	Tag
 }
 
 type describeTagsOut struct {

@@ -51,7 +51,7 @@ type volumeOut struct {
 	Encrypted   bool            `xml:"encrypted"`
 	KMSKey      string          `xml:"kmsKeyId,omitempty"`
 	Multi       bool            `xml:"multiAttachEnabled"`
-	Tags        []tag           `xml:"tagSet>item"`
+	Tags        []Tag           `xml:"tagSet>item"`
 }
 
 // kind is what a type of volumes allows.

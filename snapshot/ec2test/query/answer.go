@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,14 @@ const (
 	Version   = "2016-11-15"
 	Namespace = "http://ec2.amazonaws.com/doc/" + Version + "/"
 )
+
+// A Reply is what goes out when nothing is refused.
+type Reply struct {
+	Status int // 0: 200
+	Header http.Header
+	Body   []byte
+	Read   func() (http.Header, []byte, error) // if set, gives header and body when the call is over
+}
 
 // Answer is the document of an operation's output.
 func Answer(operation, request string, out any) ([]byte, error) {

@@ -18,6 +18,7 @@ type Error struct {
 	Status  int // of HTTP; 0: 400
 	Code    string
 	Message string
+	Reason  string // of the EBS direct APIs
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }

@@ -12,7 +12,7 @@ func uuid(a, b uint64) string {
 // Describe counts a Describe call that shows the snapshot, and has it come to what it becomes by itself. It returns how far it is, in percent.
 func (r *Region) Describe(s *Snapshot) int {
 	progress := r.grow(s)
-	if s.TierStatus == "archival-in-progress" || s.TierStatus == "temporary-restore-in-progress" || s.TierStatus == "permanent-restore-in-progress" {
+	if s.Moving() {
 		s.tiered++
 		if r.Pending == 0 && s.tiered >= 2 || r.Pending > 0 && r.Now().Sub(s.TierStart) >= r.Pending {
 			r.tier(s)
@@ -28,7 +28,7 @@ func (r *Region) tier(s *Snapshot) {
 	s.tiered = 0
 	switch s.TierStatus {
 	case "archival-in-progress":
-		s.Archived, s.TierStatus = true, "archival-completed"
+		s.Archived, s.ArchivedAt, s.TierStatus = true, r.Now(), "archival-completed"
 	case "temporary-restore-in-progress":
 		s.TierStatus = "temporary-restore-completed"
 	case "permanent-restore-in-progress":

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"strings"
 	"time"
 )
 
@@ -77,6 +78,7 @@ type Snapshot struct {
 	Archived    bool   // it is in the archive tier
 	TierStatus  string // of the last move
 	TierStart   time.Time
+	ArchivedAt  time.Time
 	Restored    time.Time // until when an archived one is in the standard tier too; zero: it is not
 	Lock        *Lock
 	Deleted     time.Time // when it came into the Recycle Bin
@@ -95,6 +97,12 @@ type Lock struct {
 	Starts  time.Time // when the days begin
 	Expires time.Time
 }
+
+// Cooled is when the cooling-off period of a lock in compliance mode ends.
+func (l *Lock) Cooled() time.Time { return l.Created.Add(time.Duration(l.CoolOff) * time.Hour) }
+
+// Moving tells whether the snapshot is on its way between tiers.
+func (s *Snapshot) Moving() bool { return strings.HasSuffix(s.TierStatus, "-in-progress") }
 
 // An Image is an AMI.
 type Image struct {

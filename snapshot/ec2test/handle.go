@@ -17,7 +17,7 @@ import (
 
 // A Call is one that was made of the server.
 type Call struct {
-	Service    string // ec2, ebs, sts
+	Service    string // ec2, ebs, servicequotas, sts
 	Operation  string
 	Region     string
 	Parameters url.Values
@@ -47,7 +47,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		err = &sigv4.Problem{Kind: sigv4.Mismatch, Text: "The payload has to be signed"}
 	}
 	switch {
-	case scope.Service == "ebs" && err != nil:
+	case err != nil && (scope.Service == "ebs" || scope.Service == "servicequotas"):
 		s.refuseDirect(w, unauthorizedJSON(err))
 	case scope.Service == "ebs" && operation == "":
 		s.refuseDirect(w, &query.Error{Status: http.StatusNotFound, Code: "UnknownOperationException", Message: "There is no such operation"})
@@ -57,6 +57,8 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, unauthorized(err))
 	case scope.Service == "ec2":
 		s.ec2(w, r, body, scope)
+	case scope.Service == "servicequotas":
+		s.quotas(w, r, body, scope)
 	case scope.Service == "sts":
 		s.sts(w, r, body, scope)
 	default:

@@ -1,10 +1,12 @@
 package ec2test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"nightjar/snapshot/ec2test/direct"
 	"nightjar/snapshot/ec2test/query"
@@ -51,6 +53,40 @@ func unauthorizedJSON(err error) *query.Error {
 		}
 	}
 	return &query.Error{Status: http.StatusForbidden, Code: code, Message: err.Error()}
+}
+
+// What Service Quotas calls the snapshots of a region.
+const (
+	quotaService = "ebs"
+	quotaCode    = "L-309BACF6"
+)
+
+// quotas knows the one quota of EBS that snapshots come up against.
+func (s *Server) quotas(w http.ResponseWriter, r *http.Request, body []byte, scope sigv4.Scope) {
+	var in struct{ ServiceCode, QuotaCode, ContextId string }
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "ServiceQuotasV20190624.")
+	malformed := json.Unmarshal(body, &in)
+	call := Call{Service: "servicequotas", Operation: operation, Region: scope.Region, Parameters: url.Values{"ServiceCode": {in.ServiceCode}, "QuotaCode": {in.QuotaCode}}}
+	s.answer(w, r, call, func() (*query.Reply, error) {
+		region := s.world.Region(call.Region)
+		switch {
+		case region == nil:
+			return nil, &query.Error{Code: "UnrecognizedClientException", Message: "The security token included in the request is invalid."}
+		case operation != "GetServiceQuota":
+			return nil, &query.Error{Code: "UnknownOperationException", Message: "There is no such operation"}
+		case malformed != nil:
+			return nil, &query.Error{Code: "SerializationException", Message: malformed.Error()}
+		case s.isDenied(call.Action()):
+			return nil, &query.Error{Code: "AccessDeniedException", Message: "User is not authorized to perform: " + call.Action()}
+		case in.ServiceCode != quotaService || in.QuotaCode != quotaCode:
+			return nil, &query.Error{Status: http.StatusNotFound, Code: "NoSuchResourceException", Message: "The request failed because the specified service quota does not exist"}
+		}
+		text, err := json.Marshal(map[string]any{"Quota": map[string]any{
+			"ServiceCode": quotaService, "ServiceName": "Amazon Elastic Block Store (Amazon EBS)", "QuotaCode": quotaCode, "QuotaName": "Snapshots per Region",
+			"QuotaArn": region.ARN("servicequotas", quotaService+"/"+quotaCode), "Value": float64(region.Quota()), "Unit": "None", "Adjustable": true, "GlobalQuota": false,
+		}})
+		return &query.Reply{Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, Body: text}, err
+	}, s.refuseDirect)
 }
 
 // sts knows the one call that nobody needs a permission for.

@@ -44,7 +44,7 @@ func listSnapshotsInRecycleBin(r *Request, in listBinIn) (any, error) {
 		}
 	}
 	out := listBinOut{}
-	out.Next = take(pg, r.Bin.Of(in.IDs, pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(*world.Snapshot) bool { return true }, func(s *world.Snapshot) {
+	out.Next = take(r, pg, r.Bin.Of(in.IDs, pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(*world.Snapshot) bool { return true }, func(s *world.Snapshot) {
 		out.Snapshots = append(out.Snapshots, binOut{s.ID, s.Volume, s.Description, query.Time{Time: s.Deleted}, query.Time{Time: s.Expires}})
 	})
 	return out, nil
@@ -181,7 +181,7 @@ func describeImages(r *Request, in describeImagesIn) (any, error) {
 		}
 	}
 	out := describeImagesOut{}
-	out.Next = take(pg, r.Images.Of(in.IDs, pg.after), func(i *world.Image) uint64 { return i.Ordinal }, func(i *world.Image) bool {
+	out.Next = take(r, pg, r.Images.Of(in.IDs, pg.after), func(i *world.Image) uint64 { return i.Ordinal }, func(i *world.Image) bool {
 		owned := len(in.Owners) == 0 || slices.ContainsFunc(in.Owners, func(o string) bool { return o == i.Owner || o == "self" && i.Owner == world.Account })
 		return owned && (i.State != "disabled" || in.Disabled) && i.Owner == world.Account && imageFields.match(i, i.Shown(), in.Filters)
 	}, func(i *world.Image) { out.Images = append(out.Images, r.describeImage(i)) })

@@ -122,8 +122,8 @@ func (r *Request) mayCopy() error {
 	if pending >= limit {
 		return query.Refuse("ResourceLimitExceeded", "The maximum number of concurrent snapshot copies to %s, %d, has been reached", r.Name, limit)
 	}
-	if r.count(world.Account) >= r.quota() {
-		return query.Refuse("SnapshotLimitExceeded", "You have exceeded your maximum snapshot limit of %d", r.quota())
+	if r.count(world.Account) >= r.Quota() {
+		return query.Refuse("SnapshotLimitExceeded", "You have exceeded your maximum snapshot limit of %d", r.Quota())
 	}
 	return nil
 }

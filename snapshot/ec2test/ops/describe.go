@@ -122,7 +122,7 @@ func describeSnapshots(r *Request, in describeSnapshotsIn) (any, error) {
 		})
 	}
 	out := describeSnapshotsOut{}
-	out.Next = take(pg, r.Snapshots.Of(in.IDs, pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
+	out.Next = take(r, pg, r.Snapshots.Of(in.IDs, pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
 		return visible(s) && owned(s) && restorable(s) && snapshotFields.match(s, s.Shown(), in.Filters) && (len(in.IDs) > 0 || s.Seen())
 	}, func(s *world.Snapshot) {
 		progress := r.Describe(s)

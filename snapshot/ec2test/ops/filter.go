@@ -101,6 +101,7 @@ type page struct {
 	most    int
 	after   uint64
 	listing string
+	empty   string // the token that an empty page has
 }
 
 // page checks what is asked for. A token serves the same listing alone: name and filters. Above 1,000, capped listings give 1,000 and others refuse.
@@ -125,6 +126,11 @@ func (p paging) page(name string, in any, ids int, least int, capped bool) (page
 			return pg, query.Refuse("InvalidParameterCombination", "The parameter %ss cannot be used with the parameter nextToken", name)
 		}
 		after, err := query.ParseToken(pg.listing, p.NextToken)
+		if err != nil { // it may be one that an empty page is before
+			if after, err = query.ParseToken(pg.listing+"-empty", p.NextToken); err == nil {
+				pg.empty = query.Token(pg.listing, after)
+			}
+		}
 		pg.after = after
 		return pg, err
 	}
@@ -132,11 +138,17 @@ func (p paging) page(name string, in any, ids int, least int, capped bool) (page
 }
 
 // take calls show for what passes, up to a page of it, and returns the token for more.
-func take[T any](pg page, all func(yield func(T) bool), ordinal func(T) uint64, passes func(T) bool, show func(T)) string {
+func take[T any](r *Request, pg page, all func(yield func(T) bool), ordinal func(T) uint64, passes func(T) bool, show func(T)) string {
+	if pg.empty != "" {
+		return pg.empty
+	}
 	n, last := 0, uint64(0)
 	for t := range all {
 		if !passes(t) {
 			continue
+		}
+		if n == pg.most && r.EmptyPages {
+			return query.Token(pg.listing+"-empty", last)
 		}
 		if n == pg.most {
 			return query.Token(pg.listing, last)

@@ -120,7 +120,7 @@ func describeInstances(r *Request, in describeInstancesIn) (any, error) {
 		}
 	}
 	out := describeInstancesOut{}
-	out.Next = take(pg, r.Instances.Of(in.IDs, pg.after), func(i *world.Instance) uint64 { return i.Ordinal }, func(i *world.Instance) bool {
+	out.Next = take(r, pg, r.Instances.Of(in.IDs, pg.after), func(i *world.Instance) uint64 { return i.Ordinal }, func(i *world.Instance) bool {
 		return known.match(i, i.Shown(), in.Filters)
 	}, func(i *world.Instance) {
 		out.Reservations = append(out.Reservations, reservation{ID: "r-" + i.ID[2:], Owner: world.Account, Instances: []instanceOut{r.describeInstance(i)}})

@@ -161,7 +161,7 @@ func describeLockedSnapshots(r *Request, in describeLockedIn) (any, error) {
 		}
 	}
 	out := describeLockedOut{}
-	out.Next = take(pg, r.Snapshots.Of(in.IDs, pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
+	out.Next = take(r, pg, r.Snapshots.Of(in.IDs, pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
 		return s.Owner == world.Account && s.Lock != nil && known.match(s, nil, in.Filters)
 	}, func(s *world.Snapshot) {
 		o := r.describeLock(s)

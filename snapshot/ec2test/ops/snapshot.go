@@ -214,8 +214,8 @@ func (r *Request) take(volumes []*world.Volume, description string, tags func(*w
 			return nil, err
 		}
 	}
-	if r.count(world.Account)+len(volumes) > r.quota() {
-		return nil, query.Refuse("SnapshotLimitExceeded", "You have exceeded your maximum snapshot limit of %d", r.quota())
+	if r.count(world.Account)+len(volumes) > r.Quota() {
+		return nil, query.Refuse("SnapshotLimitExceeded", "You have exceeded your maximum snapshot limit of %d", r.Quota())
 	}
 	files, err := r.AtOneMoment(volumes)
 	if err != nil {
@@ -230,13 +230,6 @@ func (r *Request) take(volumes []*world.Volume, description string, tags func(*w
 		snapshots = append(snapshots, s)
 	}
 	return snapshots, nil
-}
-
-func (r *Request) quota() int {
-	if r.SnapshotQuota > 0 {
-		return r.SnapshotQuota
-	}
-	return 100_000
 }
 
 // count is how many snapshots an account has here.

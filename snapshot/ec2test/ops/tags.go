@@ -275,7 +275,7 @@ func describeTags(r *Request, in describeTagsIn) (any, error) {
 	}
 	out := describeTagsOut{}
 	n := uint64(0) // tags have no ordinals: the place in the list serves
-	out.Next = take(pg, func(yield func(tagDescription) bool) {
+	out.Next = take(r, pg, func(yield func(tagDescription) bool) {
 		for _, t := range all {
 			if n++; n > pg.after && !yield(t) {
 				return

@@ -50,7 +50,7 @@ func describeSnapshotTierStatus(r *Request, in tierStatusIn) (any, error) {
 		return nil, err
 	}
 	out := tierStatusOut{}
-	out.Next = take(pg, r.Snapshots.All(pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
+	out.Next = take(r, pg, r.Snapshots.All(pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
 		return s.Owner == world.Account && tierFields.match(s, s.Shown(), in.Filters)
 	}, func(s *world.Snapshot) {
 		r.Describe(s)

@@ -319,7 +319,7 @@ func describeVolumes(r *Request, in describeVolumesIn) (any, error) {
 	}
 	out := describeVolumesOut{}
 	var shown []*world.Volume
-	out.Next = take(pg, r.Volumes.Of(in.IDs, pg.after), func(v *world.Volume) uint64 { return v.Ordinal }, func(v *world.Volume) bool {
+	out.Next = take(r, pg, r.Volumes.Of(in.IDs, pg.after), func(v *world.Volume) uint64 { return v.Ordinal }, func(v *world.Volume) bool {
 		return known.match(v, v.Shown(), in.Filters) && (len(in.IDs) > 0 || v.Seen())
 	}, func(v *world.Volume) { shown = append(shown, v) })
 	for _, v := range shown { // after the listing, which they may leave

@@ -137,5 +137,13 @@ func (r *Region) Full(c *Snapshot) {
 	}
 }
 
+// Quota is how many snapshots the account may have here.
+func (r *Region) Quota() int {
+	if r.SnapshotQuota > 0 {
+		return r.SnapshotQuota
+	}
+	return 100_000
+}
+
 // Unlocked tells whether a lock has run out.
 func (r *Region) Unlocked(l *Lock) bool { return !l.Expires.IsZero() && !r.Now().Before(l.Expires) }

@@ -130,9 +130,9 @@ func ReadBlock(path string, index int) ([]byte, error) {
 // AtOneMoment copies the files of volumes to new files of snapshots. Nobody writes to the file system of Settings.Freeze meanwhile.
 func (r *Region) AtOneMoment(volumes []*Volume) (files []string, err error) {
 	if r.Freeze != "" {
-		shelf, err := os.Open(r.Freeze)
-		if err != nil {
-			return nil, err
+		shelf, failed := os.Open(r.Freeze)
+		if failed != nil {
+			return nil, failed
 		}
 		defer shelf.Close()
 		if err := unix.IoctlSetInt(int(shelf.Fd()), fiFreeze, 0); err != nil {

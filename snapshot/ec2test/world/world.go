@@ -40,6 +40,7 @@ type World struct {
 type Settings struct {
 	Pending       time.Duration     // how long snapshots, copies and archiving take; 0: they are done when they are described the second time
 	Hidden        int               // how many Describe calls do not see a new snapshot, volume or tag yet
+	EmptyPages    bool              // every page of a paginated listing is followed by one that is empty, as EC2 allows
 	RecycleBin    time.Duration     // how long deleted snapshots are kept there; 0: there is no rule, and they are gone
 	SnapshotQuota int               // of each region; 0: 100,000
 	VolumeQuota   int               // likewise; 0: 5,000

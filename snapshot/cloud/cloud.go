@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
@@ -41,6 +42,7 @@ type Options struct {
 type Cloud struct {
 	EC2    *ec2.Client
 	Blocks *ebs.Client // the EBS direct APIs
+	Quotas *servicequotas.Client
 	Region string
 
 	cfg   aws.Config
@@ -87,7 +89,7 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 func (c *Cloud) In(region string) *Cloud {
 	cfg := c.cfg.Copy()
 	cfg.Region = region
-	return &Cloud{EC2: ec2.NewFromConfig(cfg), Blocks: ebs.NewFromConfig(cfg), Region: region, cfg: c.cfg, calls: c.calls}
+	return &Cloud{EC2: ec2.NewFromConfig(cfg), Blocks: ebs.NewFromConfig(cfg), Quotas: servicequotas.NewFromConfig(cfg), Region: region, cfg: c.cfg, calls: c.calls}
 }
 
 // Calls returns how often each operation was attempted, retries included, by its name in IAM policies: "ec2:CreateSnapshots".
@@ -100,8 +102,11 @@ func (c *Cloud) Calls() map[string]uint64 {
 func (c *calls) register(s *middleware.Stack) error {
 	return s.Finalize.Add(middleware.FinalizeMiddlewareFunc("nightjarCalls", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		service := "ec2:"
-		if middleware.GetServiceID(ctx) == ebs.ServiceID {
+		switch middleware.GetServiceID(ctx) {
+		case ebs.ServiceID:
 			service = "ebs:"
+		case servicequotas.ServiceID:
+			service = "servicequotas:"
 		}
 		c.mu.Lock()
 		c.count[service+middleware.GetOperationName(ctx)]++

@@ -11,6 +11,7 @@
 # make bench-contents  measure runs of many contents: memory of 64 that are open, TABLES of one row beside as many files
 # make bench-binlog  measure COMMITS archives of binary logs, each with one new log; then a few after so many logs
 # make bench-mysql  measure dumps and restores of a database of SIZE MB beside other tools: SERVER=mysql57, ONLY=dump,night; 2000 needs 30 GB
+# make bench-ebs  measure what is done with EBS snapshots, against the test server: ONLY=prune,copy
 # make fuzz    every fuzz target for FUZZTIME
 
 GO          ?= go
@@ -29,11 +30,12 @@ SUITE       ?= main/*.test,suite/versioning/t/*.test,suite/vcol/t/*.test,suite/s
 SIZE        ?= 100
 SERVER      ?= mariadb
 COMMITS     ?= 10000
+comma       := ,
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
 TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
-	mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm
+	systemd-analyze:systemd mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm
 
 # What the race detector and MySQL 5.7 link to, likewise.
 LIBRARIES := crt1.o:libc6-dev libaio.so.1:libaio1 libnuma.so.1:libnuma1 libatomic.so.1:libatomic1
@@ -49,7 +51,7 @@ ROOTS := .bin/roots/mariadb-11.8 .bin/roots/mysql-9.7
 NO_RACES := -gcflags=github.com/ProtonMail/go-crypto/openpgp/s2k=-race=false -gcflags=crypto/internal/fips140/sha256=-race=false
 
 .NOTPARALLEL:
-.PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-binlog bench-mysql fuzz torture
+.PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-binlog bench-mysql bench-ebs fuzz torture
 
 test: setup fmt vet lint $(GOTESTSUM)
 	@$(MAKE) --no-print-directory --keep-going test-servers || true
@@ -148,6 +150,9 @@ bench-index:
 
 bench-hosts: build
 	$(GO) run ./internal/bench/hosts -hosts $(HOSTS) -dir $(BENCHDIR)
+
+bench-ebs:
+	$(GO) test -vet=off -run '^$$' -bench '(?i)($(subst $(comma),|,$(or $(ONLY),.)))' -benchtime 1x -timeout 2h ./snapshot/...
 
 bench-contents:
 	$(GO) run ./internal/bench/contents -tables $(TABLES) -dir $(BENCHDIR)

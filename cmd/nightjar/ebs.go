@@ -16,5 +16,6 @@ func (a *app) ebsCommand() *cobra.Command {
 		},
 	}
 	c.AddCommand(a.ebsThawCommand(), a.ebsWatchdogCommand())
+	a.addEBSKeeping(c)
 	return c
 }

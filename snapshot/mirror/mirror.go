@@ -31,6 +31,7 @@ type Options struct {
 	Key     string                                 // KMS key there: id, alias or ARN; empty: EBS's own for what is encrypted, none for what is not
 	Minutes int                                    // within which EC2 has to complete each copy, which it bills: a multiple of 15 up to 2880; 0: when it can
 	Limit   int                                    // of copies at a time; 0: DefaultLimit
+	Look    bool                                   // only find out what there is to do
 	Wait    bool                                   // until all that is missing is there
 	Every   time.Duration                          // between looks while waiting; 0: 15 s
 	Zone    *time.Location                         // that days begin in
@@ -122,11 +123,11 @@ func Run(ctx context.Context, from, to *cloud.Cloud, o Options) (Result, error) 
 		if first {
 			x.r.Copies = copies
 		}
-		if err == nil {
+		if err == nil && !o.Look {
 			err = x.work(ctx)
 		}
 		x.r.Pending, x.r.Left = len(x.pending), len(x.todo)
-		if err != nil || !o.Wait || x.r.Later == 0 || len(x.r.Failed) > 0 {
+		if err != nil || !o.Wait || o.Look || x.r.Later == 0 || len(x.r.Failed) > 0 {
 			return x.r, err
 		}
 		if err := x.sleep(ctx, o.Every); err != nil {
@@ -153,7 +154,7 @@ func (x *run) compare(ctx context.Context) ([]plan.Copy, error) {
 			x.r.Later++
 		}
 		for _, f := range c.Failed {
-			if len(c.Missing) == 0 {
+			if len(c.Missing) == 0 || x.Look {
 				break
 			}
 			if err := x.remove(ctx, f.ID); err != nil {

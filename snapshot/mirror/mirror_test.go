@@ -24,7 +24,7 @@ type world struct {
 	o        mirror.Options
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	s := ec2test.New(t)
 	s.Setenv(t)

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/snapshot/cloud"
+	"nightjar/snapshot/mirror"
+	"nightjar/snapshot/prune"
+)
+
+// ebsCopying says how sets are copied.
+type ebsCopying struct {
+	to, key  string
+	duration time.Duration
+	limit    int
+	keep     ebsKeep
+}
+
+func (o *ebsCopying) bind(f *pflag.FlagSet, region, prefix string) {
+	f.StringVar(&o.to, "to-region", region, "the `REGION` to copy to")
+	f.StringVar(&o.key, "kms-key", "", "`KEY` of that region's KMS to encrypt copies with: id, alias or ARN (default: EBS's own, for what is encrypted)")
+	f.DurationVar(&o.duration, "completion-duration", 0, "have EC2 complete each copy within so long, which it bills: 15m to 48h, in quarters of an hour")
+	f.IntVar(&o.limit, "concurrent", mirror.DefaultLimit, "copies that are made at a time")
+	o.keep.bind(f, prefix, " copies")
+}
+
+func (o *ebsCopying) check() error {
+	if o.duration != 0 && (o.duration < 15*time.Minute || o.duration > 48*time.Hour || o.duration%(15*time.Minute) != 0) {
+		return usage.Errorf("--completion-duration %s: 15m to 48h, in quarters of an hour", o.duration)
+	}
+	if o.limit < 1 {
+		return usage.Errorf("--concurrent %d: at least one", o.limit)
+	}
+	return o.keep.read()
+}
+
+type ebsCopyFlags struct {
+	ebsPlace
+	ebsChoice
+	ebsCopying
+	dryRun, noWait bool
+}
+
+func (a *app) ebsCopyCommand() *cobra.Command {
+	var o ebsCopyFlags
+	c := &cobra.Command{
+		Use:   "copy",
+		Short: "Copy sets of snapshots to another region",
+		Long: `Copy sets of snapshots to another region: each as a whole, once it is completed, the newest first. What is there already is not copied again, and what
+was begun is gone on with.
+
+With rules (--keep-daily 7 …) only what they would keep there is copied, and the copies that they do not keep are deleted.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			from, err := o.open(c.Context())
+			if err != nil {
+				return err
+			}
+			if from.Region == o.to {
+				return usage.Errorf("--to-region %s: that is where the sets are", o.to)
+			}
+			return denied(a.ebsCopy(c.Context(), from, &o.ebsCopying, &o.ebsChoice, !o.noWait, o.dryRun))
+		},
+	}
+	f := c.Flags()
+	o.ebsPlace.bind(f)
+	o.ebsChoice.bind(f)
+	o.ebsCopying.bind(f, copyRegion, "")
+	f.BoolVar(&o.noWait, "no-wait", false, "begin what can be begun, and leave the rest to the next run")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only say what would be copied and deleted there, and why")
+	return c
+}
+
+// ebsCopy copies what is missing in another region, and prunes there.
+func (a *app) ebsCopy(ctx context.Context, from *cloud.Cloud, o *ebsCopying, which *ebsChoice, wait, dryRun bool) error {
+	to := from.In(o.to)
+	m := mirror.Options{
+		Policy: o.keep.Policy, Chosen: which.fits, Key: o.key, Minutes: int(o.duration / time.Minute), Limit: o.limit, Wait: wait, Look: dryRun,
+		Zone: time.Local, Now: a.Now, Told: func(e mirror.Event) {
+			if e.Err == nil && a.chatty() && !a.json {
+				a.note("%s of set %s: copy %s %s", e.Source, e.Set, e.Copy, e.What)
+			}
+		},
+	}
+	r, err := mirror.Run(ctx, from, to, m)
+	for _, f := range r.Failed {
+		a.problem(f.Source, fmt.Errorf("set %s: %w", f.Set, f.Err))
+	}
+	if len(r.Dropped) > 0 {
+		a.warn(fmt.Errorf("copies have no room for tags: %q", r.Dropped))
+	}
+	if shown := a.showCopied(to, &r, dryRun); err == nil {
+		err = shown
+	}
+	if err == nil && !o.keep.empty() {
+		err = a.ebsPrune(ctx, to, prune.Options{Policy: o.keep.Policy, Chosen: which.fits, Zone: time.Local, Now: a.Now}, dryRun)
+	}
+	switch {
+	case err != nil && r.Started+r.Completed > 0:
+		return outcome.Problems{What: fmt.Sprintf("copies begun: %d, completed: %d; then: %v", r.Started, r.Completed, err)}
+	case err == nil && len(r.Failed) > 0:
+		return outcome.Problems{What: fmt.Sprintf("snapshots that could not be copied: %d", len(r.Failed))}
+	}
+	return err
+}
+
+func (a *app) showCopied(to *cloud.Cloud, r *mirror.Result, dryRun bool) error {
+	if a.json {
+		type one struct {
+			ID      string   `json:"id"`
+			Missing []string `json:"missing"`
+			Reason  string   `json:"reason"`
+		}
+		all := []one{}
+		for _, c := range r.Copies {
+			x := one{c.ID, []string{}, c.Reason}
+			for _, s := range c.Missing {
+				x.Missing = append(x.Missing, s.ID)
+			}
+			all = append(all, x)
+		}
+		return a.printJSON(struct {
+			Region    string `json:"region"`
+			DryRun    bool   `json:"dry_run"`
+			Sets      []one  `json:"sets"`
+			Started   int    `json:"started"`
+			Completed int    `json:"completed"`
+			Pending   int    `json:"pending"`
+			Left      int    `json:"left"`
+			Later     int    `json:"later"`
+			Failed    int    `json:"failed"`
+		}{to.Region, dryRun, all, r.Started, r.Completed, r.Pending, r.Left, r.Later, len(r.Failed)})
+	}
+	if !dryRun && !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) {
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "\tSET\tTIME\tSNAPSHOTS\tWHY")
+		for _, c := range slices.Backward(r.Copies) {
+			what := ""
+			if len(c.Missing) > 0 {
+				what = "copy"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", what, c.ID, human.Time(c.Time), len(c.Missing), quote.Display(c.Reason))
+		}
+		_ = t.Flush() // w keeps its error
+		fmt.Fprintf(w, "%s: copies begun: %d, completed: %d, under way: %d, left: %d\n", to.Region, r.Started, r.Completed, r.Pending, r.Left)
+	})
+}

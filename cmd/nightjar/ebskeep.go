@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/calendar"
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/snapshot"
+	"nightjar/snapshot/cloud"
+	"nightjar/snapshot/plan"
+	"nightjar/snapshot/prune"
+)
+
+// copyRegion is where copies go unless another region is named.
+const copyRegion = "eu-west-1"
+
+// addEBSKeeping adds the commands that see to sets which are there.
+func (a *app) addEBSKeeping(c *cobra.Command) {
+	c.AddCommand(a.ebsPruneCommand(), a.ebsCopyCommand(), a.ebsScheduleCommand())
+}
+
+// ebsPlace says where EC2 is called.
+type ebsPlace struct{ cloud.Options }
+
+func (p *ebsPlace) bind(f *pflag.FlagSet) {
+	f.StringVar(&p.Region, "region", "", "the `REGION` of EC2 (default: AWS_REGION, the AWS configuration's, or this instance's)")
+	f.StringVar(&p.Endpoint, "endpoint", "", "`URL` of a server that is not Amazon's (default: the AWS configuration's)")
+	f.StringVar(&p.Profile, "profile", "", "profile of the AWS configuration, for credentials and region (AWS_PROFILE)")
+}
+
+func (p *ebsPlace) open(ctx context.Context) (*cloud.Cloud, error) {
+	c, err := cloud.Open(ctx, p.Options)
+	if errors.Is(err, cloud.ErrRegion) {
+		return nil, usage.Hinted{Err: err, Hint: "name it with --region, AWS_REGION or the AWS configuration"}
+	}
+	return c, err
+}
+
+// denied names the permission that was lacking.
+func denied(err error) error {
+	if code := cloud.Code(err); code == "UnauthorizedOperation" || code == "AccessDeniedException" {
+		return usage.Hinted{Err: err, Hint: "doc/ebs.md has a policy that suffices"}
+	}
+	return err
+}
+
+// ebsChoice says which sets are meant.
+type ebsChoice struct{ job, host, class string }
+
+func (o *ebsChoice) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.job, "job", "ebs", "name of the `JOB` whose sets are meant")
+	f.StringVar(&o.host, "host", "", "only the sets of this `HOST`")
+	f.StringVar(&o.class, "class", "", "only the sets of this `CLASS` of retention")
+}
+
+func (o *ebsChoice) fits(s *snapshot.Set) bool {
+	return s.Job == o.job && (o.host == "" || s.Host == o.host) && (o.class == "" || s.Class == o.class)
+}
+
+// ebsKeep are the rules of retention.
+type ebsKeep struct {
+	plan.Policy
+	prefix, within string
+	each           map[string]*int
+}
+
+func (k *ebsKeep) bind(f *pflag.FlagSet, prefix, of string) {
+	k.prefix, k.each = prefix, map[string]*int{}
+	f.IntVar(&k.Last, prefix+"keep-last", 0, "keep the newest N"+of)
+	for _, p := range calendar.Periods {
+		k.each[p.Rule] = f.Int(prefix+"keep-"+p.Rule, 0, fmt.Sprintf("keep the newest%s of each of the last N %ss that have one", of, p.Span))
+	}
+	f.StringVar(&k.within, prefix+"keep-within", "", "keep all"+of+" that are younger than an age like 30D")
+}
+
+// read fills in the policy, which may be empty.
+func (k *ebsKeep) read() (err error) {
+	k.Each = map[string]int{}
+	for rule, n := range k.each {
+		k.Each[rule] = *n
+	}
+	if k.within != "" {
+		if k.Within, err = human.ParseAge(k.within); err != nil {
+			return usage.Errorf("--%skeep-within: %w", k.prefix, err)
+		}
+	}
+	if err := k.Validate(); err != nil && !errors.Is(err, plan.ErrEmpty) {
+		return usage.Error{Err: err}
+	}
+	return nil
+}
+
+// empty reports whether no rule was given.
+func (k *ebsKeep) empty() bool { return errors.Is(k.Validate(), plan.ErrEmpty) }
+
+type ebsPruneFlags struct {
+	ebsPlace
+	ebsChoice
+	ebsKeep
+	copies []string
+	dryRun bool
+}
+
+func (a *app) ebsPruneCommand() *cobra.Command {
+	var o ebsPruneFlags
+	c := &cobra.Command{
+		Use:   "prune",
+		Short: "Delete the sets of snapshots that no rule keeps",
+		Long: `Delete the sets of snapshots that no rule keeps. Those of each job, host and class are judged by themselves, and copies apart.
+
+Only snapshots with this tool's tags, and of this job, are deleted. The last whole set stays, and so does what an image is made of, what is locked, what a
+copy still reads, and each volume's newest copy under each key, without which the next one would be a full one.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.read(); err != nil {
+				return err
+			}
+			if o.empty() {
+				return usage.Errorf("%w: name rules (--keep-daily 7 …)", plan.ErrEmpty)
+			}
+			e, err := o.open(c.Context())
+			if err != nil {
+				return err
+			}
+			return denied(a.ebsPrune(c.Context(), e, o.options(a, e), o.dryRun))
+		},
+	}
+	f := c.Flags()
+	o.ebsPlace.bind(f)
+	o.ebsChoice.bind(f)
+	o.ebsKeep.bind(f, "", "")
+	f.StringArrayVar(&o.copies, "copies", []string{copyRegion}, "`REGION` where copies of the sets may be made just now; may be repeated")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only say what would be deleted, and why")
+	return c
+}
+
+func (o *ebsPruneFlags) options(a *app, e *cloud.Cloud) prune.Options {
+	p := prune.Options{Policy: o.Policy, Chosen: o.fits, Zone: time.Local, Now: a.Now}
+	for _, region := range o.copies {
+		if region != e.Region && region != "" {
+			p.Readers = append(p.Readers, e.In(region))
+		}
+	}
+	return p
+}
+
+// ebsPrune prunes one region.
+func (a *app) ebsPrune(ctx context.Context, e *cloud.Cloud, o prune.Options, dryRun bool) error {
+	p, err := prune.Look(ctx, e, o)
+	if err != nil {
+		return err
+	}
+	for _, s := range p.Strays {
+		a.warn(fmt.Errorf("snapshot %s is left alone: %w", s.Snapshot.ID, s.Err))
+	}
+	for _, s := range p.Doubtful {
+		a.warn(fmt.Errorf("set %s is left alone: the tags of its snapshots contradict each other", s.ID))
+	}
+	var done prune.Result
+	if !dryRun {
+		done, err = p.Delete(ctx, e)
+	}
+	for _, s := range done.Stuck {
+		a.problem(s.Snapshot, fmt.Errorf("set %s stays: %w", s.Set, s.Err))
+	}
+	for _, b := range done.Binned {
+		a.warn(fmt.Errorf("%s is in the Recycle Bin, and still billed, until %s", b.Snapshot, human.Time(b.Until)))
+	}
+	if shown := a.showPruned(e, p, &done, dryRun); err == nil {
+		err = shown
+	}
+	if err == nil {
+		err = a.ebsQuota(ctx, e)
+	}
+	switch {
+	case err != nil && done.Sets > 0:
+		return outcome.Problems{What: fmt.Sprintf("sets deleted: %d; then: %v", done.Sets, err)}
+	case err == nil && len(done.Stuck) > 0:
+		return outcome.Problems{What: fmt.Sprintf("sets that could not be deleted: %d", len(done.Stuck))}
+	}
+	return err
+}
+
+// ebsQuota warns when the account has few snapshots left to make.
+func (a *app) ebsQuota(ctx context.Context, e *cloud.Cloud) error {
+	u, err := prune.Measure(ctx, e)
+	if err != nil {
+		return err
+	}
+	if u.Assumed != nil {
+		a.note("taking %d for the quota of snapshots, as accounts have that never asked for more: %v", u.Quota, u.Assumed)
+	}
+	if u.High() {
+		a.warn(fmt.Errorf("the account has %d of the %d snapshots that it may have in %s", u.Used, u.Quota, e.Region))
+	}
+	return nil
+}
+
+// prunedJSON is what --json tells of a set.
+type prunedJSON struct {
+	ID        string    `json:"id"`
+	Job       string    `json:"job"`
+	Host      string    `json:"host"`
+	Class     string    `json:"class"`
+	Time      time.Time `json:"time"`
+	State     string    `json:"state"`
+	Snapshots []string  `json:"snapshots"`
+	Keep      bool      `json:"keep"`
+	Held      bool      `json:"held"`
+	Reasons   []string  `json:"reasons"`
+}
+
+func (a *app) showPruned(e *cloud.Cloud, p *prune.Plan, done *prune.Result, dryRun bool) error {
+	if a.json {
+		all := []prunedJSON{}
+		for _, d := range p.Decisions {
+			x := prunedJSON{d.ID, quote.Text(d.Job), quote.Text(d.Host), quote.Text(d.Class), d.Time.UTC(), string(d.Condition), []string{}, d.Keep, d.Held, d.Reasons}
+			for _, s := range d.Snapshots {
+				x.Snapshots = append(x.Snapshots, s.ID)
+			}
+			all = append(all, x)
+		}
+		return a.printJSON(struct {
+			Region  string       `json:"region"`
+			DryRun  bool         `json:"dry_run"`
+			Sets    []prunedJSON `json:"sets"`
+			Deleted []string     `json:"deleted"`
+		}{e.Region, dryRun, all, append([]string{}, done.Snapshots...)})
+	}
+	if !dryRun && !a.chatty() {
+		return nil
+	}
+	return a.print(func(w io.Writer) {
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "\tSET\tTIME\tHOST\tCLASS\tWHY")
+		goes := 0
+		for _, d := range p.Decisions {
+			what := "keep"
+			if !d.Keep {
+				what = "delete"
+				goes++
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", what, d.ID, human.Time(d.Time), quote.Display(d.Host), quote.Display(d.Class), quote.Display(strings.Join(d.Reasons, "; ")))
+		}
+		_ = t.Flush() // w keeps its error
+		if dryRun {
+			fmt.Fprintf(w, "%s: %d sets would be deleted, %d kept\n", e.Region, goes, len(p.Decisions)-goes)
+			return
+		}
+		fmt.Fprintf(w, "%s: %d sets deleted, %d kept\n", e.Region, done.Sets, len(p.Decisions)-done.Sets)
+	})
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"nightjar/cmd/nightjar/internal/timer"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/calendar"
+	"nightjar/internal/child"
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/snapshot"
+	"nightjar/snapshot/cloud"
+	"nightjar/snapshot/plan"
+	"nightjar/snapshot/prune"
+	"nightjar/snapshot/sets"
+)
+
+// maxTaken is how much ebs take may print.
+const maxTaken = 1 << 20
+
+type ebsScheduleFlags struct {
+	ebsPlace
+	ebsChoice
+	ebsCopying
+	keep              ebsKeep
+	at                []string
+	crons             []calendar.Cron
+	due, run, systemd bool
+}
+
+func (a *app) ebsScheduleCommand() *cobra.Command {
+	var o ebsScheduleFlags
+	c := &cobra.Command{
+		Use:   "schedule --job JOB --at CRON [-- FLAGS OF EBS TAKE]",
+		Short: "Take, copy and prune sets by a schedule: print it for cron or systemd, say what is due, or do it",
+		Long: `Take, copy and prune sets of snapshots by a schedule. Without --due and --run this prints a line for crontab, or with --systemd a timer, that says
+the same with --run every ten minutes: nightjar itself then looks whether a set is due, by what EC2 has. So a start that was missed is made up for, and one that
+came twice does nothing. Each run also begins the copies that it can, and deletes what no rule keeps.
+
+What --at says is by this machine's clock (TZ), five fields as in crontab(5). When clocks go forward, 02:30 is due at 03:00; when they go back, once. After -- stand the
+flags of nightjar ebs take.`,
+		RunE: func(c *cobra.Command, args []string) error { return denied(a.ebsSchedule(c, &o, args)) },
+	}
+	f := c.Flags()
+	o.ebsPlace.bind(f)
+	o.ebsChoice.bind(f)
+	o.ebsCopying.bind(f, "", "copies-")
+	o.keep.bind(f, "", "")
+	f.StringArrayVar(&o.at, "at", nil, "when a set is due: a `CRON` expression such as \"30 2 * * *\"; may be repeated")
+	f.BoolVar(&o.due, "due", false, "only say whether a set is due, and when the next one is")
+	f.BoolVar(&o.run, "run", false, "take what is due, begin copies, and delete what no rule keeps")
+	f.BoolVar(&o.systemd, "systemd", false, "print a service and a timer of systemd")
+	return c
+}
+
+// check reads what can be wrong with the command line.
+func (o *ebsScheduleFlags) check(args []string) error {
+	switch {
+	case len(o.at) == 0:
+		return usage.Errorf("say when: --at \"30 2 * * *\"")
+	case o.job == "":
+		return usage.Errorf("--job: it needs a name")
+	case o.due && o.run, o.due && o.systemd, o.run && o.systemd:
+		return usage.Errorf("--due, --run and --systemd exclude each other")
+	}
+	for _, text := range o.at {
+		c, err := calendar.ParseCron(text)
+		if err != nil {
+			return usage.Errorf("--at: %w", err)
+		}
+		o.crons = append(o.crons, c)
+	}
+	for _, arg := range args {
+		if arg == "--job" || arg == "--class" || len(arg) > 6 && (arg[:6] == "--job=" || len(arg) > 8 && arg[:8] == "--class=") {
+			return usage.Errorf("%s: it stands before the --", arg)
+		}
+	}
+	if err := o.ebsCopying.check(); err != nil {
+		return err
+	}
+	return o.keep.read()
+}
+
+func (a *app) ebsSchedule(c *cobra.Command, o *ebsScheduleFlags, args []string) error {
+	if err := o.check(args); err != nil {
+		return err
+	}
+	ctx := c.Context()
+	if !o.due && !o.run {
+		return a.ebsTimer(c.Flags(), o, args)
+	}
+	e, err := o.open(ctx)
+	if err != nil {
+		return err
+	}
+	if e.Region == o.to {
+		return usage.Errorf("--to-region %s: that is where the sets are", o.to)
+	}
+	if o.run {
+		lock, err := a.ebsAlone(e.Region, &o.ebsChoice)
+		if err != nil || lock == nil {
+			return err
+		}
+		defer lock.Close()
+	}
+	t, err := o.look(ctx, a, e)
+	if err != nil {
+		return err
+	}
+	if o.due {
+		return a.showDue(&t)
+	}
+	if t.Due {
+		if err := a.ebsTakeDue(ctx, e, o, args); err != nil {
+			return err
+		}
+	}
+	if o.to != "" {
+		if err := a.ebsCopy(ctx, e, &o.ebsCopying, &o.ebsChoice, false, false); err != nil {
+			return err
+		}
+	}
+	if o.keep.empty() || !t.Due { // nothing has changed
+		return nil
+	}
+	p := prune.Options{Policy: o.keep.Policy, Chosen: o.fits, Zone: time.Local, Now: a.Now}
+	if o.to != "" {
+		p.Readers = []*cloud.Cloud{e.In(o.to)}
+	}
+	return a.ebsPrune(ctx, e, p, false)
+}
+
+// look finds out whether a set is due.
+func (o *ebsScheduleFlags) look(ctx context.Context, a *app, e *cloud.Cloud) (plan.Take, error) {
+	all, _, err := sets.Read(ctx, e, sets.Query{Job: o.job})
+	if err != nil {
+		return plan.Take{}, err
+	}
+	var of []snapshot.Set
+	for i := range all {
+		if s := &all[i]; s.CopyFrom == "" && s.Class == o.class && (o.host == "" || s.Host == o.host) {
+			of = append(of, s.Set)
+		}
+	}
+	return plan.Due(a.Now(), time.Local, o.crons, of), nil
+}
+
+func (a *app) showDue(t *plan.Take) error {
+	if a.json {
+		return a.printJSON(struct {
+			Due    bool      `json:"due"`
+			Since  time.Time `json:"since"`
+			Next   time.Time `json:"next"`
+			Reason string    `json:"reason"`
+		}{t.Due, t.At.UTC(), t.Next.UTC(), t.Reason})
+	}
+	return a.print(func(w io.Writer) {
+		what := "not due"
+		if t.Due {
+			what = "due"
+		}
+		fmt.Fprintf(w, "%s: %s\nnext: %s\n", what, quote.Display(t.Reason), human.Time(t.Next))
+	})
+}
+
+// ebsTakeDue has nightjar ebs take a set.
+func (a *app) ebsTakeDue(ctx context.Context, e *cloud.Cloud, o *ebsScheduleFlags, args []string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	command := []string{program, "ebs", "take", "--region", e.Region, "--job", o.job, "--class", o.class, "--state-dir", a.StateDir, "--tempdir", a.TempDir}
+	if o.Endpoint != "" {
+		command = append(command, "--endpoint", o.Endpoint)
+	}
+	if o.Profile != "" {
+		command = append(command, "--profile", o.Profile)
+	}
+	said, err := child.Output(ctx, child.Command{Name: "nightjar ebs take", Args: withoutEmpty(append(command, args...)), Env: a.Children, Stderr: a.stderr}, maxTaken)
+	if err == nil && a.chatty() && !a.json {
+		err = a.print(func(w io.Writer) { fmt.Fprintf(w, "%s", said) })
+	}
+	return err
+}
+
+// withoutEmpty leaves out flags whose value is empty, which no command takes.
+func withoutEmpty(args []string) (all []string) {
+	for i := 0; i < len(args); i++ {
+		if i+1 < len(args) && args[i+1] == "" {
+			i++
+			continue
+		}
+		all = append(all, args[i])
+	}
+	return all
+}
+
+// ebsAlone keeps other runs for the same sets on this machine out until the file is closed. It is nil if there is one.
+func (a *app) ebsAlone(region string, which *ebsChoice) (*os.File, error) {
+	state, err := a.StateFolder()
+	if err == nil {
+		err = os.MkdirAll(state, 0o700)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", []string{region, which.job, which.host, which.class}))
+	f, err := os.OpenFile(filepath.Join(state, fmt.Sprintf("ebs-%x.lock", sum[:8])), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("keep other runs out: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if err == unix.EWOULDBLOCK {
+		a.note("another run of this schedule is under way")
+		return nil, nil
+	}
+	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+}
+
+// ebsTimer prints the schedule for cron or systemd.
+func (a *app) ebsTimer(given *pflag.FlagSet, o *ebsScheduleFlags, args []string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	command := []string{program, "ebs", "schedule", "--run"}
+	given.Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if many, ok := f.Value.(pflag.SliceValue); ok {
+			values = many.GetSlice()
+		}
+		for _, v := range values {
+			if f.Name != "systemd" {
+				command = append(command, "--"+f.Name+"="+v)
+			}
+		}
+	})
+	if len(args) > 0 {
+		command = append(append(command, "--"), args...)
+	}
+	if slices.ContainsFunc(command, timer.Unfit) {
+		return usage.Errorf("cron and systemd take no line breaks in what they run")
+	}
+	t := timer.Timer{Name: o.job, Class: o.class, Command: command}
+	return a.print(func(w io.Writer) {
+		if o.systemd {
+			fmt.Fprint(w, t.Systemd())
+		} else {
+			fmt.Fprint(w, t.Crontab())
+		}
+	})
+}

@@ -205,9 +205,7 @@ var running = []provoked{
 	{name: "space", severity: check.Warning, options: check.Options{Free: func(string) (uint64, uint64, error) { return 500 << 20, 100 << 30, nil }}, do: scratch, follow: func(t *target) { t.options.TempDir, t.options.Free = "", plenty }},
 	{name: "space", severity: check.Problem, options: check.Options{Free: func(string) (uint64, uint64, error) { return 5 << 20, 100 << 30, nil }}, do: scratch, follow: func(t *target) { t.options.TempDir, t.options.Free = "", plenty }},
 	{name: "tools", severity: check.Problem, object: "mariadb-backup", only: mariaDB, options: check.Options{Path: "/nowhere"}, follow: func(t *target) { t.options.Path = "" }},
-	{name: "tools", severity: check.Problem, object: "mysqlbinlog", only: mySQL, options: check.Options{Path: "/nowhere"}, follow: func(t *target) { t.options.Path = "/usr/bin" }},
-	{name: "tools", severity: check.Problem, only: mariaDB, do: otherTools("mariadb-backup based on MariaDB server 10.4.3-MariaDB"), follow: func(t *target) { t.options.Path = "" }},
-	{name: "tools", severity: check.Warning, only: mySQL, options: check.Options{For: []check.Purpose{check.Binlog}}, do: otherTools("mysqlbinlog  Ver 5.1.3 for Linux"), follow: func(t *target) { t.options.Path = "/usr/bin" }},
+	{name: "tools", severity: check.Problem, only: mariaDB, do: otherTool("mariadb-backup based on MariaDB server 10.4.3-MariaDB"), follow: func(t *target) { t.options.Path = "" }},
 	{name: "hot-method", severity: check.Problem, object: "clone", only: is(servertest.MySQL97), advice: []string{"INSTALL PLUGIN clone SONAME 'mysql_clone.so';"}},
 	{name: "clone-space", severity: check.Warning, only: is(servertest.MySQL97), options: check.Options{Free: func(string) (uint64, uint64, error) { return 120 << 20, 1 << 30, nil }}, follow: func(t *target) { t.options.Free = plenty }},
 	{name: "hot-method", severity: check.Problem, only: is(servertest.MariaDB1011), do: func(t *target) func() { t.move(t.Datadir, t.Datadir+".moved"); return nil }, follow: func(t *target) { t.move(t.Datadir+".moved", t.Datadir) }},
@@ -247,13 +245,11 @@ func remote(t *target) func() {
 	return nil
 }
 
-func otherTools(says string) func(*target) func() {
+func otherTool(says string) func(*target) func() {
 	return func(t *target) func() {
 		dir := t.TempDir()
-		for _, name := range []string{"mariadb-backup", "mysqlbinlog"} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho '"+says+"'\n"), 0o755); err != nil {
-				t.Fatal(err)
-			}
+		if err := os.WriteFile(filepath.Join(dir, "mariadb-backup"), []byte("#!/bin/sh\necho '"+says+"'\n"), 0o755); err != nil {
+			t.Fatal(err)
 		}
 		t.options.Path = dir + ":/usr/bin"
 		return nil

@@ -139,70 +139,29 @@ func free(folder string) (left, total uint64, err error) {
 	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
 }
 
-// A tool is a program of the server's that is run beside it.
-type tool struct {
-	names []string // any of them
-	of    Purpose
-	exact bool // it has to be of the server's series, since it reads files
-	what  string
-}
-
-func (l *look) tools() []tool {
-	if l.mariadb() {
-		return []tool{
-			{[]string{"mariadb-backup", "mariabackup"}, Hot, true, "the hot copy"},
-			{[]string{"mariadb-binlog", "mysqlbinlog"}, Binlog, false, "the archive of binary logs"},
-		}
-	}
-	return []tool{{[]string{"mysqlbinlog", "mariadb-binlog"}, Binlog, false, "the archive of binary logs"}} // hot copies are taken by the clone plugin
-}
-
-func lookAtTools(ctx context.Context, l *look) (found []Finding, err error) {
-	if l.o.Path == "" {
+// lookAtTools looks for the program that hot copies of MariaDB are taken with: one of the server's series, since it reads files. Those of MySQL are taken by
+// its clone plugin, and nothing else needs a program of the server's.
+func lookAtTools(ctx context.Context, l *look) ([]Finding, error) {
+	if l.o.Path == "" || !l.mariadb() {
 		return none()
 	}
-	for _, t := range l.tools() {
-		if !l.o.is(t.of) {
-			continue
-		}
-		f, err := l.lookAtTool(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, f...)
-	}
-	return found, nil
-}
-
-func (l *look) lookAtTool(ctx context.Context, t tool) ([]Finding, error) {
-	file := program.Find(l.o.Path, t.names...)
+	const name = "mariadb-backup"
+	file := program.Find(l.o.Path, name, "mariabackup")
 	if file == "" {
-		do := "install it from where the server comes from: apt-get install mariadb-backup mariadb-client"
-		if !l.mariadb() {
-			do = "install the server's client programs (Debian, MySQL's own packages: mysql-client)"
-		}
-		return []Finding{{Severity: Problem, Object: t.names[0], Says: t.what + " needs the program " + t.names[0] + ", which is not in the search path", Do: do}}, nil
+		return []Finding{{Severity: Problem, Object: name, Says: "the hot copy needs the program " + name + ", which is not in the search path", Do: "install it from where the server comes from: apt-get install mariadb-backup"}}, nil
 	}
 	version, err := program.Version(ctx, file, l.o.Env)
-	if version == "" && !t.exact { // some say their own version alone; the client beside it is of the same package
-		if client := program.Find(filepath.Dir(file), "mariadb", "mysql"); client != "" && ctx.Err() == nil {
-			version, err = program.Version(ctx, client, l.o.Env)
-		}
-	}
 	theirs := program.Series(l.version)
-	finding := Finding{Severity: Problem, Object: file, Do: "install " + t.names[0] + " of version " + theirs}
+	finding := Finding{Severity: Problem, Object: file, Do: "install " + name + " of version " + theirs}
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case version == "":
 		finding.Says = fmt.Sprintf("it does not say its version (%v)", err)
-	case version == theirs || !t.exact && !program.Older(version, theirs):
+	case version == theirs:
 		return none()
-	case t.exact:
-		finding.Says = fmt.Sprintf("it is of version %s, the server of %s: it copies files that it may not understand", version, theirs)
 	default:
-		finding.Severity = Warning
-		finding.Says = fmt.Sprintf("it is of version %s, the server of %s: it may not know what is in newer logs", version, theirs)
+		finding.Says = fmt.Sprintf("it is of version %s, the server of %s: it copies files that it may not understand", version, theirs)
 	}
 	return []Finding{finding}, nil
 }

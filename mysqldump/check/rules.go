@@ -16,7 +16,7 @@ var rules = []rule[*look]{
 	{"binlog-filter", []Purpose{Binlog, Replica}, lookAtBinlogFilter},
 	{"binlog-expiry", nil, lookAtExpiry},
 	{"binlog-error-action", nil, lookAtBinlogErrors},
-	{"tools", nil, lookAtTools},
+	{"tools", []Purpose{Hot}, lookAtTools},
 	{"hot-method", []Purpose{Hot}, lookAtMethod},
 	{"clone-space", []Purpose{Hot}, lookAtCloneSpace},
 	{"space", nil, lookAtSpace},

@@ -186,6 +186,14 @@ func blank(t *testing.T, s *servertest.Server, path string) {
 // follow prepares a backup, starts a server on it, has it replicate, and compares.
 func follow(t *testing.T, s *servertest.Server, dir string, at mysqldump.Position) {
 	t.Helper()
+	r := prepared(t, s, dir)
+	r.Exec(t, "SET GLOBAL gtid_slave_pos='"+at.GTIDs.String()+"'")
+	replicates(t, r, s)
+}
+
+// prepared prepares a backup, and starts a server on it.
+func prepared(t *testing.T, s *servertest.Server, dir string) *servertest.Server {
+	t.Helper()
 	tool := append(s.Program("mariadb-backup"), "--no-defaults", "--prepare", "--target-dir="+dir, "--tmpdir="+t.TempDir())
 	if out, err := exec.CommandContext(t.Context(), tool[0], tool[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("prepare: %v\n%s", err, out)
@@ -199,7 +207,13 @@ func follow(t *testing.T, s *servertest.Server, dir string, at mysqldump.Positio
 		t.Fatalf("%v: %s", err, out)
 	}
 	r.Restart(t)
-	r.Exec(t, "SET GLOBAL gtid_slave_pos='"+at.GTIDs.String()+"'", fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='repl', MASTER_USE_GTID=slave_pos", s.Host, s.Port), "START SLAVE")
+	return r
+}
+
+// replicates has a server replicate from where it is, and compares it with its source.
+func replicates(t *testing.T, r, s *servertest.Server) {
+	t.Helper()
+	r.Exec(t, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='repl', MASTER_USE_GTID=slave_pos", s.Host, s.Port), "START SLAVE")
 	end := s.Query(t, "SELECT @@gtid_binlog_pos")[0][0]
 	if got := r.Query(t, "SELECT MASTER_GTID_WAIT(?, 60)", end)[0][0]; got != "0" {
 		t.Fatalf("wait for %s: %s: %v", end, got, r.QueryRow(t, "SHOW SLAVE STATUS"))
@@ -215,6 +229,29 @@ func follow(t *testing.T, s *servertest.Server, dir string, at mysqldump.Positio
 			}
 		}
 	}
+}
+
+// How far the server was with its own source is in the files that were copied, as its transactions are: one that starts on them goes on from there.
+func TestSlave(t *testing.T) {
+	t.Parallel()
+	source, s := servertest.Start(t, servertest.MariaDB1011), servertest.Start(t, servertest.MariaDB1011)
+	source.Exec(t, "CREATE USER repl@'%'", "GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
+	load := source.StartLoad(t, servertest.LoadOptions{Writers: 4, PerSecond: 100})
+	s.Exec(t, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='repl', MASTER_USE_GTID=no", source.Host, source.Port), "START SLAVE")
+	if got := s.Query(t, "SELECT MASTER_GTID_WAIT(?, 60)", source.Query(t, "SELECT @@gtid_binlog_pos")[0][0])[0][0]; got != "0" {
+		t.Fatalf("it does not replicate: %v", s.QueryRow(t, "SHOW SLAVE STATUS"))
+	}
+	f := &folder{dir: t.TempDir()}
+	_, err := hot.Run(t.Context(), open(t, s), f, options(t, s, honest))
+	must(t, err)
+	s.Stop(t)
+	source.Exec(t, "CREATE TABLE loadtest.later (a INT PRIMARY KEY)", "INSERT INTO loadtest.later VALUES (1)")
+	r := prepared(t, s, f.dir)
+	load.Stop()
+	if at, end := r.Query(t, "SELECT @@gtid_slave_pos")[0][0], source.Query(t, "SELECT @@gtid_binlog_pos")[0][0]; at == "" || at == end {
+		t.Errorf("it is at %q, and its source at %q", at, end)
+	}
+	replicates(t, r, source)
 }
 
 // No backup is made of what a program says that lies, and nothing of it is left.

@@ -226,6 +226,9 @@ func offences(t *testing.T, prefix, work string) []string {
 			}
 			for _, m := range paths {
 				path := m[2]
+				if call[1] == "unlink" && !filepath.IsAbs(path) { // of a program that is where it works: it makes nothing
+					continue
+				}
 				if !filepath.IsAbs(path) {
 					path = filepath.Join(m[1], path)
 				}

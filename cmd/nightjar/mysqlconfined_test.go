@@ -45,6 +45,7 @@ func TestMySQLConfined(t *testing.T) {
 		slices.Concat([]string{"mysql", "dump"}, here),
 		slices.Concat([]string{"mysql", "dump", "--json"}, here), // beside a former one
 		slices.Concat([]string{"mysql", "hot"}, here),
+		{"mysql", "restore", "latest", "--kind", "mysql-hot", "--datadir", at("target")},
 		slices.Concat([]string{"mysql", "binlog"}, here),
 		{"mysql", "binlog", "show", "latest"},
 		slices.Concat([]string{"mysql", "restore", "latest", "--no-restore", "--until", "all"}, here), // nothing was written since

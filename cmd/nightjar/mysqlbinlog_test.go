@@ -146,11 +146,22 @@ func (d *dumper) comesBack(s *servertest.Server, id string) {
 // A follower keeps up with its server through a restart and a lost connection, is killed at any time without loss, and
 // its archives fold into the newest.
 func TestMySQLBinlogFollow(t *testing.T) {
-	s := servertest.Start(t, servertest.MariaDB1011)
+	t.Parallel()
+	for _, k := range []struct{ kind, grant, status, tls string }{
+		{string(servertest.MariaDB1011), "BINLOG MONITOR", "SHOW MASTER STATUS", ""}, {string(servertest.MySQL97), "REPLICATION CLIENT", "SHOW BINARY LOG STATUS", "ssl-mode=REQUIRED"},
+	} {
+		t.Run(k.kind, func(t *testing.T) {
+			t.Parallel()
+			testFollow(t, servertest.Start(t, servertest.Kind(k.kind)), k.grant, k.status, k.tls)
+		})
+	}
+}
+
+func testFollow(t *testing.T, s *servertest.Server, grant, status, tls string) {
 	d := &dumper{T: t, home: t.TempDir()}
 	proxy := servertest.StartProxy(t, fmt.Sprintf("%s:%d", s.Host, s.Port))
-	s.Exec(t, "CREATE USER f@'%' IDENTIFIED BY 'pw'", "GRANT BINLOG MONITOR, REPLICATION SLAVE ON *.* TO f@'%'")
-	if err := os.WriteFile(filepath.Join(d.home, "my.cnf"), fmt.Appendf(nil, "[client]\nhost=%s\nport=%d\nuser=f\npassword=pw\n", proxy.Host, proxy.Port), 0o600); err != nil {
+	s.Exec(t, "CREATE USER f@'%' IDENTIFIED BY 'pw'", "GRANT "+grant+", REPLICATION SLAVE ON *.* TO f@'%'")
+	if err := os.WriteFile(filepath.Join(d.home, "my.cnf"), fmt.Appendf(nil, "[client]\nhost=%s\nport=%d\nuser=f\npassword=pw\n%s\n", proxy.Host, proxy.Port, tls), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d.must("init")
@@ -176,7 +187,7 @@ func TestMySQLBinlogFollow(t *testing.T) {
 	proxy.Cut()
 	s.Restart(t)
 	s.Exec(t, "CREATE DATABASE after_restart")
-	at := s.Query(t, "SHOW MASTER STATUS")[0]
+	at := s.Query(t, status)[0]
 	wait(7)
 	load.Stop()
 	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(200 * time.Millisecond) {

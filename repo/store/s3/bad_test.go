@@ -199,6 +199,8 @@ func badWeather(t *testing.T, server *s3test.Server) {
 	t.Run("Connections", func(t *testing.T) { connections(t, s3test.NewWeather(t, server), o) })
 	t.Run("Cancelled", func(t *testing.T) {
 		w.Becomes(nil)
+		o := o
+		o.Timeout = 5 * time.Minute
 		s := open(t, freshPlace(), o)
 		w.Becomes(s3test.Always(s3test.Fate{Silent: true}))
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

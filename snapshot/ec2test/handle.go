@@ -21,8 +21,9 @@ type Call struct {
 	Operation  string
 	Region     string
 	Parameters url.Values
-	Code       string // of the refusal; empty: it was done
-	Lost       bool   // the client got no answer
+	Needs      []string // actions of IAM policies that it needs the permission for, as far as it came
+	Code       string   // of the refusal; empty: it was done
+	Lost       bool     // the client got no answer
 	DryRun     bool
 	Time       time.Time // by the server's clock
 }
@@ -110,12 +111,12 @@ func (s *Server) ec2(w http.ResponseWriter, r *http.Request, body []byte, scope 
 		form = posted
 	}
 	call := Call{Service: "ec2", Operation: form.Get("Action"), Region: scope.Region, Parameters: form, DryRun: form.Get("DryRun") == "true"}
-	s.answer(w, r, call, func() (*query.Reply, error) {
+	s.answer(w, r, &call, func() (*query.Reply, error) {
 		region := s.world.Region(scope.Region)
 		if region == nil {
 			return nil, &query.Error{Status: 401, Code: "AuthFailure", Message: "AWS was not able to validate the provided access credentials"}
 		}
-		out, err := ops.Run(&ops.Request{Region: region, Operation: call.Operation, Denied: s.isDenied, Verify: s.verifyURL}, form)
+		out, err := ops.Run(&ops.Request{Region: region, Operation: call.Operation, Denied: s.needs(&call), Verify: s.verifyURL}, form)
 		if err != nil {
 			return nil, err
 		}
@@ -146,16 +147,16 @@ func status(err *query.Error) int {
 }
 
 // answer makes a call under the world's lock, with the faults that are asked for.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, call Call, do func() (*query.Reply, error), refuse func(http.ResponseWriter, *query.Error)) {
-	f := s.strikes(call)
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, call *Call, do func() (*query.Reply, error), refuse func(http.ResponseWriter, *query.Error)) {
+	f := s.strikes(*call)
 	if s.OnCall != nil {
-		s.OnCall(call)
+		s.OnCall(*call)
 	}
 	wait(r, f.Delay)
 	var out *query.Reply
 	var err error
 	if f.Code == "" || f.Done || f.Lost {
-		out, err = s.run(&call, do)
+		out, err = s.run(call, do)
 	}
 	if f.Code != "" {
 		err = &query.Error{Status: f.Status, Code: f.Code, Message: or(f.Message, "This is a fault that the test asked for.")}
@@ -168,7 +169,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, call Call, do fu
 		call.Code = refused.Code
 	}
 	call.Lost = f.Lost
-	s.note(call)
+	s.note(*call)
 	wait(r, f.Late)
 	switch {
 	case f.Lost:
@@ -210,6 +211,14 @@ func (s *Server) note(call Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, call)
+}
+
+// needs tells what is denied, and notes what a call has asked for.
+func (s *Server) needs(call *Call) func(action string) bool {
+	return func(action string) bool {
+		call.Needs = append(call.Needs, action)
+		return s.isDenied(action)
+	}
 }
 
 // wait ends early when the client goes away.

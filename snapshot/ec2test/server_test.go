@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,13 @@ func TestFaults(t *testing.T) {
 		t.Errorf("the last call was %+v", last)
 	}
 	s.Deny("ec2:CreateTags")
+	defer func() {
+		for _, c := range s.Calls() {
+			if c.Operation == "CreateVolume" && c.DryRun && !slices.Equal(c.Needs, []string{"ec2:CreateVolume", "ec2:CreateTags"}) {
+				t.Errorf("a volume with tags needs %q", c.Needs)
+			}
+		}
+	}()
 	_, err = c.CreateVolume(ctx, &ec2.CreateVolumeInput{AvailabilityZone: aws.String("us-east-1a"), Size: aws.Int32(1), TagSpecifications: tags("volume", "a", "b"), DryRun: aws.Bool(true)})
 	wantCode(t, err, "UnauthorizedOperation")
 	s.Hidden = 2

@@ -15,12 +15,12 @@ import (
 
 // direct makes a call of the EBS direct APIs.
 func (s *Server) direct(w http.ResponseWriter, r *http.Request, body []byte, call Call) {
-	s.answer(w, r, call, func() (*query.Reply, error) {
+	s.answer(w, r, &call, func() (*query.Reply, error) {
 		region := s.world.Region(call.Region)
 		if region == nil {
 			return nil, &query.Error{Status: http.StatusForbidden, Code: "UnrecognizedClientException", Message: "The security token included in the request is invalid."}
 		}
-		return direct.Run(&direct.Request{Region: region, Operation: call.Operation, Parameters: call.Parameters, Body: body, Denied: s.isDenied, Cache: s.cache})
+		return direct.Run(&direct.Request{Region: region, Operation: call.Operation, Parameters: call.Parameters, Body: body, Denied: s.needs(&call), Cache: s.cache})
 	}, s.refuseDirect)
 }
 
@@ -67,7 +67,7 @@ func (s *Server) quotas(w http.ResponseWriter, r *http.Request, body []byte, sco
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "ServiceQuotasV20190624.")
 	malformed := json.Unmarshal(body, &in)
 	call := Call{Service: "servicequotas", Operation: operation, Region: scope.Region, Parameters: url.Values{"ServiceCode": {in.ServiceCode}, "QuotaCode": {in.QuotaCode}}}
-	s.answer(w, r, call, func() (*query.Reply, error) {
+	s.answer(w, r, &call, func() (*query.Reply, error) {
 		region := s.world.Region(call.Region)
 		switch {
 		case region == nil:
@@ -76,7 +76,7 @@ func (s *Server) quotas(w http.ResponseWriter, r *http.Request, body []byte, sco
 			return nil, &query.Error{Code: "UnknownOperationException", Message: "There is no such operation"}
 		case malformed != nil:
 			return nil, &query.Error{Code: "SerializationException", Message: malformed.Error()}
-		case s.isDenied(call.Action()):
+		case s.needs(&call)(call.Action()):
 			return nil, &query.Error{Code: "AccessDeniedException", Message: "User is not authorized to perform: " + call.Action()}
 		case in.ServiceCode != quotaService || in.QuotaCode != quotaCode:
 			return nil, &query.Error{Status: http.StatusNotFound, Code: "NoSuchResourceException", Message: "The request failed because the specified service quota does not exist"}
@@ -98,7 +98,7 @@ func (s *Server) sts(w http.ResponseWriter, r *http.Request, body []byte, scope 
 		w.WriteHeader(status(err))
 		fmt.Fprintf(w, "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>refused</Message></Error></ErrorResponse>", err.Code)
 	}
-	s.answer(w, r, call, func() (*query.Reply, error) {
+	s.answer(w, r, &call, func() (*query.Reply, error) {
 		if call.Operation != "GetCallerIdentity" {
 			return nil, query.Refuse("InvalidAction", "no such action")
 		}

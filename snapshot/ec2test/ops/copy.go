@@ -82,7 +82,7 @@ func copySnapshot(r *Request, in copySnapshotIn) (any, error) {
 	}
 	if source.File != "" {
 		s.File = r.File("snapshot")
-		if err := world.Copy(source.File, s.File, 0); err != nil {
+		if err := r.Share(source.File, s.File); err != nil {
 			return nil, err
 		}
 	}

@@ -255,6 +255,9 @@ func describeTags(r *Request, in describeTagsIn) (any, error) {
 	}
 	var all []tagDescription
 	add := func(kind string, m *world.Meta) {
+		if !m.Seen() {
+			return
+		}
 		for _, t := range tagSet(m.SeenTags()) {
 			all = append(all, tagDescription{m.ID, kind, t})
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,14 @@ func Copy(from, to string, gib int) (err error) {
 		}
 	}
 	return dst.Truncate(size)
+}
+
+// Share gives the bytes of a snapshot, which nobody changes any more, to another.
+func (w *World) Share(from, to string) error {
+	if filepath.Dir(from) == w.dir && os.Link(from, to) == nil {
+		return nil
+	}
+	return Copy(from, to, 0)
 }
 
 func copyData(dst, src *os.File, size int64) error {

@@ -283,6 +283,7 @@ func TestMetadata(t *testing.T) {
 	if cfg.Region != "eu-west-1" {
 		t.Errorf("the region is %q", cfg.Region)
 	}
+	cfg.HTTPClient = whole{}
 	c := ec2.NewFromConfig(cfg)
 	got := must(c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{instance}}))(t)
 	if *got.Reservations[0].Instances[0].Placement.AvailabilityZone != "eu-west-1b" {

@@ -79,6 +79,11 @@ func TestDescribeSnapshots(t *testing.T) {
 		_, err := c.DescribeSnapshots(ctx, &bad.in)
 		wantCode(t, err, bad.code)
 	}
+	s.EmptyPages = true
+	if n, pages := count(ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, MaxResults: aws.Int32(10)}); n != 23 || pages != 5 {
+		t.Errorf("with empty pages: %d in %d pages", n, pages)
+	}
+	s.EmptyPages = false
 	out := must(c.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, MaxResults: aws.Int32(10)}))(t)
 	_, err := c.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{MaxResults: aws.Int32(10), NextToken: out.NextToken})
 	wantCode(t, err, "InvalidParameterValue")

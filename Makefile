@@ -11,7 +11,7 @@
 # make bench-contents  measure runs of many contents: memory of 64 that are open, TABLES of one row beside as many files
 # make bench-binlog  measure COMMITS archives of binary logs, each with one new log; then a few after so many logs
 # make bench-mysql  measure dumps and restores of a database of SIZE MB beside other tools: SERVER=mysql57, ONLY=dump,night; 2000 needs 30 GB
-# make bench-ebs  measure what is done with EBS snapshots, against the test server: ONLY=prune,copy
+# make bench-ebs  measure what is done with EBS snapshots, against the test server and on loop devices: ONLY=prune,copy,freeze
 # make fuzz    every fuzz target for FUZZTIME
 
 GO          ?= go
@@ -34,7 +34,7 @@ comma       := ,
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
-TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
+TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs losetup:mount lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
 	systemd-analyze:systemd mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm
 
 # What the race detector and MySQL 5.7 link to, likewise.
@@ -151,7 +151,7 @@ bench-index:
 bench-hosts: build
 	$(GO) run ./internal/bench/hosts -hosts $(HOSTS) -dir $(BENCHDIR)
 
-bench-ebs:
+bench-ebs: packages
 	$(GO) test -vet=off -run '^$$' -bench '(?i)($(subst $(comma),|,$(or $(ONLY),.)))' -benchtime 1x -timeout 2h ./snapshot/...
 
 bench-contents:

@@ -207,6 +207,23 @@ func (m Machine) Beneath(n Number) []Number {
 
 const maxBeneath = 1 << 10
 
+// Made returns the numbers of the devices that a device is made of, as those of a volume group or an array, and so on down to what is made of nothing; n alone if it is none.
+func (m Machine) Made(n Number) (of []Number) {
+	seen := []Number{n}
+	for i := 0; i < len(seen) && len(seen) < maxBeneath; i++ {
+		slaves, _ := m.list("sys/dev/block", seen[i].String(), "slaves")
+		for _, s := range slaves {
+			if number, err := ParseNumber(m.value("sys/class/block", s, "dev")); err == nil && !slices.Contains(seen, number) {
+				seen = append(seen, number)
+			}
+		}
+		if len(slaves) == 0 {
+			of = append(of, seen[i])
+		}
+	}
+	return of
+}
+
 func (m Machine) beneath(found []Number, n Number, mounts *[]Mount) []Number {
 	if slices.Contains(found, n) || len(found) == maxBeneath {
 		return found

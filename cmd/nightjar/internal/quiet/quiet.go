@@ -88,7 +88,7 @@ func positionOf(p mysqldump.Position) snapshot.Position {
 
 // Durable returns why a server of this machine has to stand still while these devices are taken together, in words. Of none it need not: as after a loss of power, all is there
 // that was committed.
-func Durable(ctx context.Context, s *server.Server, devices []host.Device) (faults []string, err error) {
+func Durable(ctx context.Context, s *server.Server, devices []host.Device, m host.Machine) (faults []string, err error) {
 	c, err := s.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,10 @@ func Durable(ctx context.Context, s *server.Server, devices []host.Device) (faul
 			faults = append(faults, fmt.Sprintf("%s: %v", f.Variable, err))
 			continue
 		}
-		if !slices.ContainsFunc(devices, func(d host.Device) bool { return d.Has(n) }) {
+		elsewhere := func(n host.Number) bool {
+			return !slices.ContainsFunc(devices, func(d host.Device) bool { return d.Has(n) })
+		}
+		if slices.ContainsFunc(m.Made(n), elsewhere) {
 			faults = append(faults, fmt.Sprintf("%s, %s, is on none of the volumes that are taken", f.Variable, f.Path))
 		}
 	}

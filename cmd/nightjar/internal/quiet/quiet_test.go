@@ -201,7 +201,7 @@ func testDurable(t *testing.T, s *servertest.Server) {
 	here := []host.Device{{Path: "/dev/x", Number: n}}
 	faults := func(devices []host.Device) string {
 		t.Helper()
-		f, err := quiet.Durable(t.Context(), d.Server, devices)
+		f, err := quiet.Durable(t.Context(), d.Server, devices, host.Machine{})
 		must(t, err)
 		return strings.Join(f, "\n")
 	}

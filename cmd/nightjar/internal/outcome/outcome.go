@@ -38,6 +38,8 @@ import (
 	"nightjar/repo/store"
 	"nightjar/repo/store/s3"
 	"nightjar/repo/store/s3/request"
+	"nightjar/snapshot/freeze"
+	"nightjar/snapshot/host"
 )
 
 // The exit codes.
@@ -159,6 +161,10 @@ var hints = []struct {
 	{hot.ErrPacked, "have the program send its files as they are: nightjar compresses and encrypts by itself, and finds nothing unchanged in what is packed"},
 	{hot.ErrIncomplete, "nothing was saved as an archive. What the program said last is the reason; nightjar mysql check --for hot says what stands in the way"},
 	{lock.ErrTooLong, "--max-lock allows more. Tables that are not of InnoDB are read while the lock is held: nightjar mysql check names them"},
+	{freeze.ErrRefused, "nothing was frozen. Have state, cache, temp folder and log elsewhere, or take the set without a freeze: it is then as after a loss of power"},
+	{freeze.ErrBusy, "what another one has frozen was left as it is. If nobody is there any more to thaw it, nightjar ebs thaw MOUNT does"},
+	{freeze.ErrWatchdog, "only root may freeze. In a container it takes the capabilities CAP_SYS_ADMIN and CAP_IPC_LOCK, and an init process of its own"},
+	{host.ErrStacked, "its file systems are on more than this volume. Without a freeze they are taken as after a loss of power, if one call takes all of these volumes"},
 	{dump.ErrPrivileges, "nightjar mysql check prints the GRANT that gives it"},
 	{datadir.ErrInUse, "nothing was changed. Stop the server first, or name another folder"},
 	{datadir.ErrNotEmpty, "nothing was changed. Name an empty or a new folder; what is there may be all that is left, so move it away, and delete nothing"},

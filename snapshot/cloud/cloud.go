@@ -28,8 +28,12 @@ import (
 // Attempts is how often a call is made at most.
 const Attempts = 8
 
-// ErrRegion says that nothing names a region.
-var ErrRegion = errors.New("no region is named")
+var (
+	// ErrRegion says that nothing names a region.
+	ErrRegion = errors.New("no region is named")
+	// ErrCredentials says that there are no credentials.
+	ErrCredentials = errors.New("no credentials")
+)
 
 // Options say where to call. The zero value goes by the SDK's own chain: environment, profile, instance metadata.
 type Options struct {
@@ -44,6 +48,7 @@ type Cloud struct {
 	Blocks *ebs.Client // the EBS direct APIs
 	Quotas *servicequotas.Client
 	Region string
+	Source string // what names the region, for people
 
 	cfg   aws.Config
 	calls *calls
@@ -74,22 +79,56 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		options = append(options, config.WithBaseEndpoint(o.Endpoint))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	var op *smithy.OperationError
+	if errors.As(err, &op) && op.Service() == "ec2imds" { // the last that is asked for a region
+		return nil, fmt.Errorf("%w: %w", ErrRegion, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration of the AWS SDK: %w", err)
 	}
 	if cfg.Region == "" {
 		return nil, ErrRegion
 	}
+	chain := cfg.Credentials
+	cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		found, err := chain.Retrieve(ctx)
+		if err != nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", ErrCredentials, err)
+		}
+		return found, err
+	}))
 	c := &Cloud{cfg: cfg, calls: &calls{count: map[string]uint64{}}}
 	c.cfg.APIOptions = append(c.cfg.APIOptions, c.calls.register)
-	return c.In(cfg.Region), nil
+	c = c.In(cfg.Region)
+	c.Source = source(o, cfg.ConfigSources)
+	return c, nil
+}
+
+// source says what has named the region.
+func source(o Options, from []any) string {
+	if o.Region != "" {
+		return "--region"
+	}
+	for _, s := range from {
+		switch s := s.(type) {
+		case config.EnvConfig:
+			if s.Region != "" {
+				return "the environment"
+			}
+		case config.SharedConfig:
+			if s.Region != "" {
+				return "the AWS configuration"
+			}
+		}
+	}
+	return "this instance's metadata"
 }
 
 // In returns the same account in another region. Calls are counted together.
 func (c *Cloud) In(region string) *Cloud {
 	cfg := c.cfg.Copy()
 	cfg.Region = region
-	return &Cloud{EC2: ec2.NewFromConfig(cfg), Blocks: ebs.NewFromConfig(cfg), Quotas: servicequotas.NewFromConfig(cfg), Region: region, cfg: c.cfg, calls: c.calls}
+	return &Cloud{EC2: ec2.NewFromConfig(cfg), Blocks: ebs.NewFromConfig(cfg), Quotas: servicequotas.NewFromConfig(cfg), Region: region, Source: "its name", cfg: c.cfg, calls: c.calls}
 }
 
 // Calls returns how often each operation was attempted, retries included, by its name in IAM policies: "ec2:CreateSnapshots".

@@ -2,6 +2,7 @@ package sets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,27 +25,33 @@ func (e *Failure) Error() string {
 	return fmt.Sprintf("set %s is not whole: failed: %s", e.Set, strings.Join(each, ", "))
 }
 
-// Wait asks every so often, 15 s if that is not above 0, until no snapshot of a set is pending, and tells of each answer. The error is a
+// unseenLooks is how often Wait looks again for what it does not see.
+const unseenLooks = 4
+
+// Wait asks every so often, 15 s if that is not above 0, and more often at first, until no snapshot of a set is pending, and tells of each answer. The error is a
 // *Failure if one failed. A snapshot that went away meanwhile is missing in the set that it returns.
 func Wait(ctx context.Context, c *cloud.Cloud, id string, every time.Duration, told func(Set)) (Set, error) {
 	if every <= 0 {
 		every = 15 * time.Second
 	}
-	for {
+	for looks := 0; ; looks++ {
 		s, err := Find(ctx, c, id)
-		if err != nil {
+		switch unseen := errors.Is(err, ErrNone) || err == nil && len(s.Missing) > 0; {
+		case unseen && looks < unseenLooks: // EC2 may not show all of a new set yet
+		case err != nil:
 			return s, err
-		}
-		if told != nil {
-			told(s)
-		}
-		if !s.Pending() {
+		case !s.Pending():
+			if told != nil {
+				told(s)
+			}
 			return s, s.failure()
+		case told != nil:
+			told(s)
 		}
 		select {
 		case <-ctx.Done():
 			return s, fmt.Errorf("wait for set %s: %w", id, ctx.Err())
-		case <-time.After(every):
+		case <-time.After(min(every, time.Second<<min(looks, 10))):
 		}
 	}
 }

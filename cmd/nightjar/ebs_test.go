@@ -39,7 +39,7 @@ type serverKey int
 const serverOfScript serverKey = 0
 
 // ec2Command sees to a script's server: ec2 instance N (with N volumes, into $INSTANCE, the last into $DATA), volume (into $VOLUME), deny ACTION, allow ACTION, fault OPERATION CODE TIMES,
-// ending, skew DURATION, snapshots N (that there are), policy HEADING (of doc/ebs.md, which has to allow just what was called).
+// mend, ending, skew DURATION, advance DURATION, snapshots N (that there are), policy HEADING (of doc/ebs.md, which has to allow just what was called).
 func ec2Command(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: ec2 WHAT ARG...")
@@ -76,12 +76,18 @@ func ec2Command(ts *testscript.TestScript, neg bool, args []string) {
 		s.Allow(argument(1))
 	case "fault":
 		s.Fault(ec2test.Fault{Operation: argument(1), Code: argument(2), Times: number(3)})
+	case "mend":
+		s.Mend()
 	case "ending":
 		r.SetState(ts.Getenv("INSTANCE"), "shutting-down")
-	case "skew":
+	case "skew", "advance":
 		d, err := time.ParseDuration(argument(1))
 		ts.Check(err)
-		s.Skew(d)
+		if args[0] == "skew" {
+			s.Skew(d)
+		} else {
+			s.Advance(d)
+		}
 	case "snapshots":
 		if n := len(r.Snapshots()); n != number(1) {
 			ts.Fatalf("there are %d snapshots", n)

@@ -115,9 +115,8 @@ func (a *app) ebsTake(ctx context.Context, e *ebsFlags, t *ebsTakeFlags) error {
 	for _, problem := range r.Problems {
 		a.problem(cmp.Or(r.Set.ID, "set"), problem)
 	}
-	for _, d := range r.Dropped {
-		a.warn(fmt.Errorf("%s has no room for tags of its volume: %q", d.Snapshot, d.Keys))
-	}
+	a.tellDropped(r.Dropped)
+	a.finishEarlier(ctx, c, t.o.Job, r.Set.ID)
 	if err == nil && t.wait {
 		var s sets.Set
 		if s, err = a.ebsWaitFor(ctx, c, r.Set.ID); err == nil {
@@ -137,6 +136,33 @@ func (a *app) ebsTake(ctx context.Context, e *ebsFlags, t *ebsTakeFlags) error {
 		return outcome.Problems{What: fmt.Sprintf("set %s was taken, with problems: %d", r.Set.ID, n)}
 	}
 	return nil
+}
+
+// finishEarlier gives the snapshots of earlier sets of a job the tags that a run did not come to give them.
+func (a *app) finishEarlier(ctx context.Context, c *cloud.Cloud, job, now string) {
+	found, _, err := sets.Read(ctx, c, sets.Query{Job: job})
+	if err != nil {
+		a.problem("earlier sets", err)
+		return
+	}
+	for _, s := range found {
+		if len(s.Untagged) == 0 || s.ID == now || s.CopyFrom != "" {
+			continue
+		}
+		_, dropped, err := sets.Finish(ctx, c, s)
+		if err != nil {
+			a.problem(s.ID, err)
+			continue
+		}
+		a.note("set %s was half tagged, and is finished", s.ID)
+		a.tellDropped(dropped)
+	}
+}
+
+func (a *app) tellDropped(dropped []sets.Dropped) {
+	for _, d := range dropped {
+		a.warn(fmt.Errorf("%s has no room for tags of its volume: %q", d.Snapshot, d.Keys))
+	}
 }
 
 // takePlanned takes what is planned. The result is nil if it did not get so far.

@@ -22,6 +22,9 @@ import (
 // together is how many calls are made at the same time, where one does not take all.
 const together = 8
 
+// rateExceeded is EC2's code for a volume that was taken a moment ago.
+const rateExceeded = "SnapshotCreationPerVolumeRateExceeded"
+
 // A callError is that of a call that makes snapshots.
 type callError struct {
 	err  error
@@ -34,7 +37,7 @@ func (e *callError) Unwrap() error { return e.err }
 // again reports whether another attempt may succeed.
 func (e *callError) again() bool {
 	_, throttled := retry.DefaultThrottleErrorCodes[cloud.Code(e.err)]
-	return throttled || e.lost || cloud.Code(e.err) == "SnapshotCreationPerVolumeRateExceeded"
+	return throttled || e.lost || cloud.Code(e.err) == rateExceeded
 }
 
 func newCallError(err error) *callError {
@@ -197,6 +200,7 @@ func (t *taker) finish(ctx context.Context) error {
 	if !t.locked || t.apart {
 		final.Position = snapshot.Position{}
 	}
+	t.result.Position = final.Position
 	grouped, _ := sets.Group(t.made)
 	if len(grouped) != 1 {
 		return fmt.Errorf("take set %s: EC2's answers are of %d sets", t.label.ID, len(grouped))

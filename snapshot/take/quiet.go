@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightjar/snapshot"
+	"nightjar/snapshot/cloud"
 )
 
 // attempts tries until all calls have succeeded, if only throttling or a lost answer is in the way.
@@ -39,7 +40,7 @@ func (t *taker) attempts(ctx context.Context) error {
 			t.weaken(snapshot.Apart, "it took several attempts")
 			t.apart = true
 		}
-		if err := sleep(ctx, t.o.Pause<<t.result.Attempts); err != nil {
+		if err := sleep(ctx, t.pause(call)); err != nil {
 			return errors.Join(call, err)
 		}
 	}
@@ -53,6 +54,14 @@ func (t *taker) weaken(c snapshot.Consistency, why string) {
 	if t.reached == "" || !c.AtLeast(t.reached) {
 		t.reached, t.why = c, why
 	}
+}
+
+// pause is how long to wait before another attempt: a volume can be taken only every 15 s.
+func (t *taker) pause(call *callError) time.Duration {
+	if cloud.Code(call) == rateExceeded {
+		return 15 * time.Second
+	}
+	return t.o.Pause << t.result.Attempts
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -100,9 +109,7 @@ func (t *taker) attempt(ctx context.Context) (err error) {
 	defer cancel()
 	start := t.o.Now()
 	defer func() { t.result.Called = t.o.Now().Sub(start) }()
-	err = t.calls(calling)
-	t.held(ctx)
-	return err
+	return t.calls(calling)
 }
 
 func (t *taker) post(ctx context.Context, err error) error {
@@ -136,6 +143,7 @@ func (t *taker) lock(ctx context.Context) (release func(), err error) {
 	start := t.o.Now()
 	t.label.Position, t.locked = position, true
 	return func() {
+		t.held(ctx) // when file systems go on again: what is asked may write to one
 		err := t.o.Freezer.Thaw()
 		t.result.Locked = t.o.Now().Sub(start)
 		if err != nil {
@@ -174,9 +182,8 @@ func (t *taker) degrade(ctx context.Context, c snapshot.Consistency, err error) 
 
 // held asks the database whether it stood still until now. File systems say so when they are let go.
 func (t *taker) held(ctx context.Context) {
-	if !t.locked {
-		return
-	}
+	ctx, cancel := context.WithTimeout(ctx, t.o.Most/3)
+	defer cancel()
 	if err := t.o.Freezer.Held(ctx); err != nil {
 		t.weaken(t.unlocked(), "the database was not locked to the end")
 		t.locked = false

@@ -68,6 +68,7 @@ type Options struct {
 // A Result is what was taken, also if there is an error.
 type Result struct {
 	Set      sets.Set
+	Position snapshot.Position // of the set, with all GTIDs, also if they are too long for a tag
 	Attempts int
 	Locked   time.Duration // the database stood still
 	Frozen   time.Duration // the file systems stood still

@@ -29,7 +29,7 @@ type room struct {
 	data     []string
 }
 
-func open(t *testing.T, volumes int) *room {
+func open(t testing.TB, volumes int) *room {
 	t.Helper()
 	s := ec2test.New(t)
 	s.Setenv(t)

@@ -248,6 +248,10 @@ func TakenJSON(c *cloud.Cloud, r *take.Result) any {
 		without = append(without, dropped{d.Snapshot, d.Keys})
 	}
 	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
+	set := setOf(&r.Set, nil)
+	if p := r.Position; set.Position != nil && p.GTIDs != "" {
+		set.Position.GTIDs = quote.Text(p.GTIDs)
+	}
 	return struct {
 		Source   string            `json:"region_from"`
 		Set      setJSON           `json:"set"`
@@ -257,5 +261,5 @@ func TakenJSON(c *cloud.Cloud, r *take.Result) any {
 		Called   float64           `json:"calls_ms"`
 		Dropped  []dropped         `json:"dropped_tags"`
 		Calls    map[string]uint64 `json:"calls"`
-	}{c.Source, setOf(&r.Set, nil), r.Attempts, ms(r.Locked), ms(r.Frozen), ms(r.Called), without, c.Calls()}
+	}{c.Source, set, r.Attempts, ms(r.Locked), ms(r.Frozen), ms(r.Called), without, c.Calls()}
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nightjar/internal/proctest"
 	"nightjar/mysqldump/servertest"
 )
 
@@ -129,7 +130,7 @@ func TestMySQLDumpFaults(t *testing.T) {
 				lock = "BACKUP STAGE BLOCK_COMMIT"
 			}
 			const rows, end = "FROM `loadtest`.`items`", "SHOW PROCESSLIST"
-			stop := func(r *running) { _ = r.Process.Signal(syscall.SIGSTOP) }
+			stop := func(r *running) { proctest.Stop(t, r.Process.Pid) }
 			resume := func(r *running) { n.written("stopped"); _ = r.Process.Signal(syscall.SIGCONT) }
 			cut := func(*running) { n.network.Cut() }
 			stall := func(*running) { n.network.Stall(true) }

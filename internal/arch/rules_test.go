@@ -153,7 +153,7 @@ func isTool(dir string) bool { return within(dir, "internal/bench") || within(di
 
 // isTestHelper tells what only tests import, which may do what libraries may not.
 func isTestHelper(dir string) bool {
-	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "mysqldump/servertest" || dir == "mysqldump/replica/replicatest" || within(dir, "snapshot/ec2test") || dir == "backup/backuptest"
+	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "internal/proctest" || dir == "mysqldump/servertest" || dir == "mysqldump/replica/replicatest" || within(dir, "snapshot/ec2test") || dir == "backup/backuptest"
 }
 
 // makesForTests tells what tests of its neighbours make and fill repositories and stores with, or take dumps with.

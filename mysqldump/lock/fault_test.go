@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/internal/proctest"
 	"nightjar/mysqldump/lock"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
@@ -133,9 +134,7 @@ func (f *faults) free(t *testing.T) {
 func (f *faults) stopped(t *testing.T) {
 	start := time.Now()
 	process, said := other(t, f.s.Address(), "")
-	if err := process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	proctest.Stop(t, process.Pid)
 	if took := f.writes(t).Sub(start); took < atLeast || took > atMost {
 		t.Errorf("writes behind a process that was stopped, which may lock for %v, took %v", longest, took)
 	}

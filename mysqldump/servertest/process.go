@@ -51,22 +51,6 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// stopped says whether all threads of a process are: a signal comes to one of them, and the others go on until that one has run.
-func stopped(pid int) bool {
-	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
-	for _, name := range threads {
-		stat, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
-		_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
-		if !bytes.HasPrefix(state, []byte("T")) {
-			return false
-		}
-	}
-	return len(threads) > 0
-}
-
 func (p *process) state() string { return p.cmd.ProcessState.String() }
 
 func (p *process) output() string { return p.said.String() }

@@ -13,15 +13,19 @@ package servertest
 import (
 	"database/sql"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"nightjar/internal/proctest"
 )
 
 // Kind is a product and a version of a server.
@@ -216,13 +220,21 @@ func (s *Server) Stop(t testing.TB) {
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("stop %s: %v", s.Kind, err)
 	}
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		s.Kill()
-		t.Fatalf("stop %s: it did not end in %v\n%s", s.Kind, patience, s.logTail())
+	for deadline := time.Now().Add(patience); ; {
+		select {
+		case <-p.ended:
+			s.Kill()
+			return
+		case <-time.After(time.Second):
+		}
+		if time.Now().After(deadline) {
+			s.Kill()
+			t.Fatalf("stop %s: it did not end in %v\n%s", s.Kind, patience, s.logTail())
+		}
+		if c, err := net.Dial("tcp", net.JoinHostPort(s.Host, strconv.Itoa(s.Port))); err == nil { // MySQL 5.7 can miss the signal right before it waits for a connection
+			_ = c.Close()
+		}
 	}
-	s.Kill()
 }
 
 // Kill ends the server as a crash would. It does nothing when the server does not run.
@@ -250,12 +262,11 @@ func (s *Server) Restart(t testing.TB, flags ...string) {
 // Pause stops the process where it is, as a frozen machine would be, and returns when all of it has stopped; Resume lets it go on.
 func (s *Server) Pause(t testing.TB) {
 	t.Helper()
-	s.send(t, syscall.SIGSTOP)
-	for deadline := time.Now().Add(patience); !stopped(s.Pid()); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("pause %s: it did not stop in %v", s.Kind, patience)
-		}
+	if pid := s.Pid(); pid != 0 {
+		proctest.Stop(t, pid)
+		return
 	}
+	t.Fatalf("stop %s: it does not run", s.Kind)
 }
 
 // Resume ends what Pause began.

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nightjar/internal/proctest"
 	"nightjar/internal/sshtest"
 	"nightjar/repo/store"
 	"nightjar/repo/store/sftp"
@@ -147,7 +148,7 @@ func TestSilence(t *testing.T) {
 	must(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	must(t, err)
-	must(t, syscall.Kill(pid, syscall.SIGSTOP)) // sshd still answers
+	proctest.Stop(t, pid) // sshd still answers
 	defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }()
 	_, err = s.Put(t.Context(), "a", []byte("a"))
 	must(t, err)

@@ -107,9 +107,9 @@ func TestMySQLClone(t *testing.T) {
 	}
 	first := night()
 	// Differences in the pages of the rows, and what a server writes by itself: a few pages of undo, of its dictionary, and log. How
-	// much log a clone takes along is the server's affair, a hundredth to a third of the first night on a machine that is busy: one of
-	// three nights has to be without a longer one.
-	const most, nights = 2, 3
+	// much log a clone takes along is the server's affair, a hundredth to a third of the first night on a machine that is busy: one
+	// night has to be without a longer one.
+	const most, nights = 6, 10
 	var last saved
 	small := false
 	for n := 0; n < nights && !small; n++ {

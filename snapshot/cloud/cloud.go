@@ -97,6 +97,7 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		}
 		return found, err
 	}))
+	cfg.HTTPClient = whole{cfg.HTTPClient}
 	c := &Cloud{cfg: cfg, calls: &calls{count: map[string]uint64{}}}
 	c.cfg.APIOptions = append(c.cfg.APIOptions, c.calls.register)
 	c = c.In(cfg.Region)

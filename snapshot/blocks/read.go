@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	attempts   = 5               // for a block that comes damaged, or whose token is refused
+	attempts   = 8               // for a block that comes damaged, or whose token is refused
 	blockLimit = 2 * time.Minute // for one block, retries of the SDK included; then it is asked for again
 )
 

@@ -1,0 +1,385 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/spf13/cobra"
+
+	"nightjar/backup"
+	"nightjar/backup/content"
+	"nightjar/cmd/nightjar/internal/progress"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/volumes"
+	"nightjar/internal/bounded"
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/internal/watch"
+	"nightjar/repo"
+	"nightjar/repo/pack"
+	"nightjar/snapshot"
+	"nightjar/snapshot/blocks"
+	"nightjar/snapshot/cloud"
+	"nightjar/snapshot/sets"
+)
+
+// tagArchived marks the snapshot that the next archive of a job needs to read only what has changed; its value is the archive's id, shortened.
+const tagArchived = snapshot.Prefix + "archived"
+
+type ebsArchiveFlags struct {
+	setJob, gtids string
+	cost          float64
+	ahead         int
+	full          bool
+	tags, labels  []string
+	job           string
+}
+
+func (a *app) ebsArchiveCommand(e *ebsFlags) *cobra.Command {
+	var r ebsArchiveFlags
+	c := &cobra.Command{
+		Use:   "archive SET|SNAPSHOT|latest",
+		Short: "Save the blocks of EBS snapshots in the repository",
+		Long: `Save the blocks of EBS snapshots in the repository, by the EBS direct APIs: of a set, of one snapshot, or of the newest whole set. Each
+volume is a file of the archive, ` + volumes.Folder + `/VOLUME.img, which restore, cat and mount read; ebs unarchive makes snapshots or devices of it.
+
+Amazon bills each block that is read. Only what has changed since the snapshots of the job's last archive is read, as long as those are
+there: they have the tag ` + tagArchived + `, and ebs prune keeps them. What the calls will cost is said before; if it is more than --max-cost,
+nothing is done.`,
+		Args: oneArgument("SET, SNAPSHOT or latest"),
+		RunE: func(c *cobra.Command, args []string) error { return a.ebsArchive(c.Context(), e, args[0], &r) },
+	}
+	f := c.Flags()
+	f.StringVar(&r.setJob, "set-job", "", "latest: of the sets of this `JOB` of ebs take alone")
+	f.Float64Var(&r.cost, "max-cost", 10, "do nothing if the calls would cost more `DOLLARS`, at the prices of us-east-1")
+	f.IntVar(&r.ahead, "parallel", blocks.Ahead, fmt.Sprintf("blocks that are read at the same time, up to %d", blocks.MaxAhead))
+	f.BoolVar(&r.full, "full", false, "read everything, whatever the archive before has")
+	f.StringVar(&r.gtids, "gtids", "", "the whole GTID set of the position, if it is too long for a tag: `FILE` that has it")
+	f.StringArrayVar(&r.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
+	f.StringArrayVar(&r.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
+	f.StringVar(&r.job, "job", "", "name of the job (default: the host, and the job of the set or the volume)")
+	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	return c
+}
+
+// An ebsArchive is one run.
+type ebsArchive struct {
+	*app
+	flags *ebsArchiveFlags
+	cloud *cloud.Cloud
+	store *blocks.Store
+	set   snapshot.Set // of one volume without an id, if a snapshot was named
+	base  map[string]string
+	plans []*blocks.Survey // of the set's snapshots
+	read  atomic.Uint64    // bytes of blocks
+	all   uint64
+}
+
+func (r *ebsArchiveFlags) plan() (*repo.Record, error) {
+	if r.cost < 0 {
+		return nil, usage.Errorf("--max-cost %v: it is 0 or more", r.cost)
+	}
+	if r.ahead < 1 || r.ahead > blocks.MaxAhead {
+		return nil, usage.Errorf("--parallel %d: there may be 1 to %d", r.ahead, blocks.MaxAhead)
+	}
+	labels, err := parseLabels(r.labels)
+	for _, own := range volumes.Own {
+		if _, there := labels[own]; there && err == nil {
+			err = usage.Errorf("label %q is the archive's own", own)
+		}
+	}
+	return &repo.Record{Kind: volumes.Kind, Tags: texts(r.tags), Labels: labels, Program: "nightjar " + version()}, err
+}
+
+func (a *app) ebsArchive(ctx context.Context, e *ebsFlags, what string, flags *ebsArchiveFlags) error {
+	template, err := flags.plan()
+	if err != nil {
+		return err
+	}
+	r := &ebsArchive{app: a, flags: flags}
+	if r.cloud, err = e.open(ctx, a); err != nil {
+		return err
+	}
+	if r.set, err = archivable(ctx, r.cloud, what, flags.setJob); err != nil {
+		return err
+	}
+	if err := r.position(); err != nil {
+		return err
+	}
+	s, err := a.Open(ctx, session.Write)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	template.Job = repo.Text(cmp.Or(flags.job, s.Host+":ebs "+cmp.Or(r.set.Job, r.set.Volumes[0].ID)))
+	o := backup.Options{Progress: new(watch.Progress), Problem: a.problem, Now: a.Now}
+	if o.Previous, err = s.Previous(ctx, template.Job); err != nil {
+		return err
+	}
+	r.store = blocks.New(r.cloud.Blocks, flags.ahead)
+	if err := r.survey(ctx, o.Previous); err != nil {
+		return err
+	}
+	stop := a.follow(r.meter())
+	made, sums, err := backup.Save(ctx, s.Repository, template, o, r.save)
+	stop()
+	if err != nil {
+		return err
+	}
+	s.Wrote(made)
+	r.mark(ctx, made, o.Previous)
+	return r.report(made, &sums, s.Requests())
+}
+
+// archivable finds what is to be archived, which has to be completed.
+func archivable(ctx context.Context, c *cloud.Cloud, what, job string) (s snapshot.Set, err error) {
+	var found sets.Set
+	switch {
+	case what == "latest":
+		all, _, err := sets.Read(ctx, c, sets.Query{Job: job})
+		if err != nil {
+			return s, err
+		}
+		all = slices.DeleteFunc(all, func(s sets.Set) bool { return !s.Whole() })
+		if len(all) == 0 {
+			return s, fmt.Errorf("find the latest set in %s: %w that is whole", c.Region, sets.ErrNone)
+		}
+		found = all[len(all)-1]
+	case strings.HasPrefix(what, "snap-"):
+		return oneSnapshot(ctx, c, what)
+	default:
+		if found, err = sets.Find(ctx, c, what); err != nil {
+			return s, err
+		}
+	}
+	if !found.Whole() {
+		return s, usage.Hinted{Err: fmt.Errorf("archive set %s: it is not whole", quote.Display(found.ID)), Hint: "nightjar ebs list says what is missing, and nightjar ebs wait waits for snapshots that are pending; a snapshot can be archived by its own id"}
+	}
+	return found.Set, readable(found.Set)
+}
+
+// oneSnapshot returns a snapshot as a set of one volume.
+func oneSnapshot(ctx context.Context, c *cloud.Cloud, id string) (s snapshot.Set, err error) {
+	out, err := c.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
+	if err != nil || len(out.Snapshots) != 1 {
+		return s, fmt.Errorf("find %s in %s: %w", quote.Display(id), c.Region, cmp.Or(err, sets.ErrNone))
+	}
+	x := sets.Described(c.Region, out.Snapshots[0])
+	s.Region, s.Snapshots, s.Time = c.Region, []snapshot.Snapshot{x}, x.Started
+	label, err := snapshot.Decode(x.Tags)
+	if err == nil {
+		s.Job, s.Host = label.Job, label.Host
+	}
+	i := slices.IndexFunc(label.Volumes, func(v snapshot.Volume) bool { return v.ID == x.Volume })
+	if s.Volumes = []snapshot.Volume{{ID: x.Volume}}; i >= 0 {
+		s.Volumes[0] = label.Volumes[i]
+	}
+	return s, readable(s)
+}
+
+// readable returns why EBS would not let a snapshot be read.
+func readable(s snapshot.Set) error {
+	for _, x := range s.Snapshots {
+		switch {
+		case x.State != snapshot.Completed:
+			return usage.Hinted{Err: fmt.Errorf("archive %s: it is %s, not completed", x.ID, quote.Display(string(x.State))), Hint: "EBS lets only completed snapshots be read: nightjar ebs wait"}
+		case x.Archived:
+			return usage.Hinted{Err: fmt.Errorf("archive %s: it is in Amazon's archive tier", x.ID), Hint: "bring it back first: aws ec2 restore-snapshot-tier"}
+		}
+	}
+	return nil
+}
+
+// position completes the position with a GTID set that no tag has room for.
+func (r *ebsArchive) position() error {
+	p := &r.set.Position
+	if r.flags.gtids == "" {
+		if p.GTIDs == "" && p.GTIDSum != "" {
+			r.warn(errors.New("the GTID set of the position is too long for a tag, and the archive will have its SHA-256 alone: name the file that has it with --gtids"))
+		}
+		return nil
+	}
+	text, err := bounded.ReadFile(r.flags.gtids, 1<<20)
+	if err != nil {
+		return usage.Errorf("--gtids: %w", err)
+	}
+	gtids := strings.TrimRight(string(text), "\r\n")
+	if snapshot.SumGTIDs(gtids) != p.GTIDSum {
+		return usage.Errorf("--gtids %s: it is not the GTID set whose SHA-256 the snapshots' tag has", r.flags.gtids)
+	}
+	p.GTIDs = gtids
+	return nil
+}
+
+// survey counts what is to be read, says what that costs, and refuses it if it is too much.
+func (r *ebsArchive) survey(ctx context.Context, previous *repo.Archive) error {
+	r.base = map[string]string{}
+	if previous != nil && previous.Kind == volumes.Kind && !r.flags.full && string(previous.Labels[volumes.LabelRegion]) == r.cloud.Region {
+		r.base = volumes.Snapshots(previous.Labels)
+	}
+	var calls blocks.Calls
+	for i, x := range r.set.Snapshots {
+		v, err := r.store.Survey(ctx, x.ID, r.base[r.volume(i).ID])
+		if err != nil {
+			return err
+		}
+		if v.Lost != nil {
+			r.warn(fmt.Errorf("the snapshot of the archive before is of no use, so all of %s is read: %w", r.volume(i).ID, v.Lost))
+		}
+		r.plans, calls = append(r.plans, v), calls.Plus(v.Calls())
+	}
+	r.all = calls.Reads * blocks.Size
+	price := calls.Plus(r.store.Calls()).Price()
+	says := fmt.Sprintf("%d blocks (%s) are to be read, for about %s (prices of us-east-1, looked up in %d)", calls.Reads, human.Size(r.all), blocks.Dollars(price), blocks.PriceYear)
+	if price > r.flags.cost {
+		return usage.Hinted{Err: fmt.Errorf("%s, and --max-cost is %s", says, blocks.Dollars(r.flags.cost)), Hint: "nothing was read. A first archive reads all that a volume ever held: allow it with --max-cost, once"}
+	}
+	if !r.json {
+		r.note("%s", says)
+	}
+	return nil
+}
+
+func (r *ebsArchive) volume(i int) snapshot.Volume {
+	x := r.set.Snapshots[i]
+	for _, v := range r.set.Volumes {
+		if v.ID == x.Volume {
+			return v
+		}
+	}
+	return snapshot.Volume{ID: x.Volume}
+}
+
+// meter says how far the reading is.
+func (r *ebsArchive) meter() progress.Meter {
+	return progress.Meter{
+		Text:    func() string { return fmt.Sprintf("%s of %s read", human.Size(r.read.Load()), human.Size(r.all)) },
+		Current: func() int64 { return int64(r.read.Load()) },
+		Total:   func() int64 { return int64(r.all) },
+		Bytes:   true,
+	}
+}
+
+// A blockFile counts the blocks that go into a file.
+type blockFile struct {
+	*content.Content
+	read *atomic.Uint64
+}
+
+func (f blockFile) Block(data []byte) error {
+	f.read.Add(uint64(len(data)))
+	return f.Content.Block(data)
+}
+
+var _ blocks.File = blockFile{}
+
+func (r *ebsArchive) save(ctx context.Context, run *backup.Run) (repo.Labels, error) {
+	for i, x := range r.set.Snapshots {
+		at := r.volume(i)
+		v := volumes.Volume{
+			ID: at.ID, Snapshot: x.ID, Region: r.cloud.Region, GiB: r.plans[i].GiB, Device: at.Device, Mount: at.Mount, FS: at.FS, Encrypted: x.Encrypted, KMSKey: x.KMSKey,
+		}
+		file, err := run.Create(volumes.Path(at.ID), content.Hint{Mtime: r.set.Time})
+		if err != nil {
+			return nil, err
+		}
+		if err = v.Note(file); err == nil {
+			err = r.store.Save(ctx, r.plans[i], blockFile{file, &r.read})
+		}
+		if err == nil {
+			err = file.Close()
+		}
+		if err != nil {
+			file.Abort()
+			return nil, err
+		}
+	}
+	return r.labels()
+}
+
+func (r *ebsArchive) labels() (repo.Labels, error) {
+	pairs := []string{}
+	for i, x := range r.set.Snapshots {
+		pairs = append(pairs, r.volume(i).ID+"="+x.ID)
+	}
+	l := repo.Labels{
+		volumes.LabelRegion: repo.Text(r.cloud.Region), volumes.LabelSnapshots: repo.Text(strings.Join(pairs, " ")), volumes.LabelTime: repo.Text(r.set.Time.UTC().Format(time.RFC3339)),
+	}
+	if r.set.ID == "" {
+		return l, nil
+	}
+	tags, err := snapshot.Encode(r.set.Label)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(tags)
+	if err != nil {
+		return nil, err
+	}
+	l[volumes.LabelSet], l[volumes.LabelConsistency], l[volumes.LabelTags] = repo.Text(r.set.ID), repo.Text(r.set.Consistency), repo.Text(text)
+	for key, value := range map[repo.Text]string{volumes.LabelPosition: tags[snapshot.TagPosition], volumes.LabelGTIDs: r.set.Position.GTIDs, volumes.LabelServer: r.set.Position.Server} {
+		if value != "" {
+			l[key] = repo.Text(value)
+		}
+	}
+	return l, nil
+}
+
+// mark tags the snapshots that the next archive needs, and takes the mark of those that it does not need any more.
+func (r *ebsArchive) mark(ctx context.Context, made, previous *repo.Archive) {
+	var ids []string
+	for _, x := range r.set.Snapshots {
+		ids = append(ids, x.ID)
+	}
+	if err := sets.SetTags(ctx, r.cloud, map[string]string{tagArchived: made.ID[:16]}, ids...); err != nil {
+		r.warn(fmt.Errorf("the archive was made, but its snapshots could not be marked for ebs prune to keep: %w", err))
+		return // those of before stay marked
+	}
+	for _, id := range r.base {
+		if slices.Contains(ids, id) {
+			continue
+		}
+		_, err := r.cloud.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(tagArchived), Value: aws.String(previous.ID[:16])}}})
+		if code := cloud.Code(err); err != nil && code != "InvalidSnapshot.NotFound" {
+			r.warn(fmt.Errorf("take the mark of the archive before off %s: %w", id, err))
+		}
+	}
+}
+
+func (r *ebsArchive) report(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64) error {
+	calls := r.store.Calls()
+	if r.json {
+		list := []map[string]any{}
+		for i, v := range r.plans {
+			list = append(list, map[string]any{"volume": r.volume(i).ID, "snapshot": v.Snapshot, "base": v.Base, "bytes": v.Bytes(), "blocks_read": v.Blocks, "blocks_cleared": v.Cleared})
+		}
+		return r.printJSON(map[string]any{
+			"archive": show.Archive(made), "statistics": sums.Map(), "requests": requests,
+			"ebs": map[string]any{"region": r.cloud.Region, "volumes": list, "lists": calls.Lists, "blocks_read": calls.Reads, "price_usd": calls.Price(), "calls": r.cloud.Calls()},
+		})
+	}
+	if !r.chatty() {
+		return nil
+	}
+	return r.print(func(w io.Writer) {
+		show.Backup(w, made, sums, r.problems.Load(), requests)
+		show.Block(w, [][2]string{
+			{"blocks read", fmt.Sprintf("%d (%s)", calls.Reads, human.Size(calls.Reads*blocks.Size))},
+			{"lists read", fmt.Sprint(calls.Lists)},
+			{"price of the calls", "about " + blocks.Dollars(calls.Price())},
+		})
+	})
+}

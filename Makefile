@@ -10,6 +10,7 @@
 # make bench-hosts  measure what HOSTS hosts cost one of them, in BENCHDIR
 # make bench-contents  measure runs of many contents: memory of 64 that are open, TABLES of one row beside as many files
 # make bench-binlog  measure COMMITS archives of binary logs, each with one new log; then a few after so many logs
+# make bench-ebs-archive  measure what an archive of an EBS snapshot costs, with 1% of the blocks changed, beside a backup of the same image
 # make bench-mysql  measure dumps and restores of a database of SIZE MB beside other tools: SERVER=mysql57, ONLY=dump,night; 2000 needs 30 GB
 # make bench-ebs  measure what is done with EBS snapshots, against the test server and on loop devices: ONLY=prune,copy,freeze
 # make fuzz    every fuzz target for FUZZTIME
@@ -51,7 +52,7 @@ ROOTS := .bin/roots/mariadb-11.8 .bin/roots/mysql-9.7
 NO_RACES := -gcflags=github.com/ProtonMail/go-crypto/openpgp/s2k=-race=false -gcflags=crypto/internal/fips140/sha256=-race=false
 
 .NOTPARALLEL:
-.PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-binlog bench-mysql bench-ebs fuzz torture
+.PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-binlog bench-ebs-archive bench-mysql bench-ebs fuzz torture
 
 test: setup fmt vet lint $(GOTESTSUM)
 	@$(MAKE) --no-print-directory --keep-going test-servers || true
@@ -156,6 +157,10 @@ bench-ebs: packages
 
 bench-contents:
 	$(GO) run ./internal/bench/contents -tables $(TABLES) -dir $(BENCHDIR)
+
+# Part of bench-ebs, by itself: a volume of 10 GiB of which one is filled.
+bench-ebs-archive: packages
+	$(GO) test -count 1 -v -timeout 12h -run 'TestEBSArchiveCost$$' ./cmd/nightjar -ebs-gib 10 -ebs-filled 1024
 
 bench-binlog: packages
 	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQLBinlogGrows$$' ./cmd/nightjar -commits $(COMMITS)

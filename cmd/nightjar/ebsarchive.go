@@ -48,19 +48,20 @@ type ebsArchiveFlags struct {
 	job           string
 }
 
-func (a *app) ebsArchiveCommand(e *ebsFlags) *cobra.Command {
+func (a *app) ebsArchiveCommand() *cobra.Command {
+	var e ebsPlace
 	var r ebsArchiveFlags
 	c := &cobra.Command{
 		Use:   "archive SET|SNAPSHOT|latest",
 		Short: "Save the blocks of EBS snapshots in the repository",
 		Long: `Save the blocks of EBS snapshots in the repository, by the EBS direct APIs: of a set, of one snapshot, or of the newest whole set. Each
-volume is a file of the archive, ` + volumes.Folder + `/VOLUME.img, which restore, cat and mount read; ebs unarchive makes snapshots or devices of it.
+volume is a file of the archive, ` + volumes.Folder + `/VOLUME.img, which restore and cat read; ebs unarchive makes snapshots or devices of it.
 
 Amazon bills each block that is read. Only what has changed since the snapshots of the job's last archive is read, as long as those are
 there: they have the tag ` + tagArchived + `, and ebs prune keeps them. What the calls will cost is said before; if it is more than --max-cost,
 nothing is done.`,
 		Args: oneArgument("SET, SNAPSHOT or latest"),
-		RunE: func(c *cobra.Command, args []string) error { return a.ebsArchive(c.Context(), e, args[0], &r) },
+		RunE: func(c *cobra.Command, args []string) error { return a.ebsArchive(c.Context(), &e, args[0], &r) },
 	}
 	f := c.Flags()
 	f.StringVar(&r.setJob, "set-job", "", "latest: of the sets of this `JOB` of ebs take alone")
@@ -72,7 +73,15 @@ nothing is done.`,
 	f.StringArrayVar(&r.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&r.job, "job", "", "name of the job (default: the host, and the job of the set or the volume)")
 	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	e.bind(f)
+	a.bucketFlags(c)
 	return c
+}
+
+// bucketFlags are for the repository's bucket where --region and --endpoint are EC2's.
+func (a *app) bucketFlags(c *cobra.Command) {
+	c.Flags().StringVar(&a.Bucket.Region, "bucket-region", "", "region of the repository's bucket (default: the AWS configuration's)")
+	c.Flags().StringVar(&a.Bucket.Endpoint, "bucket-endpoint", "", "URL of the repository's S3 server, if it is not Amazon's (AWS_ENDPOINT_URL_S3, or endpoint_url of a profile)")
 }
 
 // An ebsArchive is one run.
@@ -104,13 +113,13 @@ func (r *ebsArchiveFlags) plan() (*repo.Record, error) {
 	return &repo.Record{Kind: volumes.Kind, Tags: texts(r.tags), Labels: labels, Program: "nightjar " + version()}, err
 }
 
-func (a *app) ebsArchive(ctx context.Context, e *ebsFlags, what string, flags *ebsArchiveFlags) error {
+func (a *app) ebsArchive(ctx context.Context, e *ebsPlace, what string, flags *ebsArchiveFlags) error {
 	template, err := flags.plan()
 	if err != nil {
 		return err
 	}
 	r := &ebsArchive{app: a, flags: flags}
-	if r.cloud, err = e.open(ctx, a); err != nil {
+	if r.cloud, err = e.open(ctx); err != nil {
 		return err
 	}
 	if r.set, err = archivable(ctx, r.cloud, what, flags.setJob); err != nil {

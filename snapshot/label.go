@@ -35,6 +35,7 @@ const (
 	TagVolume   = Prefix + "volume"
 	TagCopyOf   = Prefix + "copy-of"   // the snapshot that it is a copy of
 	TagCopyFrom = Prefix + "copy-from" // and its region
+	TagArchived = Prefix + "archived"  // the archive, by its id, beside which the next one of its job reads what has changed: it stays
 )
 
 // MaxTags is how many tags EC2 lets a snapshot have.

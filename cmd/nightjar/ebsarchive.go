@@ -37,7 +37,7 @@ import (
 )
 
 // tagArchived marks the snapshot that the next archive of a job needs to read only what has changed; its value is the archive's id, shortened.
-const tagArchived = snapshot.Prefix + "archived"
+const tagArchived = snapshot.TagArchived
 
 type ebsArchiveFlags struct {
 	setJob, gtids string

@@ -44,6 +44,17 @@ func heldBy(ctx context.Context, c *cloud.Cloud, ids []string, o Options) (plan.
 	return holds, nil
 }
 
+// archived finds the snapshots that the next archive of a job is compared with.
+func archived(all []snapshot.Set, holds plan.Holds) {
+	for i := range all {
+		for _, x := range all[i].Snapshots {
+			if id := x.Tags[snapshot.TagArchived]; id != "" {
+				holds[x.ID] = fmt.Sprintf("the next archive after %.16q reads what has changed since", id)
+			}
+		}
+	}
+}
+
 // locked finds snapshots whose locks have not run out.
 func locked(ctx context.Context, c *cloud.Cloud, holds plan.Holds) error {
 	in := &ec2.DescribeLockedSnapshotsInput{MaxResults: aws.Int32(pageSize)}

@@ -71,6 +71,7 @@ func Look(ctx context.Context, c *cloud.Cloud, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	archived(all, holds)
 	p.Decisions = o.Policy.Retain(now, o.Zone, all, chosen, holds)
 	return p, nil
 }

@@ -38,6 +38,7 @@ repository is needed. doc/ebs.md has the policy that the credentials need.`,
 	f.StringVar(&e.Endpoint, "endpoint", "", "`URL` of a server that is not Amazon's (default: the AWS configuration's)")
 	f.StringVar(&e.Profile, "profile", "", "profile of the AWS configuration, for credentials and region (AWS_PROFILE)")
 	c.AddCommand(a.ebsArchiveCommand(), a.ebsUnarchiveCommand(), a.ebsTakeCommand(&e), a.ebsListCommand(&e), a.ebsWaitCommand(&e), a.ebsThawCommand(), a.ebsWatchdogCommand())
+	c.AddCommand(a.ebsRestoreCommand(&e))
 	a.addEBSKeeping(c)
 	for _, sub := range c.Commands() {
 		run := sub.RunE

@@ -141,18 +141,33 @@ func (a *app) mysqlReplica(ctx context.Context, r *mysqlReplicaFlags, archive st
 	if err != nil {
 		return err
 	}
-	pointed, err := replica.Point(ctx, e.replica, e.source, r.point)
+	done, err := a.replicate(ctx, r, e, chosen)
 	if err != nil {
-		return adviseReplica(err)
+		return err
 	}
-	for _, w := range pointed.Warnings {
+	return a.reportReplica(e, r, done)
+}
+
+// replicated says how a replica came to be one.
+type replicated struct {
+	pointed  replica.Pointed
+	waited   replica.Waited
+	verified compare.Result
+}
+
+// replicate points a replica that has its data at its source, waits until it has what the source has, and compares both.
+func (a *app) replicate(ctx context.Context, r *mysqlReplicaFlags, e ends, chosen func(database, table string) bool) (done replicated, err error) {
+	if done.pointed, err = replica.Point(ctx, e.replica, e.source, r.point); err != nil {
+		return done, adviseReplica(err)
+	}
+	for _, w := range done.pointed.Warnings {
 		a.note("%s", w)
 	}
 	if err := replica.Start(ctx, e.replica, r.point.Channel); err != nil {
-		return err
+		return done, err
 	}
-	waited, err := a.waitForReplica(ctx, r, e)
-	for _, s := range waited.Skipped {
+	done.waited, err = a.waitForReplica(ctx, r, e)
+	for _, s := range done.waited.Skipped {
 		a.warn(fmt.Errorf("passed over the transaction at %s:%d %s: %s", s.At.File, s.At.Offset, s.GTID, s.Failure))
 	}
 	if err != nil {
@@ -164,17 +179,16 @@ func (a *app) mysqlReplica(ctx context.Context, r *mysqlReplicaFlags, archive st
 				goOn = "Then START REPLICA; or begin anew, in an empty data directory"
 			}
 			hinted.Hint = strings.TrimSuffix(hinted.Hint, ".") + ". " + goOn
-			return hinted
+			return done, hinted
 		}
-		return err
+		return done, err
 	}
-	var verified compare.Result
 	if !r.noVerify {
-		if verified, err = a.verifyReplica(ctx, r, e, chosen); err != nil {
-			return adviseReplica(err)
+		if done.verified, err = a.verifyReplica(ctx, r, e, chosen); err != nil {
+			return done, adviseReplica(err)
 		}
 	}
-	return a.reportReplica(e, r, pointed, waited, verified)
+	return done, nil
 }
 
 // seedReplica loads the archive and returns which tables are in it. The key that opens it is let go of at the end.
@@ -325,32 +339,41 @@ func replicationTLS(l *login.Login) replica.TLS {
 	}
 }
 
-func (a *app) reportReplica(e ends, r *mysqlReplicaFlags, pointed replica.Pointed, waited replica.Waited, v compare.Result) error {
-	mode := map[bool]string{true: "gtid", false: "file"}[pointed.GTID]
+// replicaJSON is what --json prints of a replica.
+func replicaJSON(e ends, r *mysqlReplicaFlags, d replicated) map[string]any {
+	return map[string]any{
+		"replica": e.replica.Address(), "source": e.source.Host, "port": e.source.Port, "from": e.source.Position.String(), "follows": d.mode(),
+		"read_only": d.pointed.ReadOnly, "behind_seconds": int(d.waited.Status.Behind.Seconds()), "skipped": skippedJSON(d.waited.Skipped), "verified": !r.noVerify,
+		"equal_tables": d.verified.Tables, "at": d.verified.Position.String(), "differences": differencesJSON(d.verified.Differences), "uncompared": differencesJSON(d.verified.Uncompared), "sql_thread_stood_ms": d.verified.Stood.Milliseconds(),
+	}
+}
+
+func (d *replicated) mode() string {
+	return map[bool]string{true: "gtid", false: "file"}[d.pointed.GTID]
+}
+
+func (a *app) reportReplica(e ends, r *mysqlReplicaFlags, d replicated) error {
 	if a.json {
-		if err := a.printJSON(map[string]any{
-			"replica": e.replica.Address(), "source": e.source.Host, "port": e.source.Port, "from": e.source.Position.String(), "follows": mode,
-			"read_only": pointed.ReadOnly, "behind_seconds": int(waited.Status.Behind.Seconds()), "skipped": skippedJSON(waited.Skipped), "verified": !r.noVerify,
-			"equal_tables": v.Tables, "at": v.Position.String(), "differences": differencesJSON(v.Differences), "uncompared": differencesJSON(v.Uncompared), "sql_thread_stood_ms": v.Stood.Milliseconds(),
-		}); err != nil {
+		if err := a.printJSON(replicaJSON(e, r, d)); err != nil {
 			return err
 		}
 	} else if !a.quiet {
-		err := a.print(func(w io.Writer) {
-			fmt.Fprintf(w, "%s replicates from %s:%d (%s), both threads run, %s behind\n",
-				quote.Display(e.replica.Address()), quote.Display(e.source.Host), e.source.Port, mode, waited.Status.Behind)
-			if !r.noVerify {
-				fmt.Fprintf(w, "equal tables: %d, at %s\n", v.Tables, quote.Display(v.Position.String()))
-			}
-			if len(pointed.ReadOnly) > 0 {
-				fmt.Fprintf(w, "put into its option file, so that it outlives a restart: %s\n", strings.Join(pointed.ReadOnly, "=1, ")+"=1")
-			}
-		})
-		if err != nil {
+		if err := a.print(func(w io.Writer) { printReplica(w, e, r, d) }); err != nil {
 			return err
 		}
 	}
-	return a.reportCompared(e.replica.Address(), v)
+	return a.reportCompared(e.replica.Address(), d.verified)
+}
+
+func printReplica(w io.Writer, e ends, r *mysqlReplicaFlags, d replicated) {
+	fmt.Fprintf(w, "%s replicates from %s:%d (%s), both threads run, %s behind\n",
+		quote.Display(e.replica.Address()), quote.Display(e.source.Host), e.source.Port, d.mode(), d.waited.Status.Behind)
+	if !r.noVerify {
+		fmt.Fprintf(w, "equal tables: %d, at %s\n", d.verified.Tables, quote.Display(d.verified.Position.String()))
+	}
+	if len(d.pointed.ReadOnly) > 0 {
+		fmt.Fprintf(w, "put into its option file, so that it outlives a restart: %s\n", strings.Join(d.pointed.ReadOnly, "=1, ")+"=1")
+	}
 }
 
 func skippedJSON(skipped []replica.Skipped) []map[string]any {

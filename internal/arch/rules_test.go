@@ -89,6 +89,7 @@ var arrows = map[string][]string{
 	"mysqldump/check":      {"mysqldump", "mysqldump/account", "mysqldump/advice", "mysqldump/filter", "mysqldump/lock", "mysqldump/program", "mysqldump/replica", "mysqldump/schema", "mysqldump/server"},
 	"mysqldump/clone":      {"mysqldump", "mysqldump/datadir", "mysqldump/lock", "mysqldump/server"},
 	"mysqldump/logs":       {"mysqldump", "mysqldump/binlog", "mysqldump/server"},
+	"mysqldump/revive":     {"mysqldump", "mysqldump/binlog", "mysqldump/clone", "mysqldump/datadir", "mysqldump/server"},
 	"mysqldump/xbstream":   {},
 	"mysqldump/hotinfo":    {"mysqldump"},
 	"mysqldump/hot":        {"mysqldump", "mysqldump/hotinfo", "mysqldump/lock", "mysqldump/login", "mysqldump/program", "mysqldump/server", "mysqldump/xbstream"},

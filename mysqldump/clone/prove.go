@@ -166,12 +166,12 @@ func Recover(ctx context.Context, d *datadir.Dir, said mysqldump.Position, o dat
 		if p.File != said.File || p.Offset != said.Offset || !said.GTIDs.IsZero() && !p.GTIDs.Equal(said.GTIDs) {
 			return fmt.Errorf("%w: %s, and %s", datadir.ErrPosition, p, said)
 		}
-		return forget(ctx, c)
+		return Forget(ctx, c)
 	})
 }
 
-// forget takes all channels away.
-func forget(ctx context.Context, c *server.Session) error {
+// Forget has a server of MySQL forget whom it replicated from.
+func Forget(ctx context.Context, c *server.Session) error {
 	const known, syntax = "SELECT COUNT(*) FROM mysql.slave_master_info", 1064
 	row, err := c.Row(ctx, known)
 	if err == nil && string(row[0]) != "0" {

@@ -214,3 +214,6 @@ func giveFolder(path string, o Owner) error {
 	}
 	return os.Lchown(path, o.UID, o.GID)
 }
+
+// Said is the end of what the server has said since it was started.
+func (p *Private) Said() string { return p.said.String() }

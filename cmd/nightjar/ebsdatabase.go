@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/quote"
+	"nightjar/mysqldump"
+	"nightjar/mysqldump/datadir"
+	"nightjar/mysqldump/login"
+	"nightjar/mysqldump/replica"
+	"nightjar/mysqldump/revive"
+	"nightjar/snapshot"
+	"nightjar/snapshot/bring"
+	"nightjar/snapshot/sets"
+)
+
+// A restoredDatabase is a data directory on volumes that were brought. The zero value: there is none, or it was left.
+type restoredDatabase struct {
+	path string
+	revive.Revived
+}
+
+// restoreDatabase makes the data directory on the volumes one that a server may be started on.
+func (a *app) restoreDatabase(ctx context.Context, r *ebsRestoreFlags, set *sets.Set, parts []bring.Part) (d restoredDatabase, err error) {
+	if r.noDatabase || r.mount.ReadOnly || r.noMount || r.noAttach {
+		return d, nil
+	}
+	if d.path, err = findDatadir(r, parts); err != nil || d.path == "" {
+		if err == nil {
+			a.note("no data directory was found on the volumes: nothing but files was restored")
+		}
+		return d, err
+	}
+	dir, err := datadir.Adopt(d.path)
+	if errors.Is(err, datadir.ErrInUse) {
+		return d, usage.Hinted{Err: err, Hint: "a server was started on it already: go on with that, or stop it and run this again"}
+	}
+	if err != nil {
+		return d, err
+	}
+	defer dir.Close()
+	o := revive.Options{
+		Of: set.ID, Program: r.program, Index: r.index, Temp: r.temp, Now: a.Now,
+		Said: revive.Said{
+			File: set.Position.File, Offset: set.Position.Offset, GTIDs: set.Position.GTIDs, GTIDSum: set.Position.GTIDSum, Sum: snapshot.SumGTIDs, Server: set.Position.Server,
+		},
+	}
+	for _, option := range r.options {
+		o.Flags = append(o.Flags, "--"+strings.ReplaceAll(option, "_", "-"))
+	}
+	if r.own != "" {
+		owner, err := datadir.FindOwner(r.own, d.path)
+		if err != nil {
+			return d, err
+		}
+		o.Owner = &owner
+	}
+	a.note("recovering the data directory %s", quote.Display(d.path))
+	d.Revived, err = revive.Run(ctx, dir, o)
+	for _, n := range d.Notes {
+		a.note("%s", quote.Display(n))
+	}
+	switch {
+	case errors.Is(err, datadir.ErrPosition):
+		return d, usage.Hinted{Err: err, Hint: "no server should be started on it: the tags and the data are not of one moment. Look at nightjar ebs list; an older set may do"}
+	case errors.Is(err, revive.ErrProgram):
+		return d, usage.Hinted{Err: err, Hint: "install the server of that version here, or name its program with --tool; then the same command goes on"}
+	}
+	return d, err
+}
+
+// deepest is how many folders below a mount a data directory is looked for.
+const deepest = 2
+
+// findDatadir returns the path of the one data directory on the volumes; empty: there is none.
+func findDatadir(r *ebsRestoreFlags, parts []bring.Part) (string, error) {
+	if r.datadir != "" {
+		dir := filepath.Join("/", r.mount.Under, r.datadir)
+		real, err := filepath.EvalSymlinks(dir)
+		if err != nil {
+			return "", fmt.Errorf("find the data directory: %w", err)
+		}
+		for _, p := range parts {
+			if p.At != "" && (real == p.At || strings.HasPrefix(real, p.At+"/")) {
+				return real, nil
+			}
+		}
+		return "", fmt.Errorf("find the data directory: %s is on none of the volumes that were mounted", quote.Display(real))
+	}
+	var found []string
+	seen := map[string]bool{}
+	for _, p := range parts {
+		if p.At == "" {
+			continue
+		}
+		err := filepath.WalkDir(p.At, func(path string, e fs.DirEntry, err error) error {
+			below, _ := filepath.Rel(p.At, path)
+			switch {
+			case err != nil:
+				return err
+			case e.IsDir() && (below != "." && strings.Count(below, "/") >= deepest || e.Name() == "lost+found"):
+				return fs.SkipDir
+			case e.Type().IsRegular() && e.Name() == "ibdata1" && !seen[path]:
+				seen[path] = true
+				found = append(found, filepath.Dir(path))
+			}
+			return nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("look for a data directory: %w", err)
+		}
+	}
+	if len(found) > 1 {
+		return "", usage.Hinted{Err: fmt.Errorf("there are several data directories: %s", quote.Display(strings.Join(found, ", "))), Hint: "name one with --datadir, by the path that it had at the source; then the same command goes on"}
+	}
+	if len(found) == 0 {
+		return "", nil
+	}
+	return found[0], nil
+}
+
+// restoreEnds finds out who the servers are, if what is restored becomes a replica.
+func (a *app) restoreEnds(ctx context.Context, r *ebsRestoreFlags) (e ends, follows bool, err error) {
+	m := &r.replica
+	if _, err := m.source.Login(ctx, &a.Settings); errors.Is(err, login.ErrUnnamed) {
+		return e, false, nil
+	} else if err != nil {
+		return e, false, err
+	}
+	if r.noDatabase || r.mount.ReadOnly || r.noMount || r.noAttach || r.undo {
+		return e, false, usage.Errorf("--source: without a data directory that is mounted here, nothing becomes a replica")
+	}
+	m.point.ResetLog = true
+	e, err = a.replicaEnds(ctx, m)
+	return e, err == nil, err
+}
+
+// followSource starts the server on what was restored, and makes it a replica.
+func (a *app) followSource(ctx context.Context, r *ebsRestoreFlags, d *restoredDatabase, e ends) (done replicated, err error) {
+	m := &r.replica
+	m.datadir.dir, m.o.From = d.path, d.Position
+	if d.Position.IsZero() {
+		return done, fmt.Errorf("the data has no position in a binary log, so that nothing can be replicated after it")
+	}
+	if e.source.Position, err = replica.Choose(ctx, m.point.Server, d.Position, nil); err != nil {
+		return done, adviseReplica(err)
+	}
+	if err := a.mayReplicate(ctx, m, &e); err != nil {
+		return done, err
+	}
+	if c, err := e.replica.Connect(ctx); err == nil {
+		c.Close()
+		a.note("a server answers at %s already", e.replica.Address())
+	} else if err := a.startServer(ctx, &m.start); err != nil {
+		return done, err
+	}
+	if err := a.answers(ctx, e.replica, m); err != nil {
+		return done, err
+	}
+	if err := replica.Fits(ctx, e.replica, e.source, m.point); err != nil {
+		return done, adviseReplica(err)
+	}
+	return a.replicate(ctx, m, e, nil)
+}
+
+// serverID suggests one that no other server has: of the position's, one more would be another replica's.
+func serverID(p mysqldump.Position, path string) uint32 {
+	n := uint32(2166136261)
+	for _, c := range []byte(path) {
+		n = (n ^ uint32(c)) * 16777619
+	}
+	if n = n%4000000000 + 1000; n == p.ServerID {
+		n++
+	}
+	return n
+}

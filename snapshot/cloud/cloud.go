@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -97,6 +98,9 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		}
 		return found, err
 	}))
+	if cfg.HTTPClient == nil { // unless something is configured for it
+		cfg.HTTPClient = awshttp.NewBuildableClient()
+	}
 	cfg.HTTPClient = whole{cfg.HTTPClient}
 	c := &Cloud{cfg: cfg, calls: &calls{count: map[string]uint64{}}}
 	c.cfg.APIOptions = append(c.cfg.APIOptions, c.calls.register)

@@ -28,6 +28,8 @@ func TestEBSKeep(t *testing.T) {
 					return err
 				}
 			}
+			r := s.Region("us-east-1")
+			env.Setenv("VOLUME", r.AddVolume(ec2test.Volume{}))
 			return setUp(env)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "json": validJSON},

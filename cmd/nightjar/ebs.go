@@ -37,9 +37,9 @@ repository is needed. doc/ebs.md has the policy that the credentials need.`,
 	f.StringVar(&e.Region, "region", "", "the `REGION` of EC2 (default: AWS_REGION, the AWS configuration's, or this instance's)")
 	f.StringVar(&e.Endpoint, "endpoint", "", "`URL` of a server that is not Amazon's (default: the AWS configuration's)")
 	f.StringVar(&e.Profile, "profile", "", "profile of the AWS configuration, for credentials and region (AWS_PROFILE)")
-	c.AddCommand(a.ebsArchiveCommand(), a.ebsUnarchiveCommand(), a.ebsTakeCommand(&e), a.ebsListCommand(&e), a.ebsWaitCommand(&e), a.ebsThawCommand(), a.ebsWatchdogCommand())
+	c.AddCommand(a.ebsArchiveCommand(&e), a.ebsUnarchiveCommand(&e), a.ebsTakeCommand(&e), a.ebsListCommand(&e), a.ebsWaitCommand(&e), a.ebsThawCommand(), a.ebsWatchdogCommand())
 	c.AddCommand(a.ebsRestoreCommand(&e))
-	a.addEBSKeeping(c)
+	c.AddCommand(a.ebsPruneCommand(&e), a.ebsCopyCommand(&e), a.ebsScheduleCommand(&e))
 	for _, sub := range c.Commands() {
 		run := sub.RunE
 		sub.RunE = func(c *cobra.Command, args []string) error { return adviseEBS(run(c, args)) }

@@ -48,8 +48,7 @@ type ebsArchiveFlags struct {
 	job           string
 }
 
-func (a *app) ebsArchiveCommand() *cobra.Command {
-	var e ebsPlace
+func (a *app) ebsArchiveCommand(e *ebsFlags) *cobra.Command {
 	var r ebsArchiveFlags
 	c := &cobra.Command{
 		Use:   "archive SET|SNAPSHOT|latest",
@@ -61,7 +60,7 @@ Amazon bills each block that is read. Only what has changed since the snapshots 
 there: they have the tag ` + tagArchived + `, and ebs prune keeps them. What the calls will cost is said before; if it is more than --max-cost,
 nothing is done.`,
 		Args: oneArgument("SET, SNAPSHOT or latest"),
-		RunE: func(c *cobra.Command, args []string) error { return a.ebsArchive(c.Context(), &e, args[0], &r) },
+		RunE: func(c *cobra.Command, args []string) error { return a.ebsArchive(c.Context(), e, args[0], &r) },
 	}
 	f := c.Flags()
 	f.StringVar(&r.setJob, "set-job", "", "latest: of the sets of this `JOB` of ebs take alone")
@@ -73,7 +72,6 @@ nothing is done.`,
 	f.StringArrayVar(&r.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&r.job, "job", "", "name of the job (default: the host, and the job of the set or the volume)")
 	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
-	e.bind(f)
 	a.bucketFlags(c)
 	return c
 }
@@ -113,13 +111,13 @@ func (r *ebsArchiveFlags) plan() (*repo.Record, error) {
 	return &repo.Record{Kind: volumes.Kind, Tags: texts(r.tags), Labels: labels, Program: "nightjar " + version()}, err
 }
 
-func (a *app) ebsArchive(ctx context.Context, e *ebsPlace, what string, flags *ebsArchiveFlags) error {
+func (a *app) ebsArchive(ctx context.Context, e *ebsFlags, what string, flags *ebsArchiveFlags) error {
 	template, err := flags.plan()
 	if err != nil {
 		return err
 	}
 	r := &ebsArchive{app: a, flags: flags}
-	if r.cloud, err = e.open(ctx); err != nil {
+	if r.cloud, err = e.open(ctx, a); err != nil {
 		return err
 	}
 	if r.set, err = archivable(ctx, r.cloud, what, flags.setJob); err != nil {

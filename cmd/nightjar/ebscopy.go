@@ -47,13 +47,12 @@ func (o *ebsCopying) check() error {
 }
 
 type ebsCopyFlags struct {
-	ebsPlace
 	ebsChoice
 	ebsCopying
 	dryRun, noWait bool
 }
 
-func (a *app) ebsCopyCommand() *cobra.Command {
+func (a *app) ebsCopyCommand(e *ebsFlags) *cobra.Command {
 	var o ebsCopyFlags
 	c := &cobra.Command{
 		Use:   "copy",
@@ -67,18 +66,17 @@ With rules (--keep-daily 7 …) only what they would keep there is copied, and t
 			if err := o.check(); err != nil {
 				return err
 			}
-			from, err := o.open(c.Context())
+			from, err := e.open(c.Context(), a)
 			if err != nil {
 				return err
 			}
 			if from.Region == o.to {
 				return usage.Errorf("--to-region %s: that is where the sets are", o.to)
 			}
-			return denied(a.ebsCopy(c.Context(), from, &o.ebsCopying, &o.ebsChoice, !o.noWait, o.dryRun))
+			return a.ebsCopy(c.Context(), from, &o.ebsCopying, &o.ebsChoice, !o.noWait, o.dryRun)
 		},
 	}
 	f := c.Flags()
-	o.ebsPlace.bind(f)
 	o.ebsChoice.bind(f)
 	o.ebsCopying.bind(f, copyRegion, "")
 	f.BoolVar(&o.noWait, "no-wait", false, "begin what can be begun, and leave the rest to the next run")

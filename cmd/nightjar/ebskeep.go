@@ -26,36 +26,6 @@ import (
 // copyRegion is where copies go unless another region is named.
 const copyRegion = "eu-west-1"
 
-// addEBSKeeping adds the commands that see to sets which are there.
-func (a *app) addEBSKeeping(c *cobra.Command) {
-	c.AddCommand(a.ebsPruneCommand(), a.ebsCopyCommand(), a.ebsScheduleCommand())
-}
-
-// ebsPlace says where EC2 is called.
-type ebsPlace struct{ cloud.Options }
-
-func (p *ebsPlace) bind(f *pflag.FlagSet) {
-	f.StringVar(&p.Region, "region", "", "the `REGION` of EC2 (default: AWS_REGION, the AWS configuration's, or this instance's)")
-	f.StringVar(&p.Endpoint, "endpoint", "", "`URL` of a server that is not Amazon's (default: the AWS configuration's)")
-	f.StringVar(&p.Profile, "profile", "", "profile of the AWS configuration, for credentials and region (AWS_PROFILE)")
-}
-
-func (p *ebsPlace) open(ctx context.Context) (*cloud.Cloud, error) {
-	c, err := cloud.Open(ctx, p.Options)
-	if errors.Is(err, cloud.ErrRegion) {
-		return nil, usage.Hinted{Err: err, Hint: "name it with --region, AWS_REGION or the AWS configuration"}
-	}
-	return c, err
-}
-
-// denied names the permission that was lacking.
-func denied(err error) error {
-	if code := cloud.Code(err); code == "UnauthorizedOperation" || code == "AccessDeniedException" {
-		return usage.Hinted{Err: err, Hint: "doc/ebs.md has a policy that suffices"}
-	}
-	return err
-}
-
 // ebsChoice says which sets are meant.
 type ebsChoice struct{ job, host, class string }
 
@@ -106,14 +76,13 @@ func (k *ebsKeep) read() (err error) {
 func (k *ebsKeep) empty() bool { return errors.Is(k.Validate(), plan.ErrEmpty) }
 
 type ebsPruneFlags struct {
-	ebsPlace
 	ebsChoice
 	ebsKeep
 	copies []string
 	dryRun bool
 }
 
-func (a *app) ebsPruneCommand() *cobra.Command {
+func (a *app) ebsPruneCommand(e *ebsFlags) *cobra.Command {
 	var o ebsPruneFlags
 	c := &cobra.Command{
 		Use:   "prune",
@@ -130,15 +99,14 @@ copy still reads, and each volume's newest copy under each key, without which th
 			if o.empty() {
 				return usage.Errorf("%w: name rules (--keep-daily 7 …)", plan.ErrEmpty)
 			}
-			e, err := o.open(c.Context())
+			in, err := e.open(c.Context(), a)
 			if err != nil {
 				return err
 			}
-			return denied(a.ebsPrune(c.Context(), e, o.options(a, e), o.dryRun))
+			return a.ebsPrune(c.Context(), in, o.options(a, in), o.dryRun)
 		},
 	}
 	f := c.Flags()
-	o.ebsPlace.bind(f)
 	o.ebsChoice.bind(f)
 	o.ebsKeep.bind(f, "", "")
 	f.StringArrayVar(&o.copies, "copies", []string{copyRegion}, "`REGION` where copies of the sets may be made just now; may be repeated")

@@ -31,7 +31,7 @@ import (
 const maxTaken = 1 << 20
 
 type ebsScheduleFlags struct {
-	ebsPlace
+	*ebsFlags
 	ebsChoice
 	ebsCopying
 	keep              ebsKeep
@@ -40,8 +40,8 @@ type ebsScheduleFlags struct {
 	due, run, systemd bool
 }
 
-func (a *app) ebsScheduleCommand() *cobra.Command {
-	var o ebsScheduleFlags
+func (a *app) ebsScheduleCommand(e *ebsFlags) *cobra.Command {
+	o := ebsScheduleFlags{ebsFlags: e}
 	c := &cobra.Command{
 		Use:   "schedule --job JOB --at CRON [-- FLAGS OF EBS TAKE]",
 		Short: "Take, copy and prune sets by a schedule: print it for cron or systemd, say what is due, or do it",
@@ -51,10 +51,9 @@ came twice does nothing. Each run also begins the copies that it can, and delete
 
 What --at says is by this machine's clock (TZ), five fields as in crontab(5). When clocks go forward, 02:30 is due at 03:00; when they go back, once. After -- stand the
 flags of nightjar ebs take.`,
-		RunE: func(c *cobra.Command, args []string) error { return denied(a.ebsSchedule(c, &o, args)) },
+		RunE: func(c *cobra.Command, args []string) error { return a.ebsSchedule(c, &o, args) },
 	}
 	f := c.Flags()
-	o.ebsPlace.bind(f)
 	o.ebsChoice.bind(f)
 	o.ebsCopying.bind(f, "", "copies-")
 	o.keep.bind(f, "", "")
@@ -101,7 +100,7 @@ func (a *app) ebsSchedule(c *cobra.Command, o *ebsScheduleFlags, args []string) 
 	if !o.due && !o.run {
 		return a.ebsTimer(c.Flags(), o, args)
 	}
-	e, err := o.open(ctx)
+	e, err := o.open(ctx, a)
 	if err != nil {
 		return err
 	}

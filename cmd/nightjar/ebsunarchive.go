@@ -48,8 +48,7 @@ type ebsUnarchiveFlags struct {
 	wait      bool
 }
 
-func (a *app) ebsUnarchiveCommand() *cobra.Command {
-	var e ebsPlace
+func (a *app) ebsUnarchiveCommand(e *ebsFlags) *cobra.Command {
 	var u ebsUnarchiveFlags
 	c := &cobra.Command{
 		Use:   "unarchive ARCHIVE[:VOLUME]",
@@ -62,7 +61,7 @@ not completed. Amazon bills each block that is written; those that hold nothing 
 
 A device is zeroed where the volume has nothing. One that is mounted or in use otherwise, or too small, is refused.`,
 		Args: oneArgument("ARCHIVE[:VOLUME]"),
-		RunE: func(c *cobra.Command, args []string) error { return a.ebsUnarchive(c.Context(), &e, args[0], &u) },
+		RunE: func(c *cobra.Command, args []string) error { return a.ebsUnarchive(c.Context(), e, args[0], &u) },
 	}
 	f := c.Flags()
 	f.BoolVar(&u.snapshots, "to-snapshots", false, "make an EBS snapshot of each volume, in --region")
@@ -76,7 +75,6 @@ A device is zeroed where the volume has nothing. One that is mounted or in use o
 	f.BoolVar(&u.wait, "wait", true, "--to-snapshots: wait until Amazon has completed them")
 	u.choice.flags(c)
 	u.thaw.flags(c)
-	e.bind(f)
 	a.bucketFlags(c)
 	return c
 }
@@ -111,7 +109,7 @@ type ebsUnarchive struct {
 	all     uint64 // bytes to write
 }
 
-func (a *app) ebsUnarchive(ctx context.Context, e *ebsPlace, arg string, flags *ebsUnarchiveFlags) error {
+func (a *app) ebsUnarchive(ctx context.Context, e *ebsFlags, arg string, flags *ebsUnarchiveFlags) error {
 	if err := flags.check(); err != nil {
 		return err
 	}
@@ -205,8 +203,8 @@ func (u *ebsUnarchive) toImage(ctx context.Context) error {
 	return u.result(fmt.Sprintf("%s of archive %s is on %s: %s", v.ID, show.ShortID(u.archive), quote.Display(u.flags.to), human.ExactSize(u.all)))
 }
 
-func (u *ebsUnarchive) toSnapshots(ctx context.Context, e *ebsPlace) error {
-	c, err := e.open(ctx)
+func (u *ebsUnarchive) toSnapshots(ctx context.Context, e *ebsFlags) error {
+	c, err := e.open(ctx, u.app)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
@@ -62,19 +64,21 @@ type calls struct {
 
 // Open reads the SDK's configuration. It makes no call of EC2, but may ask instance metadata for the region.
 func Open(ctx context.Context, o Options) (*Cloud, error) {
-	options := []func(*config.LoadOptions) error{
-		config.WithLogger(logging.Nop{}), config.WithEC2IMDSRegion(),
+	metadata, err := metadata(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	options := append(shared(o),
+		config.WithEC2IMDSRegion(func(from *config.UseEC2IMDSRegion) { from.Client = metadata }),
+		config.WithEC2RoleCredentialOptions(func(from *ec2rolecreds.Options) { from.Client = metadata }),
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewAdaptiveMode(func(a *retry.AdaptiveModeOptions) {
 				a.StandardOptions = append(a.StandardOptions, func(s *retry.StandardOptions) { s.MaxAttempts, s.MaxBackoff = Attempts, 20*time.Second })
 			})
 		}),
-	}
+	)
 	if o.Region != "" {
 		options = append(options, config.WithRegion(o.Region))
-	}
-	if o.Profile != "" {
-		options = append(options, config.WithSharedConfigProfile(o.Profile))
 	}
 	if o.Endpoint != "" {
 		options = append(options, config.WithBaseEndpoint(o.Endpoint))
@@ -107,6 +111,23 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 	c = c.In(cfg.Region)
 	c.Source = source(o, cfg.ConfigSources)
 	return c, nil
+}
+
+func shared(o Options) []func(*config.LoadOptions) error {
+	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
+	if o.Profile != "" {
+		options = append(options, config.WithSharedConfigProfile(o.Profile))
+	}
+	return options
+}
+
+// metadata returns what asks instance metadata, by its version 2 alone.
+func metadata(ctx context.Context, o Options) (*imds.Client, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, shared(o)...)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of the AWS SDK: %w", err)
+	}
+	return imds.NewFromConfig(cfg, func(o *imds.Options) { o.EnableFallback = aws.FalseTernary }), nil
 }
 
 // source says what has named the region.

@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/aws/smithy-go"
-
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
@@ -53,17 +51,8 @@ func adviseRestore(err error) error {
 			return usage.Hinted{Err: err, Hint: h.hint}
 		}
 	}
-	var call *smithy.OperationError
-	operation := "the call"
-	if errors.As(err, &call) {
-		operation = "ec2:" + call.Operation()
-	}
 	hint := ""
 	switch code := cloud.Code(err); {
-	case errors.Is(err, cloud.ErrRegion):
-		hint = "name it with --region, or set AWS_REGION"
-	case code == "UnauthorizedOperation":
-		hint = "the caller lacks the permission " + operation + ": doc/ebs.md has the policy"
 	case code == "VolumeTypeNotAvailableInZone", code == "UnknownVolumeType":
 		hint = "name another --type, or another zone"
 	case code == "InvalidZone.NotFound":
@@ -72,11 +61,9 @@ func adviseRestore(err error) error {
 		hint = "--kms-key has to be an enabled key of this region, by its ARN or alias"
 	case code == "VolumeLimitExceeded", code == "MaxIOPSLimitExceeded":
 		hint = "delete volumes that are not needed, or have the account's quota raised"
-	case code == "RequestExpired", code == "AuthFailure", code == "ExpiredToken":
-		hint = "the clock may be wrong, or the credentials have expired"
 	}
 	if hint == "" {
-		return err
+		return adviseEBS(err)
 	}
 	return usage.Hinted{Err: err, Hint: hint}
 }

@@ -22,6 +22,7 @@ func TestEBSKeep(t *testing.T) {
 				return err
 			}
 			env.Defer(s.Close)
+			env.Values[serverOfScript] = s
 			env.Vars = append(env.Vars, s.Environ()...)
 			for i := range 5 {
 				if err := addNight(s.Region("us-east-1"), i); err != nil {
@@ -32,7 +33,7 @@ func TestEBSKeep(t *testing.T) {
 			env.Setenv("VOLUME", r.AddVolume(ec2test.Volume{}))
 			return setUp(env)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "json": validJSON},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "json": validJSON, "ec2": ec2Command},
 	})
 }
 

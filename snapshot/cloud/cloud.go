@@ -113,6 +113,7 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 	return c, nil
 }
 
+// shared are the options of whatever reads the configuration.
 func shared(o Options) []func(*config.LoadOptions) error {
 	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
 	if o.Profile != "" {

@@ -252,5 +252,5 @@ func printable(s string, most int) string {
 
 // OfSet reports whether a tag is one of those that all snapshots of a set have with the same value.
 func OfSet(key string) bool {
-	return strings.HasPrefix(key, Prefix) && key != TagVolume && key != TagCopyOf && key != TagCopyFrom
+	return strings.HasPrefix(key, Prefix) && key != TagVolume && key != TagCopyOf && key != TagCopyFrom && key != TagArchived
 }

@@ -102,7 +102,7 @@ func TestDelete(t *testing.T) {
 	for _, d := range p.Decisions {
 		got = append(got, fmt.Sprintf("%s %t %t %s", d.ID, d.Keep, d.Held, strings.Join(d.Reasons, "; ")))
 	}
-	if len(got) != 6 || !p.Decisions[2].Held || !strings.Contains(strings.Join(p.Decisions[2].Reasons, ""), "image ami-") || !p.Decisions[3].Held || !strings.Contains(strings.Join(p.Decisions[3].Reasons, ""), "locked (governance) until") {
+	if len(got) != 6 || !p.Decisions[2].Held || !strings.Contains(strings.Join(p.Decisions[2].Reasons, ""), "image ami-") || !p.Decisions[3].Held || !strings.Contains(strings.Join(p.Decisions[3].Reasons, ""), "lock (governance) until") {
 		t.Errorf("got %q", got)
 	}
 	if n := len(left(r)); n != 17 {
@@ -238,5 +238,27 @@ func TestUsage(t *testing.T) {
 	s.Deny("servicequotas:GetServiceQuota")
 	if u, err = prune.Measure(t.Context(), c); err != nil || u.Quota != prune.DefaultQuota || u.Assumed == nil {
 		t.Errorf("denied: %+v, %v", u, err)
+	}
+}
+
+// The set of a snapshot that a job archived last stays as a whole, until the mark is gone.
+func TestArchived(t *testing.T) {
+	s, c := newServer(t)
+	r := s.Region("us-east-1")
+	for i := range 4 {
+		ids := add(t, r, fmt.Sprint("s", i), "db", i)
+		if i == 3 {
+			r.Update(func(w *world.Region) {
+				x, _ := w.Snapshots.Get(ids[1])
+				x.Tags[snapshot.TagArchived] = "0123456789abcdef"
+			})
+		}
+	}
+	p, err := prune.Look(t.Context(), c, options())
+	if err != nil || len(p.Doubtful) > 0 || p.Decisions[2].Keep || !p.Decisions[3].Held || !strings.Contains(p.Decisions[3].Reasons[0], "the next archive") {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if done, err := p.Delete(t.Context(), c); err != nil || done.Sets != 1 || len(left(r)) != 6 {
+		t.Errorf("%+v, %v", done, err)
 	}
 }

@@ -18,11 +18,13 @@ import (
 // A Hold is why EC2 would not delete a snapshot, or goes on to bill it.
 type Hold struct {
 	Snapshot string
-	By       string // "image ami-…", "lock (governance)", "Recycle Bin"
+	By       string // "image ami-…", "lock (governance) until 2027-01-01 00:00 UTC", "Recycle Bin until 2027-01-01"
 }
 
-// batch is how many values one filter may have.
-const batch = 200
+const (
+	batch    = 200  // values that one filter may have
+	pageSize = 1000 // what is asked for at once
+)
 
 // Holds returns what holds snapshots. What cannot be asked, for want of permission, is in the error; the rest is returned all the same.
 func Holds(ctx context.Context, c *cloud.Cloud, snapshots []string) ([]Hold, error) {
@@ -41,18 +43,23 @@ func Holds(ctx context.Context, c *cloud.Cloud, snapshots []string) ([]Hold, err
 	}
 	locked, err := heldByLocks(ctx, c, snapshots)
 	holds, failed = append(holds, locked...), errors.Join(failed, err)
-	slices.SortStableFunc(holds, func(a, b Hold) int { return slices.Index(snapshots, a.Snapshot) - slices.Index(snapshots, b.Snapshot) })
+	place := make(map[string]int, len(snapshots))
+	for i, id := range snapshots {
+		place[id] = i
+	}
+	slices.SortStableFunc(holds, func(a, b Hold) int { return place[a.Snapshot] - place[b.Snapshot] })
 	return holds, failed
 }
 
 func heldByImages(ctx context.Context, c *cloud.Cloud, snapshots []string) (holds []Hold, err error) {
 	pages := ec2.NewDescribeImagesPaginator(c.EC2, &ec2.DescribeImagesInput{
 		Owners: []string{"self"}, Filters: []types.Filter{{Name: aws.String("block-device-mapping.snapshot-id"), Values: snapshots}},
+		MaxResults: aws.Int32(pageSize), IncludeDeprecated: aws.Bool(true), IncludeDisabled: aws.Bool(true),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("read which images use snapshots: %w", err)
+			return nil, fmt.Errorf("read which images of %s are made of snapshots: %w", c.Region, err)
 		}
 		for _, i := range page.Images {
 			for _, m := range i.BlockDeviceMappings {
@@ -67,14 +74,22 @@ func heldByImages(ctx context.Context, c *cloud.Cloud, snapshots []string) (hold
 
 // heldByLocks reads all locks of the region, which are few.
 func heldByLocks(ctx context.Context, c *cloud.Cloud, snapshots []string) (holds []Hold, err error) {
+	meant := make(map[string]bool, len(snapshots))
+	for _, id := range snapshots {
+		meant[id] = true
+	}
 	for next := (*string)(nil); ; {
-		page, err := c.EC2.DescribeLockedSnapshots(ctx, &ec2.DescribeLockedSnapshotsInput{NextToken: next})
+		page, err := c.EC2.DescribeLockedSnapshots(ctx, &ec2.DescribeLockedSnapshotsInput{NextToken: next, MaxResults: aws.Int32(pageSize)})
 		if err != nil {
-			return nil, fmt.Errorf("read which snapshots are locked: %w", err)
+			return nil, fmt.Errorf("read which snapshots of %s are locked: %w", c.Region, err)
 		}
 		for _, s := range page.Snapshots {
-			if id := aws.ToString(s.SnapshotId); slices.Contains(snapshots, id) && s.LockState != types.LockStateExpired {
-				holds = append(holds, Hold{id, "lock (" + string(s.LockState) + ")"})
+			if id := aws.ToString(s.SnapshotId); meant[id] && s.LockState != types.LockStateExpired {
+				by := "lock (" + string(s.LockState) + ")"
+				if s.LockExpiresOn != nil {
+					by += " until " + s.LockExpiresOn.UTC().Format("2006-01-02 15:04 UTC")
+				}
+				holds = append(holds, Hold{id, by})
 			}
 		}
 		if next = page.NextToken; aws.ToString(next) == "" {

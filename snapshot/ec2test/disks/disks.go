@@ -1,7 +1,8 @@
 // Package disks has the volumes of a test server attached as real block devices: loop devices of the volumes' files, under the links that udev
 // makes of EBS volumes on an instance. It needs root.
 //
-// The invariant: at the end of the test nothing is mounted of what it has made, no loop device is left, and no link.
+// The invariant: at the end of the test nothing is mounted of what it has made, no loop device is left, and no link. What a test leaves that is killed,
+// the next one takes away.
 package disks
 
 import (
@@ -22,29 +23,46 @@ import (
 
 const links = "/dev/disk/by-id"
 
-// Disks are the block devices of a server's volumes.
+// patience is for how long a condition is waited for.
+const patience = 5 * time.Minute
+
+// Disks are the block devices of the volumes of a server of their own.
 type Disks struct {
+	Server *ec2test.Server
+	Dir    string // a folder that every user reaches, which is removed last
+
 	t     testing.TB
-	s     *ec2test.Server
 	shelf string // a file system that has the volumes' files, so that all can be copied as at one moment
 
 	mu    sync.Mutex
 	loops map[string]string // volume → device
 }
 
-// New has a server's volumes appear as block devices when they are attached. The files of volumes that Add makes are on a file system of their own, which is frozen while
+// New starts a server whose volumes appear as block devices when they are attached. The files of volumes that Add makes are on a file system of their own, which is frozen while
 // snapshots are taken. Tests that start servers on the volumes start them later, so that they end before.
-func New(t testing.TB, s *ec2test.Server) *Disks {
+func New(t testing.TB) *Disks {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED, NOT TESTED: loop devices need root")
 	}
-	d := &Disks{t: t, s: s, loops: map[string]string{}}
-	dir := t.TempDir()
+	must(t, sweep())
+	dir, lock, err := newFolder()
+	must(t, err)
+	t.Cleanup(func() {
+		if out, err := exec.Command("rm", "-r", "--one-file-system", dir).CombinedOutput(); err != nil {
+			t.Errorf("remove %s: %v: %s", dir, err, out)
+		}
+		lock.Close()
+	})
+	d := &Disks{t: t, Dir: dir, shelf: filepath.Join(dir, "shelf"), loops: map[string]string{}}
+	for _, name := range []string{"server", "shelf"} {
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	d.Server, err = ec2test.Start(filepath.Join(dir, "server"), "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(d.Server.Close)
 	file := filepath.Join(dir, "shelf.img")
-	d.shelf = filepath.Join(dir, "shelf")
-	d.make(file, 8<<30, "ext4")
-	must(t, os.Mkdir(d.shelf, 0o755))
+	d.make(file, 4<<30, "ext4")
 	loop, err := attach(file)
 	must(t, err)
 	t.Cleanup(func() {
@@ -59,7 +77,7 @@ func New(t testing.TB, s *ec2test.Server) *Disks {
 	})
 	must(t, unix.Mount(loop, d.shelf, "ext4", unix.MS_NOATIME, ""))
 	t.Cleanup(d.remove)
-	s.Freeze, s.OnAttach, s.OnDetach = d.shelf, d.attach, d.detach
+	d.Server.Freeze, d.Server.OnAttach, d.Server.OnDetach = d.shelf, d.attach, d.detach
 	return d
 }
 
@@ -79,7 +97,7 @@ func (d *Disks) make(file string, size int64, kind string) {
 // Add makes a volume of 1 GiB with a file system, ext4 or xfs or none, that is attached to an instance, and returns its id and its device.
 func (d *Disks) Add(region, instance, name, kind string) (volume, device string) {
 	d.t.Helper()
-	r := d.s.Region(region)
+	r := d.Server.Region(region)
 	i, ok := r.Instance(instance)
 	if !ok {
 		d.t.Fatalf("no instance %s", instance)
@@ -120,10 +138,14 @@ func (d *Disks) attach(a ec2test.Attachment) error {
 	d.mu.Lock()
 	d.loops[a.Volume] = loop
 	d.mu.Unlock()
-	if err := os.MkdirAll(links, 0o755); err != nil {
-		return err
+	for { // another test may remove the folder that is empty
+		if err := os.MkdirAll(links, 0o755); err != nil {
+			return err
+		}
+		if err := os.Symlink("../../"+filepath.Base(loop), linkOf(a.Volume)); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
-	return os.Symlink("../../"+filepath.Base(loop), linkOf(a.Volume))
 }
 
 // detach fails while the device is mounted, as with EC2.
@@ -171,7 +193,7 @@ func (d *Disks) remove() {
 
 // unmount waits for those who are about to let go, as the kernel is of a loop device's file.
 func unmount(path string) error {
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		err := unix.Unmount(path, 0)
 		if err == nil {
 			return nil
@@ -190,11 +212,24 @@ func attach(file string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// detach returns when the device is free: who has it open for a moment, as blkid does, keeps it.
 func detach(loop string) error {
+	file := backing(loop)
 	if out, err := exec.Command("losetup", "--detach", loop).CombinedOutput(); err != nil {
 		return fmt.Errorf("detach %s: %w: %s", loop, err, out)
 	}
+	for deadline := time.Now().Add(patience); file != "" && backing(loop) == file; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("detach %s: somebody keeps it open", loop)
+		}
+	}
 	return nil
+}
+
+// backing is the file of a loop device; empty: it has none.
+func backing(loop string) string {
+	text, _ := os.ReadFile(filepath.Join("/sys/block", filepath.Base(loop), "loop/backing_file"))
+	return strings.TrimSpace(string(text))
 }
 
 // mountsOf returns where a device, or a partition of it, is mounted.

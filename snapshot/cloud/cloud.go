@@ -7,6 +7,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ import (
 // Attempts is how often a call is made at most.
 const Attempts = 8
 
+// Timeout is how long an attempt takes at most, its answer included, where Options say nothing: a server that hangs holds nobody up for good.
+const Timeout = time.Minute
+
 var (
 	// ErrRegion says that nothing names a region.
 	ErrRegion = errors.New("no region is named")
@@ -43,6 +47,7 @@ type Options struct {
 	Region   string
 	Endpoint string // of all services, such as http://127.0.0.1:8000; empty: the SDK's
 	Profile  string
+	Timeout  time.Duration // of an attempt, its answer included; 0: Timeout
 }
 
 // A Cloud is one region of an account.
@@ -104,6 +109,9 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 	}))
 	if cfg.HTTPClient == nil { // unless something is configured for it
 		cfg.HTTPClient = awshttp.NewBuildableClient()
+	}
+	if client, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
+		cfg.HTTPClient = client.WithTimeout(cmp.Or(o.Timeout, Timeout))
 	}
 	cfg.HTTPClient = whole{cfg.HTTPClient}
 	c := &Cloud{cfg: cfg, calls: &calls{count: map[string]uint64{}}}

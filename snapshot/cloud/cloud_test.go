@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
@@ -74,5 +75,23 @@ func TestOldMetadata(t *testing.T) {
 	}
 	if n := asked.Load(); n > 0 {
 		t.Errorf("version 1 was asked %d times", n)
+	}
+}
+
+// A server that takes requests and never answers holds up nobody for good.
+func TestSilentServer(t *testing.T) {
+	ec2test.New(t).Setenv(t)
+	done := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	t.Cleanup(silent.Close)
+	t.Cleanup(func() { close(done) })
+	c, err := cloud.Open(t.Context(), cloud.Options{Region: "us-east-1", Endpoint: silent.URL, Timeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.EC2.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{}, cloud.Once)
+	var late interface{ Timeout() bool }
+	if !errors.As(err, &late) || !late.Timeout() {
+		t.Errorf("the error is %v", err)
 	}
 }

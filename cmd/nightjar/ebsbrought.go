@@ -188,6 +188,9 @@ func printRestore(w io.Writer, r *ebsRestoreFlags, set *sets.Set, parts []bring.
 // printNext says what to run next.
 func printNext(w io.Writer, r *ebsRestoreFlags, arg string, d restoredDatabase) {
 	fmt.Fprintf(w, "its server needs: datadir=%s, server_id=%d\n", quote.Display(d.path), serverID(d.Position, d.path))
+	if d.logs != "" {
+		fmt.Fprintf(w, "its binary log is in %s: log_bin has to be a name there, or another\n", quote.Display(d.logs))
+	}
 	if d.Position.IsZero() {
 		return
 	}
@@ -212,7 +215,7 @@ func restoreJSON(r *ebsRestoreFlags, set *sets.Set, parts []bring.Part, d restor
 	if d.path != "" {
 		out["database"] = map[string]any{
 			"datadir": d.path, "position": d.Position.String(), "agrees": d.Agrees, "innodb": d.InnoDB, "server_uuid_was": d.Identity, "earlier": d.Earlier, "notes": orNone(d.Notes),
-			"server_id": serverID(d.Position, d.path),
+			"server_id": serverID(d.Position, d.path), "logs": d.logs, "events_disabled": d.Events, "unclosed_tables": orNone(d.Unclosed),
 		}
 	}
 	return out

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"strings"
 
 	"nightjar/cmd/nightjar/internal/usage"
@@ -23,11 +21,12 @@ import (
 // A restoredDatabase is a data directory on volumes that were brought. The zero value: there is none, or it was left.
 type restoredDatabase struct {
 	path string
+	logs string // folder of its binary log; empty: the same
 	revive.Revived
 }
 
 // restoreDatabase makes the data directory on the volumes one that a server may be started on.
-func (a *app) restoreDatabase(ctx context.Context, r *ebsRestoreFlags, set *sets.Set, parts []bring.Part) (d restoredDatabase, err error) {
+func (a *app) restoreDatabase(ctx context.Context, r *ebsRestoreFlags, set *sets.Set, parts []bring.Part, follows bool) (d restoredDatabase, err error) {
 	if r.noDatabase || r.mount.ReadOnly || r.noMount || r.noAttach {
 		return d, nil
 	}
@@ -45,8 +44,11 @@ func (a *app) restoreDatabase(ctx context.Context, r *ebsRestoreFlags, set *sets
 		return d, err
 	}
 	defer dir.Close()
+	if d.logs, err = findLogs(r, parts, dir.Path(), set.Position.File); err != nil {
+		return d, err
+	}
 	o := revive.Options{
-		Of: set.ID, Program: r.program, Index: r.index, Temp: r.temp, Now: a.Now,
+		Of: set.ID, Program: r.program, Index: r.index, Logs: d.logs, Replica: follows, Temp: r.temp, Now: a.Now,
 		Said: revive.Said{
 			File: set.Position.File, Offset: set.Position.Offset, GTIDs: set.Position.GTIDs, GTIDSum: set.Position.GTIDSum, Sum: snapshot.SumGTIDs, Server: set.Position.Server,
 		},
@@ -62,10 +64,14 @@ func (a *app) restoreDatabase(ctx context.Context, r *ebsRestoreFlags, set *sets
 		o.Owner = &owner
 	}
 	a.note("recovering the data directory %s", quote.Display(d.path))
+	if d.logs != "" {
+		a.note("its binary log is in %s", quote.Display(d.logs))
+	}
 	d.Revived, err = revive.Run(ctx, dir, o)
 	for _, n := range d.Notes {
 		a.note("%s", quote.Display(n))
 	}
+	a.noteDatabase(&d.Revived)
 	switch {
 	case errors.Is(err, datadir.ErrPosition):
 		return d, usage.Hinted{Err: err, Hint: "no server should be started on it: the tags and the data are not of one moment. Look at nightjar ebs list; an older set may do"}
@@ -73,56 +79,6 @@ func (a *app) restoreDatabase(ctx context.Context, r *ebsRestoreFlags, set *sets
 		return d, usage.Hinted{Err: err, Hint: "install the server of that version here, or name its program with --tool; then the same command goes on"}
 	}
 	return d, err
-}
-
-// deepest is how many folders below a mount a data directory is looked for.
-const deepest = 2
-
-// findDatadir returns the path of the one data directory on the volumes; empty: there is none.
-func findDatadir(r *ebsRestoreFlags, parts []bring.Part) (string, error) {
-	if r.datadir != "" {
-		dir := filepath.Join("/", r.mount.Under, r.datadir)
-		real, err := filepath.EvalSymlinks(dir)
-		if err != nil {
-			return "", fmt.Errorf("find the data directory: %w", err)
-		}
-		for _, p := range parts {
-			if p.At != "" && (real == p.At || strings.HasPrefix(real, p.At+"/")) {
-				return real, nil
-			}
-		}
-		return "", fmt.Errorf("find the data directory: %s is on none of the volumes that were mounted", quote.Display(real))
-	}
-	var found []string
-	seen := map[string]bool{}
-	for _, p := range parts {
-		if p.At == "" {
-			continue
-		}
-		err := filepath.WalkDir(p.At, func(path string, e fs.DirEntry, err error) error {
-			below, _ := filepath.Rel(p.At, path)
-			switch {
-			case err != nil:
-				return err
-			case e.IsDir() && (below != "." && strings.Count(below, "/") >= deepest || e.Name() == "lost+found"):
-				return fs.SkipDir
-			case e.Type().IsRegular() && e.Name() == "ibdata1" && !seen[path]:
-				seen[path] = true
-				found = append(found, filepath.Dir(path))
-			}
-			return nil
-		})
-		if err != nil {
-			return "", fmt.Errorf("look for a data directory: %w", err)
-		}
-	}
-	if len(found) > 1 {
-		return "", usage.Hinted{Err: fmt.Errorf("there are several data directories: %s", quote.Display(strings.Join(found, ", "))), Hint: "name one with --datadir, by the path that it had at the source; then the same command goes on"}
-	}
-	if len(found) == 0 {
-		return "", nil
-	}
-	return found[0], nil
 }
 
 // restoreEnds finds out who the servers are, if what is restored becomes a replica.

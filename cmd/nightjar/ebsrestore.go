@@ -33,6 +33,7 @@ type ebsRestoreFlags struct {
 	noDatabase, undo    bool
 	datadir, own        string
 	program, index      string
+	logs                string // folder of the binary logs, as it was at the source
 	options             []string
 	iops, through, rate int
 	gib                 int
@@ -88,7 +89,8 @@ With --region the set's copies in that region are used, and no call is made to a
 	f.StringVar(&r.datadir, "datadir", "", "`PATH` of the data directory, as it was at the source (default: the one that is found)")
 	f.StringVar(&r.own, "own", "", "`USER[:GROUP]` to give the data directory to")
 	f.StringVar(&r.program, "tool", "", "`PROGRAM` of the server that recovers the data (default: mariadbd or mysqld)")
-	f.StringVar(&r.index, "log-index", "", "name of the `FILE` in the data directory that lists the binary logs (default: the one that is there)")
+	f.StringVar(&r.index, "log-index", "", "name of the `FILE` that lists the binary logs (default: the one that is there)")
+	f.StringVar(&r.logs, "binlog-dir", "", "`DIR` of the binary logs, as it was at the source (default: the data directory, or else where they are on the volumes)")
 	f.StringSliceVar(&r.options, "innodb-option", nil, "`NAME=VALUE` that the server needs for these files, such as innodb_page_size=8192")
 	f.BoolVar(&r.undo, "undo", false, "unmount, detach and delete what the attempt has made")
 	a.ebsReplicaFlags(c, &r.replica)
@@ -130,6 +132,9 @@ func (a *app) checkRestore(r *ebsRestoreFlags) (err error) {
 	}
 	if r.datadir != "" && !filepath.IsAbs(r.datadir) {
 		return usage.Errorf("--datadir %s: it has to be the absolute path that it had at the source", r.datadir)
+	}
+	if r.logs != "" && !filepath.IsAbs(r.logs) {
+		return usage.Errorf("--binlog-dir %s: it has to be the absolute path that it had at the source", r.logs)
 	}
 	if len(r.o.Attempt) == 0 || len(r.o.Attempt) > 64 {
 		return usage.Errorf("--attempt: a name has 1 to 64 characters")
@@ -176,7 +181,7 @@ func (a *app) ebsRestore(ctx context.Context, r *ebsRestoreFlags, arg string) er
 	if err := a.bringParts(ctx, c, r, set.ID, parts); err != nil {
 		return a.stoppedBringing(r, arg, parts, adviseRestore(err))
 	}
-	d, err := a.restoreDatabase(ctx, r, &set, parts)
+	d, err := a.restoreDatabase(ctx, r, &set, parts, follows)
 	if err != nil {
 		return a.stoppedBringing(r, arg, parts, err)
 	}

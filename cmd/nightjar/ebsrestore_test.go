@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,11 +33,13 @@ type volumeNight struct {
 	instance      string
 	volume, mount string
 	under         string // where things are restored
+	log           string // volume of the binary log; empty: it is in the data directory
+	logs          string // folder of the binary log
 	source, fresh *servertest.Server
 	tool          string
 }
 
-func newVolumeNight(t *testing.T, k servertest.Kind, kind string) *volumeNight {
+func newVolumeNight(t *testing.T, k servertest.Kind, kind string, apart bool) *volumeNight {
 	x := &volumeNight{dumper: &dumper{T: t, home: t.TempDir()}, disks: disks.New(t)}
 	x.ec2, x.under, x.mount = x.disks.Server, filepath.Join(x.disks.Dir, "restored"), filepath.Join(x.disks.Dir, "mysql")
 	x.env = append(x.ec2.Environ(), "TMPDIR=/tmp")
@@ -44,6 +47,12 @@ func newVolumeNight(t *testing.T, k servertest.Kind, kind string) *volumeNight {
 	x.ec2.On(x.instance)
 	x.volume, _ = x.disks.Add("us-east-1", x.instance, "/dev/sdf", kind)
 	x.disks.Mount(x.volume, x.mount, kind)
+	x.logs = filepath.Join(x.mount, "data")
+	if apart {
+		x.log, _ = x.disks.Add("us-east-1", x.instance, "/dev/sdg", "ext4")
+		x.logs = filepath.Join(x.disks.Dir, "logs", "mysql")
+		x.disks.Mount(x.log, filepath.Dir(x.logs), "ext4")
+	}
 	var err error
 	x.cloud, err = cloud.Open(t.Context(), cloud.Options{Region: "us-east-1", Endpoint: x.ec2.URL})
 	must(t, err)
@@ -59,8 +68,14 @@ func newVolumeNight(t *testing.T, k servertest.Kind, kind string) *volumeNight {
 	must(t, unix.Syncfs(int(f.Fd()))) // a server would have done that for its own files
 	f.Close()
 	x.source.Datadir = data
+	if apart {
+		if out, err := exec.Command("cp", "-a", "--attributes-only", data, x.logs).CombinedOutput(); err != nil { // a folder of the same owner
+			t.Fatalf("%v: %s", err, out)
+		}
+		must(t, exec.Command("find", x.logs, "-mindepth", "1", "-delete").Run())
+	}
 	// Writers wait for rows of those whom the lock of all tables holds, and it for them.
-	x.source.Restart(t, "--innodb-lock-wait-timeout=1", "--log-bin="+data+"/own-bin", "--log-bin-index="+data+"/own-bin.index", "--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1")
+	x.source.Restart(t, "--innodb-lock-wait-timeout=1", "--log-bin="+x.logs+"/own-bin", "--log-bin-index="+x.logs+"/own-bin.index", "--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1")
 	x.source.Exec(t, "CREATE USER repl@'%' IDENTIFIED BY 'a-secret'", "GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
 	x.file("fresh.cnf", "socket=%s\nuser=root\n", x.fresh.Socket)
 	x.file("source.cnf", "host=%s\nport=%d\nuser=root\n", x.source.Host, x.source.Port)
@@ -85,9 +100,12 @@ func serverScript(t *testing.T, s *servertest.Server) string {
 // take takes a set of the instance's volumes, as nightjar ebs take does.
 func (x *volumeNight) take(kind, id string, p snapshot.Position, c snapshot.Consistency) {
 	x.Helper()
+	volumes := []snapshot.Volume{{ID: x.volume, Device: "/dev/sdf", Mount: x.mount, FS: kind, Mode: "rw,noatime"}}
+	if x.log != "" {
+		volumes = append(volumes, snapshot.Volume{ID: x.log, Device: "/dev/sdg", Mount: filepath.Dir(x.logs), FS: "ext4", Mode: "rw"})
+	}
 	tags, err := snapshot.Encode(snapshot.Label{
-		ID: id, Job: "nightly", Host: "db1", Time: time.Date(2026, 11, 29, 2, 0, 0, 0, time.UTC), Consistency: c, Position: p,
-		Volumes: []snapshot.Volume{{ID: x.volume, Device: "/dev/sdf", Mount: x.mount, FS: kind, Mode: "rw,noatime"}},
+		ID: id, Job: "nightly", Host: "db1", Time: time.Date(2026, 11, 29, 2, 0, 0, 0, time.UTC), Consistency: c, Position: p, Volumes: volumes,
 	})
 	must(x.T, err)
 	_, err = x.cloud.EC2.CreateSnapshots(x.Context(), &ec2.CreateSnapshotsInput{
@@ -138,6 +156,9 @@ type brought struct {
 	Database struct {
 		Datadir, Position, InnoDB string
 		Agrees, Earlier           bool
+		Logs                      string
+		Events                    int      `json:"events_disabled"`
+		Unclosed                  []string `json:"unclosed_tables"`
 	}
 	Replica struct {
 		Verified    bool
@@ -168,21 +189,28 @@ func TestEBSRestore(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	for _, of := range []struct {
-		kind servertest.Kind
-		fs   string
-	}{{servertest.MariaDB1011, "xfs"}, {servertest.MySQL97, "ext4"}} {
+		kind  servertest.Kind
+		fs    string
+		apart bool // the binary log is on a volume of its own
+	}{{servertest.MariaDB1011, "xfs", true}, {servertest.MySQL97, "ext4", false}} {
 		t.Run(string(of.kind), func(t *testing.T) {
 			t.Parallel()
-			x := newVolumeNight(t, of.kind, of.fs)
+			x := newVolumeNight(t, of.kind, of.fs, of.apart)
 			load := x.source.StartLoad(t, servertest.LoadOptions{Writers: 4, Hot: true, PerSecond: 100})
 			x.source.Exec(t, "ALTER TABLE loadtest.journal ENGINE=InnoDB") // no crash leaves MyISAM whole
 			x.meet("the writers write", func() bool { return load.Commits() > 50 })
+			x.source.Exec(t, "CREATE TABLE loadtest.ticks (n INT)", "CREATE EVENT loadtest.often ON SCHEDULE EVERY 1 SECOND DO INSERT INTO loadtest.ticks VALUES (1)",
+				"CREATE TABLE loadtest.open (n INT) ENGINE=MyISAM", "INSERT INTO loadtest.open VALUES (1)")
+			x.sync()
 			x.take(of.fs, "crash-1", snapshot.Position{}, snapshot.Crash)
 			at := x.takeQuiet(of.fs, "quiet-1")
 
 			b, said := x.restore(0, "quiet-1", "--mount-at", filepath.Join(x.under, "quiet"))
 			if !b.Database.Agrees || !strings.HasPrefix(b.Database.Position, fmt.Sprintf("%s:%d", at.File, at.Offset)) {
 				t.Errorf("recovered %+v, want %+v\n%s", b.Database, at, said)
+			}
+			if (b.Database.Logs != "") != of.apart || b.Database.Events != 0 || len(b.Database.Unclosed) > 0 {
+				t.Errorf("%+v\n%s", b.Database, said)
 			}
 			again, _ := x.restore(0, "quiet-1", "--mount-at", filepath.Join(x.under, "quiet"))
 			if again.Volumes[0].Volume != b.Volumes[0].Volume || !again.Database.Earlier || again.Database.Position != b.Database.Position {
@@ -193,13 +221,28 @@ func TestEBSRestore(t *testing.T) {
 				t.Error("the volume is attached after --undo")
 			}
 
+			if of.apart { // the data was recovered by an earlier run
+				b, said = x.restore(0, "crash-1", "--mount-at", filepath.Join(x.under, "crash"), "--own", "mysql")
+				if !slices.Equal(b.Database.Unclosed, []string{"loadtest/open"}) || !strings.Contains(said, "loadtest/open was being written") {
+					t.Errorf("%+v\n%s", b.Database, said)
+				}
+			}
 			b = x.follows()
 			load.Stop()
-			if b.Database.Agrees || b.Replica.Equal < 5 {
+			if b.Database.Agrees || b.Database.Events != 1 || !slices.Equal(b.Database.Unclosed, []string{"loadtest/open"}) || b.Replica.Equal < 5 {
 				t.Errorf("%+v", b)
 			}
 		})
 	}
+}
+
+// sync has what was written be on the volume.
+func (x *volumeNight) sync() {
+	x.Helper()
+	f, err := os.Open(x.mount)
+	must(x.T, err)
+	defer f.Close()
+	must(x.T, unix.Syncfs(int(f.Fd())))
 }
 
 // follows makes a replica of the set crash-1.

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -173,52 +172,6 @@ func (d *Dir) Give(o Owner) error {
 		return fmt.Errorf("give data directory %q to user %d: %w", d.path, o.UID, err)
 	}
 	return nil
-}
-
-// BinaryLogs returns the list of binary logs in the folder, and the logs that it names, the last one last. An empty name is any that is not one of
-// relay logs; of several it is the one whose last log was written last, as a server's binary log may have had other names. A folder may have none.
-func (d *Dir) BinaryLogs(index string) (list string, logs []string, err error) {
-	names, err := d.names()
-	if err != nil {
-		return "", nil, err
-	}
-	var newest time.Time
-	for _, name := range names {
-		if !strings.HasSuffix(name, ".index") || index == "" && strings.Contains(name, "relay") || index != "" && name != index {
-			continue
-		}
-		listed, err := d.listed(name)
-		if err != nil {
-			return "", nil, err
-		}
-		var written time.Time
-		if len(listed) > 0 {
-			if info, err := d.root.Lstat(listed[len(listed)-1]); err == nil {
-				written = info.ModTime()
-			}
-		}
-		if list == "" || written.After(newest) {
-			list, logs, newest = name, listed, written
-		}
-	}
-	if list == "" && index != "" {
-		return "", nil, fmt.Errorf("find the binary logs in %q: there is no %.100q", d.path, index)
-	}
-	return list, logs, nil
-}
-
-// listed returns the names of the logs that a list names, whatever their paths.
-func (d *Dir) listed(index string) (logs []string, err error) {
-	text, err := readText(d.root, index)
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(text) {
-		if base := path.Base(strings.TrimSpace(line)); base != "." && base != "/" {
-			logs = append(logs, base)
-		}
-	}
-	return logs, nil
 }
 
 // Open opens a file in the folder to be read.

@@ -85,3 +85,49 @@ func TestAdaptRefuses(t *testing.T) {
 		t.Errorf("a link: %v", err)
 	}
 }
+
+// A binary log outside of the data directory names the logs that are beside its list, and nothing else; a server would follow a link.
+func TestLogs(t *testing.T) {
+	for text, want := range map[string]string{
+		"/var/log/mysql/bin.000001\n/var/log/mysql/bin.000002\n": "%[1]s/bin.000001\n%[1]s/bin.000002\n",
+		"../log/bin.000002\n":                      "%[1]s/bin.000002\n",
+		"/etc/passwd\n/var/log/mysql/bin.000002\n": "",
+		"/var/log/mysql/bin.000009\n":              "",
+		"/var/log/mysql/bin.link\n":                "",
+	} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{"bin.index": text, "bin.000001": "\xfebin", "bin.000002": "\xfebin", "other": ""} {
+			must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+		}
+		if strings.Contains(text, "link") {
+			must(t, os.Symlink("other", filepath.Join(dir, "bin.link")))
+		}
+		l, err := OpenLogs(dir)
+		must(t, err)
+		for range 2 {
+			_, err = l.Adapt("bin.index")
+			got, _ := l.d.Text("bin.index")
+			if want != "" && (err != nil || got != strings.ReplaceAll(want, "%[1]s", dir)) || want == "" && (!errors.Is(err, ErrUnsafe) || got != text) {
+				t.Errorf("%q becomes %q, %v", text, got, err)
+			}
+		}
+		l.Close()
+	}
+}
+
+// A table of MyISAM that was not closed is known by the count in its index file, whatever that holds beside.
+func TestUnclosed(t *testing.T) {
+	index := func(count, flags byte) string {
+		b := make([]byte, 64)
+		copy(b, "\xfe\xfe\x07\x01")
+		b[25], b[26] = count, flags
+		return string(b)
+	}
+	d, err := laid(t, map[string]string{
+		"ibdata1": "", "db/open.MYI": index(1, 1), "db/whole.MYI": index(0, 1), "db/broken.MYI": index(0, 2), "db/short.MYI": "\xfe\xfe\x07", "db/none.MYI": strings.Repeat("x", 99), "db/open.MYD": "",
+	})
+	must(t, err)
+	if got, err := d.Unclosed(); err != nil || strings.Join(got, " ") != "db/broken db/open" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -23,7 +23,7 @@ func (d *Dir) DisableEvents(ctx context.Context, o StartOptions) (disabled int, 
 	}
 	c, err := p.Connect(ctx)
 	if err == nil {
-		disabled, err = disableEvents(ctx, c)
+		disabled, err = DisableEvents(ctx, c)
 		c.Close()
 	}
 	if err = errors.Join(err, p.Stop()); err != nil {
@@ -32,7 +32,8 @@ func (d *Dir) DisableEvents(ctx context.Context, o StartOptions) (disabled int, 
 	return disabled, nil
 }
 
-func disableEvents(ctx context.Context, c *server.Session) (int, error) {
+// DisableEvents disables the events that are enabled, as on a replica, in a session of a private server. It returns how many.
+func DisableEvents(ctx context.Context, c *server.Session) (int, error) {
 	const noSuchTable = 1146
 	rows, err := c.Rows(ctx, "SELECT db FROM mysql.event WHERE status='ENABLED'")
 	if server.Number(err) == noSuchTable { // MySQL 8 and later have none, and alter events without accounts

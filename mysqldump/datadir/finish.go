@@ -121,7 +121,7 @@ func (d *Dir) relink(names []string, f *Finished) error {
 		if err != nil {
 			return err
 		}
-		to, err := relinked(text, index, func(base string) bool { return slices.Contains(names, base) })
+		to, err := relinked(text, "./", index, func(base string) bool { return slices.Contains(names, base) })
 		switch {
 		case err != nil:
 			return fmt.Errorf("rewrite %s: %w", name, err)
@@ -141,9 +141,9 @@ func (d *Dir) relink(names []string, f *Finished) error {
 	return nil
 }
 
-// relinked returns the text of a list of logs, or of the notes of a replica, with paths to logs that are here. A path to one that is not
-// leads elsewhere, which is an error; but a list of which none is here is empty.
-func relinked(text string, index bool, here func(base string) bool) (string, error) {
+// relinked returns the text of a list of logs, or of the notes of a replica, with paths to logs that are here, in a folder that ends in a slash. A path to one
+// that is not leads elsewhere, which is an error; but a list of which none is here is empty.
+func relinked(text, folder string, index bool, here func(base string) bool) (string, error) {
 	var lines []string
 	var outside error
 	found := 0
@@ -152,9 +152,9 @@ func relinked(text string, index bool, here func(base string) bool) (string, err
 		switch base := path.Base(line); {
 		case line == "" || !index && !strings.Contains(line, "/"):
 			lines = append(lines, line)
-		case here(base) && !climbs(line):
+		case here(base) && (folder != "./" || !climbs(line)):
 			found++
-			lines = append(lines, "./"+base)
+			lines = append(lines, folder+base)
 		case outside == nil:
 			outside = fmt.Errorf("%w: it names %.200q, which is not in the data directory", ErrUnsafe, line)
 		}

@@ -28,7 +28,7 @@ func TestRelinked(t *testing.T) {
 		{"/srv/source/gone.000002\n4\n", false, "", true},
 		{"", true, "", false},
 	} {
-		got, err := relinked(c.text, c.index, here)
+		got, err := relinked(c.text, "./", c.index, here)
 		if got != c.want || c.wrong != errors.Is(err, ErrUnsafe) {
 			t.Errorf("%q becomes %q, %v", c.text, got, err)
 		}
@@ -104,7 +104,7 @@ func FuzzTexts(f *testing.F) {
 	f.Add("innodb_data_file_path=ibdata1:12M;../x\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		here := func(base string) bool { return strings.HasPrefix(base, "here") }
-		if to, err := relinked(text, true, here); err == nil {
+		if to, err := relinked(text, "./", true, here); err == nil {
 			for line := range strings.Lines(to) {
 				if line != "\n" && (!strings.HasPrefix(line, "./here") || strings.Contains(line[2:], "/")) {
 					t.Errorf("%q becomes %q", text, to)

@@ -17,7 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +39,8 @@ type Options struct {
 	Program string         // the server's; empty: mariadbd or mysqld, by what the files are
 	Flags   []string       // more of its flags, such as --innodb-page-size=8192
 	Index   string         // name of the list of binary logs; empty: the one that is there
+	Logs    string         // folder of the binary logs; empty: the data directory
+	Replica bool           // events are disabled, as on a replica
 	Owner   *datadir.Owner // to whom the files are given; nil: they stay whose they are
 	Said    Said           // where the database stood, as the snapshot says it
 	Temp    tempdir.Dir
@@ -61,6 +63,8 @@ type Revived struct {
 	Identity string             // UUID that the server had; empty: none
 	InnoDB   string             // where InnoDB itself says that it stood in the log, FILE:OFFSET; empty: it does not say
 	Program  string             // that recovered it
+	Events   int                // that were disabled
+	Unclosed []string           // tables of MyISAM that were being written, as FOLDER/FILE: they need CHECK TABLE, and maybe REPAIR TABLE
 	Agrees   bool               // with what the snapshot says; false if that says nothing
 	Earlier  bool               // all of it was done by an earlier run
 	Notes    []string
@@ -83,6 +87,9 @@ type note struct {
 	Position string   `json:"position"` // recovered; empty: there is none
 	InnoDB   string   `json:"innodb"`
 	Agrees   bool     `json:"agrees"`
+	Outside  bool     `json:"logs_outside"` // of the data directory
+	Unclosed []string `json:"unclosed"`
+	Quiet    bool     `json:"events_disabled"`
 	Notes    []string `json:"notes"`
 }
 
@@ -92,7 +99,7 @@ func Read(dir *datadir.Dir, of string) (r Revived, ok bool, err error) {
 	if err != nil || !n.Done {
 		return r, false, err
 	}
-	r = Revived{Identity: n.Identity, InnoDB: n.InnoDB, Agrees: n.Agrees, Earlier: true, Notes: n.Notes}
+	r = Revived{Identity: n.Identity, InnoDB: n.InnoDB, Agrees: n.Agrees, Earlier: true, Notes: n.Notes, Unclosed: n.Unclosed}
 	if n.Position != "" {
 		if r.Position, err = mysqldump.Parse(n.Position); err != nil {
 			return r, false, fmt.Errorf("read %s: %w", NoteFile, err)
@@ -130,20 +137,34 @@ func Run(ctx context.Context, d *datadir.Dir, o Options) (Revived, error) {
 }
 
 func run(ctx context.Context, d *datadir.Dir, o Options) (r Revived, err error) {
-	if r, ok, err := Read(d, o.Of); err != nil || ok {
-		return r, err
-	}
 	n, err := readNote(d, o.Of)
 	if err != nil {
 		return r, err
 	}
+	if n.Done {
+		r, _, err = Read(d, o.Of)
+		if err == nil && o.Replica && !n.Quiet {
+			r.Events, err = quiet(ctx, d, &n, o)
+		}
+		return r, err
+	}
+	var logs *datadir.Logs
+	if o.Logs != "" {
+		if logs, err = datadir.OpenLogs(o.Logs); err != nil {
+			return r, err
+		}
+		defer logs.Close()
+	}
 	if n.Of == "" {
-		if n, err = look(d, o); err != nil {
+		if n, err = look(d, logs, o); err != nil {
 			return r, err
 		}
 		if err := n.write(d); err != nil {
 			return r, err
 		}
+	}
+	if n.Index != "" && n.Outside != (logs != nil) {
+		return r, fmt.Errorf("%s says that the binary log was elsewhere when this was begun", NoteFile)
 	}
 	if err := d.Forget(); err != nil {
 		return r, err
@@ -152,14 +173,19 @@ func run(ctx context.Context, d *datadir.Dir, o Options) (r Revived, err error) 
 		if err := d.Give(*o.Owner); err != nil {
 			return r, err
 		}
+		if logs != nil && n.Index != "" {
+			if err := logs.Give(n.Index, *o.Owner); err != nil {
+				return r, err
+			}
+		}
 	}
-	if r, err = recover(ctx, d, &n, o); err != nil {
+	if r, err = recover(ctx, d, &n, logs, o); err != nil {
 		return r, err
 	}
 	if r.Agrees, err = agrees(&r, &n, &o.Said); err != nil {
 		return r, err
 	}
-	n.Done, n.InnoDB, n.Agrees, n.Notes = true, r.InnoDB, r.Agrees, r.Notes
+	n.Done, n.InnoDB, n.Agrees, n.Notes, n.Quiet = true, r.InnoDB, r.Agrees, r.Notes, o.Replica
 	if !r.Position.IsZero() {
 		n.Position = r.Position.String()
 	}
@@ -167,8 +193,12 @@ func run(ctx context.Context, d *datadir.Dir, o Options) (r Revived, err error) 
 }
 
 // look adapts the data directory, and reads its last binary log, before any server is started.
-func look(d *datadir.Dir, o Options) (n note, err error) {
-	list, _, err := d.BinaryLogs(o.Index) // before anything is changed
+func look(d *datadir.Dir, logs *datadir.Logs, o Options) (n note, err error) {
+	var in binlogs = d
+	if logs != nil {
+		in = logs
+	}
+	list, _, err := in.BinaryLogs(o.Index) // before anything is changed
 	if err != nil {
 		return n, err
 	}
@@ -176,17 +206,27 @@ func look(d *datadir.Dir, o Options) (n note, err error) {
 	if err != nil {
 		return n, err
 	}
-	n = note{Of: o.Of, Identity: identity, Notes: done.Notes, Index: list}
+	n = note{Of: o.Of, Identity: identity, Notes: done.Notes, Index: list, Outside: logs != nil}
+	if n.Unclosed, err = d.Unclosed(); err != nil {
+		return n, err
+	}
+	if logs != nil && list != "" {
+		notes, err := logs.Adapt(list)
+		if err != nil {
+			return n, err
+		}
+		n.Notes = append(n.Notes, notes...)
+	}
 	if list == "" {
 		n.Notes = append(n.Notes, "there is no list of binary logs in it: the server wrote none, or elsewhere, and no position is known")
 		return n, nil
 	}
-	_, logs, err := d.BinaryLogs(list)
-	if err != nil || len(logs) == 0 {
+	_, named, err := in.BinaryLogs(list)
+	if err != nil || len(named) == 0 {
 		return n, err
 	}
-	n.File = logs[len(logs)-1]
-	span, torn, err := scan(d, n.File)
+	n.File = named[len(named)-1]
+	span, torn, err := scan(in, n.File)
 	if err != nil {
 		return n, fmt.Errorf("read the last binary log: %w", err)
 	}
@@ -197,8 +237,14 @@ func look(d *datadir.Dir, o Options) (n note, err error) {
 	return n, nil
 }
 
+// binlogs is a folder that has a binary log.
+type binlogs interface {
+	BinaryLogs(index string) (list string, logs []string, err error)
+	Open(name string) (*os.File, error)
+}
+
 // scan reads a log up to where it is whole. Torn says why it is not whole beyond.
-func scan(d *datadir.Dir, name string) (span binlog.Span, torn error, err error) {
+func scan(d binlogs, name string) (span binlog.Span, torn error, err error) {
 	f, err := d.Open(name)
 	if err != nil {
 		return span, nil, err
@@ -223,49 +269,6 @@ func scan(d *datadir.Dir, name string) (span binlog.Span, torn error, err error)
 	}
 	span, err = s.Span()
 	return span, torn, err
-}
-
-// recover has a private server recover the data, and asks it what it holds.
-func recover(ctx context.Context, d *datadir.Dir, n *note, o Options) (r Revived, err error) {
-	program, err := findProgram(ctx, d, n, o)
-	if err != nil {
-		return r, err
-	}
-	owner := o.Owner
-	if owner == nil {
-		found, err := datadir.FindOwner("", d.Path())
-		if err != nil {
-			return r, err
-		}
-		owner = &found
-	}
-	flags := []string{
-		"--loose-upgrade=NONE", "--loose-persisted-globals-load=OFF", "--loose-mysqlx=OFF", "--loose-binlog-expire-logs-seconds=0", "--loose-binlog-expire-logs-auto-purge=OFF",
-		"--loose-skip-ssl", "--loose-auto-generate-certs=OFF", "--loose-caching-sha2-password-auto-generate-rsa-keys=OFF", "--loose-log-replica-updates", "--loose-slave-parallel-threads=0",
-	}
-	if n.Index != "" { // without the log, transactions that are prepared could not be decided
-		base := strings.TrimSuffix(n.File, path.Ext(n.File))
-		flags = append(flags, "--log-bin="+base, "--log-bin-index="+n.Index)
-	}
-	gtids, err := mysqldump.ParseGTIDSet(n.GTIDs)
-	if err != nil {
-		return r, err
-	}
-	if gtids.Flavor() == mysqldump.MySQL {
-		flags = append(flags, "--gtid-mode=ON", "--enforce-gtid-consistency=ON")
-	}
-	p, err := datadir.Start(ctx, d.Path(), datadir.StartOptions{Program: program, Flags: append(flags, o.Flags...), Temp: o.Temp, Owner: *owner, Now: o.Now})
-	if err != nil {
-		return r, err
-	}
-	r = Revived{Identity: n.Identity, Program: program, Notes: n.Notes}
-	c, err := p.Connect(ctx)
-	if err == nil {
-		err = ask(ctx, c, n, gtids, &r)
-		c.Close()
-	}
-	r.InnoDB = innoDB(p.Said())
-	return r, errors.Join(err, p.Stop())
 }
 
 // ask asks a private server what it has recovered.

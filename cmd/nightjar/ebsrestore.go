@@ -39,7 +39,6 @@ type ebsRestoreFlags struct {
 	gib                 int
 	replica             mysqlReplicaFlags
 	here                bool // the volumes are attached to this machine
-	self                host.Instance
 	temp                tempdir.Dir
 }
 

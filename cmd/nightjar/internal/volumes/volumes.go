@@ -22,10 +22,11 @@ import (
 )
 
 // An archive of this kind has each volume as a file in the folder, with what is known of it in a note.
+const Kind repo.Text = "ebs"
+
 const (
-	Kind   repo.Text = "ebs"
-	Folder           = "volumes"
-	note             = "ebs"
+	Folder = "volumes" // of the files
+	note   = "ebs"
 )
 
 // Labels of such an archive.

@@ -86,6 +86,15 @@ With rules (--keep-daily 7 …) only what they would keep there is copied, and t
 
 // ebsCopy copies what is missing in another region, and prunes there.
 func (a *app) ebsCopy(ctx context.Context, from *cloud.Cloud, o *ebsCopying, which *ebsChoice, wait, dryRun bool) error {
+	told, err := a.ebsCopied(ctx, from, o, which, wait, dryRun)
+	if shown := a.printTold(told); err == nil {
+		err = shown
+	}
+	return err
+}
+
+// ebsCopied does that, and returns what --json tells of it.
+func (a *app) ebsCopied(ctx context.Context, from *cloud.Cloud, o *ebsCopying, which *ebsChoice, wait, dryRun bool) (any, error) {
 	to := from.In(o.to)
 	m := mirror.Options{
 		Policy: o.keep.Policy, Chosen: which.fits, Key: o.key, Minutes: int(o.duration / time.Minute), Limit: o.limit, Wait: wait, Look: dryRun,
@@ -102,52 +111,58 @@ func (a *app) ebsCopy(ctx context.Context, from *cloud.Cloud, o *ebsCopying, whi
 	if len(r.Dropped) > 0 {
 		a.warn(fmt.Errorf("copies have no room for tags: %q", r.Dropped))
 	}
-	if shown := a.showCopied(to, &r, dryRun); err == nil {
+	told, shown := a.showCopied(to, &r, dryRun)
+	if err == nil {
 		err = shown
 	}
 	if err == nil && !o.keep.empty() {
-		err = a.ebsPrune(ctx, to, prune.Options{Policy: o.keep.Policy, Chosen: which.fits, Zone: time.Local, Now: a.Now}, dryRun)
+		told.Pruned, err = a.ebsPruned(ctx, to, prune.Options{Policy: o.keep.Policy, Chosen: which.fits, Zone: time.Local, Now: a.Now}, dryRun)
 	}
 	switch {
 	case err != nil && r.Started+r.Completed > 0:
-		return outcome.Problems{What: fmt.Sprintf("copies begun: %d, completed: %d; then: %v", r.Started, r.Completed, err)}
+		return told, outcome.Problems{What: fmt.Sprintf("copies begun: %d, completed: %d; then: %v", r.Started, r.Completed, err)}
 	case err == nil && len(r.Failed) > 0:
-		return outcome.Problems{What: fmt.Sprintf("snapshots that could not be copied: %d", len(r.Failed))}
+		return told, outcome.Problems{What: fmt.Sprintf("snapshots that could not be copied: %d", len(r.Failed))}
 	}
-	return err
+	return told, err
 }
 
-func (a *app) showCopied(to *cloud.Cloud, r *mirror.Result, dryRun bool) error {
+// copiedJSON is what --json tells of copies.
+type copiedJSON struct {
+	Region    string          `json:"region"`
+	DryRun    bool            `json:"dry_run"`
+	Sets      []copiedSetJSON `json:"sets"`
+	Started   int             `json:"started"`
+	Completed int             `json:"completed"`
+	Pending   int             `json:"pending"`
+	Left      int             `json:"left"`
+	Later     int             `json:"later"`
+	Failed    int             `json:"failed"`
+	Pruned    any             `json:"pruned,omitempty"` // as nightjar ebs prune tells it
+}
+
+type copiedSetJSON struct {
+	ID      string   `json:"id"`
+	Missing []string `json:"missing"`
+	Reason  string   `json:"reason"`
+}
+
+func (a *app) showCopied(to *cloud.Cloud, r *mirror.Result, dryRun bool) (*copiedJSON, error) {
 	if a.json {
-		type one struct {
-			ID      string   `json:"id"`
-			Missing []string `json:"missing"`
-			Reason  string   `json:"reason"`
-		}
-		all := []one{}
+		all := []copiedSetJSON{}
 		for _, c := range r.Copies {
-			x := one{c.ID, []string{}, c.Reason}
+			x := copiedSetJSON{c.ID, []string{}, c.Reason}
 			for _, s := range c.Missing {
 				x.Missing = append(x.Missing, s.ID)
 			}
 			all = append(all, x)
 		}
-		return a.printJSON(struct {
-			Region    string `json:"region"`
-			DryRun    bool   `json:"dry_run"`
-			Sets      []one  `json:"sets"`
-			Started   int    `json:"started"`
-			Completed int    `json:"completed"`
-			Pending   int    `json:"pending"`
-			Left      int    `json:"left"`
-			Later     int    `json:"later"`
-			Failed    int    `json:"failed"`
-		}{to.Region, dryRun, all, r.Started, r.Completed, r.Pending, r.Left, r.Later, len(r.Failed)})
+		return &copiedJSON{to.Region, dryRun, all, r.Started, r.Completed, r.Pending, r.Left, r.Later, len(r.Failed), nil}, nil
 	}
 	if !dryRun && !a.chatty() {
-		return nil
+		return &copiedJSON{}, nil
 	}
-	return a.print(func(w io.Writer) {
+	return &copiedJSON{}, a.print(func(w io.Writer) {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "\tSET\tTIME\tSNAPSHOTS\tWHY")
 		for _, c := range slices.Backward(r.Copies) {

@@ -126,9 +126,26 @@ func (o *ebsPruneFlags) options(a *app, e *cloud.Cloud) prune.Options {
 
 // ebsPrune prunes one region.
 func (a *app) ebsPrune(ctx context.Context, e *cloud.Cloud, o prune.Options, dryRun bool) error {
+	told, err := a.ebsPruned(ctx, e, o, dryRun)
+	if shown := a.printTold(told); err == nil {
+		err = shown
+	}
+	return err
+}
+
+// printTold prints what --json tells, if anything.
+func (a *app) printTold(told any) error {
+	if told == nil || !a.json {
+		return nil
+	}
+	return a.printJSON(told)
+}
+
+// ebsPruned prunes one region, and returns what --json tells of it; nil: it did not get so far.
+func (a *app) ebsPruned(ctx context.Context, e *cloud.Cloud, o prune.Options, dryRun bool) (any, error) {
 	p, err := prune.Look(ctx, e, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, s := range p.Strays {
 		a.warn(fmt.Errorf("snapshot %s is left alone: %w", s.Snapshot.ID, s.Err))
@@ -146,7 +163,8 @@ func (a *app) ebsPrune(ctx context.Context, e *cloud.Cloud, o prune.Options, dry
 	for _, b := range done.Binned {
 		a.warn(fmt.Errorf("%s is in the Recycle Bin, and still billed, until %s", b.Snapshot, human.Time(b.Until)))
 	}
-	if shown := a.showPruned(e, p, &done, dryRun); err == nil {
+	told, shown := a.showPruned(e, p, &done, dryRun)
+	if err == nil {
 		err = shown
 	}
 	if err == nil {
@@ -154,11 +172,11 @@ func (a *app) ebsPrune(ctx context.Context, e *cloud.Cloud, o prune.Options, dry
 	}
 	switch {
 	case err != nil && done.Sets > 0:
-		return outcome.Problems{What: fmt.Sprintf("sets deleted: %d; then: %v", done.Sets, err)}
+		return told, outcome.Problems{What: fmt.Sprintf("sets deleted: %d; then: %v", done.Sets, err)}
 	case err == nil && len(done.Stuck) > 0:
-		return outcome.Problems{What: fmt.Sprintf("sets that could not be deleted: %d", len(done.Stuck))}
+		return told, outcome.Problems{What: fmt.Sprintf("sets that could not be deleted: %d", len(done.Stuck))}
 	}
-	return err
+	return told, err
 }
 
 // ebsQuota warns when the account has few snapshots left to make.
@@ -190,7 +208,7 @@ type prunedJSON struct {
 	Reasons   []string  `json:"reasons"`
 }
 
-func (a *app) showPruned(e *cloud.Cloud, p *prune.Plan, done *prune.Result, dryRun bool) error {
+func (a *app) showPruned(e *cloud.Cloud, p *prune.Plan, done *prune.Result, dryRun bool) (any, error) {
 	if a.json {
 		all := []prunedJSON{}
 		for _, d := range p.Decisions {
@@ -200,17 +218,17 @@ func (a *app) showPruned(e *cloud.Cloud, p *prune.Plan, done *prune.Result, dryR
 			}
 			all = append(all, x)
 		}
-		return a.printJSON(struct {
+		return struct {
 			Region  string       `json:"region"`
 			DryRun  bool         `json:"dry_run"`
 			Sets    []prunedJSON `json:"sets"`
 			Deleted []string     `json:"deleted"`
-		}{e.Region, dryRun, all, append([]string{}, done.Snapshots...)})
+		}{e.Region, dryRun, all, append([]string{}, done.Snapshots...)}, nil
 	}
 	if !dryRun && !a.chatty() {
-		return nil
+		return nil, nil
 	}
-	return a.print(func(w io.Writer) {
+	return nil, a.print(func(w io.Writer) {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "\tSET\tTIME\tHOST\tCLASS\tWHY")
 		goes := 0

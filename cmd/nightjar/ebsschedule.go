@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -121,24 +122,44 @@ func (a *app) ebsSchedule(c *cobra.Command, o *ebsScheduleFlags, args []string) 
 	if o.due {
 		return a.showDue(&t)
 	}
-	if t.Due {
-		if err := a.ebsTakeDue(ctx, e, o, args); err != nil {
+	told := ranJSON{Due: t.Due, Reason: t.Reason}
+	err = a.ebsRun(ctx, e, o, args, &told)
+	if shown := a.printTold(&told); err == nil {
+		err = shown
+	}
+	return err
+}
+
+// ranJSON is what --json tells of a run, as far as it came.
+type ranJSON struct {
+	Due    bool            `json:"due"`
+	Reason string          `json:"reason"`
+	Taken  json.RawMessage `json:"taken,omitempty"`  // as nightjar ebs take tells it
+	Copied any             `json:"copied,omitempty"` // as nightjar ebs copy does
+	Pruned any             `json:"pruned,omitempty"` // as nightjar ebs prune does
+}
+
+// ebsRun takes a set if one is due, copies and prunes.
+func (a *app) ebsRun(ctx context.Context, e *cloud.Cloud, o *ebsScheduleFlags, args []string, told *ranJSON) (err error) {
+	if told.Due {
+		if told.Taken, err = a.ebsTakeDue(ctx, e, o, args); err != nil {
 			return err
 		}
 	}
 	if o.to != "" {
-		if err := a.ebsCopy(ctx, e, &o.ebsCopying, &o.ebsChoice, false, false); err != nil {
+		if told.Copied, err = a.ebsCopied(ctx, e, &o.ebsCopying, &o.ebsChoice, false, false); err != nil {
 			return err
 		}
 	}
-	if o.keep.empty() || !t.Due { // nothing has changed
+	if o.keep.empty() || !told.Due { // nothing has changed
 		return nil
 	}
 	p := prune.Options{Policy: o.keep.Policy, Chosen: o.fits, Zone: time.Local, Now: a.Now}
 	if o.to != "" {
 		p.Readers = []*cloud.Cloud{e.In(o.to)}
 	}
-	return a.ebsPrune(ctx, e, p, false)
+	told.Pruned, err = a.ebsPruned(ctx, e, p, false)
+	return err
 }
 
 // look finds out whether a set is due.
@@ -174,11 +195,11 @@ func (a *app) showDue(t *plan.Take) error {
 	})
 }
 
-// ebsTakeDue has nightjar ebs take a set.
-func (a *app) ebsTakeDue(ctx context.Context, e *cloud.Cloud, o *ebsScheduleFlags, args []string) error {
+// ebsTakeDue has nightjar ebs take a set, and returns what --json tells of it.
+func (a *app) ebsTakeDue(ctx context.Context, e *cloud.Cloud, o *ebsScheduleFlags, args []string) (json.RawMessage, error) {
 	program, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return nil, fmt.Errorf("find this program: %w", err)
 	}
 	command := []string{program, "ebs", "take", "--region", e.Region, "--job", o.job, "--class", o.class, "--state-dir", a.StateDir, "--tempdir", a.TempDir}
 	if o.Endpoint != "" {
@@ -187,11 +208,17 @@ func (a *app) ebsTakeDue(ctx context.Context, e *cloud.Cloud, o *ebsScheduleFlag
 	if o.Profile != "" {
 		command = append(command, "--profile", o.Profile)
 	}
+	if a.json {
+		command = append(command, "--json")
+	}
 	said, err := child.Output(ctx, child.Command{Name: "nightjar ebs take", Args: withoutEmpty(append(command, args...)), Env: a.Children, Stderr: a.stderr}, maxTaken)
 	if err == nil && a.chatty() && !a.json {
 		err = a.print(func(w io.Writer) { fmt.Fprintf(w, "%s", said) })
 	}
-	return err
+	if err != nil || !json.Valid(said) || !a.json {
+		return nil, err
+	}
+	return said, nil
 }
 
 // withoutEmpty leaves out flags whose value is empty, which no command takes.

@@ -50,7 +50,7 @@ func Wait(ctx context.Context, c *cloud.Cloud, id string, every time.Duration, t
 		}
 		select {
 		case <-ctx.Done():
-			return s, fmt.Errorf("wait for set %s: %w", id, ctx.Err())
+			return s, fmt.Errorf("wait for set %s: %w", id, context.Cause(ctx))
 		case <-time.After(min(every, time.Second<<min(looks, 10))):
 		}
 	}

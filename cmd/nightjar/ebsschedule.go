@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,6 +66,9 @@ flags of nightjar ebs take.`,
 	return c
 }
 
+// beforeDashes are flags of ebs take that say, too, where and for what a schedule looks: with another one it would take a set each time.
+var beforeDashes = []string{"--job", "--class", "--region", "--profile", "--endpoint"}
+
 // check reads what can be wrong with the command line.
 func (o *ebsScheduleFlags) check(args []string) error {
 	switch {
@@ -83,7 +87,7 @@ func (o *ebsScheduleFlags) check(args []string) error {
 		o.crons = append(o.crons, c)
 	}
 	for _, arg := range args {
-		if arg == "--job" || arg == "--class" || len(arg) > 6 && (arg[:6] == "--job=" || len(arg) > 8 && arg[:8] == "--class=") {
+		if name, _, _ := strings.Cut(arg, "="); slices.Contains(beforeDashes, name) {
 			return usage.Errorf("%s: it stands before the --", arg)
 		}
 	}

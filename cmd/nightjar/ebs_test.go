@@ -101,7 +101,9 @@ func ec2Command(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		ts.Check(samePolicy(argument(1), called))
 	default:
-		ts.Fatalf("ec2 %s: there is no such thing", args[0])
+		if !ec2Bring(ts, s, args) {
+			ts.Fatalf("ec2 %s: there is no such thing", args[0])
+		}
 	}
 }
 

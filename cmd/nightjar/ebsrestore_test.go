@@ -216,6 +216,7 @@ func TestEBSRestore(t *testing.T) {
 			if again.Volumes[0].Volume != b.Volumes[0].Volume || !again.Database.Earlier || again.Database.Position != b.Database.Position {
 				t.Errorf("again: %+v", again)
 			}
+			x.inUse(&b)
 			x.restore(0, "quiet-1", "--undo")
 			if x.disks.Device(b.Volumes[0].Volume) != "" {
 				t.Error("the volume is attached after --undo")
@@ -233,6 +234,23 @@ func TestEBSRestore(t *testing.T) {
 				t.Errorf("%+v", b)
 			}
 		})
+	}
+}
+
+// inUse has nothing mounted where something is, and nothing undone that somebody uses.
+func (x *volumeNight) inUse(b *brought) {
+	x.Helper()
+	all := len(volumesOf(x.ec2.Region("us-east-1")))
+	_, said := x.restore(1, "quiet-1", "--mount-at", filepath.Join(x.under, "quiet"), "--attempt", "another")
+	if !strings.Contains(said, "is mounted there") || !strings.Contains(said, "hint: --mount-at") || len(volumesOf(x.ec2.Region("us-east-1"))) != all {
+		x.Error(said)
+	}
+	f, err := os.Open(filepath.Join(b.Volumes[0].Mount, "data", "ibdata1"))
+	must(x.T, err)
+	_, said = x.restore(1, "quiet-1", "--undo")
+	must(x.T, f.Close())
+	if !strings.Contains(said, "nothing was detached or deleted") || x.disks.Device(b.Volumes[0].Volume) == "" {
+		x.Error(said)
 	}
 }
 

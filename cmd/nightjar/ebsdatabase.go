@@ -75,6 +75,8 @@ func (a *app) restoreDatabase(ctx context.Context, r *ebsRestoreFlags, set *sets
 	switch {
 	case errors.Is(err, datadir.ErrPosition):
 		return d, usage.Hinted{Err: err, Hint: "no server should be started on it: the tags and the data are not of one moment. Look at nightjar ebs list; an older set may do"}
+	case errors.Is(err, revive.ErrLog):
+		return d, usage.Hinted{Err: err, Hint: "nothing was changed. Is its volume in the set, and mounted? A list that is in another folder than its logs is to be moved there by hand; then --binlog-dir names that folder"}
 	case errors.Is(err, revive.ErrProgram):
 		return d, usage.Hinted{Err: err, Hint: "install the server of that version here, or name its program with --tool; then the same command goes on"}
 	}

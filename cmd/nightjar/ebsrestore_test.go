@@ -223,7 +223,11 @@ func TestEBSRestore(t *testing.T) {
 			}
 
 			if of.apart { // the data was recovered by an earlier run
-				b, said = x.restore(0, "crash-1", "--mount-at", filepath.Join(x.under, "crash"), "--own", "mysql")
+				at := []string{"crash-1", "--mount-at", filepath.Join(x.under, "crash"), "--own", "mysql", "--binlog-dir"}
+				if _, said = x.restore(1, append(at, "/elsewhere")...); !strings.Contains(said, "find the binary log") || !strings.Contains(said, "the same command goes on") {
+					t.Error(said)
+				}
+				b, said = x.restore(0, append(at, x.logs)...)
 				if !slices.Equal(b.Database.Unclosed, []string{"loadtest/open"}) || !strings.Contains(said, "loadtest/open was being written") {
 					t.Errorf("%+v\n%s", b.Database, said)
 				}

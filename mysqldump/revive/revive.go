@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -72,6 +73,9 @@ type Revived struct {
 
 // ErrAhead says that the server has transactions that its binary log lacks, as it comes to be where sync_binlog is not 1.
 var ErrAhead = errors.New("the server has transactions that its binary log lacks")
+
+// ErrLog says that the binary log is not where its list is. Without it the data cannot be recovered as the server would.
+var ErrLog = errors.New("the binary log is elsewhere")
 
 // note is what NoteFile has.
 type note struct {
@@ -198,9 +202,18 @@ func look(d *datadir.Dir, logs *datadir.Logs, o Options) (n note, err error) {
 	if logs != nil {
 		in = logs
 	}
-	list, _, err := in.BinaryLogs(o.Index) // before anything is changed
+	list, named, err := in.BinaryLogs(o.Index) // before anything is changed
 	if err != nil {
 		return n, err
+	}
+	if len(named) > 0 {
+		f, err := in.Open(named[len(named)-1])
+		if errors.Is(err, fs.ErrNotExist) {
+			return n, fmt.Errorf("%w: %s names %.200q, which is not beside it", ErrLog, list, named[len(named)-1])
+		} else if err != nil {
+			return n, err
+		}
+		f.Close()
 	}
 	done, identity, err := d.Adapt()
 	if err != nil {
@@ -221,7 +234,7 @@ func look(d *datadir.Dir, logs *datadir.Logs, o Options) (n note, err error) {
 		n.Notes = append(n.Notes, "there is no list of binary logs in it: the server wrote none, or elsewhere, and no position is known")
 		return n, nil
 	}
-	_, named, err := in.BinaryLogs(list)
+	_, named, err = in.BinaryLogs(list)
 	if err != nil || len(named) == 0 {
 		return n, err
 	}

@@ -2,6 +2,8 @@ package revive
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"nightjar/mysqldump"
@@ -38,5 +40,29 @@ func TestInnoDB(t *testing.T) {
 		if got := innoDB(said); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+// A list whose logs are elsewhere is left as it is, so that no run recovers the data without them.
+func TestLogElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	const list = "/binlog/bin.000007\n"
+	for name, text := range map[string]string{"ibdata1": "", "bin.index": list} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := datadir.Adopt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 2 {
+		if _, err := Run(t.Context(), d, Options{Of: "x"}); !errors.Is(err, ErrLog) {
+			t.Error(err)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "bin.index")); err != nil || string(text) != list {
+		t.Errorf("%q, %v", text, err)
 	}
 }

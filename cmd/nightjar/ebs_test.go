@@ -40,7 +40,7 @@ type serverKey int
 const serverOfScript serverKey = 0
 
 // ec2Command sees to a script's server: ec2 instance N (with N volumes, into $INSTANCE, the last into $DATA), volume (into $VOLUME), deny ACTION, allow ACTION, fault OPERATION CODE TIMES,
-// mend, ending, skew DURATION, advance DURATION, snapshots N (that there are), policy HEADING [ACTION...] (of doc/ebs.md, which has to allow just what was called,
+// mend, forget (the calls so far), ending, skew DURATION, advance DURATION, snapshots N (that there are), policy HEADING [ACTION...] (of doc/ebs.md, which has to allow just what was called,
 // the actions that EC2 asks for besides, and those of KMS).
 func ec2Command(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -80,6 +80,8 @@ func ec2Command(ts *testscript.TestScript, neg bool, args []string) {
 		s.Fault(ec2test.Fault{Operation: argument(1), Code: argument(2), Times: number(3)})
 	case "mend":
 		s.Mend()
+	case "forget":
+		s.Forget()
 	case "ending":
 		r.SetState(ts.Getenv("INSTANCE"), "shutting-down")
 	case "skew", "advance":

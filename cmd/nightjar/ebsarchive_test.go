@@ -169,4 +169,16 @@ func TestEBSArchive(t *testing.T) {
 		t.Errorf("%d: %+v\n%s", code, third, said)
 	}
 	d.must("check", "--read-data")
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var called []string
+	for name := range s.calls {
+		service := "ec2:"
+		if strings.HasSuffix(name, "Blocks") || strings.HasSuffix(name, "Block") || name == "StartSnapshot" || name == "CompleteSnapshot" {
+			service = "ebs:"
+		}
+		called = append(called, service+name)
+	}
+	must(t, samePolicy("Policy: archive and unarchive", called))
 }

@@ -49,7 +49,8 @@ func (o *ebsCopying) check() error {
 type ebsCopyFlags struct {
 	ebsChoice
 	ebsCopying
-	dryRun, noWait bool
+	ebsExtent
+	noWait bool
 }
 
 func (a *app) ebsCopyCommand(e *ebsFlags) *cobra.Command {
@@ -73,20 +74,20 @@ With rules (--keep-daily 7 …) only what they would keep there is copied, and t
 			if from.Region == o.to {
 				return usage.Errorf("--to-region %s: that is where the sets are", o.to)
 			}
-			return a.ebsCopy(c.Context(), from, &o.ebsCopying, &o.ebsChoice, !o.noWait, o.dryRun)
+			return a.ebsCopy(c.Context(), from, &o.ebsCopying, &o.ebsChoice, !o.noWait, o.ebsExtent)
 		},
 	}
 	f := c.Flags()
 	o.ebsChoice.bind(f)
 	o.ebsCopying.bind(f, copyRegion, "")
 	f.BoolVar(&o.noWait, "no-wait", false, "begin what can be begun, and leave the rest to the next run")
-	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only say what would be copied and deleted there, and why")
+	o.ebsExtent.bind(f, "only say what would be copied and deleted there, and why")
 	return c
 }
 
 // ebsCopy copies what is missing in another region, and prunes there.
-func (a *app) ebsCopy(ctx context.Context, from *cloud.Cloud, o *ebsCopying, which *ebsChoice, wait, dryRun bool) error {
-	told, err := a.ebsCopied(ctx, from, o, which, wait, dryRun)
+func (a *app) ebsCopy(ctx context.Context, from *cloud.Cloud, o *ebsCopying, which *ebsChoice, wait bool, far ebsExtent) error {
+	told, err := a.ebsCopied(ctx, from, o, which, wait, far)
 	if shown := a.printTold(told); err == nil {
 		err = shown
 	}
@@ -94,10 +95,10 @@ func (a *app) ebsCopy(ctx context.Context, from *cloud.Cloud, o *ebsCopying, whi
 }
 
 // ebsCopied does that, and returns what --json tells of it.
-func (a *app) ebsCopied(ctx context.Context, from *cloud.Cloud, o *ebsCopying, which *ebsChoice, wait, dryRun bool) (any, error) {
+func (a *app) ebsCopied(ctx context.Context, from *cloud.Cloud, o *ebsCopying, which *ebsChoice, wait bool, far ebsExtent) (any, error) {
 	to := from.In(o.to)
 	m := mirror.Options{
-		Policy: o.keep.Policy, Chosen: which.fits, Key: o.key, Minutes: int(o.duration / time.Minute), Limit: o.limit, Wait: wait, Look: dryRun,
+		Policy: o.keep.Policy, Chosen: which.fits, Key: o.key, Minutes: int(o.duration / time.Minute), Limit: o.limit, Wait: wait, Look: far.dryRun,
 		Zone: time.Local, Now: a.Now, Told: func(e mirror.Event) {
 			if e.Err == nil && a.chatty() && !a.json {
 				a.note("%s of set %s: copy %s %s", e.Source, e.Set, e.Copy, e.What)
@@ -105,18 +106,23 @@ func (a *app) ebsCopied(ctx context.Context, from *cloud.Cloud, o *ebsCopying, w
 		},
 	}
 	r, err := mirror.Run(ctx, from, to, m)
+	if err == nil {
+		if err := far.careful(from, len(r.Copies)); err != nil {
+			return nil, err
+		}
+	}
 	for _, f := range r.Failed {
 		a.problem(f.Source, fmt.Errorf("set %s: %w", f.Set, f.Err))
 	}
 	if len(r.Dropped) > 0 {
 		a.warn(fmt.Errorf("copies have no room for tags: %q", r.Dropped))
 	}
-	told, shown := a.showCopied(to, &r, dryRun)
+	told, shown := a.showCopied(to, &r, far.dryRun)
 	if err == nil {
 		err = shown
 	}
 	if err == nil && !o.keep.empty() {
-		told.Pruned, err = a.ebsPruned(ctx, to, prune.Options{Policy: o.keep.Policy, Chosen: which.fits, Zone: time.Local, Now: a.Now}, dryRun)
+		told.Pruned, err = a.ebsPruned(ctx, to, prune.Options{Policy: o.keep.Policy, Chosen: which.fits, Zone: time.Local, Now: a.Now}, ebsExtent{dryRun: far.dryRun, force: true}) // none may be there yet
 	}
 	switch {
 	case err != nil && r.Started+r.Completed > 0:

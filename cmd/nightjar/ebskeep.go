@@ -78,8 +78,27 @@ func (k *ebsKeep) empty() bool { return errors.Is(k.Validate(), plan.ErrEmpty) }
 type ebsPruneFlags struct {
 	ebsChoice
 	ebsKeep
+	ebsExtent
 	copies []string
+}
+
+// ebsExtent says how far prune and copy go.
+type ebsExtent struct {
 	dryRun bool
+	force  bool // also where no set is chosen
+}
+
+func (o *ebsExtent) bind(f *pflag.FlagSet, dryRun string) {
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, dryRun)
+	f.BoolVar(&o.force, "force", false, "take it for done where no set is as --job, --host and --class say")
+}
+
+// careful refuses a choice that is more likely a slip than meant. Who only looks may see it.
+func (o *ebsExtent) careful(e *cloud.Cloud, chosen int) error {
+	if chosen > 0 || o.dryRun || o.force {
+		return nil
+	}
+	return usage.Hinted{Err: usage.Errorf("no set in %s is as --job, --host and --class say", e.Region), Hint: "nightjar ebs list shows the sets of a --region. --force takes it for done"}
 }
 
 func (a *app) ebsPruneCommand(e *ebsFlags) *cobra.Command {
@@ -103,14 +122,14 @@ copy still reads, and each volume's newest copy under each key, without which th
 			if err != nil {
 				return err
 			}
-			return a.ebsPrune(c.Context(), in, o.options(a, in), o.dryRun)
+			return a.ebsPrune(c.Context(), in, o.options(a, in), o.ebsExtent)
 		},
 	}
 	f := c.Flags()
 	o.ebsChoice.bind(f)
 	o.ebsKeep.bind(f, "", "")
 	f.StringArrayVar(&o.copies, "copies", []string{copyRegion}, "`REGION` where copies of the sets may be made just now; may be repeated")
-	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only say what would be deleted, and why")
+	o.ebsExtent.bind(f, "only say what would be deleted, and why")
 	return c
 }
 
@@ -125,8 +144,8 @@ func (o *ebsPruneFlags) options(a *app, e *cloud.Cloud) prune.Options {
 }
 
 // ebsPrune prunes one region.
-func (a *app) ebsPrune(ctx context.Context, e *cloud.Cloud, o prune.Options, dryRun bool) error {
-	told, err := a.ebsPruned(ctx, e, o, dryRun)
+func (a *app) ebsPrune(ctx context.Context, e *cloud.Cloud, o prune.Options, far ebsExtent) error {
+	told, err := a.ebsPruned(ctx, e, o, far)
 	if shown := a.printTold(told); err == nil {
 		err = shown
 	}
@@ -142,8 +161,11 @@ func (a *app) printTold(told any) error {
 }
 
 // ebsPruned prunes one region, and returns what --json tells of it; nil: it did not get so far.
-func (a *app) ebsPruned(ctx context.Context, e *cloud.Cloud, o prune.Options, dryRun bool) (any, error) {
+func (a *app) ebsPruned(ctx context.Context, e *cloud.Cloud, o prune.Options, far ebsExtent) (any, error) {
 	p, err := prune.Look(ctx, e, o)
+	if err == nil {
+		err = far.careful(e, len(p.Decisions)+len(p.Doubtful))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +176,7 @@ func (a *app) ebsPruned(ctx context.Context, e *cloud.Cloud, o prune.Options, dr
 		a.warn(fmt.Errorf("set %s is left alone: the tags of its snapshots contradict each other", s.ID))
 	}
 	var done prune.Result
-	if !dryRun {
+	if !far.dryRun {
 		done, err = p.Delete(ctx, e)
 	}
 	for _, s := range done.Stuck {
@@ -163,7 +185,7 @@ func (a *app) ebsPruned(ctx context.Context, e *cloud.Cloud, o prune.Options, dr
 	for _, b := range done.Binned {
 		a.warn(fmt.Errorf("%s is in the Recycle Bin, and still billed, until %s", b.Snapshot, human.Time(b.Until)))
 	}
-	told, shown := a.showPruned(e, p, &done, dryRun)
+	told, shown := a.showPruned(e, p, &done, far.dryRun)
 	if err == nil {
 		err = shown
 	}
@@ -185,7 +207,7 @@ func (a *app) ebsQuota(ctx context.Context, e *cloud.Cloud) error {
 	if err != nil {
 		return err
 	}
-	if u.Assumed != nil {
+	if u.Assumed != nil && (a.chatty() || u.High()) {
 		a.note("taking %d for the quota of snapshots, as accounts have that never asked for more: %v", u.Quota, u.Assumed)
 	}
 	if u.High() {

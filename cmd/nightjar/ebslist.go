@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -126,15 +127,15 @@ func (a *app) ebsWaitCommand(e *ebsFlags) *cobra.Command {
 				return err
 			}
 			s, err := a.ebsWaitFor(ctx, region, args[0])
-			if err != nil {
-				return err
+			listed := show.Sets{Region: region.Region, Source: region.Source, Now: a.Now()}
+			if s.ID != "" {
+				listed.Sets = []sets.Set{s}
 			}
-			listed := show.Sets{Region: region.Region, Source: region.Source, Sets: []sets.Set{s}, Now: a.Now()}
 			if a.json {
-				return a.printJSON(listed.JSON())
+				return cmp.Or(err, a.printJSON(listed.JSON()))
 			}
-			if !a.chatty() {
-				return nil
+			if err != nil || !a.chatty() {
+				return err
 			}
 			return a.print(func(w io.Writer) { listed.Table(w) })
 		},

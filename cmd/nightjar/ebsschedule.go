@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/timer"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/calendar"
@@ -52,11 +55,12 @@ the same with --run every ten minutes: nightjar itself then looks whether a set 
 came twice does nothing. Each run also begins the copies that it can, and deletes what no rule keeps.
 
 What --at says is by this machine's clock (TZ), five fields as in crontab(5). When clocks go forward, 02:30 is due at 03:00; when they go back, once. After -- stand the
-flags of nightjar ebs take.`,
+flags of nightjar ebs take. Where they name no --instance, --volume or --volume-tag, the sets of this machine are meant, which take labels with its name.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.ebsSchedule(c, &o, args) },
 	}
 	f := c.Flags()
 	o.ebsChoice.bind(f)
+	f.Lookup("host").Usage = "only the sets of this `HOST` (default: this machine, unless others are named after --)"
 	o.ebsCopying.bind(f, "", "copies-")
 	o.keep.bind(f, "", "")
 	f.StringArrayVar(&o.at, "at", nil, "when a set is due: a `CRON` expression such as \"30 2 * * *\"; may be repeated")
@@ -68,6 +72,23 @@ flags of nightjar ebs take.`,
 
 // beforeDashes are flags of ebs take that say, too, where and for what a schedule looks: with another one it would take a set each time.
 var beforeDashes = []string{"--job", "--class", "--region", "--profile", "--endpoint"}
+
+// otherVolumes are flags of ebs take by which it takes others' volumes than this instance's.
+var otherVolumes = []string{"--instance", "--volume", "--volume-tag"}
+
+// ownHost has a schedule for this instance go by the host that ebs take labels its sets with.
+func (o *ebsScheduleFlags) ownHost(host string, args []string) error {
+	for _, arg := range args {
+		if name, _, _ := strings.Cut(arg, "="); slices.Contains(otherVolumes, name) {
+			return nil
+		}
+	}
+	if o.host != "" && o.host != host && !o.due {
+		return usage.Errorf("--host %s: sets of this instance are of host %s; name another with --instance after the --", o.host, host)
+	}
+	o.host = cmp.Or(o.host, host)
+	return nil
+}
 
 // check reads what can be wrong with the command line.
 func (o *ebsScheduleFlags) check(args []string) error {
@@ -87,6 +108,9 @@ func (o *ebsScheduleFlags) check(args []string) error {
 		o.crons = append(o.crons, c)
 	}
 	for _, arg := range args {
+		if arg == "" {
+			return usage.Errorf("after the -- an argument is empty, which no flag of nightjar ebs take is")
+		}
 		if name, _, _ := strings.Cut(arg, "="); slices.Contains(beforeDashes, name) {
 			return usage.Errorf("%s: it stands before the --", arg)
 		}
@@ -99,6 +123,9 @@ func (o *ebsScheduleFlags) check(args []string) error {
 
 func (a *app) ebsSchedule(c *cobra.Command, o *ebsScheduleFlags, args []string) error {
 	if err := o.check(args); err != nil {
+		return err
+	}
+	if err := o.ownHost(a.HostName, args); err != nil {
 		return err
 	}
 	ctx := c.Context()
@@ -114,8 +141,11 @@ func (a *app) ebsSchedule(c *cobra.Command, o *ebsScheduleFlags, args []string) 
 	}
 	if o.run {
 		lock, err := a.ebsAlone(e.Region, &o.ebsChoice)
-		if err != nil || lock == nil {
+		if err != nil {
 			return err
+		}
+		if lock == nil {
+			return a.ebsUnderWay()
 		}
 		defer lock.Close()
 	}
@@ -136,34 +166,49 @@ func (a *app) ebsSchedule(c *cobra.Command, o *ebsScheduleFlags, args []string) 
 
 // ranJSON is what --json tells of a run, as far as it came.
 type ranJSON struct {
-	Due    bool            `json:"due"`
+	Due    bool            `json:"due"` // false, too, where another run is under way
 	Reason string          `json:"reason"`
 	Taken  json.RawMessage `json:"taken,omitempty"`  // as nightjar ebs take tells it
 	Copied any             `json:"copied,omitempty"` // as nightjar ebs copy does
 	Pruned any             `json:"pruned,omitempty"` // as nightjar ebs prune does
 }
 
-// ebsRun takes a set if one is due, copies and prunes.
+// ebsUnderWay says that another run does what this one would.
+func (a *app) ebsUnderWay() error {
+	const why = "another run of this schedule is under way"
+	if a.json {
+		return a.printJSON(ranJSON{Reason: why})
+	}
+	a.note(why)
+	return nil
+}
+
+// ebsRun takes a set if one is due, copies and prunes. What was not taken keeps nothing from being copied, nor a set with problems the others from being pruned.
 func (a *app) ebsRun(ctx context.Context, e *cloud.Cloud, o *ebsScheduleFlags, args []string, told *ranJSON) (err error) {
+	taken := false
 	if told.Due {
-		if told.Taken, err = a.ebsTakeDue(ctx, e, o, args); err != nil {
-			return err
+		told.Taken, err = a.ebsTakeDue(ctx, e, o, args)
+		taken = err == nil || errors.As(err, new(outcome.Problems))
+	}
+	far := ebsExtent{force: true} // a schedule begins with no sets
+	var later error
+	if o.to != "" && ctx.Err() == nil {
+		told.Copied, later = a.ebsCopied(ctx, e, &o.ebsCopying, &o.ebsChoice, false, far)
+	}
+	if later == nil && !o.keep.empty() && taken && ctx.Err() == nil { // else nothing has changed
+		p := prune.Options{Policy: o.keep.Policy, Chosen: o.fits, Zone: time.Local, Now: a.Now}
+		if o.to != "" {
+			p.Readers = []*cloud.Cloud{e.In(o.to)}
 		}
+		told.Pruned, later = a.ebsPruned(ctx, e, p, far)
 	}
-	if o.to != "" {
-		if told.Copied, err = a.ebsCopied(ctx, e, &o.ebsCopying, &o.ebsChoice, false, false); err != nil {
-			return err
-		}
+	switch {
+	case err == nil:
+		return later
+	case later == nil:
+		return err
 	}
-	if o.keep.empty() || !told.Due { // nothing has changed
-		return nil
-	}
-	p := prune.Options{Policy: o.keep.Policy, Chosen: o.fits, Zone: time.Local, Now: a.Now}
-	if o.to != "" {
-		p.Readers = []*cloud.Cloud{e.In(o.to)}
-	}
-	told.Pruned, err = a.ebsPruned(ctx, e, p, false)
-	return err
+	return fmt.Errorf("%w; %w", err, later)
 }
 
 // look finds out whether a set is due.
@@ -205,36 +250,36 @@ func (a *app) ebsTakeDue(ctx context.Context, e *cloud.Cloud, o *ebsScheduleFlag
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	command := []string{program, "ebs", "take", "--region", e.Region, "--job", o.job, "--class", o.class, "--state-dir", a.StateDir, "--tempdir", a.TempDir}
-	if o.Endpoint != "" {
-		command = append(command, "--endpoint", o.Endpoint)
+	command := []string{program, "ebs", "take", "--region", e.Region, "--job", o.job}
+	for _, f := range [][2]string{{"--class", o.class}, {"--state-dir", a.StateDir}, {"--tempdir", a.TempDir}, {"--endpoint", o.Endpoint}, {"--profile", o.Profile}} {
+		if f[1] != "" {
+			command = append(command, f[0], f[1])
+		}
 	}
-	if o.Profile != "" {
-		command = append(command, "--profile", o.Profile)
+	for flag, is := range map[string]bool{"--json": a.json, "--quiet": a.quiet, "--verbose": a.chatty()} {
+		if is {
+			command = append(command, flag)
+		}
 	}
-	if a.json {
-		command = append(command, "--json")
-	}
-	said, err := child.Output(ctx, child.Command{Name: "nightjar ebs take", Args: withoutEmpty(append(command, args...)), Env: a.Children, Stderr: a.stderr}, maxTaken)
-	if err == nil && a.chatty() && !a.json {
-		err = a.print(func(w io.Writer) { fmt.Fprintf(w, "%s", said) })
-	}
-	if err != nil || !json.Valid(said) || !a.json {
+	p, err := child.Start(ctx, child.Command{Name: "nightjar ebs take", Args: append(command, args...), Env: a.Children, Stderr: a.stderr})
+	if err != nil {
 		return nil, err
 	}
-	return said, nil
-}
-
-// withoutEmpty leaves out flags whose value is empty, which no command takes.
-func withoutEmpty(args []string) (all []string) {
-	for i := 0; i < len(args); i++ {
-		if i+1 < len(args) && args[i+1] == "" {
-			i++
-			continue
-		}
-		all = append(all, args[i])
+	defer p.Stop()
+	said, err := io.ReadAll(io.LimitReader(p, maxTaken)) // more is cut off
+	var exit interface{ ExitCode() int }
+	if errors.As(err, &exit) && exit.ExitCode() == outcome.WithProblems {
+		err = outcome.Problems{What: "nightjar ebs take met with problems"}
 	}
-	return all
+	if !a.json {
+		if shown := a.print(func(w io.Writer) { fmt.Fprintf(w, "%s", said) }); err == nil {
+			err = shown
+		}
+	}
+	if !a.json || !json.Valid(said) {
+		return nil, err
+	}
+	return said, err
 }
 
 // ebsAlone keeps other runs for the same sets on this machine out until the file is closed. It is nil if there is one.
@@ -257,7 +302,6 @@ func (a *app) ebsAlone(region string, which *ebsChoice) (*os.File, error) {
 	}
 	f.Close()
 	if err == unix.EWOULDBLOCK {
-		a.note("another run of this schedule is under way")
 		return nil, nil
 	}
 	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)

@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/child"
+	"nightjar/internal/quote"
 	"nightjar/snapshot"
 	"nightjar/snapshot/cloud"
 	"nightjar/snapshot/host"
@@ -202,8 +203,12 @@ func (a *app) reportTaken(c *cloud.Cloud, r *take.Result) error {
 	if a.json {
 		return a.printJSON(show.TakenJSON(c, r))
 	}
-	if !a.chatty() {
-		return nil
-	}
-	return a.print(func(w io.Writer) { show.Taken(w, c, r) })
+	return a.print(func(w io.Writer) {
+		switch {
+		case a.chatty():
+			show.Taken(w, c, r)
+		case !a.quiet: // a script needs the id
+			fmt.Fprintf(w, "set %s: consistency %s\n", quote.Display(r.Set.ID), r.Set.Consistency)
+		}
+	})
 }

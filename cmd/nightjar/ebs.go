@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 
@@ -92,6 +93,8 @@ func adviseEBS(err error) error {
 		return usage.Hinted{Err: err, Hint: "name it with --region, AWS_REGION or the AWS configuration"}
 	case errors.Is(err, cloud.ErrCredentials):
 		return usage.Hinted{Err: err, Hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a --profile, or give this instance a role"}
+	case errors.Is(err, cloud.ErrUnheard), errors.As(err, new(*net.DNSError)):
+		return usage.Hinted{Err: err, Hint: "is the network up, and --endpoint, --region and AWS_ENDPOINT_URL right?"}
 	case errors.Is(err, take.ErrUnknown):
 		return usage.Hinted{Err: err, Hint: "is it the right id, and the right --region?"}
 	case errors.Is(err, take.ErrWeaker):

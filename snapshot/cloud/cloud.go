@@ -40,6 +40,8 @@ var (
 	ErrRegion = errors.New("no region is named")
 	// ErrCredentials says that there are no credentials.
 	ErrCredentials = errors.New("no credentials")
+	// ErrUnheard says that nothing listens where a service is called.
+	ErrUnheard = errors.New("nothing listens there")
 )
 
 // Options say where to call. The zero value goes by the SDK's own chain: environment, profile, instance metadata.
@@ -78,7 +80,9 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		config.WithEC2RoleCredentialOptions(func(from *ec2rolecreds.Options) { from.Client = metadata }),
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewAdaptiveMode(func(a *retry.AdaptiveModeOptions) {
-				a.StandardOptions = append(a.StandardOptions, func(s *retry.StandardOptions) { s.MaxAttempts, s.MaxBackoff = Attempts, 20*time.Second })
+				a.StandardOptions = append(a.StandardOptions, func(s *retry.StandardOptions) {
+					s.MaxAttempts, s.Backoff = Attempts, unheard{retry.NewExponentialJitterBackoff(20 * time.Second)}
+				})
 			})
 		}),
 	)

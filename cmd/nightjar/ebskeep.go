@@ -175,6 +175,11 @@ func (a *app) ebsPruned(ctx context.Context, e *cloud.Cloud, o prune.Options, fa
 	for _, s := range p.Doubtful {
 		a.warn(fmt.Errorf("set %s is left alone: the tags of its snapshots contradict each other", s.ID))
 	}
+	for _, d := range p.Decisions {
+		if d.Misdated {
+			a.warn(fmt.Errorf("set %s stays, and takes no place: %s. Unless nightjar ebs unarchive wrote it, somebody may have forged its tags; look at it, and delete it by hand", quote.Display(d.ID), plan.Misdated(d.Set)))
+		}
+	}
 	var done prune.Result
 	if !far.dryRun {
 		done, err = p.Delete(ctx, e)

@@ -42,6 +42,8 @@ func (p *Policy) Copies(now time.Time, zone *time.Location, here, there []snapsh
 			c.Missing, c.Reason = nil, "it is not completed yet"
 		case Of(s) == Broken:
 			c.Missing, c.Reason = nil, "it is incomplete here"
+		case Misdated(s) != "" && p.Validate() != ErrEmpty:
+			c.Missing, c.Reason = nil, Misdated(s)
 		case !ok:
 			c.Missing, c.Reason = nil, "no rule of the copies keeps it"
 		default:

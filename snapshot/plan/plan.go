@@ -3,7 +3,8 @@
 // It is all arithmetic: from the time, what exists and a policy follows what to do. Nothing is remembered between runs, so that a start that
 // was missed, doubled or killed makes no gap and no double: the next one sees what exists, and goes on.
 //
-// The invariant: of each job, host and class the last whole set never goes, nor does a set that anything holds, in part or as a whole.
+// The invariant: of each job, host and class the last whole set never goes, nor does the last whole one of the most volumes, nor a set that anything holds,
+// in part or as a whole. A set whose time contradicts EC2's takes nobody's place.
 //
 // The package makes no calls: packages prune and mirror carry out what it says.
 package plan
@@ -28,6 +29,9 @@ const (
 
 // skew is how much later than now a set may say that it was taken.
 const skew = 10 * time.Minute
+
+// dated is how far a set's own time may be from when EC2 began its snapshots.
+const dated = time.Hour
 
 // A Policy says which sets stay. Zero fields keep nothing.
 type Policy struct {
@@ -104,6 +108,7 @@ type Decision struct {
 	Condition Condition
 	Keep      bool
 	Held      bool     // no rule keeps it: it stays since something holds it
+	Misdated  bool     // its time contradicts EC2's: it stays, and takes no place
 	Reasons   []string // why; more than one rule may keep it
 }
 
@@ -162,6 +167,9 @@ func (p *Policy) group(now time.Time, zone *time.Location, of []Decision) {
 		switch {
 		case d.Time.After(now.Add(skew)):
 			d.keep("it says that it was taken later than now, so it takes no place")
+		case Misdated(d.Set) != "":
+			d.Misdated = true
+			d.keep(Misdated(d.Set) + ", so it takes no place")
 		case d.Condition == Unfinished:
 			d.keep("it is not completed yet")
 		case d.Condition == Whole:
@@ -178,6 +186,9 @@ func (p *Policy) group(now time.Time, zone *time.Location, of []Decision) {
 	if len(whole) > 0 && !whole[0].Keep {
 		whole[0].keep("the last whole one")
 	}
+	if most := ofMost(whole); most != nil && !most.Keep {
+		most.keep(fmt.Sprintf("the last whole one of %d volumes", volumes(most.Set)))
+	}
 	for i := range of {
 		if d := &of[i]; !d.Keep && d.Condition == Broken {
 			judgeBroken(d, whole, now)
@@ -185,6 +196,27 @@ func (p *Policy) group(now time.Time, zone *time.Location, of []Decision) {
 			d.Reasons = []string{"no rule keeps it"}
 		}
 	}
+}
+
+// Misdated says how a set's time contradicts EC2's, which nobody can choose; empty: it does not. Of a copy EC2 knows only when that began.
+func Misdated(s *snapshot.Set) string {
+	for _, x := range s.Snapshots {
+		early := s.Time.Sub(x.Started)
+		if !x.Started.IsZero() && (early > dated || x.CopyFrom == "" && early < -dated) {
+			return fmt.Sprintf("it says that it was taken at %s, and EC2 began %s at %s", s.Time.UTC().Format(time.RFC3339), x.ID, x.Started.UTC().Format(time.RFC3339))
+		}
+	}
+	return ""
+}
+
+// ofMost returns the newest of those sets that have the most volumes; nil: there are none. So what has less than a set before it, or says so, is not all that is left.
+func ofMost(whole []*Decision) (most *Decision) {
+	for _, d := range whole {
+		if most == nil || volumes(d.Set) > volumes(most.Set) {
+			most = d
+		}
+	}
+	return most
 }
 
 // judgeBroken says what becomes of a set that lacks snapshots: it was not all taken or copied, or not all deleted.

@@ -53,6 +53,18 @@ func with(s snapshot.Set, change func(*snapshot.Set)) snapshot.Set {
 
 func half(s *snapshot.Set) { s.Snapshots = s.Snapshots[:1] }
 
+// one makes a set one of a single volume, which is whole.
+func one(s *snapshot.Set) { s.Volumes, s.Snapshots = s.Volumes[:1], s.Snapshots[:1] }
+
+// began has EC2 have begun a set's snapshots so long before noon.
+func began(ago time.Duration) func(*snapshot.Set) {
+	return func(s *snapshot.Set) {
+		for i := range s.Snapshots {
+			s.Snapshots[i].Started = noon.Add(-ago)
+		}
+	}
+}
+
 func nights(n int) (all []snapshot.Set) {
 	for i := range n {
 		all = append(all, made(fmt.Sprint("n", i), time.Duration(i)*day))
@@ -101,7 +113,13 @@ func TestRetain(t *testing.T) {
 		"held":               {plan.Policy{Last: 1}, nights(4), plan.Holds{"snap-n2-1": "locked"}, "n0 n2"},
 		"no volumes":         {plan.Policy{Last: 1}, []snapshot.Set{made("a", 0), with(made("v", day), func(s *snapshot.Set) { s.Volumes = nil })}, nil, "a"},
 		"newest of each key": {plan.Policy{Last: 1}, []snapshot.Set{copied(made("a", 0), 0, "k2"), copied(made("b", day), day, "k2"), copied(made("c", 2*day), 2*day, "k1"), copied(made("d", 3*day), 3*day, "k1")}, nil, "a c"},
-		"copied last":        {plan.Policy{Last: 1}, []snapshot.Set{copied(made("a", 0), day, "k"), copied(made("b", day), time.Hour, "k")}, nil, "a b"},
+		"copied last":        {plan.Policy{Last: 1}, []snapshot.Set{copied(made("a", 2*day), day, "k"), copied(made("b", 3*day), time.Hour, "k")}, nil, "a b"},
+		"misdated":           {plan.Policy{Last: 1}, []snapshot.Set{with(made("x", 0), began(2*day)), made("a", day), made("b", 2*day), with(made("y", 9*day), began(0))}, nil, "a x y"},
+		"misdated by little": {plan.Policy{Last: 1}, []snapshot.Set{with(made("x", day), began(day-50*time.Minute)), made("b", 2*day)}, nil, "x"},
+		"only misdated":      {plan.Policy{Last: 1}, []snapshot.Set{with(made("x", 0), began(2*day)), with(made("y", day), began(0))}, nil, "x y"},
+		"misdated copy":      {plan.Policy{Last: 1}, []snapshot.Set{copied(made("x", 0), 2*day, "k"), copied(made("a", day), 0, "k"), copied(made("b", 2*day), day, "k")}, nil, "a x"},
+		"of fewer volumes":   {plan.Policy{Last: 2}, []snapshot.Set{with(made("x", 0), one), with(made("y", day), one), made("a", 2*day), made("b", 3*day)}, nil, "a x y"},
+		"of more volumes":    {plan.Policy{Last: 1}, []snapshot.Set{made("a", 0), with(made("x", day), one)}, nil, "a"},
 		"a copy under way":   {plan.Policy{Last: 1}, []snapshot.Set{copied(made("a", 0), 0, "k"), with(copied(made("h", 9*day), 2*time.Hour, "k"), half), with(copied(made("i", 9*day), 2*day, "k"), half)}, nil, "a h"},
 	} {
 		before := fmt.Sprint(c.sets)
@@ -224,6 +242,45 @@ func TestRetainProperties(t *testing.T) {
 	}
 }
 
+// TestRetainForged adds sets by whoever may only label a snapshot: misdated ones change nothing, and any ones leave the last of all volumes.
+func TestRetainForged(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		sets, holds := random(r)
+		p := randomPolicy(r)
+		keeps := map[string]bool{}
+		last := map[string]string{} // of all volumes, of each group
+		for _, d := range p.Retain(noon, time.UTC, sets, everySet, holds) {
+			keeps[d.ID] = d.Keep
+			if group := d.Class + d.Snapshots[0].CopyFrom; d.Condition == plan.Whole && !d.Time.After(noon.Add(10*time.Minute)) && last[group] == "" {
+				last[group] = d.ID
+			}
+		}
+		with1, with2 := slices.Clone(sets), slices.Clone(sets)
+		for i := range 1 + r.IntN(40) {
+			ago := time.Duration(r.Int64N(int64(100 * day)))
+			s := with(made(fmt.Sprint("forged", i), ago), one)
+			s.Class = []string{"nightly", "hourly"}[r.IntN(2)]
+			with2 = append(with2, with(s, began(ago-time.Duration(r.Int64N(int64(time.Hour)))))) // as whoever forges it can
+			with1 = append(with1, with(s, began(ago+time.Hour+time.Second+time.Duration(r.Int64N(int64(100*day))))))
+		}
+		for _, d := range p.Retain(noon, time.UTC, with1, everySet, holds) {
+			if want, real := keeps[d.ID]; d.Misdated == real || d.Keep != (want || !real) {
+				t.Fatalf("seed %d: of %s it thinks %t: %v", seed, d.ID, d.Keep, d.Reasons)
+			}
+		}
+		left := map[string]bool{}
+		for _, d := range p.Retain(noon, time.UTC, with2, everySet, holds) {
+			left[d.ID] = d.Keep
+		}
+		for _, id := range last {
+			if !left[id] {
+				t.Fatalf("seed %d: %s goes, the last of all volumes", seed, id)
+			}
+		}
+	}
+}
+
 func TestDue(t *testing.T) {
 	at := func(text string) []calendar.Cron {
 		c, err := calendar.ParseCron(text)
@@ -246,6 +303,7 @@ func TestDue(t *testing.T) {
 		"failed":      {"30 2 * * *", []snapshot.Set{failed("a", time.Hour)}, true},
 		"gives up":    {"30 2 * * *", []snapshot.Set{failed("a", 3*time.Hour), failed("b", 2*time.Hour), failed("c", time.Hour)}, false},
 		"old failure": {"30 2 * * *", []snapshot.Set{failed("a", 30*time.Hour), failed("b", 29*time.Hour), failed("c", 28*time.Hour)}, true},
+		"forged":      {"30 2 * * *", []snapshot.Set{with(made("a", time.Hour), began(30*day))}, true},
 		"future":      {"30 2 * * *", []snapshot.Set{made("a", -30*day)}, true},
 		"some skew":   {"0 12 * * *", []snapshot.Set{made("a", -time.Minute)}, false},
 	} {

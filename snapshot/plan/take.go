@@ -44,14 +44,14 @@ func Due(now time.Time, zone *time.Location, at []calendar.Cron, sets []snapshot
 		if s.Time.Before(t.At) || s.Time.After(now.Add(skew)) {
 			continue
 		}
-		if Of(s) != Broken {
+		if Of(s) != Broken && Misdated(s) == "" {
 			t.Reason = fmt.Sprintf("set %s was taken for %s", s.ID, t.At.Format(time.RFC3339))
 			return t
 		}
 		broken++
 	}
 	if broken >= tries {
-		t.Reason = fmt.Sprintf("it was tried %d times for %s, and each set is incomplete", broken, t.At.Format(time.RFC3339))
+		t.Reason = fmt.Sprintf("it was tried %d times for %s, and each set is incomplete, or misdated", broken, t.At.Format(time.RFC3339))
 		return t
 	}
 	t.Due, t.Reason = true, fmt.Sprintf("none was taken since %s, when one was due", t.At.Format(time.RFC3339))

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -61,18 +62,25 @@ func (d *dumper) ebs(args ...string) (r archived) {
 	return r
 }
 
-func sameFiles(t testing.TB, a, b string) {
+func sameFiles(t *testing.T, a, b string) {
 	t.Helper()
-	x, err := os.ReadFile(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	y, err := os.ReadFile(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(x, y) {
-		t.Errorf("%s and %s differ", a, b)
+	x, err := os.Open(a)
+	must(t, err)
+	defer x.Close()
+	y, err := os.Open(b)
+	must(t, err)
+	defer y.Close()
+	one, other := make([]byte, 1<<20), make([]byte, 1<<20) // files are as large as volumes
+	for at := 0; ; at += len(one) {
+		n, err := io.ReadFull(x, one)
+		m, err2 := io.ReadFull(y, other)
+		if !bytes.Equal(one[:n], other[:m]) || (err == nil) != (err2 == nil) {
+			t.Errorf("%s and %s differ from %d on", a, b, at)
+			return
+		}
+		if err != nil {
+			return
+		}
 	}
 }
 

@@ -222,15 +222,9 @@ func (s *directServer) start(w http.ResponseWriter, r *http.Request) {
 	if x == nil {
 		x = &directSnapshot{id: fmt.Sprintf("snap-new%d", len(s.snapshots)), volume: "vol-ffffffff", state: "pending", gib: in.VolumeSize, token: in.ClientToken, parent: in.ParentSnapshotId, put: map[int32][32]byte{}, blocks: map[int32][32]byte{}, tags: map[string]string{}}
 		x.path = s.TempDir() + "/" + x.id
-		data := []byte{}
-		if p := s.snapshots[x.parent]; p != nil {
-			data, _ = os.ReadFile(p.path)
-			x.blocks = maps.Clone(p.blocks)
-		}
-		if err := os.WriteFile(x.path, data, 0o600); err != nil {
+		if err := s.fork(x); err != nil {
 			s.Error(err)
 		}
-		_ = os.Truncate(x.path, x.gib<<30)
 		for _, t := range in.Tags {
 			x.tags[t.Key] = t.Value
 		}
@@ -238,6 +232,38 @@ func (s *directServer) start(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusCreated)
 	fmt.Fprintf(w, `{"SnapshotId":%q,"BlockSize":524288,"Status":%q,"VolumeSize":%d}`, x.id, x.state, x.gib)
+}
+
+// fork gives a new snapshot what its parent has.
+func (s *directServer) fork(x *directSnapshot) error {
+	to, err := os.Create(x.path)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	if err := to.Truncate(x.gib << 30); err != nil {
+		return err
+	}
+	p := s.snapshots[x.parent]
+	if p == nil {
+		return nil
+	}
+	x.blocks = maps.Clone(p.blocks)
+	from, err := os.Open(p.path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	block := make([]byte, blocks.Size)
+	for i := range x.blocks {
+		if _, err := from.ReadAt(block, int64(i)*blocks.Size); err != nil {
+			return err
+		}
+		if _, err := to.WriteAt(block, int64(i)*blocks.Size); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *directServer) putBlock(w http.ResponseWriter, r *http.Request, x *directSnapshot, index string) {

@@ -104,7 +104,7 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"--state-dir", at("state2"), "backup", "--embedded", at("src")}},
 	}
 	steps[1].args = append(steps[1].args, "--job", "files")
-	covered := map[string]bool{"mysql": true} // TestMySQLConfined
+	covered := map[string]bool{"mysql": true, "ebs": true} // TestMySQLConfined, TestEBSConfined
 	for i, s := range steps {
 		for _, a := range s.args {
 			covered[a] = true

@@ -91,7 +91,8 @@ func (g *guard) close() error {
 	}
 	if file := g.file; file != nil {
 		g.file = nil
-		return file.Close()
+		err := unix.Flock(int(file.Fd()), unix.LOCK_UN) // closing does not suffice while a program that is being started has a copy of the descriptor
+		return errors.Join(err, file.Close())
 	}
 	return nil
 }

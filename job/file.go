@@ -1,0 +1,114 @@
+// Package job reads the job file, nightjar's one file of settings and nightly jobs, and plans by it: which job is due, and which command line does it.
+//
+// The invariant: planning is a pure function of the file, of what was run before and of the time. What runs the jobs is in cmd; the package starts nothing, and opens nothing
+// but the file that it is told to read.
+package job
+
+// A File is a job file. Absent settings are zero. Each has the name of the command line's flag, but where a tag `flag` names another; "-" is none.
+type File struct {
+	Path string `toml:"-"` // where it was read, absolute
+
+	Repository Repository `toml:"repository"`
+	Keys       Keys       `toml:"keys"`
+	Folders    Folders    `toml:"folders"`
+	Limits     Limits     `toml:"limits"`
+	Log        Log        `toml:"log"`
+	Metrics    Metrics    `toml:"metrics"`
+	Hooks      Hooks      `toml:"hooks"` // of every job, after its own
+
+	// The jobs, by their names, which are unique in the file.
+	Files     map[string]*Files     `toml:"files"`
+	Stream    map[string]*Stream    `toml:"stream"`
+	MySQLDump map[string]*MySQLDump `toml:"mysql-dump"`
+	MySQLHot  map[string]*MySQLHot  `toml:"mysql-hot"`
+	Binlog    map[string]*Binlog    `toml:"binlog"`
+	EBS       map[string]*EBS       `toml:"ebs"`
+	Copy      map[string]*Copy      `toml:"copy"`
+	Forget    map[string]*Forget    `toml:"forget"`
+	Prune     map[string]*Prune     `toml:"prune"`
+	Check     map[string]*Check     `toml:"check"`
+	Drill     map[string]*Drill     `toml:"drill"`
+	Report    map[string]*Report    `toml:"report"`
+}
+
+// Repository says where backups are kept, and how that is reached.
+type Repository struct {
+	URL            string   `toml:"url" flag:"repo"`
+	Region         string   `toml:"region"`
+	Endpoint       string   `toml:"endpoint"`
+	PathStyle      bool     `toml:"path-style"`
+	RequesterPays  bool     `toml:"requester-pays"`
+	StorageClass   []string `toml:"storage-class"`
+	ObjectLock     string   `toml:"object-lock"`
+	ObjectLockMode string   `toml:"object-lock-mode"`
+	SSE            string   `toml:"sse"`
+	SSEKMSKey      string   `toml:"sse-kms-key"`
+	ServerLacks    []string `toml:"server-lacks"`
+	SFTPConfig     string   `toml:"sftp-config"`
+	SFTPKey        string   `toml:"sftp-key"`
+	SFTPKnownHosts string   `toml:"sftp-known-hosts"`
+}
+
+// Keys say which keys are used and where passphrases come from.
+type Keys struct {
+	Key               string `toml:"key"` // a recovery key: only where nobody else comes, as on a machine for drills
+	Kit               string `toml:"kit"`
+	Root              string `toml:"root"`
+	PassphraseFile    string `toml:"passphrase-file"`
+	PassphraseCommand string `toml:"passphrase-command"`
+	Passphrase        string `toml:"passphrase" flag:"-"`      // a secret: as the variable PASSPHRASE
+	SignPassphrase    string `toml:"sign-passphrase" flag:"-"` // a secret: as SIGN_PASSPHRASE
+}
+
+// Folders are those of this machine.
+type Folders struct {
+	Temp       string `toml:"temp" flag:"tempdir"`
+	State      string `toml:"state" flag:"state-dir"`
+	Cache      string `toml:"cache" flag:"cache-dir"`
+	CacheLimit string `toml:"cache-limit"`
+}
+
+// Limits are those of every command.
+type Limits struct {
+	Upload      string `toml:"upload" flag:"limit-upload"`
+	Download    string `toml:"download" flag:"limit-download"`
+	Connections int    `toml:"connections"`
+}
+
+// Log says what becomes of messages of runs.
+type Log struct {
+	Format string `toml:"format"` // text (the default) or json
+	To     string `toml:"to"`     // stderr (the default), journal, or the absolute path of a file
+}
+
+// Metrics says where they are written for Prometheus.
+type Metrics struct {
+	Textfile string `toml:"textfile"` // a file of node_exporter's textfile collector; empty: none
+}
+
+// Hooks are run around a job. HooksOf reads each list.
+type Hooks struct {
+	Before  []any `toml:"before"`  // a failure keeps the job from running
+	After   []any `toml:"after"`   // after success
+	Failure []any `toml:"failure"` // after failure, and after success with problems
+}
+
+// Common is what every job has.
+type Common struct {
+	Schedule    Schedule `toml:"schedule" flag:"-"`     // empty: only when asked for
+	RandomDelay Duration `toml:"random-delay" flag:"-"` // at most so long after the schedule, so that not all hosts begin at once
+	CatchUp     Duration `toml:"catch-up" flag:"-"`     // how long after its time a missed run is made up for; zero: until the next is due
+	Hooks       Hooks    `toml:"hooks" flag:"-"`
+}
+
+// Keep is what retention keeps of a job.
+type Keep struct {
+	Last    int      `toml:"last" flag:"keep-last"`
+	Hourly  int      `toml:"hourly" flag:"keep-hourly"`
+	Daily   int      `toml:"daily" flag:"keep-daily"`
+	Weekly  int      `toml:"weekly" flag:"keep-weekly"`
+	Monthly int      `toml:"monthly" flag:"keep-monthly"`
+	Yearly  int      `toml:"yearly" flag:"keep-yearly"`
+	Within  string   `toml:"within" flag:"keep-within"`
+	Tags    []string `toml:"tags" flag:"keep-tag"`
+}

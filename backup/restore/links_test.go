@@ -208,6 +208,49 @@ func TestLinkAcross(t *testing.T) {
 	}
 }
 
+// The first of the names takes no further ones, as all do on a file system that knows no hard links: what is no file comes back by itself, too.
+func TestLinkRefused(t *testing.T) {
+	backuptest.NeedRoot(t)
+	s := backuptest.New(t)
+	s.Write("a", "content")
+	must(t, unix.Mkfifo(s.Path("p"), 0o640))
+	must(t, os.Symlink("nowhere", s.Path("s")))
+	for _, name := range []string{"a", "p", "s"} {
+		must(t, os.Link(s.Path(name), s.Path(name+"1")))
+		must(t, os.Link(s.Path(name), s.Path(name+"2")))
+	}
+	s.Save()
+	target := t.TempDir()
+	backuptest.Mount(t, "", target)
+	s.Restore(overwrite(target, restore.Always))
+	for _, name := range []string{"a1", "a2"} {
+		must(t, os.Remove(target+"/"+name))
+	}
+	setFlags(t, target+"/a", immutable)
+	_, st := s.Restore(overwrite(target, restore.IfChanged))
+	s.Log.Only(t, s.Path("a1"))
+	if backuptest.Content(t, target+"/a2") != "content" || inode(t, target+"/a1") != inode(t, target+"/a2") || st.Files != 1 || st.Links != 1 {
+		t.Errorf("%+v", st)
+	}
+	// And across file systems.
+	must(t, os.Mkdir(s.Path("z"), 0o755))
+	for _, name := range []string{"p", "s"} {
+		must(t, os.Rename(s.Path(name+"1"), s.Path("z/"+name+"1")))
+		must(t, os.Rename(s.Path(name+"2"), s.Path("z/"+name+"2")))
+	}
+	s.Save()
+	target = t.TempDir()
+	must(t, os.Mkdir(target+"/z", 0o755))
+	backuptest.Mount(t, "", target+"/z")
+	s.Restore(overwrite(target, restore.Always))
+	s.Log.Only(t, s.Path("z/p1"), s.Path("z/s1"))
+	for _, name := range []string{"p", "s"} {
+		if inode(t, target+"/z/"+name+"1") != inode(t, target+"/z/"+name+"2") {
+			t.Errorf("%s2 is no name of %[1]s1", name)
+		}
+	}
+}
+
 // A restore that stopped has put back some of the names.
 func TestLinksOfAStoppedRestore(t *testing.T) {
 	s := backuptest.New(t)

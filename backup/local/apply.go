@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ const (
 	ByName Ownership = iota
 	// Numeric is the same ids.
 	Numeric
-	// None leaves the owner alone: whoever is not root can do no better.
+	// None leaves the user alone, and gives what is this process's own the group, as ByName does, where it may: whoever is not root can do no better.
 	None
 )
 
@@ -32,11 +33,14 @@ type Applier struct {
 	Owners      *Owners // for ByName, and for ACLs; nil: by id
 	Ownership   Ownership
 	Xattrs      bool                   // set the attributes, and remove others; Node.Xattrs has to hold large ones, too
-	NumericACLs bool                   // entries of ACLs keep their numbers; else they go by name where there is that name
+	NumericACLs bool                   // entries of ACLs keep their numbers, and so do the groups of None; else they go by name where there is that name
 	Unknown     func(tree.AccountName) // told once of each account in ACLs that is not known here and keeps its number, if not nil
 
 	mu   sync.Mutex
 	told map[tree.AccountName]bool
+
+	look   sync.Once
+	groups []int // that this process is in
 }
 
 // File gives an open file back its owner, attributes, mode and mtime, which is also its access time. It comes after the
@@ -151,7 +155,7 @@ const noID = 1<<32 - 1
 
 // owner returns whose an entry is to be.
 func (a *Applier) owner(n *tree.Node) (uid, gid uint32) {
-	if a.Ownership == Numeric {
+	if a.Ownership == Numeric || a.Ownership == None && a.NumericACLs {
 		return n.Owner.UID, n.Owner.GID
 	}
 	return a.Owners.ids(n.Owner)
@@ -161,6 +165,13 @@ func (a *Applier) owner(n *tree.Node) (uid, gid uint32) {
 func (a *Applier) setOwner(h handle, st *unix.Stat_t, n *tree.Node) (mode uint32, changed bool, err error) {
 	uid, gid := a.owner(n)
 	sameUser, sameGroup := uid == st.Uid, gid == st.Gid
+	if a.Ownership == None && !sameGroup && a.mayGive(st, gid) {
+		err = h.chown(noID, gid)
+		if changed = err == nil; err == unix.EPERM { // a file system that knows no owners
+			err = nil
+		}
+		return modeWith(n, sameUser, changed), changed, err
+	}
 	if !(sameUser && sameGroup) && a.Ownership != None {
 		if uid == noID || gid == noID {
 			err = fmt.Errorf("%d:%d: %w", uid, gid, unix.EINVAL)
@@ -172,6 +183,15 @@ func (a *Applier) setOwner(h handle, st *unix.Stat_t, n *tree.Node) (mode uint32
 		}
 	}
 	return modeWith(n, sameUser, sameGroup), false, err
+}
+
+// mayGive reports whether this process may give an entry of its own to a group: one that it is in.
+func (a *Applier) mayGive(st *unix.Stat_t, gid uint32) bool {
+	a.look.Do(func() {
+		a.groups, _ = os.Getgroups()
+		a.groups = append(a.groups, os.Getegid())
+	})
+	return int(st.Uid) == os.Geteuid() && slices.Contains(a.groups, int(gid))
 }
 
 // modeWith returns the mode of an entry whose owner is, or is not, as it was.

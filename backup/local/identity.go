@@ -101,8 +101,11 @@ func (a *Applier) differs(h handle, name string, n *tree.Node) (what []string, e
 	}
 	uid, gid := a.owner(n)
 	sameUser, sameGroup := uid == st.Uid, gid == st.Gid
-	if a.Ownership != None && !(sameUser && sameGroup) {
+	switch {
+	case a.Ownership != None && !(sameUser && sameGroup):
 		what = append(what, "owner")
+	case a.Ownership == None && !sameGroup && a.mayGive(st, gid):
+		what = append(what, "group")
 	}
 	if !n.IsSymlink() && st.Mode&^tree.TypeMask != modeWith(n, sameUser, sameGroup) {
 		what = append(what, "mode")
@@ -145,23 +148,6 @@ func (d *Dir) AppendOnly() bool {
 	var st unix.Statx_t
 	err := retry(func() error { return unix.Statx(d.fd, "", unix.AT_EMPTY_PATH, 0, &st) })
 	return err == nil && st.Attributes&(unix.STATX_ATTR_APPEND|unix.STATX_ATTR_IMMUTABLE) != 0
-}
-
-// Unlock lets the owner put entries into the directory, if its mode does not: until Applier.Dir.
-func (d *Dir) Unlock() error {
-	if err := retry(func() error { return unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) }); err != unix.EACCES {
-		return nil
-	}
-	h := handle{fd: d.fd}
-	var st unix.Stat_t
-	err := fstat(d.fd, &st)
-	if err == nil {
-		err = h.chmod(st.Mode&^tree.TypeMask | 0o700)
-	}
-	if err != nil {
-		return fmt.Errorf("make directory writable: %w", err)
-	}
-	return nil
 }
 
 // unfinished is the attribute of a directory that a restore has made and not yet left. Who finishes it takes that away.

@@ -38,6 +38,20 @@ func (s *Stack) Push(name string) error { return s.push(name, (*Dir).Sub) }
 // PushThrough is Push for a symbolic link to a directory.
 func (s *Stack) PushThrough(name string) error { return s.push(name, (*Dir).through) }
 
+// PushLocked is Push for a directory that SubLocked has to open.
+func (s *Stack) PushLocked(name string) (locked *Locked, err error) {
+	sub, locked, err := s.Top().SubLocked(name)
+	if err != nil {
+		return nil, err
+	}
+	err = s.push(name, func(*Dir, string) (*Dir, error) { return sub, nil })
+	if err != nil {
+		return nil, errors.Join(err, locked.Lock())
+	}
+	s.levels[len(s.levels)-1].open = (*Dir).Sub
+	return locked, nil
+}
+
 func (s *Stack) push(name string, open func(*Dir, string) (*Dir, error)) error {
 	sub, err := open(s.Top(), name)
 	if err != nil {

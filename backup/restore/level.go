@@ -23,9 +23,10 @@ type planLevel struct {
 	fresh    bool // this run has made it
 	keeps    bool // the attributes that it had before
 	seen     *seen
-	way      []string // from the target; nil: nobody asked
-	sealed   *bool    // it takes new entries only; nil: nobody asked
-	gone     bool     // it cannot be made: reported, and what is in it is passed over
+	way      []string      // from the target; nil: nobody asked
+	sealed   *bool         // it takes new entries only; nil: nobody asked
+	gone     bool          // it cannot be made: reported, and what is in it is passed over
+	locked   *local.Locked // its mode kept its owner out; nil: it did not
 }
 
 // outline copies what making a directory takes of a node.
@@ -104,7 +105,7 @@ func (p *planner) mkdir(above, level *planLevel) error {
 		p.report(level.path, action)
 		return nil
 	}
-	if err := p.stack.Push(name); err != nil {
+	if err := p.push(level); err != nil {
 		return err
 	}
 	if err := p.enter(above, level, action, &there); err != nil {
@@ -126,9 +127,7 @@ func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node
 			}
 		}
 		p.report(level.path, action)
-		if !level.keeps && !p.o.DryRun {
-			_ = p.stack.Top().Unlock() // what cannot be put into it is reported
-		}
+		p.unlock(level)
 		return p.crossed(there.Device, p.stack.Top())
 	}
 	p.report(level.path, action)
@@ -165,15 +164,19 @@ func (p *planner) leave(n *tree.Node) error {
 		p.levels = p.levels[:last]
 		return nil
 	}
-	if !p.o.DryRun && !level.keeps {
-		if err := p.large(n); err != nil {
-			p.problem(level.path, err)
+	if !p.o.DryRun && (!level.keeps || level.locked != nil) {
+		finished := finishedDir{path: level.path, locked: level.locked}
+		if !level.keeps {
+			if err := p.large(n); err != nil {
+				p.problem(level.path, err)
+			}
+			dir, err := p.handle()
+			if err != nil {
+				return fmt.Errorf("restore %q: %w", level.path, err)
+			}
+			finished.dir, finished.node = dir.use(), n
 		}
-		dir, err := p.handle()
-		if err != nil {
-			return fmt.Errorf("restore %q: %w", level.path, err)
-		}
-		p.w.dirs = append(p.w.dirs, finishedDir{dir: dir.use(), node: n, path: level.path})
+		p.w.dirs = append(p.w.dirs, finished)
 	}
 	p.dir.release()
 	p.dir = nil

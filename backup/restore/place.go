@@ -28,9 +28,10 @@ type window struct {
 }
 
 type finishedDir struct {
-	dir  *handle
-	node *tree.Node
-	path string
+	dir    *handle    // nil: it keeps its attributes
+	node   *tree.Node // that of dir
+	path   string
+	locked *local.Locked
 }
 
 type counts struct {
@@ -39,6 +40,7 @@ type counts struct {
 	mu         sync.Mutex
 	replaced   []*placedFile // complete, and beside what they replace
 	unfinished map[*placedFile]struct{}
+	locked     map[*local.Locked]struct{} // directories to close again
 }
 
 func (r *restorer) statistics() Statistics {
@@ -103,6 +105,14 @@ func (r *restorer) place(ctx context.Context, w *window) error {
 		return err
 	}
 	for _, d := range w.dirs {
+		r.finishDir(d)
+	}
+	return nil
+}
+
+// finishDir gives a directory, of which all that is in it was placed, its attributes.
+func (r *restorer) finishDir(d finishedDir) {
+	if d.dir != nil {
 		if err := r.applier.Dir(d.dir.Dir, d.node); err != nil {
 			r.problem(d.path, err)
 		} else if r.o.Verify != nil {
@@ -110,7 +120,9 @@ func (r *restorer) place(ctx context.Context, w *window) error {
 			r.confirmed(d.path, different, err)
 		}
 	}
-	return nil
+	if err := r.settle(d.locked, d.dir != nil); err != nil {
+		r.problem(d.path, err)
+	}
 }
 
 // discard closes what a window holds, but for its files.

@@ -64,7 +64,7 @@ func (p *planner) close() {
 
 // plan restores n, which is at a path in the archive: a directory's content, or one entry.
 func (p *planner) plan(n *tree.Node, at string) error {
-	target := &planLevel{node: n, path: at, made: true, entered: p.stack != nil, fresh: p.fresh, keeps: !p.made}
+	target := &planLevel{node: n, path: at, made: true, entered: p.stack != nil, fresh: p.fresh, keeps: !p.made, locked: p.locked}
 	if n.IsDir() && !p.made && p.target != nil && p.o.Overwrite != Never {
 		target.keeps = !p.target.Begun()
 	}
@@ -72,6 +72,9 @@ func (p *planner) plan(n *tree.Node, at string) error {
 		target.seen = newSeen(p.device)
 	}
 	p.levels = []*planLevel{target}
+	if p.target != nil && !target.fresh {
+		p.unlock(target)
+	}
 	var err error
 	if n.IsDir() {
 		target.included, _ = p.o.Filter.Includes(at, false)

@@ -54,6 +54,7 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 	}
 	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLink{}, mounts: map[uint64]*local.Dir{}}
 	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true, NumericACLs: o.NumericACLs, Unknown: r.unknown}
+	defer r.lock()
 	if err := r.openTarget(from.IsDir()); err != nil {
 		return Statistics{}, err
 	}
@@ -105,11 +106,12 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 type restorer struct {
 	rd      *repo.Reader
 	o       *Options
-	archive string     // its id
-	device  uint64     // of the target
-	made    bool       // this run has made the target
-	fresh   bool       // nothing was in it
-	target  *local.Dir // nil in a dry run without a target
+	archive string        // its id
+	device  uint64        // of the target
+	made    bool          // this run has made the target
+	fresh   bool          // nothing was in it
+	target  *local.Dir    // nil in a dry run without a target
+	locked  *local.Locked // the target, if its mode kept its owner out
 	owners  *local.Owners
 	applier *local.Applier
 	links   map[linkID]*firstLink // of the planner
@@ -141,6 +143,13 @@ func (r *restorer) openTarget(begun bool) error {
 	d, err := local.OpenDir(r.o.Target, r.owners)
 	if r.o.DryRun && errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if !r.o.DryRun && errors.Is(err, fs.ErrPermission) {
+		if opened, locked, failed := local.OpenLocked(r.o.Target, r.owners); failed == nil {
+			d, err = opened, nil
+			r.note(locked)
+			r.locked = locked
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("open target: %w", err)

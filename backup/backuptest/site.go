@@ -2,6 +2,7 @@
 package backuptest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -235,9 +236,27 @@ func Mount(t *testing.T, from, at string) {
 	t.Cleanup(func() { must(t, unix.Unmount(at, unix.MNT_DETACH)) })
 }
 
+// MountExt mounts a new file system of the kind ext4, made with the options, for the rest of the test.
+func MountExt(t *testing.T, options ...string) (at string) {
+	t.Helper()
+	NeedRoot(t)
+	dir := t.TempDir()
+	disk, at := filepath.Join(dir, "disk"), filepath.Join(dir, "mounted")
+	must(t, os.WriteFile(disk, nil, 0o600))
+	must(t, os.Truncate(disk, 16<<20))
+	must(t, os.Mkdir(at, 0o755))
+	for _, args := range [][]string{append(append([]string{"mkfs.ext4", "-q"}, options...), disk), {"mount", "-o", "loop", disk, at}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(at, unix.MNT_DETACH)) })
+	return at
+}
+
 // MountCaseless mounts a new file system that takes names for the same which differ by case only, and returns where. The kernel remembers such names one by one, and
-// for a second after they have changed: again mounts it anew.
-func MountCaseless(t *testing.T) (at string, again func()) {
+// for a second after they have changed: again mounts it anew. Modes and owners are kept, unless other options are given.
+func MountCaseless(t *testing.T, options ...string) (at string, again func()) {
 	t.Helper()
 	NeedRoot(t)
 	dir := t.TempDir()
@@ -254,7 +273,9 @@ func MountCaseless(t *testing.T) (at string, again func()) {
 			t.Fatalf("%s: %v: %s", name, err, out)
 		}
 	}
-	mount := func() { run("lowntfs-3g", "-o", "ignore_case,permissions", disk, at) }
+	mount := func() {
+		run("lowntfs-3g", "-o", "ignore_case,"+cmp.Or(strings.Join(options, ","), "permissions"), disk, at)
+	}
 	run("mkntfs", "--quiet", "--fast", "--force", disk)
 	mount()
 	t.Cleanup(func() { run("umount", at) })

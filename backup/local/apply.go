@@ -34,6 +34,7 @@ type Applier struct {
 	Ownership   Ownership
 	Xattrs      bool                   // set the attributes, and remove others; Node.Xattrs has to hold large ones, too
 	NumericACLs bool                   // entries of ACLs keep their numbers, and so do the groups of None; else they go by name where there is that name
+	Times       *Times                 // what differs is only what file systems can keep; nil: all
 	Unknown     func(tree.AccountName) // told once of each account in ACLs that is not known here and keeps its number, if not nil
 
 	mu   sync.Mutex

@@ -86,15 +86,15 @@ func (a *Applier) Differs(d *Dir, name string, n *tree.Node) ([]string, error) {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	defer h.close()
-	return a.differs(h, name, n)
+	return a.differs(d, h, name, n)
 }
 
 // SelfDiffers is Differs for the directory itself.
 func (a *Applier) SelfDiffers(d *Dir, n *tree.Node) ([]string, error) {
-	return a.differs(handle{fd: d.fd}, "directory", n)
+	return a.differs(d, handle{fd: d.fd}, "directory", n)
 }
 
-func (a *Applier) differs(h handle, name string, n *tree.Node) (what []string, err error) {
+func (a *Applier) differs(d *Dir, h handle, name string, n *tree.Node) (what []string, err error) {
 	st, err := stat(h, name, n)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (a *Applier) differs(h handle, name string, n *tree.Node) (what []string, e
 	if !n.IsSymlink() && st.Mode&^tree.TypeMask != modeWith(n, sameUser, sameGroup) {
 		what = append(what, "mode")
 	}
-	if timeOf(st) != n.Mtime {
+	if !a.Times.same(d, timeOf(st), n.Mtime) {
 		what = append(what, "time")
 	}
 	if !a.Xattrs {

@@ -31,11 +31,11 @@ func (p *planner) decide(above *planLevel, n, there *tree.Node) (Action, error) 
 	case Never:
 		action = Kept
 	case IfNewer:
-		if there.Mtime.Sec > n.Mtime.Sec || there.Mtime.Sec == n.Mtime.Sec && there.Mtime.Nsec >= n.Mtime.Nsec {
+		if !older(there.Mtime, n.Mtime) || !older(there.Mtime, p.applier.Times.Keeps(d, n.Mtime)) {
 			action = Kept
 		}
 	case IfChanged:
-		same, err := alike(d, n, there)
+		same, err := p.alike(d, n, there)
 		if err != nil {
 			return Kept, err
 		}
@@ -66,9 +66,14 @@ func (p *planner) own(above *planLevel, there *tree.Node) error {
 	return nil
 }
 
+func older(a, b tree.Time) bool { return a.Sec < b.Sec || a.Sec == b.Sec && a.Nsec < b.Nsec }
+
 // alike reports whether what is there has the content of n, as far as that shows without reading it.
-func alike(d *local.Dir, n, there *tree.Node) (bool, error) {
-	if there.Type() != n.Type() || there.Mtime != n.Mtime || there.Size != n.Size || there.Major != n.Major || there.Minor != n.Minor {
+func (p *planner) alike(d *local.Dir, n, there *tree.Node) (bool, error) {
+	if there.Type() != n.Type() || there.Size != n.Size || there.Major != n.Major || there.Minor != n.Minor {
+		return false, nil
+	}
+	if there.Mtime != n.Mtime && there.Mtime != p.applier.Times.Keeps(d, n.Mtime) {
 		return false, nil
 	}
 	if !n.IsSymlink() {
@@ -96,5 +101,5 @@ func (p *planner) amend(n, there *tree.Node) (Action, error) {
 // beside returns a name for what is to replace name: a name that no entry of the archive can have, and the same when the restore is tried again.
 func beside(archive, name string) string {
 	sum := sha256.Sum256([]byte(archive + "/" + name))
-	return ".nightjar-" + hex.EncodeToString(sum[:16])
+	return local.Temporary + hex.EncodeToString(sum[:16])
 }

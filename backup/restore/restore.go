@@ -54,6 +54,8 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 	}
 	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLink{}, mounts: map[uint64]*local.Dir{}}
 	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true, NumericACLs: o.NumericACLs, Unknown: r.unknown}
+	r.applier.Times = &local.Times{Named: !o.DryRun}
+	defer r.applier.Times.Close()
 	defer r.lock()
 	if err := r.openTarget(from.IsDir()); err != nil {
 		return Statistics{}, err

@@ -1,0 +1,74 @@
+package local
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"nightjar/repo/tree"
+)
+
+// Times knows what file systems make of times: some keep whole seconds only, or none after 2038. It asks each with a file that has no name. It is safe for
+// concurrent use. nil stands for file systems that keep times as they are.
+type Times struct {
+	Named bool // where a file has to have a name it may have one for a moment
+
+	mu     sync.Mutex
+	probes map[uint64]int // open files, by device
+}
+
+// Keeps returns the time that an entry of the directory has after it was given t. It is t if that cannot be found out.
+func (x *Times) Keeps(d *Dir, t tree.Time) tree.Time {
+	if x == nil {
+		return t
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	id, err := d.ID()
+	if err != nil {
+		return t
+	}
+	fd, known := x.probes[id.Device]
+	if !known {
+		if fd, err = x.probe(d); err != nil {
+			return t
+		}
+		if x.probes == nil {
+			x.probes = map[uint64]int{}
+		}
+		x.probes[id.Device] = fd
+	}
+	var st unix.Stat_t
+	if (handle{fd: fd}).setTime(t) != nil || fstat(fd, &st) != nil {
+		return t
+	}
+	return timeOf(&st)
+}
+
+func (x *Times) probe(d *Dir) (int, error) {
+	fd, err := openat(d.fd, ".", unix.O_TMPFILE|unix.O_WRONLY, 0o600)
+	if err == nil || !x.Named || err != unix.EOPNOTSUPP && err != unix.EISDIR {
+		return fd, err
+	}
+	name := Temporary + hex.EncodeToString([]byte(rand.Text())[:16])
+	if fd, err = openat(d.fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600); err == nil {
+		_ = d.Remove(name)
+	}
+	return fd, err
+}
+
+// same reports whether an entry of the directory has the time that it is to have, as far as its file system keeps it.
+func (x *Times) same(d *Dir, has, want tree.Time) bool { return has == want || has == x.Keeps(d, want) }
+
+// Close gives up what was opened.
+func (x *Times) Close() {
+	for _, fd := range x.probes {
+		_ = unix.Close(fd)
+	}
+	x.probes = nil
+}
+
+// Temporary begins the names of files that a restore needs for a moment.
+const Temporary = ".nightjar-"

@@ -12,12 +12,12 @@ import (
 
 // A State is what a machine remembers of a job's runs. The zero value: there was none.
 type State struct {
-	For     time.Time      `json:"for"` // the latest time of the schedule that a run was for, or made unnecessary; zero: none
-	Start   time.Time      `json:"start"`
-	End     time.Time      `json:"end"`     // zero: it did not come to an end
-	Success time.Time      `json:"success"` // when the last one ended that succeeded, with problems or without
-	Outcome record.Outcome `json:"outcome"`
-	Tries   int            `json:"tries"` // how many runs for that time were begun
+	For     time.Time      `json:"for,omitzero"` // the latest time of the schedule that a run was for, or made unnecessary; zero: none
+	Start   time.Time      `json:"start,omitzero"`
+	End     time.Time      `json:"end,omitzero"`     // zero: it did not come to an end
+	Success time.Time      `json:"success,omitzero"` // when the last one ended that succeeded, with problems or without
+	Outcome record.Outcome `json:"outcome,omitempty"`
+	Tries   int            `json:"tries,omitempty"` // how many runs for that time were begun
 }
 
 // A Decision says what is to become of a job now.

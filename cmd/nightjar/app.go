@@ -77,9 +77,7 @@ func (a *app) command() *cobra.Command {
 			return usage.Errorf("no command given")
 		},
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(wrongFlag)
-	shortHelp(root)
 	f := root.PersistentFlags()
 	f.StringVar(&a.Repo, "repo", a.Repo, "the repository: "+place.Forms()+" (NIGHTJAR_REPO)")
 	f.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "folder that may be deleted at any time (NIGHTJAR_CACHE_DIR)")
@@ -97,10 +95,12 @@ func (a *app) command() *cobra.Command {
 	a.Bucket.Flags(root)
 	root.AddCommand(a.initCommand(), a.backupCommand(), a.restoreCommand(), a.listCommand(), a.lsCommand(), a.catCommand(),
 		a.findCommand(), a.statsCommand(), a.checkCommand(), a.salvageCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
-		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.mysqlCommand(), a.ebsCommand(), a.versionCommand())
+		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.mysqlCommand(), a.ebsCommand(), a.versionCommand(), a.completionCommand(), a.manCommand())
 	for _, c := range root.Commands() {
 		c.SuggestFor = commandsElsewhere[c.Name()]
 	}
+	a.explain(root)
+	a.complete(root)
 	return root
 }
 

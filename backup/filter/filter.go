@@ -15,12 +15,15 @@ type Options struct {
 	Exclude    []string
 	Include    []string // if any: only these, what is below them, and the directories above them
 	LargerThan int64    // leave out larger files, in bytes; 0: none
+	// Sample is asked of each path by itself, whatever is above it: only those that it chooses, and the directories above them. nil: it is not asked. It goes without Include.
+	Sample func(path string) bool
 }
 
 // A Filter chooses entries. nil chooses everything.
 type Filter struct {
 	exclude, include []pattern
 	largerThan       int64
+	sample           func(path string) bool
 }
 
 type pattern struct {
@@ -30,7 +33,7 @@ type pattern struct {
 
 // New checks the patterns.
 func New(o Options) (*Filter, error) {
-	f := &Filter{largerThan: o.LargerThan}
+	f := &Filter{largerThan: o.LargerThan, sample: o.Sample}
 	for _, list := range []struct {
 		from []string
 		to   *[]pattern
@@ -75,6 +78,9 @@ func (f *Filter) Excludes(name string, size uint64) bool {
 
 // Includes reports whether the entry is asked for, given whether a directory above it is; and whether something below it may be.
 func (f *Filter) Includes(name string, above bool) (is, below bool) {
+	if f != nil && f.sample != nil {
+		return f.sample(name), true
+	}
 	if f == nil || len(f.include) == 0 || above {
 		return true, true
 	}

@@ -1,6 +1,8 @@
 package restore
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 
@@ -96,7 +98,8 @@ func (p *planner) amend(n, there *tree.Node) (Action, error) {
 	return Amended, nil
 }
 
-// beside returns a name for what is to replace name: one that no backup saves, and the same when the restore is tried again.
+// beside returns a name for what is to replace name: a name that no entry of the archive can have, and the same when the restore is tried again.
 func beside(archive, name string) string {
-	return local.Beside([]byte(archive + "/" + name))
+	sum := sha256.Sum256([]byte(archive + "/" + name))
+	return local.Temporary + hex.EncodeToString(sum[:16])
 }

@@ -65,7 +65,8 @@ type reading struct {
 	choice  *choice
 	damaged map[string]error // by id
 
-	readable int // of those that are chosen
+	readable int            // of those that are chosen
+	all      []repo.Archive // that were read last, chosen or not
 }
 
 func newReading(ctx context.Context, s *session.Session, c *choice) (*reading, error) {
@@ -86,7 +87,7 @@ func (r *reading) archives(ctx context.Context, host string) ([]repo.Archive, er
 		return nil, err
 	}
 	chosen := r.choice.Select(all)
-	r.readable = len(chosen)
+	r.readable, r.all = len(chosen), all
 	return chosen, nil
 }
 

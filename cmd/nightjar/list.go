@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"nightjar/cmd/nightjar/internal/drilled"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/repo"
@@ -29,10 +32,15 @@ func (a *app) listCommand() *cobra.Command {
 				return err
 			}
 			defer s.Close()
-			chosen, damaged, err := a.archives(c.Context(), s, &choice)
-			if err == nil {
-				err = a.printArchives(chosen)
+			r, err := newReading(c.Context(), s, &choice)
+			if err != nil {
+				return err
 			}
+			chosen, err := r.archives(c.Context(), choice.Host)
+			if err == nil {
+				err = a.printArchives(chosen, r.proven(c.Context()))
+			}
+			damaged := r.damaged
 			all := len(damaged)
 			maps.DeleteFunc(damaged, func(_ string, reason error) bool { return errors.Is(reason, repo.ErrDisowned) })
 			if disowned := all - len(damaged); disowned > 0 {
@@ -55,12 +63,25 @@ func (a *app) listCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) printArchives(archives []repo.Archive) error {
+// proven returns when each archive was last proven, by the records of all hosts: another host drills, as a rule. Records that cannot be read are passed over.
+func (r *reading) proven(ctx context.Context) map[string]time.Time {
+	all := r.all
+	if r.choice.Host != "" {
+		all, _ = r.roll.Roll.Archives(ctx, "", func(string, error) {})
+	}
+	return drilled.Proven(all)
+}
+
+func (a *app) printArchives(archives []repo.Archive, proven map[string]time.Time) error {
 	if a.json {
 		w := bufio.NewWriter(a.stdout)
 		j := show.JSONArray{W: w}
 		for i := range archives {
-			if err := j.Add(show.Archive(&archives[i])); err != nil {
+			one := show.Archive(&archives[i])
+			if at, ok := proven[archives[i].ID]; ok {
+				one.Proven = &at
+			}
+			if err := j.Add(one); err != nil {
 				return err
 			}
 		}
@@ -69,5 +90,5 @@ func (a *app) printArchives(archives []repo.Archive) error {
 		}
 		return flush(w)
 	}
-	return a.print(func(w io.Writer) { show.Archives(w, archives) })
+	return a.print(func(w io.Writer) { show.Archives(w, archives, proven) })
 }

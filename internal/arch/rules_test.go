@@ -53,6 +53,7 @@ var arrows = map[string][]string{
 	"backup/pages":         {},
 	"backup/read":          {"chunk", "crypto", "repo/tree"},
 	"backup/restore":       {"backup/browse", "backup/filter", "backup/local", "backup/read", "chunk", "repo", "repo/tree", "repo/walk"},
+	"backup/drill":         {"backup/browse", "backup/filter", "backup/local", "backup/restore", "chunk", "crypto", "repo", "repo/tree"},
 	"backup/backuptest":    {"backup", "backup/filter", "backup/restore", "backup/scan", "crypto", "repo", "repo/keyring", "repo/store"},
 	"mysqldump":            {},
 	"mysqldump/servertest": {},

@@ -16,12 +16,14 @@ import (
 	"nightjar/repo"
 )
 
-// archiveColumns are all that list prints of an archive, from left to right. What a cell has must be harmless; a column is left out where no archive has
-// anything in it.
-var archiveColumns = []struct {
+type archiveColumn struct {
 	head string
 	cell func(*repo.Archive) string
-}{
+}
+
+// archiveColumns are all that list prints of an archive, from left to right. What a cell has must be harmless; a column is left out where no archive has
+// anything in it.
+var archiveColumns = []archiveColumn{
 	{"ID", ShortID},
 	{"TIME", func(a *repo.Archive) string { return human.Time(a.Time) }},
 	{"HOST", func(a *repo.Archive) string { return quote.Display(a.Host) }},
@@ -55,6 +57,7 @@ type ArchiveJSON struct {
 	Signer      string            `json:"signer"`
 	Program     string            `json:"program"`
 	Statistics  map[string]uint64 `json:"statistics"`
+	Proven      *time.Time        `json:"proven,omitempty"` // when a drill last proved it; nil: nobody asked, or none did
 }
 
 // Archive returns what --json tells of an archive.
@@ -66,12 +69,18 @@ func Archive(a *repo.Archive) *ArchiveJSON {
 	}
 }
 
-// Archives prints a table of archives.
-func Archives(w io.Writer, archives []repo.Archive) {
+// Archives prints a table of archives. proven is when a drill last proved them, by their ids.
+func Archives(w io.Writer, archives []repo.Archive, proven map[string]time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	rows := make([][]string, len(archives)+1)
-	for _, c := range archiveColumns {
-		cells, some := []string{c.head}, len(archives) == 0
+	columns := slices.Insert(slices.Clone(archiveColumns), len(archiveColumns)-1, archiveColumn{"PROVEN", func(a *repo.Archive) string {
+		if at, ok := proven[a.ID]; ok {
+			return human.Time(at)
+		}
+		return ""
+	}})
+	for _, c := range columns {
+		cells, some := []string{c.head}, len(archives) == 0 && c.head != "PROVEN"
 		for i := range archives {
 			cells = append(cells, c.cell(&archives[i]))
 			some = some || cells[i+1] != ""

@@ -11,7 +11,7 @@ import (
 
 func table(archives ...repo.Archive) []string {
 	var b strings.Builder
-	Archives(&b, archives)
+	Archives(&b, archives, nil)
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/backup/drill"
+	"nightjar/cmd/nightjar/internal/drilled"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/recorded"
+	"nightjar/cmd/nightjar/internal/scratch"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/quote"
+	"nightjar/internal/where"
+	"nightjar/job/record"
+	"nightjar/repo"
+)
+
+type drillFlags struct {
+	choice                 choice
+	thaw                   thawFlags
+	sample, scratch        string
+	seed                   uint64
+	full, random, noRecord bool
+
+	of drill.Sample
+}
+
+// defaultSample costs a minute, and little money.
+const defaultSample = "256M"
+
+func (a *app) drillCommand() *cobra.Command {
+	var d drillFlags
+	c := &cobra.Command{
+		Use:   "drill [ARCHIVE]",
+		Short: "Prove a backup: restore it to a scratch folder, and compare what came back",
+		Long: `Restore an archive, or of each job that fits the newest, to a scratch folder, compare what came back with what was saved, and record the result in the
+repository, where nightjar list shows it. Of files a random sample is restored, or all with --full.
+
+Exit code 0: proven. 3: proven, but not recorded, or not in all. 12: what came back is not what was saved. 1: it could not be tried.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 && strings.Contains(args[0], ":") {
+				return usage.Errorf("%q: a drill is of whole archives, not of a path in one: --job and --kind say which the latest is", args[0])
+			}
+			if len(args) > 1 {
+				return usage.Errorf("name one ARCHIVE, or none for the newest of each job")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := d.check(c.Flags().Changed("seed"), c.Flags().Changed("sample")); err != nil {
+				return err
+			}
+			return a.drill(c.Context(), &d, args)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&d.sample, "sample", defaultSample, "how much of the files is restored: a share like 5%, a size like 2G, or a number of files")
+	f.BoolVar(&d.full, "full", false, "restore all of it, which measures the time to recover")
+	f.Uint64Var(&d.seed, "seed", 0, "draw the sample that a drill has printed this `NUMBER` for (default: another each time)")
+	f.BoolVar(&d.random, "random", false, "of each job not the newest archive, but one at random")
+	f.StringVar(&d.scratch, "scratch", "", "the `DIR` below which it is restored, and removed again (default: --tempdir)")
+	f.BoolVar(&d.noRecord, "no-record", false, "keep no record of the result in the repository")
+	d.choice.flags(c)
+	f.Lookup("kind").Usage = "only archives of this `KIND`: files, stream, mysql-dump, …; may be repeated"
+	d.thaw.flags(c)
+	return c
+}
+
+func (d *drillFlags) check(seeded, sampled bool) (err error) {
+	if d.full && sampled {
+		return usage.Errorf("--full and --sample exclude each other")
+	}
+	if !d.full {
+		if d.of, err = drill.ParseSample(d.sample); err != nil {
+			return usage.Errorf("--sample: %w", err)
+		}
+	}
+	if !seeded {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails
+		d.seed = uint64(binary.BigEndian.Uint32(b[:]))
+	}
+	return d.thaw.check()
+}
+
+// drill tries archives one after another. The error is the worst of theirs.
+func (a *app) drill(ctx context.Context, d *drillFlags, args []string) (err error) {
+	if err := d.choice.check(a.Now()); err != nil {
+		return err
+	}
+	if d.scratch, err = where.Absolute(cmp.Or(d.scratch, a.TempDir, "/tmp")); err != nil {
+		return fmt.Errorf("find scratch folder: %w", err)
+	}
+	s, err := a.Open(ctx, session.ReadContent)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	chosen, earlier, err := a.toDrill(ctx, s, d, args)
+	if err != nil {
+		return err
+	}
+	to, unable := a.recorder(ctx, d)
+	if to != nil {
+		defer to.Close()
+	}
+	var all []*drilled.Drill
+	for i := range chosen {
+		x := a.drillOne(ctx, s, d, &chosen[i], earlier)
+		if ctx.Err() != nil {
+			return cmp.Or(x.Err, ctx.Err())
+		}
+		unable = errors.Join(unable, a.keep(ctx, to, x))
+		all = append(all, x)
+		if !a.json && a.chatty() {
+			if err := a.print(x.Print); err != nil {
+				return err
+			}
+		}
+	}
+	if a.json {
+		found := []any{}
+		for _, x := range all {
+			found = append(found, x.JSON())
+		}
+		if err := a.printJSON(map[string]any{"drills": found}); err != nil {
+			return err
+		}
+	}
+	return a.afterDrills(all, unable)
+}
+
+// afterDrills returns the worst of what came of drills.
+func (a *app) afterDrills(all []*drilled.Drill, unable error) error {
+	var worst *drilled.Drill
+	rank := []int{outcome.WithProblems, outcome.Archived, outcome.Failed, outcome.Integrity} // the rest is between the last two
+	failed := 0
+	for _, x := range all {
+		if x.Err == nil {
+			continue
+		}
+		failed++
+		if worst == nil || slices.Index(rank, x.Exit) > slices.Index(rank, worst.Exit) {
+			worst = x
+		}
+	}
+	switch {
+	case worst != nil && failed > 1:
+		a.note("drills that did not prove their archives: %d of %d; the worst is the last that is told of", failed, len(all))
+		return worst.Err
+	case worst != nil:
+		return worst.Err
+	case unable != nil:
+		return usage.Hinted{Err: outcome.Problems{What: fmt.Sprintf("all was proven (archives: %d), but not recorded, as a warning has told", len(all))}, Hint: enrollDrill}
+	}
+	return nil
+}
+
+const enrollDrill = "a machine signs its records with a key of its own: nightjar key enroll here, and where a recovery key is nightjar key add-host NAME --certificate FILE, have it enrolled. --no-record goes without"
+
+// recorder opens the repository for records of drills, before any begins. Without it they go on, which the error says.
+func (a *app) recorder(ctx context.Context, d *drillFlags) (*session.Session, error) {
+	if d.noRecord {
+		return nil, nil
+	}
+	to, err := a.Open(ctx, session.Write)
+	if err != nil {
+		err = fmt.Errorf("open the repository to record drills: %w", err)
+		a.warn(fmt.Errorf("this drill will not be recorded: %w", err))
+		return nil, err
+	}
+	return to, nil
+}
+
+// keep records a drill.
+func (a *app) keep(ctx context.Context, to *session.Session, x *drilled.Drill) error {
+	if to == nil {
+		return nil
+	}
+	made, err := recorded.Put(ctx, to, record.Drill, x.Record(), a.Now)
+	if err != nil {
+		a.warn(err)
+		return err
+	}
+	x.Recorded = made.ID
+	return nil
+}
+
+// toDrill returns the archives that are meant, and all that there are.
+func (a *app) toDrill(ctx context.Context, s *session.Session, d *drillFlags, args []string) (chosen, all []repo.Archive, err error) {
+	r, err := newReading(ctx, s, &choice{})
+	if err != nil {
+		return nil, nil, err
+	}
+	if all, err = r.archives(ctx, ""); err != nil {
+		return nil, nil, err
+	}
+	if len(args) == 1 {
+		one, err := a.find(ctx, s, args[0], "", &d.choice)
+		if err != nil {
+			return nil, nil, err
+		}
+		if isRecord(one) {
+			return nil, nil, usage.Errorf("archive %s is a record, of which nothing can be restored", show.ShortID(one))
+		}
+		return []repo.Archive{*one}, all, nil
+	}
+	chosen = ofEachJob(d, d.choice.Select(all))
+	if len(chosen) == 0 {
+		return nil, nil, fmt.Errorf("find archives to drill: %w", repo.ErrNoArchive)
+	}
+	return chosen, all, nil
+}
+
+func isRecord(a *repo.Archive) bool { return a.Kind == record.Run || a.Kind == record.Drill }
+
+// ofEachJob returns of each job the newest archive that counts, or one of them at random.
+func ofEachJob(d *drillFlags, fit []repo.Archive) (out []repo.Archive) {
+	type job struct {
+		host string
+		name repo.Text
+	}
+	var jobs []job
+	of := map[job][]repo.Archive{}
+	for i := range fit {
+		x := &fit[i]
+		if isRecord(x) || !x.Forgotten.IsZero() || !x.Counts() || !x.Complete {
+			continue
+		}
+		j := job{x.Host, x.Job}
+		if of[j] == nil {
+			jobs = append(jobs, j)
+		}
+		of[j] = append(of[j], *x)
+	}
+	for _, j := range jobs {
+		n := repo.Latest(of[j])
+		if n < 0 {
+			n = len(of[j]) - 1
+		}
+		if d.random {
+			n = drill.Pick(d.seed, j.host+"\x00"+string(j.name), len(of[j]))
+		}
+		out = append(out, of[j][n])
+	}
+	return out
+}
+
+// drillOne tries an archive in a scratch folder that is gone afterwards.
+func (a *app) drillOne(ctx context.Context, s *session.Session, d *drillFlags, archive *repo.Archive, earlier []repo.Archive) *drilled.Drill {
+	x := &drilled.Drill{
+		Archive: archive, Begin: a.Now(), Took: map[drilled.Phase]time.Duration{}, Seed: d.seed, Of: archive.Statistics["bytes"], Figures: map[string]uint64{},
+	}
+	if a.verbose || a.watched() {
+		a.note("drill of archive %s of %s: %s", show.ShortID(archive), quote.Display(archive.Host), show.Source(archive))
+	}
+	x.Err = a.tryArchive(ctx, s, d, x)
+	x.Estimate = drilled.Guess(archive, x.Of, earlier)
+	x.End = a.Now()
+	if x.Err != nil {
+		x.Exit = outcome.Code(ctx, x.Err)
+	}
+	a.tellDifferences(x)
+	return x
+}
+
+func (a *app) tryArchive(ctx context.Context, s *session.Session, d *drillFlags, x *drilled.Drill) (err error) {
+	rd, err := s.NewReaderFor(ctx, x.Archive)
+	if err != nil {
+		return err
+	}
+	folder, err := scratch.Make(d.scratch, a.root)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Remove()) }()
+	return a.drillFiles(ctx, s, rd, d, x, folder)
+}
+
+// tellDifferences names what is not as it was saved: of many, the first.
+func (a *app) tellDifferences(x *drilled.Drill) {
+	const some = 20
+	show := len(x.Differences)
+	if !a.verbose {
+		show = min(show, some)
+	}
+	for _, difference := range x.Differences[:show] {
+		a.warn(errors.New(difference))
+	}
+	if more := x.Different - uint64(show); more > 0 {
+		a.warn(fmt.Errorf("and more that is not as it was saved: %d", more))
+	}
+	for _, p := range x.Problems[:min(len(x.Problems), some)] {
+		a.warn(errors.New(p))
+	}
+}

@@ -94,11 +94,17 @@ type Result struct {
 	Position mysqldump.Position
 	Sources  []lock.Source // whom the server replicates from, if it does, and what the clone has of that
 	Version  string        // of the server, as it says
-	Files    int
-	Bytes    uint64
+	Sums     Sums
 	Left     []Table       // tables whose rows are not in the clone: none that have any, unless BrokenSkip
 	Cloning  time.Duration // how long the server took
 	Proving  time.Duration // how long the private server took
+}
+
+// Sums count what a clone has.
+type Sums struct {
+	Files int
+	Bytes uint64
+	Redo  uint64 // bytes of Bytes that are InnoDB's log: what was not in its files yet, and is new each night
 }
 
 // A Table is one that comes without rows.
@@ -166,7 +172,7 @@ func run(ctx context.Context, s *server.Server, tree mysqldump.Tree, o Options) 
 	if err := f.note(src); err != nil {
 		return r, err
 	}
-	if r.Files, r.Bytes, err = save(ctx, f.path, tree, o.Threads); err != nil {
+	if r.Sums, err = save(ctx, f.path, tree, o.Threads); err != nil {
 		return r, err
 	}
 	began = o.Now()

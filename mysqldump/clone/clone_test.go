@@ -197,7 +197,7 @@ func (c *target) testPosition(t *testing.T) {
 	if len(r.Sources) != 1 || r.Sources[0].Channel != "old" || r.Sources[0].Port != 1 || !r.Sources[0].Position.GTIDs.Equal(r.Position.GTIDs) {
 		t.Errorf("whom the server replicates from: %+v", r.Sources)
 	}
-	t.Logf("%d files, %d bytes, %v, proven in %v: %s", r.Files, r.Bytes, r.Cloning, r.Proving, r.Position)
+	t.Logf("%d files, %d bytes, %v, proven in %v: %s", r.Sums.Files, r.Sums.Bytes, r.Cloning, r.Proving, r.Position)
 
 	owner, err := datadir.FindOwner("", c.Datadir)
 	if err != nil {

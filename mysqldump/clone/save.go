@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -16,10 +17,10 @@ import (
 )
 
 // save puts the files of a clone into a tree.
-func save(ctx context.Context, dir string, tree mysqldump.Tree, threads int) (files int, bytes uint64, err error) {
+func save(ctx context.Context, dir string, tree mysqldump.Tree, threads int) (s Sums, err error) {
 	root, err := os.OpenRoot(dir) // what the server's user puts there leads nowhere else
 	if err != nil {
-		return 0, 0, err
+		return s, err
 	}
 	defer root.Close()
 	var names []string
@@ -30,15 +31,18 @@ func save(ctx context.Context, dir string, tree mysqldump.Tree, threads int) (fi
 		return nil
 	})
 	if err != nil {
-		return 0, 0, err
+		return s, err
 	}
-	var sum atomic.Uint64
+	var sum, redo atomic.Uint64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(threads)
 	for _, name := range names {
 		group.Go(func() error {
 			n, err := saveFile(ctx, root, name, tree)
 			sum.Add(uint64(n))
+			if isRedo(name) {
+				redo.Add(uint64(n))
+			}
 			if err != nil {
 				return fmt.Errorf("save %q of the clone: %w", name, err)
 			}
@@ -46,7 +50,12 @@ func save(ctx context.Context, dir string, tree mysqldump.Tree, threads int) (fi
 		})
 	}
 	err = group.Wait()
-	return len(names), sum.Load(), err
+	return Sums{Files: len(names), Bytes: sum.Load(), Redo: redo.Load()}, err
+}
+
+// isRedo reports whether a file is one of InnoDB's log: of MySQL from 8.0.30 on in a folder of its own.
+func isRedo(name string) bool {
+	return strings.HasPrefix(name, "#innodb_redo/") || strings.HasPrefix(name, "ib_logfile")
 }
 
 // walk calls f with all files and folders, by their paths with slashes.

@@ -15,8 +15,9 @@ import (
 func Clone(w io.Writer, r *clone.Result) {
 	fmt.Fprintf(w, "server %s, copied by its clone plugin\n", quote.Display(r.Version))
 	rows := append(place(r.Position), [][2]string{
-		{"files", count(uint64(r.Files))},
-		{"bytes of files", human.ExactSize(r.Bytes)},
+		{"files", count(uint64(r.Sums.Files))},
+		{"bytes of files", human.ExactSize(r.Sums.Bytes)},
+		{"redo log of them", human.ExactSize(r.Sums.Redo)},
 		{"cloned in", milliseconds(r.Cloning)},
 		{"started and read in", milliseconds(r.Proving)},
 	}...)
@@ -34,6 +35,7 @@ func CloneJSON(made *repo.Archive, s *backup.Statistics, problems uint64, reques
 		Version  string  `json:"server_version"`
 		Files    int     `json:"files"`
 		Bytes    uint64  `json:"bytes"`
+		Redo     uint64  `json:"redo_bytes"`
 		Cloning  float64 `json:"cloning_ms"`
 		Proving  float64 `json:"proving_ms"`
 		Left     []left  `json:"left_out"`
@@ -50,6 +52,6 @@ func CloneJSON(made *repo.Archive, s *backup.Statistics, problems uint64, reques
 		Requests   map[string]uint64 `json:"requests,omitempty"`
 		Clone      cloneJSON         `json:"clone"`
 	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, cloneJSON{
-		r.Position.String(), quote.Text(r.Version), r.Files, r.Bytes, float64(r.Cloning) / 1e6, float64(r.Proving) / 1e6, all,
+		r.Position.String(), quote.Text(r.Version), r.Sums.Files, r.Sums.Bytes, r.Sums.Redo, float64(r.Cloning) / 1e6, float64(r.Proving) / 1e6, all,
 	}}
 }

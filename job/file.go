@@ -7,6 +7,7 @@ package job
 // A File is a job file. Absent settings are zero. Each has the name of the command line's flag, but where a tag `flag` names another; "-" is none.
 type File struct {
 	Path string `toml:"-"` // where it was read, absolute
+	at   map[string]Position
 
 	Repository Repository `toml:"repository"`
 	Keys       Keys       `toml:"keys"`
@@ -33,15 +34,16 @@ type File struct {
 
 // Repository says where backups are kept, and how that is reached.
 type Repository struct {
-	URL            string   `toml:"url" flag:"repo"`
+	URL            string   `toml:"url" flag:"repo" is:"place"`
+	Profile        string   `toml:"profile"` // of the AWS configuration
 	Region         string   `toml:"region"`
-	Endpoint       string   `toml:"endpoint"`
-	PathStyle      bool     `toml:"path-style"`
+	Endpoint       string   `toml:"endpoint" is:"url"`
+	PathStyle      *bool    `toml:"path-style"` // nil: with an endpoint only
 	RequesterPays  bool     `toml:"requester-pays"`
 	StorageClass   []string `toml:"storage-class"`
-	ObjectLock     string   `toml:"object-lock"`
-	ObjectLockMode string   `toml:"object-lock-mode"`
-	SSE            string   `toml:"sse"`
+	ObjectLock     string   `toml:"object-lock" is:"age"`
+	ObjectLockMode string   `toml:"object-lock-mode" is:"governance|compliance"`
+	SSE            string   `toml:"sse" is:"AES256|aws:kms|aws:kms:dsse"`
 	SSEKMSKey      string   `toml:"sse-kms-key"`
 	ServerLacks    []string `toml:"server-lacks"`
 	SFTPConfig     string   `toml:"sftp-config"`
@@ -62,28 +64,28 @@ type Keys struct {
 
 // Folders are those of this machine.
 type Folders struct {
-	Temp       string `toml:"temp" flag:"tempdir"`
-	State      string `toml:"state" flag:"state-dir"`
-	Cache      string `toml:"cache" flag:"cache-dir"`
+	Temp       string `toml:"temp" flag:"tempdir" is:"path"`
+	State      string `toml:"state" flag:"state-dir" is:"path"`
+	Cache      string `toml:"cache" flag:"cache-dir" is:"path"`
 	CacheLimit string `toml:"cache-limit"`
 }
 
 // Limits are those of every command.
 type Limits struct {
-	Upload      string `toml:"upload" flag:"limit-upload"`
-	Download    string `toml:"download" flag:"limit-download"`
+	Upload      string `toml:"upload" flag:"limit-upload" is:"size"`
+	Download    string `toml:"download" flag:"limit-download" is:"size"`
 	Connections int    `toml:"connections"`
 }
 
 // Log says what becomes of messages of runs.
 type Log struct {
-	Format string `toml:"format"` // text (the default) or json
-	To     string `toml:"to"`     // stderr (the default), journal, or the absolute path of a file
+	Format string `toml:"format" is:"text|json"` // text (the default) or json
+	To     string `toml:"to"`                    // stderr (the default), journal, or the absolute path of a file
 }
 
 // Metrics says where they are written for Prometheus.
 type Metrics struct {
-	Textfile string `toml:"textfile"` // a file of node_exporter's textfile collector; empty: none
+	Textfile string `toml:"textfile" is:"path"` // a file of node_exporter's textfile collector; empty: none
 }
 
 // Hooks are run around a job. HooksOf reads each list.
@@ -101,14 +103,19 @@ type Common struct {
 	Hooks       Hooks    `toml:"hooks" flag:"-"`
 }
 
+// Periods are rules of retention.
+type Periods struct {
+	Last    int    `toml:"last" flag:"keep-last"`
+	Hourly  int    `toml:"hourly" flag:"keep-hourly"`
+	Daily   int    `toml:"daily" flag:"keep-daily"`
+	Weekly  int    `toml:"weekly" flag:"keep-weekly"`
+	Monthly int    `toml:"monthly" flag:"keep-monthly"`
+	Yearly  int    `toml:"yearly" flag:"keep-yearly"`
+	Within  string `toml:"within" flag:"keep-within" is:"age"`
+}
+
 // Keep is what retention keeps of a job.
 type Keep struct {
-	Last    int      `toml:"last" flag:"keep-last"`
-	Hourly  int      `toml:"hourly" flag:"keep-hourly"`
-	Daily   int      `toml:"daily" flag:"keep-daily"`
-	Weekly  int      `toml:"weekly" flag:"keep-weekly"`
-	Monthly int      `toml:"monthly" flag:"keep-monthly"`
-	Yearly  int      `toml:"yearly" flag:"keep-yearly"`
-	Within  string   `toml:"within" flag:"keep-within"`
-	Tags    []string `toml:"tags" flag:"keep-tag"`
+	Periods
+	Tags []string `toml:"tags" flag:"keep-tag"`
 }

@@ -2,6 +2,7 @@ package job
 
 import (
 	"cmp"
+	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
@@ -21,7 +22,14 @@ type kind interface {
 	// command returns the command line, without flags that are named as fields are.
 	command(name string) (words, arguments []string)
 	common() *Common
+	// wants returns the keys that have to be there, or stand in each other's way, and what is wrong with them.
+	wants() []want
 }
+
+// A want is what is wrong with a key though its value is good by itself.
+type want struct{ key, what string }
+
+const missing = "it is missing"
 
 func (c *Common) common() *Common { return c }
 
@@ -29,16 +37,14 @@ func (c *Common) common() *Common { return c }
 func (f *File) Jobs() []Job {
 	var all []Job
 	v := reflect.ValueOf(f).Elem()
-	for i := range v.NumField() {
-		if v.Field(i).Kind() != reflect.Map {
+	for _, field := range fieldsOf(v.Type()) {
+		tables := v.FieldByIndex(field.index)
+		if tables.Kind() != reflect.Map {
 			continue
 		}
-		for _, name := range v.Field(i).MapKeys() {
-			of, ok := v.Field(i).MapIndex(name).Interface().(kind)
-			if !ok {
-				continue
-			}
-			j := Job{Name: name.String(), Kind: v.Type().Field(i).Tag.Get("toml"), Common: of.common(), of: of}
+		for _, name := range tables.MapKeys() {
+			of := tables.MapIndex(name).Interface().(kind)
+			j := Job{Name: name.String(), Kind: field.key, Common: of.common(), of: of}
 			if a, ok := of.(interface{ keep() *Keep }); ok {
 				j.Keep = a.keep()
 			}
@@ -67,6 +73,10 @@ func Flags(settings any) []string {
 		if name == "-" || field.IsZero() {
 			continue
 		}
+		if field.Kind() == reflect.Pointer {
+			out = append(out, "--"+name+"="+fmt.Sprint(field.Elem().Interface()))
+			continue
+		}
 		switch x := field.Interface().(type) {
 		case string:
 			out = append(out, "--"+name+"="+x)
@@ -87,43 +97,25 @@ func Flags(settings any) []string {
 	return out
 }
 
-func (f *Files) command(name string) (words, arguments []string) {
-	return []string{"backup", "--job=" + name}, append([]string{"--"}, f.Paths...)
+// isKind reports whether a table of the file has jobs.
+func isKind(key string) bool {
+	t := reflect.TypeFor[File]()
+	return slices.ContainsFunc(fieldsOf(t), func(f field) bool { return f.key == key && t.FieldByIndex(f.index).Type.Kind() == reflect.Map })
 }
 
-func (s *Stream) command(name string) (words, arguments []string) {
-	return []string{"backup", "--job=" + name}, append([]string{"--"}, s.Command...)
-}
-
-func (d *MySQLDump) command(name string) (words, arguments []string) {
-	return []string{"mysql", "dump", "--job=" + name}, append([]string{"--"}, d.Databases...)
-}
-
-func (h *MySQLHot) command(name string) (words, arguments []string) {
-	return []string{"mysql", "hot", "--job=" + name}, nil
-}
-
-func (b *Binlog) command(name string) (words, arguments []string) {
-	return []string{"mysql", "binlog", "--job=" + name}, nil
-}
-
-func (e *EBS) command(name string) (words, arguments []string) {
-	return []string{"ebs", "schedule", "--run", "--job=" + name, "--at=" + e.Schedule.Cron.String()}, nil
-}
-
-func (c *Copy) command(string) (words, arguments []string) { return []string{"copy"}, nil }
-
-func (f *Forget) command(string) (words, arguments []string) { return []string{"forget"}, nil }
-
-func (p *Prune) command(string) (words, arguments []string) { return []string{"prune"}, nil }
-
-func (c *Check) command(string) (words, arguments []string) { return []string{"check"}, nil }
-
-func (d *Drill) command(string) (words, arguments []string) {
-	if d.Archive != "" {
-		arguments = []string{"--", d.Archive}
+// jobs looks for what is wrong with jobs as a whole.
+func (r *reader) jobs() {
+	first := map[string]string{}
+	for _, j := range r.file.Jobs() {
+		here := []string{j.Kind, j.Name}
+		if other := first[j.Name]; other != "" {
+			r.fault(here, j.Name, "there is a job of that name already, "+joined([]string{other, j.Name}))
+		}
+		first[j.Name] = cmp.Or(first[j.Name], j.Kind)
+		for _, w := range j.of.wants() {
+			if key := append(here, w.key); w.what != missing || r.file.At(key...) == (Position{}) { // else it was wrong, which was told
+				r.fault(key, j.Name, w.what)
+			}
+		}
 	}
-	return []string{"drill"}, arguments
 }
-
-func (r *Report) command(string) (words, arguments []string) { return []string{"report"}, nil }

@@ -5,7 +5,7 @@ type Archiving struct {
 	Common
 	Tags        []string `toml:"tags" flag:"tag"`
 	Labels      []string `toml:"labels" flag:"label"`
-	Compression string   `toml:"compression"`
+	Compression string   `toml:"compression" is:"fastest|default|better"`
 	Keep        Keep     `toml:"keep" flag:"-"` // given up after each run: nightjar forget of this job alone
 }
 
@@ -16,8 +16,9 @@ type Files struct {
 	Exclude           []string `toml:"exclude"`
 	ExcludeFrom       []string `toml:"exclude-from"`
 	ExcludeCaches     bool     `toml:"exclude-caches"`
-	ExcludeLargerThan string   `toml:"exclude-larger-than"`
+	ExcludeLargerThan string   `toml:"exclude-larger-than" is:"size"`
 	OneFileSystem     bool     `toml:"one-file-system"`
+	Rehash            bool     `toml:"rehash"`
 }
 
 // Stream is nightjar backup --stdin NAME -- COMMAND.
@@ -36,7 +37,7 @@ type Login struct {
 	PasswordCommand     string `toml:"password-command"`
 	DefaultsFile        string `toml:"defaults-file"`
 	DefaultsGroupSuffix string `toml:"defaults-group-suffix"`
-	SSLMode             string `toml:"ssl-mode"`
+	SSLMode             string `toml:"ssl-mode" is:"DISABLED|PREFERRED|REQUIRED|VERIFY_CA|VERIFY_IDENTITY"`
 	SSLCA               string `toml:"ssl-ca"`
 	SSLCert             string `toml:"ssl-cert"`
 	SSLKey              string `toml:"ssl-key"`
@@ -46,16 +47,16 @@ type Login struct {
 type MySQLDump struct {
 	Archiving
 	Login
-	Databases    []string `toml:"databases" flag:"-"`
+	Databases    []string `toml:"databases" flag:"-"` // and tables, as DATABASE.TABLE; empty: all
 	ExcludeTable []string `toml:"exclude-table"`
-	Accounts     bool     `toml:"accounts"`
-	Broken       string   `toml:"broken"`
-	Lock         string   `toml:"lock"`
-	LockAttempt  string   `toml:"lock-attempt"`
-	LockWait     string   `toml:"lock-wait"`
-	MaxLock      string   `toml:"max-lock"`
-	MaxSnapshot  string   `toml:"max-snapshot"`
-	DDLRetries   int      `toml:"ddl-retries"`
+	Accounts     *bool    `toml:"accounts"` // nil: where no databases are chosen
+	Broken       string   `toml:"broken" is:"fail|skip"`
+	Lock         string   `toml:"lock" is:"auto|none"`
+	LockAttempt  string   `toml:"lock-attempt" is:"duration"`
+	LockWait     string   `toml:"lock-wait" is:"duration"`
+	MaxLock      string   `toml:"max-lock" is:"duration"`
+	MaxSnapshot  string   `toml:"max-snapshot" is:"duration"`
+	DDLRetries   *int     `toml:"ddl-retries"` // nil: the command's own number
 	Threads      int      `toml:"threads"`
 }
 
@@ -63,11 +64,11 @@ type MySQLDump struct {
 type MySQLHot struct {
 	Archiving
 	Login
-	Datadir  string `toml:"datadir"`
-	CloneDir string `toml:"clone-dir"`
-	Broken   string `toml:"broken"`
-	LockWait string `toml:"lock-wait"`
-	MaxLock  string `toml:"max-lock"`
+	Datadir  string `toml:"datadir" is:"path"`
+	CloneDir string `toml:"clone-dir" is:"path"`
+	Broken   string `toml:"broken" is:"fail|skip"`
+	LockWait string `toml:"lock-wait" is:"duration"`
+	MaxLock  string `toml:"max-lock" is:"duration"`
 	Mysqld   string `toml:"mysqld"`
 	Tool     string `toml:"tool"`
 	Threads  int    `toml:"threads"`
@@ -79,61 +80,78 @@ type Binlog struct {
 	Login
 	Flush     bool   `toml:"flush"`
 	Follow    bool   `toml:"follow"` // a service rather than a scheduled job
-	Interval  string `toml:"interval"`
-	FromDir   string `toml:"from-dir"`
+	Interval  string `toml:"interval" is:"duration"`
+	FromDir   string `toml:"from-dir" is:"path"`
 	KeepSince string `toml:"keep-since"`
 }
 
-// EBS is nightjar ebs schedule --run: a set of snapshots, its copies and its retention.
+// EBS is nightjar ebs schedule --run: a set of snapshots, its copies and its retention. What has no flag of ebs schedule stands after its --, for ebs take.
 type EBS struct {
 	Common
 	Login
-	Region     string   `toml:"region"`
-	Profile    string   `toml:"profile"`
-	Endpoint   string   `toml:"endpoint"`
-	Class      string   `toml:"class"`
-	Instance   string   `toml:"instance" flag:"-"`
-	Volumes    []string `toml:"volumes" flag:"-"`
-	VolumeTags []string `toml:"volume-tags" flag:"-"`
-	Boot       bool     `toml:"boot" flag:"-"`
-	Lock       bool     `toml:"lock" flag:"-"`
-	MySQL      bool     `toml:"mysql" flag:"-"`
-	Freeze     bool     `toml:"freeze" flag:"-"`
-	MaxFreeze  string   `toml:"max-freeze" flag:"-"`
-	Pre        []string `toml:"pre" flag:"-"`
-	Post       []string `toml:"post" flag:"-"`
-	ToRegion   string   `toml:"to-region"`
-	KMSKey     string   `toml:"kms-key"`
-	Keep       Keep     `toml:"keep"`
-	CopiesKeep Keep     `toml:"copies-keep" flag:"-"`
+	Region             string   `toml:"region"`
+	Profile            string   `toml:"profile"`
+	Endpoint           string   `toml:"endpoint" is:"url"`
+	Host               string   `toml:"host"` // whose sets are meant, where another instance's volumes are taken
+	Class              string   `toml:"class"`
+	Instance           string   `toml:"instance" flag:"-"`
+	Volumes            []string `toml:"volumes" flag:"-"`
+	VolumeTags         []string `toml:"volume-tags" flag:"-"`
+	ExcludeVolumes     []string `toml:"exclude-volumes" flag:"-"`
+	Boot               bool     `toml:"boot" flag:"-"`
+	Lock               bool     `toml:"lock" flag:"-"`
+	MySQL              bool     `toml:"mysql" flag:"-"`
+	Freeze             bool     `toml:"freeze" flag:"-"`
+	MaxFreeze          string   `toml:"max-freeze" flag:"-" is:"duration"`
+	Require            string   `toml:"require" flag:"-" is:"crash|filesystem|application"`
+	Pre                string   `toml:"pre" flag:"-"`  // a command of the shell, as ebs take has it
+	Post               string   `toml:"post" flag:"-"` // likewise
+	ToRegion           string   `toml:"to-region"`
+	KMSKey             string   `toml:"kms-key"`
+	CompletionDuration string   `toml:"completion-duration" is:"duration"`
+	Concurrent         int      `toml:"concurrent"`
+	Keep               Periods  `toml:"keep"`
+	CopiesKeep         Periods  `toml:"copies-keep" flag:"-"`
 }
 
 // Copy is nightjar copy.
 type Copy struct {
 	Common
-	To           string   `toml:"to"`
-	Region       string   `toml:"region" flag:"to-region"`
-	Profile      string   `toml:"profile" flag:"to-profile"`
-	Endpoint     string   `toml:"endpoint" flag:"to-endpoint"`
-	PathStyle    bool     `toml:"path-style" flag:"to-path-style"`
-	StorageClass []string `toml:"storage-class" flag:"to-storage-class"`
-	ObjectLock   string   `toml:"object-lock" flag:"to-object-lock"`
-	SSE          string   `toml:"sse" flag:"to-sse"`
-	SSEKMSKey    string   `toml:"sse-kms-key" flag:"to-sse-kms-key"`
-	LimitUpload  string   `toml:"limit-upload" flag:"to-limit-upload"`
-	Create       bool     `toml:"create"`
-	Delete       bool     `toml:"delete"`
-	Verify       bool     `toml:"verify"`
+	To             string   `toml:"to" is:"place"`
+	Region         string   `toml:"region" flag:"to-region"`
+	Profile        string   `toml:"profile" flag:"to-profile"`
+	Endpoint       string   `toml:"endpoint" flag:"to-endpoint" is:"url"`
+	PathStyle      *bool    `toml:"path-style" flag:"to-path-style"` // nil: with an endpoint only
+	RequesterPays  bool     `toml:"requester-pays" flag:"to-requester-pays"`
+	StorageClass   []string `toml:"storage-class" flag:"to-storage-class"`
+	ObjectLock     string   `toml:"object-lock" flag:"to-object-lock" is:"age"`
+	ObjectLockMode string   `toml:"object-lock-mode" flag:"to-object-lock-mode" is:"governance|compliance"`
+	SSE            string   `toml:"sse" flag:"to-sse" is:"AES256|aws:kms|aws:kms:dsse"`
+	SSEKMSKey      string   `toml:"sse-kms-key" flag:"to-sse-kms-key"`
+	ServerLacks    []string `toml:"server-lacks" flag:"to-server-lacks"`
+	SFTPConfig     string   `toml:"sftp-config" flag:"to-sftp-config"`
+	SFTPKey        string   `toml:"sftp-key" flag:"to-sftp-key"`
+	SFTPKnownHosts string   `toml:"sftp-known-hosts" flag:"to-sftp-known-hosts"`
+	LimitUpload    string   `toml:"limit-upload" flag:"to-limit-upload" is:"size"`
+	Create         bool     `toml:"create"`
+	Delete         bool     `toml:"delete"`
+	Verify         bool     `toml:"verify"`
+	Host           string   `toml:"host"`
+	Job            string   `toml:"job"`
+	Kind           []string `toml:"kind"`
+	Tags           []string `toml:"tags" flag:"tag"`
+	Labels         []string `toml:"labels" flag:"label"`
 }
 
 // Forget is nightjar forget, of archives that no job's own keep is for.
 type Forget struct {
 	Common
-	Keep Keep     `toml:"keep"`
-	Host string   `toml:"host"`
-	Job  string   `toml:"job"`
-	Kind []string `toml:"kind"`
-	Tags []string `toml:"tags" flag:"tag"`
+	Keep   Keep     `toml:"keep"`
+	Host   string   `toml:"host"`
+	Job    string   `toml:"job"`
+	Kind   []string `toml:"kind"`
+	Tags   []string `toml:"tags" flag:"tag"`
+	Labels []string `toml:"labels" flag:"label"`
 }
 
 // Prune is nightjar prune.
@@ -146,7 +164,7 @@ type Prune struct {
 type Check struct {
 	Common
 	ReadData bool   `toml:"read-data"`
-	Sample   string `toml:"sample"`
+	Sample   string `toml:"sample" is:"share"`
 }
 
 // Drill is nightjar drill.
@@ -157,7 +175,7 @@ type Drill struct {
 	Job     string `toml:"job"`
 	Sample  string `toml:"sample"` // how much of the files: a share such as 5%, or a size such as 2G
 	Full    bool   `toml:"full"`
-	Scratch string `toml:"scratch"` // the folder below which it is restored
+	Scratch string `toml:"scratch" is:"path"` // the folder below which it is restored
 }
 
 // Report is nightjar report.

@@ -3,6 +3,8 @@ package job
 import (
 	"fmt"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,17 +61,16 @@ func HooksOf(list []any) ([]Hook, error) {
 func hookOf(v any) (Hook, error) {
 	switch v := v.(type) {
 	case string:
-		u, err := url.Parse(v)
-		if err != nil || !strings.HasPrefix(v, "https://") && !strings.HasPrefix(v, "http://") || u.Host == "" {
-			return Hook{}, fmt.Errorf("read hook %q: a string is an http:// or https:// URL, and a command is a list: [%q]", v, strings.Join(strings.Fields(v), `", "`))
+		if !isURL(v) {
+			return Hook{}, fmt.Errorf(`read hook: a string is an http:// or https:// URL, and a command is a list: [["systemctl", "reload", "nginx"]]`)
 		}
 		return Hook{URL: v}, nil
 	case []any:
 		var command []string
 		for _, word := range v {
 			s, ok := word.(string)
-			if !ok {
-				return Hook{}, fmt.Errorf("read hook %v: a command is a list of strings", v)
+			if !ok || strings.ContainsRune(s, 0) {
+				return Hook{}, fmt.Errorf("read hook: a command is a list of strings")
 			}
 			command = append(command, s)
 		}
@@ -78,5 +79,50 @@ func hookOf(v any) (Hook, error) {
 		}
 		return Hook{Command: command}, nil
 	}
-	return Hook{}, fmt.Errorf("read hook %v: it is a URL, or a list of strings that is a command", v)
+	return Hook{}, fmt.Errorf("read hook: it is a URL, or a list of strings that is a command")
+}
+
+// wrongValue returns what is wrong with a string: by a field's tag it is an age, a size, a share, a duration as flags have it, a path, a URL, a place of repositories, or one of
+// several words.
+func wrongValue(s, is string) string {
+	var err error
+	switch is {
+	case "":
+	case "age":
+		_, err = human.ParseAge(s)
+	case "size":
+		_, err = human.ParseSize(s)
+	case "share":
+		_, err = human.ParseShare(s)
+	case "duration":
+		if d, wrong := time.ParseDuration(s); wrong != nil || d < 0 {
+			return fmt.Sprintf("duration %q: write it like 100ms, 30s, 5m or 1h30m", s)
+		}
+	case "path":
+		if !filepath.IsAbs(s) {
+			return fmt.Sprintf("path %q: it has to begin with a slash, since no folder is the current one here", s)
+		}
+	case "url":
+		if !isURL(s) {
+			return "it is no http:// or https:// URL" // which may hold a password
+		}
+	case "place":
+		if kind, rest, ok := strings.Cut(s, "://"); !filepath.IsAbs(s) && (!ok || kind == "" || rest == "") {
+			return "it is neither an absolute path nor a URL such as s3://bucket/prefix"
+		}
+	default:
+		words := strings.Split(is, "|")
+		if !slices.Contains(words, s) {
+			return fmt.Sprintf("%q is none of %s", s, strings.Join(words, ", ")) + meant(s, words, nil)
+		}
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")) && u.Host != ""
 }

@@ -99,10 +99,21 @@ func (d *Dir) Close() error {
 
 // Names returns the names of all entries, ascending by bytes, without "." and "..".
 func (d *Dir) Names() ([]string, error) {
+	var names []string
+	if err := d.each(func(some []string) { names = append(names, some...) }); err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	// A directory that changes while it is listed may show an entry twice.
+	return slices.Compact(names), nil
+}
+
+// each calls f with the names of all entries, some at a time, which are good until it returns.
+func (d *Dir) each(f func(names []string)) error {
 	d.listing.Lock()
 	defer d.listing.Unlock()
 	if _, err := unix.Seek(d.fd, 0, unix.SEEK_SET); err != nil {
-		return nil, fmt.Errorf("list directory: %w", err)
+		return fmt.Errorf("list directory: %w", err)
 	}
 	var names []string
 	var buf [16 << 10]byte
@@ -113,16 +124,14 @@ func (d *Dir) Names() ([]string, error) {
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("list directory: %w", err)
+			return fmt.Errorf("list directory: %w", err)
 		}
 		if n == 0 {
-			break
+			return nil
 		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+		_, _, names = unix.ParseDirent(buf[:n], -1, names[:0])
+		f(names)
 	}
-	slices.Sort(names)
-	// A directory that changes while it is listed may show an entry twice.
-	return slices.Compact(names), nil
 }
 
 // Readlink returns the target of a symbolic link.

@@ -7,6 +7,11 @@ func (d *Dir) Remove(name string) error {
 	return d.do("remove", name, func() error { return d.unlink(name) })
 }
 
+// removeFile removes an entry that is no directory.
+func (d *Dir) removeFile(name string) error {
+	return d.do("remove", name, func() error { return unix.Unlinkat(d.fd, name, 0) })
+}
+
 func (d *Dir) unlink(name string) error {
 	err := unix.Unlinkat(d.fd, name, 0)
 	if err == unix.EISDIR || err == unix.EPERM { // the standard's word for it is the latter

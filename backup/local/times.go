@@ -2,7 +2,6 @@ package local
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -52,7 +51,7 @@ func (x *Times) probe(d *Dir) (int, error) {
 	if err == nil || !x.Named || err != unix.EOPNOTSUPP && err != unix.EISDIR {
 		return fd, err
 	}
-	name := Temporary + hex.EncodeToString([]byte(rand.Text())[:16])
+	name := Beside([]byte(rand.Text()))
 	if fd, err = openat(d.fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600); err == nil {
 		_ = d.Remove(name)
 	}
@@ -69,6 +68,3 @@ func (x *Times) Close() {
 	}
 	x.probes = nil
 }
-
-// Temporary begins the names of files that a restore needs for a moment.
-const Temporary = ".nightjar-"

@@ -128,6 +128,7 @@ func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node
 		}
 		p.report(level.path, action)
 		p.unlock(level)
+		p.tidy()
 		return p.crossed(there.Device, p.stack.Top())
 	}
 	p.report(level.path, action)

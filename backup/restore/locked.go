@@ -31,6 +31,13 @@ func (p *planner) unlock(level *planLevel) {
 	}
 }
 
+// tidy takes away what a restore that was killed has left in the directory on top of the stack.
+func (p *planner) tidy() {
+	if !p.o.DryRun && p.o.Overwrite != Never {
+		p.stack.Top().Tidy()
+	}
+}
+
 // opened notes a directory that is to be closed again, whatever becomes of the restore.
 func (p *planner) opened(level *planLevel, locked *local.Locked) {
 	level.locked = locked

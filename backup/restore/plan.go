@@ -74,6 +74,7 @@ func (p *planner) plan(n *tree.Node, at string) error {
 	p.levels = []*planLevel{target}
 	if p.target != nil && !target.fresh {
 		p.unlock(target)
+		p.tidy()
 	}
 	var err error
 	if n.IsDir() {

@@ -1,8 +1,6 @@
 package restore
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 
@@ -98,8 +96,7 @@ func (p *planner) amend(n, there *tree.Node) (Action, error) {
 	return Amended, nil
 }
 
-// beside returns a name for what is to replace name: a name that no entry of the archive can have, and the same when the restore is tried again.
+// beside returns a name for what is to replace name: one that no backup saves, and the same when the restore is tried again.
 func beside(archive, name string) string {
-	sum := sha256.Sum256([]byte(archive + "/" + name))
-	return local.Temporary + hex.EncodeToString(sum[:16])
+	return local.Beside([]byte(archive + "/" + name))
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nightjar/backup"
 	"nightjar/backup/backuptest"
 	"nightjar/backup/browse"
 	"nightjar/backup/filter"
@@ -311,7 +312,6 @@ func TestBeside(t *testing.T) {
 		s.Write(strings.Repeat("n", 240)+fmt.Sprint(i), fmt.Sprint("content ", i))
 	}
 	s.Write("file", "file")
-	s.Write(".nightjar-0123456789abcdef0123456789abcdef", "what a run left that was killed")
 	s.Write(".nightjar-file", "another")
 	must(t, os.Symlink("saved", s.Path("link")))
 	s.Save()
@@ -321,6 +321,57 @@ func TestBeside(t *testing.T) {
 		s.Restore(overwrite(target, restore.Always))
 		s.Log.None(t)
 		backuptest.Same(t, backuptest.FactsOf(t, target).Below(), want.Below())
+	}
+}
+
+// What a restore has left that was killed when it was about to give its files their names is neither saved nor stays, wherever it lies. A folder of such a name is another thing.
+func TestLeftBeside(t *testing.T) {
+	s := backuptest.New(t)
+	const left = ".nightjar-0123456789abcdef0123456789abcdef"
+	for _, name := range []string{"file", "dir/file", "dir/" + left + "0"} {
+		s.Write(name, "saved")
+	}
+	s.Write("dir/"+strings.Replace(left, "0", "1", 1)+"/file", "saved")
+	must(t, os.MkdirAll(s.Path("way/in"), 0o755))
+	s.Write("way/in/file", "saved")
+	s.Save()
+	want := backuptest.FactsOf(t, s.Src)
+	s.Write("dir/"+left, "left")
+	must(t, os.Chtimes(s.Path("dir"), time.Time{}, time.Unix(1_000_000_000, 0)))
+	s.Save()
+	s.Save(func(o *backup.Options) { o.Paths = []string{s.Path("dir/" + left)} })
+	if target, _ := s.Restore(); backuptest.Content(t, target+"/dir/"+left) != "left" {
+		t.Error("what was asked for by its own name is not saved")
+	}
+	s.Save()
+	for _, tt := range []struct {
+		with func(*restore.Options)
+		gone []string
+	}{
+		{overwrite("", restore.Always), []string{"", "dir/", "way/", "way/in/"}},
+		{overwrite("", restore.IfChanged), []string{"", "dir/", "way/", "way/in/"}},
+		{func(o *restore.Options) {
+			o.Overwrite, o.Filter = restore.Always, backuptest.Filter(t, filter.Options{Include: []string{"/**/in/file"}})
+		}, []string{"", "way/", "way/in/"}},
+	} {
+		target, _ := s.Restore()
+		if got := backuptest.FactsOf(t, target); len(got) != len(want) {
+			t.Errorf("restored: %v", got)
+		}
+		for _, at := range []string{"", "dir/", "way/", "way/in/"} {
+			must(t, os.WriteFile(target+"/"+at+left, []byte("left"), 0o600))
+		}
+		s.Restore(tt.with, func(o *restore.Options) { o.Target, o.DryRun = target, true })
+		for _, at := range tt.gone {
+			must(t, os.Chmod(target+"/"+at+left, 0o600)) // it is there yet
+		}
+		s.Restore(tt.with, func(o *restore.Options) { o.Target = target })
+		s.Log.None(t)
+		for _, at := range tt.gone {
+			if _, err := os.Lstat(target + "/" + at + left); err == nil {
+				t.Errorf("%q is there yet", at+left)
+			}
+		}
 	}
 }
 

@@ -214,7 +214,8 @@ func (s *scanner) entry(path, name string, sel *Selection, old *former) error {
 	if n.IsRegular() {
 		size = n.Size
 	}
-	if sel.everything() && s.excludes(path, called, size) || s.avoid[fileID{n.Device, n.Inode}] {
+	left := !n.IsDir() && local.IsBeside(name) && (sel == nil || !sel.whole) // by a restore that was killed
+	if left || sel.everything() && s.excludes(path, called, size) || s.avoid[fileID{n.Device, n.Inode}] {
 		if was != nil {
 			s.deleted(was)
 		}

@@ -23,6 +23,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/quote"
+	"nightjar/job"
 )
 
 // app is one run of the program.
@@ -30,6 +31,10 @@ type app struct {
 	session.Settings
 	root                 bool // the user is root
 	json, quiet, verbose bool
+	config               string   // the job file that is named; none: there is to be none; empty: the usual one
+	usual                []string // where it is looked for
+	file                 *job.File
+	fileFlags            map[string]bool // flags whose values are the file's
 	stdin                *os.File
 	stdout, stderr       *os.File
 	messages             struct {
@@ -72,15 +77,14 @@ func (a *app) command() *cobra.Command {
 		Short:         "Encrypted, signed, incremental backups",
 		SilenceErrors: true, SilenceUsage: true,
 		Args:              noSubcommand,
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return noneEmpty(c) },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.prepare(c) },
 		RunE: func(c *cobra.Command, _ []string) error {
 			return usage.Errorf("no command given")
 		},
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(wrongFlag)
-	shortHelp(root)
 	f := root.PersistentFlags()
+	f.StringVar(&a.config, "config", a.config, "the job `FILE`, or none (NIGHTJAR_CONFIG; default: "+systemFile+", for others than root also ~/.config/nightjar/nightjar.toml)")
 	f.StringVar(&a.Repo, "repo", a.Repo, "the repository: "+place.Forms()+" (NIGHTJAR_REPO)")
 	f.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "folder that may be deleted at any time (NIGHTJAR_CACHE_DIR)")
 	f.StringVar(&a.StateDir, "state-dir", a.StateDir, "folder of the host key and what is remembered of repositories (NIGHTJAR_STATE_DIR)")
@@ -97,10 +101,13 @@ func (a *app) command() *cobra.Command {
 	a.Bucket.Flags(root)
 	root.AddCommand(a.initCommand(), a.backupCommand(), a.restoreCommand(), a.listCommand(), a.lsCommand(), a.catCommand(),
 		a.findCommand(), a.statsCommand(), a.checkCommand(), a.salvageCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
-		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.drillCommand(), a.mysqlCommand(), a.ebsCommand(), a.versionCommand())
+		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.configCommand(), a.drillCommand(), a.mysqlCommand(), a.ebsCommand(),
+		uses(a.versionCommand(), fileNone), uses(a.completionCommand(), fileNone), uses(a.manCommand(), fileNone))
 	for _, c := range root.Commands() {
 		c.SuggestFor = commandsElsewhere[c.Name()]
 	}
+	a.explain(root)
+	a.complete(root)
 	return root
 }
 

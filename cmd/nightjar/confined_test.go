@@ -43,6 +43,7 @@ func confine(t *testing.T, repository string, more ...string) {
 	}
 	for name, text := range map[string]string{
 		"src/a": "content", "src/sub/b": strings.Repeat("text ", 100_000), "gnupg/gpg-agent.conf": "allow-loopback-pinentry\n",
+		"nightjar.toml": "[files.src]\npaths = [\"" + at("src") + "\"]\n[hooks]\nbefore = [[\"mktemp\"]]\n",
 	} {
 		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -74,6 +75,8 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"ls", "latest"}},
 		{flag, []string{"stats"}},
 		{flag, []string{"version"}},
+		{flag, []string{"completion", "bash"}},
+		{flag, []string{"__complete", "ls", "latest:" + at("src") + "/"}},
 		{flag, []string{"cat", "latest", "--key", fingerprint}},
 		{byVariable, []string{"cat", "latest", "--key", fingerprint}},
 		{flag, []string{"restore", "latest:" + at("src"), "--job", "files", "--key", fingerprint, "--target", at("target"), "--dry-run"}},
@@ -81,6 +84,7 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"drill", "--full", "--key", fingerprint}},
 		{byVariable, []string{"drill", "latest", "--sample", "1", "--key", fingerprint, "--no-record"}},
 		{flag, []string{"find", "a", "--all"}},
+		{flag, []string{"man", at("target/man")}},
 		{flag, []string{"check", "--read-data", "--key", fingerprint}},
 		{flag, []string{"check"}},
 		{flag, []string{"check", "--repair", "--read-data", "--key", fingerprint, "--source", "/"}},
@@ -101,6 +105,8 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"key", "root", "--key", fingerprint, "--kit-file", at("state/kit.txt")}},
 		{byVariable, []string{"key", "rotate", "metadata", "--key", fingerprint, "--kit-file", at("state/kit.txt")}},
 		{flag, []string{"backup", at("src")}},
+		{flag, []string{"config", "check", at("nightjar.toml")}},
+		{flag, []string{"list", "--config", at("nightjar.toml")}},
 		{flag, []string{"cache"}},
 		{flag, []string{"cache", "clean", "--all"}},
 		{flag, []string{"--state-dir", at("state2"), "backup", "--embedded", at("src")}},

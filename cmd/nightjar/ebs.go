@@ -38,7 +38,7 @@ repository is needed. doc/ebs.md has the policy that the credentials need.`,
 	f.StringVar(&e.Region, "region", "", "the `REGION` of EC2 (default: AWS_REGION, the AWS configuration's, or this instance's)")
 	f.StringVar(&e.Endpoint, "endpoint", "", "`URL` of a server that is not Amazon's (default: the AWS configuration's)")
 	f.StringVar(&e.Profile, "profile", "", "profile of the AWS configuration, for credentials and region (AWS_PROFILE)")
-	c.AddCommand(a.ebsArchiveCommand(&e), a.ebsUnarchiveCommand(&e), a.ebsTakeCommand(&e), a.ebsListCommand(&e), a.ebsWaitCommand(&e), a.ebsThawCommand(), a.ebsWatchdogCommand())
+	c.AddCommand(a.ebsArchiveCommand(&e), a.ebsUnarchiveCommand(&e), a.ebsTakeCommand(&e), a.ebsListCommand(&e), a.ebsWaitCommand(&e), uses(a.ebsThawCommand(), fileNone), uses(a.ebsWatchdogCommand(), fileNone))
 	c.AddCommand(a.ebsRestoreCommand(&e))
 	c.AddCommand(a.ebsPruneCommand(&e), a.ebsCopyCommand(&e), a.ebsScheduleCommand(&e))
 	for _, sub := range c.Commands() {

@@ -31,6 +31,7 @@ func newApp() *app {
 			return slices.Contains([]string{"PASSPHRASE", "SIGN_PASSPHRASE", "NIGHTJAR_MYSQL_PASSWORD", "NIGHTJAR_SOURCE_PASSWORD", "NIGHTJAR_REPLICA_PASSWORD", "NIGHTJAR_REPLICATION_PASSWORD"}, name) // no business of theirs
 		}),
 	}
+	a.config, a.usual = os.Getenv("NIGHTJAR_CONFIG"), usualFiles(a.root)
 	a.HostName, _ = os.Hostname() // an empty one is asked for where it is needed
 	return a
 }
@@ -49,4 +50,35 @@ func defaultFolders(root bool) (state, cache string) {
 		state = filepath.Join(home, ".local", "state", "nightjar")
 	}
 	return state, cache
+}
+
+// systemFile is the job file of a machine.
+const systemFile = "/etc/nightjar/nightjar.toml"
+
+// usualFiles returns where the job file is looked for: the first that is there, and may be read, counts. Root does not go by a file in anybody's home.
+func usualFiles(root bool) []string {
+	if root {
+		return []string{systemFile}
+	}
+	if dir, err := os.UserConfigDir(); err == nil && filepath.IsAbs(dir) {
+		return []string{filepath.Join(dir, "nightjar", "nightjar.toml"), systemFile}
+	}
+	return []string{systemFile}
+}
+
+// variables are those that go before the job file, by the flags that they stand for, and in their stead the AWS SDK's.
+var variables = map[string][]string{
+	"config": {"NIGHTJAR_CONFIG"}, "repo": {"NIGHTJAR_REPO"}, "state-dir": {"NIGHTJAR_STATE_DIR"}, "cache-dir": {"NIGHTJAR_CACHE_DIR"}, "cache-limit": {"NIGHTJAR_CACHE_LIMIT"}, "tempdir": {"TMPDIR"},
+	"sftp-config": {"NIGHTJAR_SFTP_CONFIG"}, "sftp-key": {"NIGHTJAR_SFTP_KEY"}, "sftp-known-hosts": {"NIGHTJAR_SFTP_KNOWN_HOSTS"},
+	"profile": {"AWS_PROFILE", "AWS_DEFAULT_PROFILE"}, "region": {"AWS_REGION", "AWS_DEFAULT_REGION"}, "endpoint": {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"},
+}
+
+// variable returns the variable that says something for a flag, or "".
+func (a *app) variable(flag string) string {
+	for _, name := range variables[flag] {
+		if a.Getenv != nil && a.Getenv(name) != "" {
+			return name
+		}
+	}
+	return ""
 }

@@ -22,8 +22,10 @@ func (a *app) keyCommand() *cobra.Command {
 		Long: `Say and change who may do what. Who may change anything is who holds a recovery key: --key names it. Each change is a new
 object keys/NNNNNN, which every host believes by the root key that it remembers, and writes the recovery kit again.
 
-A second host takes two commands. On the new host:   nightjar key enroll --root FINGERPRINT > web2.crt
-On the machine with a recovery key:                  nightjar key add-host web2 --certificate web2.crt --key KEY`,
+A second host takes two commands, the first on the new host, the second on the machine with a recovery key:
+
+  nightjar key enroll --root FINGERPRINT > web2.crt
+  nightjar key add-host web2 --certificate web2.crt --key KEY`,
 		Args: noSubcommand,
 		RunE: func(*cobra.Command, []string) error { return usage.Errorf("say key list, or another of key --help") },
 	}

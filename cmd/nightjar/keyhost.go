@@ -229,6 +229,9 @@ func takesDashedArguments(c *cobra.Command, words ...string) {
 		if help, err := c.Flags().GetBool("help"); help || err != nil {
 			return c.Help()
 		}
+		if err := c.Root().PersistentPreRunE(c, nil); err != nil {
+			return err
+		}
 		args := append(c.Flags().Args(), dashed...)
 		if err := check(c, args); err != nil {
 			return err

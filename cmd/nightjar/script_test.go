@@ -24,6 +24,9 @@ const noRaceSleep = "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", noRaceSleep)
+	if os.Getenv("NIGHTJAR_CONFIG") == "" { // which a script may have set for this program
+		os.Setenv("NIGHTJAR_CONFIG", "none") // whatever this machine has
+	}
 	testscript.Main(m, map[string]func(){
 		"nightjar": func() {
 			// Away from the terminal of whoever runs the tests; a script that wants one has its own.
@@ -94,6 +97,7 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Setenv("FROZEN", frozen)
 	env.Setenv("TZ", "UTC")
+	env.Setenv("NIGHTJAR_CONFIG", "none")
 	env.Setenv("GORACE", noRaceSleep)
 	home := filepath.Join(env.WorkDir, "gnupg")
 	if err := os.Mkdir(home, 0o700); err != nil {

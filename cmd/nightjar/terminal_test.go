@@ -14,14 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// atTerminal runs nightjar with a terminal of its own for everything, calls answer with it once it shows the prompt, and returns all that it showed.
-func atTerminal(t *testing.T, env []string, prompt string, answer func(*os.File) error, args ...string) string {
+// openTerminal returns both ends of a new terminal.
+func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer master.Close()
 	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -32,15 +31,23 @@ func atTerminal(t *testing.T, env []string, prompt string, answer func(*os.File)
 	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 100}); err != nil {
 		t.Fatal(err)
 	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return master, slave
+}
+
+// atTerminal runs nightjar with a terminal of its own for everything, calls answer with it once it shows the prompt, and returns all that it showed.
+func atTerminal(t *testing.T, env []string, prompt string, answer func(*os.File) error, args ...string) string {
+	t.Helper()
+	master, slave := openTerminal(t)
+	defer master.Close()
 	cmd := exec.Command("nightjar", args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	err = cmd.Start()
+	err := cmd.Start()
 	slave.Close()
 	if err != nil {
 		t.Fatal(err)

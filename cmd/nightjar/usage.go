@@ -96,10 +96,3 @@ func suggest(err error, c *cobra.Command, prefix string, names []string) error {
 	}
 	return usage.Hinted{Err: err, Hint: fmt.Sprintf("is %s meant? %s --help says what there is", strings.Join(names, " or "), c.CommandPath())}
 }
-
-// shortHelp keeps the flags of every command to the help of the root.
-func shortHelp(root *cobra.Command) {
-	before, rest, _ := strings.Cut(root.UsageTemplate(), "{{if .HasAvailableInheritedFlags}}")
-	_, after, _ := strings.Cut(rest, "{{end}}")
-	root.SetUsageTemplate(before + "{{if .HasAvailableInheritedFlags}}\n\nThe flags of every command (--repo, --key, --kit, --json, those of buckets, …): {{.Root.Name}} --help{{end}}" + after)
-}

@@ -47,6 +47,7 @@ type Command struct {
 	Files  []*os.File    // descriptors 3 and up
 	Grace  time.Duration // between TERM and KILL; 0: Grace
 	Drain  time.Duration // how long after the program has succeeded others who hold its output are listened to; 0: until they end
+	Ahead  int           // how many bytes it may print ahead of who reads, as far as the kernel lets it; 0: what a pipe has, 64 KiB as a rule
 }
 
 // A Process is a program that runs; what it prints is read from it. It is for one goroutine, which calls Stop at the end.
@@ -81,6 +82,9 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	output, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", c.Name, err)
+	}
+	if c.Ahead > 0 {
+		widen(output, c.Ahead)
 	}
 	p := &Process{
 		name: c.Name, cmd: cmd, grace: cmp.Or(c.Grace, Grace), drain: c.Drain, begun: now(), output: output,
@@ -126,6 +130,13 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	go p.watch()
 	return p, nil
+}
+
+// widen makes room in a pipe. Where the kernel gives none, the program only waits more often.
+func widen(pipe *os.File, size int) {
+	if raw, err := pipe.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, size) })
+	}
 }
 
 // plain returns why a program cannot be started, without the words for the call.

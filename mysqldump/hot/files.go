@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
@@ -162,7 +163,7 @@ func (t *text) Abort()       {}
 type file struct {
 	files *files
 	name  string
-	to    xbstream.File // nil: not begun
+	to    *queued // nil: not begun
 	copy  *text
 	head  []byte
 	size  uint64
@@ -186,6 +187,25 @@ func (f *file) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	return len(b), f.begin()
+}
+
+// ReadFrom spares a copy of what is long.
+func (f *file) ReadFrom(r io.Reader) (n int64, err error) {
+	if f.copy != nil {
+		return io.Copy(struct{ io.Writer }{f}, r)
+	}
+	if f.to == nil {
+		if n, err = io.CopyN(struct{ io.Writer }{f}, r, int64(flagsEnd-len(f.head))); err == io.EOF {
+			return n, nil
+		}
+	}
+	if err == nil {
+		var k int64
+		k, err = f.to.ReadFrom(r)
+		f.size += uint64(k)
+		n += k
+	}
+	return n, err
 }
 
 func (f *file) begin() error {

@@ -191,8 +191,10 @@ func pageSize(ctx context.Context, c *server.Session) (int, error) {
 	return strconv.Atoi(string(row[0]))
 }
 
-// grace is how long the program has to end: it removes its scratch files.
-const grace = 10 * time.Second
+const (
+	grace = 10 * time.Second // how long the program has to end: it removes its scratch files
+	ahead = 1 << 20          // bytes of its stream that wait: to wake each other for less costs more than to copy it
+)
 
 // copyFiles runs the program, watched, and reads its stream to its end.
 func copyFiles(ctx context.Context, t Tool, w *watch, f *files, o Options) error {
@@ -225,7 +227,7 @@ func copyFiles(ctx context.Context, t Tool, w *watch, f *files, o Options) error
 	defer watching.Wait()
 	defer w.end()
 	said := &sayings{stage: w.stage}
-	p, err := child.Start(ctx, child.Command{Args: arguments(t, folder, o), Env: scratch.Environ(o.Environ), Stderr: said, Grace: grace,
+	p, err := child.Start(ctx, child.Command{Args: arguments(t, folder, o), Env: scratch.Environ(o.Environ), Stderr: said, Grace: grace, Ahead: ahead,
 		Files: []*os.File{options}})
 	if err != nil {
 		return err

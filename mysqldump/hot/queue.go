@@ -2,6 +2,7 @@ package hot
 
 import (
 	"context"
+	"io"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -10,9 +11,9 @@ import (
 )
 
 const (
-	queueMemory = 8 << 20  // bytes of all files that are on their way from the stream into the tree
-	pieceSize   = 64 << 10 // as pieces are used again
-	maxEnding   = 8        // files of which all was read, and whose last chunks are being saved
+	queueMemory = 8 << 20   // bytes of all files that are on their way from the stream into the tree
+	pieceSize   = 256 << 10 // as pieces are used again
+	maxEnding   = 8         // files of which all was read, and whose last chunks are being saved
 )
 
 // A queue hands what is read of files to goroutines, one a file: so the stream is read on while files are cut and saved.
@@ -28,8 +29,21 @@ type queue struct {
 
 func newQueue() *queue {
 	q := &queue{room: semaphore.NewWeighted(queueMemory), ending: make(chan struct{}, maxEnding)}
-	q.pieces.New = func() any { b := make([]byte, 0, pieceSize); return &b }
+	q.pieces.New = func() any { b := make([]byte, pieceSize); return &b }
 	return q
+}
+
+// piece waits for room, and returns memory for a piece.
+func (q *queue) piece() *[]byte {
+	_ = q.room.Acquire(context.Background(), pieceSize) // goroutines go on to take what is there, whatever fails
+	return q.pieces.Get().(*[]byte)
+}
+
+// back takes back the memory of a piece.
+func (q *queue) back(p *[]byte) {
+	*p = (*p)[:pieceSize]
+	q.pieces.Put(p)
+	q.room.Release(pieceSize)
 }
 
 // wait returns once all files that were closed are in the tree.
@@ -77,9 +91,7 @@ func (f *queued) run() {
 				f.q.fail(err)
 			}
 		}
-		*p = (*p)[:0]
-		f.q.pieces.Put(p)
-		f.q.room.Release(pieceSize)
+		f.q.back(p)
 	}
 	if f.whole {
 		defer func() { <-f.q.ending }()
@@ -97,14 +109,35 @@ func (f *queued) Write(b []byte) (int, error) {
 		if err := f.q.failed(); err != nil {
 			return len(b) - len(rest), err
 		}
-		_ = f.q.room.Acquire(context.Background(), pieceSize) // goroutines go on to take what is there, whatever fails
-		p := f.q.pieces.Get().(*[]byte)
-		n := min(len(rest), pieceSize)
-		*p = append(*p, rest[:n]...)
+		p := f.q.piece()
+		n := copy(*p, rest)
+		*p = (*p)[:n]
 		f.parts <- p
 		rest = rest[n:]
 	}
 	return len(b), nil
+}
+
+// ReadFrom is Write for what is long: it is read to where the goroutine takes it.
+func (f *queued) ReadFrom(r io.Reader) (n int64, err error) {
+	for err == nil {
+		if err := f.q.failed(); err != nil {
+			return n, err
+		}
+		p, k := f.q.piece(), 0
+		k, err = io.ReadFull(r, *p)
+		n += int64(k)
+		if k == 0 {
+			f.q.back(p)
+			continue
+		}
+		*p = (*p)[:k]
+		f.parts <- p
+	}
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	return n, err
 }
 
 // Close does not wait until the file is in the tree, and never fails: queue.wait does both.

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 )
 
 // sink takes a file in memory, and fails once it has had so many bytes; a negative number: never.
@@ -48,7 +51,11 @@ func TestQueue(t *testing.T) {
 		for i, f := range files {
 			part := bytes.Repeat([]byte{byte(i), byte(round)}, pieceSize/2+i)
 			want[i] = append(want[i], part...)
-			if n, err := f.Write(part); n != len(part) || err != nil {
+			if round%2 == 1 {
+				if n, err := f.ReadFrom(bytes.NewReader(part)); n != int64(len(part)) || err != nil {
+					t.Fatal(n, err)
+				}
+			} else if n, err := f.Write(part); n != len(part) || err != nil {
 				t.Fatal(n, err)
 			}
 			clear(part) // the queue keeps nothing of it
@@ -101,4 +108,15 @@ func TestQueueFails(t *testing.T) {
 		t.Errorf("after a failure: %v", err)
 	}
 	late.Abort()
+	broken := errors.New("the stream is gone")
+	q = newQueue()
+	half := &sink{fail: -1}
+	last := q.file(half)
+	if n, err := last.ReadFrom(io.MultiReader(strings.NewReader("half"), iotest.ErrReader(broken))); n != 4 || !errors.Is(err, broken) {
+		t.Errorf("a reader that fails: %d, %v", n, err)
+	}
+	last.Abort()
+	if half.closed || !half.aborted {
+		t.Errorf("a file whose reader failed: %+v", half)
+	}
 }

@@ -44,6 +44,9 @@ const (
 	maxOpen    = 256     // files at the same time
 	maxPayload = 1 << 40 // bytes of one chunk, which are streamed
 
+	buffered = 64 << 10  // bytes that are read ahead
+	long     = 128 << 10 // bytes of payload that are handed over as a reader, so that they are not copied once more
+
 	ignorable = 0x01
 	again     = 0x02
 )
@@ -64,7 +67,7 @@ var (
 	ErrTruncated = errors.New("the stream is cut off")
 )
 
-// A File takes what is in a file, from its beginning to its end.
+// A File takes what is in a file, from its beginning to its end. One that is an io.ReaderFrom, too, is handed long parts as a reader.
 type File interface {
 	io.Writer
 	// Close is called once all of the file was written.
@@ -86,7 +89,7 @@ type Folder interface {
 // Read reads a stream to its end, and hands its files to a folder. At most 256 are open at the same time; all calls come from the
 // caller's goroutine. When it fails, files that are open have been aborted.
 func Read(r io.Reader, to Folder) error {
-	d := &reader{r: bufio.NewReaderSize(r, 256<<10), to: to, files: map[string]*file{}, ended: map[string]bool{}}
+	d := &reader{r: bufio.NewReaderSize(r, buffered), to: to, files: map[string]*file{}, ended: map[string]bool{}}
 	defer func() {
 		for _, f := range d.files {
 			f.to.Abort()
@@ -338,37 +341,6 @@ func (d *reader) bytes(n int) ([]byte, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return d.field[:n], err
-}
-
-// copy passes payload on, as it lies in the buffer.
-func (d *reader) copy(to io.Writer, n uint64, sum *uint32) error {
-	for n > 0 {
-		if _, err := d.r.Peek(1); err != nil {
-			return cut(err)
-		}
-		b, _ := d.r.Peek(int(min(n, uint64(d.r.Buffered()))))
-		*sum = crc32.Update(*sum, crc32.IEEETable, b)
-		if _, err := to.Write(b); err != nil {
-			return err
-		}
-		_, _ = d.r.Discard(len(b))
-		d.next += int64(len(b))
-		n -= uint64(len(b))
-	}
-	return nil
-}
-
-var nothing [64 << 10]byte
-
-func zeros(to io.Writer, n uint64) error {
-	for n > 0 {
-		part := nothing[:min(n, uint64(len(nothing)))]
-		if _, err := to.Write(part); err != nil {
-			return err
-		}
-		n -= uint64(len(part))
-	}
-	return nil
 }
 
 // cut names the end of a stream in the middle of a chunk.

@@ -118,6 +118,37 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// Long payload, which goes to a file as a reader, is checked as what is short.
+func TestLong(t *testing.T) {
+	text := strings.Repeat("0123456789abcdef", 3*long/16)
+	c := chunks{}.data("a", 0, "x").data("b", 0, text).data("a", 1, text).end("b").end("a")
+	for name, r := range map[string]io.Reader{"whole": bytes.NewReader(c), "by halves": iotest.HalfReader(bytes.NewReader(c)), "by bytes": iotest.OneByteReader(bytes.NewReader(c))} {
+		if got, err := read(r); err != nil || got.files["a"] != "x"+text || got.files["b"] != text {
+			t.Errorf("%s: %v, %d and %d bytes", name, err, len(got.files["a"]), len(got.files["b"]))
+		}
+	}
+	if got, err := read(bytes.NewReader(c[:len(c)-len(text)/2])); !errors.Is(err, ErrTruncated) || len(got.files) > 0 || got.aborted != 2 {
+		t.Errorf("cut off: %v, %d closed, %d aborted", err, len(got.files), got.aborted)
+	}
+	flipped := bytes.Clone(c)
+	flipped[len(flipped)-len(text)/2] ^= 1
+	if got, err := read(bytes.NewReader(flipped)); !errors.Is(err, ErrFormat) || got.files["a"] != "" {
+		t.Errorf("a bit flipped: %v", err)
+	}
+	if err := Read(bytes.NewReader(c), lazy{}); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("a file that takes half of it: %v", err)
+	}
+}
+
+// lazy has files that do not take what they are handed as a reader.
+type lazy struct{ *folder }
+
+func (lazy) Open(string) (File, error) { return &idle{memory{in: new(folder)}}, nil }
+
+type idle struct{ memory }
+
+func (*idle) ReadFrom(io.Reader) (int64, error) { return 0, nil }
+
 // Wherever a stream is cut off, and whatever bit of its content flips, no file is closed that is not whole.
 func TestDamage(t *testing.T) {
 	c, want := sample()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,53 +17,67 @@ const call = 200 * time.Millisecond
 
 const rounds = 20
 
-// BenchmarkEBSFreeze measures for how much longer than the call that it is for a file system is frozen, without writers, as under a database's lock;
-// under writers like a database's: pages of 16 KiB, each written back before the next one; and under writers that write nothing back.
+// BenchmarkEBSFreeze measures for how much longer than the call that it is for file systems are frozen, one or three of them: without writers, as
+// under a database's lock; under writers like a database's on each: pages of 16 KiB, each written back before the next one; under such that write
+// 20 MB/s and nothing back; and under such that write all that they can.
 func BenchmarkEBSFreeze(b *testing.B) {
 	needRoot(b)
+	loads := []struct {
+		name    string
+		writers int // on each file system
+		durable bool
+		pause   time.Duration // after each page
+	}{{"locked", 0, false, 0}, {"database", 4, true, 0}, {"buffered", 4, false, 3 * time.Millisecond}, {"flood", 4, false, 0}}
 	for _, kind := range []string{"ext4", "xfs"} {
-		for name, writers := range map[string]int{"locked": 0, "database": 4, "buffered": 4} {
-			b.Run(kind+"/"+name, func(b *testing.B) {
-				mount := newFS(b, kind)
-				stop := make(chan struct{})
-				var all sync.WaitGroup
-				for i := range writers {
-					all.Go(func() { load(b, filepath.Join(mount, fmt.Sprint(i)), name == "database", stop) })
-				}
-				defer all.Wait()
-				defer close(stop)
-				f := prepare(b, options(b), mount)
-				var worst, sum, freezing time.Duration
-				runs := 0
-				for b.Loop() {
-					for range rounds {
-						<-time.After(call) // so that there is something to write back
-						must(b, f.Sync(b.Context()))
-						must(b, f.Freeze(b.Context()))
-						begin := time.Now()
-						<-time.After(call)
-						took := time.Since(begin)
-						var r freeze.Report
-						r, err := f.Thaw()
-						must(b, err)
-						over := r.Frozen - took
-						worst, sum, freezing, runs = max(worst, over), sum+over, max(freezing, r.Freezing), runs+1
+		for _, l := range loads {
+			for _, systems := range []int{1, 3} {
+				b.Run(fmt.Sprintf("%s/%s/%d", kind, l.name, systems), func(b *testing.B) {
+					stop := make(chan struct{})
+					var mounts []string
+					var all sync.WaitGroup
+					for range systems {
+						mounts = append(mounts, newFS(b, kind))
 					}
-				}
-				b.ReportMetric(float64(sum.Microseconds())/1000/float64(runs), "ms-over-call")
-				b.ReportMetric(float64(worst.Microseconds())/1000, "worst-ms-over-call")
-				begin := time.Now()
-				run(b, "sync", "-f", mount)
-				b.ReportMetric(float64(time.Since(begin).Microseconds())/1000, "ms-of-one-sync")
-				b.ReportMetric(float64(freezing.Microseconds())/1000, "worst-ms-until-frozen")
-				must(b, f.Close())
-			})
+					for _, mount := range mounts {
+						for i := range l.writers {
+							all.Go(func() { load(b, filepath.Join(mount, fmt.Sprint(i)), l.durable, l.pause, stop) })
+						}
+					}
+					defer all.Wait()
+					defer close(stop)
+					measure(b, prepare(b, options(b), mounts...))
+				})
+			}
 		}
 	}
 }
 
+// measure freezes again and again.
+func measure(b *testing.B, f *freeze.Freeze) {
+	var over, freezing []time.Duration
+	for b.Loop() {
+		for range rounds {
+			<-time.After(call) // so that there is something to write back
+			must(b, f.Sync(b.Context()))
+			must(b, f.Freeze(b.Context()))
+			begin := time.Now()
+			<-time.After(call)
+			took := time.Since(begin)
+			r, err := f.Thaw()
+			must(b, err)
+			over, freezing = append(over, r.Frozen-took), append(freezing, r.Freezing)
+		}
+	}
+	for name, of := range map[string][]time.Duration{"over-call": over, "until-frozen": freezing} {
+		slices.Sort(of)
+		b.ReportMetric(float64(of[len(of)/2].Microseconds())/1000, "median-ms-"+name)
+		b.ReportMetric(float64(of[len(of)-1].Microseconds())/1000, "worst-ms-"+name)
+	}
+	must(b, f.Close())
+}
+
 // load writes pages here and there in a file of 32 MiB.
-func load(b *testing.B, path string, durable bool, stop chan struct{}) {
+func load(b *testing.B, path string, durable bool, pause time.Duration, stop chan struct{}) {
 	f, err := os.Create(path)
 	page := make([]byte, 16<<10)
 	for n := int64(0); err == nil; n++ {
@@ -70,7 +85,7 @@ func load(b *testing.B, path string, durable bool, stop chan struct{}) {
 		case <-stop:
 			_ = f.Close()
 			return
-		default:
+		case <-time.After(pause):
 		}
 		if _, err = f.WriteAt(page, n*37%2048*int64(len(page))); err == nil && durable {
 			err = f.Sync()

@@ -63,6 +63,9 @@ type Options struct {
 	Files []*os.File
 	// Directory is where a record of what is frozen is kept, until it is thawed. It counts as Own.
 	Directory string
+	// Hurry is the kernel's file that has it keep writers out at once, at the price of an interrupt on every processor, instead of after some 10 ms, thrice for each file system.
+	// It is 1 while file systems are being frozen, if it was 0 before and can be written; else they take longer. Empty: /sys/kernel/rcu_expedited.
+	Hurry string
 	// Watchdog is the command that runs Watch on its standard input and output.
 	Watchdog []string
 	// Scope is a command that runs the one after it outside of the control group of this process, as ScopeCommand has it; empty: none.
@@ -92,6 +95,7 @@ type Freeze struct {
 	o        Options
 	targets  []target
 	files    []*os.File // the same file systems, open
+	hurry    *hurry     // what the watchdog does with it, to be undone in its place
 	record   string
 	watchdog *child.Detached
 	scope    bool
@@ -106,7 +110,7 @@ type Freeze struct {
 
 // Prepare has a watchdog open the file systems of mounts, each once however often it is mounted. Nothing is frozen yet.
 func Prepare(ctx context.Context, mounts []host.Mount, o Options) (*Freeze, error) {
-	o.Max, o.Sync = cmp.Or(o.Max, DefaultMax), cmp.Or(o.Sync, DefaultSync)
+	o.Max, o.Sync, o.Hurry = cmp.Or(o.Max, DefaultMax), cmp.Or(o.Sync, DefaultSync), cmp.Or(o.Hurry, expedited)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -137,7 +141,7 @@ func (f *Freeze) prepare(ctx context.Context, mounts []host.Mount) (err error) {
 		}
 		f.files = append(f.files, file)
 	}
-	f.record = filepath.Join(f.o.Directory, recordPrefix+rand.Text())
+	f.record, f.hurry = filepath.Join(f.o.Directory, recordPrefix+rand.Text()), newHurry(f.o.Hurry)
 	if len(f.o.Scope) > 0 {
 		if err = f.start(ctx, append(append([]string{}, f.o.Scope...), f.o.Watchdog...)); err == nil {
 			f.scope = true
@@ -172,7 +176,7 @@ func (f *Freeze) start(ctx context.Context, command []string) error {
 		}
 	}()
 	f.watchdog, f.answers = w, said
-	_, err = f.ask(ctx, order{Do: doHold, Targets: f.targets, Max: f.o.Max, Sync: f.o.Sync, Record: f.record}, starting)
+	_, err = f.ask(ctx, order{Do: doHold, Targets: f.targets, Max: f.o.Max, Sync: f.o.Sync, Record: f.record, Hurry: f.o.Hurry}, starting)
 	if err != nil {
 		w.Kill()
 		err = errors.Join(err, f.dismiss())
@@ -219,7 +223,7 @@ func (f *Freeze) Sync(ctx context.Context) error {
 	return nil
 }
 
-// Freeze freezes all file systems, one after the other. If it fails nothing stays frozen: what cannot be thawed yet, as a system call hangs, the watchdog thaws as soon as that
+// Freeze freezes all file systems. If it fails nothing stays frozen: what cannot be thawed yet, as a system call hangs, the watchdog thaws as soon as that
 // returns.
 func (f *Freeze) Freeze(ctx context.Context) error {
 	f.mu.Lock()
@@ -281,6 +285,7 @@ func (f *Freeze) thawHere() error {
 		return nil
 	}
 	f.ours = true
+	f.hurry.end()
 	var failed error
 	for i := len(f.files) - 1; i >= 0; i-- {
 		if _, err := thaw(f.files[i]); err != nil {
@@ -303,6 +308,7 @@ func (f *Freeze) Close() error {
 		file.Close()
 	}
 	f.files = nil
+	f.hurry.close()
 	return err
 }
 

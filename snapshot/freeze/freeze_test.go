@@ -472,6 +472,32 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// TestAbove freezes a file system with another one in a file of it, and a third: what is above comes first, and is thawed last, or both hang.
+func TestAbove(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	below, beside, above := newFS(t, "xfs"), newFS(t, "ext4"), t.TempDir()
+	image := filepath.Join(below, "image")
+	must(t, os.WriteFile(image, nil, 0o600))
+	must(t, os.Truncate(image, 64<<20))
+	run(t, "mkfs.ext4", "-q", image)
+	run(t, "mount", "-o", "loop", image, above)
+	t.Cleanup(func() { run(t, "umount", "-d", above) })
+	f := prepare(t, options(t), below, above, beside)
+	for range 3 {
+		must(t, os.WriteFile(filepath.Join(above, "written"), make([]byte, 8<<20), 0o600))
+		must(t, f.Freeze(t.Context()))
+		for _, m := range []string{below, beside, above} {
+			if !frozen(m) {
+				t.Errorf("%s is not frozen", m)
+			}
+		}
+		_, err := f.Thaw()
+		must(t, err)
+	}
+	must(t, os.WriteFile(filepath.Join(above, "written"), nil, 0o600))
+}
+
 func TestScope(t *testing.T) {
 	needRoot(t)
 	t.Parallel()

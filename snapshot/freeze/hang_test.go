@@ -43,6 +43,13 @@ func TestHang(t *testing.T) {
 	t.Cleanup(feed)
 	o := options(t)
 	o.Max = 4 * time.Second // which is passed in any case
+	o.Hurry = filepath.Join(t.TempDir(), "expedited")
+	must(t, os.WriteFile(o.Hurry, []byte("0\n"), 0o600))
+	hurries := func() string {
+		b, err := os.ReadFile(o.Hurry)
+		must(t, err)
+		return string(b)
+	}
 	f := prepare(t, o, mount)
 	waitFor(t, "the writer to wait in the call", func() bool {
 		tasks, _ := filepath.Glob("/proc/self/task/*/syscall") // which has a number only of what waits
@@ -51,8 +58,14 @@ func TestHang(t *testing.T) {
 			return strings.HasPrefix(string(b), strconv.Itoa(unix.SYS_SPLICE)+" ")
 		})
 	})
-	if err := f.Freeze(t.Context()); !errors.Is(err, freeze.ErrTooLong) {
+	hung := make(chan error)
+	go func() { hung <- f.Freeze(t.Context()) }()
+	waitFor(t, "the kernel to be told to hurry", func() bool { return hurries() == "1\n" })
+	if err := <-hung; !errors.Is(err, freeze.ErrTooLong) {
 		t.Fatal("frozen under a writer:", err)
+	}
+	if hurries() != "0\n" {
+		t.Error("the kernel is left in a hurry")
 	}
 	if err := f.Close(); err == nil { // without waiting for the call
 		t.Error("the watchdog has ended, though it has to thaw")

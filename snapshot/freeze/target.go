@@ -1,6 +1,7 @@
 package freeze
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,12 +18,13 @@ import (
 type target struct {
 	Path   string // where it is mounted
 	Number host.Number
+	Above  int `json:",omitempty"` // how many of the others are on it, as on a file of it: those are frozen before it, and thawed after it
 }
 
 // maxTargets is more than an instance has volumes.
 const maxTargets = 256
 
-// choose returns each file system once, what is mounted later first: it may be below another's mount point, or in a file of it. All are refused if one of them is.
+// choose returns each file system once, in the order in which they are frozen: what is on another first, and what is mounted later. All are refused if one of them is.
 func choose(mounts []host.Mount, o Options) ([]target, error) {
 	own, err := ownNumbers(o)
 	if err != nil {
@@ -48,7 +50,26 @@ func choose(mounts []host.Mount, o Options) ([]target, error) {
 			failed = errors.Join(failed, err)
 		}
 	}
+	for i := range targets {
+		for _, n := range o.Machine.Beneath(targets[i].Number)[1:] {
+			if j := slices.IndexFunc(targets, func(t target) bool { return t.Number == n }); j >= 0 {
+				targets[j].Above++
+			}
+		}
+	}
+	slices.SortStableFunc(targets, func(a, b target) int { return cmp.Compare(a.Above, b.Above) })
 	return targets, failed
+}
+
+// together returns the targets that are frozen at the same time, in their order: of those none is on another.
+func together(targets []target) (levels [][]int) {
+	for i, t := range targets {
+		if i == 0 || t.Above != targets[i-1].Above {
+			levels = append(levels, nil)
+		}
+		levels[len(levels)-1] = append(levels[len(levels)-1], i)
+	}
+	return levels
 }
 
 // visible returns a path that leads to a file system: others may be hidden below later mounts.

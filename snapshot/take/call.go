@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -21,6 +22,9 @@ import (
 
 // together is how many calls are made at the same time, where one does not take all.
 const together = 8
+
+// idle is for how long a connection is taken to stay open that nothing is sent over.
+const idle = 10 * time.Second
 
 // rateExceeded is EC2's code for a volume that was taken a moment ago.
 const rateExceeded = "SnapshotCreationPerVolumeRateExceeded"
@@ -55,6 +59,7 @@ func newCallError(err error) *callError {
 // warm makes every call with all its parameters, but for the tags that only the database knows, so that EC2 says whether it would be allowed: by
 // then credentials are there, and a connection.
 func (t *taker) warm(ctx context.Context) error {
+	defer func() { t.warmed = t.o.Now() }()
 	for _, c := range t.open {
 		_, err := t.create(ctx, c, true)
 		switch cloud.Code(err) {

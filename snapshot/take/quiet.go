@@ -83,6 +83,11 @@ func (t *taker) attempt(ctx context.Context) (err error) {
 			return fmt.Errorf("run the command before the snapshots: %w", err)
 		}
 	}
+	if t.o.Now().Sub(t.warmed) > idle {
+		if err := t.warm(ctx); err != nil {
+			return err
+		}
+	}
 	t.label.Position, t.locked = snapshot.Position{}, false
 	free := true // nothing stands still
 	if t.o.Freezer != nil {

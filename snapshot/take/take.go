@@ -121,6 +121,7 @@ type taker struct {
 	label  snapshot.Label
 	result *Result
 
+	warmed  time.Time
 	open    []call              // calls that have not succeeded yet
 	made    []snapshot.Snapshot // by those that have
 	reached snapshot.Consistency

@@ -412,6 +412,32 @@ func TestStill(t *testing.T) {
 	}
 }
 
+// What takes long before anything stands still lets the connection go: then it is made anew, also before anything stands still.
+func TestWarm(t *testing.T) {
+	r := open(t, 1)
+	e := &events{}
+	r.OnCall = func(c ec2test.Call) {
+		if c.DryRun {
+			e.add("warm")
+		}
+	}
+	o := options()
+	o.Freezer, o.Mounts = &database{events: e}, &mounts{events: e}
+	late := time.Duration(0)
+	o.Now = func() time.Time { return time.Now().Add(late) }
+	o.Pre = func(context.Context) error {
+		e.add("pre")
+		late = time.Minute
+		return nil
+	}
+	if _, err := take.Take(t.Context(), r.c, r.plan(t, take.Choice{Instance: r.instance}), o); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(e.all, " "); got != "warm pre warm lock freeze thaw unlock" {
+		t.Error(got)
+	}
+}
+
 func TestPanic(t *testing.T) {
 	r := open(t, 1)
 	e := &events{}

@@ -37,6 +37,7 @@ type Source struct {
 	Environ     func() ([]string, error) // the environment of Command
 	Stderr      io.Writer                // of Command, as in secret.Source
 	Interrupted func()                   // called, and does not return, when a signal comes while the terminal is asked
+	Unattended  bool                     // the terminal is not asked
 	terminal    string                   // empty: /dev/tty
 }
 
@@ -82,6 +83,9 @@ func (s *Source) New(ctx context.Context, r Role, prompt string) ([]byte, error)
 
 // ask reads a passphrase from the terminal.
 func (s *Source) ask(ctx context.Context, prompt string) ([]byte, error) {
+	if s.Unattended {
+		return nil, ErrNone
+	}
 	tty, err := os.OpenFile(cmp.Or(s.terminal, "/dev/tty"), os.O_RDWR, 0)
 	if err != nil {
 		return nil, ErrNone

@@ -69,4 +69,14 @@ func TestNobodyToAsk(t *testing.T) {
 	if p, err := s.New(context.Background(), Host, "?"); len(p) != 0 || err != nil {
 		t.Errorf("a new key's is %q, %v", p, err)
 	}
+
+	// Nor is a terminal asked that is there.
+	s.terminal = write(t, "typed\n")
+	if _, err := s.Get(context.Background(), Host, "?"); err == nil || errors.Is(err, ErrNone) {
+		t.Errorf("what is no terminal is asked: %v", err)
+	}
+	s.Unattended = true
+	if _, err := s.Get(context.Background(), Host, "?"); !errors.Is(err, ErrNone) {
+		t.Errorf("unattended, the terminal is asked: %v", err)
+	}
 }

@@ -61,6 +61,7 @@ type Bucket struct {
 func (b *Bucket) Flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	b.flags(f, "", "")
+	f.StringVar(&b.Profile, "profile", "", "profile of the AWS configuration, for credentials, region and server (AWS_PROFILE)")
 	f.StringVar(&b.AsOf, "as-of", "", "show a bucket that keeps versions as it stood then, for reading: 2006-01-02, \"2006-01-02 15:04\", or an age like 3D")
 	f.StringVar(&b.CacheLimit, "cache-limit", cmp.Or(b.CacheLimit, defaultCacheLimit), "metadata kept in the cache of each repository that is not on this machine; 0: none (NIGHTJAR_CACHE_LIMIT)")
 	f.StringVar(&b.LimitDownload, "limit-download", "", "bytes a second read from a bucket or an SFTP server")
@@ -160,7 +161,7 @@ func pathStyle(f *pflag.FlagSet, to **bool, name, usage string) {
 // inherit has the bucket of a copy on the repository's server, unless a server or a profile is named for the copy.
 func (b *Bucket) inherit(home *Bucket) {
 	if b.Endpoint == "" && b.Profile == "" {
-		b.Endpoint = home.Endpoint
+		b.Endpoint, b.Profile = home.Endpoint, home.Profile
 		if b.PathStyle == nil {
 			b.PathStyle = home.PathStyle
 		}

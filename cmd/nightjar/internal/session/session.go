@@ -36,6 +36,9 @@ type Settings struct {
 	PassphraseFile, PassphraseCommand string
 	Passphrase, SignPassphrase        string
 
+	// Unattended has nobody asked for a passphrase, and no repository believed that is new to this machine: both fail.
+	Unattended bool
+
 	HostName string                   // of this machine
 	Children []string                 // the environment for programs that are started
 	Getenv   func(name string) string // what a store's own tools go by; nil: an environment that is empty
@@ -117,7 +120,7 @@ func (set *Settings) Reach() *place.Options {
 func (set *Settings) Passphrases() *passphrase.Source {
 	return &passphrase.Source{
 		File: set.PassphraseFile, Command: set.PassphraseCommand, Any: set.Passphrase, Host: set.SignPassphrase,
-		Environ: set.Environ, Stderr: set.Stderr, Interrupted: set.Interrupted,
+		Environ: set.Environ, Stderr: set.Stderr, Interrupted: set.Interrupted, Unattended: set.Unattended,
 	}
 }
 

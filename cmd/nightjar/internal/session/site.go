@@ -112,6 +112,9 @@ func (s *Site) loadKeyring(ctx context.Context, need Access) (*keyring.Keyring, 
 	if err != nil {
 		return nil, err
 	}
+	if pin.Root == "" && s.set.Unattended {
+		return nil, fmt.Errorf("repository %s is new to this machine, and nobody is there to believe it", keys.ID())
+	}
 	if pin.Root == "" {
 		s.set.Warn(fmt.Errorf("repository %s is new to this machine and is believed: compare its root key with your recovery kit: %s", keys.ID(), keys.Pin().Root))
 	}

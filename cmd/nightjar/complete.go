@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nightjar/backup/browse"
+	"nightjar/cmd/nightjar/internal/dumpfiles"
+	"nightjar/cmd/nightjar/internal/help"
+	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/volumes"
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/repo"
+	"nightjar/repo/record"
+	"nightjar/repo/tree"
+)
+
+const (
+	// completionTime is how long whoever presses the key waits at most.
+	completionTime = 2 * time.Second
+	// mostOffered bounds what is offered: nobody reads more.
+	mostOffered = 2000
+)
+
+func (a *app) completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish"}
+	return &cobra.Command{
+		Use:   "completion SHELL",
+		Short: "Print what has a shell complete command lines: bash, zsh or fish",
+		Long: `Print what has a shell complete command lines: bash (with the package bash-completion), zsh or fish. It completes commands, flags, their values, and archives and paths in
+them: of a repository that this machine knows, for two seconds at most, and without asking for a passphrase.`,
+		ValidArgs: shells,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains(shells, args[0]) {
+				return usage.Errorf("say one shell: %s", strings.Join(shells, ", "))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			switch args[0] {
+			case "bash":
+				err = c.Root().GenBashCompletionV2(a.stdout, true)
+			case "zsh":
+				err = c.Root().GenZshCompletion(a.stdout)
+			case "fish":
+				err = c.Root().GenFishCompletion(a.stdout, true)
+			}
+			if err != nil {
+				return fmt.Errorf("write to standard output: %w", err)
+			}
+			return nil
+		},
+	}
+}
+
+// flagValues are those that flags take, by their names without to- or from-.
+var flagValues = map[string][]string{
+	"accounts":         {"leave", "replace", "skip"}, // of mysql dump it is a switch, which takes none
+	"broken":           {"fail", "skip"},
+	"compression":      {"fastest", "default", "better"},
+	"events":           {"keep", "disable", "skip"},
+	"existing":         {"refuse", "if-changed", "missing", "replace"},
+	"for":              {"dump", "hot", "binlog", "replica"},
+	"kind":             {string(record.Files), string(record.Stream), dumpfiles.Kind, dumpfiles.Hot, dumpfiles.Binlog, string(volumes.Kind)},
+	"lock":             {"auto", "none"},
+	"object-lock-mode": {"governance", "compliance"},
+	"overwrite":        {"never", "always", "if-changed", "if-newer"},
+	"require":          {"crash", "filesystem", "application"},
+	"role":             {"backup", "prune"},
+	"server-lacks":     {"conditions", "checksums", "nothing"},
+	"sse":              {"AES256", "aws:kms", "aws:kms:dsse"},
+	"ssl-mode":         {"DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"},
+	"storage-class":    {"content=", "metadata=", "index=", "archive=", "other="},
+	"thaw-tier":        {"bulk", "standard", "expedited"},
+}
+
+// folderFlags and fileFlags take what is on this machine; no other flag does.
+var (
+	folderFlags = []string{"cache-dir", "state-dir", "tempdir", "target", "datadir", "binlog-dir", "clone-dir", "mount-at", "source"}
+	fileFlags   = []string{"config", "key", "kit", "kit-file", "repo", "to", "from", "copy-to", "certificate", "new-key", "sign-key", "encrypt-key", "exclude-from", "gtids", "tool", "mysqld"}
+)
+
+// completeArchives are the commands whose first argument is an archive, and whether a path in it may follow.
+var completeArchives = map[string]bool{
+	"restore": true, "ls": true, "cat": true, "forget": false, "mysql restore": false, "mysql replica": false, "mysql binlog show": false, "ebs unarchive": false,
+}
+
+// complete tells the shell's completion what commands and flags take.
+func (a *app) complete(root *cobra.Command) {
+	_ = help.Commands(root, func(c *cobra.Command) error {
+		name := strings.TrimPrefix(c.CommandPath(), root.Name()+" ")
+		if paths, ok := completeArchives[name]; ok {
+			c.ValidArgsFunction = func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+				if len(args) > 0 && c.Name() != "forget" {
+					return nil, cobra.ShellCompDirectiveNoFileComp
+				}
+				return a.offerArchives(c, word, paths)
+			}
+		} else if c.ValidArgs == nil && !slices.Contains([]string{"backup", "key add-recovery"}, name) {
+			c.ValidArgsFunction = cobra.NoFileCompletions
+		}
+		complete := func(f *pflag.Flag) { _ = c.RegisterFlagCompletionFunc(f.Name, a.flagCompletion(f)) } // fails if it is there already
+		c.PersistentFlags().VisitAll(complete)
+		c.LocalNonPersistentFlags().VisitAll(complete)
+		return nil
+	})
+}
+
+// flagCompletion returns what completes a flag's value.
+func (a *app) flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
+	_, bare, other := strings.Cut(f.Name, "-")
+	name := f.Name
+	if other && (strings.HasPrefix(name, "to-") || strings.HasPrefix(name, "from-")) {
+		name = bare
+	}
+	within := func(names []string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return n == name || strings.HasSuffix(name, "-"+n) })
+	}
+	switch values, fixed := flagValues[name]; {
+	case fixed:
+		directive := cobra.ShellCompDirectiveNoFileComp
+		if strings.HasSuffix(values[0], "=") {
+			directive |= cobra.ShellCompDirectiveNoSpace
+		}
+		return cobra.FixedCompletions(values, directive)
+	case strings.HasSuffix(name, "ssl-mode"):
+		return cobra.FixedCompletions(flagValues["ssl-mode"], cobra.ShellCompDirectiveNoFileComp)
+	case name == "archive", name == "parent", name == "binlog":
+		return func(c *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+			return a.offerArchives(c, word, false)
+		}
+	case name == "job":
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return a.jobNames(), cobra.ShellCompDirectiveNoFileComp
+		}
+	case within(folderFlags):
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		}
+	case within(fileFlags), strings.HasSuffix(name, "-file"), strings.HasPrefix(name, "ssl-"), strings.Contains(name, "-ssl-"), strings.HasPrefix(name, "sftp-"):
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+	}
+	return cobra.NoFileCompletions
+}
+
+// jobNames returns the names of the jobs that are configured.
+func (a *app) jobNames() []string { return nil }
+
+// offerArchives returns the archives, or the paths in one, that a word may become; nothing where it would take a question, a key that is named, or too long.
+func (a *app) offerArchives(c *cobra.Command, word string, paths bool) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(c.Context(), completionTime)
+	defer cancel()
+	silent := &app{Settings: a.Settings, quiet: true, root: a.root, stdin: a.stdin, stdout: a.stdout, stderr: a.stderr}
+	silent.Warn = func(error) {}
+	silent.Unattended, silent.Key, silent.PassphraseFile, silent.PassphraseCommand = true, "", "", ""
+	type offer struct {
+		words     []string
+		directive cobra.ShellCompDirective
+	}
+	done := make(chan offer, 1)
+	go func() {
+		name, at, inside := strings.Cut(word, ":")
+		if inside && paths {
+			done <- offer{silent.pathsIn(ctx, c, name, at), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace}
+			return
+		}
+		done <- offer{silent.archivesLike(ctx, c, word), cobra.ShellCompDirectiveNoFileComp}
+	}()
+	select {
+	case o := <-done:
+		return o.words, o.directive
+	case <-ctx.Done(): // something does not heed its context
+		return []string{latest}, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// chosenBy returns what the flags of a command line so far choose among archives.
+func (a *app) chosenBy(c *cobra.Command) *choice {
+	var chosen choice
+	for name, to := range map[string]*string{"host": &chosen.Host, "job": &chosen.Job, "at": &chosen.at} {
+		if f := c.Flags().Lookup(name); f != nil {
+			*to = f.Value.String()
+		}
+	}
+	if f := c.Flags().Lookup("kind"); f != nil {
+		if all, ok := f.Value.(pflag.SliceValue); ok {
+			chosen.Kinds = all.GetSlice()
+		}
+	}
+	return &chosen
+}
+
+// archivesLike returns the archives whose ids begin so, the newest first, each with what it is.
+func (a *app) archivesLike(ctx context.Context, c *cobra.Command, prefix string) (words []string) {
+	if strings.HasPrefix(latest, prefix) && c.Name() != "forget" {
+		words = append(words, cobra.CompletionWithDesc(latest, "the newest"))
+	}
+	s, err := a.Open(ctx, session.ReadMetadata)
+	if err != nil {
+		return words
+	}
+	defer s.Close()
+	for _, x := range a.offered(ctx, s, a.chosenBy(c)) {
+		if strings.HasPrefix(x.ID, prefix) && len(words) < mostOffered {
+			about := fmt.Sprintf("%s %s %s", human.Time(x.Time), quote.Display(x.Host), show.Source(&x))
+			words = append(words, cobra.CompletionWithDesc(show.ShortID(&x), about))
+		}
+	}
+	return words
+}
+
+// offered returns the archives that are chosen, the newest first: where they cannot all be read in time, those that this machine has read before.
+func (a *app) offered(ctx context.Context, s *session.Session, chosen *choice) []repo.Archive {
+	if chosen.check(a.Now()) != nil {
+		return nil
+	}
+	roll, err := s.Repository.Roll(ctx)
+	if err != nil {
+		return nil
+	}
+	all, err := roll.Archives(ctx, chosen.Host, func(string, error) {})
+	if err != nil {
+		for x := range roll.Remembered(chosen.Host) {
+			if all = append(all, *x); len(all) == mostOffered {
+				break
+			}
+		}
+	}
+	all = chosen.Select(all)
+	slices.SortStableFunc(all, func(x, y repo.Archive) int { return y.Time.Compare(x.Time) })
+	return all
+}
+
+// pathsIn returns what lies in an archive and begins so; of latest also what any archive is of. Names that a terminal cannot show as they are are left out.
+func (a *app) pathsIn(ctx context.Context, c *cobra.Command, name, at string) (words []string) {
+	s, err := a.Open(ctx, session.ReadMetadata)
+	if err != nil {
+		return nil
+	}
+	defer s.Close()
+	at = "/" + strings.TrimPrefix(at, "/")
+	dir, _ := path.Split(at)
+	add := func(found string) {
+		if strings.HasPrefix(found, at) && found != at && quote.Display(found) == found && len(words) < mostOffered {
+			words = append(words, name+":"+found)
+		}
+	}
+	all := a.offered(ctx, s, a.chosenBy(c))
+	if name == latest {
+		for i := range all {
+			for _, p := range all[i].Paths {
+				add(strings.TrimSuffix(string(p), "/") + "/")
+			}
+		}
+		all = only(all, func(x *repo.Archive) bool { return x.Kind == record.Files && saves(x, dir) })
+		all = all[:min(1, len(all))]
+	} else {
+		all = only(all, func(x *repo.Archive) bool { return strings.HasPrefix(x.ID, name) })
+	}
+	if len(all) == 1 {
+		if reader, err := s.NewReaderFor(ctx, &all[0]); err == nil {
+			_ = browse.List(ctx, reader, &all[0], dir, false, func(found string, n *tree.Node) error {
+				if n.IsDir() {
+					found += "/"
+				}
+				add(found)
+				return ctx.Err()
+			})
+		}
+	}
+	slices.Sort(words)
+	return slices.Compact(words)
+}

@@ -1,0 +1,129 @@
+// Package jobstate keeps in the state folder what a machine remembers of its jobs: how each ran last, and records that could not be written to the repository yet.
+//
+// The invariant: what cannot be read is said, and counts as nothing, so that no file there keeps a job from running. Each file is written as a whole or not at all.
+package jobstate
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nightjar/internal/bounded"
+	"nightjar/internal/durable"
+	"nightjar/internal/versioned"
+	"nightjar/job"
+	"nightjar/job/record"
+)
+
+// A State is what is remembered of a job. The zero value: it was never run.
+type State struct {
+	Version   int               `json:"version"`
+	job.State                   // without an outcome while it runs
+	Kind      string            `json:"kind,omitempty"`
+	Exit      int               `json:"exit"`
+	Error     string            `json:"error,omitempty"` // the last one, in words; empty: none
+	Hint      string            `json:"hint,omitempty"`  // what to do about it
+	Archive   string            `json:"archive,omitempty"`
+	Overdue   time.Time         `json:"overdue,omitzero"` // when it is, or was, unless it succeeds again
+	Figures   map[string]uint64 `json:"figures,omitempty"`
+	Notes     map[string]string `json:"notes,omitempty"`
+	Result    string            `json:"result,omitempty"`  // what --json printed; empty: nothing, or more than MaxResult bytes
+	Recorded  time.Time         `json:"recorded,omitzero"` // when the last run was recorded, and how it ended
+	As        record.Outcome    `json:"recorded_as,omitempty"`
+}
+
+// MaxResult is how many bytes of a result are kept.
+const MaxResult = 64 << 10
+
+// maxState is how many bytes a state has at most: a result is escaped in it.
+const maxState = 1 << 20
+
+var bounds = versioned.Bounds{Bytes: maxState, Objects: 8, Values: 4096}
+
+// A Folder is where states are kept: jobs below the state folder.
+type Folder string
+
+// In returns the Folder below a state folder.
+func In(state string) Folder { return Folder(filepath.Join(state, "jobs")) }
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+
+// path returns the file of a job, whatever its name is.
+func (f Folder) path(name, extension string) string {
+	if !plain.MatchString(name) {
+		name = fmt.Sprintf("~%x", sha256.Sum256([]byte(name)))
+	}
+	return filepath.Join(string(f), name+extension)
+}
+
+// Read returns what is remembered of a job. With an error there is a State, too, which is empty.
+func (f Folder) Read(name string) (State, error) {
+	path := f.path(name, ".json")
+	content, err := bounded.ReadFile(path, maxState)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{}, nil
+	}
+	var s State
+	if err == nil {
+		err = versioned.Parse(content, &s, bounds)
+	}
+	if err == nil && s.Outcome != "" && s.Outcome != record.Done && s.Outcome != record.Problems && s.Outcome != record.Failed {
+		err = fmt.Errorf("outcome %q is none", s.Outcome)
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("read state of job %s: %s: %w", name, path, err)
+	}
+	return s, nil
+}
+
+// Write remembers a job.
+func (f Folder) Write(name string, s State) error {
+	s.Version = versioned.Version
+	if len(s.Result) > MaxResult {
+		s.Result = ""
+	}
+	content, err := versioned.EncodeIndented(&s, bounds)
+	if err == nil {
+		err = f.write(f.path(name, ".json"), content)
+	}
+	if err != nil {
+		return fmt.Errorf("write state of job %s: %w", name, err)
+	}
+	return nil
+}
+
+func (f Folder) write(path string, content []byte) error {
+	if err := durable.MkdirAll(string(f), 0o700); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, content, 0o600)
+}
+
+// Lock keeps other runs of a job out until the file is closed, or this process ends. It is nil if there is one.
+func (f Folder) Lock(name string) (*os.File, error) { return f.lock(f.path(name, ".lock")) }
+
+func (f Folder) lock(path string) (*os.File, error) {
+	if err := durable.MkdirAll(string(f), 0o700); err != nil {
+		return nil, fmt.Errorf("keep other runs out: %w", err)
+	}
+	l, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("keep other runs out: %w", err)
+	}
+	err = unix.Flock(int(l.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return l, nil
+	}
+	l.Close()
+	if err == unix.EWOULDBLOCK {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("lock %s: %w", path, err)
+}

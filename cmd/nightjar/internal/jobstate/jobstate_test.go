@@ -1,0 +1,130 @@
+package jobstate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"nightjar/cmd/nightjar/internal/jobstate"
+	"nightjar/job"
+	"nightjar/job/record"
+)
+
+var at = time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
+
+func TestState(t *testing.T) {
+	dir := t.TempDir()
+	f := jobstate.In(dir)
+	want := jobstate.State{
+		State: job.State{For: at, Start: at, End: at, Success: at, Outcome: record.Problems, Tries: 1}, Kind: "files", Exit: 3, Error: "a\nb", Figures: map[string]uint64{"bytes": 1 << 60},
+		Notes: map[string]string{"position": "x"}, Result: `{"a": 1.5}`,
+	}
+	for _, name := range []string{"etc", "../../x", "", ".", "a/b", "ü", "\x00", strings.Repeat("x", 300), "records.lock", "~records"} {
+		if got, err := f.Read(name); err != nil || !reflect.DeepEqual(got, jobstate.State{}) {
+			t.Fatalf("%q: %+v, %v before it is written", name, got, err)
+		}
+		want.Error = name
+		if err := f.Write(name, want); err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		if got, err := f.Read(name); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v, %v", name, got, err)
+		}
+	}
+	if all, _ := os.ReadDir(dir); len(all) != 1 {
+		t.Errorf("in the state folder there are %v", all)
+	}
+	want.Result = strings.Repeat("\x01", jobstate.MaxResult)
+	if err := f.Write("etc", want); err != nil {
+		t.Error(err)
+	}
+}
+
+// A file that is torn or hostile is told of, and counts as none.
+func TestHostile(t *testing.T) {
+	dir := t.TempDir()
+	f := jobstate.In(dir)
+	if err := f.Write("etc", jobstate.State{State: job.State{For: at, Outcome: record.Done}}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "jobs", "etc.json")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", string(good[:len(good)/2]), "null", "[]", `{"version":9}`, `{"version":0,"outcome":"fine"}`, `{"version":0,"for":"x"}`, strings.Repeat("{", 1<<21)} {
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := f.Read("etc"); err == nil || !reflect.DeepEqual(s, jobstate.State{}) {
+			t.Errorf("%.40q is read as %+v", bad, s)
+		}
+	}
+}
+
+func TestLock(t *testing.T) {
+	f := jobstate.In(t.TempDir())
+	one, err := f.Lock("etc")
+	if err != nil || one == nil {
+		t.Fatal(one, err)
+	}
+	if two, err := f.Lock("etc"); err != nil || two != nil {
+		t.Errorf("a second lock: %v, %v", two, err)
+	}
+	if other, err := f.Lock("var"); err != nil || other == nil {
+		t.Errorf("another job's: %v", err)
+	}
+	one.Close()
+	if two, err := f.Lock("etc"); err != nil || two == nil {
+		t.Errorf("after the first: %v", err)
+	}
+}
+
+// TestWaiting has records wait while the repository is gone: not too many, and in order.
+func TestWaiting(t *testing.T) {
+	dir := t.TempDir()
+	f := jobstate.In(dir)
+	for i := range 130 {
+		if err := f.Wait(&record.Record{Job: fmt.Sprint(i), Outcome: record.Failed, End: at.Add(time.Duration(i) * time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := errors.New("gone")
+	told := ""
+	deliver := func(put func(context.Context, *record.Record) error) (int, error) {
+		told = ""
+		return f.Deliver(context.Background(), put, func(err error) { told += err.Error() })
+	}
+	if left, err := deliver(func(context.Context, *record.Record) error { return gone }); left != 100 || !errors.Is(err, gone) || told != "" {
+		t.Errorf("%d are left: %v %s", left, err, told)
+	}
+	torn := filepath.Join(dir, "jobs", fmt.Sprintf("~record-%020d.json", at.UnixNano()))
+	if err := os.WriteFile(torn, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	left, err := deliver(func(_ context.Context, r *record.Record) error {
+		if len(got) == 50 {
+			return gone
+		}
+		got = append(got, r.Job)
+		return nil
+	})
+	if left != 50 || !errors.Is(err, gone) || got[0] != "30" || got[49] != "79" {
+		t.Errorf("%d are left after %q: %v", left, got, err)
+	}
+	if err := os.WriteFile(torn, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got = nil
+	left, err = deliver(func(_ context.Context, r *record.Record) error { got = append(got, r.Job); return nil })
+	if left != 0 || err != nil || len(got) != 50 || got[49] != "129" || !strings.Contains(told, torn) {
+		t.Errorf("%d are left after %q: %v; told %q", left, got, err, told)
+	}
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/job"
+)
+
+// What commands want of the job file, as an annotation. Without one they go by what is said for all commands, whatever is wrong with the jobs.
+const (
+	fileUse   = "job-file"
+	fileNone  = "none"  // it is not even looked for
+	fileWhole = "whole" // all of it has to be right
+)
+
+// uses says what a command, and all below it, want of the job file.
+func uses(c *cobra.Command, what string) *cobra.Command {
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[fileUse] = what
+	return c
+}
+
+func useOf(c *cobra.Command) string {
+	for ; c != nil; c = c.Parent() {
+		if use := c.Annotations[fileUse]; use != "" || c.Name() == "help" || c.Name() == "completion" || strings.HasPrefix(c.Name(), "__") {
+			return cmp.Or(use, fileNone)
+		}
+	}
+	return ""
+}
+
+// prepare does what comes before every command: it looks at flags, and has the job file say what neither they nor the environment do.
+func (a *app) prepare(c *cobra.Command) error {
+	if c.DisableFlagParsing && !c.Flags().Parsed() {
+		return nil // it comes again
+	}
+	if err := noneEmpty(c); err != nil {
+		return err
+	}
+	use := useOf(c)
+	if use == fileNone {
+		return nil
+	}
+	var err error
+	a.file, err = a.readFile()
+	var faults *job.Faults
+	switch {
+	case err == nil:
+	case errors.As(err, &faults) && !faults.General() && use != fileWhole:
+		a.warn(fmt.Errorf("job file %s: some of its jobs cannot be run: nightjar config check says why", faults.Path))
+	default:
+		return withoutFile(err)
+	}
+	if a.file == nil {
+		return nil
+	}
+	return withoutFile(a.useFile(c, a.file))
+}
+
+// jobFile returns the job file, for a command that wants it whole and cannot do without.
+func (a *app) jobFile() (*job.File, error) {
+	if a.file != nil {
+		return a.file, nil
+	}
+	return nil, usage.Hinted{Err: usage.Errorf("there is no job file"), Hint: "nightjar config init writes one, " + a.usual[0] + "; --config FILE names another"}
+}
+
+// readFile finds and reads the job file. It is nil if there is none; the error is that of job.Read.
+func (a *app) readFile() (*job.File, error) {
+	switch a.config {
+	case "none":
+		return nil, nil
+	case "":
+	default:
+		return job.Read(a.config)
+	}
+	for _, path := range a.usual {
+		f, err := job.Read(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) && !a.root {
+			continue
+		}
+		return f, err
+	}
+	return nil, nil
+}
+
+// withoutFile has an error about the job file say how one goes on: it must not stand in the way of a restore.
+func withoutFile(err error) error {
+	if err == nil {
+		return nil
+	}
+	const without = "--config none goes on without it: then flags and variables have to say all, as --repo and --state-dir"
+	hint := "mend it: nightjar config check tells all that is wrong. Or " + without
+	var access *job.AccessError
+	switch {
+	case errors.As(err, &access):
+		hint = access.Mend + ". Or " + without
+	case errors.Is(err, fs.ErrNotExist):
+		hint = "name the file that there is with --config or NIGHTJAR_CONFIG. Or " + without
+	case errors.Is(err, fs.ErrPermission):
+		hint = "run as a user who may read it. Or " + without
+	}
+	return usage.Hinted{Err: usage.Error{Err: err}, Hint: hint}
+}
+
+// useFile sets what the job file says for all commands, and neither the command line nor the environment does. Where these name another repository, the file's repository and keys
+// do not count.
+func (a *app) useFile(c *cobra.Command, f *job.File) error {
+	a.fileFlags = map[string]bool{}
+	flags := c.Root().PersistentFlags()
+	said := func(name string) bool {
+		flag := flags.Lookup(name)
+		return flag == nil || flag.Changed || a.variable(name) != ""
+	}
+	use := func(settings any, leave ...string) error {
+		var args []string
+		for _, arg := range job.Flags(settings) {
+			args = append(args, strings.TrimPrefix(arg, "--"))
+		}
+		for _, arg := range args {
+			name, value, ok := strings.Cut(arg, "=")
+			if !ok {
+				value = "true"
+			}
+			if said(name) || slices.Contains(leave, name) {
+				continue
+			}
+			if err := flags.Lookup(name).Value.Set(value); err != nil {
+				return fmt.Errorf("read job file %s: --%s: %w", f.Path, name, err)
+			}
+			a.fileFlags[name] = true
+		}
+		return nil
+	}
+	if err := use(&f.Folders); err != nil {
+		return err
+	}
+	if !said("repo") || a.Repo == f.Repository.URL || f.Repository.URL == "" && !isHere(a.Repo) {
+		if err := use(&f.Repository); err != nil {
+			return err
+		}
+		if err := use(&job.Keys{Key: f.Keys.Key}); err != nil {
+			return err
+		}
+		if !said("kit") && !said("root") {
+			if err := use(&job.Keys{Kit: f.Keys.Kit, Root: f.Keys.Root}); err != nil {
+				return err
+			}
+		}
+	}
+	var limits []string
+	if isHere(a.Repo) { // which takes none
+		limits = []string{"limit-upload", "limit-download"}
+	}
+	if err := use(&f.Limits, limits...); err != nil {
+		return err
+	}
+	if !said("passphrase-file") && !said("passphrase-command") && a.Passphrase == "" {
+		a.Passphrase = f.Keys.Passphrase
+		a.fileFlags["passphrase"] = a.Passphrase != ""
+		if err := use(&job.Keys{PassphraseFile: f.Keys.PassphraseFile, PassphraseCommand: f.Keys.PassphraseCommand}); err != nil {
+			return err
+		}
+	}
+	if a.SignPassphrase == "" {
+		a.SignPassphrase = f.Keys.SignPassphrase
+		a.fileFlags["sign-passphrase"] = a.SignPassphrase != ""
+	}
+	return nil
+}
+
+// isHere reports whether a repository is in a folder of this machine, as the embedded one is.
+func isHere(url string) bool {
+	at, err := place.Parse(url)
+	return url == "" || err == nil && place.Folder(at) != ""
+}

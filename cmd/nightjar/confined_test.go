@@ -74,6 +74,7 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"list", "--passphrase-command", "mktemp", "--key", fingerprint}},
 		{flag, []string{"ls", "latest"}},
 		{flag, []string{"stats"}},
+		{flag, []string{"status"}},
 		{flag, []string{"version"}},
 		{flag, []string{"completion", "bash"}},
 		{flag, []string{"__complete", "ls", "latest:" + at("src") + "/"}},

@@ -28,6 +28,9 @@ var examples = map[string]string{
 	"find": `
 		nightjar find '*.conf' --newer 7D
 		nightjar find '/var/www/**/*.php' --larger 1M --all`,
+	"status": `nightjar status
+		nightjar status --host db1 --ignore db1:old
+		nightjar status --json`,
 	"stats": `
 		nightjar stats
 		nightjar stats --json`,

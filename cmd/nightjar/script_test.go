@@ -81,6 +81,7 @@ func TestScript(t *testing.T) {
 			"resign":  resign,
 			"forge":   forge,
 			"thief":   thief,
+			"ran":     ran,
 		},
 	})
 }

@@ -23,7 +23,7 @@ type clock struct {
 // and a clock that is wrong does no harm. What cannot be, as after a clock was set, is taken for no wait.
 func clockOf(a *Archive, ended time.Time) clock {
 	wait := a.End.Sub(ended)
-	if wait < 0 || wait > patience {
+	if wait < time.Second || wait > patience { // a record has whole seconds
 		wait = 0
 	}
 	c := clock{a.End.Add(-wait), a.Stored.Sub(a.End), a.Stored.Add(-wait)}
@@ -101,23 +101,19 @@ func (j *Job) first() time.Time {
 	return time.Time{}
 }
 
-// grace returns how long after its time a job is overdue: what the newest record with the schedule has said, else an eighth of the time until the job is due again, which is three
-// hours for a nightly one.
+// grace returns how long after its time a job is overdue: what its host gave it when it last succeeded, else a quarter of the time until it is due again, but at least three and at
+// most six hours, as hosts do.
 func (j *Job) grace(p plan, due time.Time) time.Duration {
-	again := p.next(due)
-	if again.IsZero() {
-		return 24 * time.Hour
-	}
-	between := again.Sub(due)
 	const few = 100 // nights that are looked at
 	for i := len(j.Nights) - 1; i >= max(0, len(j.Nights)-few); i-- {
 		n := &j.Nights[i]
-		if n.Schedule != j.Schedule || n.Zone != j.Zone || n.Overdue.IsZero() {
+		if n.Schedule != j.Schedule || n.Zone != j.Zone || n.Overdue.IsZero() || !n.Succeeded() {
 			continue
 		}
-		if grace := n.Overdue.Sub(p.next(n.clock.ended)); grace >= 0 && grace <= max(between, time.Hour) {
+		if grace := n.Overdue.Sub(p.next(n.clock.ended)); grace >= 0 && grace <= patience {
 			return grace
 		}
 	}
-	return min(max(between/8, 10*time.Minute), 24*time.Hour)
+	between := max(p.next(due).Sub(due), 0)
+	return min(max(between/4, 3*time.Hour), 6*time.Hour)
 }

@@ -77,17 +77,17 @@ func TestOverdue(t *testing.T) {
 			overdue time.Time
 			success time.Time
 		}{
-			{"one night", func(w *world) { w.ran(day(0, night), 0, with(w.made(day(0, night)))) }, day(1, 3*time.Hour), day(0, night)},
+			{"one night", func(w *world) { w.ran(day(0, night), 0, with(w.made(day(0, night)))) }, day(1, 6*time.Hour), day(0, night)},
 			{"grace that the host gives", func(w *world) {
 				w.ran(day(0, night), 0, func(r *record.Record) { r.Overdue = day(1, 5*time.Hour).Add(w.wrong) })
 			}, day(1, 5*time.Hour), day(0, night)},
-			{"failed since", func(w *world) { w.ran(day(0, night), 0, with(w.made(day(0, night)))); w.ran(day(1, night), 0, failed) }, day(1, 3*time.Hour), day(0, night)},
-			{"never", func(w *world) { w.ran(day(0, night), 0, failed); w.ran(day(1, night), 0, failed) }, day(0, 3*time.Hour), time.Time{}},
-			{"an archive since, of which the record is lost", func(w *world) { w.ran(day(0, night), 0, failed); w.made(day(1, night)) }, day(2, 3*time.Hour), day(1, night)},
-			{"archive that is gone", func(w *world) { w.ran(day(0, night), 0, with(strings.Repeat("ab", 32))) }, day(0, 3*time.Hour), time.Time{}},
+			{"failed since", func(w *world) { w.ran(day(0, night), 0, with(w.made(day(0, night)))); w.ran(day(1, night), 0, failed) }, day(1, 6*time.Hour), day(0, night)},
+			{"never", func(w *world) { w.ran(day(0, night), 0, failed); w.ran(day(1, night), 0, failed) }, day(0, 6*time.Hour), time.Time{}},
+			{"an archive since, of which the record is lost", func(w *world) { w.ran(day(0, night), 0, failed); w.made(day(1, night)) }, day(2, 6*time.Hour), day(1, night)},
+			{"archive that is gone", func(w *world) { w.ran(day(0, night), 0, with(strings.Repeat("ab", 32))) }, day(0, 6*time.Hour), time.Time{}},
 			{"no schedule", func(w *world) { w.made(day(0, night)) }, time.Time{}, day(0, night)},
 			{"no zone that is known here", func(w *world) { w.ran(day(0, night), 0, unread); w.made(day(1, night)) }, day(2, night+time.Hour), day(1, night)},
-			{"a failure that waited", func(w *world) { w.made(day(2, night)); w.ran(day(1, night), 36*time.Hour, failed) }, day(3, 3*time.Hour), day(2, night)},
+			{"a failure that waited", func(w *world) { w.made(day(2, night)); w.ran(day(1, night), 36*time.Hour, failed) }, day(3, 6*time.Hour), day(2, night)},
 		} {
 			w := &world{wrong: wrong}
 			c.nights(w)

@@ -16,6 +16,7 @@ type Options struct {
 	Paths         []string // absolute
 	Filter        *filter.Filter
 	ExcludeCaches bool          // leave out what is in directories with a CACHEDIR.TAG, but for that file
+	ExcludeNoDump bool          // leave out what chattr +d was said of
 	OneFileSystem bool          // do not enter other file systems
 	Rehash        bool          // read unchanged files too
 	Avoid         []string      // folders that are never saved: the repository itself, the cache
@@ -31,7 +32,7 @@ type Options struct {
 // scan returns what concerns the scan.
 func (o *Options) scan() scan.Options {
 	return scan.Options{
-		Filter: o.Filter, ExcludeCaches: o.ExcludeCaches, OneFileSystem: o.OneFileSystem, Rehash: o.Rehash, Avoid: o.Avoid,
+		Filter: o.Filter, ExcludeCaches: o.ExcludeCaches, ExcludeNoDump: o.ExcludeNoDump, OneFileSystem: o.OneFileSystem, Rehash: o.Rehash, Avoid: o.Avoid,
 		Now: o.Now, Progress: o.Progress, Problem: o.Problem,
 	}
 }

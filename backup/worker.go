@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -137,7 +139,7 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 	page := pages.Size(f, int64(before.Size))
 	whole := false // read to where it ends, whatever its size is said to be
 	switch {
-	case sparse || len(before.Xattrs) > 0: // a block of attributes can make up for a hole in the count
+	case sparse || slices.ContainsFunc(before.Xattrs, func(x tree.Xattr) bool { return !strings.HasPrefix(x.Name, tree.Reserved) }): // a block of attributes can make up for a hole in the count
 		before.Contents, err = w.sparse(ctx, f, before.Size, page, was)
 	case before.Size <= uint64(w.p.rule.Min):
 		whole = true

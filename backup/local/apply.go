@@ -34,6 +34,7 @@ type Applier struct {
 	Ownership   Ownership
 	Xattrs      bool                   // set the attributes, and remove others; Node.Xattrs has to hold large ones, too
 	NumericACLs bool                   // entries of ACLs keep their numbers, and so do the groups of None; else they go by name where there is that name
+	Flags       bool                   // set what chattr had set, which mostly takes root
 	Times       *Times                 // what differs is only what file systems can keep; nil: all
 	Unknown     func(tree.AccountName) // told once of each account in ACLs that is not known here and keeps its number, if not nil
 
@@ -51,14 +52,15 @@ func (a *Applier) File(f *os.File, n *tree.Node) error {
 	return a.apply(handle{fd: int(f.Fd())}, f.Name(), n)
 }
 
-// Dir is File for a directory, and takes back Begin when all else is done. It comes after the last entry was made.
+// Dir is File and Protect for a directory, and takes back Begin when all else is done. It comes after the last entry was made.
 func (a *Applier) Dir(d *Dir, n *tree.Node) error {
 	if n.Mode&0o200 == 0 { // later only root could
 		if err := d.finish(); err != nil {
 			return err
 		}
 	}
-	return errors.Join(a.apply(handle{fd: d.fd}, "directory", n), d.finish())
+	h := handle{fd: d.fd}
+	return errors.Join(a.apply(h, "directory", n), d.finish(), a.protect(h, "directory", n))
 }
 
 // Entry is File for an entry that is not opened for that: a symbolic link, a device, a FIFO, a socket.

@@ -79,6 +79,19 @@ func (a *Applier) Amend(d *Dir, name string, meant FileID, n *tree.Node) error {
 	return a.apply(h, name, n)
 }
 
+// Unprotected reports whether an entry lacks what Protect would set.
+func (a *Applier) Unprotected(d *Dir, name string, n *tree.Node) bool {
+	if !a.HasFlags(n) {
+		return false
+	}
+	h, err := d.hold(name)
+	if err != nil {
+		return false
+	}
+	defer h.close()
+	return a.lacks(h, n) != 0
+}
+
 // Differs compares an entry with what File, Dir or Entry would make of it, and returns what is not so.
 func (a *Applier) Differs(d *Dir, name string, n *tree.Node) ([]string, error) {
 	h, err := d.hold(name)
@@ -89,9 +102,14 @@ func (a *Applier) Differs(d *Dir, name string, n *tree.Node) ([]string, error) {
 	return a.differs(d, h, name, n)
 }
 
-// SelfDiffers is Differs for the directory itself.
+// SelfDiffers is Differs for the directory itself, and for what Protect sets.
 func (a *Applier) SelfDiffers(d *Dir, n *tree.Node) ([]string, error) {
-	return a.differs(d, handle{fd: d.fd}, "directory", n)
+	h := handle{fd: d.fd}
+	what, err := a.differs(d, h, "directory", n)
+	if err == nil && a.lacks(h, n) != 0 {
+		what = append(what, "flags of chattr")
+	}
+	return what, err
 }
 
 func (a *Applier) differs(d *Dir, h handle, name string, n *tree.Node) (what []string, err error) {
@@ -145,8 +163,7 @@ func (h handle) isSecret(name string) bool {
 
 // AppendOnly reports whether the directory only takes new entries, and keeps those that it has as they are.
 func (d *Dir) AppendOnly() bool {
-	var st unix.Statx_t
-	err := retry(func() error { return unix.Statx(d.fd, "", unix.AT_EMPTY_PATH, 0, &st) })
+	st, err := handle{fd: d.fd}.statx(0)
 	return err == nil && st.Attributes&(unix.STATX_ATTR_APPEND|unix.STATX_ATTR_IMMUTABLE) != 0
 }
 

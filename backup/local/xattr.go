@@ -14,8 +14,8 @@ import (
 	"nightjar/repo/tree"
 )
 
-// Xattrs returns the extended attributes of any kind of entry, ascending by name, ACLs among them, with tree.ACLNames for their accounts. None is nil: so is a file system that
-// knows none, or does not let us list them. If some cannot be read, the others come with the error.
+// Xattrs returns the extended attributes of any kind of entry, ascending by name, ACLs among them, with tree.ACLNames for their accounts; and tree.BirthTime and tree.Chattr,
+// if there is something to say. None is nil: so is a file system that knows none, or does not let us list them. If some cannot be read, the others come with the error.
 func (d *Dir) Xattrs(name string) ([]tree.Xattr, error) {
 	h, err := d.hold(name)
 	if err != nil {
@@ -23,20 +23,22 @@ func (d *Dir) Xattrs(name string) ([]tree.Xattr, error) {
 	}
 	defer h.close()
 	xattrs, err := h.xattrs(name)
-	return d.NameACLs(xattrs), err
+	return d.NameACLs(h.withInode(xattrs)), err
 }
 
-// XattrsSelf is Xattrs of the directory itself, in one call to the kernel if there are none.
+// XattrsSelf is Xattrs of the directory itself, in two calls to the kernel if there are none.
 func (d *Dir) XattrsSelf() ([]tree.Xattr, error) {
-	xattrs, err := handle{fd: d.fd}.xattrs("directory")
-	return d.NameACLs(xattrs), err
+	h := handle{fd: d.fd}
+	xattrs, err := h.xattrs("directory")
+	return d.NameACLs(h.withInode(xattrs)), err
 }
 
-// XattrsFile is Xattrs of an open file, in one call to the kernel if there are none.
+// XattrsFile is Xattrs of an open file, in two calls to the kernel if there are none.
 func (d *Dir) XattrsFile(f *os.File) ([]tree.Xattr, error) {
 	defer runtime.KeepAlive(f)
-	xattrs, err := handle{fd: int(f.Fd())}.xattrs(f.Name())
-	return d.NameACLs(xattrs), err
+	h := handle{fd: int(f.Fd())}
+	xattrs, err := h.xattrs(f.Name())
+	return d.NameACLs(h.withInode(xattrs)), err
 }
 
 func (h handle) xattrs(of string) ([]tree.Xattr, error) {

@@ -40,6 +40,8 @@ type counts struct {
 	mu         sync.Mutex
 	replaced   []*placedFile // complete, and beside what they replace
 	unfinished map[*placedFile]struct{}
+	flagged    []flagged                  // for the end of the window
+	late       []flagged                  // for the end of the restore
 	locked     map[*local.Locked]struct{} // directories to close again
 }
 
@@ -104,6 +106,7 @@ func (r *restorer) place(ctx context.Context, w *window) error {
 	if err := r.placeLinks(ctx, w.links); err != nil {
 		return err
 	}
+	r.protect(&r.shared.flagged)
 	for _, d := range w.dirs {
 		r.finishDir(d)
 	}
@@ -238,7 +241,7 @@ func (f *placedFile) open() (*os.File, error) {
 		}
 	}
 	f.file, f.err, f.made = file, f.dir.refused(f.name, err), err == nil
-	if f.made && (f.first != nil || f.dir.seen != nil) {
+	if f.made && (f.first != nil || f.dir.seen != nil || f.r.applier.HasFlags(f.node)) {
 		f.id, f.err = local.IDOfFile(file)
 		f.dir.seen.add(f.id)
 	}
@@ -250,6 +253,7 @@ func (f *placedFile) there() {
 	if f.first != nil {
 		f.first.made, f.first.id = true, f.id
 	}
+	f.r.flag(f.dir, f.node, f.path, f.id)
 }
 
 // write puts one chunk into its place.

@@ -211,6 +211,9 @@ func (p *planner) leaf(n *tree.Node, at string) error {
 		} else {
 			p.confirm(p.stack.Top(), n.Name, n, at)
 		}
+		if err := p.flagKept(n, at, *whole); err != nil {
+			return err
+		}
 	}
 	switch {
 	case action == Kept || action == Amended:

@@ -88,7 +88,7 @@ func (p *planner) amend(n, there *tree.Node) (Action, error) {
 	}
 	different, err := p.applier.Differs(p.stack.Top(), n.Name, n)
 	switch {
-	case err != nil || len(different) == 0:
+	case err != nil || len(different) == 0 && !p.applier.Unprotected(p.stack.Top(), n.Name, n):
 		return Kept, err
 	case there.Links > 1:
 		return Replaced, nil

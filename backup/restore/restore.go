@@ -53,7 +53,7 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 		o.Progress = new(watch.Progress)
 	}
 	r := &restorer{rd: rd, o: &o, archive: name, owners: local.NewOwners(), links: map[linkID]*firstLink{}, mounts: map[uint64]*local.Dir{}}
-	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true, NumericACLs: o.NumericACLs, Unknown: r.unknown}
+	r.applier = &local.Applier{Owners: r.owners, Ownership: o.Ownership, Xattrs: true, NumericACLs: o.NumericACLs, Unknown: r.unknown, Flags: o.Ownership != local.None}
 	r.applier.Times = &local.Times{Named: !o.DryRun}
 	defer r.applier.Times.Close()
 	defer r.lock()
@@ -95,6 +95,8 @@ func run(ctx context.Context, rd *repo.Reader, name string, from *tree.Node, o O
 		err = cause
 	}
 	r.abandon()
+	r.protect(&r.shared.flagged)
+	r.protect(&r.shared.late)
 	if err == nil && r.target != nil && !o.DryRun {
 		err = r.sync()
 	}

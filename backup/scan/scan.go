@@ -22,6 +22,7 @@ const Settled = 2 * time.Second
 type Options struct {
 	Filter        *filter.Filter
 	ExcludeCaches bool         // leave out what is in directories with a CACHEDIR.TAG, but for that file
+	ExcludeNoDump bool         // leave out what chattr +d was said of
 	OneFileSystem bool         // do not enter other file systems
 	Rehash        bool         // have unchanged files read too
 	Avoid         []string     // folders that are passed over, whatever was selected

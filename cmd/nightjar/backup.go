@@ -36,6 +36,7 @@ import (
 type backupFlags struct {
 	exclude, excludeFrom  []string
 	excludeCaches         bool
+	excludeNoDump         bool
 	excludeLarger         string
 	oneFileSystem, rehash bool
 	tags, labels          []string
@@ -65,6 +66,7 @@ func (a *app) backupCommand() *cobra.Command {
 	f.StringArrayVar(&b.exclude, "exclude", nil, "leave out what matches the `PATTERN` (* no slash, ** anything); may be repeated")
 	f.StringArrayVar(&b.excludeFrom, "exclude-from", nil, "`FILE` of patterns, one a line; # begins a comment")
 	f.BoolVar(&b.excludeCaches, "exclude-caches", false, "leave out what is in folders with a CACHEDIR.TAG")
+	f.BoolVar(&b.excludeNoDump, "exclude-nodump", false, "leave out what chattr +d was said of, and what is below such folders")
 	f.StringVar(&b.excludeLarger, "exclude-larger-than", "", "leave out larger files, like 500M")
 	f.BoolVar(&b.oneFileSystem, "one-file-system", false, "do not enter other file systems")
 	f.BoolVar(&b.rehash, "rehash", false, "read unchanged files too")
@@ -216,6 +218,9 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 	if b.excludeCaches {
 		excludes = append(excludes, "(caches)")
 	}
+	if b.excludeNoDump {
+		excludes = append(excludes, "(nodump)")
+	}
 	if b.excludeLarger != "" {
 		var err error
 		if choice.LargerThan, err = human.ParseSize(b.excludeLarger); err != nil {
@@ -238,7 +243,7 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 		return nil, nil, err
 	}
 	return archive, &backup.Options{
-		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem,
+		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, ExcludeNoDump: b.excludeNoDump, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem,
 	}, nil
 }
 

@@ -281,6 +281,38 @@ func TestACLNames(t *testing.T) {
 	}
 }
 
+func TestBirthAndChattr(t *testing.T) {
+	for _, want := range []Time{{}, {Sec: -1 << 62, Nsec: 999_999_999}, {Sec: 1_700_000_000, Nsec: 1}} {
+		n := Node{Xattrs: []Xattr{{Name: BirthTime, Value: EncodeBirth(want)}, {Name: Chattr, Value: []byte("i\x00aZ\xffa")}, {Name: Reserved + "rows", Value: []byte("1")}}}
+		if got, ok := n.Birth(); !ok || got != want {
+			t.Errorf("%v, %v", got, ok)
+		}
+		if n.Chattr() != "Zai" || len(n.Notes()) != 1 {
+			t.Errorf("%q, %v", n.Chattr(), n.Notes())
+		}
+	}
+	for what, b := range map[string][]byte{"nothing": nil, "truncated": bytesOf(2), "left over": bytesOf(2, 0, 0), "a second": bytesOf(2, 0x80, 0x94, 0xeb, 0xdc, 3), "long form": bytesOf(0x82, 0, 0)} {
+		if got, err := DecodeBirth(b); err == nil {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	for _, name := range []string{"acl", "birth", "chattr"} {
+		if _, err := Note(name); err == nil {
+			t.Errorf("a note may be called %s", name)
+		}
+	}
+}
+
+func FuzzDecodeBirth(f *testing.F) {
+	f.Add(EncodeBirth(Time{Sec: 1_700_000_000, Nsec: 5}))
+	f.Add([]byte{0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if at, err := DecodeBirth(b); err == nil && !bytes.Equal(EncodeBirth(at), b) {
+			t.Fatalf("%x decodes and encodes to %x", b, EncodeBirth(at))
+		}
+	})
+}
+
 func FuzzDecodeACLNames(f *testing.F) {
 	f.Add(EncodeACLNames([]AccountName{{ID: 1000, Name: "alice"}, {Group: true, ID: 4, Name: "adm"}}))
 	f.Add([]byte{0})

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -19,14 +20,14 @@ const Reserved = "nightjar."
 // maxNote bounds the name of a note in bytes.
 const maxNote = 64
 
-// Note returns the name of the attribute that a note has: Reserved and the name, which is of a to z, 0 to 9, ".", "_" and "-", at most 64 of them, and not "acl".
+// Note returns the name of the attribute that a note has: Reserved and the name, which is of a to z, 0 to 9, ".", "_" and "-", at most 64 of them, and none of the format's own.
 func Note(name string) (string, error) {
 	switch valid := "abcdefghijklmnopqrstuvwxyz0123456789._-"; {
 	case name == "" || len(name) > maxNote:
 		return "", fmt.Errorf("name of %d bytes, not 1 to %d", len(name), maxNote)
 	case strings.Trim(name, valid) != "":
 		return "", fmt.Errorf("name has other characters than %s", valid)
-	case Reserved+name == ACLNames:
+	case slices.Contains(ownNames, Reserved+name):
 		return "", errors.New("the name is taken")
 	}
 	return Reserved + name, nil
@@ -36,7 +37,7 @@ func Note(name string) (string, error) {
 func (n *Node) Notes() map[string]string {
 	var notes map[string]string
 	for _, x := range n.Xattrs {
-		if name, ok := strings.CutPrefix(x.Name, Reserved); ok && x.Name != ACLNames {
+		if name, ok := strings.CutPrefix(x.Name, Reserved); ok && !slices.Contains(ownNames, x.Name) {
 			if notes == nil {
 				notes = map[string]string{}
 			}

@@ -25,6 +25,9 @@ func Long(w io.Writer, path string, n *tree.Node) error {
 	if n.IsSymlink() {
 		name += " -> " + quote.Display(n.Target)
 	}
+	if set := n.Chattr(); set != "" {
+		name += " (chattr +" + set + ")"
+	}
 	_, err := fmt.Fprintf(w, "%s %-8s %-8s %12s %s %s\n", Mode(n.Mode), user, group, bytes, human.Time(n.Mtime.Time()), name)
 	return err
 }
@@ -69,6 +72,9 @@ type EntryJSON struct {
 	Major  uint32    `json:"major,omitempty"`
 	Minor  uint32    `json:"minor,omitempty"`
 
+	Birth  *time.Time `json:"birth,omitempty"`  // when it was made, if that is known and not among attributes of more than a few kilobytes
+	Chattr string     `json:"chattr,omitempty"` // the letters of what chattr had set, likewise
+
 	Notes map[string]string `json:"notes,omitempty"` // of the program that wrote it, but for those of more than a few kilobytes
 }
 
@@ -85,10 +91,15 @@ func Entry(path string, n *tree.Node) EntryJSON {
 		tree.Regular: "file", tree.Directory: "dir", tree.Symlink: "symlink", tree.FIFO: "fifo", tree.Socket: "socket",
 		tree.CharDevice: "chardev", tree.BlockDevice: "blockdev",
 	}
+	var birth *time.Time
+	if t, ok := n.Birth(); ok {
+		at := jsonTime(t)
+		birth = &at
+	}
 	return EntryJSON{
 		Path: quote.Text(path), Type: types[n.Type()], Mode: fmt.Sprintf("%04o", n.Mode&0o7777), UID: n.Owner.UID, GID: n.Owner.GID,
 		User: quote.Text(n.Owner.User), Group: quote.Text(n.Owner.Group), Size: n.Size, Mtime: jsonTime(n.Mtime), Target: quote.Text(n.Target),
-		Links: n.Links, Inode: n.Inode, Major: n.Major, Minor: n.Minor, Notes: notes,
+		Links: n.Links, Inode: n.Inode, Major: n.Major, Minor: n.Minor, Birth: birth, Chattr: n.Chattr(), Notes: notes,
 	}
 }
 

@@ -29,6 +29,7 @@ require (
 	github.com/skeema/knownhosts v1.3.3
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
+	github.com/systemd/slog-journal v0.1.2
 	github.com/vbauerster/mpb/v8 v8.9.3
 	golang.org/x/crypto v0.59.0
 	golang.org/x/sync v0.24.0

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"reflect"
 	"slices"
 	"time"
 
@@ -159,4 +160,15 @@ func (j Job) Overdue(succeeded time.Time, took time.Duration, zone *time.Locatio
 	}
 	spare := min(max(after.Sub(next)/4, 3*time.Hour), 6*time.Hour)
 	return next.Add(spare + 2*max(took, 0) + time.Duration(j.CatchUp))
+}
+
+// Rank orders jobs by their kinds, as the file's tables stand: what makes archives comes before what copies, thins out, proves and reports.
+func (j Job) Rank() int {
+	t := reflect.TypeFor[File]()
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("toml") == j.Kind {
+			return i
+		}
+	}
+	return t.NumField()
 }

@@ -56,6 +56,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return outcome.Done
 	}
 	code := outcome.Code(ctx, err)
+	if err.Error() == "" { // all was told
+		return code
+	}
 	switch code {
 	case outcome.Interrupted:
 		a.say("error", "interrupted")
@@ -101,7 +104,7 @@ func (a *app) command() *cobra.Command {
 	a.Bucket.Flags(root)
 	root.AddCommand(a.initCommand(), a.backupCommand(), a.restoreCommand(), a.listCommand(), a.lsCommand(), a.catCommand(),
 		a.findCommand(), a.statsCommand(), a.checkCommand(), a.salvageCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
-		a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.configCommand(), a.drillCommand(), a.mysqlCommand(), a.ebsCommand(),
+		a.runCommand(), a.scheduleCommand(), a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.configCommand(), a.drillCommand(), a.mysqlCommand(), a.ebsCommand(),
 		uses(a.versionCommand(), fileNone), uses(a.completionCommand(), fileNone), uses(a.manCommand(), fileNone))
 	root.AddCommand(a.statusCommand())
 	for _, c := range root.Commands() {

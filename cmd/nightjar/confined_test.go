@@ -43,6 +43,7 @@ func confine(t *testing.T, repository string, more ...string) {
 	}
 	for name, text := range map[string]string{
 		"src/a": "content", "src/sub/b": strings.Repeat("text ", 100_000), "gnupg/gpg-agent.conf": "allow-loopback-pinentry\n",
+		"jobs.toml":     fmt.Sprintf("[files.src]\npaths = [%q]\nkeep.last = 3\nhooks.before = [[\"mktemp\"]]\n", at("src")),
 		"nightjar.toml": "[files.src]\npaths = [\"" + at("src") + "\"]\n[hooks]\nbefore = [[\"mktemp\"]]\n",
 	} {
 		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
@@ -90,6 +91,8 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"check"}},
 		{flag, []string{"check", "--repair", "--read-data", "--key", fingerprint, "--source", "/"}},
 		{flag, []string{"salvage", "--all", "--key", fingerprint, "--target", at("target/salvaged")}},
+		{flag, []string{"run", "src", "--config", at("jobs.toml")}},
+		{flag, []string{"schedule", "--crontab", "--config", at("jobs.toml")}},
 		{flag, []string{"remove-older-than", "1Y", "--force"}},
 		{flag, []string{"remove-all-but-n-full", "1"}},
 		{flag, []string{"forget", "--keep-last", "1"}},

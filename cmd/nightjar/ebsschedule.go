@@ -331,10 +331,11 @@ func (a *app) ebsTimer(given *pflag.FlagSet, o *ebsScheduleFlags, args []string)
 	if slices.ContainsFunc(command, timer.Unfit) {
 		return usage.Errorf("cron and systemd take no line breaks in what they run")
 	}
-	t := timer.Timer{Name: o.job, Class: o.class, Command: command}
+	name := timer.UnitName("nightjar-ebs", o.job, o.class)
+	t := timer.Timer{Unit: name, Description: "EBS snapshots by nightjar (" + name + ")", Command: command}
 	return a.print(func(w io.Writer) {
 		if o.systemd {
-			fmt.Fprint(w, t.Systemd())
+			printUnits(w, t.Systemd())
 		} else {
 			fmt.Fprint(w, t.Crontab())
 		}

@@ -28,13 +28,16 @@ func newApp() *app {
 		Interrupted: func() { os.Exit(outcome.Interrupted) },
 		Children: slices.DeleteFunc(os.Environ(), func(v string) bool {
 			name, _, _ := strings.Cut(v, "=")
-			return slices.Contains([]string{"PASSPHRASE", "SIGN_PASSPHRASE", "NIGHTJAR_MYSQL_PASSWORD", "NIGHTJAR_SOURCE_PASSWORD", "NIGHTJAR_REPLICA_PASSWORD", "NIGHTJAR_REPLICATION_PASSWORD"}, name) // no business of theirs
+			return slices.Contains(secretVariables, name) // no business of theirs
 		}),
 	}
 	a.config, a.usual = os.Getenv("NIGHTJAR_CONFIG"), usualFiles(a.root)
 	a.HostName, _ = os.Hostname() // an empty one is asked for where it is needed
 	return a
 }
+
+// secretVariables are those that no program but nightjar itself is given.
+var secretVariables = []string{"PASSPHRASE", "SIGN_PASSPHRASE", "NIGHTJAR_MYSQL_PASSWORD", "NIGHTJAR_SOURCE_PASSWORD", "NIGHTJAR_REPLICA_PASSWORD", "NIGHTJAR_REPLICATION_PASSWORD"}
 
 // defaultFolders returns empty names where there is no place for them.
 func defaultFolders(root bool) (state, cache string) {

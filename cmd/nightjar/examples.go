@@ -53,6 +53,13 @@ var examples = map[string]string{
 	"prune": `
 		nightjar prune --dry-run
 		nightjar prune --repack --key recovery-kit.txt`,
+	"run": `
+		nightjar run etc
+		nightjar run --due
+		nightjar run --all --dry-run`,
+	"schedule": `
+		nightjar schedule --systemd
+		nightjar schedule --install`,
 	"index rebuild": `
 		nightjar index rebuild --key recovery-kit.txt`,
 	"cache": `

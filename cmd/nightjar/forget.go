@@ -152,11 +152,12 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 		if err != nil {
 			return err
 		}
-		decisions = o.Decide(archives, o.Fits, now, time.Local)
+		decisions = o.Decide(archives, o.fitsRules, now, time.Local)
 		if err := o.careful(decisions); err != nil {
 			return err
 		}
 		a.warnLate(decisions)
+		decisions = append(decisions, oldRecords(archives, &o.Selection, now)...)
 	} else if decisions, err = o.byName(archives, others, names); err != nil {
 		return err
 	}

@@ -14,11 +14,13 @@ import (
 	"nightjar/cmd/nightjar/internal/drilled"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/job/record"
 	"nightjar/repo"
 )
 
 func (a *app) listCommand() *cobra.Command {
 	var choice choice
+	var all bool
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the archives",
@@ -38,17 +40,20 @@ func (a *app) listCommand() *cobra.Command {
 			}
 			chosen, err := r.archives(c.Context(), choice.Host)
 			if err == nil {
+				if !all && len(choice.Kinds) == 0 {
+					chosen = only(chosen, func(x *repo.Archive) bool { return !record.IsKind(string(x.Kind)) })
+				}
 				err = a.printArchives(chosen, r.proven(c.Context()))
 			}
 			damaged := r.damaged
-			all := len(damaged)
+			before := len(damaged)
 			maps.DeleteFunc(damaged, func(_ string, reason error) bool { return errors.Is(reason, repo.ErrDisowned) })
-			if disowned := all - len(damaged); disowned > 0 {
+			if disowned := before - len(damaged); disowned > 0 {
 				a.note("archives that do not count, since their host's key is marked compromised: %d", disowned)
 			}
-			all = len(damaged)
+			before = len(damaged)
 			maps.DeleteFunc(damaged, func(_ string, reason error) bool { return errors.Is(reason, session.ErrGivenUp) })
-			if given := all - len(damaged); given > 0 {
+			if given := before - len(damaged); given > 0 {
 				a.note("archives that cannot be opened, and were given up: %d", given)
 			}
 			for _, reason := range damaged {
@@ -60,6 +65,7 @@ func (a *app) listCommand() *cobra.Command {
 		},
 	}
 	choice.flags(c)
+	c.Flags().BoolVar(&all, "all", false, "also records of runs and drills, as --kind run and --kind drill show them alone")
 	return c
 }
 

@@ -14,6 +14,9 @@ const (
 	Drill = "drill"
 )
 
+// IsKind reports whether an archive of that kind is a record, which has no files.
+func IsKind(kind string) bool { return kind == Run || kind == Drill }
+
 // An Outcome is how a run ended.
 type Outcome string
 

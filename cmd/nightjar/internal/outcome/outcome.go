@@ -4,6 +4,7 @@
 package outcome
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,14 +64,36 @@ type Problems struct {
 
 func (e Problems) Error() string { return e.What }
 
+// Told is a failure with an exit code, of which all was told already but for What, if that is not empty.
+type Told struct {
+	What string
+	Exit int
+}
+
+func (e Told) Error() string { return e.What }
+
+// words are what exit codes mean.
+var words = map[int]string{
+	Done: "done", Failed: "failed", Usage: "wrong usage", WithProblems: "done, but with problems", Archived: "content lies in an archive storage class",
+	NoRepository: "no repository there", Key: "wrong or missing key or passphrase", Integrity: "signature or integrity failure", Interrupted: "interrupted",
+}
+
+// Words returns an exit code with what it means.
+func Words(code int) string {
+	return fmt.Sprintf("exit code %d: %s", code, cmp.Or(words[code], "unknown"))
+}
+
 // Code returns the exit code for an error of a run with this context.
 func Code(ctx context.Context, err error) int {
 	var wrong usage.Error
 	var problems Problems
+	var told Told
 	var key *crypto.KeyError
 	switch {
 	case err == nil:
 		return Done
+	case errors.As(err, &told):
+		return told.Exit
 	case ctx.Err() != nil && !errors.As(err, &problems):
 		return Interrupted
 	case errors.As(err, &wrong), errors.Is(err, mirror.ErrItself):

@@ -15,8 +15,20 @@ const every = 10
 
 // A Timer is a command that is started every ten minutes.
 type Timer struct {
-	Name, Class string
-	Command     []string // the program, by its absolute path, and its arguments
+	Unit        string // name of the units; UnitName makes one
+	Description string // of the units
+	User        string // as whom cron runs it, for a file of /etc/cron.d; empty: for a user's own crontab
+	Command     []string
+	Service     Service
+}
+
+// A Service is what a unit says of how its command is run. The zero value: as any program.
+type Service struct {
+	Sandbox bool     // nothing may be written but where Write says
+	Write   []string // folders that may be written to; those that are not there are passed over
+	Low     bool     // whatever else runs on the machine goes before it
+	Steady  bool     // the disk does not wait for idle times, since something else waits for the command
+	After   []string // a command that is run when the service has ended, however; empty: none
 }
 
 // Unfit reports whether an argument has what no crontab or unit can have.
@@ -35,6 +47,9 @@ func (t Timer) Crontab() string {
 	for _, arg := range t.Command {
 		words = append(words, strings.ReplaceAll(shell(arg), "%", `\%`))
 	}
+	if t.User != "" {
+		words = append([]string{t.User}, words...)
+	}
 	return fmt.Sprintf("%d-59/%d * * * * %s\n", t.minute(), every, strings.Join(words, " "))
 }
 
@@ -50,49 +65,101 @@ func plain(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./:=,@+", r)
 }
 
-// Systemd returns a service and a timer, each after a comment that says where it belongs.
-func (t Timer) Systemd() string {
-	name := t.unit()
-	words := make([]string, 0, len(t.Command))
-	for _, arg := range t.Command {
-		words = append(words, unit(arg))
-	}
-	return fmt.Sprintf(`# /etc/systemd/system/%[1]s.service
-[Unit]
-Description=EBS snapshots by nightjar (%[1]s)
+// A File is a file that systemd reads.
+type File struct{ Name, Text string }
+
+// Systemd returns a service and a timer.
+func (t Timer) Systemd() []File {
+	head := fmt.Sprintf("Description=%s\n", unitText(t.Description))
+	return []File{{t.Unit + ".service", fmt.Sprintf(`[Unit]
+%sDocumentation=man:nightjar(1)
 Wants=network-online.target
 After=network-online.target
 
 [Service]
 Type=oneshot
-ExecStart=%[2]s
-
-# /etc/systemd/system/%[1]s.timer
-[Unit]
-Description=EBS snapshots by nightjar (%[1]s), every %[3]d minutes
+ExecStart=%s
+%s`, head, command(t.Command), t.Service)}, {t.Unit + ".timer", fmt.Sprintf(`[Unit]
+Description=%s, every %d minutes
 
 [Timer]
-OnCalendar=*:%[4]d/%[3]d
+OnCalendar=*:%d/%d
 Persistent=true
 
 [Install]
 WantedBy=timers.target
-`, name, strings.Join(words, " "), every, t.minute())
+`, unitText(t.Description), every, t.minute(), every)}}
 }
+
+// Forever returns a service that runs on, and is started again when it fails.
+func Forever(name, description string, words []string, s Service) File {
+	return File{name + ".service", fmt.Sprintf(`[Unit]
+Description=%s
+Documentation=man:nightjar(1)
+Wants=network-online.target
+After=network-online.target mariadb.service mysql.service
+
+[Service]
+ExecStart=%s
+Restart=on-failure
+RestartSec=30s
+SuccessExitStatus=130
+%s
+[Install]
+WantedBy=multi-user.target
+`, unitText(description), command(words), s)}
+}
+
+// String returns the lines of a unit.
+func (s Service) String() string {
+	var b strings.Builder
+	if len(s.After) > 0 {
+		fmt.Fprintf(&b, "ExecStopPost=%s\n", command(s.After))
+	}
+	if s.Low {
+		b.WriteString("Nice=10\n")
+		if s.Steady {
+			b.WriteString("IOSchedulingClass=best-effort\nIOSchedulingPriority=7\n")
+		} else {
+			b.WriteString("IOSchedulingClass=idle\n")
+		}
+	}
+	if s.Sandbox {
+		b.WriteString("NoNewPrivileges=true\nProtectSystem=strict\nProtectHome=read-only\nProtectKernelTunables=true\nProtectControlGroups=true\nRestrictRealtime=true\nRestrictSUIDSGID=true\n" +
+			"LockPersonality=true\n")
+		for _, folder := range s.Write {
+			fmt.Fprintf(&b, "ReadWritePaths=%s\n", quoted(strings.ReplaceAll("-"+folder, "%", "%%"))) // where a dollar sign is one
+		}
+	}
+	return b.String()
+}
+
+func command(words []string) string {
+	quoted := make([]string, 0, len(words))
+	for _, arg := range words {
+		quoted = append(quoted, unit(arg))
+	}
+	return strings.Join(quoted, " ")
+}
+
+// unitText writes a text of a unit, such as its description.
+func unitText(s string) string { return strings.ReplaceAll(s, "%", "%%") }
 
 // unit quotes an argument for a unit's command line.
-func unit(arg string) string {
-	arg = strings.NewReplacer("%", "%%", "$", "$$").Replace(arg)
-	if arg != "" && !strings.ContainsFunc(arg, func(r rune) bool { return !plain(r) && r != '%' && r != '$' }) {
-		return arg
+func unit(arg string) string { return quoted(strings.NewReplacer("%", "%%", "$", "$$").Replace(arg)) }
+
+// quoted quotes a word of a unit.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) && r != '%' && r != '$' }) {
+		return word
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(arg) + `"`
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
-// unit is the name of the units.
-func (t Timer) unit() string {
-	name := strings.Trim(t.Name+"-"+t.Class, "-")
-	return "nightjar-ebs-" + strings.Map(func(r rune) rune {
+// UnitName returns a name of units that is made of several parts.
+func UnitName(parts ...string) string {
+	name := strings.Trim(strings.Join(parts, "-"), "-")
+	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '-' {
 			return r
 		}

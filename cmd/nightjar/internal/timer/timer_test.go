@@ -17,7 +17,7 @@ var hostile = []string{"/bin/echo", "plain", "", "two words", "it's", `a"b`, `ba
 func cronUnescapes(line string) string { return strings.ReplaceAll(line, `\%`, "%") }
 
 func TestCrontab(t *testing.T) {
-	line := timer.Timer{Name: "db", Command: append([]string{"printf", "%s\\n"}, hostile...)}.Crontab()
+	line := timer.Timer{Unit: "db", Command: append([]string{"printf", "%s\\n"}, hostile...)}.Crontab()
 	fields := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 6)
 	if len(fields) != 6 || strings.Contains(line[:len(line)-1], "\n") {
 		t.Fatalf("%q is no line of a crontab", line)
@@ -37,26 +37,29 @@ func TestCrontab(t *testing.T) {
 }
 
 func TestSystemd(t *testing.T) {
-	text := timer.Timer{Name: "web & db", Class: "nightly", Command: hostile}.Systemd()
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Fatal(err)
+	name := timer.UnitName("nightjar", "web & db", "nightly")
+	if name != "nightjar-web___db-nightly" {
+		t.Fatalf("name %q", name)
 	}
-	dir := t.TempDir()
-	var files []string
-	for _, part := range strings.Split(text, "# /etc/systemd/system/")[1:] {
-		name, unit, _ := strings.Cut(part, "\n")
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(unit), 0o644); err != nil {
-			t.Fatal(err)
+	plain := timer.Timer{Unit: name, Description: "100% " + name, Command: hostile}
+	full := plain
+	full.Service = timer.Service{Sandbox: true, Low: true, Write: []string{"/var/lib/nightjar", "/srv/a b", "/srv/100%", `/srv/a"b\c`, "/srv/$x"}, After: []string{"/bin/echo", "a b"}}
+	steady := full.Service
+	steady.Sandbox, steady.Steady = false, true
+	for _, files := range [][]timer.File{plain.Systemd(), full.Systemd(), {timer.Forever(name, "x", hostile, full.Service)}, {timer.Forever(name, "x", hostile, steady)}} {
+		dir := t.TempDir()
+		verify := []string{"verify", "--man=no"}
+		for _, f := range files {
+			file := filepath.Join(dir, f.Name)
+			if err := os.WriteFile(file, []byte(f.Text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			verify = append(verify, file)
 		}
-		files = append(files, file)
-	}
-	if len(files) != 2 || filepath.Base(files[1]) != "nightjar-ebs-web___db-nightly.timer" {
-		t.Fatalf("files %q", files)
-	}
-	out, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, files...)...).CombinedOutput()
-	if err != nil || strings.Contains(string(out), dir) {
-		t.Errorf("systemd-analyze: %v\n%s\n%s", err, out, text)
+		out, err := exec.Command("systemd-analyze", verify...).CombinedOutput()
+		if err != nil || strings.Contains(string(out), dir) {
+			t.Errorf("systemd-analyze: %v\n%s\n%+v", err, out, files)
+		}
 	}
 }
 

@@ -1,0 +1,117 @@
+// Package hook runs the hooks of jobs: commands as lists of arguments, and URLs that are called.
+//
+// The invariant: every hook ends in bounded time, and no data reaches a shell or an argument: a command finds it in its environment, a URL in the body of a POST. Errors do not repeat
+// a URL but for its server, since its path is often a password.
+package hook
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"nightjar/internal/child"
+	"nightjar/job"
+)
+
+// Options say how hooks are run. Zero durations are the defaults.
+type Options struct {
+	Environ []string          // of commands, besides the data; without secrets
+	Data    map[string]string // by the names of variables: NIGHTJAR_JOB, …
+	Text    string            // that is posted to a URL
+	Timeout time.Duration     // of a command; default: ten minutes
+	Call    time.Duration     // of one call of a URL; default: ten seconds
+	Pause   time.Duration     // before a call is tried again, the second time five times that; default: two seconds
+}
+
+const (
+	tries     = 3       // calls of a URL
+	maxAnswer = 1 << 16 // bytes of an answer that are read, so that its connection can be used again
+)
+
+// Run runs hooks one after another and returns the errors of those that failed. With stop, the first failure is the last hook.
+func Run(ctx context.Context, hooks []job.Hook, o Options, stop bool) (failed []error) {
+	for _, h := range hooks {
+		err := run(ctx, h, &o)
+		if err == nil {
+			continue
+		}
+		failed = append(failed, err)
+		if stop {
+			break
+		}
+	}
+	return failed
+}
+
+func run(ctx context.Context, h job.Hook, o *Options) error {
+	if h.URL != "" {
+		return call(ctx, h.URL, o)
+	}
+	timeout := cmp.Or(o.Timeout, 10*time.Minute)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("run hook %s: it did not end within %v", h.Command[0], timeout))
+	defer cancel()
+	env := append([]string{}, o.Environ...)
+	for name, value := range o.Data {
+		env = append(env, name+"="+strings.ReplaceAll(value, "\x00", `\x00`)) // no variable can hold a zero byte
+	}
+	p, err := child.Start(ctx, child.Command{Name: "hook " + h.Command[0], Args: h.Command, Env: env, Drain: time.Second})
+	if err != nil {
+		return err
+	}
+	defer p.Stop()
+	_, err = io.Copy(io.Discard, p)
+	return err
+}
+
+// call posts to a URL. What may pass is tried again.
+func call(ctx context.Context, address string, o *Options) error {
+	pause := cmp.Or(o.Pause, 2*time.Second)
+	for try := 1; ; try++ {
+		again, err := post(ctx, address, o)
+		if err == nil || !again || try == tries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+			pause *= 5
+		}
+	}
+}
+
+// post calls a URL once. again is whether what failed may pass.
+func post(ctx context.Context, address string, o *Options) (again bool, err error) {
+	server := "URL"
+	if u, err := url.Parse(address); err == nil {
+		server = u.Scheme + "://" + u.Host + "/…"
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.Call, 10*time.Second))
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(o.Text))
+	if err != nil {
+		return false, fmt.Errorf("call hook %s: it is no URL", server)
+	}
+	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	request.Header.Set("User-Agent", "nightjar")
+	answer, err := http.DefaultClient.Do(request)
+	var about *url.Error
+	if errors.As(err, &about) { // which repeats the whole URL
+		err = about.Err
+	}
+	if err != nil {
+		return true, fmt.Errorf("call hook %s: %w", server, err)
+	}
+	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
+	if answer.StatusCode/100 != 2 {
+		return answer.StatusCode/100 == 5 || answer.StatusCode == http.StatusTooManyRequests, fmt.Errorf("call hook %s: it answered %d %s", server, answer.StatusCode, http.StatusText(answer.StatusCode))
+	}
+	return false, nil
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nightjar/cmd/nightjar/internal/place"
+	"nightjar/cmd/nightjar/internal/timer"
+	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/quote"
+	"nightjar/job"
+)
+
+type scheduleFlags struct {
+	systemd, crontab, install, remove bool
+}
+
+func (a *app) scheduleCommand() *cobra.Command {
+	var o scheduleFlags
+	c := &cobra.Command{
+		Use:   "schedule",
+		Short: "Have cron or systemd run the jobs of the job file",
+		Long: `Print, or with --install write, what has cron or systemd say nightjar run --due every ten minutes: a file of /etc/cron.d, for others than root lines of the user's crontab;
+or a service and a timer of systemd, and a service for each job that runs on, such as one of binary logs with follow = true.
+
+Without --systemd and --crontab it is systemd where that runs. It needs to be said again only when folders of the job file have changed, or a job that runs on: schedules are read from
+the file at each look.`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return a.schedule(&o) },
+	}
+	f := c.Flags()
+	f.BoolVar(&o.systemd, "systemd", false, "units of systemd")
+	f.BoolVar(&o.crontab, "crontab", false, "lines for cron")
+	f.BoolVar(&o.install, "install", false, "put it in its place, and switch it on")
+	f.BoolVar(&o.remove, "remove", false, "switch it off, and take it away")
+	return c
+}
+
+func (a *app) schedule(o *scheduleFlags) error {
+	switch {
+	case o.systemd && o.crontab:
+		return usage.Errorf("--systemd and --crontab exclude each other")
+	case o.install && o.remove:
+		return usage.Errorf("--install and --remove exclude each other")
+	}
+	if !o.systemd && !o.crontab {
+		_, err := os.Stat("/run/systemd/system") // as sd_booted does
+		o.systemd = err == nil
+	}
+	env, err := a.Environ()
+	if err != nil {
+		return err
+	}
+	in := &installation{env: env, root: a.root, units: unitFolder(a.root, a.Getenv), cron: "/etc/cron.d/nightjar", systemd: "systemctl", crontab: "crontab"}
+	if o.remove {
+		if o.systemd {
+			return in.removeUnits()
+		}
+		return in.removeCron()
+	}
+	file, err := a.jobFile()
+	if err != nil {
+		return err
+	}
+	t, services, err := a.timers(file)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.systemd && o.install:
+		return in.installUnits(append(t.Systemd(), services...))
+	case o.systemd:
+		return a.print(func(w io.Writer) { printUnits(w, append(t.Systemd(), services...)) })
+	}
+	for _, s := range services {
+		a.note("cron keeps no program running: have something else run %s", strings.TrimSuffix(s.Name, ".service"))
+	}
+	if o.install {
+		return in.installCron(t)
+	}
+	return a.print(func(w io.Writer) { fmt.Fprint(w, t.Crontab()) })
+}
+
+// printUnits prints units, each after a comment that says where it belongs.
+func printUnits(w io.Writer, units []timer.File) {
+	for i, u := range units {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "# /etc/systemd/system/%s\n%s", u.Name, u.Text)
+	}
+}
+
+// timers returns what starts nightjar run --due, and services of jobs that run on.
+func (a *app) timers(file *job.File) (t timer.Timer, services []timer.File, err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return t, nil, fmt.Errorf("find this program: %w", err)
+	}
+	service := timer.Service{Sandbox: a.root, Low: true}
+	if service.Write, err = a.writes(file); err != nil {
+		return t, nil, err
+	}
+	for _, e := range file.EBS {
+		service.Sandbox = false // volumes are known by the mounts of this machine, of which a sandbox has others
+		if e.Freeze || e.Lock || e.MySQL {
+			service.Steady, service.After = true, []string{program, "ebs", "thaw"}
+			if a.StateDir != "" {
+				service.After = append(service.After, "--state-dir="+a.StateDir)
+			}
+		}
+	}
+	nightjar := []string{program, "--config=" + file.Path}
+	t = timer.Timer{Unit: "nightjar", Description: "Backups by nightjar", Command: append(slices.Clone(nightjar), "run", "--due"), Service: service}
+	if a.root {
+		t.User = "root"
+	}
+	words := append(slices.Clone(t.Command), service.Write...)
+	service.After = nil
+	for _, j := range file.Jobs() {
+		if !j.Follows() {
+			continue
+		}
+		command := append(slices.Clone(nightjar), "run", "--", j.Name)
+		name := timer.UnitName("nightjar-job", j.Name)
+		services = append(services, timer.Forever(name, "nightjar: "+strings.TrimPrefix(name, "nightjar-"), command, service))
+		words = append(words, command...)
+	}
+	for _, w := range words {
+		if timer.Unfit(w) {
+			return t, nil, usage.Errorf("%q: cron and systemd take no line breaks in what they run", w)
+		}
+	}
+	return t, services, nil
+}
+
+// writes returns the folders that jobs write to, those that are named in the file included.
+func (a *app) writes(file *job.File) ([]string, error) {
+	state, err := a.StateFolder()
+	if err != nil {
+		return nil, err
+	}
+	all := []string{state, cmp.Or(a.TempDir, "/tmp"), cmp.Or(a.Getenv("GNUPGHOME"), filepath.Join(a.Getenv("HOME"), ".gnupg"))}
+	if cache, err := a.CacheFolder(); err == nil {
+		all = append(all, cache)
+	}
+	folder := func(url string) {
+		if at, err := place.Parse(url); url != "" && err == nil && place.Folder(at) != "" {
+			all = append(all, place.Folder(at))
+		}
+	}
+	beside := func(path string) {
+		if filepath.IsAbs(path) {
+			all = append(all, filepath.Dir(path))
+		}
+	}
+	folder(a.Repo)
+	beside(file.Metrics.Textfile)
+	beside(file.Log.To)
+	for _, c := range file.Copy {
+		folder(c.To)
+	}
+	for _, h := range file.MySQLHot {
+		all = append(all, h.CloneDir)
+	}
+	for _, d := range file.Drill {
+		all = append(all, d.Scratch)
+	}
+	for _, r := range file.Report {
+		beside(r.Output)
+	}
+	all = slices.DeleteFunc(all, func(p string) bool { return !filepath.IsAbs(p) })
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// unitFolder is where systemd looks for units that an administrator, or a user, has made.
+func unitFolder(root bool, getenv func(string) string) string {
+	if root {
+		return "/etc/systemd/system"
+	}
+	return filepath.Join(cmp.Or(getenv("XDG_CONFIG_HOME"), filepath.Join(getenv("HOME"), ".config")), "systemd", "user")
+}
+
+// errOthers says that a file is not of nightjar schedule.
+var errOthers = errors.New("somebody else has written it")
+
+// made is in the first line of all that is installed.
+const made = "# Made by nightjar schedule --install; --remove takes it away.\n"
+
+// ours reports whether a file is there, and fails if it is not ours.
+func ours(path string) (bool, error) {
+	content, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !strings.HasPrefix(string(content), made):
+		return true, usage.Hinted{Err: fmt.Errorf("%s: %w", quote.Display(path), errOthers), Hint: "nothing was changed. Move it away, if nobody needs it"}
+	}
+	return true, nil
+}

@@ -95,6 +95,9 @@ var completeArchives = map[string]bool{
 	"restore": true, "ls": true, "cat": true, "forget": false, "mysql restore": false, "mysql replica": false, "mysql binlog show": false, "ebs unarchive": false,
 }
 
+// completeJobs are the commands whose arguments are jobs.
+var completeJobs = []string{"run"}
+
 // complete tells the shell's completion what commands and flags take.
 func (a *app) complete(root *cobra.Command) {
 	_ = help.Commands(root, func(c *cobra.Command) error {
@@ -106,7 +109,9 @@ func (a *app) complete(root *cobra.Command) {
 				}
 				return a.offerArchives(c, word, paths)
 			}
-		} else if c.ValidArgs == nil && !slices.Contains([]string{"backup", "key add-recovery"}, name) {
+		} else if slices.Contains(completeJobs, name) {
+			c.ValidArgsFunction = a.offerJobs
+		} else if c.ValidArgs == nil && !slices.Contains([]string{"backup", "key add-recovery", "config check"}, name) {
 			c.ValidArgsFunction = cobra.NoFileCompletions
 		}
 		complete := func(f *pflag.Flag) { _ = c.RegisterFlagCompletionFunc(f.Name, a.flagCompletion(f)) } // fails if it is there already
@@ -140,9 +145,7 @@ func (a *app) flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
 			return a.offerArchives(c, word, false)
 		}
 	case name == "job":
-		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return a.jobNames(), cobra.ShellCompDirectiveNoFileComp
-		}
+		return a.offerJobs
 	case within(folderFlags):
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
@@ -155,13 +158,31 @@ func (a *app) flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
 	return cobra.NoFileCompletions
 }
 
-// jobNames returns the names of the jobs that are configured.
-func (a *app) jobNames() []string { return nil }
+// jobNames returns the names of the jobs of the job file.
+func (a *app) jobNames() (names []string) {
+	f, _ := a.readFile() // of a file with faults it is what could be read
+	if f == nil {
+		return nil
+	}
+	for _, j := range f.Jobs() {
+		names = append(names, j.Name)
+	}
+	return names
+}
+
+// offerJobs completes arguments that are names of jobs.
+func (a *app) offerJobs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	left := slices.DeleteFunc(a.jobNames(), func(name string) bool { return slices.Contains(args, name) })
+	return left, cobra.ShellCompDirectiveNoFileComp
+}
 
 // offerArchives returns the archives, or the paths in one, that a word may become; nothing where it would take a question, a key that is named, or too long.
 func (a *app) offerArchives(c *cobra.Command, word string, paths bool) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(c.Context(), completionTime)
 	defer cancel()
+	if a.prepare(c) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
 	silent := &app{Settings: a.Settings, quiet: true, root: a.root, stdin: a.stdin, stdout: a.stdout, stderr: a.stderr}
 	silent.Warn = func(error) {}
 	silent.Unattended, silent.Key, silent.PassphraseFile, silent.PassphraseCommand = true, "", "", ""

@@ -62,7 +62,7 @@ func TestCompletion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	env := []string{"NIGHTJAR_REPO=" + at("repo"), "NIGHTJAR_STATE_DIR=" + at("state"), "NIGHTJAR_CACHE_DIR=" + at("cache"), "PASSPHRASE=", "SIGN_PASSPHRASE=host"}
+	env := []string{"NIGHTJAR_CONFIG=" + at("jobs.toml"), "NIGHTJAR_REPO=", "NIGHTJAR_STATE_DIR=" + at("state"), "NIGHTJAR_CACHE_DIR=" + at("cache"), "PASSPHRASE=", "SIGN_PASSPHRASE=host"}
 	run := func(args ...string) string {
 		t.Helper()
 		cmd := exec.Command("nightjar", args...)
@@ -73,15 +73,19 @@ func TestCompletion(t *testing.T) {
 		}
 		return string(out)
 	}
+	if err := os.WriteFile(at("jobs.toml"), []byte("[repository]\nurl = \""+at("repo")+"\"\n[files.nightly]\nschedule = \"0 3 * * *\"\npaths = [\"/etc\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	run("init", "--host", "web1")
 	run("backup", at("src"))
 	run("backup", "--stdin", "dump", "--", "echo", "x")
 	id := strings.Fields(strings.Split(run("list"), "\n")[1])[0]
 
 	shown := inBash(t, env, "nightjar restore lat", "nightjar restore "+id[:5], "nightjar restore latest --overwrite if-c", "nightjar mysql repl",
-		"nightjar ls latest:"+at("src")+"/su", "nightjar cat "+id+":"+at("src")+"/a", "nightjar backup --to-sse A", "nightjar completion z", "nightjar copy --archive "+id[:5], "nightjar restore ")
+		"nightjar ls latest:"+at("src")+"/su", "nightjar cat "+id+":"+at("src")+"/a", "nightjar backup --to-sse A", "nightjar completion z", "nightjar copy --archive "+id[:5],
+		"nightjar list --job ni", "nightjar restore ")
 	for _, want := range []string{"<latest>", "<" + id + ">", "<if-changed>", "<replica>", "<latest:" + at("src") + "/sub/>", "<" + id + ":" + at("src") + "/a b/>", "<AES256>", "<zsh>",
-		"(the newest)", "web1 " + at("src")} {
+		"<nightly>", "(the newest)", "web1 " + at("src")} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q is not in:\n%s", want, shown)
 		}

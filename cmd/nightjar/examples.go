@@ -62,6 +62,9 @@ var examples = map[string]string{
 		nightjar schedule --install`,
 	"index rebuild": `
 		nightjar index rebuild --key recovery-kit.txt`,
+	"config check": `
+		nightjar config check
+		nightjar config check /root/new.toml`,
 	"cache": `
 		nightjar cache`,
 	"cache clean": `

@@ -25,7 +25,7 @@ func guide() help.Guide {
 			{Heading: "Folders", Root: true, Flags: []string{"cache-dir", "cache-limit", "state-dir", "tempdir"}},
 			{Heading: "Output", Root: true, Flags: []string{"json", "quiet", "verbose", "help"}},
 			{Heading: "Buckets", Root: true, Flags: []string{
-				"region", "endpoint", "path-style", "storage-class", "object-lock", "object-lock-mode", "sse", "sse-kms-key", "requester-pays", "server-lacks", "as-of",
+				"profile", "region", "endpoint", "path-style", "storage-class", "object-lock", "object-lock-mode", "sse", "sse-kms-key", "requester-pays", "server-lacks", "as-of",
 			}},
 			{Heading: "SFTP servers", Root: true, Flags: []string{"sftp-"}},
 			{Heading: "Speed", Root: true, Flags: []string{"connections", "limit-"}},
@@ -83,13 +83,14 @@ var manSections = [][2]string{
   11   wrong or missing key or passphrase
   12   signature or integrity failure
   130  interrupted`},
-	{"ENVIRONMENT", `NIGHTJAR_REPO, NIGHTJAR_STATE_DIR, NIGHTJAR_CACHE_DIR, NIGHTJAR_CACHE_LIMIT and TMPDIR stand for the options of those names. PASSPHRASE protects a recovery key, SIGN_PASSPHRASE,
+	{"ENVIRONMENT", `NIGHTJAR_CONFIG, NIGHTJAR_REPO, NIGHTJAR_STATE_DIR, NIGHTJAR_CACHE_DIR, NIGHTJAR_CACHE_LIMIT and TMPDIR stand for the options of those names. PASSPHRASE protects a recovery key, SIGN_PASSPHRASE,
 or else PASSPHRASE, the host key. Credentials of buckets are found as the AWS tools find them.`},
-	{"FILES", `  /var/lib/nightjar        host keys, what is remembered of repositories, recovery kits
-  /var/cache/nightjar      a cache: deleting it costs time, never data
-  /usr/share/doc/nightjar  the documentation, where a package has installed it
+	{"FILES", `  /etc/nightjar/nightjar.toml  the job file
+  /var/lib/nightjar            host keys, what is remembered of repositories, recovery kits
+  /var/cache/nightjar          a cache: deleting it costs time, never data
+  /usr/share/doc/nightjar      the documentation, where a package has installed it
 
-Of a user who is not root: ~/.local/state/nightjar and ~/.cache/nightjar.`},
+Of a user who is not root: ~/.config/nightjar/nightjar.toml, ~/.local/state/nightjar and ~/.cache/nightjar.`},
 }
 
 func (a *app) manCommand() *cobra.Command {

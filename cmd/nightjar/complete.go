@@ -86,13 +86,13 @@ var flagValues = map[string][]string{
 
 // folderFlags and fileFlags take what is on this machine; no other flag does.
 var (
-	folderFlags = []string{"cache-dir", "state-dir", "tempdir", "target", "datadir", "binlog-dir", "clone-dir", "mount-at", "source"}
+	folderFlags = []string{"cache-dir", "state-dir", "tempdir", "target", "datadir", "binlog-dir", "clone-dir", "mount-at", "scratch", "source"}
 	fileFlags   = []string{"config", "key", "kit", "kit-file", "repo", "to", "from", "copy-to", "certificate", "new-key", "sign-key", "encrypt-key", "exclude-from", "gtids", "tool", "mysqld"}
 )
 
 // completeArchives are the commands whose first argument is an archive, and whether a path in it may follow.
 var completeArchives = map[string]bool{
-	"restore": true, "ls": true, "cat": true, "forget": false, "mysql restore": false, "mysql replica": false, "mysql binlog show": false, "ebs unarchive": false,
+	"restore": true, "ls": true, "cat": true, "forget": false, "drill": false, "mysql restore": false, "mysql replica": false, "mysql binlog show": false, "ebs unarchive": false,
 }
 
 // completeJobs are the commands whose arguments are jobs.

@@ -50,6 +50,9 @@ var examples = map[string]string{
 		nightjar remove-older-than 6M --force`,
 	"remove-all-but-n-full": `
 		nightjar remove-all-but-n-full 3 --force`,
+	"drill": `
+		nightjar drill --key recovery-kit.txt
+		nightjar drill latest --full --scratch /srv/scratch`,
 	"prune": `
 		nightjar prune --dry-run
 		nightjar prune --repack --key recovery-kit.txt`,

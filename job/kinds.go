@@ -181,6 +181,9 @@ type Drill struct {
 // Report is nightjar report.
 type Report struct {
 	Common
-	Output string `toml:"output"`
-	Days   int    `toml:"days"`
+	Output  string   `toml:"output"`
+	Days    int      `toml:"days"`
+	Changes int      `toml:"changes"`
+	Price   []string `toml:"price"`
+	Host    string   `toml:"host"`
 }

@@ -23,6 +23,7 @@ type FindOptions struct {
 	Larger       uint64         // files of more bytes
 	Smaller      uint64         // files of fewer bytes
 	Newer, Older time.Time      // what was modified after, before
+	Differing    bool           // only what is not the same in all archives; folders that are the same are not looked into
 
 	Problem func(archive, path string, err error) // told of directories that cannot be read, with the id of one of the archives that have them
 }
@@ -249,6 +250,9 @@ func (s *finder) entries(at string, entries, dirs []version) error {
 		return nil
 	}
 	is, below := s.o.Filter.Includes(at, false)
+	if s.o.Differing {
+		is, below = is && !s.inAll(entries), below && !s.inAll(dirs)
+	}
 	for _, v := range entries {
 		if !is || !s.wanted(v.node) {
 			continue
@@ -266,6 +270,11 @@ func (s *finder) entries(at string, entries, dirs []version) error {
 	}
 	s.spare()
 	return s.dir(at, dirs)
+}
+
+// inAll reports whether there is one version, which all archives have.
+func (s *finder) inAll(versions []version) bool {
+	return len(versions) == 1 && len(versions[0].archives) == len(s.archives)
 }
 
 // wanted compares size and time; only files have a size.

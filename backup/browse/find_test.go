@@ -116,3 +116,31 @@ func TestFindEnds(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Of what is the same in all archives, nothing is found, and no folder is read.
+func TestFindDiffering(t *testing.T) {
+	t.Parallel()
+	s := backuptest.New(t)
+	s.Write("same/deep/file", "same")
+	s.Write("both/changes", "1")
+	s.Write("both/stays", "same")
+	s.Write("goes/file", "x")
+	s.Save()
+	archives := []repo.Archive{*s.Last}
+	s.Write("both/changes", "12")
+	s.Write("comes/file", "xyz")
+	must(t, os.RemoveAll(s.Path("goes")))
+	s.Save()
+	archives = append(archives, *s.Last)
+	got := slices.DeleteFunc(find(s, archives, browse.FindOptions{Differing: true}), func(line string) bool {
+		name, _, _ := strings.Cut(line, " ")
+		return !strings.Contains(name, "/") || strings.HasPrefix(name, "/")
+	})
+	want := []string{"both/changes [0] 1", "both/changes [1] 2", "comes/file [1] 3", "goes/file [0] 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+	if all := find(s, archives[1:], browse.FindOptions{Differing: true}); len(all) > 0 {
+		t.Errorf("one archive differs from itself: %q", all)
+	}
+}

@@ -93,6 +93,7 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"salvage", "--all", "--key", fingerprint, "--target", at("target/salvaged")}},
 		{flag, []string{"run", "src", "--config", at("jobs.toml")}},
 		{flag, []string{"schedule", "--crontab", "--config", at("jobs.toml")}},
+		{flag, []string{"report", "--output", at("target/report.html")}},
 		{flag, []string{"remove-older-than", "1Y", "--force"}},
 		{flag, []string{"remove-all-but-n-full", "1"}},
 		{flag, []string{"forget", "--keep-last", "1"}},

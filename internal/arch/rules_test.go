@@ -111,6 +111,7 @@ var arrows = map[string][]string{
 	"job":                  {"job/record"},
 	"job/record":           {},
 	"job/history":          {"job/record"},
+	"job/report":           {"job/history", "job/record"},
 	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
 	"mount":                {"backup/browse", "backup/read", "chunk", "repo", "repo/tree"},
 	"internal/bench/hosts": {"backup", "crypto", "repo", "repo/index", "repo/keyring", "repo/pack", "repo/statedir", "repo/store"},

@@ -257,6 +257,15 @@ func (b *Bucket) lock() (l s3.Lock, err error) {
 // otherKinds is what a storage class is given for that is meant for all objects that no other is meant for.
 const otherKinds = "other"
 
+// Class returns the storage class of new objects of a kind; empty: the bucket's own.
+func (b *Bucket) Class(kind string) string {
+	of, err := b.classes()
+	if err != nil || of == nil {
+		return ""
+	}
+	return of(kind + "/")
+}
+
 // classes returns the class of an object by its name; nil: nothing was said.
 func (b *Bucket) classes() (func(name string) string, error) {
 	if len(b.StorageClasses) == 0 {
@@ -284,6 +293,11 @@ func (b *Bucket) classes() (func(name string) string, error) {
 func (o *Options) endpoint(ctx context.Context) string {
 	endpoint, _ := request.Endpoint(ctx, request.Options{Profile: o.Bucket.Profile, Endpoint: o.Bucket.Endpoint})
 	return endpoint
+}
+
+// IsAmazons reports whether a place is a bucket that Amazon bills.
+func (o *Options) IsAmazons(ctx context.Context, l store.Location) bool {
+	return kindOf(l).bucket && o.endpoint(ctx) == ""
 }
 
 func (o *Options) bucketName(ctx context.Context, l store.Location) string {

@@ -17,20 +17,28 @@ import (
 
 // Put writes a record, of kind record.Run or record.Drill, as an archive without files. The session is one that writes.
 func Put(ctx context.Context, s *session.Session, kind string, r *record.Record, now func() time.Time) (*repo.Archive, error) {
+	made, err := Write(ctx, s.Repository, kind, r, now)
+	if err == nil {
+		s.Wrote(made)
+	}
+	return made, err
+}
+
+// Write is Put for a repository that is open for writing.
+func Write(ctx context.Context, to *repo.Repository, kind string, r *record.Record, now func() time.Time) (*repo.Archive, error) {
+	if len(r.Job) == 0 {
+		return nil, fmt.Errorf("record a run: its job has no name")
+	}
 	labels := repo.Labels{}
 	for name, value := range r.Labels() {
 		labels[repo.Text(name)] = repo.Text(value)
 	}
-	if len(r.Job) == 0 {
-		return nil, fmt.Errorf("record a run: its job has no name")
-	}
 	template := &repo.Record{Kind: repo.Text(kind), Job: repo.Text(kind + " " + r.Job), Labels: labels, Program: "nightjar"}
-	made, _, err := backup.Save(ctx, s.Repository, template, backup.Options{AllowEmpty: true, Progress: new(watch.Progress), Problem: func(string, error) {}, Now: now},
+	made, _, err := backup.Save(ctx, to, template, backup.Options{AllowEmpty: true, Progress: new(watch.Progress), Problem: func(string, error) {}, Now: now},
 		func(context.Context, *backup.Run) (repo.Labels, error) { return nil, nil })
 	if err != nil {
 		return nil, fmt.Errorf("record the run of job %s: %w", r.Job, err)
 	}
-	s.Wrote(made)
 	return made, nil
 }
 
@@ -40,6 +48,11 @@ func History(ctx context.Context, s *session.Session) ([]history.Archive, error)
 	if err != nil {
 		return nil, err
 	}
+	return Of(all), nil
+}
+
+// Of returns archives as job/history takes them.
+func Of(all []repo.Archive) []history.Archive {
 	out := make([]history.Archive, len(all))
 	for i := range all {
 		a := &all[i]
@@ -52,5 +65,5 @@ func History(ctx context.Context, s *session.Session) ([]history.Archive, error)
 			Start: a.Start, End: a.End, Stored: a.Dated(), Complete: a.Complete, Counts: a.Counts(), Forgotten: a.Forgotten,
 		}
 	}
-	return out, nil
+	return out
 }

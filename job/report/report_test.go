@@ -1,0 +1,92 @@
+package report_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"nightjar/job/history"
+	"nightjar/job/record"
+	"nightjar/job/report"
+)
+
+var now = time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
+
+// nights returns a job of so many nights before now, each as f has it.
+func nights(host, name, kind string, count int, f func(i int, n *history.Night)) history.Job {
+	j := history.Job{Host: host, Name: name, Kind: kind, Schedule: "0 3 * * *", Zone: "UTC"}
+	for i := range count {
+		start := now.AddDate(0, 0, i-count+1).Add(-5 * time.Hour)
+		n := history.Night{Record: record.Record{Job: name, Kind: kind, Outcome: record.Done, Start: start, End: start.Add(4 * time.Minute), Schedule: "0 3 * * *", Zone: "UTC"}, Host: host, At: start.Add(4 * time.Minute)}
+		n.Archive = &history.Archive{
+			ID: fmt.Sprintf("%064x", i), Host: host, Job: name, Kind: kind, Source: "/etc /var/www",
+			Statistics: map[string]uint64{"files": uint64(1000 + i), "bytes": 5 << 30, "bytes_stored": uint64(i%7+1) << 20}, Start: n.Start, End: n.End, Stored: n.At, Counts: true, Complete: true,
+			Labels: map[string]string{},
+		}
+		f(i, &n)
+		j.Nights = append(j.Nights, n)
+		if n.Outcome != record.Failed {
+			j.Success = n.End
+		}
+	}
+	return j
+}
+
+func sample() report.Input {
+	files := nights("web1", "www", "files", 60, func(i int, n *history.Night) {
+		switch i {
+		case 20:
+			n.Outcome, n.Exit, n.Error, n.Archive = record.Failed, 1, "store pack: no space left on device", nil
+		case 41:
+			n.Outcome, n.Exit, n.Error = record.Problems, 3, "/etc/shadow: permission denied"
+		}
+	})
+	proven := files.Nights[50]
+	files.Proven = &proven
+	shop := nights("db1", "shop", "mysql-dump", 30, func(i int, n *history.Night) {
+		n.Archive.Labels["position"] = "mysql-bin.000042:1337"
+		if i > 26 {
+			n.Outcome, n.Exit, n.Error, n.Archive = record.Failed, 1, "connect to database server: access denied", nil
+		}
+	})
+	shop.Overdue = now.Add(-time.Hour)
+	in := report.Input{Repository: "s3://backup/all", Now: now, Jobs: []history.Job{files, shop}, Objects: []report.Objects{{"content", 300, 4 << 30}, {"index", 60, 3 << 20}},
+		Monthly: &report.Cost{Amount: 0.09, Basis: "4.0 GiB of content in STANDARD at 0.023 USD a GB"}, Version: "nightjar 1.0",
+		Changes: []report.Changes{{Host: "web1", Job: "www", Since: now.AddDate(0, 0, -1), Files: 4, Bytes: 4 << 20, Paths: []report.Change{{"/var/www/uploads", 4, 4 << 20}}}}}
+	for _, j := range in.Jobs {
+		for _, n := range j.Nights {
+			if n.Archive != nil {
+				in.Kept = append(in.Kept, *n.Archive)
+			}
+		}
+	}
+	return in
+}
+
+func write(t *testing.T, in report.Input) string {
+	t.Helper()
+	var b strings.Builder
+	if err := report.Write(&b, in); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestWrite(t *testing.T) {
+	page := write(t, sample())
+	if path := os.Getenv("REPORT_SAMPLE"); path != "" {
+		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{
+		"2 things need attention", "db1 shop is overdue", "db1 shop failed", "no space left on device", "permission denied", "mysql-bin.000042:1337",
+		"0.09 USD a month", "/var/www/uploads", "29 November: failed", "What all 86 archives hold together", "430.0 GiB", "99.1 %",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+}

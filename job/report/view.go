@@ -1,0 +1,236 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"slices"
+	"time"
+
+	"nightjar/internal/human"
+	"nightjar/internal/quote"
+	"nightjar/job/history"
+	"nightjar/job/record"
+)
+
+// A view is what the template shows: texts that are fit to be seen, and numbers that are drawn.
+type view struct {
+	Style                                template.CSS
+	Repository, Made, From, To, Verdict  string
+	Good                                 bool
+	Attention                            []attention
+	Jobs                                 []jobView
+	Sizes, Objects                       []row
+	Failures                             []failure
+	Changes                              []changesView
+	Drills, Snapshots, Copies, Positions []row
+	Cost, Basis, Version                 string
+}
+
+// An attention is what a person should do something about.
+type attention struct{ What, Why string }
+
+// A row is one line of a table.
+type row struct {
+	Name  string
+	Cells []string
+}
+
+type failure struct{ When, What, Outcome, Error string }
+
+type changesView struct {
+	Name, Since, Total, Incomplete string
+	Paths                          []row
+}
+
+const (
+	maxFailures = 50
+	maxText     = 300 // characters of one text
+)
+
+// shown returns a text as it is fit for a page, cut to a length.
+func shown(s string) string {
+	s = quote.Display(s)
+	if r := []rune(s); len(r) > maxText {
+		s = string(r[:maxText]) + "…"
+	}
+	return s
+}
+
+func newView(in *Input) *view {
+	first := dayOf(in.Now).AddDate(0, 0, 1-in.Days)
+	v := &view{
+		Style: template.CSS(styleText), Repository: shown(in.Repository), Made: minute(in.Now), From: first.Format("2 January 2006"), To: in.Now.Format("2 January 2006"),
+		Version: shown(in.Version),
+	}
+	for i := range in.Jobs {
+		j := &in.Jobs[i]
+		v.Jobs = append(v.Jobs, newJob(j, in, first))
+		v.attend(j, in)
+		v.tell(j, in, first)
+	}
+	for _, w := range in.Warnings {
+		v.Attention = append(v.Attention, attention{"Repository", shown(w)})
+	}
+	v.judge(len(in.Jobs))
+	slices.SortStableFunc(v.Failures, func(x, y failure) int { return cmp.Compare(y.When, x.When) })
+	v.Failures = v.Failures[:min(len(v.Failures), maxFailures)]
+	v.measure(in)
+	for _, c := range in.Changes {
+		v.Changes = append(v.Changes, newChanges(&c, in.Zone))
+	}
+	return v
+}
+
+func (v *view) judge(jobs int) {
+	v.Good = len(v.Attention) == 0
+	switch {
+	case jobs == 0:
+		v.Verdict = "No job has run yet"
+		v.Good = false
+	case v.Good && jobs == 1:
+		v.Verdict = "The job is well"
+	case v.Good:
+		v.Verdict = fmt.Sprintf("All %d jobs are well", jobs)
+	case len(v.Attention) == 1:
+		v.Verdict = "One thing needs attention"
+	default:
+		v.Verdict = fmt.Sprintf("%d things need attention", len(v.Attention))
+	}
+}
+
+// attend tells of a job that is overdue, or whose last run did not go well.
+func (v *view) attend(j *history.Job, in *Input) {
+	name := nameOf(j)
+	if j.Late(in.Now) {
+		why := "it has never succeeded"
+		if !j.Success.IsZero() {
+			why = fmt.Sprintf("it last succeeded on %s, %s ago", minute(j.Success.In(in.Zone)), age(in.Now.Sub(j.Success)))
+		}
+		v.Attention = append(v.Attention, attention{name + " is overdue", fmt.Sprintf("It was expected by %s; %s.", minute(j.Overdue.In(in.Zone)), why)})
+	}
+	last := j.Last()
+	when := minute(last.At.In(in.Zone)) + ": "
+	switch {
+	case j.Failed():
+		v.Attention = append(v.Attention, attention{name + " failed", when + cmp.Or(shown(last.Error), fmt.Sprintf("it ended with exit code %d", last.Exit))})
+	case last.Outcome == record.Problems && !j.Ended:
+		v.Attention = append(v.Attention, attention{name + " met with problems", when + cmp.Or(shown(last.Error), "not all could be read")})
+	}
+	if d := j.Drilled; d != nil && !d.Succeeded() {
+		v.Attention = append(v.Attention, attention{name + " was not restored", minute(d.At.In(in.Zone)) + ": " + cmp.Or(shown(d.Error), "the drill failed")})
+	}
+}
+
+// tell adds a job's nights to the tables of all jobs.
+func (v *view) tell(j *history.Job, in *Input, first time.Time) {
+	name := nameOf(j)
+	for i := range j.Nights {
+		n := &j.Nights[i]
+		if outcomeOf(n) == record.Done || n.At.Before(first) {
+			continue
+		}
+		v.Failures = append(v.Failures, failure{minute(n.At.In(in.Zone)), name, outcomes[outcomeOf(n)].word, cmp.Or(shown(n.Error), fmt.Sprintf("exit code %d", n.Exit))})
+	}
+	if d := j.Proven; d != nil {
+		v.Drills = append(v.Drills, row{name, []string{minute(d.At.In(in.Zone)), age(in.Now.Sub(d.At)) + " ago", took(d), shown(j.Position())}})
+	} else if j.Made() != nil {
+		v.Drills = append(v.Drills, row{name, []string{"never", "", "", ""}})
+	}
+	if made := j.Made(); made != nil && made.Archive.Labels["position"] != "" {
+		v.Positions = append(v.Positions, row{name, []string{minute(made.At.In(in.Zone)), shown(made.Archive.Labels["position"])}})
+	}
+	last := lastGood(j)
+	if last == nil {
+		return
+	}
+	switch j.Kind {
+	case "ebs":
+		v.Snapshots = append(v.Snapshots, row{name, []string{minute(last.At.In(in.Zone)), shown(last.Notes["set"]), shown(last.Notes["consistency"]), shown(last.Notes["position"])}})
+	case "copy":
+		v.Copies = append(v.Copies, row{name, []string{minute(last.At.In(in.Zone)), age(in.Now.Sub(last.At)) + " ago", shown(last.Notes["to"])}})
+	}
+}
+
+// lastGood returns the last night that did not fail; nil: none.
+func lastGood(j *history.Job) *history.Night {
+	for i := len(j.Nights) - 1; i >= 0; i-- {
+		if outcomeOf(&j.Nights[i]) != record.Failed {
+			return &j.Nights[i]
+		}
+	}
+	return nil
+}
+
+// measure sums up what is kept, and what that saves.
+func (v *view) measure(in *Input) {
+	var stored uint64
+	for _, o := range in.Objects {
+		v.Objects = append(v.Objects, row{shown(o.Kind), []string{fmt.Sprint(o.Count), human.Size(o.Bytes)}})
+		stored += o.Bytes
+	}
+	type job struct{ host, name string }
+	newest := map[job]uint64{}
+	var all uint64
+	for i := range in.Kept {
+		a := &in.Kept[i]
+		all += a.Statistics["bytes"]
+		newest[job{a.Host, a.Job}] = a.Statistics["bytes"]
+	}
+	var now uint64
+	for _, n := range newest {
+		now += n
+	}
+	if len(in.Objects) == 0 {
+		return
+	}
+	v.Sizes = []row{
+		{"What the newest archives hold", []string{human.Size(now)}},
+		{fmt.Sprintf("What all %d archives hold together", len(in.Kept)), []string{human.Size(all)}},
+		{"What the repository takes", []string{human.Size(stored)}},
+	}
+	if stored > 0 && all > stored {
+		v.Sizes = append(v.Sizes, row{"Saved by deltas, deduplication and compression", []string{fmt.Sprintf("%.1f %%", 100-100*float64(stored)/float64(all))}})
+	}
+	if in.Monthly != nil {
+		v.Cost, v.Basis = fmt.Sprintf("%.2f USD a month", in.Monthly.Amount), shown(in.Monthly.Basis)
+	}
+}
+
+func newChanges(c *Changes, zone *time.Location) changesView {
+	v := changesView{
+		Name: shown(c.Host) + " " + shown(c.Job), Since: minute(c.Since.In(zone)), Incomplete: shown(c.Incomplete),
+		Total: fmt.Sprintf("%s, %s", plural(c.Files, "file"), human.Size(c.Bytes)),
+	}
+	for _, p := range c.Paths {
+		v.Paths = append(v.Paths, row{shown(p.Path), []string{fmt.Sprint(p.Files), human.Size(p.Bytes)}})
+	}
+	return v
+}
+
+func nameOf(j *history.Job) string { return shown(j.Host) + " " + shown(j.Name) }
+
+func minute(t time.Time) string { return t.Format("2006-01-02 15:04") }
+
+// age returns an age by its longest unit.
+func age(d time.Duration) string {
+	unit, of := "minute", time.Minute
+	switch {
+	case d >= 48*time.Hour:
+		unit, of = "day", 24*time.Hour
+	case d >= 2*time.Hour:
+		unit, of = "hour", time.Hour
+	}
+	return plural(max(0, int(d/of)), unit)
+}
+
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+func dayOf(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, t.Location())
+}

@@ -31,6 +31,7 @@ type Statistics struct {
 	Deleted                    uint64 // files and others that the predecessor has and this archive does not
 	Unread                     uint64 // vanished or unreadable: not in the archive
 	Unsettled                  uint64 // changed while they were read: in the archive as they were read
+	Grown                      uint64 // only grew while they were read: in the archive with what they began with
 	BytesRead                  uint64
 	ChunksNew, ChunksKnown     uint64
 	ChunksDelta                uint64 // of the new ones, those stored as what changed
@@ -45,7 +46,7 @@ func (s *Statistics) Map() map[string]uint64 {
 	return map[string]uint64{
 		"files": s.Files, "dirs": s.Dirs, "others": s.Others, "bytes": s.Bytes,
 		"new": s.New, "changed": s.Changed, "unchanged": s.Unchanged, "new_dirs": s.NewDirs, "changed_dirs": s.ChangedDirs,
-		"deleted": s.Deleted, "unread": s.Unread, "unsettled": s.Unsettled, "bytes_read": s.BytesRead,
+		"deleted": s.Deleted, "unread": s.Unread, "unsettled": s.Unsettled, "grown": s.Grown, "bytes_read": s.BytesRead,
 		"chunks_new": s.ChunksNew, "chunks_known": s.ChunksKnown, "chunks_delta": s.ChunksDelta, "bytes_literal": s.BytesLiteral, "bytes_new": s.BytesNew, "bytes_compressed": s.BytesCompressed,
 		"metadata_new": s.MetadataNew, "objects_stored": s.ObjectsStored, "bytes_stored": s.BytesStored,
 	}

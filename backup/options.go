@@ -26,6 +26,7 @@ type Options struct {
 
 	Now      func() time.Time // this machine's clock; nil: time.Now
 	Progress *watch.Progress
+	Note     func(path, what string)      // told what is no problem, but of interest, from any goroutine; may be nil
 	Problem  func(path string, err error) // told of everything that makes the archive incomplete; calls may come from any goroutine
 }
 
@@ -33,7 +34,7 @@ type Options struct {
 func (o *Options) scan() scan.Options {
 	return scan.Options{
 		Filter: o.Filter, ExcludeCaches: o.ExcludeCaches, ExcludeNoDump: o.ExcludeNoDump, OneFileSystem: o.OneFileSystem, Rehash: o.Rehash, Avoid: o.Avoid,
-		Now: o.Now, Progress: o.Progress, Problem: o.Problem,
+		Now: o.Now, Progress: o.Progress, Note: o.Note, Problem: o.Problem,
 	}
 }
 

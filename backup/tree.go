@@ -28,6 +28,7 @@ type pipeline struct {
 	o       *Options
 	writer  *save.Writer
 	rule    chunk.Rule
+	namer   func() *chunk.Namer
 	sums    *Statistics // of the builder
 	stats   counters
 	batches chan *scan.Batch // for workers
@@ -41,7 +42,7 @@ type pipeline struct {
 
 func newPipeline(r *repo.Repository, w *save.Writer, o *Options, sums *Statistics) *pipeline {
 	p := &pipeline{
-		o: o, writer: w, rule: r.Rule(), sums: sums,
+		o: o, writer: w, rule: r.Rule(), namer: r.Namer, sums: sums,
 		batches: make(chan *scan.Batch, o.Workers), ordered: make(chan *scan.Batch, batchesWait),
 		jobs: make(chan *job, o.Workers), ahead: 2 * o.Workers, idle: make(chan struct{}),
 	}
@@ -104,7 +105,7 @@ func commit(ctx context.Context, r *repo.Repository, template *repo.Record, o *O
 			return nil, err
 		}
 		sums.End = o.Now()
-		sums.Unsettled, sums.BytesRead = p.stats.unsettled.Load(), p.stats.bytesRead.Load()
+		sums.Unsettled, sums.Grown, sums.BytesRead = p.stats.unsettled.Load(), p.stats.grown.Load(), p.stats.bytesRead.Load()
 		sums.add(&sent)
 		a.Root = repo.Root{ID: root.ID, Length: root.Length}
 		a.Start, a.End = sums.Start.UTC(), sums.End.UTC()

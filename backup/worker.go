@@ -26,7 +26,8 @@ type worker struct {
 	saver *save.Saver
 	cut   *chunk.Cutter
 	list  *tree.Lister
-	buf   []byte // of files up to the smallest chunk
+	items []tree.Item // of the file, as far as maxItems
+	buf   []byte      // of files up to the smallest chunk
 }
 
 func (p *pipeline) newWorker() (*worker, error) {
@@ -138,6 +139,7 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 	}
 	page := pages.Size(f, int64(before.Size))
 	whole := false // read to where it ends, whatever its size is said to be
+	w.items = w.items[:0]
 	switch {
 	case sparse || slices.ContainsFunc(before.Xattrs, func(x tree.Xattr) bool { return !strings.HasPrefix(x.Name, tree.Reserved) }): // a block of attributes can make up for a hole in the count
 		before.Contents, err = w.sparse(ctx, f, before.Size, page, was)
@@ -159,6 +161,10 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 	}
 	var wrong error
 	switch {
+	case after.Size > opened.Size && before.Size >= opened.Size && w.isPrefix(f, before.Size):
+		e.Node.Flags |= tree.Unsettled
+		w.p.stats.grown.Add(1)
+		w.p.o.note(e.Path, "it grew while it was read: the archive has its first %d bytes", before.Size)
 	case after.Ctime != opened.Ctime || after.Mtime != opened.Mtime || after.Size != opened.Size:
 		wrong = errChanged
 	case opened.Size == 0: // but for empty ones, a size that the kernel does not know beforehand
@@ -215,6 +221,7 @@ func (w *worker) small(ctx context.Context, f *os.File, page int, was *save.Past
 		return tree.Contents{}, &fatal{err}
 	}
 	w.p.read(n)
+	w.items = append(w.items, tree.Item{ID: id, Length: int64(n)})
 	return tree.Contents{Items: []tree.Item{{ID: id, Length: int64(n)}}}, nil
 }
 
@@ -239,7 +246,7 @@ func (w *worker) sparse(ctx context.Context, f *os.File, size uint64, page int, 
 	w.list.Reset()
 	for x := range local.Extents(f, int64(size)) {
 		if x.Hole {
-			if err := w.list.Add(tree.Item{Length: x.Length, Hole: true}); err != nil {
+			if err := w.add(tree.Item{Length: x.Length, Hole: true}); err != nil {
 				return tree.Contents{}, &fatal{err}
 			}
 			continue
@@ -281,7 +288,7 @@ func (w *worker) pieces(ctx context.Context, r io.Reader, at save.Place, was *sa
 			if err := w.await(ctx, j); err != nil {
 				return err
 			}
-			if err := w.list.Add(tree.Item{ID: j.id, Length: int64(len(j.data))}); err != nil {
+			if err := w.add(tree.Item{ID: j.id, Length: int64(len(j.data))}); err != nil {
 				return &fatal{err}
 			}
 			w.p.read(len(j.data))
@@ -334,7 +341,7 @@ func (w *worker) await(ctx context.Context, j *job) error {
 }
 
 // counters that several workers share.
-type counters struct{ unsettled, bytesRead atomic.Uint64 }
+type counters struct{ unsettled, grown, bytesRead atomic.Uint64 }
 
 func (p *pipeline) read(n int) {
 	p.stats.bytesRead.Add(uint64(n))

@@ -16,6 +16,7 @@ type Files struct {
 	Exclude           []string `toml:"exclude"`
 	ExcludeFrom       []string `toml:"exclude-from"`
 	ExcludeCaches     bool     `toml:"exclude-caches"`
+	ExcludeNoDump     bool     `toml:"exclude-nodump"`
 	ExcludeLargerThan string   `toml:"exclude-larger-than" is:"size"`
 	OneFileSystem     bool     `toml:"one-file-system"`
 	Rehash            bool     `toml:"rehash"`

@@ -30,6 +30,7 @@ type Options struct {
 
 	Now      func() time.Time             // this machine's clock, by which the file systems' is; nil: time.Now
 	Progress *watch.Progress              // counts what need not be read; not nil
+	Note     func(path, what string)      // told what is left out that nobody chose to leave out; may be nil
 	Problem  func(path string, err error) // told of what cannot be walked; not nil
 }
 

@@ -25,6 +25,7 @@ type scanner struct {
 	current  *Batch
 	stack    *local.Stack
 	device   uint64      // that the walk stays on, with OneFileSystem
+	here     uint64      // the device of the directory on top of the stack
 	called   []string    // other names of the directory on top of the stack, by which it was asked for
 	inodes   *inodeTable // of the predecessor, once something was moved
 	counting bool        // only to know how much there is
@@ -51,7 +52,7 @@ func (s *scanner) scan(sel *Selection, owners *local.Owners) error {
 	if err := root.StatSelf(n); err != nil {
 		return fmt.Errorf("read /: %w", err)
 	}
-	n.Name, s.device = "root", n.Device
+	n.Name, s.device, s.here = "root", n.Device, n.Device
 	var previous *tree.Node
 	if s.o.Previous != nil {
 		previous = s.o.Previous.Root
@@ -282,6 +283,9 @@ func (s *scanner) enter(path, name string, n *tree.Node, sel *Selection, was *tr
 		opened.Name, opened.Flags = n.Name, n.Flags
 		*n = opened
 	}
+	sel = s.passPseudo(path, n, sel)
+	defer func(before uint64) { s.here = before }(s.here)
+	s.here = n.Device
 	if err := s.attributes(s.stack.Top().XattrsSelf, path, n, was); err != nil {
 		return err
 	}

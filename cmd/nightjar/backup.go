@@ -243,8 +243,15 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 		return nil, nil, err
 	}
 	return archive, &backup.Options{
-		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, ExcludeNoDump: b.excludeNoDump, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem,
+		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, ExcludeNoDump: b.excludeNoDump, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem, Note: a.remark,
 	}, nil
+}
+
+// remark tells a person who looks on what is no problem with a path.
+func (a *app) remark(path, what string) {
+	if a.chatty() {
+		a.note("%s: %s", path, what)
+	}
 }
 
 func texts(list []string) []repo.Text {

@@ -53,6 +53,7 @@ func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint
 		{"deleted", count(s.Deleted)},
 		{"unread", count(s.Unread)},
 		{"changed while read", count(s.Unsettled)},
+		{"grew while read", count(s.Grown)},
 		{"bytes read", human.ExactSize(s.BytesRead)},
 		{"chunks new", count(s.ChunksNew)},
 		{"chunks known", count(s.ChunksKnown)},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"unicode/utf8"
 )
 
 // miss notes that a part cannot be had. With it, the file cannot, unless it is kept without.
@@ -29,16 +30,28 @@ func (f *placedFile) keep(file *os.File) error {
 	if err := file.Truncate(int64(f.node.Size)); err != nil {
 		return errors.Join(f.lost, err)
 	}
-	name := f.node.Name + DamagedSuffix
+	name := damagedName(f.node.Name, DamagedSuffix)
 	for n := 1; ; n++ {
 		err := f.dir.RenameNoReplace(f.name, name)
 		if err == nil {
 			f.made = false
 			return fmt.Errorf("kept as %s, with zeros for what is lost: %w", name, f.lost)
 		}
-		if !errors.Is(err, fs.ErrExist) || n > 9 {
+		if !errors.Is(err, fs.ErrExist) || n > 999 {
 			return errors.Join(f.lost, err)
 		}
-		name = fmt.Sprintf("%s%s%d", f.node.Name, DamagedSuffix, n)
+		name = damagedName(f.node.Name, fmt.Sprintf("%s%d", DamagedSuffix, n))
 	}
+}
+
+// maxName is how many bytes a name may have on most file systems.
+const maxName = 255
+
+// damagedName returns a name with a suffix, shortened by whole characters where both together would be too long.
+func damagedName(name, suffix string) string {
+	end := min(len(name), maxName-len(suffix))
+	for end < len(name) && end > maxName/2 && !utf8.RuneStart(name[end]) {
+		end--
+	}
+	return name[:end] + suffix
 }

@@ -189,6 +189,9 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 		if err := tree.ValidName(b.stdin); err != nil {
 			return nil, nil, usage.Errorf("--stdin: %w", err)
 		}
+		if len(b.stdin) > maxStreamName {
+			return nil, nil, usage.Errorf("--stdin: name of %d bytes, more than the %d that a file can be called by where it is restored", len(b.stdin), maxStreamName)
+		}
 		if len(b.program) == 0 && isTerminal(a.stdin) {
 			return nil, nil, usage.Hinted{
 				Err:  usage.Errorf("--stdin: standard input is a terminal"),
@@ -246,6 +249,9 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, ExcludeNoDump: b.excludeNoDump, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem, Note: a.remark,
 	}, nil
 }
+
+// maxStreamName is how many bytes a name may have on Linux.
+const maxStreamName = 255
 
 // remark tells a person who looks on what is no problem with a path.
 func (a *app) remark(path, what string) {

@@ -1,6 +1,9 @@
 package job
 
-import "strconv"
+import (
+	"cmp"
+	"reflect"
+)
 
 func (f *Files) command(name string) (words, arguments []string) {
 	return []string{"backup", "--job=" + name}, append([]string{"--"}, f.Paths...)
@@ -49,29 +52,7 @@ func (e *EBS) command(name string) (words, arguments []string) {
 	for _, flag := range Flags(&e.CopiesKeep) {
 		words = append(words, "--copies-"+flag[len("--"):])
 	}
-	add := func(flag string, values ...string) {
-		for _, v := range values {
-			if v != "" {
-				arguments = append(arguments, "--"+flag+"="+v)
-			}
-		}
-	}
-	add("instance", e.Instance)
-	add("volume", e.Volumes...)
-	add("volume-tag", e.VolumeTags...)
-	add("exclude-volume", e.ExcludeVolumes...)
-	for _, b := range []struct {
-		flag string
-		is   bool
-	}{{"boot", e.Boot}, {"lock", e.Lock}, {"mysql", e.MySQL}, {"freeze", e.Freeze}} {
-		if b.is {
-			add(b.flag, strconv.FormatBool(true))
-		}
-	}
-	add("max-freeze", e.MaxFreeze)
-	add("require", e.Require)
-	add("pre", e.Pre)
-	add("post", e.Post)
+	arguments = flagsBy(reflect.ValueOf(*e), func(f reflect.StructField) string { return cmp.Or(f.Tag.Get("after"), "-") })
 	arguments = append(arguments, Flags(&e.Login)...)
 	if len(arguments) > 0 {
 		arguments = append([]string{"--"}, arguments...)

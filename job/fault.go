@@ -60,7 +60,8 @@ func (f *Faults) General() bool {
 	return slices.ContainsFunc(f.All, func(x Fault) bool { return x.Job == "" })
 }
 
-func (f *Faults) sort() {
+// Sort puts them in the order of the lines.
+func (f *Faults) Sort() {
 	slices.SortStableFunc(f.All, func(x, y Fault) int { return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column)) })
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
+	"strings"
 )
 
 // A Job is one job of a file, of whatever kind.
@@ -65,33 +65,31 @@ func (j Job) Command() []string {
 
 // Flags returns what the settings of a struct, such as a File or a Keep, are on a command line. Zero values are left out.
 func Flags(settings any) []string {
-	var out []string
-	v := reflect.Indirect(reflect.ValueOf(settings))
+	return flagsBy(reflect.Indirect(reflect.ValueOf(settings)), func(f reflect.StructField) string { return cmp.Or(f.Tag.Get("flag"), f.Tag.Get("toml")) })
+}
+
+// flagsBy is Flags of a struct whose fields are named so; "-": they have no flag.
+func flagsBy(v reflect.Value, named func(reflect.StructField) string) (out []string) {
 	for i := range v.NumField() {
-		field, tag := v.Field(i), v.Type().Field(i).Tag
-		name := cmp.Or(tag.Get("flag"), tag.Get("toml"))
+		field, name := v.Field(i), named(v.Type().Field(i))
 		if name == "-" || field.IsZero() {
 			continue
 		}
-		if field.Kind() == reflect.Pointer {
-			out = append(out, "--"+name+"="+fmt.Sprint(field.Elem().Interface()))
-			continue
-		}
-		switch x := field.Interface().(type) {
-		case string:
-			out = append(out, "--"+name+"="+x)
-		case []string:
-			for _, s := range x {
-				out = append(out, "--"+name+"="+s)
+		flag := "--" + name
+		switch x := reflect.Indirect(field); x.Kind() {
+		case reflect.String, reflect.Int:
+			out = append(out, flag+"="+fmt.Sprint(x.Interface()))
+		case reflect.Slice:
+			for j := range x.Len() {
+				out = append(out, flag+"="+fmt.Sprint(x.Index(j).Interface()))
 			}
-		case bool:
-			out = append(out, "--"+name)
-		case int:
-			out = append(out, "--"+name+"="+strconv.Itoa(x))
-		default:
-			if field.Kind() == reflect.Struct {
-				out = append(out, Flags(x)...)
+		case reflect.Bool:
+			if field.Kind() == reflect.Pointer {
+				flag += "=" + fmt.Sprint(x.Bool())
 			}
+			out = append(out, flag)
+		case reflect.Struct:
+			out = append(out, flagsBy(x, named)...)
 		}
 	}
 	return out
@@ -118,4 +116,45 @@ func (r *reader) jobs() {
 			}
 		}
 	}
+}
+
+// KeyOf returns the key, with its tables, that a flag of the job's command line is made of, as keep.daily below the job's; nil: there is none.
+func (j Job) KeyOf(flag string) []string {
+	return keyOf(reflect.TypeOf(j.of).Elem(), flag, []string{j.Kind, j.Name})
+}
+
+// KeyOf is Job.KeyOf for flags of every command.
+func (f *File) KeyOf(flag string) []string {
+	t := reflect.TypeFor[File]()
+	for _, table := range fieldsOf(t) {
+		if inner := t.FieldByIndex(table.index).Type; inner.Kind() == reflect.Struct {
+			if key := keyOf(inner, flag, []string{table.key}); key != nil {
+				return key
+			}
+		}
+	}
+	return nil
+}
+
+func keyOf(t reflect.Type, flag string, path []string) []string {
+	for _, f := range fieldsOf(t) {
+		here := append(path[:len(path):len(path)], f.key)
+		if cmp.Or(f.after, f.flag, f.key) == flag {
+			return here
+		}
+		inner := t.FieldByIndex(f.index).Type
+		if inner.Kind() != reflect.Struct || reflect.PointerTo(inner).Implements(textual) {
+			continue
+		}
+		prefix := ""
+		if f.key == "copies-keep" {
+			prefix = "copies-"
+		}
+		if bare, ok := strings.CutPrefix(flag, prefix); ok {
+			if key := keyOf(inner, bare, here); key != nil {
+				return key
+			}
+		}
+	}
+	return nil
 }

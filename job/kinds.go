@@ -86,27 +86,27 @@ type Binlog struct {
 	KeepSince string `toml:"keep-since"`
 }
 
-// EBS is nightjar ebs schedule --run: a set of snapshots, its copies and its retention. What has no flag of ebs schedule stands after its --, for ebs take.
+// EBS is nightjar ebs schedule --run: a set of snapshots, its copies and its retention. Flags of tags `after` stand after its --, for ebs take, and so does the login.
 type EBS struct {
 	Common
-	Login
+	Login              `flag:"-"`
 	Region             string   `toml:"region"`
 	Profile            string   `toml:"profile"`
 	Endpoint           string   `toml:"endpoint" is:"url"`
 	Host               string   `toml:"host"` // whose sets are meant, where another instance's volumes are taken
 	Class              string   `toml:"class"`
-	Instance           string   `toml:"instance" flag:"-"`
-	Volumes            []string `toml:"volumes" flag:"-"`
-	VolumeTags         []string `toml:"volume-tags" flag:"-"`
-	ExcludeVolumes     []string `toml:"exclude-volumes" flag:"-"`
-	Boot               bool     `toml:"boot" flag:"-"`
-	Lock               bool     `toml:"lock" flag:"-"`
-	MySQL              bool     `toml:"mysql" flag:"-"`
-	Freeze             bool     `toml:"freeze" flag:"-"`
-	MaxFreeze          string   `toml:"max-freeze" flag:"-" is:"duration"`
-	Require            string   `toml:"require" flag:"-" is:"crash|filesystem|application"`
-	Pre                string   `toml:"pre" flag:"-"`  // a command of the shell, as ebs take has it
-	Post               string   `toml:"post" flag:"-"` // likewise
+	Instance           string   `toml:"instance" flag:"-" after:"instance"`
+	Volumes            []string `toml:"volumes" flag:"-" after:"volume"`
+	VolumeTags         []string `toml:"volume-tags" flag:"-" after:"volume-tag"`
+	ExcludeVolumes     []string `toml:"exclude-volumes" flag:"-" after:"exclude-volume"`
+	Boot               bool     `toml:"boot" flag:"-" after:"boot"`
+	Lock               bool     `toml:"lock" flag:"-" after:"lock"`
+	MySQL              bool     `toml:"mysql" flag:"-" after:"mysql"`
+	Freeze             bool     `toml:"freeze" flag:"-" after:"freeze"`
+	MaxFreeze          string   `toml:"max-freeze" flag:"-" after:"max-freeze" is:"duration"`
+	Require            string   `toml:"require" flag:"-" after:"require" is:"crash|filesystem|application"`
+	Pre                string   `toml:"pre" flag:"-" after:"pre"`   // a command of the shell, as ebs take has it
+	Post               string   `toml:"post" flag:"-" after:"post"` // likewise
 	ToRegion           string   `toml:"to-region"`
 	KMSKey             string   `toml:"kms-key"`
 	CompletionDuration string   `toml:"completion-duration" is:"duration"`
@@ -171,12 +171,17 @@ type Check struct {
 // Drill is nightjar drill.
 type Drill struct {
 	Common
-	Archive string `toml:"archive" flag:"-"` // what is restored; empty: the newest that fits
-	Host    string `toml:"host"`
-	Job     string `toml:"job"`
-	Sample  string `toml:"sample"` // how much of the files: a share such as 5%, or a size such as 2G
-	Full    bool   `toml:"full"`
-	Scratch string `toml:"scratch" is:"path"` // the folder below which it is restored
+	Archive  string   `toml:"archive" flag:"-"` // what is restored; empty: the newest that fits
+	Host     string   `toml:"host"`
+	Job      string   `toml:"job"`
+	Kind     []string `toml:"kind"`
+	Tags     []string `toml:"tags" flag:"tag"`
+	Labels   []string `toml:"labels" flag:"label"`
+	Random   bool     `toml:"random"` // of each job not the newest archive
+	Sample   string   `toml:"sample"` // how much of the files: a share such as 5%, a size such as 2G, or a number
+	Full     bool     `toml:"full"`
+	Scratch  string   `toml:"scratch" is:"path"` // the folder below which it is restored
+	ThawTier string   `toml:"thaw-tier" is:"bulk|standard|expedited"`
 }
 
 // Report is nightjar report.

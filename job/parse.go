@@ -43,7 +43,7 @@ func Parse(path string, content []byte) (*File, error) {
 	if len(r.faults.All) == 0 {
 		return r.file, nil
 	}
-	r.faults.sort()
+	r.faults.Sort()
 	return r.file, &r.faults
 }
 
@@ -133,9 +133,8 @@ func (r *reader) fault(path []string, job, what string) {
 
 // A field is what a key stands for.
 type field struct {
-	key, flag string
-	is        string
-	index     []int
+	key, flag, after, is string
+	index                []int
 }
 
 // fieldsOf returns those of a struct that a file can have, with those of what it embeds.
@@ -150,7 +149,7 @@ func fieldsOf(t reflect.Type) (all []field) {
 			continue
 		}
 		if key := f.Tag.Get("toml"); f.IsExported() && key != "-" {
-			all = append(all, field{key, f.Tag.Get("flag"), f.Tag.Get("is"), []int{i}})
+			all = append(all, field{key, f.Tag.Get("flag"), f.Tag.Get("after"), f.Tag.Get("is"), []int{i}})
 		}
 	}
 	return all

@@ -296,6 +296,9 @@ func (a *app) openForBackup(ctx context.Context, embedded bool) (*session.Sessio
 		}
 		return a.Open(ctx, session.Write)
 	}
+	if a.CheckOnly {
+		return nil, session.ErrChecked
+	}
 	if !embedded && !(isTerminal(a.stdin) && isTerminal(a.stdout)) {
 		return nil, session.ErrNotConfigured
 	}

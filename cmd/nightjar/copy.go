@@ -48,6 +48,11 @@ Exit code 1, 3 or 12 if something could not be copied.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.copy(c.Context(), &f) },
 	}
+	f.flags(c)
+	return c
+}
+
+func (f *copyFlags) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.to, "to", "", "the copy: "+place.Forms())
 	flags.BoolVar(&f.create, "create", false, "begin a copy in a place that is empty, or missing")
@@ -57,7 +62,6 @@ Exit code 1, 3 or 12 if something could not be copied.`,
 	flags.StringArrayVar(&f.archives, "archive", nil, "copy this `ARCHIVE`: latest, or at least 8 digits of an id; may be repeated")
 	f.choice.flags(c)
 	f.bucket.CopyFlags(c)
-	return c
 }
 
 func (a *app) copy(ctx context.Context, f *copyFlags) error {
@@ -65,6 +69,9 @@ func (a *app) copy(ctx context.Context, f *copyFlags) error {
 		return usage.Errorf("no place for the copy: say --to URL")
 	}
 	if err := f.choice.check(a.Now()); err != nil {
+		return err
+	}
+	if err := a.CheckCopy(ctx, f.to, f.bucket); err != nil {
 		return err
 	}
 	need := session.ReadIfAble

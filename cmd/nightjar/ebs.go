@@ -11,6 +11,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
+	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/snapshot/cloud"
 	"nightjar/snapshot/sets"
@@ -50,6 +51,9 @@ repository is needed. doc/ebs.md has the policy that the credentials need.`,
 
 // open finds the region, and says where its name comes from.
 func (e *ebsFlags) open(ctx context.Context, a *app) (*cloud.Cloud, error) {
+	if a.CheckOnly {
+		return nil, session.ErrChecked
+	}
 	c, err := cloud.Open(ctx, e.Options)
 	if err != nil {
 		return nil, err

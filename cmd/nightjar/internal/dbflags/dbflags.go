@@ -84,6 +84,9 @@ func (d *Flags) Login(ctx context.Context, set *session.Settings) (*login.Login,
 	if err != nil {
 		return nil, err
 	}
+	if set.CheckOnly {
+		return nil, session.ErrChecked
+	}
 	password, err := d.password(ctx, set, getenv)
 	if err != nil {
 		return nil, err

@@ -108,6 +108,26 @@ func (o *Options) CheckConnections() error {
 	return nil
 }
 
+// Check looks at what is said of a place, without asking it.
+func (o *Options) Check(l store.Location) error {
+	k := kindOf(l)
+	if err := k.allow(&o.Bucket, l); err != nil {
+		return err
+	}
+	if err := o.CheckConnections(); err != nil {
+		return err
+	}
+	if _, err := o.Bucket.CacheBytes(); err != nil {
+		return err
+	}
+	if k.bucket {
+		_, err := o.s3Options()
+		return err
+	}
+	_, _, err := o.Bucket.limits()
+	return err
+}
+
 // Open opens what is at a place; end its use with Close.
 func (o *Options) Open(ctx context.Context, l store.Location) (store.Carrier, error) {
 	return o.open(ctx, l, false)

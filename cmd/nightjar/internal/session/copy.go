@@ -47,19 +47,28 @@ func (s *Session) TrustTimes(ctx context.Context, d *Destination) error {
 	return s.site.trustTimes(ctx, d.Store, s.Keyring)
 }
 
-// OpenCopy opens the place of a copy, whose bucket is as b says. create makes it if it is missing.
-func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, create bool) (*Destination, error) {
+// besides returns the place of a copy and how it is reached.
+func (set *Settings) besides(ctx context.Context, url string, b place.Bucket) (store.Location, *place.Options, error) {
 	at, err := place.Parse(url)
 	if err != nil {
-		return nil, err
+		return at, nil, err
 	}
 	here := set.Reach()
 	there, err := here.Beside(at, b)
 	if err != nil {
-		return nil, err
+		return at, nil, err
 	}
 	if home, err := set.configured(); err == nil && here.Name(ctx, home) == there.Name(ctx, at) {
-		return nil, usage.Errorf("%s is the repository itself: a copy is somewhere else", place.Shown(at))
+		return at, nil, usage.Errorf("%s is the repository itself: a copy is somewhere else", place.Shown(at))
+	}
+	return at, there, nil
+}
+
+// OpenCopy opens the place of a copy, whose bucket is as b says. create makes it if it is missing.
+func (set *Settings) OpenCopy(ctx context.Context, url string, b place.Bucket, create bool) (*Destination, error) {
+	at, there, err := set.besides(ctx, url, b)
+	if err != nil {
+		return nil, err
 	}
 	open := there.Open
 	if create {

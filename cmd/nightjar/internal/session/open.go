@@ -69,6 +69,9 @@ func (s *Session) Previous(ctx context.Context, job repo.Text) (*repo.Archive, e
 // Open opens the configured repository, or the embedded one if there is one.
 func (set *Settings) Open(ctx context.Context, need Access) (*Session, error) {
 	at, err := set.configured()
+	if set.CheckOnly && errors.Is(err, ErrNotConfigured) {
+		return nil, ErrChecked
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +80,9 @@ func (set *Settings) Open(ctx context.Context, need Access) (*Session, error) {
 
 // OpenAt opens the repository at a place.
 func (set *Settings) OpenAt(ctx context.Context, at store.Location, need Access) (_ *Session, err error) {
+	if set.CheckOnly {
+		return nil, set.checkPlace(at)
+	}
 	caches, err := set.CacheFolder()
 	if err != nil {
 		set.Warn(fmt.Errorf("go on without a cache, which costs time: %w", err))

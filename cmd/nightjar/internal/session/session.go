@@ -6,6 +6,8 @@ package session
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,6 +41,9 @@ type Settings struct {
 	// Unattended has nobody asked for a passphrase, and no repository believed that is new to this machine: both fail.
 	Unattended bool
 
+	// CheckOnly has whatever would open a repository, a server or a region look at what the command line says of it, and return ErrChecked.
+	CheckOnly bool
+
 	HostName string                   // of this machine
 	Children []string                 // the environment for programs that are started
 	Getenv   func(name string) string // what a store's own tools go by; nil: an environment that is empty
@@ -51,6 +56,9 @@ type Settings struct {
 
 // ErrNotConfigured says that no repository is named, and that there is none on this machine itself.
 var ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)
+
+// ErrChecked says that nothing is wrong with what a command line says, as far as can be told without doing it.
+var ErrChecked = errors.New("nothing was done: the command line was only looked at")
 
 // StateFolder returns the absolute folder of what this machine must not forget.
 func (set *Settings) StateFolder() (string, error) {
@@ -108,6 +116,23 @@ func (set *Settings) configured() (store.Location, error) {
 		return at, ErrNotConfigured
 	}
 	return at, nil
+}
+
+// checkPlace looks at what the command line says of a place.
+func (set *Settings) checkPlace(at store.Location) error {
+	if err := set.Reach().Check(at); err != nil {
+		return err
+	}
+	return ErrChecked
+}
+
+// CheckCopy looks at what is said of the place of a copy, whose bucket is as b says, before anything is opened.
+func (set *Settings) CheckCopy(ctx context.Context, url string, b place.Bucket) error {
+	at, there, err := set.besides(ctx, url, b)
+	if err != nil {
+		return err
+	}
+	return there.Check(at)
 }
 
 // Reach says how places are reached.

@@ -37,6 +37,9 @@ func (set *Settings) Site(ctx context.Context) (*Site, error) {
 }
 
 func (set *Settings) siteAt(ctx context.Context, at store.Location) (*Site, error) {
+	if set.CheckOnly {
+		return nil, set.checkPlace(at)
+	}
 	state, err := set.StateFolder()
 	if err != nil {
 		if _, root, _ := set.NamedRoot(); root == "" || set.StateDir != "" {

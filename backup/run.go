@@ -11,6 +11,7 @@ import (
 	"nightjar/backup/browse"
 	"nightjar/backup/content"
 	"nightjar/backup/scan"
+	"nightjar/chunk"
 	"nightjar/repo"
 	"nightjar/repo/tree"
 )
@@ -121,6 +122,12 @@ func (r *Run) Create(path string, hint content.Hint) (*content.Content, error) {
 		Abort: func() { r.entries.abort(path) },
 	}, hint), nil
 }
+
+// Has reports whether a chunk is stored that the run may use: see Content.Again.
+func (r *Run) Has(id chunk.ID) (bool, error) { return r.p.writer.Has(id) }
+
+// IndexEach has a run that dies lose no more than about n chunks of what it has stored. It is for the time before anything is written.
+func (r *Run) IndexEach(n int) { r.p.writer.IndexEach(n) }
 
 // Keep takes the predecessor's file at a path, with its attributes and unread, if all of it is still held; so reports
 // what it returns.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"nightjar/chunk"
 	"nightjar/repo/tree"
 )
 
@@ -59,17 +60,50 @@ func (c *Content) take(most int64) (item tree.Item, ok bool, err error) {
 			return item, false, err
 		}
 		item = old
-		c.counts.chunksKnown.Add(1)
-		c.shared.o.Writer.Sent.ChunksKnown.Add(1)
-		c.shared.o.Writer.Sent.PlainKnown.Add(uint64(item.Length))
 	}
 	if err := c.flush(); err != nil {
 		return item, false, err
 	}
-	c.insert(item)
+	if item.Hole {
+		c.insert(item)
+		c.shared.o.Taken(item.Length)
+	} else {
+		c.known(item)
+	}
 	c.counts.same.Add(uint64(item.Length))
-	c.shared.o.Taken(item.Length)
 	return item, true, c.collect(false)
+}
+
+// Again appends a chunk that is stored already, as one that Block was given in a run that has ended. It reports whether it could: nothing is appended of
+// one that is not stored, or not any more. The length is that of what Block was given.
+func (c *Content) Again(id chunk.ID, length int) (bool, error) {
+	if err := c.enter(); err != nil {
+		return false, err
+	}
+	defer c.using.Unlock()
+	if err := c.ready(); err != nil {
+		return false, err
+	}
+	if length < 1 || length > chunk.MaxSize {
+		return false, c.fail(fmt.Errorf("chunk of %d bytes", length))
+	}
+	if ok, err := c.shared.o.Writer.Has(id); !ok || err != nil {
+		return false, c.fail(err)
+	}
+	if err := c.flush(); err != nil {
+		return false, c.fail(err)
+	}
+	c.known(tree.Item{ID: id, Length: int64(length)})
+	return true, c.fail(c.collect(false))
+}
+
+// known appends a chunk that is stored.
+func (c *Content) known(item tree.Item) {
+	c.counts.chunksKnown.Add(1)
+	c.shared.o.Writer.Sent.ChunksKnown.Add(1)
+	c.shared.o.Writer.Sent.PlainKnown.Add(uint64(item.Length))
+	c.insert(item)
+	c.shared.o.Taken(item.Length)
 }
 
 // oldItems are chunks and holes of a file of the predecessor, from which the content takes some. They are read as it

@@ -91,8 +91,9 @@ type ebsArchive struct {
 	set   snapshot.Set // of one volume without an id, if a snapshot was named
 	base  map[string]string
 	plans []*blocks.Survey // of the set's snapshots
+	files []*volumes.Known // likewise
 	read  atomic.Uint64    // bytes of blocks
-	all   uint64
+	all   atomic.Uint64
 }
 
 func (r *ebsArchiveFlags) plan() (*repo.Record, error) {
@@ -137,16 +138,21 @@ func (a *app) ebsArchive(ctx context.Context, e *ebsFlags, what string, flags *e
 		return err
 	}
 	r.store = blocks.New(r.cloud.Blocks, flags.ahead)
-	if err := r.survey(ctx, o.Previous); err != nil {
-		return err
-	}
+	r.journals(s)
+	defer r.close()
 	stop := a.follow(r.meter())
-	made, sums, err := backup.Save(ctx, s.Repository, template, o, r.save)
+	made, sums, err := backup.Save(ctx, s.Repository, template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
+		if err := r.survey(ctx, run, o.Previous); err != nil {
+			return nil, err
+		}
+		return r.save(ctx, run)
+	})
 	stop()
 	if err != nil {
 		return err
 	}
 	s.Wrote(made)
+	r.forget()
 	r.mark(ctx, made, o.Previous)
 	return r.report(made, &sums, s.Requests())
 }
@@ -232,25 +238,30 @@ func (r *ebsArchive) position() error {
 }
 
 // survey counts what is to be read, says what that costs, and refuses it if it is too much.
-func (r *ebsArchive) survey(ctx context.Context, previous *repo.Archive) error {
+func (r *ebsArchive) survey(ctx context.Context, run *backup.Run, previous *repo.Archive) error {
 	r.base = map[string]string{}
 	if previous != nil && previous.Kind == volumes.Kind && !r.flags.full && string(previous.Labels[volumes.LabelRegion]) == r.cloud.Region {
 		r.base = volumes.Snapshots(previous.Labels)
 	}
 	var calls blocks.Calls
+	again := 0
 	for i, x := range r.set.Snapshots {
-		v, err := r.store.Survey(ctx, x.ID, r.base[r.volume(i).ID])
-		if err != nil {
+		v, err := r.store.Survey(ctx, x.ID, r.base[r.volume(i).ID], r.files[i].In(run))
+		if err = cmp.Or(r.files[i].Err(), err); err != nil {
 			return err
 		}
 		if v.Lost != nil {
 			r.warn(fmt.Errorf("the snapshot of the archive before is of no use, so all of %s is read: %w", r.volume(i).ID, v.Lost))
 		}
-		r.plans, calls = append(r.plans, v), calls.Plus(v.Calls())
+		r.plans, calls, again = append(r.plans, v), calls.Plus(v.Calls()), again+v.Again
 	}
-	r.all = calls.Reads * blocks.Size
+	r.all.Store(calls.Reads * blocks.Size)
+	run.IndexEach(max(indexLeast, int(calls.Reads)/indexParts))
 	price := calls.Plus(r.store.Calls()).Price()
-	says := fmt.Sprintf("%d blocks (%s) are to be read, for about %s (prices of us-east-1, looked up in %d)", calls.Reads, human.Size(r.all), blocks.Dollars(price), blocks.PriceYear)
+	says := fmt.Sprintf("%d blocks (%s) are to be read, for about %s (prices of us-east-1, looked up in %d)", calls.Reads, human.Size(r.all.Load()), blocks.Dollars(price), blocks.PriceYear)
+	if again > 0 {
+		says += fmt.Sprintf("; %d more were read by a run that broke off", again)
+	}
 	if price > r.flags.cost {
 		return usage.Hinted{Err: fmt.Errorf("%s, and --max-cost is %s", says, blocks.Dollars(r.flags.cost)), Hint: "nothing was read. A first archive reads all that a volume ever held: allow it with --max-cost, once"}
 	}
@@ -273,25 +284,49 @@ func (r *ebsArchive) volume(i int) snapshot.Volume {
 // meter says how far the reading is.
 func (r *ebsArchive) meter() progress.Meter {
 	return progress.Meter{
-		Text:    func() string { return fmt.Sprintf("%s of %s read", human.Size(r.read.Load()), human.Size(r.all)) },
+		Text: func() string {
+			return fmt.Sprintf("%s of %s read", human.Size(r.read.Load()), human.Size(r.all.Load()))
+		},
 		Current: func() int64 { return int64(r.read.Load()) },
-		Total:   func() int64 { return int64(r.all) },
+		Total:   func() int64 { return int64(r.all.Load()) },
 		Bytes:   true,
 	}
 }
 
-// A blockFile counts the blocks that go into a file.
-type blockFile struct {
-	*content.Content
-	read *atomic.Uint64
+// What is read is indexed whenever it is a part of all, or so many blocks: of a run that is killed no more is lost, besides what is on its way.
+const (
+	indexParts = 40
+	indexLeast = 32 // as many as are in one pack, if they cannot be compressed
+)
+
+// journals opens those of the set's snapshots. Without them, a run that breaks off is paid for again.
+func (r *ebsArchive) journals(s *session.Session) {
+	for _, x := range r.set.Snapshots {
+		var j *volumes.Journal
+		if s.Journals != "" {
+			var err error
+			if j, err = volumes.OpenJournal(s.Journals, r.cloud.Region, x.ID); err != nil {
+				r.warn(fmt.Errorf("if this breaks off, its blocks have to be read again: %w", err))
+			}
+		}
+		r.files = append(r.files, volumes.NewKnown(j, s.Repository.Namer()))
+	}
 }
 
-func (f blockFile) Block(data []byte) error {
-	f.read.Add(uint64(len(data)))
-	return f.Content.Block(data)
+// forget deletes journals that are needed no more: the next archive takes over what this one has.
+func (r *ebsArchive) forget() {
+	for _, f := range r.files {
+		if err := f.Journal.Remove(); err != nil {
+			r.warn(err)
+		}
+	}
 }
 
-var _ blocks.File = blockFile{}
+func (r *ebsArchive) close() {
+	for _, f := range r.files {
+		_ = f.Journal.Close()
+	}
+}
 
 func (r *ebsArchive) save(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 	for i, x := range r.set.Snapshots {
@@ -304,7 +339,7 @@ func (r *ebsArchive) save(ctx context.Context, run *backup.Run) (repo.Labels, er
 			return nil, err
 		}
 		if err = v.Note(file); err == nil {
-			err = r.store.Save(ctx, r.plans[i], blockFile{file, &r.read})
+			err = r.store.Save(ctx, r.plans[i], r.files[i].Into(file, func(n int) { r.read.Add(uint64(n)) }))
 		}
 		if err == nil {
 			err = file.Close()

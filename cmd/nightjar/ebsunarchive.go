@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/spf13/cobra"
 
 	"nightjar/backup/restore"
@@ -311,7 +312,10 @@ func (u *ebsUnarchive) label() (l snapshot.Label, tags map[string]string, err er
 
 // write makes the snapshot of a volume, unless that is there already.
 func (u *ebsUnarchive) write(ctx context.Context, c *cloud.Cloud, store *blocks.Store, v *volumes.Volume, l snapshot.Label, set map[string]string) (string, error) {
-	t := blocks.Target{GiB: v.GiB, Encrypted: u.flags.encrypted, KMSKey: u.flags.key, Tags: map[string]string{snapshot.TagVolume: v.ID}}
+	t := blocks.Target{
+		GiB: v.GiB, Encrypted: u.flags.encrypted, KMSKey: u.flags.key, Tags: map[string]string{snapshot.TagVolume: v.ID},
+		Completed: func(ctx context.Context, id string) (bool, error) { return isCompleted(ctx, c, id) },
+	}
 	for key, value := range set {
 		t.Tags[key] = value
 	}
@@ -353,6 +357,18 @@ func (u *ebsUnarchive) put(ctx context.Context, v *volumes.Volume, changed bool,
 		}
 		return nil
 	})
+}
+
+// isCompleted reports whether a snapshot is completed. One that EC2 does not show yet is not.
+func isCompleted(ctx context.Context, c *cloud.Cloud, id string) (bool, error) {
+	out, err := c.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
+	if cloud.Code(err) == "InvalidSnapshot.NotFound" {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("find out whether %s is completed: %w", id, err)
+	}
+	return len(out.Snapshots) == 1 && out.Snapshots[0].State == types.SnapshotStateCompleted, nil
 }
 
 // completed waits until EC2 has completed a snapshot.

@@ -1,6 +1,7 @@
 package save
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -35,6 +36,7 @@ type unindexed struct {
 	mu                sync.Mutex
 	content, metadata []index.Pack
 	chunks            int                         // of content
+	most              int                         // chunks of content that may wait; 0: view.ObjectChunks
 	last              time.Time                   // when the last index object was written
 	ours              map[index.ObjectID]struct{} // packs of content that were indexed: their signatures come with the metadata
 }
@@ -49,7 +51,7 @@ func (u *unindexed) add(p index.Pack, now time.Time) (due bool) {
 	} else {
 		u.metadata = append(u.metadata, p)
 	}
-	return len(u.content) > 0 && (u.chunks >= view.ObjectChunks || now.Sub(u.last) >= indexEvery)
+	return len(u.content) > 0 && (u.chunks >= cmp.Or(u.most, view.ObjectChunks) || now.Sub(u.last) >= indexEvery)
 }
 
 // take returns what is to be indexed now. Trees lean on content that may still be on its way: so metadata is named at the end

@@ -163,6 +163,10 @@ func (w *Writer) open(signer *crypto.Key) (err error) {
 	return err
 }
 
+// IndexEach has what is stored be indexed as soon as it is n chunks of content, besides once a minute. A run that dies has lost what was not. It is for the
+// time before anything is saved.
+func (w *Writer) IndexEach(n int) { w.unindexed.most = max(1, min(n, view.ObjectChunks)) }
+
 // Flush sends all that was saved, so that Sent is complete but for the index and the archive. No Saver may be in use.
 func (w *Writer) Flush() error { return w.packs.Flush() }
 

@@ -17,7 +17,7 @@ import (
 
 func save(t *testing.T, s *Store, snapshot, base string, m *image) (*Survey, error) {
 	t.Helper()
-	v, err := s.Survey(t.Context(), snapshot, base)
+	v, err := s.Survey(t.Context(), snapshot, base, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -35,6 +35,38 @@ func some() map[int32][]byte {
 	}
 	all[300] = make([]byte, Size)
 	return all
+}
+
+// What an earlier run has read is not read again, but for what is not there any more when its turn comes; beside a base, too.
+func TestAgain(t *testing.T) {
+	f := newFake(1)
+	f.most = 3
+	first := some()
+	f.add("snap-a", first)
+	s := f.store()
+	asked := map[int32]bool{0: true, 7: true, 500: true, 1200: true, 2047: true}
+	m := &image{blocks: map[int32][]byte{}, stored: map[int32][]byte{0: first[0], 7: first[7], 500: first[500], 2047: first[2047]}}
+	v, err := s.Survey(t.Context(), "snap-a", "", func(i int32) bool { return asked[i] })
+	if err == nil {
+		err = s.Save(t.Context(), v, m)
+	}
+	if err != nil || v.Blocks != 6 || v.Again != 5 || len(f.gets) != 7 || f.gets[1200] != 1 || m.at != 1<<30 {
+		t.Fatalf("%v: %+v, and %v were read", err, v, f.gets)
+	}
+	wantBlocks(t, m.blocks, first)
+
+	second := maps.Clone(first)
+	second[7], second[900] = block(7, 2), block(900, 2)
+	f.add("snap-b", second)
+	clear(f.gets)
+	again := &image{blocks: map[int32][]byte{}, before: m.blocks, end: 1 << 30, stored: map[int32][]byte{7: second[7]}}
+	if v, err = s.Survey(t.Context(), "snap-b", "snap-a", func(i int32) bool { return i == 7 }); err == nil {
+		err = s.Save(t.Context(), v, again)
+	}
+	if err != nil || v.Blocks != 1 || v.Again != 1 || len(f.gets) != 1 {
+		t.Errorf("%v: %+v, and %v were read", err, v, f.gets)
+	}
+	wantBlocks(t, again.blocks, second)
 }
 
 // Of a volume all is read once, then only what has changed; what was cleared is a hole, and what the file before has lost is read again.
@@ -89,7 +121,7 @@ func TestSave(t *testing.T) {
 		t.Fatalf("%+v, %v: %v", v, f.gets, err)
 	}
 	wantBlocks(t, whole.blocks, second)
-	if _, err := s.Survey(t.Context(), "snap-none", "snap-a"); err == nil {
+	if _, err := s.Survey(t.Context(), "snap-none", "snap-a", nil); err == nil {
 		t.Error("a snapshot that is not there")
 	}
 }
@@ -241,7 +273,7 @@ func TestSaveEnds(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	s := f.store()
-	v, err := s.Survey(t.Context(), "snap-a", "")
+	v, err := s.Survey(t.Context(), "snap-a", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +311,7 @@ func TestSaveLarge(t *testing.T) {
 		}
 	}}
 	s := f.store()
-	v, err := s.Survey(t.Context(), "snap-a", "")
+	v, err := s.Survey(t.Context(), "snap-a", "", nil)
 	if err == nil {
 		err = s.Save(t.Context(), v, m)
 	}
@@ -297,6 +329,8 @@ type counted struct {
 	bytes int64
 	each  func(n int)
 }
+
+func (c *counted) Again(int32) (bool, error) { return false, nil }
 
 func (c *counted) Block(data []byte) error {
 	c.n++

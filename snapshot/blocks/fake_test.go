@@ -247,6 +247,16 @@ type image struct {
 	lost   map[int32]bool // blocks of before that are not held any more
 	same   int64          // bytes
 	failAt int32          // a block that cannot be written; 0: all can
+	stored map[int32][]byte
+}
+
+func (m *image) Again(index int32) (bool, error) {
+	b, ok := m.stored[index]
+	if ok {
+		m.blocks[int32(m.at/Size)] = b
+		m.at += Size
+	}
+	return ok, nil
 }
 
 func (m *image) Block(data []byte) error {

@@ -17,6 +17,8 @@ type File interface {
 	Same(n int64) (int64, error)
 	// Hole appends n zeros.
 	Hole(n int64) error
+	// Again appends a block as an earlier run has read it, and reports whether it could: see Store.Survey.
+	Again(index int32) (bool, error)
 }
 
 // A Survey says what is to be read of a snapshot.
@@ -26,8 +28,10 @@ type Survey struct {
 	Lost     error  // why the Base that was asked for is of no use; nil: it is, or none was asked for
 	GiB      int64  // of the volume
 	Blocks   int    // to be read
+	Again    int    // that an earlier run has read
 	Cleared  int    // that hold something in the Base, and nothing any more
 	pages    uint64
+	has      func(index int32) bool
 }
 
 // Bytes are those of the volume.
@@ -37,13 +41,17 @@ func (v *Survey) Bytes() int64 { return v.GiB << 30 }
 func (v *Survey) Calls() Calls { return Calls{Lists: v.pages, Reads: uint64(v.Blocks)} }
 
 // Survey counts what is to be read of a snapshot, beside a base if there is one. A base that is gone, or is not of the same volume, is given up:
-// everything is read then, and Lost says why.
-func (s *Store) Survey(ctx context.Context, snapshot, base string) (*Survey, error) {
-	v, err := s.survey(ctx, snapshot, base)
+// everything is read then, and Lost says why. Blocks for which has reports true, whenever it is asked, are not read: the file takes them by Again, as
+// far as it can. A nil has knows none.
+func (s *Store) Survey(ctx context.Context, snapshot, base string, has func(index int32) bool) (*Survey, error) {
+	if has == nil {
+		has = func(int32) bool { return false }
+	}
+	v, err := s.survey(ctx, snapshot, base, has)
 	if base == "" || err == nil || !gone(err) {
 		return v, err
 	}
-	whole, failed := s.survey(ctx, snapshot, "")
+	whole, failed := s.survey(ctx, snapshot, "", has)
 	if failed != nil {
 		return nil, failed
 	}
@@ -51,15 +59,18 @@ func (s *Store) Survey(ctx context.Context, snapshot, base string) (*Survey, err
 	return whole, nil
 }
 
-func (s *Store) survey(ctx context.Context, snapshot, base string) (*Survey, error) {
-	v := &Survey{Snapshot: snapshot, Base: base}
+func (s *Store) survey(ctx context.Context, snapshot, base string, has func(int32) bool) (*Survey, error) {
+	v := &Survey{Snapshot: snapshot, Base: base, has: has}
 	before := s.lists.Load()
 	l := listing{s, snapshot, base}
 	var err error
 	v.GiB, err = l.each(ctx, func(e entry) error {
-		if e.token == "" {
+		switch {
+		case e.token == "":
 			v.Cleared++
-		} else {
+		case has(e.index):
+			v.Again++
+		default:
 			v.Blocks++
 		}
 		return nil
@@ -71,10 +82,11 @@ func (s *Store) survey(ctx context.Context, snapshot, base string) (*Survey, err
 // A part of a volume comes in its order: a block, or a gap before one.
 type part struct {
 	entry
-	gap  int64 // bytes; 0: it is a block
-	data []byte
-	done chan struct{}
-	err  error
+	gap   int64 // bytes; 0: it is a block
+	again bool  // the file has it from an earlier run
+	data  []byte
+	done  chan struct{}
+	err   error
 }
 
 // A saver saves one volume.
@@ -149,7 +161,8 @@ func (x *saver) plan(ctx context.Context, parts chan<- *part) error {
 		}
 		next = at + Size
 		p := &part{entry: e, done: make(chan struct{})}
-		if e.token == "" {
+		p.again = e.token != "" && x.survey.has(e.index)
+		if e.token == "" || p.again {
 			close(p.done)
 			return send(p)
 		}
@@ -214,8 +227,28 @@ func (x *saver) take(ctx context.Context, p *part) error {
 		return p.err
 	case p.token == "":
 		return x.hole(Size)
+	case p.again:
+		return x.again(ctx, p.entry)
 	}
 	return x.block(p.data)
+}
+
+// again appends what an earlier run has read, or reads it.
+func (x *saver) again(ctx context.Context, e entry) error {
+	ok, err := x.file.Again(e.index)
+	if err != nil {
+		return err
+	}
+	if ok {
+		x.at += Size
+		return nil
+	}
+	buf := x.buffers.Get().(*[]byte)
+	defer x.buffers.Put(buf)
+	if err := x.read(ctx, e, *buf); err != nil {
+		return err
+	}
+	return x.block(*buf)
 }
 
 func (x *saver) hole(n int64) error {
@@ -264,12 +297,7 @@ func (x *saver) anew(ctx context.Context, end int64) error {
 			return err
 		}
 	}
-	buf := x.buffers.Get().(*[]byte)
-	defer x.buffers.Put(buf)
-	if err := x.read(ctx, e, *buf); err != nil {
-		return err
-	}
-	return x.block(*buf)
+	return x.again(ctx, e)
 }
 
 // listedFrom returns the first block that the snapshot has from one on. Blocks ascend.

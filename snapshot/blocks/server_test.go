@@ -50,6 +50,8 @@ func (h *held) Block(data []byte) error {
 	return nil
 }
 
+func (h *held) Again(int32) (bool, error) { return false, nil }
+
 func (h *held) Hole(n int64) error { h.at += n; return nil }
 
 func (h *held) Same(n int64) (int64, error) {
@@ -93,7 +95,7 @@ func TestServer(t *testing.T) {
 	save := func(snapshot, base string, before map[int64]byte) (*held, *blocks.Survey) {
 		t.Helper()
 		h := &held{blocks: map[int64]byte{}, before: before}
-		v, err := store.Survey(t.Context(), snapshot, base)
+		v, err := store.Survey(t.Context(), snapshot, base, nil)
 		if err == nil {
 			err = store.Save(t.Context(), v, h)
 		}

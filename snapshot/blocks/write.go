@@ -35,6 +35,8 @@ type Target struct {
 	Token       string // at most 64 ASCII characters; whoever comes again with the same Target gets the same snapshot
 	Encrypted   bool   // never with a Parent, whose encryption the new one has
 	KMSKey      string // ARN; empty: the account's own
+	// Completed asks EC2 whether a snapshot is completed: EBS may answer a token that came before with what it answered then. nil: EBS's answer counts.
+	Completed func(ctx context.Context, id string) (bool, error)
 }
 
 // A Written snapshot is there, and EBS may still be completing it.
@@ -63,6 +65,11 @@ func (s *Store) Write(ctx context.Context, t Target, f func(context.Context, Put
 	case started.Status == types.StatusCompleted:
 		w.Before = true
 		return w, nil
+	}
+	if t.Completed != nil {
+		if w.Before, err = t.Completed(ctx, w.ID); w.Before || err != nil {
+			return w, err
+		}
 	}
 	x := &writer{store: s, id: w.ID, end: t.GiB * blocksAGiB, all: sha256.New()}
 	g, inner := errgroup.WithContext(ctx)

@@ -21,14 +21,16 @@ const (
 	indexFolder   = "index"
 	blocksFolder  = "metadata"
 	recordsFolder = "records"
+	ebsFolder     = "ebs"
 )
 
-var cacheFolders = []string{indexFolder, blocksFolder, recordsFolder}
+var cacheFolders = []string{indexFolder, blocksFolder, recordsFolder, ebsFolder}
 
 // Folders are those of one repository.
 type Folders struct {
 	Indexes, Blocks string // the local index; blocks of metadata
 	Records         string // what archives and records of maintenance say
+	EBS             string // journals of archives of EBS snapshots that are not done
 }
 
 // An Entry is what is kept of one repository.
@@ -112,7 +114,7 @@ func Use(folder, repository string, now time.Time) (Folders, error) {
 	if os.MkdirAll(own, 0o700) == nil {
 		_ = os.Chtimes(own, now, now)
 	}
-	return Folders{Indexes: filepath.Join(own, indexFolder), Blocks: filepath.Join(own, blocksFolder), Records: filepath.Join(own, recordsFolder)}, err
+	return Folders{Indexes: filepath.Join(own, indexFolder), Blocks: filepath.Join(own, blocksFolder), Records: filepath.Join(own, recordsFolder), EBS: filepath.Join(own, ebsFolder)}, err
 }
 
 // tag tells other backup programs to leave the caches out.

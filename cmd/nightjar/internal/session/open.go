@@ -21,8 +21,10 @@ type Session struct {
 	Store   store.Store
 	Keyring *keyring.Keyring
 	Cache   string // the folder of all caches; empty: there is none
-	Host    string // the name under which this machine is enrolled; only for writing
-	site    *Site
+	// Journals is the folder of journals of archives of EBS snapshots; empty: there is none.
+	Journals string
+	Host     string // the name under which this machine is enrolled; only for writing
+	site     *Site
 }
 
 func (s *Session) Close() {
@@ -150,6 +152,7 @@ func (s *Session) open(ctx context.Context, need Access, host *crypto.Key, recov
 	if limit == 0 {
 		folders.Records = ""
 	}
+	s.Journals = folders.EBS
 	_, local := s.Store.(store.Local)
 	if local { // what is on this machine need not be here twice
 		limit = 0

@@ -35,7 +35,6 @@ const (
 	TagVolume   = Prefix + "volume"
 	TagCopyOf   = Prefix + "copy-of"   // the snapshot that it is a copy of
 	TagCopyFrom = Prefix + "copy-from" // and its region
-	TagArchived = Prefix + "archived"  // the archive, by its id, beside which the next one of its job reads what has changed: it stays
 )
 
 // MaxTags is how many tags EC2 lets a snapshot have.
@@ -252,5 +251,5 @@ func printable(s string, most int) string {
 
 // OfSet reports whether a tag is one of those that all snapshots of a set have with the same value.
 func OfSet(key string) bool {
-	return strings.HasPrefix(key, Prefix) && key != TagVolume && key != TagCopyOf && key != TagCopyFrom && key != TagArchived
+	return strings.HasPrefix(key, Prefix) && key != TagVolume && key != TagCopyOf && key != TagCopyFrom && !IsArchived(key)
 }

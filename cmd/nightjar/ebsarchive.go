@@ -3,14 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -36,9 +34,6 @@ import (
 	"nightjar/snapshot/sets"
 )
 
-// tagArchived marks the snapshot that the next archive of a job needs to read only what has changed; its value is the archive's id, shortened.
-const tagArchived = snapshot.TagArchived
-
 type ebsArchiveFlags struct {
 	setJob, gtids string
 	cost          float64
@@ -57,7 +52,7 @@ func (a *app) ebsArchiveCommand(e *ebsFlags) *cobra.Command {
 volume is a file of the archive, ` + volumes.Folder + `/VOLUME.img, which restore and cat read; ebs unarchive makes snapshots or devices of it.
 
 Amazon bills each block that is read. Only what has changed since the snapshots of the job's last archive is read, as long as those are
-there: they have the tag ` + tagArchived + `, and ebs prune keeps them. What the calls will cost is said before; if it is more than --max-cost,
+there: they have a tag ` + snapshot.TagArchived + `-…, and ebs prune keeps them. What the calls will cost is said before; if it is more than --max-cost,
 nothing is done.`,
 		Args: oneArgument("SET, SNAPSHOT or latest"),
 		RunE: func(c *cobra.Command, args []string) error { return a.ebsArchive(c.Context(), e, args[0], &r) },
@@ -153,7 +148,7 @@ func (a *app) ebsArchive(ctx context.Context, e *ebsFlags, what string, flags *e
 	}
 	s.Wrote(made)
 	r.forget()
-	r.mark(ctx, made, o.Previous)
+	r.mark(ctx, s.Keyring.ID(), made, o.Previous)
 	return r.report(made, &sums, s.Requests())
 }
 
@@ -246,12 +241,12 @@ func (r *ebsArchive) survey(ctx context.Context, run *backup.Run, previous *repo
 	var calls blocks.Calls
 	again := 0
 	for i, x := range r.set.Snapshots {
-		v, err := r.store.Survey(ctx, x.ID, r.base[r.volume(i).ID], r.files[i].In(run))
+		v, err := r.store.Survey(ctx, x.ID, r.base[volumes.Of(&r.set, i).ID], r.files[i].In(run))
 		if err = cmp.Or(r.files[i].Err(), err); err != nil {
 			return err
 		}
 		if v.Lost != nil {
-			r.warn(fmt.Errorf("the snapshot of the archive before is of no use, so all of %s is read: %w", r.volume(i).ID, v.Lost))
+			r.warn(fmt.Errorf("the snapshot of the archive before is of no use, so all of %s is read: %w", volumes.Of(&r.set, i).ID, v.Lost))
 		}
 		r.plans, calls, again = append(r.plans, v), calls.Plus(v.Calls()), again+v.Again
 	}
@@ -269,16 +264,6 @@ func (r *ebsArchive) survey(ctx context.Context, run *backup.Run, previous *repo
 		r.note("%s", says)
 	}
 	return nil
-}
-
-func (r *ebsArchive) volume(i int) snapshot.Volume {
-	x := r.set.Snapshots[i]
-	for _, v := range r.set.Volumes {
-		if v.ID == x.Volume {
-			return v
-		}
-	}
-	return snapshot.Volume{ID: x.Volume}
 }
 
 // meter says how far the reading is.
@@ -330,7 +315,7 @@ func (r *ebsArchive) close() {
 
 func (r *ebsArchive) save(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 	for i, x := range r.set.Snapshots {
-		at := r.volume(i)
+		at := volumes.Of(&r.set, i)
 		v := volumes.Volume{
 			ID: at.ID, Snapshot: x.ID, Region: r.cloud.Region, GiB: r.plans[i].GiB, Device: at.Device, Mount: at.Mount, FS: at.FS, Encrypted: x.Encrypted, KMSKey: x.KMSKey,
 		}
@@ -349,44 +334,22 @@ func (r *ebsArchive) save(ctx context.Context, run *backup.Run) (repo.Labels, er
 			return nil, err
 		}
 	}
-	return r.labels()
-}
-
-func (r *ebsArchive) labels() (repo.Labels, error) {
-	pairs := []string{}
-	for i, x := range r.set.Snapshots {
-		pairs = append(pairs, r.volume(i).ID+"="+x.ID)
-	}
-	l := repo.Labels{
-		volumes.LabelRegion: repo.Text(r.cloud.Region), volumes.LabelSnapshots: repo.Text(strings.Join(pairs, " ")), volumes.LabelTime: repo.Text(r.set.Time.UTC().Format(time.RFC3339)),
-	}
-	if r.set.ID == "" {
-		return l, nil
-	}
-	tags, err := snapshot.Encode(r.set.Label)
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(tags)
-	if err != nil {
-		return nil, err
-	}
-	l[volumes.LabelSet], l[volumes.LabelConsistency], l[volumes.LabelTags] = repo.Text(r.set.ID), repo.Text(r.set.Consistency), repo.Text(text)
-	for key, value := range map[repo.Text]string{volumes.LabelPosition: tags[snapshot.TagPosition], volumes.LabelGTIDs: r.set.Position.GTIDs, volumes.LabelServer: r.set.Position.Server} {
-		if value != "" {
-			l[key] = repo.Text(value)
-		}
-	}
-	return l, nil
+	return volumes.Labels(&r.set)
 }
 
 // mark tags the snapshots that the next archive needs, and takes the mark of those that it does not need any more.
-func (r *ebsArchive) mark(ctx context.Context, made, previous *repo.Archive) {
+func (r *ebsArchive) mark(ctx context.Context, repository string, made, previous *repo.Archive) {
 	var ids []string
-	for _, x := range r.set.Snapshots {
-		ids = append(ids, x.ID)
+	var err error
+	key := snapshot.ArchivedKey(repository, string(made.Job))
+	for i := range r.set.Snapshots {
+		x := &r.set.Snapshots[i]
+		ids, err = append(ids, x.ID), errors.Join(err, x.MayArchive(key))
 	}
-	if err := sets.SetTags(ctx, r.cloud, map[string]string{tagArchived: made.ID[:16]}, ids...); err != nil {
+	if err == nil {
+		err = sets.SetTags(ctx, r.cloud, map[string]string{key: made.ID[:16]}, ids...)
+	}
+	if err != nil {
 		r.warn(fmt.Errorf("the archive was made, but its snapshots could not be marked for ebs prune to keep: %w", err))
 		return // those of before stay marked
 	}
@@ -394,7 +357,9 @@ func (r *ebsArchive) mark(ctx context.Context, made, previous *repo.Archive) {
 		if slices.Contains(ids, id) {
 			continue
 		}
-		_, err := r.cloud.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String(tagArchived), Value: aws.String(previous.ID[:16])}}})
+		_, err := r.cloud.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{
+			{Key: &key, Value: aws.String(previous.ID[:16])}, {Key: aws.String(snapshot.TagArchived), Value: aws.String(previous.ID[:16])},
+		}})
 		if code := cloud.Code(err); err != nil && code != "InvalidSnapshot.NotFound" {
 			r.warn(fmt.Errorf("take the mark of the archive before off %s: %w", id, err))
 		}
@@ -406,7 +371,7 @@ func (r *ebsArchive) report(made *repo.Archive, sums *backup.Statistics, request
 	if r.json {
 		list := []map[string]any{}
 		for i, v := range r.plans {
-			list = append(list, map[string]any{"volume": r.volume(i).ID, "snapshot": v.Snapshot, "base": v.Base, "bytes": v.Bytes(), "blocks_read": v.Blocks, "blocks_cleared": v.Cleared})
+			list = append(list, map[string]any{"volume": volumes.Of(&r.set, i).ID, "snapshot": v.Snapshot, "base": v.Base, "bytes": v.Bytes(), "blocks_read": v.Blocks, "blocks_cleared": v.Cleared})
 		}
 		return r.printJSON(map[string]any{
 			"archive": show.Archive(made), "statistics": sums.Map(), "requests": requests,

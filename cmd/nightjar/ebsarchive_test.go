@@ -126,7 +126,7 @@ func (s snapshots) file(id string) string {
 func (s snapshots) marks(id string) (keys []string) {
 	x, _ := s.Snapshot(id)
 	for key := range x.Tags {
-		if strings.HasPrefix(key, snapshot.TagArchived) {
+		if snapshot.IsArchived(key) {
 			keys = append(keys, key)
 		}
 	}
@@ -178,6 +178,13 @@ func TestEBSArchive(t *testing.T) {
 	}
 	s.server.OnCall = nil
 
+	other := &dumper{T: t, home: t.TempDir(), env: d.env}
+	other.must("init")
+	other.must("ebs", "archive", "set-1", "--job", "db")
+	if len(s.marks("snap-00000001")) != 2 {
+		t.Error("two repositories have one mark")
+	}
+
 	a2 := disk(t, dir, "a2", 1, []int64{0, 2, 100, 2047}, 1) // 1 is cleared
 	disk(t, dir, "a2", 1, []int64{100, 500}, 2)
 	night(2, a2, b1)
@@ -185,7 +192,7 @@ func TestEBSArchive(t *testing.T) {
 	if second.EBS.BlocksRead != 2 || second.EBS.Volumes[0].Base != "snap-00000001" || second.Statistics["unchanged"] != 1 {
 		t.Errorf("%+v", second)
 	}
-	if len(s.marks("snap-00000001")) != 0 || len(s.marks("snap-00000002")) != 1 {
+	if len(s.marks("snap-00000001")) != 1 || len(s.marks("snap-00000002")) != 1 {
 		t.Error("the mark has not gone on")
 	}
 	out := t.TempDir()

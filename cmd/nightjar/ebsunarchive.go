@@ -11,10 +11,7 @@ import (
 	"iter"
 	"strings"
 	"sync/atomic"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/spf13/cobra"
 
 	"nightjar/backup/restore"
@@ -30,6 +27,7 @@ import (
 	"nightjar/snapshot/blocks"
 	"nightjar/snapshot/cloud"
 	"nightjar/snapshot/image"
+	"nightjar/snapshot/sets"
 )
 
 // tagFromArchive says of which archive a snapshot was made.
@@ -245,7 +243,7 @@ func (u *ebsUnarchive) toSnapshots(ctx context.Context, e *ebsFlags) error {
 	}
 	if err == nil && u.flags.wait {
 		for _, id := range made {
-			if err = completed(ctx, c, id); err != nil {
+			if err = sets.AwaitCompleted(ctx, c, id); err != nil {
 				break
 			}
 		}
@@ -314,7 +312,7 @@ func (u *ebsUnarchive) label() (l snapshot.Label, tags map[string]string, err er
 func (u *ebsUnarchive) write(ctx context.Context, c *cloud.Cloud, store *blocks.Store, v *volumes.Volume, l snapshot.Label, set map[string]string) (string, error) {
 	t := blocks.Target{
 		GiB: v.GiB, Encrypted: u.flags.encrypted, KMSKey: u.flags.key, Tags: map[string]string{snapshot.TagVolume: v.ID},
-		Completed: func(ctx context.Context, id string) (bool, error) { return isCompleted(ctx, c, id) },
+		Completed: func(ctx context.Context, id string) (bool, error) { return sets.IsCompleted(ctx, c, id) },
 	}
 	for key, value := range set {
 		t.Tags[key] = value
@@ -357,27 +355,6 @@ func (u *ebsUnarchive) put(ctx context.Context, v *volumes.Volume, changed bool,
 		}
 		return nil
 	})
-}
-
-// isCompleted reports whether a snapshot is completed. One that EC2 does not show yet is not.
-func isCompleted(ctx context.Context, c *cloud.Cloud, id string) (bool, error) {
-	out, err := c.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
-	if cloud.Code(err) == "InvalidSnapshot.NotFound" {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("find out whether %s is completed: %w", id, err)
-	}
-	return len(out.Snapshots) == 1 && out.Snapshots[0].State == types.SnapshotStateCompleted, nil
-}
-
-// completed waits until EC2 has completed a snapshot.
-func completed(ctx context.Context, c *cloud.Cloud, id string) error {
-	w := ec2.NewSnapshotCompletedWaiter(c.EC2, func(o *ec2.SnapshotCompletedWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, 15*time.Second })
-	if err := w.Wait(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}}, 24*time.Hour); err != nil {
-		return fmt.Errorf("wait for %s: %w", id, err)
-	}
-	return nil
 }
 
 func (u *ebsUnarchive) reportSnapshots(c *cloud.Cloud, store *blocks.Store, l snapshot.Label, made map[string]string) error {

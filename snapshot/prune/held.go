@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -44,8 +45,11 @@ func heldBy(ctx context.Context, c *cloud.Cloud, ids []string, o Options) (plan.
 func archived(all []snapshot.Set, holds plan.Holds) {
 	for i := range all {
 		for _, x := range all[i].Snapshots {
-			if id := x.Tags[snapshot.TagArchived]; id != "" {
-				holds[x.ID] = fmt.Sprintf("the next archive after %.16q reads what has changed since", id)
+			if ids := snapshot.Archives(x.Tags); len(ids) > 0 {
+				for i := range ids {
+					ids[i] = fmt.Sprintf("%.16q", ids[i])
+				}
+				holds[x.ID] = fmt.Sprintf("the next archive after %s reads what has changed since", strings.Join(ids[:min(len(ids), snapshot.MaxArchives)], ", "))
 			}
 		}
 	}

@@ -241,22 +241,30 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// The set of a snapshot that a job archived last stays as a whole, until the mark is gone.
+// The set of a snapshot that jobs archived last stays as a whole, until the last mark is gone; also one of the old form.
 func TestArchived(t *testing.T) {
 	s, c := newServer(t)
 	r := s.Region("us-east-1")
+	one, other := snapshot.ArchivedKey("r1", "db"), snapshot.ArchivedKey("r2", "db")
+	var ids []string
 	for i := range 4 {
-		ids := add(t, r, fmt.Sprint("s", i), "db", i)
-		if i == 3 {
-			r.Update(func(w *world.Region) {
-				x, _ := w.Snapshots.Get(ids[1])
-				x.Tags[snapshot.TagArchived] = "0123456789abcdef"
-			})
-		}
+		ids = add(t, r, fmt.Sprint("s", i), "db", i)
 	}
-	p, err := prune.Look(t.Context(), c, options())
-	if err != nil || len(p.Doubtful) > 0 || p.Decisions[2].Keep || !p.Decisions[3].Held || !strings.Contains(p.Decisions[3].Reasons[0], "the next archive") {
-		t.Fatalf("%+v, %v", p, err)
+	marks := func(tags map[string]string) {
+		r.Update(func(w *world.Region) {
+			x, _ := w.Snapshots.Get(ids[1])
+			maps.DeleteFunc(x.Tags, func(key, _ string) bool { return snapshot.IsArchived(key) })
+			maps.Copy(x.Tags, tags)
+		})
+	}
+	var p *prune.Plan
+	for _, tags := range []map[string]string{{one: "0123456789abcdef", other: "123456789abcdef0"}, {other: "123456789abcdef0"}, {snapshot.TagArchived: "123456789abcdef0"}} {
+		marks(tags)
+		var err error
+		p, err = prune.Look(t.Context(), c, options())
+		if err != nil || len(p.Doubtful) > 0 || p.Decisions[2].Keep || !p.Decisions[3].Held || !strings.Contains(p.Decisions[3].Reasons[0], "123456789abcdef0") {
+			t.Fatalf("%v: %+v, %v", tags, p, err)
+		}
 	}
 	if done, err := p.Delete(t.Context(), c); err != nil || done.Sets != 1 || len(left(r)) != 6 {
 		t.Errorf("%+v, %v", done, err)

@@ -77,10 +77,11 @@ type Limits struct {
 	Connections int    `toml:"connections"`
 }
 
-// Log says what becomes of messages of runs.
+// Log says what becomes of messages and records of runs.
 type Log struct {
-	Format string `toml:"format" is:"text|json"` // text (the default) or json
-	To     string `toml:"to"`                    // stderr (the default), journal, or the absolute path of a file
+	NoRecords bool   `toml:"no-records" flag:"-"`   // none in the repository
+	Format    string `toml:"format" is:"text|json"` // text (the default) or json
+	To        string `toml:"to"`                    // stderr (the default), journal, or the absolute path of a file
 }
 
 // Metrics says where they are written for Prometheus.

@@ -224,7 +224,8 @@ func (a *app) toDrill(ctx context.Context, s *session.Session, d *drillFlags, ar
 	return chosen, all, nil
 }
 
-func isRecord(a *repo.Archive) bool { return a.Kind == record.Run || a.Kind == record.Drill }
+// isRecord reports whether an archive is a record of a run or a drill, which has no files.
+func isRecord(a *repo.Archive) bool { return record.IsKind(string(a.Kind)) }
 
 // ofEachJob returns of each job the newest archive that counts, or one of them at random.
 func ofEachJob(d *drillFlags, fit []repo.Archive) (out []repo.Archive) {

@@ -19,7 +19,7 @@ func recordsKept(slack int) *retain.Policy {
 
 // fitsRules reports whether the rules of a command line are for an archive. Records of runs and drills have their own, unless their kind is named.
 func (o *forgetFlags) fitsRules(x *repo.Archive) bool {
-	return o.Fits(x) && (len(o.Kinds) > 0 || !record.IsKind(string(x.Kind)))
+	return o.Fits(x) && (len(o.Kinds) > 0 || !isRecord(x))
 }
 
 // oldRecords decides which records are given up beside the archives that were chosen. It gives up none until some are older than they are kept for by a month: then all that are

@@ -12,6 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/durable"
 	"nightjar/internal/quote"
+	"nightjar/repo"
 	"nightjar/repo/maintain/check"
 )
 
@@ -120,7 +121,7 @@ Exit code 11 if it is the wrong key, 12 if something is damaged.`,
 				return err
 			}
 			defer s.Close()
-			proof, err := check.ProveKey(c.Context(), s.Repository, s.PassOver)
+			proof, err := check.ProveKey(c.Context(), s.Repository, func(x *repo.Archive) bool { return !isRecord(x) }, s.PassOver)
 			if err != nil {
 				return err
 			}

@@ -14,7 +14,6 @@ import (
 	"nightjar/cmd/nightjar/internal/drilled"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
-	"nightjar/job/record"
 	"nightjar/repo"
 )
 
@@ -41,7 +40,7 @@ func (a *app) listCommand() *cobra.Command {
 			chosen, err := r.archives(c.Context(), choice.Host)
 			if err == nil {
 				if !all && len(choice.Kinds) == 0 {
-					chosen = only(chosen, func(x *repo.Archive) bool { return !record.IsKind(string(x.Kind)) })
+					chosen = only(chosen, func(x *repo.Archive) bool { return !isRecord(x) })
 				}
 				err = a.printArchives(chosen, r.proven(c.Context()))
 			}

@@ -18,7 +18,7 @@ const recordEvery = time.Hour
 
 // record writes down in the repository how a job ended. What cannot be written waits for the next run.
 func (r *jobRuns) record(ctx context.Context, x *jobRun, s jobstate.State) {
-	if r.flags.noRecord {
+	if r.flags.noRecord || r.file.Log.NoRecords {
 		return
 	}
 	if since := x.End.Sub(s.Recorded); s.As != x.Outcome || since < 0 || since > recordEvery-time.Minute {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -111,7 +112,7 @@ func (r *jobRuns) end(ctx context.Context, decisions []job.Decision) error {
 			told.What = fmt.Sprintf("jobs that failed, or met with problems: %d of %d: %s", len(r.failed), len(r.ran), strings.Join(r.failed, ", "))
 		}
 		return told
-	case r.flags.due && len(r.ran) == 0 && r.chatty() && !r.json:
+	case r.flags.due && r.chatty() && !r.json && !slices.ContainsFunc(decisions, func(d job.Decision) bool { return d.Due }):
 		next := job.Decision{}
 		for _, d := range decisions {
 			if !d.Next.IsZero() && (next.Next.IsZero() || d.Next.Before(next.Next)) {

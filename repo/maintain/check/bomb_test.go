@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"nightjar/repo"
 	"nightjar/repo/maintain/check"
 	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/save"
@@ -43,7 +44,7 @@ func TestCheckEndsBesideBombs(t *testing.T) {
 	if len(found) > 0 || sum.Files != 3 {
 		t.Errorf("%d files, found %q", sum.Files, found)
 	}
-	if _, err := check.ProveKey(t.Context(), s.Open(true), func(name string, err error) { t.Error(name, err) }); err != nil {
+	if _, err := check.ProveKey(t.Context(), s.Open(true), func(*repo.Archive) bool { return true }, func(name string, err error) { t.Error(name, err) }); err != nil {
 		t.Error(err)
 	}
 	bomb(func(*save.Saver) tree.Item { return maintaintest.Chunk(1) })

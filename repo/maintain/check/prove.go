@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"nightjar/chunk"
 	"nightjar/crypto"
@@ -23,13 +24,14 @@ type Proof struct {
 
 // ProveKey proves that the recovery key with which the repository was opened would restore the newest archive: it opens the archive, all its folders, and the session key of
 // every pack that holds what its files need. No content is read. The error is for the first thing that does not open;
-// damaged is told of archives that cannot be read.
-func ProveKey(ctx context.Context, r *repo.Repository, damaged func(name string, err error)) (Proof, error) {
+// damaged is told of archives that cannot be read. Archives that have says no of are passed over: those that are known to have no files prove nothing.
+func ProveKey(ctx context.Context, r *repo.Repository, has func(*repo.Archive) bool, damaged func(name string, err error)) (Proof, error) {
 	var p Proof
 	all, err := r.Archives(ctx, damaged)
 	if err != nil {
 		return p, err
 	}
+	all = slices.DeleteFunc(all, func(x repo.Archive) bool { return !has(&x) })
 	p.Archive, err = repo.Find(all, "latest")
 	if errors.Is(err, repo.ErrNoArchive) {
 		return p, nil

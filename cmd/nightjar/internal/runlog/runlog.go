@@ -33,7 +33,7 @@ func Open(l job.Log, stderr io.Writer) (*Log, error) {
 	case "", "stderr":
 		return &Log{Logger: slog.New(handler(l.Format, stderr)), Alone: true}, nil
 	case "journal":
-		h, err := slogjournal.NewHandler(&slogjournal.Options{Level: slog.LevelInfo, ReplaceAttr: field, ReplaceGroup: func(string) string { return "NIGHTJAR" }})
+		h, err := slogjournal.NewHandler(&slogjournal.Options{Level: slog.LevelInfo, ReplaceAttr: Field, ReplaceGroup: func(string) string { return "NIGHTJAR" }})
 		if err != nil {
 			return nil, fmt.Errorf("open journal: %w", err)
 		}
@@ -55,8 +55,8 @@ func handler(format string, to io.Writer) slog.Handler {
 
 var unfit = regexp.MustCompile(`[^A-Z0-9_]`)
 
-// field gives an attribute a name that the journal takes. Those of a group have its prefix.
-func field(groups []string, a slog.Attr) slog.Attr {
+// Field gives an attribute a name that the journal takes. Those of a group have its prefix.
+func Field(groups []string, a slog.Attr) slog.Attr {
 	name := unfit.ReplaceAllString(strings.ToUpper(a.Key), "_")
 	if len(groups) == 0 && !strings.HasPrefix(name, "NIGHTJAR_") {
 		name = "NIGHTJAR_" + name

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"nightjar/cmd/nightjar/internal/jobstate"
+	"nightjar/cmd/nightjar/internal/runlog"
+	"nightjar/job"
+)
+
+// TestRunBeside has a job that becomes due run while another takes long.
+func TestRunBeside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, err := job.Parse("/x.toml", []byte("[files.slow]\nschedule = \"0 3 * * *\"\npaths = [\"/\"]\n[files.quick]\nschedule = \"15 3 * * *\"\ncatch-up = \"1h\"\npaths = [\"/\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clock atomic.Int64
+	set := func(h, m int) { clock.Store(time.Date(2026, 11, 29, h, m, 0, 0, time.Local).UnixNano()) }
+	set(3, 5)
+	a := newApp()
+	a.Now = func() time.Time { return time.Unix(0, clock.Load()) }
+	log, err := runlog.Open(job.Log{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const script = `cd "$0"; for a; do case $a in --job=slow) echo >begun; read x <go;; --job=quick) echo >ran;; esac; done; echo {}`
+	r := &jobRuns{app: a, file: file, flags: &runFlags{due: true, noRecord: true}, states: jobstate.In(dir), command: []string{"sh", "-c", script, dir}, environ: os.Environ(), log: log}
+	if err := exec.Command("mkfifo", filepath.Join(dir, "go")).Run(); err != nil {
+		t.Fatal(err)
+	}
+	wait := func(name string) {
+		for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				return
+			}
+		}
+		t.Errorf("%s is never there", name)
+	}
+	tick, done := make(chan time.Time), make(chan struct{})
+	jobs := file.Jobs()
+	go func() {
+		defer close(done)
+		r.runDue(context.Background(), jobs, job.Plan(a.Now(), time.Local, a.HostName, jobs, nil), a.Now(), tick)
+	}()
+	wait("begun")
+	tick <- time.Time{} // nothing is due beside it
+	set(3, 16)
+	tick <- time.Time{}
+	wait("ran")
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if len(r.ran) != 2 || r.worst != 0 {
+		t.Errorf("%d were run, worst %d", len(r.ran), r.worst)
+	}
+}
+
+// TestJournal has journald's socket receive what is logged.
+func TestJournal(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	need(t, "unshare")
+	dir := t.TempDir()
+	journal, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "socket"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer journal.Close()
+	file := filepath.Join(dir, "nightjar.toml")
+	text := fmt.Sprintf("[repository]\nurl = %q\n[log]\nto = \"journal\"\n[folders]\nstate = %q\n[files.x]\npaths = [\"/etc\"]\n", dir+"/none", dir+"/state")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const script = `mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind "$0" /run/systemd/journal && exec nightjar run x --no-record --config "$1"`
+	out, err := exec.Command("unshare", "-m", "--propagation", "private", "sh", "-c", script, dir, file).CombinedOutput()
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 10 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := journal.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1<<16)
+	for _, want := range []string{"MESSAGE=job started\nPRIORITY=6\n", "MESSAGE=job ended\nPRIORITY=3\n"} {
+		n, err := journal.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(buf[:n]); !strings.HasPrefix(got, want) || !strings.Contains(got, "\nNIGHTJAR_JOB=x\n") || want[8:13] == "job e" && !strings.Contains(got, "\nNIGHTJAR_EXIT=10\n") {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightjar/backup"
-	"nightjar/backup/browse"
 	"nightjar/cmd/nightjar/internal/dbflags"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/outcome"
@@ -27,7 +26,6 @@ import (
 	"nightjar/mysqldump/server"
 	"nightjar/repo"
 	"nightjar/repo/pack"
-	"nightjar/repo/tree"
 )
 
 type binlogFlags struct {
@@ -88,6 +86,18 @@ type binlogRun struct {
 	entries  []logs.Entry  // what that has
 	since    time.Time     // from when on logs are needed
 	needed   bool          // since is known
+	silence  time.Duration // how long the server may answer nobody; 0 is a minute
+}
+
+// watched calls f, whose context ends once the server has answered nobody for too long: who waits for it would wait for ever.
+func (r *binlogRun) watched(ctx context.Context, f func(context.Context) error) error {
+	ctx, stop := r.srv.Watch(ctx, cmp.Or(r.silence, time.Minute), r.Now)
+	defer stop()
+	err := f(ctx)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, server.ErrSilent) {
+		return cause
+	}
+	return err
 }
 
 func (b *binlogFlags) plan(now time.Time) (template *repo.Record, since time.Time, err error) {
@@ -131,16 +141,8 @@ func (a *app) binlog(ctx context.Context, b *binlogFlags) error {
 	if r.srv, err = server.New(config); err != nil {
 		return err
 	}
-	probe, err := r.srv.Connect(ctx)
-	if err != nil {
+	if err := r.watched(ctx, r.probe); err != nil {
 		return err
-	}
-	if b.flush {
-		err = probe.Exec(ctx, "FLUSH BINARY LOGS")
-	}
-	probe.Close()
-	if err != nil {
-		return usage.Hinted{Err: err, Hint: "--flush needs RELOAD; without it the current log is saved as far as it is written"}
 	}
 	if b.follow {
 		return r.follow(ctx)
@@ -156,6 +158,22 @@ func (a *app) binlog(ctx context.Context, b *binlogFlags) error {
 	return r.report(result)
 }
 
+// probe reaches the server, and has it close its current log if that is wanted.
+func (r *binlogRun) probe(ctx context.Context) error {
+	c, err := r.srv.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if !r.flags.flush {
+		return nil
+	}
+	if err := c.Exec(ctx, "FLUSH BINARY LOGS"); err != nil {
+		return usage.Hinted{Err: err, Hint: "--flush needs RELOAD; without it the current log is saved as far as it is written"}
+	}
+	return nil
+}
+
 // open opens the repository, and reads what the job's archive before has.
 func (r *binlogRun) open(ctx context.Context) (err error) {
 	if r.s, err = r.Open(ctx, session.Write); err != nil {
@@ -163,7 +181,7 @@ func (r *binlogRun) open(ctx context.Context) (err error) {
 	}
 	r.template.Job = repo.Text(cmp.Or(r.flags.job, r.s.Host+":mysql binlog "+r.login.Address()))
 	if r.previous, err = r.s.Previous(ctx, r.template.Job); err == nil {
-		r.entries, err = archivedLogs(ctx, r.s, r.previous)
+		r.entries, err = archivedNames(ctx, r.s, r.previous, r.json)
 	}
 	if err == nil && r.flags.since == "oldest" {
 		r.since, err = r.oldest(ctx)
@@ -174,30 +192,6 @@ func (r *binlogRun) open(ctx context.Context) (err error) {
 	return err
 }
 
-// archivedLogs returns what an archive has of binary logs; nothing without an archive.
-func archivedLogs(ctx context.Context, s *session.Session, a *repo.Archive) (all []logs.Entry, err error) {
-	if a == nil || a.Kind != dumpfiles.Binlog {
-		return nil, nil
-	}
-	reader, err := s.NewReaderFor(ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	err = browse.List(ctx, reader, a, dumpfiles.BinlogFolder, true, func(name string, n *tree.Node) error {
-		if !n.IsRegular() {
-			return nil
-		}
-		e, err := logs.Read(mysqldump.SourceFile{Name: strings.TrimPrefix(name, "/"+dumpfiles.BinlogFolder+"/"), Size: int64(n.Size), Notes: n.Notes()})
-		all = append(all, e)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read archive %s: %w", show.ShortID(a), err)
-	}
-	logs.Sort(all)
-	return all, nil
-}
-
 // A binlogResult is what came of one run.
 type binlogResult struct {
 	logs.Result
@@ -206,7 +200,15 @@ type binlogResult struct {
 }
 
 // save makes one archive.
-func (r *binlogRun) save(ctx context.Context) (*binlogResult, error) {
+func (r *binlogRun) save(ctx context.Context) (result *binlogResult, err error) {
+	err = r.watched(ctx, func(ctx context.Context) error {
+		result, err = r.saveWatched(ctx)
+		return err
+	})
+	return result, err
+}
+
+func (r *binlogRun) saveWatched(ctx context.Context) (*binlogResult, error) {
 	result := new(binlogResult)
 	o := backup.Options{Progress: new(watch.Progress), Problem: r.problem, Now: r.Now, Previous: r.previous}
 	source := logs.FromServer(r.srv)
@@ -215,10 +217,12 @@ func (r *binlogRun) save(ctx context.Context) (*binlogResult, error) {
 		source = logs.FromFolder(r.flags.folder, source)
 	}
 	r.warnOfPurge(ctx, source)
+	previous := r.previous
+	read := func(folder string) ([]logs.Entry, error) { return logsIn(ctx, r.s, previous, folder) }
 	var err error
 	result.made, result.sums, err = backup.Save(ctx, r.s.Repository, r.template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 		var err error
-		result.Result, err = logs.Run(ctx, r.srv, source, r.entries, logTree{run, dumpfiles.BinlogFolder}, logs.Options{Since: r.since, Warn: r.warn})
+		result.Result, err = logs.Run(ctx, r.srv, source, r.entries, logTree{run, dumpfiles.BinlogFolder}, logs.Options{Since: r.since, Warn: r.warn, Read: read})
 		if err != nil {
 			return nil, adviseKeeping(err)
 		}
@@ -265,12 +269,16 @@ func (r *binlogRun) incomplete(id string) error {
 // oldest returns when the oldest dump or hot backup of the server was made that is kept; zero: there is none, or it does
 // not say.
 func (r *binlogRun) oldest(ctx context.Context) (oldest time.Time, err error) {
-	c, err := r.srv.Connect(ctx)
-	if err != nil {
-		return oldest, err
-	}
-	defer c.Close()
-	id, err := c.Identity(ctx)
+	var id server.Identity
+	err = r.watched(ctx, func(ctx context.Context) error {
+		c, err := r.srv.Connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		id, err = c.Identity(ctx)
+		return err
+	})
 	if err != nil {
 		return oldest, err
 	}

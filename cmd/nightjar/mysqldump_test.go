@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,8 +19,9 @@ import (
 // A dumper runs nightjar as the nightly job of a database server does.
 type dumper struct {
 	*testing.T
-	home string
-	env  []string
+	home   string
+	env    []string
+	before []string // a program that runs nightjar, with its arguments
 }
 
 // A running is a command that has been started.
@@ -34,7 +36,8 @@ func (d *dumper) begin(args ...string) *running {
 	if err != nil {
 		d.Fatal(err)
 	}
-	r := &running{Cmd: exec.CommandContext(d.Context(), program, args...)}
+	line := slices.Concat(d.before, []string{program}, args)
+	r := &running{Cmd: exec.CommandContext(d.Context(), line[0], line[1:]...)}
 	r.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + d.home, "NIGHTJAR_REPO=" + filepath.Join(d.home, "repo"), "NIGHTJAR_STATE_DIR=" + filepath.Join(d.home, "state"),
 		"NIGHTJAR_CACHE_DIR=" + filepath.Join(d.home, "cache"), "TMPDIR=" + d.TempDir(), "PASSPHRASE=p", noRaceSleep,

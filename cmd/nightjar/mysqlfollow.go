@@ -58,7 +58,12 @@ func (r *binlogRun) step(ctx context.Context, first bool) (int, error) {
 	if ctx.Err() != nil {
 		return 0, nil
 	}
-	if news, err := r.news(ctx); err != nil || !news {
+	news := false
+	err := r.watched(ctx, func(ctx context.Context) (err error) {
+		news, err = r.news(ctx)
+		return err
+	})
+	if err != nil || !news {
 		return 0, err
 	}
 	result, err := r.save(ctx)

@@ -310,3 +310,19 @@ func TestTooLong(t *testing.T) {
 	}
 	clean(t, "a lock that was ended", s, o)
 }
+
+// A server that stands still under the program's lock ends the backup, and has no lock once it goes on.
+func TestStandsStill(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.MariaDB1011)
+	s.Exec(t, "CREATE DATABASE d", "USE d", "CREATE TABLE d.m (a INT, b TEXT) ENGINE=MyISAM", "INSERT INTO d.m SELECT seq, REPEAT('x', 5000) FROM seq_1_to_8000")
+	o := options(t, s, honest)
+	f := &folder{dir: t.TempDir(), before: map[string]func(){"d/m.MYD": func() { s.Pause(t) }}}
+	_, err := hot.Run(t.Context(), open(t, s), f, o)
+	s.Resume(t)
+	if !errors.Is(err, server.ErrSilent) {
+		t.Errorf("it stands still: %v", err)
+	}
+	clean(t, "a server that stood still", s, o)
+	s.Exec(t, "INSERT INTO d.m VALUES (0, 'written')")
+}

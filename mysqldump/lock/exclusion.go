@@ -51,6 +51,9 @@ func (e *Exclusion) keep(address string) {
 			// Close does not cut it short: a session that ends in the middle would keep others out for a moment longer.
 			ctx, cancel := context.WithTimeout(context.Background(), DefaultMax)
 			if err := e.guard.do(func(c *server.Session) error { return c.Exec(ctx, "DO 1") }); err != nil {
+				if ctx.Err() != nil {
+					err = fmt.Errorf("%w: nothing in %v", server.ErrSilent, DefaultMax)
+				}
 				e.lose(fmt.Errorf("exclude other backups of %s: %w", address, err))
 			}
 			cancel()

@@ -85,15 +85,19 @@ func (r *run) replaced(last *Entry) string {
 }
 
 // link notes what is missing between a log and the one before it, which is the last so far.
-func (r *run) link(e *Entry) {
+func (r *run) link(e *Entry) error {
 	n := len(r.result.Entries)
 	if n == 0 || r.result.Entries[n-1].History != e.History || e.Gap != "" {
-		return
+		return nil
+	}
+	if err := r.read(&r.result.Entries[n-1]); err != nil {
+		return err
 	}
 	if says := missing(&r.result.Entries[n-1], e); says != "" {
 		e.Gap = Broken
 		r.result.Breaks = append(r.result.Breaks, Break{Case: Broken, At: e.Name, Says: says})
 	}
+	return nil
 }
 
 // follows reports whether the numbers of two logs follow each other.

@@ -1,6 +1,7 @@
 package logs_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -9,10 +10,17 @@ import (
 )
 
 // Full hundreds of logs are kept as they are. What is damaged in one is read again or, once the server has thrown it away,
-// lost; and that stays a gap.
+// lost; and that stays a gap. So it is, too, where only the names of all logs are known, and then no more is read than what a run needs.
 func TestHundreds(t *testing.T) {
+	for _, names := range []bool{false, true} {
+		t.Run(fmt.Sprintf("names %v", names), func(t *testing.T) { hundreds(t, names) })
+	}
+}
+
+func hundreds(t *testing.T, names bool) {
 	s := servertest.Start(t, servertest.MariaDB1011)
 	x := newSite(t, s)
+	x.names = names
 	s.Exec(t, slices.Repeat([]string{"FLUSH BINARY LOGS"}, 204)...)
 	r, _ := x.save(logs.Options{})
 	n := len(r.Entries)
@@ -28,6 +36,9 @@ func TestHundreds(t *testing.T) {
 	}
 	r, a := x.save(logs.Options{})
 	wants(a, 2)
+	if want := map[bool]int{true: 1}[names]; x.reads != want {
+		t.Errorf("%d folders were read, not %d", x.reads, want)
+	}
 	again := func(breaks []logs.Case, lost ...int) {
 		t.Helper()
 		a = &archive{before: x.last, files: map[string]*file{}, lost: map[string]bool{}}

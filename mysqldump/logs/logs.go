@@ -84,6 +84,8 @@ type Entry struct {
 	Block uint64 // where the file's last block begins, which is written again when the log goes on
 	Gap   Case   // why what came before it is not there; empty: nothing is missing
 	Long  bool   // its GTIDs are too many for notes, and left out
+
+	unread bool // only History, Name and Size are known
 }
 
 // Folder returns the folder of the file in a Tree. Each hundred logs of a history have one, so that it can be kept as a
@@ -201,9 +203,8 @@ func read(f mysqldump.SourceFile) (e Entry, err error) {
 			Format: binlog.Format{Server: n.Version, Created: n.Created, Started: n.Started, Checksums: n.Checksums, ServerID: n.ServerID},
 		},
 	}
-	e.Name = f.Name[strings.LastIndexByte(f.Name, '/')+1:]
-	if e.History, _, _ = strings.Cut(f.Name, "/"); e.Name == "" || e.History == "" || e.Path() != f.Name {
-		return e, fmt.Errorf("no log has this name")
+	if err := e.name(f.Name); err != nil {
+		return e, err
 	}
 	if e.Block > e.Size || n.To > e.Size || n.Identity == "" {
 		return e, fmt.Errorf("they contradict each other")
@@ -219,6 +220,15 @@ func read(f mysqldump.SourceFile) (e Entry, err error) {
 		}
 	}
 	return e, nil
+}
+
+// name takes the name of a file.
+func (e *Entry) name(path string) error {
+	e.Name = path[strings.LastIndexByte(path, '/')+1:]
+	if e.History, _, _ = strings.Cut(path, "/"); e.Name == "" || e.History == "" || e.Path() != path {
+		return fmt.Errorf("no log has this name")
+	}
+	return nil
 }
 
 // number splits the name of a log into what all of its server begin with, and its number.

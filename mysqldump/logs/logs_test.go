@@ -120,6 +120,8 @@ type site struct {
 	s      *servertest.Server
 	srv    *server.Server
 	folder bool // files are read, and no connection
+	names  bool // of the archive before only names are known
+	reads  int  // folders of the archive before that were read
 	last   *archive
 }
 
@@ -151,9 +153,16 @@ func (x *site) saveInto(a *archive, o logs.Options, breaks ...logs.Case) logs.Re
 	x.Helper()
 	source := x.source()
 	defer source.Close()
-	result, err := logs.Run(x.Context(), x.srv, source, x.last.entries(x.T), a, o)
+	before := x.last.entries(x.T)
+	if x.names {
+		before = x.unread(before, &o)
+	}
+	result, err := logs.Run(x.Context(), x.srv, source, before, a, o)
 	if err != nil {
 		x.Fatal(err)
+	}
+	if x.names {
+		x.readAll(a, &result)
 	}
 	var cases []logs.Case
 	for _, b := range result.Breaks {
@@ -167,6 +176,42 @@ func (x *site) saveInto(a *archive, o logs.Options, breaks ...logs.Case) logs.Re
 	}
 	x.last = a
 	return result
+}
+
+// unread returns entries of which only names are known. A folder of them is read as often as it is asked for.
+func (x *site) unread(all []logs.Entry, o *logs.Options) (names []logs.Entry) {
+	for _, e := range all {
+		e, err := logs.Unread(e.Path(), e.Size)
+		if err != nil {
+			x.Fatal(err)
+		}
+		names = append(names, e)
+	}
+	o.Read = func(folder string) (in []logs.Entry, err error) {
+		x.reads++
+		for _, e := range all {
+			if e.Folder() == folder {
+				in = append(in, e)
+			}
+		}
+		return in, nil
+	}
+	return names
+}
+
+// readAll reads what a result has, whose names have to be those of the archive.
+func (x *site) readAll(a *archive, r *logs.Result) {
+	x.Helper()
+	all := a.entries(x.T)
+	if len(all) != len(r.Entries) {
+		x.Fatalf("%d files, and %d entries", len(all), len(r.Entries))
+	}
+	for i, e := range r.Entries {
+		if e.Path() != all[i].Path() || e.Size != all[i].Size {
+			x.Fatalf("%s of %d bytes, and the entry is %s of %d", all[i].Path(), all[i].Size, e.Path(), e.Size)
+		}
+	}
+	r.Entries = all
 }
 
 // compare compares the files of the newest history with the server's own.

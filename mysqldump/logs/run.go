@@ -17,6 +17,8 @@ type Options struct {
 	Since time.Time
 	// Warn is told of what is wrong but stops nothing; nil: nobody.
 	Warn func(error)
+	// Read returns the entries of a folder of the archive before, as the function Read returns each; nil: all are read already.
+	Read func(folder string) ([]Entry, error)
 }
 
 // A Result says what a run has archived.
@@ -43,7 +45,7 @@ type run struct {
 }
 
 // Run puts into a Tree what the archive before has and what the server has written since. Entries are those of the
-// archive before, as Read returned them.
+// archive before, as Read or Unread returned them; of those that are kept unread, so are the Result's.
 func Run(ctx context.Context, srv *server.Server, src Source, before []Entry, tree Tree, o Options) (Result, error) {
 	if o.Warn == nil {
 		o.Warn = func(error) {}
@@ -53,10 +55,14 @@ func Run(ctx context.Context, srv *server.Server, src Source, before []Entry, tr
 	if err == nil {
 		err = r.all()
 	}
+	var last *Entry
+	if err == nil {
+		last = &r.result.Entries[len(r.result.Entries)-1]
+		err = r.read(last)
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("archive binary logs: %w", err)
 	}
-	last := &r.result.Entries[len(r.result.Entries)-1]
 	at.File, at.Offset = last.Name, last.Size
 	if !at.GTIDs.IsZero() { // else it has none, or not for all transactions
 		at.GTIDs = last.Span.After
@@ -96,6 +102,11 @@ func (r *run) ask(srv *server.Server) (at mysqldump.Position, err error) {
 
 // all keeps what there is, and reads what is new.
 func (r *run) all() error {
+	if n := len(r.before); n > 0 {
+		if err := r.read(&r.before[n-1]); err != nil {
+			return err
+		}
+	}
 	at, err := r.begin()
 	if err != nil {
 		return err
@@ -132,14 +143,18 @@ func (r *run) all() error {
 
 // unneeded returns how many logs of the archive before, from the first one on, nobody needs: the next one of each was begun
 // before the time from which on logs are needed.
-func (r *run) unneeded() (n int) {
+func (r *run) unneeded() (n int, err error) {
 	if r.o.Since.IsZero() {
-		return 0
+		return 0, nil
 	}
-	for n+1 < len(r.before) && !r.before[n+1].Span.Format.Created.After(r.o.Since) {
+	for n+1 < len(r.before) {
+		next := &r.before[n+1]
+		if err := r.read(next); err != nil || next.Span.Format.Created.After(r.o.Since) {
+			return n, err
+		}
 		n++
 	}
-	return n
+	return n, nil
 }
 
 // keepAll takes logs of the archive before: folders as they are, unless something goes out of them or, of what is new
@@ -150,7 +165,11 @@ func (r *run) keepAll(kept []Entry, history string, news []Log) error {
 		e := Entry{History: history, Name: log.Name}
 		touched[e.Folder()] = true
 	}
-	drop := min(r.unneeded(), len(kept))
+	drop, err := r.unneeded()
+	if err != nil {
+		return err
+	}
+	drop = min(drop, len(kept))
 	r.result.Dropped = drop
 	if drop > 0 {
 		touched[kept[drop-1].Folder()] = true
@@ -213,6 +232,9 @@ func (r *run) broken(c Case, at, says string) {
 
 // same reports whether the server's log of an Entry's name is that of the Entry.
 func (r *run) same(e *Entry) (bool, error) {
+	if err := r.read(e); err != nil {
+		return false, err
+	}
 	events, err := r.src.Open(r.ctx, e.Name, binlog.Start)
 	if err != nil {
 		return false, err

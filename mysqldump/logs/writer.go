@@ -154,7 +154,9 @@ func (w *writer) end(closed bool) (err error) {
 		w.at = e.Span.To
 	}
 	e.Size = w.at
-	w.run.link(e)
+	if err := w.run.link(e); err != nil {
+		return err
+	}
 	if closed && w.listed && e.Size != w.log.Size {
 		return fmt.Errorf("%d bytes of it came, and the server says that it has %d", e.Size, w.log.Size)
 	}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/servertest"
+)
+
+// Killed at each change that it makes to the repository and to its own folders, a run of binary logs leaves nothing in the way of the
+// next one, which goes on without a gap, and has nothing twice.
+func TestMySQLBinlogKilled(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Fatal(err)
+	}
+	const changes = "mkdirat,renameat,renameat2,linkat,unlinkat,ftruncate,fsync,fdatasync"
+	s := servertest.Start(t, servertest.MariaDB1011)
+	d := &dumper{T: t, home: t.TempDir()}
+	d.knows(s)
+	d.must("init")
+	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(40))")
+	binlog := []string{"mysql", "binlog", "--quiet", "--keep-since=all", "--defaults-file", filepath.Join(d.home, "my.cnf")}
+	d.must(binlog...)
+	dead, calls := 0, filepath.Join(t.TempDir(), "calls")
+	for nth := 1; ; nth++ {
+		s.Exec(t, "INSERT INTO shop.orders (v) VALUES ('one')", "FLUSH BINARY LOGS", "INSERT INTO shop.orders (v) VALUES ('two')")
+		d.before = []string{"strace", "-f", "-qq", "-o", calls, "-e", "trace=" + changes, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", changes, nth)}
+		_, said, code := d.run(binlog...)
+		d.before = nil
+		if code == 0 { // it makes no more than that
+			break
+		}
+		if said != "" {
+			t.Fatalf("killed at change %d: %d, %s", nth, code, said)
+		}
+		dead++
+		d.must(binlog...)
+	}
+	if dead < 5 {
+		t.Errorf("it was killed %d times: the test sees nothing", dead)
+	}
+	t.Logf("killed %d times", dead)
+	last, _ := d.binlog(0, "--keep-since=all")
+	spans := d.spans().Spans
+	if len(spans) != 1 || len(spans[0].Logs) != dead+2 || last.Binlog.Logs != dead+2 {
+		t.Errorf("%d logs, %d spans: %+v", last.Binlog.Logs, len(spans), spans)
+	}
+	d.comesBack(s, last.Archive.ID)
+	d.must("check", "--read-data")
+}
+
+// A line that neither answers nor closes ends a run, whenever it begins to, and the next one goes on. One that follows says so, and goes on by itself.
+func TestMySQLBinlogStalls(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.MariaDB1011)
+	r := (&dumper{T: t, home: t.TempDir()}).follows(s)
+	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(40))")
+	if _, err := r.save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	proxy := servertest.StartProxy(t, s.Config().Addr)
+	direct, config := r.srv, s.Config()
+	config.Addr = proxy.Addr
+	far, err := server.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"", "SHOW BINLOG STATUS", "SHOW BINARY LOGS", "@master_binlog_checksum", "bin.000001"} {
+		s.Exec(t, "INSERT INTO shop.orders (v) VALUES ('one')")
+		r.srv, r.silence = far, time.Second
+		proxy.Stall(at == "") // from its greeting on
+		proxy.When(at, func() { proxy.Stall(true) })
+		if n, err := r.step(t.Context(), false); n != 0 || !errors.Is(err, server.ErrSilent) {
+			t.Errorf("a line that stalls at %q: %d, %v", at, n, err)
+		}
+		proxy.Stall(false)
+		r.srv, r.silence = direct, time.Minute
+		if n, err := r.step(t.Context(), false); n != 1 || err != nil {
+			t.Errorf("after a line that stalled at %q: %d, %v", at, n, err)
+		}
+	}
+	if last := r.entries[len(r.entries)-1]; len(r.entries) != 1 || last.Span.Transactions < 7 {
+		t.Errorf("%d logs, %+v", len(r.entries), last)
+	}
+}

@@ -47,6 +47,8 @@ func IsSecret(key string, value any) bool {
 	switch x := value.(type) {
 	case string:
 		return x != "" && (key == "passphrase" || key == "sign-passphrase" || hasPassword(x))
+	case []string:
+		return slices.ContainsFunc(x, hasPassword)
 	case []any:
 		hooks, _ := HooksOf(x)
 		return slices.ContainsFunc(hooks, func(h Hook) bool { return h.URL != "" || slices.ContainsFunc(h.Command, tokens.MatchString) })

@@ -15,7 +15,7 @@ func (a *app) configCommand() *cobra.Command {
 			return usage.Errorf("say which command: nightjar config --help names them")
 		},
 	}
-	c.AddCommand(a.configCheckCommand())
+	c.AddCommand(a.configCheckCommand(), a.configShowCommand(), a.configInitCommand())
 	return uses(c, fileNone)
 }
 

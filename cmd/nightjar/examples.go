@@ -65,6 +65,12 @@ var examples = map[string]string{
 		nightjar schedule --install`,
 	"index rebuild": `
 		nightjar index rebuild --key recovery-kit.txt`,
+	"config init": `
+		nightjar config init --repo s3://bucket/web1 --region eu-west-1
+		nightjar config init --output -`,
+	"config show": `
+		nightjar config show
+		nightjar config show --json`,
 	"config check": `
 		nightjar config check
 		nightjar config check /root/new.toml`,

@@ -41,6 +41,21 @@ var (
 	kernelName = regexp.MustCompile(`^[A-Za-z0-9_!.:@+-]{1,64}$`)
 )
 
+// Volumes returns how many disks are EBS volumes, by their serial numbers or, on Xen, by their names.
+func (m Machine) Volumes() (n int) {
+	entries, err := m.list("sys/class/block")
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		serial := m.value("sys/class/block", e, "device/serial")
+		if (strings.HasPrefix(serial, "vol") || strings.HasPrefix(e, "xvd")) && !m.isPart(e) {
+			n++
+		}
+	}
+	return n
+}
+
 // DeviceOf returns the disk that a volume is. The name is what the instance's block device mapping calls it, such as /dev/sdf, and counts on Xen alone; it may be empty.
 // The error is ErrNoDevice if it is not there.
 func (m Machine) DeviceOf(volume, name string) (Device, error) {

@@ -194,3 +194,16 @@ func FuzzInstance(f *testing.F) {
 		}
 	})
 }
+
+func TestVolumes(t *testing.T) {
+	m := newMachine(t, map[string]string{
+		block + "nvme0n1/device/serial": "vol0123456789abcdef0", block + "nvme1n1/device/serial": "vol0123456789abcdef1", block + "nvme0n1p1/device/serial": "vol0123456789abcdef0",
+		block + "nvme0n1p1/partition": "1", block + "nvme2n1/device/serial": "AWS6B1C", block + "loop0/size": "0", block + "xvdf/size": "1",
+	})
+	if n := m.Volumes(); n != 3 {
+		t.Errorf("there are %d volumes", n)
+	}
+	if n := newMachine(t, nil).Volumes(); n != 0 {
+		t.Errorf("of none there are %d", n)
+	}
+}

@@ -41,6 +41,15 @@ func (t Timer) minute() int {
 	return int(h.Sum32() % every)
 }
 
+// Line returns a command as sh reads it.
+func Line(command []string) string {
+	words := make([]string, 0, len(command))
+	for _, arg := range command {
+		words = append(words, shell(arg))
+	}
+	return strings.Join(words, " ")
+}
+
 // Crontab returns a line for crontab(5).
 func (t Timer) Crontab() string {
 	words := make([]string, 0, len(t.Command))

@@ -249,12 +249,18 @@ func (s *finder) entries(at string, entries, dirs []version) error {
 		}
 		return nil
 	}
-	is, below := s.o.Filter.Includes(at, false)
+	folder, below := s.o.Filter.Includes(at, true, false)
+	other, _ := s.o.Filter.Includes(at, false, false)
+	same := false
 	if s.o.Differing {
-		is, below = is && !s.inAll(entries), below && !s.inAll(dirs)
+		same, below = s.inAll(entries), below && !s.inAll(dirs)
 	}
 	for _, v := range entries {
-		if !is || !s.wanted(v.node) {
+		is := other
+		if v.node.IsDir() {
+			is = folder
+		}
+		if !is || same || !s.wanted(v.node) {
 			continue
 		}
 		slices.Sort(v.archives)

@@ -3,18 +3,18 @@ package filter
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Options say which entries are dealt with. In patterns, * stands for anything but a slash and ** for anything. A pattern that begins with a slash is
-// for whole paths; another matches at any depth. Below a directory that is excluded nothing is looked at.
+// Options say which entries are dealt with. The rules of patterns are in doc/patterns.md: * stands for anything but a slash and ** for anything; a pattern that begins with a slash is
+// for whole paths, another matches at any depth; one that ends with a slash is for folders. Below a directory that is excluded nothing is looked at.
 type Options struct {
-	Exclude    []string
+	Exclude    []string // the last that matches decides: one that begins with ! takes back
 	Include    []string // if any: only these, what is below them, and the directories above them
 	LargerThan int64    // leave out larger files, in bytes; 0: none
+
 	// Sample is asked of each path by itself, whatever is above it: only those that it chooses, and the directories above them. nil: it is not asked. It goes without Include.
 	Sample func(path string) bool
 }
@@ -26,74 +26,72 @@ type Filter struct {
 	sample           func(path string) bool
 }
 
-type pattern struct {
-	glob     string
-	anchored bool
-}
-
 // New checks the patterns.
 func New(o Options) (*Filter, error) {
 	f := &Filter{largerThan: o.LargerThan, sample: o.Sample}
-	for _, list := range []struct {
-		from []string
-		to   *[]pattern
-	}{{o.Exclude, &f.exclude}, {o.Include, &f.include}} {
-		for _, text := range list.from {
-			p := pattern{glob: strings.TrimSuffix(text, "/"), anchored: strings.HasPrefix(text, "/")}
-			if p.glob == "" || !doublestar.ValidatePattern(p.glob) {
-				return nil, fmt.Errorf("pattern %q is malformed", text)
-			}
-			if !p.anchored && strings.Contains(p.glob, "/") {
-				p.glob, p.anchored = "/**/"+p.glob, true
-			}
-			*list.to = append(*list.to, p)
+	for _, text := range o.Exclude {
+		p, err := parse(text)
+		if err != nil {
+			return nil, err
 		}
+		if p.negated && len(f.exclude) == 0 {
+			return nil, fmt.Errorf("pattern %q: it takes nothing back, since no pattern before it leaves anything out; \\! stands for a name's own", text)
+		}
+		f.exclude = append(f.exclude, p)
+	}
+	for _, text := range o.Include {
+		p, err := parse(text)
+		if err != nil {
+			return nil, err
+		}
+		if p.negated {
+			return nil, fmt.Errorf("pattern %q: only patterns of what is left out are taken back by one with !; \\! stands for a name's own", text)
+		}
+		f.include = append(f.include, p)
 	}
 	return f, nil
 }
 
-// matches reports whether the pattern is for the absolute path.
-func (p pattern) matches(name string) bool {
-	if !p.anchored {
-		name = path.Base(name)
-	}
-	return doublestar.MatchUnvalidated(p.glob, name)
+// Check returns an error if a pattern can match nothing.
+func Check(text string) error {
+	_, err := parse(text)
+	return err
 }
 
-// Excludes reports whether the entry, and what is below it, is left out.
-func (f *Filter) Excludes(name string, size uint64) bool {
+// Excludes reports whether the entry, and what is below it, is left out. size is 0 but for files.
+func (f *Filter) Excludes(name string, folder bool, size uint64) bool {
 	if f == nil {
 		return false
 	}
 	if f.largerThan > 0 && size > uint64(f.largerThan) {
 		return true
 	}
-	for _, p := range f.exclude {
-		if p.matches(name) {
-			return true
+	for i := len(f.exclude) - 1; i >= 0; i-- {
+		if p := &f.exclude[i]; p.matches(name, folder) {
+			return !p.negated
 		}
 	}
 	return false
 }
 
 // Includes reports whether the entry is asked for, given whether a directory above it is; and whether something below it may be.
-func (f *Filter) Includes(name string, above bool) (is, below bool) {
+func (f *Filter) Includes(name string, folder, above bool) (is, below bool) {
 	if f != nil && f.sample != nil {
 		return f.sample(name), true
 	}
 	if f == nil || len(f.include) == 0 || above {
 		return true, true
 	}
-	for _, p := range f.include {
-		if p.matches(name) {
+	for i := range f.include {
+		p := &f.include[i]
+		if p.matches(name, folder) {
 			return true, true
 		}
-		below = below || !p.anchored || mayLeadTo(name, p.glob)
+		below = below || !p.anchored || p.mayLeadTo(name)
 	}
 	return false, below
 }
 
-// mayLeadTo reports whether something below a directory can match an anchored pattern.
 func mayLeadTo(dir, glob string) bool {
 	dirs, parts := strings.Split(strings.Trim(dir, "/"), "/"), strings.Split(strings.Trim(glob, "/"), "/")
 	for i, d := range dirs {

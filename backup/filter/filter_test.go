@@ -45,7 +45,7 @@ func TestIncludes(t *testing.T) {
 		{f, "/any/where/sub/file", false, true, true},
 		{f, "/any/where", false, false, true},
 	} {
-		if is, below := x.f.Includes(x.name, x.above); is != x.is || below != x.below {
+		if is, below := x.f.Includes(x.name, true, x.above); is != x.is || below != x.below {
 			t.Errorf("%s, above %v: %v, below %v", x.name, x.above, is, below)
 		}
 	}

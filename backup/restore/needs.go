@@ -23,7 +23,7 @@ func Needs(ctx context.Context, rd *repo.Reader, a *repo.Archive, o Options, f f
 	if !n.IsDir() {
 		return p.entry(n, at, true)
 	}
-	is, _ := o.Filter.Includes(at, false)
+	is, _ := o.Filter.Includes(at, true, false)
 	if err := p.contents(n.XattrContents); err != nil {
 		return err
 	}
@@ -51,8 +51,8 @@ func (p *needs) dir(n *tree.Node, at string, is bool) error {
 		at := w.Path()
 		above := included[len(included)-1]
 		if n.IsDir() {
-			is, below := p.filter.Includes(at, above)
-			if !is && !below || p.filter.Excludes(at, 0) {
+			is, below := p.filter.Includes(at, true, above)
+			if !is && !below || p.filter.Excludes(at, true, 0) {
 				return walk.ErrSkip
 			}
 			included = append(included, is)
@@ -77,7 +77,7 @@ func (p *needs) dir(n *tree.Node, at string, is bool) error {
 
 // entry is for what is no directory.
 func (p *needs) entry(n *tree.Node, at string, included bool) error {
-	if is, _ := p.filter.Includes(at, included); !is || p.filter.Excludes(at, n.Size) {
+	if is, _ := p.filter.Includes(at, false, included); !is || p.filter.Excludes(at, false, n.Size) {
 		return nil
 	}
 	if err := p.contents(n.XattrContents); err != nil || !n.IsRegular() {

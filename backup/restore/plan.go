@@ -78,7 +78,7 @@ func (p *planner) plan(n *tree.Node, at string) error {
 	}
 	var err error
 	if n.IsDir() {
-		target.included, _ = p.o.Filter.Includes(at, false)
+		target.included, _ = p.o.Filter.Includes(at, true, false)
 		if err = p.children(n, at); err == nil {
 			err = p.leave(n)
 		}
@@ -145,8 +145,8 @@ func (p *planner) entry(n *tree.Node, above bool) error {
 	if n.IsRegular() {
 		size = n.Size
 	}
-	is, below := p.o.Filter.Includes(at, above)
-	if !is && !(below && n.IsDir()) || p.o.Filter.Excludes(at, size) {
+	is, below := p.o.Filter.Includes(at, n.IsDir(), above)
+	if !is && !(below && n.IsDir()) || p.o.Filter.Excludes(at, n.IsDir(), size) {
 		return walk.ErrSkip
 	}
 	if n.IsDir() {

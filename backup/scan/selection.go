@@ -86,12 +86,12 @@ func (s *Selection) called(name string, above []string) (names []string) {
 }
 
 // excludes reports whether an entry is left out: by its path, or by all the names by which it was asked for.
-func (s *scanner) excludes(path string, called []string, size uint64) bool {
-	if s.o.Filter.Excludes(path, size) {
+func (s *scanner) excludes(path string, called []string, folder bool, size uint64) bool {
+	if s.o.Filter.Excludes(path, folder, size) {
 		return true
 	}
 	for _, name := range called {
-		if !s.o.Filter.Excludes(name, size) {
+		if !s.o.Filter.Excludes(name, folder, size) {
 			return false
 		}
 	}

@@ -217,7 +217,7 @@ func (s *scanner) entry(path, name string, sel *Selection, old *former) error {
 	}
 	left := !n.IsDir() && local.IsBeside(name) && (sel == nil || !sel.whole) // by a restore that was killed
 	left = left || s.o.ExcludeNoDump && dir.NoDump(name)
-	if left || sel.everything() && s.excludes(path, called, size) || s.avoid[fileID{n.Device, n.Inode}] {
+	if left || sel.everything() && s.excludes(path, called, n.IsDir(), size) || s.avoid[fileID{n.Device, n.Inode}] {
 		if was != nil {
 			s.deleted(was)
 		}

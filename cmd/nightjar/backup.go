@@ -25,6 +25,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/child"
 	"nightjar/internal/human"
+	"nightjar/internal/quote"
 	"nightjar/internal/watch"
 	"nightjar/internal/where"
 	"nightjar/repo"
@@ -63,8 +64,8 @@ func (a *app) backupCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&b.exclude, "exclude", nil, "leave out what matches the `PATTERN` (* no slash, ** anything); may be repeated")
-	f.StringArrayVar(&b.excludeFrom, "exclude-from", nil, "`FILE` of patterns, one a line; # begins a comment")
+	f.StringArrayVar(&b.exclude, "exclude", nil, "leave out what matches the `PATTERN` (* no slash, ** anything, DIR/ folders only, !PATTERN takes back); may be repeated")
+	f.StringArrayVar(&b.excludeFrom, "exclude-from", nil, "`FILE` of patterns, one a line, which come after those of --exclude; # begins a comment")
 	f.BoolVar(&b.excludeCaches, "exclude-caches", false, "leave out what is in folders with a CACHEDIR.TAG")
 	f.BoolVar(&b.excludeNoDump, "exclude-nodump", false, "leave out what chattr +d was said of, and what is below such folders")
 	f.StringVar(&b.excludeLarger, "exclude-larger-than", "", "leave out larger files, like 500M")
@@ -276,10 +277,19 @@ func readPatterns(file string) ([]string, error) {
 	defer f.Close()
 	var patterns []string
 	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if line := strings.TrimRight(lines.Text(), "\r"); line != "" && !strings.HasPrefix(line, "#") {
-			patterns = append(patterns, line)
+	for n := 1; lines.Scan(); n++ {
+		text := lines.Text()
+		if n == 1 {
+			text = strings.TrimPrefix(text, "\ufeff")
 		}
+		line := strings.TrimSpace(text)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if err := filter.Check(line); err != nil {
+			return nil, usage.Errorf("%s, line %d: %w", quote.Display(file), n, err)
+		}
+		patterns = append(patterns, line)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read patterns %s: %w", file, err)

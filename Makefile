@@ -36,7 +36,7 @@ BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
 TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs losetup:mount lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
-	systemd-analyze:systemd mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm chromium:chromium
+	systemd-analyze:systemd mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm chromium:chromium promtool:prometheus
 
 # What the race detector and MySQL 5.7 link to, likewise.
 LIBRARIES := crt1.o:libc6-dev libaio.so.1:libaio1 libnuma.so.1:libnuma1 libatomic.so.1:libatomic1

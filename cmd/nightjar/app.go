@@ -106,7 +106,7 @@ func (a *app) command() *cobra.Command {
 		a.findCommand(), a.statsCommand(), a.checkCommand(), a.salvageCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
 		a.runCommand(), a.scheduleCommand(), a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.configCommand(), a.drillCommand(), a.mysqlCommand(), a.ebsCommand(),
 		uses(a.versionCommand(), fileNone), uses(a.completionCommand(), fileNone), uses(a.manCommand(), fileNone))
-	root.AddCommand(a.statusCommand(), a.reportCommand())
+	root.AddCommand(a.statusCommand(), a.metricsCommand(), a.reportCommand())
 	for _, c := range root.Commands() {
 		c.SuggestFor = commandsElsewhere[c.Name()]
 	}

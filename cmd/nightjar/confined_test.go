@@ -76,6 +76,7 @@ func confine(t *testing.T, repository string, more ...string) {
 		{flag, []string{"ls", "latest"}},
 		{flag, []string{"stats"}},
 		{flag, []string{"status"}},
+		{flag, []string{"metrics", "--output", at("state/nightjar.prom")}},
 		{flag, []string{"version"}},
 		{flag, []string{"completion", "bash"}},
 		{flag, []string{"__complete", "ls", "latest:" + at("src") + "/"}},

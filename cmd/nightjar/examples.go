@@ -28,6 +28,8 @@ var examples = map[string]string{
 	"find": `
 		nightjar find '*.conf' --newer 7D
 		nightjar find '/var/www/**/*.php' --larger 1M --all`,
+	"metrics": `nightjar metrics
+		nightjar metrics --output /var/lib/prometheus/node-exporter/nightjar.prom`,
 	"status": `nightjar status
 		nightjar status --host db1 --ignore db1:old
 		nightjar status --json`,

@@ -102,6 +102,7 @@ func (a *app) run1(c *cobra.Command, o *runFlags, names []string) error {
 			}
 		}
 	}
+	r.publish(ctx)
 	return r.end(ctx, decisions)
 }
 

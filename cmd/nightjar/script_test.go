@@ -64,7 +64,7 @@ func skip(t *testing.T, why string) {
 // TestScript runs the scripts in testdata, which specify the command line.
 func TestScript(t *testing.T) {
 	needRoot(t)
-	for _, program := range []string{"gpg", "gpgconf", "unshare", "setfattr", "strace"} {
+	for _, program := range []string{"gpg", "gpgconf", "promtool", "unshare", "setfattr", "strace"} {
 		need(t, program)
 	}
 	testscript.Run(t, testscript.Params{

@@ -42,27 +42,43 @@ Files that could not be read are none, either.`,
 }
 
 func (a *app) status(ctx context.Context, o overview.Options) error {
-	s, err := a.Open(ctx, session.ReadMetadata)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	archives, err := recorded.History(ctx, s)
-	if err != nil {
-		return err
-	}
 	o.Now = a.Now()
-	o.Enrolled = enrolled(s.Keyring, o.Now)
-	lines := overview.Lines(history.Read(archives, o.Now), o)
+	jobs, failed := a.repositoryJobs(ctx, &o)
+	m := a.machineJobs(ctx)
+	m.tell(&o)
+	if failed != nil && len(m.jobs) == 0 {
+		return failed
+	}
+	lines := overview.Lines(jobs, o)
+	var err error
 	if a.json {
 		err = a.printJSON(append([]overview.Line{}, lines...))
 	} else {
 		err = a.print(func(w io.Writer) { overview.Show(w, lines, o.Now, columnsOf(a.stdout)) })
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case failed != nil:
+		a.note("the repository could not be read: this is what this machine knows of its own jobs")
+		return failed
 	}
 	return alarm(lines)
+}
+
+// repositoryJobs reads what the repository says of all jobs.
+func (a *app) repositoryJobs(ctx context.Context, o *overview.Options) ([]history.Job, error) {
+	s, err := a.Open(ctx, session.ReadMetadata)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	archives, err := recorded.History(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	o.Enrolled = enrolled(s.Keyring, o.Now)
+	return history.Read(archives, o.Now), nil
 }
 
 // enrolled reports whether hosts still are.

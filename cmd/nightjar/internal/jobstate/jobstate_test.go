@@ -95,6 +95,9 @@ func TestWaiting(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if all, err := f.Waiting(); err != nil || len(all) != 100 || all["129"] != 1 {
+		t.Errorf("of %d jobs records wait, %v", len(all), err)
+	}
 	gone := errors.New("gone")
 	told := ""
 	deliver := func(put func(context.Context, *record.Record) error) (int, error) {

@@ -99,3 +99,19 @@ func readWaiting(path string) (record.Record, error) {
 	}
 	return r, nil
 }
+
+// Waiting returns how many records of each job wait. What cannot be read is of the job "".
+func (f Folder) Waiting() (map[string]int, error) {
+	names, err := f.waiting()
+	if err != nil {
+		return nil, fmt.Errorf("look for records that wait: %w", err)
+	}
+	all := map[string]int{}
+	for _, name := range names[max(len(names)-maxWaiting, 0):] {
+		r, err := readWaiting(filepath.Join(string(f), name))
+		if !errors.Is(err, fs.ErrNotExist) { // it was delivered meanwhile
+			all[r.Job]++
+		}
+	}
+	return all, nil
+}

@@ -42,7 +42,7 @@ type Line struct {
 	Position   *Position `json:"position,omitempty"`
 	Drill      *Drill    `json:"last_drill,omitempty"`
 	Proven     *Drill    `json:"last_proven,omitempty"`
-	Waiting    bool      `json:"record_waits,omitempty"` // this machine ran the job since, and could not say so to the repository
+	Waiting    bool      `json:"record_waits,omitempty"` // this machine could not say so to the repository yet
 	PassedOver int       `json:"records_passed_over,omitempty"`
 
 	Of *history.Job `json:"-"` // nil: only this machine knows the job
@@ -56,6 +56,8 @@ type Run struct {
 	Error    string         `json:"error,omitempty"`
 	Duration float64        `json:"duration_seconds"`
 	Recorded bool           `json:"recorded"` // false: it is told by an archive alone
+
+	Figures map[string]uint64 `json:"-"` // what was measured
 }
 
 // An Archive is the newest that a job made.
@@ -73,6 +75,8 @@ type Position struct {
 	File   string `json:"file,omitempty"`
 	Offset uint64 `json:"offset,omitempty"`
 	GTIDs  string `json:"gtids,omitempty"`
+
+	Time time.Time `json:"time,omitzero"` // when it was read, by the server's clock
 }
 
 // A Drill is a restore that was tried.
@@ -89,7 +93,7 @@ type Drill struct {
 type Local struct {
 	Job, Kind string
 	Ran       bool
-	Waiting   bool      // the record of its last run waits for the repository
+	Waiting   bool      // records of its runs wait for the repository
 	Due       time.Time // zero: it has no schedule
 	Overdue   time.Time // when it is overdue if it never ran; zero: never
 	Last      Run       // if Ran
@@ -117,8 +121,8 @@ func Lines(jobs []history.Job, o Options) []Line {
 		switch {
 		case i < 0:
 			all = append(all, o.local(l))
-		case l.Waiting:
-			all[i].Waiting = true
+		case all[i].State != Ended && l.Ran && (l.Waiting || l.Last.Ended.After(all[i].Last.Ended)):
+			all[i].Waiting = l.Waiting
 			all[i].waited(l, o.Now)
 		}
 	}
@@ -139,7 +143,7 @@ func (o *Options) line(j *history.Job) Line {
 	last := j.Last()
 	l := Line{
 		Host: quote.Text(j.Host), Job: quote.Text(j.Name), Kind: quote.Text(j.Kind), Success: j.Success, Due: j.Due, Overdue: j.Overdue, PassedOver: j.PassedOver, Of: j,
-		Last:     &Run{last.At, last.Outcome, last.Exit, quote.Text(last.Error), last.Duration().Seconds(), last.Recorded},
+		Last:     &Run{last.At, last.Outcome, last.Exit, quote.Text(last.Error), last.Duration().Seconds(), last.Recorded, last.Figures},
 		Position: position(j.Made()), Drill: drill(j.Drilled), Proven: drill(j.Proven),
 	}
 	if made := j.Made(); made != nil {
@@ -211,7 +215,7 @@ func parsed(text string) *Position {
 	if err != nil || p.File == "" && p.GTIDs.IsZero() {
 		return nil
 	}
-	return &Position{quote.Text(p.File), p.Offset, p.GTIDs.String()}
+	return &Position{quote.Text(p.File), p.Offset, p.GTIDs.String(), p.Time}
 }
 
 func drill(n *history.Night) *Drill {

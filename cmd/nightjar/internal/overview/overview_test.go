@@ -92,7 +92,8 @@ func TestLocal(t *testing.T) {
 		state string
 		lines int
 	}{
-		{"told", overview.Local{Job: "shop", Ran: true, Last: done}, overview.Failed, 1},
+		{"told", overview.Local{Job: "shop", Ran: true, Last: overview.Run{Ended: now.Add(-9 * time.Hour), Outcome: record.Done}}, overview.Failed, 1},
+		{"told, and not yet recorded", overview.Local{Job: "shop", Ran: true, Last: done}, overview.OK, 1},
 		{"waits", overview.Local{Job: "shop", Ran: true, Waiting: true, Last: done, Success: now}, overview.OK, 1},
 		{"waits, late", overview.Local{Job: "shop", Ran: true, Waiting: true, Last: failed, Overdue: now.Add(-1)}, overview.Overdue, 1},
 		{"never", overview.Local{Job: "etc", Due: now.Add(time.Hour), Overdue: now.Add(time.Hour)}, overview.Never, 2},

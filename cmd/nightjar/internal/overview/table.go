@@ -118,13 +118,13 @@ func (l *Line) remarks(now time.Time) (all []string) {
 		add("overdue since %s", human.Time(l.Overdue))
 	}
 	if l.Last != nil && l.State != Ended && l.Last.Error != "" {
-		add("%s, exit code %d: %s", l.Last.Outcome, l.Last.Exit, cut(shown(l.Last.Error), 400))
+		add("%s, exit code %d: %s", l.Last.Outcome, l.Last.Exit, cut(Shown(l.Last.Error), 400))
 	}
 	if l.Archive != nil && l.Archive.Unread > 0 {
 		add("files that could not be read: %d", l.Archive.Unread)
 	}
 	if d := l.Drill; d != nil && d.Error != "" {
-		add("the last drill, %s ago by %s, %s: %s", ago(d.Ended, now), name(d.Host), d.Outcome, cut(shown(d.Error), 400))
+		add("the last drill, %s ago by %s, %s: %s", ago(d.Ended, now), name(d.Host), d.Outcome, cut(Shown(d.Error), 400))
 	}
 	if l.Proven != nil && l.Proven.Position != nil {
 		add("proven up to %s by %s", l.Proven.Position.text(), name(l.Proven.Host))
@@ -133,7 +133,7 @@ func (l *Line) remarks(now time.Time) (all []string) {
 		add("it has no schedule, and never ran")
 	}
 	if l.Waiting {
-		add("the record of its last run waits for the repository")
+		add("records of its runs wait for the repository")
 	}
 	if l.PassedOver > 0 {
 		add("records that cannot be read, or do not count: %d", l.PassedOver)
@@ -159,13 +159,13 @@ func (p *Position) text() string {
 	case p == nil:
 		return ""
 	case p.File == "":
-		return cut(shown(p.GTIDs), 40)
+		return cut(Shown(p.GTIDs), 40)
 	}
-	return fmt.Sprintf("%s:%d", cut(shown(p.File), 40), p.Offset)
+	return fmt.Sprintf("%s:%d", cut(Shown(p.File), 40), p.Offset)
 }
 
-// shown makes a text harmless that is as quote.Text wrote it.
-func shown(text string) string {
+// Shown makes a text harmless that is as quote.Text wrote it.
+func Shown(text string) string {
 	s, err := quote.Bytes(text)
 	if err != nil {
 		s = text
@@ -175,7 +175,7 @@ func shown(text string) string {
 
 // name is a name in a table. It has no spaces, and is not empty, so that the columns are clear.
 func name(text string) string {
-	s := shown(text)
+	s := Shown(text)
 	if s == "" || strings.Contains(s, " ") {
 		s = `"` + strings.ReplaceAll(s, `"`, `\"`) + `"`
 	}

@@ -44,7 +44,12 @@ func Write(ctx context.Context, to *repo.Repository, kind string, r *record.Reco
 
 // History lists all archives as job/history takes them, oldest first.
 func History(ctx context.Context, s *session.Session) ([]history.Archive, error) {
-	all, err := s.Archives(ctx, "", s.PassOver)
+	return HistoryOf(ctx, s, "")
+}
+
+// HistoryOf lists the archives of a host, of all if it is "".
+func HistoryOf(ctx context.Context, s *session.Session, host string) ([]history.Archive, error) {
+	all, err := s.Archives(ctx, host, s.PassOver)
 	if err != nil {
 		return nil, err
 	}

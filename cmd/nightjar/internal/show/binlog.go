@@ -40,7 +40,7 @@ func BinlogJSON(made *repo.Archive, s *backup.Statistics, problems uint64, reque
 	}
 	return map[string]any{
 		"archive": Archive(made), "statistics": s.Map(), "problems": problems, "requests": requests,
-		"binlog": map[string]any{"position": quote.Text(r.Position.String()), "logs": len(r.Entries), "bytes_read": r.Read, "left_out": r.Dropped, "breaks": breaks, "spans": SpansJSON(r.Entries)},
+		"binlog": map[string]any{"position": quote.Text(r.Position.String()), "logs": len(r.Entries), "bytes_read": r.Read, "left_out": r.Dropped, "gaps": len(breaks), "breaks": breaks, "spans": SpansJSON(r.Entries)},
 	}
 }
 

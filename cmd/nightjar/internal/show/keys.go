@@ -29,8 +29,8 @@ type KeyJSON struct {
 	Problem     string             `json:"problem,omitempty"` // why it cannot be used any more
 }
 
-// allKeys returns every key that the keys name.
-func allKeys(k *keyring.Keyring, now time.Time) []KeyJSON {
+// AllKeys returns every key that the keys name.
+func AllKeys(k *keyring.Keyring, now time.Time) []KeyJSON {
 	var all []KeyJSON
 	add := func(use string, key *crypto.Key) *KeyJSON {
 		j := KeyJSON{Use: use, Fingerprint: key.Fingerprint(), Name: quote.Text(key.Name())}
@@ -105,7 +105,7 @@ func KeysJSON(k *keyring.Keyring, now time.Time) any {
 		Grace      float64    `json:"grace_seconds"`
 		Hosts      []HostJSON `json:"hosts"`
 		Keys       []KeyJSON  `json:"keys"`
-	}{k.ID(), k.Pin().Number, k.Grace(now).Seconds(), hosts, allKeys(k, now)}
+	}{k.ID(), k.Pin().Number, k.Grace(now).Seconds(), hosts, AllKeys(k, now)}
 }
 
 // Keys prints a table of the keys.
@@ -114,7 +114,7 @@ func Keys(w io.Writer, k *keyring.Keyring, now time.Time) {
 	fmt.Fprintf(w, "repository %s, %s\n", k.ID(), name)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "USE\tKEY\tNAME\tSTATE")
-	for _, j := range allKeys(k, now) {
+	for _, j := range AllKeys(k, now) {
 		what := j.Name
 		if j.Host != "" {
 			what = fmt.Sprintf("%s %s", j.Host, j.Roles)

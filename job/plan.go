@@ -25,6 +25,7 @@ type State struct {
 type Decision struct {
 	Job    string
 	Due    bool      // it is to run now
+	Tend   bool      // it is not due, but what its last run has begun may have to be gone on with, such as copies
 	For    time.Time // the time of the schedule that it is due for, or the one that it was last due for; zero: none
 	At     time.Time // that, after its random delay
 	Next   time.Time // when it is due next; zero: never
@@ -89,6 +90,8 @@ func (j Job) decide(now time.Time, host string, s State) Decision {
 	switch {
 	case d.For.Before(s.For), d.For.Equal(s.For) && !s.End.IsZero():
 		d.Reason = "it was run for " + clock(s.For, now)
+		good := s.Outcome == record.Done || s.Outcome == record.Problems
+		d.Tend = good && j.copiesLater() && j.Schedule.Cron.Last(now).Equal(s.For) // else its command would take what is not due yet
 	case unfinished && s.Tries >= maxTries:
 		d.Reason = fmt.Sprintf("it was begun %d times for %s, and never came to an end", s.Tries, clock(d.For, now))
 	case j.CatchUp > 0 && late > max(time.Duration(j.CatchUp), look):
@@ -121,6 +124,12 @@ func (j Job) Scheduled() bool { return j.Schedule.Given && !j.Follows() }
 func (j Job) Follows() bool {
 	b, ok := j.of.(*Binlog)
 	return ok && b.Follow
+}
+
+// copiesLater reports whether a run begins what only later runs of its command can end: snapshots are copied when they are complete.
+func (j Job) copiesLater() bool {
+	e, ok := j.of.(*EBS)
+	return ok && e.ToRegion != ""
 }
 
 // Delay returns how long after each time of its schedule the job is due on a host: always the same, shorter than its random delay.

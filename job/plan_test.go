@@ -190,3 +190,26 @@ func TestOverdue(t *testing.T) {
 		}
 	}
 }
+
+// TestPlanTend has copies gone on with after a good run, and not while the next one only waits for its random delay.
+func TestPlanTend(t *testing.T) {
+	j := scheduled(t, "x", "0 3 * * *", time.Hour, 0)
+	delay := j.Delay("h")
+	ebs := &EBS{Common: *j.Common, ToRegion: "eu-west-1"}
+	j.Common, j.of = ebs.common(), ebs
+	at := time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
+	s := State{For: at, Start: at.Add(delay), End: at.Add(delay), Outcome: record.Done}
+	for after, want := range map[time.Duration]bool{delay + time.Minute: true, 20 * time.Hour: true, 24*time.Hour + delay/2: false} {
+		if d := j.decide(at.Add(after), "h", s); d.Due || d.Tend != want {
+			t.Errorf("after %v: %+v", after, d)
+		}
+	}
+	s.Outcome = record.Failed
+	if d := j.decide(at.Add(20*time.Hour), "h", s); d.Due || d.Tend {
+		t.Errorf("after a failure: %+v", d)
+	}
+	s.Outcome, ebs.ToRegion = record.Done, ""
+	if d := j.decide(at.Add(20*time.Hour), "h", s); d.Tend {
+		t.Errorf("without copies: %+v", d)
+	}
+}

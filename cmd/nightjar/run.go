@@ -17,6 +17,7 @@ import (
 	"nightjar/cmd/nightjar/internal/jobstate"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/runlog"
+	"nightjar/cmd/nightjar/internal/runner"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 	"nightjar/job"
@@ -225,7 +226,7 @@ func (r *jobRuns) runDue(ctx context.Context, jobs []job.Job, decisions []job.De
 		case <-tick:
 			later := r.Now()
 			plan := job.Plan(later, time.Local, r.HostName, jobs, r.plainStates(jobs))
-			if ctx.Err() == nil && slices.ContainsFunc(plan, func(d job.Decision) bool { return d.Due }) {
+			if ctx.Err() == nil && slices.ContainsFunc(plan, func(d job.Decision) bool { return d.Due || d.Tend }) {
 				lanes++
 				begin(later, plan)
 			}
@@ -236,11 +237,35 @@ func (r *jobRuns) runDue(ctx context.Context, jobs []job.Job, decisions []job.De
 // lane runs what is due of a plan. Between the plan and a job's turn another process may have run it: so it is looked at again, as of the same time.
 func (r *jobRuns) lane(ctx context.Context, now time.Time, jobs []job.Job, plan []job.Decision) {
 	for _, d := range plan {
-		if !d.Due || ctx.Err() != nil {
-			continue
+		if ctx.Err() != nil {
+			return
 		}
 		i := slices.IndexFunc(jobs, func(j job.Job) bool { return j.Name == d.Job })
-		r.one(ctx, jobs[i], &d, now)
+		switch {
+		case d.Due:
+			r.one(ctx, jobs[i], &d, now)
+		case d.Tend:
+			r.tend(ctx, jobs[i])
+		}
+	}
+}
+
+// tend goes on with what the last run of a job has begun. That is no run of its own: it is told of only if it fails.
+func (r *jobRuns) tend(ctx context.Context, j job.Job) {
+	lock, err := r.states.Lock(j.Name)
+	if err != nil || lock == nil {
+		return
+	}
+	defer lock.Close()
+	x := &jobRun{Job: j}
+	ran, _ := runner.Run(ctx, runner.Child{Name: "job " + j.Name, Args: r.childArgs(j.Command()), Env: r.childEnviron(), Line: r.passOn(x)})
+	if ran.Exit == outcome.Done || ctx.Err() != nil {
+		return
+	}
+	r.count(j.Name, ran.Exit)
+	r.tell("warning", fmt.Sprintf("job %s could not go on with what its last run began (%s): %s", j.Name, outcome.Words(ran.Exit), ran.Error))
+	if ran.Hint != "" {
+		r.tell("hint", ran.Hint)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"nightjar/cmd/nightjar/internal/jobstate"
 	"nightjar/cmd/nightjar/internal/runlog"
 	"nightjar/job"
+	"nightjar/job/record"
 )
 
 // TestRunBeside has a job that becomes due run while another takes long.
@@ -100,5 +101,37 @@ func TestJournal(t *testing.T) {
 		if got := string(buf[:n]); !strings.HasPrefix(got, want) || !strings.Contains(got, "\nNIGHTJAR_JOB=x\n") || want[8:13] == "job e" && !strings.Contains(got, "\nNIGHTJAR_EXIT=10\n") {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestRunTends has a job's command go on with copies at later looks, without another run.
+func TestRunTends(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, err := job.Parse("/x.toml", []byte("[ebs.x]\nschedule = \"0 3 * * *\"\nto-region = \"eu-west-1\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 29, 3, 0, 0, 0, time.Local)
+	a := newApp()
+	a.Now = func() time.Time { return at.Add(time.Hour) }
+	log, err := runlog.Open(job.Log{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &jobRuns{app: a, file: file, flags: &runFlags{due: true, noRecord: true}, states: jobstate.In(dir), command: []string{"sh", "-c", `echo "$@" >>"$0"/said`, dir}, environ: os.Environ(), log: log}
+	before := jobstate.State{State: job.State{For: at, Start: at, End: at.Add(time.Minute), Outcome: record.Done}}
+	if err := r.states.Write("x", before); err != nil {
+		t.Fatal(err)
+	}
+	jobs := file.Jobs()
+	plan := job.Plan(a.Now(), time.Local, a.HostName, jobs, r.plainStates(jobs))
+	r.runDue(context.Background(), jobs, plan, a.Now(), nil)
+	said, err := os.ReadFile(filepath.Join(dir, "said"))
+	if err != nil || strings.Count(string(said), "\n") != 1 || !strings.Contains(string(said), "ebs schedule --run") {
+		t.Errorf("it was called as %q: %v", said, err)
+	}
+	if after, err := r.states.Read("x"); err != nil || !after.End.Equal(before.End) || len(r.ran) > 0 {
+		t.Errorf("it counts as a run: %+v, %v", after, err)
 	}
 }

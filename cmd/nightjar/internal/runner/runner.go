@@ -56,8 +56,9 @@ func Run(ctx context.Context, c Child) (Ran, error) {
 	}
 	said.end()
 	r := Ran{Error: said.error, Hint: said.hint}
-	if json.Valid(out) {
-		r.Result = bytes.TrimSpace(out)
+	var result bytes.Buffer
+	if json.Compact(&result, out) == nil && result.Len() > 0 {
+		r.Result = result.Bytes()
 	}
 	var exit interface {
 		ExitCode() int

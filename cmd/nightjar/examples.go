@@ -54,7 +54,8 @@ var examples = map[string]string{
 		nightjar remove-all-but-n-full 3 --force`,
 	"drill": `
 		nightjar drill --key recovery-kit.txt
-		nightjar drill latest --full --scratch /srv/scratch`,
+		nightjar drill latest --full --scratch /srv/scratch
+		nightjar drill --host db1 --until latest --key recovery-kit.txt`,
 	"prune": `
 		nightjar prune --dry-run
 		nightjar prune --repack --key recovery-kit.txt`,

@@ -48,6 +48,8 @@ func TestMySQLConfined(t *testing.T) {
 		{"mysql", "restore", "latest", "--kind", "mysql-hot", "--datadir", at("target")},
 		slices.Concat([]string{"mysql", "binlog"}, here),
 		{"mysql", "binlog", "show", "latest"},
+		{"drill", "latest", "--kind", "mysql-dump", "--until", "latest"},
+		{"drill", "latest", "--kind", "mysql-hot", "--scratch", at("scratch")},
 		slices.Concat([]string{"mysql", "restore", "latest", "--no-restore", "--until", "all"}, here), // nothing was written since
 		slices.Concat([]string{"mysql", "restore", "latest", "--rename", "shop=again", "shop"}, here),
 		slices.Concat([]string{"mysql", "replica", "latest"}, there, administrator, account),

@@ -80,11 +80,16 @@ func (a *app) openSeed(ctx context.Context, d *datadirFlags, arg string, c *choi
 			x.Close()
 		}
 	}()
+	return x, a.findTool(ctx, x, d)
+}
+
+// findTool finds the program that prepares the files of a seed.
+func (a *app) findTool(ctx context.Context, x *seed, d *datadirFlags) (err error) {
 	if x.archive.Kind != dumpfiles.Hot {
-		return nil, usage.Errorf("archive %s is of kind %s: a data directory is made of one of kind %s", show.ShortID(x.archive), quote.Display(string(x.archive.Kind)), dumpfiles.Hot)
+		return usage.Errorf("archive %s is of kind %s: a data directory is made of one of kind %s", show.ShortID(x.archive), quote.Display(string(x.archive.Kind)), dumpfiles.Hot)
 	}
 	if x.position, err = positionOf(x.archive); err != nil {
-		return nil, err
+		return err
 	}
 	taken, usual := "tool-version", cmp.Or(string(x.archive.Labels["tool"]), "mariadb-backup")
 	if x.clone = x.archive.Labels["method"] == "clone"; x.clone {
@@ -95,14 +100,14 @@ func (a *app) openSeed(ctx context.Context, d *datadirFlags, arg string, c *choi
 	}
 	recorded := string(x.archive.Labels[repo.Text(taken)])
 	if x.tool, err = datadir.FindTool(ctx, cmp.Or(d.tool, usual), x.temp); err != nil {
-		return nil, usage.Hinted{Err: err, Hint: fmt.Sprintf("nothing was changed. The backup was taken by %s %s: install that here%s, or name it with --tool PROGRAM",
+		return usage.Hinted{Err: err, Hint: fmt.Sprintf("nothing was changed. The backup was taken by %s %s: install that here%s, or name it with --tool PROGRAM",
 			quote.Display(usual), quote.Display(recorded), packages[usual])}
 	}
 	newer, err := x.tool.Fits(recorded)
 	if newer {
 		a.note("the backup was taken by version %s, and is prepared by %s, which is a later one of the same series", recorded, x.tool.Version)
 	}
-	return x, err
+	return err
 }
 
 // A madeDatadir says what became of a data directory.

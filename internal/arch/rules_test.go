@@ -94,6 +94,7 @@ var arrows = map[string][]string{
 	"mysqldump/xbstream":   {},
 	"mysqldump/hotinfo":    {"mysqldump"},
 	"mysqldump/hot":        {"mysqldump", "mysqldump/hotinfo", "mysqldump/lock", "mysqldump/login", "mysqldump/program", "mysqldump/server", "mysqldump/xbstream"},
+	"mysqldump/drill":      {"mysqldump/clone", "mysqldump/datadir", "mysqldump/program", "mysqldump/server"},
 	"mysqldump/roundtrip":  {"mysqldump", "mysqldump/dump", "mysqldump/lock", "mysqldump/restore", "mysqldump/server", "mysqldump/servertest"}, // tests alone, which nobody may import
 	"snapshot":             {},
 	"snapshot/cloud":       {"snapshot"},

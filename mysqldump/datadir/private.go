@@ -29,6 +29,7 @@ type StartOptions struct {
 	Owner   Owner         // as whom the server runs; it has to own the files
 	Limit   time.Duration // how long the server may take until it answers; 0: 10 minutes
 	Now     func() time.Time
+	Login   func(*mysql.Config) // says who logs in, where Flags have the server know accounts; nil: root, without a password
 }
 
 // A Private is a server that nobody but this process reaches: it has no network, and a socket in a folder of its own. Everybody who
@@ -87,6 +88,9 @@ func Start(ctx context.Context, dir string, o StartOptions) (_ *Private, err err
 	}
 	config := mysql.NewConfig()
 	config.User, config.Net, config.Addr = "root", "unix", socket
+	if o.Login != nil {
+		o.Login(config)
+	}
 	if p.Server, err = server.New(config); err != nil {
 		return nil, err
 	}

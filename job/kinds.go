@@ -19,7 +19,6 @@ type Files struct {
 	ExcludeNoDump     bool     `toml:"exclude-nodump"`
 	ExcludeLargerThan string   `toml:"exclude-larger-than" is:"size"`
 	OneFileSystem     bool     `toml:"one-file-system"`
-	ExcludeNodump     bool     `toml:"exclude-nodump"`
 	Rehash            bool     `toml:"rehash"`
 }
 

@@ -5,6 +5,7 @@
 package calendar
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,6 +30,28 @@ var Periods = []Period{
 // IsRule reports whether a period's rule has that name.
 func IsRule(name string) bool {
 	return slices.ContainsFunc(Periods, func(p Period) bool { return p.Rule == name })
+}
+
+// ErrEmpty says that a policy would keep nothing.
+var ErrEmpty = errors.New("the policy keeps nothing")
+
+// CheckPolicy reports a policy that says nothing, or what makes no sense: it keeps the last few, those of each rule of Periods, and what is younger than within. A policy
+// that keeps by something else, too, says more.
+func CheckPolicy(last int, each map[string]int, within time.Duration, more bool) error {
+	kept, less := more || last > 0 || within > 0, last < 0 || within < 0
+	for rule, n := range each {
+		if !IsRule(rule) {
+			return fmt.Errorf("the policy has a rule %q, which there is not", rule)
+		}
+		kept, less = kept || n > 0, less || n < 0
+	}
+	switch {
+	case less:
+		return errors.New("the policy keeps less than nothing")
+	case !kept:
+		return ErrEmpty
+	}
+	return nil
 }
 
 // Newest calls keep with the newest of each of the last periods, each[rule] of them by each rule, and with why: "daily 2026-11-25".

@@ -126,6 +126,25 @@ func TestOtherRegion(t *testing.T) {
 	}
 }
 
+// An instance that ends while a volume is being attached ends the waiting.
+func TestEnds(t *testing.T) {
+	x := newSite(t, "us-east-1")
+	attaching := false
+	x.s.OnCall = func(c ec2test.Call) {
+		switch c.Operation {
+		case "AttachVolume":
+			attaching = true
+		case "DescribeVolumes":
+			if attaching {
+				x.s.Region("us-east-1").SetState(x.instance, "shutting-down")
+			}
+		}
+	}
+	if _, err := x.bring(); !errors.Is(err, bring.ErrInstance) {
+		t.Error(err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for name, of := range map[string]struct {
 		before func(x *site)

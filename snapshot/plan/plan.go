@@ -11,7 +11,6 @@ package plan
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,25 +40,10 @@ type Policy struct {
 }
 
 // ErrEmpty says that a policy would keep nothing.
-var ErrEmpty = errors.New("the policy keeps nothing")
+var ErrEmpty = calendar.ErrEmpty
 
 // Validate reports a policy that says nothing, or what makes no sense.
-func (p *Policy) Validate() error {
-	kept, less := p.Last > 0 || p.Within > 0, p.Last < 0 || p.Within < 0
-	for rule, n := range p.Each {
-		if !calendar.IsRule(rule) {
-			return fmt.Errorf("the policy has a rule %q, which there is not", rule)
-		}
-		kept, less = kept || n > 0, less || n < 0
-	}
-	switch {
-	case less:
-		return errors.New("the policy keeps less than nothing")
-	case !kept:
-		return ErrEmpty
-	}
-	return nil
-}
+func (p *Policy) Validate() error { return calendar.CheckPolicy(p.Last, p.Each, p.Within, false) }
 
 // A Condition is what can be said of a set as a whole.
 type Condition string

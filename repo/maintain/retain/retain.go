@@ -15,7 +15,6 @@ package retain
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,25 +33,11 @@ type Policy struct {
 }
 
 // ErrEmpty says that a policy would keep nothing.
-var ErrEmpty = errors.New("the policy keeps nothing")
+var ErrEmpty = calendar.ErrEmpty
 
 // Validate reports a policy that says nothing, or what makes no sense.
 func (p *Policy) Validate() error {
-	kept := p.Last > 0 || p.Within > 0 || len(p.Tags) > 0
-	less := p.Last < 0 || p.Within < 0
-	for rule, n := range p.Each {
-		if !calendar.IsRule(rule) {
-			return fmt.Errorf("the policy has a rule %q, which there is not", rule)
-		}
-		kept, less = kept || n > 0, less || n < 0
-	}
-	switch {
-	case less:
-		return errors.New("the policy keeps less than nothing")
-	case !kept:
-		return ErrEmpty
-	}
-	return nil
+	return calendar.CheckPolicy(p.Last, p.Each, p.Within, len(p.Tags) > 0)
 }
 
 // A Decision is what becomes of an archive.

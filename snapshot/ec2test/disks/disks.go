@@ -209,7 +209,30 @@ func attach(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("attach %s: %w: %s", file, err, out)
 	}
-	return strings.TrimSpace(string(out)), nil
+	loop := strings.TrimSpace(string(out))
+	return loop, Partition(loop)
+}
+
+// Partition has the partitions of a device appear that its table names, also under a kernel that reads no tables.
+func Partition(device string) error {
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sector := make([]byte, 512)
+	if _, err := f.ReadAt(sector, 0); err != nil || sector[510] != 0x55 || sector[511] != 0xaa {
+		return nil
+	}
+	if there, err := filepath.Glob(device + "p*"); err != nil || len(there) > 0 {
+		return err
+	}
+	if out, err := exec.Command("partx", "--add", device).CombinedOutput(); err != nil {
+		if there, _ := filepath.Glob(device + "p*"); len(there) == 0 {
+			return fmt.Errorf("find the partitions of %s: %w: %s", device, err, out)
+		}
+	}
+	return nil
 }
 
 // detach returns when the device is free: who has it open for a moment, as blkid does, keeps it.

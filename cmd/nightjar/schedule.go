@@ -15,6 +15,7 @@ import (
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/timer"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/durable"
 	"nightjar/internal/quote"
 	"nightjar/job"
 )
@@ -76,6 +77,9 @@ func (a *app) schedule(o *scheduleFlags) error {
 	}
 	switch {
 	case o.systemd && o.install:
+		if err := a.makeFolders(); err != nil {
+			return err
+		}
 		return in.installUnits(append(t.Systemd(), services...))
 	case o.systemd:
 		return a.print(func(w io.Writer) { printUnits(w, append(t.Systemd(), services...)) })
@@ -87,6 +91,24 @@ func (a *app) schedule(o *scheduleFlags) error {
 		return in.installCron(t)
 	}
 	return a.print(func(w io.Writer) { fmt.Fprint(w, t.Crontab()) })
+}
+
+// makeFolders makes those that a service may write to only if they are there.
+func (a *app) makeFolders() error {
+	state, err := a.StateFolder()
+	if err != nil {
+		return err
+	}
+	cache, err := a.CacheFolder()
+	if err != nil {
+		return err
+	}
+	for _, folder := range []string{state, cache} {
+		if err := durable.MkdirAll(folder, 0o700); err != nil {
+			return fmt.Errorf("make folder: %w", err)
+		}
+	}
+	return nil
 }
 
 // printUnits prints units, each after a comment that says where it belongs.

@@ -134,7 +134,7 @@ func (s Service) String() string {
 		}
 	}
 	if s.Sandbox {
-		b.WriteString("NoNewPrivileges=true\nProtectSystem=strict\nProtectHome=read-only\nProtectKernelTunables=true\nProtectControlGroups=true\nRestrictRealtime=true\nRestrictSUIDSGID=true\n" +
+		b.WriteString("NoNewPrivileges=true\nProtectSystem=strict\nProtectHome=read-only\nProtectKernelTunables=true\nProtectControlGroups=true\nRestrictRealtime=true\n" +
 			"LockPersonality=true\n")
 		for _, folder := range s.Write {
 			fmt.Fprintf(&b, "ReadWritePaths=%s\n", quoted(strings.ReplaceAll("-"+folder, "%", "%%"))) // where a dollar sign is one

@@ -181,6 +181,10 @@ type Drill struct {
 	Sample   string   `toml:"sample"` // how much of the files: a share such as 5%, a size such as 2G, or a number
 	Full     bool     `toml:"full"`
 	Scratch  string   `toml:"scratch" is:"path"` // the folder below which it is restored
+	Until    string   `toml:"until" is:"latest"` // of what is of a database: replay the binary logs after it, too
+	Mysqld   string   `toml:"mysqld"`
+	Tool     string   `toml:"tool"`
+	Options  []string `toml:"server-options" flag:"server-option"`
 	ThawTier string   `toml:"thaw-tier" is:"bulk|standard|expedited"`
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"nightjar/mysqldump/servertest"
 	"nightjar/snapshot/ec2test"
+	"nightjar/snapshot/ec2test/disks"
 	"nightjar/snapshot/freeze"
 )
 
@@ -41,8 +42,7 @@ func newVolumeHere(t *testing.T, s *ec2test.Server, kind string) volumeHere {
 		return strings.TrimSpace(string(out))
 	}
 	command("mkfs."+kind, "-q", image)
-	v.device = command("losetup", "--find", "--show", image)
-	t.Cleanup(func() { command("losetup", "-d", v.device) })
+	v.device = disks.Loop(t, image)
 	command("mount", "-o", "noatime", v.device, v.mount)
 	t.Cleanup(func() {
 		freeze.ThawPath(v.mount)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/snapshot/ec2test/disks"
 	"nightjar/snapshot/freeze"
 	"nightjar/snapshot/host"
 )
@@ -32,13 +33,12 @@ func TestEBSThaw(t *testing.T) {
 	run("truncate", "-s", "16M", image)
 	run("mkdir", mount, state)
 	run("mkfs.ext4", "-q", image)
-	device := run("losetup", "--find", "--show", image)
+	device := disks.Loop(t, image)
 	t.Cleanup(func() {
 		freeze.ThawPath(mount)
 		if exec.Command("umount", mount).Run() != nil {
 			_ = exec.Command("umount", "-l", mount).Run()
 		}
-		run("losetup", "-d", device)
 	})
 	run("mount", device, mount)
 	nightjar := func(args ...string) (string, int) {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/snapshot/ec2test/disks"
 	"nightjar/snapshot/freeze"
 	"nightjar/snapshot/host"
 )
@@ -60,13 +61,12 @@ func newFS(t testing.TB, kind string) string {
 	must(t, os.Truncate(image, 320<<20)) // XFS has no less
 	must(t, os.Mkdir(mount, 0o700))
 	run(t, "mkfs."+kind, "-q", image)
-	device := strings.TrimSpace(run(t, "losetup", "--find", "--show", image))
+	device := disks.Loop(t, image)
 	t.Cleanup(func() {
 		freeze.ThawPath(mount)
 		if exec.Command("umount", mount).Run() != nil {
 			_ = exec.Command("umount", "-l", mount).Run()
 		}
-		run(t, "losetup", "-d", device)
 	})
 	run(t, "mount", device, mount)
 	return mount

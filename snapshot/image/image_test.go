@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"nightjar/snapshot/ec2test/disks"
 )
 
 const mib = 1 << 20
@@ -61,17 +61,7 @@ func loop(t *testing.T, backing string) string {
 	if os.Getuid() != 0 {
 		t.Skip("only root makes devices of files")
 	}
-	out, err := exec.CommandContext(t.Context(), "losetup", "--find", "--show", backing).CombinedOutput()
-	if err != nil {
-		t.Fatalf("losetup: %v: %s", err, out)
-	}
-	device := strings.TrimSpace(string(out))
-	t.Cleanup(func() {
-		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil {
-			t.Errorf("losetup: %v: %s", err, out)
-		}
-	})
-	return device
+	return disks.Loop(t, backing)
 }
 
 // A used device has the volume, zeros where that has nothing, and what it had beyond its end. One that is in use, or too small, is not touched.

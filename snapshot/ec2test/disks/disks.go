@@ -213,6 +213,19 @@ func attach(file string) (string, error) {
 	return loop, Partition(loop)
 }
 
+// Loop makes a block device of a file, until the end of the test. What is mounted of it has to be unmounted by a cleanup that comes after this call.
+func Loop(t testing.TB, file string) (device string) {
+	t.Helper()
+	device, err := attach(file)
+	must(t, err)
+	t.Cleanup(func() {
+		if err := detach(device); err != nil {
+			t.Error(err)
+		}
+	})
+	return device
+}
+
 // Partition has the partitions of a device appear that its table names, also under a kernel that reads no tables.
 func Partition(device string) error {
 	f, err := os.Open(device)

@@ -104,8 +104,18 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 		return err
 	}
 	defer s.Close()
-	template.Job = repo.Text(cmp.Or(b.job, s.Host+":"+cmp.Or(b.stdin, strings.Join(b.paths, " "))))
 	o.Avoid = append(o.Avoid, s.Folders()...)
+	template.Job = repo.Text(cmp.Or(b.job, s.Host+":"+b.stdin))
+	if b.stdin == "" {
+		if err := a.tellUnsaved(o); err != nil {
+			return err
+		}
+		if b.job == "" {
+			if template.Job, err = jobOf(ctx, s, b.paths); err != nil {
+				return err
+			}
+		}
+	}
 	if o.Previous, err = s.Previous(ctx, template.Job); err != nil {
 		return err
 	}

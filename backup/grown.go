@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"nightjar/backup/scan"
 	"nightjar/repo/tree"
 )
 
@@ -16,6 +17,37 @@ func (w *worker) add(item tree.Item) error {
 		w.items = append(w.items, item)
 	}
 	return w.list.Add(item)
+}
+
+// settle notes what was read of a file, whose size is that of before, and compares how the file is now. whole says that it was read to where it ends.
+func (w *worker) settle(f *os.File, e *scan.Event, opened tree.Node, whole bool) error {
+	read := opened
+	read.Size = uint64(read.Contents.Size())
+	*e.Node = read
+	var after tree.Node
+	if _, err := e.Dir.StatFile(f, &after); err != nil {
+		return err
+	}
+	var wrong error
+	switch {
+	case after.Size > opened.Size && read.Size >= opened.Size && w.isPrefix(f, read.Size):
+		e.Node.Flags |= tree.Unsettled
+		w.p.stats.grown.Add(1)
+		w.p.o.note(e.Path, "it grew while it was read: the archive has its first %d bytes", read.Size)
+	case after.Ctime != opened.Ctime || after.Mtime != opened.Mtime || after.Size != opened.Size:
+		wrong = errChanged
+	case opened.Size == 0: // but for empty ones, a size that the kernel does not know beforehand
+	case read.Size != opened.Size, !whole && longer(f, opened.Size):
+		wrong = errSize
+	}
+	if wrong != nil || read.Size != opened.Size {
+		e.Node.Flags |= tree.Unsettled
+	}
+	if wrong != nil {
+		w.p.stats.unsettled.Add(1)
+		w.p.o.Problem(e.Path, wrong)
+	}
+	return nil
 }
 
 // isPrefix reports whether a file begins with what was read of it, size bytes: as a log does that was written to meanwhile. For that it is read again.

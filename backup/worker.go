@@ -152,33 +152,7 @@ func (w *worker) file(ctx context.Context, e *scan.Event) error {
 	if err != nil {
 		return err
 	}
-	opened := before
-	before.Size = uint64(before.Contents.Size())
-	*e.Node = before
-	var after tree.Node
-	if _, err := e.Dir.StatFile(f, &after); err != nil {
-		return err
-	}
-	var wrong error
-	switch {
-	case after.Size > opened.Size && before.Size >= opened.Size && w.isPrefix(f, before.Size):
-		e.Node.Flags |= tree.Unsettled
-		w.p.stats.grown.Add(1)
-		w.p.o.note(e.Path, "it grew while it was read: the archive has its first %d bytes", before.Size)
-	case after.Ctime != opened.Ctime || after.Mtime != opened.Mtime || after.Size != opened.Size:
-		wrong = errChanged
-	case opened.Size == 0: // but for empty ones, a size that the kernel does not know beforehand
-	case before.Size != opened.Size, !whole && longer(f, opened.Size):
-		wrong = errSize
-	}
-	if wrong != nil || before.Size != opened.Size {
-		e.Node.Flags |= tree.Unsettled
-	}
-	if wrong != nil {
-		w.p.stats.unsettled.Add(1)
-		w.p.o.Problem(e.Path, wrong)
-	}
-	return nil
+	return w.settle(f, e, before, whole)
 }
 
 // longer reports whether a file goes on past a size.

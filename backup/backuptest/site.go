@@ -152,6 +152,14 @@ func (s *Site) Save(change ...func(*backup.Options)) backup.Statistics {
 	return st
 }
 
+// Paths has a backup save these paths, for packages that may not know its options.
+func Paths(paths ...string) func(*backup.Options) {
+	return func(o *backup.Options) { o.Paths = paths }
+}
+
+// ExcludeNoDump has a backup leave out what chattr +d was said of, likewise.
+func ExcludeNoDump(o *backup.Options) { o.ExcludeNoDump = true }
+
 // TrySave is Save that may fail.
 func (s *Site) TrySave(change ...func(*backup.Options)) (backup.Statistics, error) {
 	s.Log = new(Problems)

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"nightjar/backup"
 	"nightjar/backup/backuptest"
 	"nightjar/backup/browse"
 	"nightjar/backup/local"
@@ -88,7 +87,7 @@ func TestFlags(t *testing.T) {
 	s.Restore(overwrite(target, restore.Always), func(o *restore.Options) { o.Ownership = local.None })
 	check("by a user", map[string]int{"dir": 0, "log": 0, "named": 0})
 	// What is not to be dumped is left out only if that is asked for.
-	s.Save(func(o *backup.Options) { o.ExcludeNoDump = true })
+	s.Save(backuptest.ExcludeNoDump)
 	for name, there := range map[string]bool{"log": true, "dir/file": false} {
 		if _, _, err := browse.LookUp(t.Context(), s.Reader(), s.Last, s.Path(name)); (err == nil) != there {
 			t.Errorf("%s: %v", name, err)

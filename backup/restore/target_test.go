@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"nightjar/backup"
 	"nightjar/backup/backuptest"
 	"nightjar/backup/browse"
 	"nightjar/backup/filter"
@@ -339,7 +338,7 @@ func TestLeftBeside(t *testing.T) {
 	s.Write("dir/"+left, "left")
 	must(t, os.Chtimes(s.Path("dir"), time.Time{}, time.Unix(1_000_000_000, 0)))
 	s.Save()
-	s.Save(func(o *backup.Options) { o.Paths = []string{s.Path("dir/" + left)} })
+	s.Save(backuptest.Paths(s.Path("dir/" + left)))
 	if target, _ := s.Restore(); backuptest.Content(t, target+"/dir/"+left) != "left" {
 		t.Error("what was asked for by its own name is not saved")
 	}

@@ -102,3 +102,18 @@ func ancestors(path string) func(func(string) bool) {
 		yield(strings.TrimSuffix(path, "/"))
 	}
 }
+
+// identify finds the folders that are never saved, under whatever name they are met.
+func identify(paths []string) map[fileID]bool {
+	ids := map[fileID]bool{}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			continue
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			ids[fileID{uint64(st.Dev), st.Ino}] = true
+		}
+	}
+	return ids
+}

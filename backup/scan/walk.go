@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
-	"syscall"
 
 	"nightjar/backup/local"
 	"nightjar/chunk"
@@ -384,19 +382,4 @@ func (s *scanner) unread(path string, err error) {
 		err = fmt.Errorf("vanished before it was read: %w", err)
 	}
 	s.o.Problem(strings.TrimPrefix(path, "//"), err)
-}
-
-// identify finds the folders that are never saved, under whatever name they are met.
-func identify(paths []string) map[fileID]bool {
-	ids := map[fileID]bool{}
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if err != nil {
-			continue
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			ids[fileID{uint64(st.Dev), st.Ino}] = true
-		}
-	}
-	return ids
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,16 +104,8 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	}
 	defer s.Close()
 	o.Avoid = append(o.Avoid, s.Folders()...)
-	template.Job = repo.Text(cmp.Or(b.job, s.Host+":"+b.stdin))
-	if b.stdin == "" {
-		if err := a.tellUnsaved(o); err != nil {
-			return err
-		}
-		if b.job == "" {
-			if template.Job, err = jobOf(ctx, s, b.paths); err != nil {
-				return err
-			}
-		}
+	if template.Job, err = a.jobOfRun(ctx, s, b, o); err != nil {
+		return err
 	}
 	if o.Previous, err = s.Previous(ctx, template.Job); err != nil {
 		return err
@@ -197,17 +188,8 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 		return nil, nil, usage.Errorf("--allow-empty is for --stdin")
 	}
 	if b.stdin != "" {
-		if err := tree.ValidName(b.stdin); err != nil {
-			return nil, nil, usage.Errorf("--stdin: %w", err)
-		}
-		if len(b.stdin) > maxStreamName {
-			return nil, nil, usage.Errorf("--stdin: name of %d bytes, more than the %d that a file can be called by where it is restored", len(b.stdin), maxStreamName)
-		}
-		if len(b.program) == 0 && isTerminal(a.stdin) {
-			return nil, nil, usage.Hinted{
-				Err:  usage.Errorf("--stdin: standard input is a terminal"),
-				Hint: "lead something into it, as in pg_dump shop | nightjar backup --stdin shop.sql; or name a command after --",
-			}
+		if err := a.checkStream(b); err != nil {
+			return nil, nil, err
 		}
 	}
 	for i, p := range b.paths {
@@ -259,6 +241,23 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 	return archive, &backup.Options{
 		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, ExcludeNoDump: b.excludeNoDump, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem, Note: a.remark,
 	}, nil
+}
+
+// checkStream checks what --stdin says.
+func (a *app) checkStream(b *backupFlags) error {
+	if err := tree.ValidName(b.stdin); err != nil {
+		return usage.Errorf("--stdin: %w", err)
+	}
+	if len(b.stdin) > maxStreamName {
+		return usage.Errorf("--stdin: name of %d bytes, more than the %d that a file can be called by where it is restored", len(b.stdin), maxStreamName)
+	}
+	if len(b.program) == 0 && isTerminal(a.stdin) {
+		return usage.Hinted{
+			Err:  usage.Errorf("--stdin: standard input is a terminal"),
+			Hint: "lead something into it, as in pg_dump shop | nightjar backup --stdin shop.sql; or name a command after --",
+		}
+	}
+	return nil
 }
 
 // maxStreamName is how many bytes a name may have on Linux.

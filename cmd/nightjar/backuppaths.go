@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -32,6 +33,20 @@ func (a *app) tellUnsaved(o *backup.Options) error {
 		}
 	}
 	return nil
+}
+
+// jobOfRun returns the job that a run is of, and looks at its paths.
+func (a *app) jobOfRun(ctx context.Context, s *session.Session, b *backupFlags, o *backup.Options) (repo.Text, error) {
+	if b.stdin != "" {
+		return repo.Text(cmp.Or(b.job, s.Host+":"+b.stdin)), nil
+	}
+	if err := a.tellUnsaved(o); err != nil {
+		return "", err
+	}
+	if b.job != "" {
+		return repo.Text(b.job), nil
+	}
+	return jobOf(ctx, s, b.paths)
 }
 
 // jobOf returns the job that a set of paths is, in whatever order they are given: the one that the host has of them already, unless its name could be that of others; or else a new one.

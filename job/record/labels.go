@@ -28,7 +28,7 @@ func (r *Record) Labels() map[string]string {
 	}
 	at := func(name string, t time.Time) {
 		if !t.IsZero() {
-			put(name, t.UTC().Format(time.RFC3339))
+			put(name, t.UTC().Format("2006-01-02T15:04:05.999Z07:00"))
 		}
 	}
 	put("job", r.Job)

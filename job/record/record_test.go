@@ -11,7 +11,7 @@ import (
 
 var full = record.Record{
 	Job: "etc", Kind: "files", Outcome: record.Problems, Exit: 3, Error: "/etc/x: permission denied", Archive: strings.Repeat("ab", 32),
-	Start: time.Date(2026, 11, 29, 3, 0, 1, 0, time.UTC), End: time.Date(2026, 11, 29, 3, 4, 0, 0, time.UTC), Due: time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC),
+	Start: time.Date(2026, 11, 29, 3, 0, 1, 0, time.UTC), End: time.Date(2026, 11, 29, 3, 4, 0, 190e6, time.UTC), Due: time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC),
 	Schedule: "0 3 * * *", Zone: "Europe/Berlin", Overdue: time.Date(2026, 11, 30, 6, 0, 0, 0, time.UTC),
 	Figures: map[string]uint64{"bytes": 1 << 40}, Notes: map[string]string{"position": "mysql-bin.000001:4"},
 }

@@ -125,7 +125,14 @@ func (v *jobView) calendar(j *history.Job, nights []*history.Night, first time.T
 		day := n.At.In(in.Zone).Format(time.DateOnly)
 		byDay[day] = append(byDay[day], n)
 	}
-	monday := first.AddDate(0, 0, -(int(first.Weekday())+6)%7)
+	from := first // a new job has fewer weeks
+	if month := dayOf(in.Now).AddDate(0, 0, -27); begun.After(from) && month.After(from) {
+		from = month
+		if begun.Before(from) {
+			from = begun
+		}
+	}
+	monday := from.AddDate(0, 0, -(int(from.Weekday())+6)%7)
 	for d := range 7 {
 		v.Calendar = append(v.Calendar, weekday{Name: monday.AddDate(0, 0, d).Format("Mon")})
 	}

@@ -1,10 +1,12 @@
 # make test    set up what the tests need, then check and test everything; what fails is run once more by itself, and named at the end:
 #              servers, timers and a busy machine fail now and then, a fault of ours fails again. A data race is never run again
-# make test-servers  the servers that not every machine can have, which test tries too; where they are missing it says so at its end
+# make test-servers  the servers, and the small system, that not every machine can have, which test tries too; where they are missing it says so at its end
 # make test-suite  dump and restore what MariaDB's regression suite makes, more than the tests try: SUITE=main/type_*.test,main/view.test
 # make torture  every fault that must be survived, as often as can be waited for: SHARE=0.1 is a tenth of that, SEED= repeats a run;
 #              then SCHEDULES of backups beside prunes
 # make build   the static binary ./nightjar
+# make package  static binaries and Debian packages for amd64 and arm64 in DIST, and what lintian says of them where it is: VERSION= and SOURCE_DATE_EPOCH= are those of
+#              the last commit, MAINTAINER= is who answers for them
 # make bench   measure beside restic, borg and duplicity: SCALE=0.1 BENCHDIR=/somewhere ONLY=tree,dump (full scale needs 30 GB)
 # make bench-index  measure an index of ENTRIES chunks in BENCHDIR, which takes up to 140 bytes of it for each
 # make bench-hosts  measure what HOSTS hosts cost one of them, in BENCHDIR
@@ -32,11 +34,15 @@ SIZE        ?= 100
 SERVER      ?= mariadb
 COMMITS     ?= 10000
 comma       := ,
+DIST        ?= dist
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
 TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs losetup:mount lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
 	systemd-analyze:systemd mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm chromium:chromium promtool:prometheus
+
+# What the tests of completion, of manual pages and of the package run, likewise.
+TOOLS += man:man-db dh_bash-completion:bash-completion debootstrap:debootstrap
 
 # What the race detector and MySQL 5.7 link to, likewise.
 LIBRARIES := crt1.o:libc6-dev libaio.so.1:libaio1 libnuma.so.1:libnuma1 libatomic.so.1:libatomic1
@@ -48,11 +54,14 @@ MYSQL57_SUM := 466bfbbedbcf2ad83f5eeaaaf9d78c0404cdc680a41edee29a6c6b54fa6087ee
 # Servers of other suites of Debian, each in a root of its own.
 ROOTS := .bin/roots/mariadb-11.8 .bin/roots/mysql-9.7
 
+# A small system of Debian, to install the package in.
+ROOTS += .bin/roots/bookworm
+
 # What the race detector passes over: keys are made of passphrases by millions of calls of a hash, in every nightjar that tests start, and these took nine tenths of its time.
 NO_RACES := -gcflags=github.com/ProtonMail/go-crypto/openpgp/s2k=-race=false -gcflags=crypto/internal/fips140/sha256=-race=false
 
 .NOTPARALLEL:
-.PHONY: test test-servers test-suite setup packages s3servers mysql57 fmt vet lint build bench bench-index bench-hosts bench-contents bench-binlog bench-ebs-archive bench-mysql bench-ebs fuzz torture
+.PHONY: test test-servers test-suite setup packages s3servers nfpm mysql57 fmt vet lint build package bench bench-index bench-hosts bench-contents bench-binlog bench-ebs-archive bench-mysql bench-ebs fuzz torture
 
 test: setup fmt vet lint $(GOTESTSUM)
 	@$(MAKE) --no-print-directory --keep-going test-servers || true
@@ -64,7 +73,7 @@ test: setup fmt vet lint $(GOTESTSUM)
 	[ -z "$$missing" ] || echo "NOT TESTED, SINCE make test-servers COULD NOT BRING THEM:$$missing" >&2
 	@[ ! -s .bin/again ] || { echo "FAILED ONCE, AND PASSED WHEN RUN AGAIN, WHICH IS A FAULT OF THE TEST OR WORSE:"; cat .bin/again; } >&2
 
-setup: packages s3servers mysql57
+setup: packages s3servers nfpm mysql57
 
 # Servers that come with packages do not start by themselves.
 packages:
@@ -97,7 +106,17 @@ s3servers: .bin/s3servers
 	cd internal/s3servers && $(GO) build -o $(CURDIR)/.bin/ tool
 	@touch $@
 
+nfpm: .bin/nfpm
+
+.bin/nfpm: internal/nfpm/go.mod internal/nfpm/go.sum
+	@mkdir -p .bin
+	cd internal/nfpm && CGO_ENABLED=0 $(GO) build -o $(CURDIR)/.bin/ tool
+	@touch $@
+
 test-servers: $(ROOTS)
+
+.bin/roots/bookworm:
+	packaging/root.sh bookworm $@
 
 .bin/roots/mariadb-11.8:
 	mysqldump/servertest/root.sh trixie $@ mariadb-server mariadb-backup
@@ -142,6 +161,10 @@ torture: packages s3servers mysql57
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o nightjar ./cmd/nightjar
+
+package: nfpm
+	GO="$(GO)" packaging/build.sh $(DIST) amd64 arm64
+	@! command -v lintian >/dev/null || lintian $(DIST)/*.deb
 
 bench:
 	$(GO) run ./internal/bench -scale $(SCALE) -dir $(BENCHDIR) -only "$(ONLY)"

@@ -129,6 +129,7 @@ var arrows = map[string][]string{
 	"repo/maintain/vouch":        append([]string{"repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, aboveRepo...), // the last two for its tests
 	"repo/maintain/maintaintest": append([]string{"repo/maintain/check"}, aboveRepo...),
 
+	"packaging":               {}, // tests alone
 	"internal/bench/mysql":    {},
 	"internal/bench/contents": {"backup", "backup/content", "chunk", "crypto", "repo", "repo/keyring", "repo/store"},
 

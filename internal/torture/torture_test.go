@@ -51,7 +51,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "nightjar")
-	build := exec.Command("go", "build", "-o", program, "nightjar/cmd/nightjar")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "nightjar/cmd/nightjar")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build nightjar: %v\n%s", err, out)

@@ -81,6 +81,23 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// TestUnits wants every command line in the package's units to be one that the program takes.
+func TestUnits(t *testing.T) {
+	text, err := os.ReadFile("../../packaging/nightjar.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^Exec[A-Za-z]*=[-+!]*/usr/bin/nightjar (.*)$`).FindAllStringSubmatch(string(text), -1)
+	for _, line := range found {
+		if err := parses(line[1], true); err != nil {
+			t.Errorf("%s: %v", line[0], err)
+		}
+	}
+	if len(found) != 2 {
+		t.Errorf("found %d command lines", len(found))
+	}
+}
+
 // parses reports what is wrong with a command line without its first word: unknown commands and flags; if it is whole, also too few or too many arguments.
 func parses(line string, whole bool) error {
 	if line = strings.TrimSpace(line); strings.HasPrefix(line, "COMMAND") {

@@ -90,7 +90,8 @@ func call(ctx context.Context, address string, o *Options) error {
 func post(ctx context.Context, address string, o *Options) (again bool, err error) {
 	server := "URL"
 	if u, err := url.Parse(address); err == nil {
-		server = u.Scheme + "://" + u.Host + "/…"
+		bare := url.URL{Scheme: u.Scheme, Host: u.Host}
+		server = bare.String() + "/…"
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.Call, 10*time.Second))
 	defer cancel()

@@ -48,7 +48,7 @@ func TestJobFields(t *testing.T) {
 			continue
 		}
 		kinds++
-		base, f := jobOf(t, kind, enough[kind])
+		base, f := jobIn(t, kind, enough[kind])
 		command, _, err := root.Find(base.Command())
 		if err != nil || !command.Runnable() || command == root {
 			t.Errorf("%s: %v", kind, err)
@@ -111,8 +111,8 @@ func checkLeaf(t *testing.T, a *app, kind string, command *cobra.Command, x leaf
 	} else if !strings.Contains("\n"+enough[kind], "\n"+key+" ") {
 		text = enough[kind] + "\n" + text
 	}
-	j, f := jobOf(t, kind, text)
-	without, _ := jobOf(t, kind, enough[kind])
+	j, f := jobIn(t, kind, text)
+	without, _ := jobIn(t, kind, enough[kind])
 	if slices.Contains(notOfCommand, key) {
 		if kind != "ebs" && !slices.Equal(j.Command(), without.Command()) { // whose schedule is its own matter
 			t.Errorf("%s.%s changes the command line to %q", kind, key, j.Command())
@@ -206,7 +206,7 @@ func sample(x leaf) string {
 	return `"x"`
 }
 
-func jobOf(t *testing.T, kind, text string) (job.Job, *job.File) {
+func jobIn(t *testing.T, kind, text string) (job.Job, *job.File) {
 	t.Helper()
 	f, err := job.Parse("/x.toml", []byte("["+kind+".x]\n"+text+"\n"))
 	if err != nil {

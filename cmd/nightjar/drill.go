@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -156,14 +155,16 @@ func (a *app) drill(ctx context.Context, d *drillFlags, args []string) (err erro
 // afterDrills returns the worst of what came of drills.
 func (a *app) afterDrills(all []*drilled.Drill, unable error) error {
 	var worst *drilled.Drill
-	rank := []int{outcome.WithProblems, outcome.Archived, outcome.Failed, outcome.Integrity} // the rest is between the last two
+	rank := func(x *drilled.Drill) int { // of what is not named, wrong keys and the like are worse than a try that failed
+		return cmp.Or(map[int]int{outcome.WithProblems: 1, outcome.Archived: 2, outcome.Failed: 3, outcome.Integrity: 5}[x.Exit], 4)
+	}
 	failed := 0
 	for _, x := range all {
 		if x.Err == nil {
 			continue
 		}
 		failed++
-		if worst == nil || slices.Index(rank, x.Exit) > slices.Index(rank, worst.Exit) {
+		if worst == nil || rank(x) > rank(worst) {
 			worst = x
 		}
 	}

@@ -44,7 +44,7 @@ func chartsOf(nights []*history.Night, first time.Time, in *Input) (all []chart)
 	} {
 		values := make([]float64, in.Days)
 		for _, n := range nights {
-			day := int(math.Round(dayOf(n.At.In(in.Zone)).Sub(first).Hours() / 24)) // days of 23 and 25 hours, too
+			day := int(dayOf(n.At.In(in.Zone)).Sub(first) / (24 * time.Hour))
 			if day < 0 || day >= in.Days {
 				continue
 			}

@@ -61,7 +61,7 @@ func newJob(j *history.Job, in *Input, first time.Time) jobView {
 	v := jobView{ID: quote.Display(j.Host + "-" + j.Name), Name: nameOf(j), Kind: shown(j.Kind)}
 	var nights []*history.Night
 	for i := range j.Nights {
-		if !j.Nights[i].At.Before(first) {
+		if !dayOf(j.Nights[i].At.In(in.Zone)).Before(first) {
 			nights = append(nights, &j.Nights[i])
 		}
 	}
@@ -136,7 +136,8 @@ func (v *jobView) calendar(j *history.Job, nights []*history.Night, first time.T
 	for d := range 7 {
 		v.Calendar = append(v.Calendar, weekday{Name: monday.AddDate(0, 0, d).Format("Mon")})
 	}
-	for week := monday; !week.After(in.Now); week = week.AddDate(0, 0, 7) {
+	today := dayOf(in.Now)
+	for week := monday; !week.After(today); week = week.AddDate(0, 0, 7) {
 		head := ""
 		if end := week.AddDate(0, 0, 6); end.Day() <= 7 { // a month begins in it
 			head = end.Format("Jan")
@@ -145,7 +146,7 @@ func (v *jobView) calendar(j *history.Job, nights []*history.Night, first time.T
 		for d := range 7 {
 			day := week.AddDate(0, 0, d)
 			cell := dayCell{}
-			if !day.Before(first) && !day.Before(begun) && !day.After(in.Now) {
+			if !day.Before(first) && !day.Before(begun) && !day.After(today) {
 				cell = newDay(day, byDay[day.Format(time.DateOnly)])
 			}
 			v.Calendar[d].Days = append(v.Calendar[d].Days, cell)

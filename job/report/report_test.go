@@ -90,3 +90,25 @@ func TestWrite(t *testing.T) {
 		}
 	}
 }
+
+// Each day is there once, also where summer time begins at midnight, and each night is shown on its own day.
+func TestDays(t *testing.T) {
+	zone, err := time.LoadLocation("America/Santiago")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := sample()
+	in.Zone, in.Now = zone, time.Date(2025, 9, 20, 8, 0, 0, 0, zone)
+	in.Jobs = in.Jobs[:1]
+	for i := range in.Jobs[0].Nights {
+		n := &in.Jobs[0].Nights[i]
+		n.At, n.Outcome = time.Date(2025, 7, 24+i, 4, 0, 0, 0, zone), record.Done
+	}
+	in.Jobs[0].Nights[45].Outcome = record.Failed // 7 September, which begins at 1:00
+	page := write(t, in)
+	for text, want := range map[string]int{`title="6 September: done`: 1, `title="7 September: failed`: 1, `title="8 September: done`: 1, `title="20 September: done`: 1, `title="21 September`: 0} {
+		if got := strings.Count(page, text); got != want {
+			t.Errorf("%q is there %d times, not %d", text, got, want)
+		}
+	}
+}

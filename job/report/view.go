@@ -127,15 +127,15 @@ func (v *view) tell(j *history.Job, in *Input, first time.Time) {
 	name := nameOf(j)
 	for i := range j.Nights {
 		n := &j.Nights[i]
-		if outcomeOf(n) == record.Done || n.At.Before(first) {
+		if outcomeOf(n) == record.Done || dayOf(n.At.In(in.Zone)).Before(first) {
 			continue
 		}
 		v.Failures = append(v.Failures, failure{minute(n.At.In(in.Zone)), name, outcomes[outcomeOf(n)].word, cmp.Or(shown(n.Error), fmt.Sprintf("exit code %d", n.Exit))})
 	}
 	if d := j.Proven; d != nil {
-		v.Drills = append(v.Drills, row{name, []string{minute(d.At.In(in.Zone)), age(in.Now.Sub(d.At)) + " ago", took(d), shown(j.Position())}})
+		v.Drills = append(v.Drills, row{name, []string{minute(d.At.In(in.Zone)), age(in.Now.Sub(d.At)) + " ago", shown(d.Host), took(d), shown(j.Position())}})
 	} else if j.Made() != nil {
-		v.Drills = append(v.Drills, row{name, []string{"never", "", "", ""}})
+		v.Drills = append(v.Drills, row{name, []string{"never", "", "", "", ""}})
 	}
 	if made := j.Made(); made != nil && made.Archive.Labels["position"] != "" {
 		v.Positions = append(v.Positions, row{name, []string{minute(made.At.In(in.Zone)), shown(made.Archive.Labels["position"])}})
@@ -231,6 +231,7 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
+// dayOf returns the date of a time as midnight in UTC: there are zones in which some days have no midnight, and days there have 23 or 25 hours.
 func dayOf(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, t.Location())
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
 }

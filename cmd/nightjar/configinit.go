@@ -35,7 +35,8 @@ func (a *app) configInitCommand() *cobra.Command {
 		Use:   "init",
 		Short: "Write a first job file, with jobs for what is found on this machine",
 		Long: `Write a first job file, with jobs for what is found on this machine: Debian's usual folders, a MySQL or MariaDB server, and the EBS volumes of an instance of EC2. Every
-other kind of job stands in it, too, switched off, with what it is good for. Nothing is asked, nothing else is changed, and a file that is there stays.
+other kind of job stands in it, too, switched off, with what it is good for. Nothing is asked, nothing else is changed, and a file that is there stays, unless
+it has nothing but comments, as the Debian package's.
 
 Flags of the repository (--repo, --region, --storage-class, …) go into the file.`,
 		Args: noArgs,
@@ -65,7 +66,11 @@ func (a *app) configInit(c *cobra.Command, output string) error {
 	if err := os.MkdirAll(filepath.Dir(output), 0o755); err != nil {
 		return fmt.Errorf("make folder of the job file: %w", err)
 	}
-	err = durable.CreateFile(output, content, 0o600)
+	write := durable.CreateFile
+	if saysNothing(output) {
+		write = durable.WriteFile
+	}
+	err = write(output, content, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return usage.Hinted{Err: fmt.Errorf("write job file: %w", err), Hint: "it was left as it is. --output FILE writes another, - prints it"}
 	}
@@ -178,4 +183,22 @@ func (a *app) findServer(ctx context.Context) *starter.Server {
 		found.Version = id.Version
 	}
 	return found
+}
+
+// saysNothing reports whether a job file is there, and has nothing but comments.
+func saysNothing(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > job.MaxBytes {
+		return false
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(content)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
 }

@@ -266,8 +266,8 @@ func (r *binlogRun) incomplete(id string) error {
 	return nil
 }
 
-// oldest returns when the oldest dump or hot backup of the server was made that is kept; zero: there is none, or it does
-// not say.
+// oldest returns a time before which the oldest dump or hot backup of the server that is kept has no position; zero: there is
+// none, or it does not say.
 func (r *binlogRun) oldest(ctx context.Context) (oldest time.Time, err error) {
 	var id server.Identity
 	err = r.watched(ctx, func(ctx context.Context) error {
@@ -302,8 +302,12 @@ func (r *binlogRun) oldest(ctx context.Context) (oldest time.Time, err error) {
 			if p.Time.IsZero() {
 				return time.Time{}, nil
 			}
-			if oldest.IsZero() || p.Time.Before(oldest) {
-				oldest = p.Time
+			since := p.Time
+			if a.Start.Before(since) { // the time was read after the position, of a clone long after
+				since = a.Start
+			}
+			if oldest.IsZero() || since.Before(oldest) {
+				oldest = since
 			}
 		}
 	}

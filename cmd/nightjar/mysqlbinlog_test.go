@@ -92,8 +92,8 @@ func TestMySQLBinlog(t *testing.T) {
 			}
 			d.comesBack(s, third.Archive.ID)
 
-			d.dump(0)
 			time.Sleep(1100 * time.Millisecond) // times in logs are in seconds
+			d.dump(0)
 			if r, _ := d.binlog(0, "--flush"); r.Binlog.LeftOut != 1 || r.Binlog.Logs != 2 {
 				t.Errorf("logs that no dump needs: %+v", r.Binlog)
 			}

@@ -13,7 +13,8 @@ import (
 
 // Options say what a run does. The zero value archives all that the server has.
 type Options struct {
-	// Since is from when on logs are needed: those that were closed before are left out. Zero: all are needed.
+	// Since is from when on logs are needed: those that were closed before are left out. Zero: all are needed. Logs say in whole
+	// seconds when they were begun: one that may have been closed after Since is kept.
 	Since time.Time
 	// Warn is told of what is wrong but stops nothing; nil: nobody.
 	Warn func(error)
@@ -142,14 +143,14 @@ func (r *run) all() error {
 }
 
 // unneeded returns how many logs of the archive before, from the first one on, nobody needs: the next one of each was begun
-// before the time from which on logs are needed.
+// before the time from which on logs are needed, wherever in its second that was.
 func (r *run) unneeded() (n int, err error) {
 	if r.o.Since.IsZero() {
 		return 0, nil
 	}
 	for n+1 < len(r.before) {
 		next := &r.before[n+1]
-		if err := r.read(next); err != nil || next.Span.Format.Created.After(r.o.Since) {
+		if err := r.read(next); err != nil || next.Span.Format.Created.Add(time.Second).After(r.o.Since) {
 			return n, err
 		}
 		n++

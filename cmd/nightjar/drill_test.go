@@ -92,23 +92,27 @@ func TestMySQLDrill(t *testing.T) {
 	needRoot(t)
 	r := newDriller(t, servertest.MariaDB1011)
 	r.must("init")
-	r.s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200), KEY (v))", "CREATE TABLE shop.old (a INT) ENGINE=MyISAM",
+	elsewhere := filepath.Join(r.s.Dir, "elsewhere") // where the files of tables are at the source: a drill that wrote there would meet them
+	must(t, os.Mkdir(elsewhere, 0o777))
+	must(t, os.Chmod(elsewhere, 0o777))
+	far := " (a INT PRIMARY KEY) DATA DIRECTORY='" + elsewhere + "' PARTITION BY HASH (a) (PARTITION p DATA DIRECTORY='" + elsewhere + "')"
+	r.s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.far"+far, "CREATE TABLE shop.orders (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200), KEY (v))", "CREATE TABLE shop.old (a INT) ENGINE=MyISAM",
 		"INSERT INTO shop.orders (v) SELECT SHA2(seq, 512) FROM shop.seq_1_to_3000", "CREATE VIEW shop.best AS SELECT * FROM shop.orders", "CREATE USER app@'%' IDENTIFIED BY 'a-secret'",
 		"CREATE EVENT shop.tick ON SCHEDULE EVERY 1 SECOND DO INSERT INTO shop.old VALUES (1)")
 	r.dump(0)
 	login := []string{"--defaults-file", filepath.Join(r.home, "my.cnf")}
 	r.must(append([]string{"mysql", "hot"}, login...)...)
-	r.s.Exec(t, "INSERT INTO shop.orders (v) VALUES ('later')", "CREATE USER late@'%'", "FLUSH BINARY LOGS", "UPDATE shop.orders SET v='last' WHERE v='later'")
+	r.s.Exec(t, "INSERT INTO shop.orders (v) VALUES ('later')", "CREATE USER late@'%'", "CREATE TABLE shop.later"+far, "FLUSH BINARY LOGS", "UPDATE shop.orders SET v='last' WHERE v='later'")
 	r.binlog(0)
 
 	for _, kind := range []string{"mysql-dump", "mysql-hot"} {
 		found, said := r.drill(0, "latest", "--kind", kind, "--until", "latest")
 		d := found.Drills[0]
 		p, err := mysqldump.Parse(d.Position)
-		if !d.Proven || d.Record == "" || err != nil || p.File != "bin.000002" || p.Offset < 300 || d.Figures["transactions"] != 3 || d.Figures["tables_checked"] < 20 || d.Archive.Kind != kind {
+		if !d.Proven || d.Record == "" || err != nil || p.File != "bin.000002" || p.Offset < 300 || d.Figures["transactions"] != 4 || d.Figures["tables_checked"] < 20 || d.Archive.Kind != kind {
 			t.Errorf("%+v, %v\n%s", d, err, said)
 		}
-		if kind == "mysql-dump" && (d.Figures["tables_summed"] != 2 || d.Figures["rows"] < 3000) {
+		if kind == "mysql-dump" && (d.Figures["tables_summed"] != 3 || d.Figures["rows"] < 3000) {
 			t.Errorf("%+v", d)
 		}
 	}
@@ -120,6 +124,16 @@ func TestMySQLDrill(t *testing.T) {
 	found, said := r.drill(12, "latest", "--kind", "mysql-hot", "--mysqld", broken)
 	if d := found.Drills[0]; d.Proven || d.Outcome != "failed" || len(d.Differences) == 0 || d.Record == "" || !strings.Contains(said, "is not proven") {
 		t.Errorf("a broken page: %+v\n%s", d, said)
+	}
+	const spoils = `for a; do case "$a" in --datadir=*) dir="${a#--datadir=}";; esac; done
+if test -f "$dir/shop/orders.ibd"; then head -c 300000 /dev/zero >"$dir/ibdata1"; fi`
+	found, said = r.drill(12, "latest", "--kind", "mysql-hot", "--mysqld", r.wrapper("spoils", spoils))
+	if d := found.Drills[0]; d.Proven || len(d.Differences) != 1 || !strings.Contains(d.Differences[0], "of no use to a server") {
+		t.Errorf("files on which no server starts: %+v\n%s", d, said)
+	}
+	fails := `case "$*" in *--datadir=*) exit 7;; esac`
+	if _, said := r.drill(1, "latest", "--kind", "mysql-hot", "--mysqld", r.wrapper("fails", fails)); !strings.Contains(said, "exit status 7") {
+		t.Errorf("a server that starts on nothing: %s", said)
 	}
 	if _, said := r.drill(1, "latest", "--kind", "mysql-dump", "--mysqld", filepath.Join(r.home, "missing")); !strings.Contains(said, "nothing was fetched. Install the server of version 10.11.") {
 		t.Errorf("without a server: %s", said)

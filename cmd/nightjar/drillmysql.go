@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -23,6 +24,7 @@ import (
 	"nightjar/cmd/nightjar/internal/scratch"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/child"
 	"nightjar/internal/quote"
 	"nightjar/internal/tempdir"
 	"nightjar/internal/watch"
@@ -139,7 +141,7 @@ func (a *app) drillHot(ctx context.Context, b *databaseDrill) (err error) {
 		if errors.As(err, &told) {
 			err = told.Err
 		}
-		return err
+		return a.blame(ctx, b, err)
 	}
 	for _, setting := range m.Settings {
 		b.more = append(b.more, "--"+setting)
@@ -153,11 +155,32 @@ func (a *app) drillHot(ctx context.Context, b *databaseDrill) (err error) {
 		p, err = b.start(ctx, a, true, login)
 	}
 	if err != nil {
-		return err
+		return a.blame(ctx, b, err)
 	}
 	defer func() { err = errors.Join(err, p.Stop()) }()
 	b.x.Position = b.label.String()
 	return a.replayAndCheck(ctx, b, p.Server, true)
+}
+
+// blame says whether what came back is to blame for a server, or a tool, that failed on it: it is, if the same server starts here on a data directory that is new.
+func (a *app) blame(ctx context.Context, b *databaseDrill, why error) error {
+	var exit interface{ Sys() any }
+	if ctx.Err() != nil || !errors.Is(why, child.ErrFailed) || !errors.As(why, &exit) {
+		return why
+	}
+	if s, ok := exit.Sys().(syscall.WaitStatus); !ok || s.Signal() == syscall.SIGKILL || s.Signal() == syscall.SIGTERM { // by somebody, or for want of memory
+		return why
+	}
+	dir := filepath.Join(b.folder.Path, "control")
+	if err := b.program.Make(ctx, dir, b.more, b.owner, b.temp); err != nil {
+		return why
+	}
+	p, err := b.program.Start(ctx, dir, true, b.more, datadir.StartOptions{Temp: b.temp, Owner: b.owner, Now: a.Now})
+	if err != nil {
+		return why
+	}
+	b.differs(fmt.Sprintf("what came back is of no use to a server, though one starts here on a new data directory: %v", why))
+	return p.Stop()
 }
 
 // drillDump loads a dump into a new server, which compares each table's rows with the sums that the dump has.
@@ -203,7 +226,7 @@ func (a *app) loadForDrill(ctx context.Context, b *databaseDrill, srv *server.Se
 	expected.Store(source.Bytes())
 	var mu sync.Mutex
 	o := restore.Options{
-		From: b.label, Progress: new(watch.Progress), KeepEvents: true,
+		From: b.label, Progress: new(watch.Progress), KeepEvents: true, Inside: true,
 		Problem: func(object string, err error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -302,7 +325,7 @@ func (a *app) replayForDrill(ctx context.Context, b *databaseDrill, srv *server.
 	if err := b.folder.Fits(plan.Bytes); err != nil {
 		return err
 	}
-	result, err := a.replay(ctx, srv, plan, false)
+	result, err := a.replay(ctx, srv, plan, replay.Options{Inside: true})
 	b.x.Took[drilled.Replay] = a.Now().Sub(begin)
 	b.x.Figures["transactions"], b.x.Figures["replayed_bytes"] = result.Transactions, plan.Bytes
 	if last := result.Last; last != nil {

@@ -260,7 +260,7 @@ func (a *app) replayOnly(ctx context.Context, s *opened, srv *server.Server, pla
 		return err
 	}
 	defer wake()
-	result, err := a.replay(ctx, srv, plan, noBinlog)
+	result, err := a.replay(ctx, srv, plan, replay.Options{NoBinlog: noBinlog})
 	if err != nil {
 		return err
 	}
@@ -282,16 +282,17 @@ func (a *app) replayAfter(ctx context.Context, srv *server.Server, plan *replay.
 		a.note("no binary log is replayed onto what is not whole")
 		return nil, nil
 	}
-	result, err := a.replay(ctx, srv, plan, noBinlog)
+	result, err := a.replay(ctx, srv, plan, replay.Options{NoBinlog: noBinlog})
 	return &result, err
 }
 
 // replay applies a plan.
-func (a *app) replay(ctx context.Context, srv *server.Server, plan *replay.Plan, noBinlog bool) (replay.Result, error) {
+func (a *app) replay(ctx context.Context, srv *server.Server, plan *replay.Plan, o replay.Options) (replay.Result, error) {
 	p, expected := new(watch.Progress), new(atomic.Uint64)
 	expected.Store(plan.Bytes)
+	o.Done = func(n uint64) { p.Bytes.Add(n) }
 	stop := a.follow(progress.Saved(p, expected))
-	result, err := replay.Run(ctx, srv, plan, replay.Options{NoBinlog: noBinlog, Done: func(n uint64) { p.Bytes.Add(n) }})
+	result, err := replay.Run(ctx, srv, plan, o)
 	stop()
 	var failed *replay.FailedError
 	switch stopped := ctx.Err() != nil; {

@@ -81,7 +81,7 @@ var arrows = map[string][]string{
 	"mysqldump/program":    {},
 	"mysqldump/replica":    {"mysqldump", "mysqldump/advice", "mysqldump/server"},
 	"mysqldump/compare":    {"mysqldump", "mysqldump/lock", "mysqldump/replica", "mysqldump/schema", "mysqldump/server", "mysqldump/sum", "mysqldump/value"},
-	"mysqldump/replay":     {"mysqldump", "mysqldump/binlog", "mysqldump/server"},
+	"mysqldump/replay":     {"mysqldump", "mysqldump/binlog", "mysqldump/ddl", "mysqldump/server"},
 	"mysqldump/promote":    {"mysqldump", "mysqldump/replica", "mysqldump/server"},
 	"mysqldump/account":    {"mysqldump/server"},
 	"mysqldump/binlog":     {"mysqldump"},

@@ -30,6 +30,27 @@ func Canonical(create string) string {
 	return b.String() + create[done:]
 }
 
+// Inside returns the definition of a table without DATA DIRECTORY and INDEX DIRECTORY, so that its files are made in the data directory.
+func Inside(create []byte) []byte {
+	all := Tokens(string(create))
+	var kept []byte
+	done := 0
+	for i := 0; i+2 < len(all); i++ {
+		if !all[i].Is("DATA") && !all[i].Is("INDEX") || !all[i+1].Is("DIRECTORY") {
+			continue
+		}
+		value := i + 2
+		if all[value].Is("=") {
+			value++
+		}
+		if value < len(all) && (all[value].Kind == Text || all[value].Kind == Quoted) {
+			kept, done = append(kept, create[done:all[i].From]...), all[value].To
+			i = value
+		}
+	}
+	return append(kept, create[done:]...)
+}
+
 // Same reports whether two statements make the same. Where they stand on the line, comments for other servers'
 // versions, OR REPLACE, IF NOT EXISTS, the next AUTO_INCREMENT, and SLAVE for REPLICA after ON make no difference.
 func Same(a, b []byte) bool {

@@ -44,6 +44,18 @@ func TestWithBounds(t *testing.T) {
 	}
 }
 
+func TestInside(t *testing.T) {
+	for create, want := range map[string]string{
+		"CREATE TABLE `t` (`DATA` int COMMENT 'DATA DIRECTORY=''/x''') DATA DIRECTORY='/a/' INDEX DIRECTORY='/b/' COMMENT='x'": "CREATE TABLE `t` (`DATA` int COMMENT 'DATA DIRECTORY=''/x''')   COMMENT='x'",
+		"CREATE TABLE t (a int) /*!50100 PARTITION BY HASH (a) (PARTITION p DATA DIRECTORY = '/a' ENGINE = InnoDB) */":         "CREATE TABLE t (a int) /*!50100 PARTITION BY HASH (a) (PARTITION p  ENGINE = InnoDB) */",
+		"CREATE TABLE t (DATA DIRECTORY int)": "CREATE TABLE t (DATA DIRECTORY int)", "DATA DIRECTORY": "DATA DIRECTORY", "DATA DIRECTORY =": "DATA DIRECTORY =", "": "",
+	} {
+		if got := string(Inside([]byte(create))); got != want {
+			t.Errorf("%s is %s", create, got)
+		}
+	}
+}
+
 func TestSame(t *testing.T) {
 	for _, c := range []struct {
 		a, b string

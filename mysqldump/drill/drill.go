@@ -23,7 +23,10 @@ import (
 )
 
 // common are flags of every server for a drill: what it does need not outlive a crash.
-var common = []string{"--innodb-flush-log-at-trx-commit=0", "--loose-skip-ssl", "--loose-auto-generate-certs=OFF", "--loose-mysqlx=OFF", "--max-allowed-packet=1G"}
+var common = []string{
+	"--innodb-flush-log-at-trx-commit=0", "--loose-skip-ssl", "--loose-auto-generate-certs=OFF", "--loose-mysqlx=OFF", "--max-allowed-packet=1G",
+	"--loose-symbolic-links=OFF", // a table with DATA DIRECTORY is made in the data directory, and links to files of MyISAM are not followed
+}
 
 // poolFlag gives a server memory to load with: a quarter of what is free, from 128 MiB to 4 GiB.
 func poolFlag() string {

@@ -14,6 +14,7 @@ import (
 	"nightjar/internal/wire"
 	"nightjar/mysqldump"
 	"nightjar/mysqldump/binlog"
+	"nightjar/mysqldump/ddl"
 	"nightjar/mysqldump/server"
 )
 
@@ -45,7 +46,11 @@ func (a *applier) query(e *binlog.Event, summed bool) error {
 	if err := a.settle(e, s, with); err != nil {
 		return err
 	}
-	err = a.session.Exec(a.ctx, s.Text)
+	text := s.Text
+	if a.o.Inside && (ddl.Begins([]byte(text), "CREATE") || ddl.Begins([]byte(text), "ALTER")) {
+		text = string(ddl.Inside([]byte(text)))
+	}
+	err = a.session.Exec(a.ctx, text)
 	if upper := strings.ToUpper(s.Text); strings.Contains(upper, "DATABASE") || strings.Contains(upper, "SCHEMA") {
 		a.database = "" // the default one may be dropped, and made again
 	}

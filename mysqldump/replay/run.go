@@ -14,6 +14,7 @@ import (
 // Options say how transactions are replayed.
 type Options struct {
 	NoBinlog bool               // keep them out of the server's binary log
+	Inside   bool               // tables are made in the data directory, whatever the logs say (DATA DIRECTORY)
 	Done     func(bytes uint64) // is told of progress in the logs; nil: nobody is
 }
 

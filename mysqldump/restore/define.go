@@ -46,6 +46,10 @@ func (r *run) define(x *object) (*definition.Definition, error) {
 				r.unrenamed(x, m)
 			}
 		}
+		if m.What == "TABLE" && r.o.Inside {
+			statement = ddl.Inside(statement)
+			m, _ = ddl.Makes(statement)
+		}
 		if m.What == "EVENT" {
 			statement = r.event(x, statement)
 		}

@@ -61,7 +61,9 @@ type Options struct {
 	// KeepEvents leaves the events of databases with other names as they are. Else they come disabled, since those of the
 	// database that the dump is of may run on the same server.
 	KeepEvents bool
-	NoVerify   bool // do not compare with the dump
+	// Inside makes all tables in the data directory, also those whose files the dump has elsewhere (DATA DIRECTORY).
+	Inside   bool
+	NoVerify bool // do not compare with the dump
 	// From is where the dump was taken. If it is of another flavor or version than the server, definitions that differ are
 	// notes, since servers print them differently; zero: they have to be equal.
 	From mysqldump.Position

@@ -14,6 +14,7 @@ type chart struct {
 	Title, Most, Text string // Text is read aloud in the place of the picture
 	Width             int
 	Bars              []bar
+	Path              string // all bars in one, of a page that would be too large with each by itself
 	From, To          string
 }
 
@@ -26,6 +27,8 @@ type bar struct {
 const (
 	chartHeight = 60
 	barWidth    = 8 // with the gap behind it
+
+	manyDays = 10_000 // of all jobs, from which on bars cannot be pointed at
 )
 
 // chartsOf draws new bytes, durations and files of a job's days. What was never more than nothing is not drawn.
@@ -54,14 +57,14 @@ func chartsOf(nights []*history.Night, first time.Time, in *Input) (all []chart)
 				values[day] = x
 			}
 		}
-		if drawn, ok := draw(c.title, values, first, c.text); ok {
+		if drawn, ok := draw(c.title, values, first, c.text, in.Days*len(in.Jobs) > manyDays); ok {
 			all = append(all, drawn)
 		}
 	}
 	return all
 }
 
-func draw(title string, values []float64, first time.Time, text func(float64) string) (chart, bool) {
+func draw(title string, values []float64, first time.Time, text func(float64) string, many bool) (chart, bool) {
 	most, at := 0.0, 0
 	for i, x := range values {
 		if x > most {
@@ -77,12 +80,18 @@ func draw(title string, values []float64, first time.Time, text func(float64) st
 		Title: title, Most: text(most), Width: barWidth * len(values), From: day(0), To: day(last),
 		Text: fmt.Sprintf("%s a day from %s to %s: at most %s, on %s; on the last day %s", title, day(0), day(last), text(most), day(at), text(values[last])),
 	}
+	var path []byte
 	for i, x := range values {
 		if x <= 0 {
 			continue
 		}
 		height := max(1, math.Round(10*x/most*chartHeight)/10) // what there is can be seen
+		if many {
+			path = fmt.Appendf(path, "M%d 60V%gh6V60z", barWidth*i, chartHeight-height)
+			continue
+		}
 		c.Bars = append(c.Bars, bar{X: float64(barWidth * i), Y: chartHeight - height, Height: height, Text: day(i) + ": " + text(x)})
 	}
+	c.Path = string(path)
 	return c, true
 }

@@ -75,7 +75,9 @@ func write(t *testing.T, in report.Input) string {
 }
 
 func TestWrite(t *testing.T) {
-	page := write(t, sample())
+	in := sample()
+	in.Kept = append(in.Kept, history.Archive{Host: "web1", Job: "run www", Kind: record.Run})
+	page := write(t, in)
 	if path := os.Getenv("REPORT_SAMPLE"); path != "" {
 		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
 			t.Fatal(err)
@@ -110,5 +112,39 @@ func TestDays(t *testing.T) {
 		if got := strings.Count(page, text); got != want {
 			t.Errorf("%q is there %d times, not %d", text, got, want)
 		}
+	}
+}
+
+// What the page says of all jobs is no more than is known.
+func TestVerdict(t *testing.T) {
+	job := func(change func(*history.Job)) []history.Job {
+		j := nights("web1", "www", "files", 3, func(int, *history.Night) {})
+		j.Overdue = now.Add(time.Hour)
+		change(&j)
+		return []history.Job{j}
+	}
+	for want, jobs := range map[string][]history.Job{
+		"No job is known": nil,
+		"The job is well": job(func(*history.Job) {}),
+		"when to expect the next is not known of 1 job":            job(func(j *history.Job) { j.Overdue = time.Time{} }),
+		"the archive that it made is not there":                    job(func(j *history.Job) { j.Last().Record.Archive, j.Last().Archive = "abc", nil }),
+		"the archive that it made does not count: nightjar check ": job(func(j *history.Job) { j.Last().Record.Archive, j.Last().Archive.Counts = "abc", false }),
+	} {
+		if page := write(t, report.Input{Now: now, Jobs: jobs}); !strings.Contains(page, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+}
+
+// A page of very many days draws each chart as one shape.
+func TestManyDays(t *testing.T) {
+	in := sample()
+	small := write(t, in)
+	for len(in.Jobs) < 120 {
+		in.Jobs = append(in.Jobs, nights("web1", fmt.Sprint(len(in.Jobs)), "files", 1, func(int, *history.Night) {}))
+	}
+	page := write(t, in)
+	if !strings.Contains(small, "<rect") || strings.Contains(small, "<path") || strings.Contains(page, "<rect") || !strings.Contains(page, `<path d="M`) {
+		t.Error("charts are drawn as they are not to be")
 	}
 }

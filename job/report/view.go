@@ -72,7 +72,7 @@ func newView(in *Input) *view {
 	for _, w := range in.Warnings {
 		v.Attention = append(v.Attention, attention{"Repository", shown(w)})
 	}
-	v.judge(len(in.Jobs))
+	v.judge(in.Jobs)
 	slices.SortStableFunc(v.Failures, func(x, y failure) int { return cmp.Compare(y.When, x.When) })
 	v.Failures = v.Failures[:min(len(v.Failures), maxFailures)]
 	v.measure(in)
@@ -82,16 +82,24 @@ func newView(in *Input) *view {
 	return v
 }
 
-func (v *view) judge(jobs int) {
+func (v *view) judge(jobs []history.Job) {
 	v.Good = len(v.Attention) == 0
+	unknown := 0 // jobs of which nobody knows when they were to run
+	for i := range jobs {
+		if jobs[i].Overdue.IsZero() && !jobs[i].Ended {
+			unknown++
+		}
+	}
 	switch {
-	case jobs == 0:
-		v.Verdict = "No job has run yet"
+	case len(jobs) == 0:
+		v.Verdict = "No job is known"
 		v.Good = false
-	case v.Good && jobs == 1:
+	case v.Good && unknown > 0:
+		v.Verdict = fmt.Sprintf("The last runs went well; when to expect the next is not known of %s", plural(unknown, "job"))
+	case v.Good && len(jobs) == 1:
 		v.Verdict = "The job is well"
 	case v.Good:
-		v.Verdict = fmt.Sprintf("All %d jobs are well", jobs)
+		v.Verdict = fmt.Sprintf("All %d jobs are well", len(jobs))
 	case len(v.Attention) == 1:
 		v.Verdict = "One thing needs attention"
 	default:
@@ -113,9 +121,9 @@ func (v *view) attend(j *history.Job, in *Input) {
 	when := minute(last.At.In(in.Zone)) + ": "
 	switch {
 	case j.Failed():
-		v.Attention = append(v.Attention, attention{name + " failed", when + cmp.Or(shown(last.Error), fmt.Sprintf("it ended with exit code %d", last.Exit))})
+		v.Attention = append(v.Attention, attention{name + " failed", when + why(last)})
 	case last.Outcome == record.Problems && !j.Ended:
-		v.Attention = append(v.Attention, attention{name + " met with problems", when + cmp.Or(shown(last.Error), "not all could be read")})
+		v.Attention = append(v.Attention, attention{name + " met with problems", when + why(last)})
 	}
 	if d := j.Drilled; d != nil && !d.Succeeded() {
 		v.Attention = append(v.Attention, attention{name + " was not restored", minute(d.At.In(in.Zone)) + ": " + cmp.Or(shown(d.Error), "the drill failed")})
@@ -130,7 +138,7 @@ func (v *view) tell(j *history.Job, in *Input, first time.Time) {
 		if outcomeOf(n) == record.Done || dayOf(n.At.In(in.Zone)).Before(first) {
 			continue
 		}
-		v.Failures = append(v.Failures, failure{minute(n.At.In(in.Zone)), name, outcomes[outcomeOf(n)].word, cmp.Or(shown(n.Error), fmt.Sprintf("exit code %d", n.Exit))})
+		v.Failures = append(v.Failures, failure{minute(n.At.In(in.Zone)), name, outcomes[outcomeOf(n)].word, why(n)})
 	}
 	if d := j.Proven; d != nil {
 		v.Drills = append(v.Drills, row{name, []string{minute(d.At.In(in.Zone)), age(in.Now.Sub(d.At)) + " ago", shown(d.Host), took(d), shown(j.Position())}})
@@ -150,6 +158,19 @@ func (v *view) tell(j *history.Job, in *Input, first time.Time) {
 	case "copy":
 		v.Copies = append(v.Copies, row{name, []string{minute(last.At.In(in.Zone)), age(in.Now.Sub(last.At)) + " ago", shown(last.Notes["to"])}})
 	}
+}
+
+// why says why a night is no success.
+func why(n *history.Night) string {
+	switch {
+	case n.Error != "":
+		return shown(n.Error)
+	case n.Outcome != record.Failed && n.Archive != nil && !n.Archive.Counts:
+		return "the archive that it made does not count: nightjar check says more"
+	case n.Outcome != record.Failed && n.Archive == nil && n.Record.Archive != "":
+		return "the archive that it made is not there"
+	}
+	return fmt.Sprintf("exit code %d", n.Exit)
 }
 
 // lastGood returns the last night that did not fail; nil: none.
@@ -172,8 +193,13 @@ func (v *view) measure(in *Input) {
 	type job struct{ host, name string }
 	newest := map[job]uint64{}
 	var all uint64
+	archives := 0
 	for i := range in.Kept {
 		a := &in.Kept[i]
+		if record.IsKind(a.Kind) {
+			continue
+		}
+		archives++
 		all += a.Statistics["bytes"]
 		newest[job{a.Host, a.Job}] = a.Statistics["bytes"]
 	}
@@ -186,7 +212,7 @@ func (v *view) measure(in *Input) {
 	}
 	v.Sizes = []row{
 		{"What the newest archives hold", []string{human.Size(now)}},
-		{fmt.Sprintf("What all %d archives hold together", len(in.Kept)), []string{human.Size(all)}},
+		{fmt.Sprintf("What all %d archives hold together", archives), []string{human.Size(all)}},
 		{"What the repository takes", []string{human.Size(stored)}},
 	}
 	if stored > 0 && all > stored {

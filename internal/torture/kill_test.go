@@ -1,11 +1,12 @@
 package torture
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -76,42 +77,55 @@ func TestKill(t *testing.T) {
 	killSteps(t, newMachine(t, r, ""), r, rounds(1000, 12))
 }
 
+// usual is what a step does when it is let be: how long it takes, and how many changes the busiest of its threads makes.
+type usual struct {
+	time    time.Duration
+	changes int
+}
+
 // killSteps is for a machine that has no repository yet.
 func killSteps(t *testing.T, m *machine, r *rand.Rand, want int) {
 	t.Helper()
 	m.want(0, "", "init", "--quiet")
 	m.backup()
 	m.want(0, "recovery kit", append(copyAway(m), "--create")...)
-	usual := map[string]time.Duration{}
+	does := map[string]*usual{}
 	for _, s := range steps {
 		if s.prepare != nil {
 			s.prepare(m)
 		}
 		begin := time.Now()
 		m.want(0, "", s.args(m)...)
-		usual[s.name] = time.Since(begin)
+		does[s.name] = &usual{time: time.Since(begin)}
+		m.learn()
+		if s.prepare != nil {
+			s.prepare(m)
+		}
+		does[s.name].changes = m.countChanges(s.args(m)...)
 		m.learn()
 	}
 	killed := map[string]int{}
-	total := 0
-	for round := 0; total < want; round++ {
+	total, late := 0, 0 // late: at a change that was not a thread's first
+	for round := 0; total < want || late == 0; round++ {
 		if round > 20*want {
-			t.Fatalf("only %d of %d rounds were killed", total, round)
+			t.Fatalf("only %d of %d rounds were killed, %d at a change after a thread's first", total, round, late)
 		}
 		s := steps[round%len(steps)]
 		if s.prepare != nil {
 			s.prepare(m)
 		}
-		args := s.args(m)
+		args, is := s.args(m), does[s.name]
 		how := ""
 		var dead bool
-		if after := time.Duration(r.Int64N(int64(usual[s.name]))); round/len(steps)%2 == 0 {
+		if after := time.Duration(r.Int64N(int64(is.time))); round/len(steps)%2 == 0 {
 			how = fmt.Sprintf("after %v", after)
 			dead = m.killAfter(after, args...)
 		} else {
-			nth := 1 + int(2*r.ExpFloat64()) // most threads make few
+			nth := 1 + r.IntN(1+r.IntN(is.changes)) // rather early: no thread may make as many as one did
 			how = fmt.Sprintf("at change %d of a thread", nth)
-			dead = m.start(killAt(nth), args...).code == -1
+			if dead = m.start(killAt(nth, changes), args...).code == -1; dead && nth > 1 {
+				late++
+			}
 		}
 		if dead {
 			total++
@@ -121,7 +135,7 @@ func killSteps(t *testing.T, m *machine, r *rand.Rand, want int) {
 		m.learn()
 		begin := time.Now()
 		again := m.run(args...)
-		usual[s.name] = (usual[s.name] + time.Since(begin)) / 2
+		is.time = (is.time + time.Since(begin)) / 2
 		if again.code != 0 || again.stderr != "" {
 			t.Fatalf("%s after one that was killed %s: exit code %d\n%s", s.name, how, again.code, again.stderr)
 		}
@@ -140,7 +154,7 @@ func killSteps(t *testing.T, m *machine, r *rand.Rand, want int) {
 	}
 	m.whole()
 	m.restoreAll()
-	survived(t, total, fmt.Sprintf("commands killed: %v; %d archives came back", killed, len(m.archives())))
+	survived(t, total, fmt.Sprintf("commands killed: %v, %d at a change after a thread's first; %d archives came back", killed, late, len(m.archives())))
 }
 
 // killAfter says whether the kill came before the end.
@@ -156,14 +170,34 @@ func (m *machine) killAfter(d time.Duration, args ...string) bool {
 	return c.ProcessState != nil && c.ProcessState.ExitCode() == -1
 }
 
-// killAt has strace kill a program as one of its threads makes its nth change to a file system.
-func killAt(nth int) []string {
-	const changes = "write,pwrite64,openat,mkdirat,renameat,renameat2,linkat,symlinkat,unlinkat,ftruncate,fsync,fdatasync,syncfs,fchmod,fchmodat,utimensat"
-	return append(slices.Clone(strace), "-e", "trace="+changes, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", changes, nth))
+// changes are calls that change a file system.
+const changes = "write,pwrite64,mkdirat,renameat,renameat2,linkat,symlinkat,unlinkat,ftruncate,fsync,fdatasync,syncfs,fchmod,fchmodat,utimensat"
+
+// killAt has strace kill a program as one of its threads makes its nth of some calls, before the call does anything.
+// With --seccomp-bpf strace sends a signal at no call but the first that a thread makes.
+func killAt(nth int, calls string) []string {
+	return []string{"strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=" + calls, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", calls, nth)}
 }
 
-// strace interferes with a program as it is told to, and writes nothing down.
-var strace = []string{"strace", "-f", "--seccomp-bpf", "-qq", "-o", os.DevNull}
+// countChanges runs a command, which succeeds, and counts the changes of each of its threads. It returns the most.
+func (m *machine) countChanges(args ...string) (most int) {
+	m.t.Helper()
+	dir := m.t.TempDir()
+	if r := m.start([]string{"strace", "-ff", "-qq", "-e", "signal=none", "-o", filepath.Join(dir, "calls"), "-e", "trace=" + changes}, args...); r.code != 0 || r.stderr != "" {
+		m.t.Fatalf("%s: exit code %d\n%s", args[0], r.code, r.stderr)
+	}
+	threads, err := filepath.Glob(filepath.Join(dir, "calls.*"))
+	must(m.t, err)
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		must(m.t, err)
+		most = max(most, bytes.Count(text, []byte("\n")))
+	}
+	if most < 2 {
+		m.t.Fatalf("%s made %d changes", args[0], most)
+	}
+	return most
+}
 
 // TestKillTarget kills a restore at each call that gives its target attributes, when it was made long ago. The next run gives it all of them.
 func TestKillTarget(t *testing.T) {
@@ -175,11 +209,16 @@ func TestKillTarget(t *testing.T) {
 	m.backup()
 	args := restoreNewest(m)
 	for _, call := range []string{"utimensat", "fchmod", "fremovexattr"} {
-		m.empty()
-		if r := m.start(append(slices.Clone(strace), "-e", "trace="+call, "-e", "inject="+call+":signal=SIGKILL"), args...); r.code != -1 {
-			t.Fatalf("%s was not called: exit code %d", call, r.code)
+		for nth := 1; ; nth++ {
+			m.empty()
+			if m.start(killAt(nth, call), args...).code != -1 {
+				if nth == 1 {
+					t.Errorf("%s was not called", call)
+				}
+				break
+			}
+			m.want(0, "", args...)
+			m.targetIsNewest()
 		}
-		m.want(0, "", args...)
-		m.targetIsNewest()
 	}
 }

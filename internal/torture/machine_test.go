@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -114,7 +115,7 @@ func (m *machine) night() {
 
 // A result is what came of a command.
 type result struct {
-	code           int // -1: it was killed
+	code           int // -1: it was killed, by SIGKILL
 	stdout, stderr string
 }
 
@@ -147,6 +148,9 @@ func (m *machine) try(before []string, args ...string) (result, error) {
 		return r, err
 	}
 	r.code = c.ProcessState.ExitCode()
+	if w, ok := c.ProcessState.Sys().(syscall.WaitStatus); !ok || w.Signaled() && w.Signal() != syscall.SIGKILL {
+		return r, fmt.Errorf("nightjar %s: %v", strings.Join(args, " "), c.ProcessState)
+	}
 	if ctx.Err() != nil {
 		return r, fmt.Errorf("nightjar %s: no end in %v\n%s%s", strings.Join(args, " "), patience, r.stdout, r.stderr)
 	}

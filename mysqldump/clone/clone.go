@@ -128,7 +128,7 @@ func Run(ctx context.Context, s *server.Server, tree mysqldump.Tree, o Options) 
 }
 
 func run(ctx context.Context, s *server.Server, tree mysqldump.Tree, o Options) (r Result, err error) {
-	alone, err := lock.Exclude(ctx, s, o.Directory)
+	alone, err := lock.Exclude(ctx, s, o.Directory, 0)
 	if err != nil {
 		return r, err
 	}

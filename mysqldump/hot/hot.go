@@ -52,6 +52,9 @@ type Options struct {
 	LockWait time.Duration
 	// MaxLock is how long the program's locks may last; 0 is lock.DefaultMax.
 	MaxLock time.Duration
+	// Silence is for how long the server may say nothing before the backup fails; 0 is lock.DefaultMax. What waits for the server, then
+	// or at any other failure, has no longer to end.
+	Silence time.Duration
 	// Directory is where a file excludes other backups from this machine; empty is nowhere.
 	Directory string
 	// Temp is where the program has its scratch files, and Environ its environment but for that.
@@ -81,7 +84,7 @@ const MaxThreads = 64
 
 func (o Options) complete() (Options, error) {
 	o.Threads, o.MaxLock = cmp.Or(o.Threads, 1), cmp.Or(o.MaxLock, lock.DefaultMax)
-	o.LockWait = cmp.Or(o.LockWait, o.MaxLock)
+	o.LockWait, o.Silence = cmp.Or(o.LockWait, o.MaxLock), cmp.Or(o.Silence, lock.DefaultMax)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -113,7 +116,7 @@ func run(ctx context.Context, s *server.Server, tree mysqldump.Tree, o Options) 
 	if r.Tool, err = FindTool(ctx, o.Tool, o.Temp.Environ(o.Environ)); err != nil {
 		return r, err
 	}
-	alone, err := lock.Exclude(ctx, s, o.Directory)
+	alone, err := lock.Exclude(ctx, s, o.Directory, o.Silence)
 	if err != nil {
 		return r, err
 	}
@@ -227,7 +230,7 @@ func copyFiles(ctx context.Context, t Tool, w *watch, f *files, o Options) error
 	defer watching.Wait()
 	defer w.end()
 	said := &sayings{stage: w.stage}
-	p, err := child.Start(ctx, child.Command{Args: arguments(t, folder, o), Env: scratch.Environ(o.Environ), Stderr: said, Grace: grace, Ahead: ahead,
+	p, err := child.Start(ctx, child.Command{Args: arguments(t, folder, o), Env: scratch.Environ(o.Environ), Stderr: said, Grace: min(grace, o.Silence), Ahead: ahead,
 		Files: []*os.File{options}})
 	if err != nil {
 		return err

@@ -317,6 +317,7 @@ func TestStandsStill(t *testing.T) {
 	s := servertest.Start(t, servertest.MariaDB1011)
 	s.Exec(t, "CREATE DATABASE d", "USE d", "CREATE TABLE d.m (a INT, b TEXT) ENGINE=MyISAM", "INSERT INTO d.m SELECT seq, REPEAT('x', 5000) FROM seq_1_to_8000")
 	o := options(t, s, honest)
+	o.Silence = time.Second
 	f := &folder{dir: t.TempDir(), before: map[string]func(){"d/m.MYD": func() { s.Pause(t) }}}
 	_, err := hot.Run(t.Context(), open(t, s), f, o)
 	s.Resume(t)

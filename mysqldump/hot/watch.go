@@ -228,7 +228,7 @@ func (w *watch) disarm() error {
 		return nil
 	}
 	w.set = false
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	ctx, cancel := context.WithTimeout(context.Background(), min(farewell, w.o.Silence))
 	defer cancel()
 	if err := w.c.Kill(ctx, w.timer.ID()); err != nil {
 		return fmt.Errorf("end the timer of the lock: %w", err)
@@ -244,7 +244,7 @@ func (w *watch) kill(ctx context.Context) {
 	if w.program == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(farewell, w.o.Silence))
 	defer cancel()
 	if err := w.c.Kill(ctx, w.program); err != nil {
 		w.o.Warn(fmt.Errorf("end the program's session: %w", err))

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,8 @@ const excluding = 2 * time.Second
 var errExclusionClosed = errors.New("the exclusion is closed")
 
 // Exclude keeps other backups of a server out: it is for those that take no snapshots. Directory is as in Options.
-func Exclude(ctx context.Context, s *server.Server, directory string) (*Exclusion, error) {
+// Silence is how long the server may say nothing before others count as no longer kept out; 0 is DefaultMax.
+func Exclude(ctx context.Context, s *server.Server, directory string, silence time.Duration) (*Exclusion, error) {
 	o, _ := Options{Directory: directory}.complete()
 	e := &Exclusion{guard: &guard{}}
 	if err := e.guard.open(ctx, s, o); err != nil {
@@ -35,12 +37,12 @@ func Exclude(ctx context.Context, s *server.Server, directory string) (*Exclusio
 	e.kept.Add(1)
 	go func() {
 		defer e.kept.Done()
-		e.keep(s.Address())
+		e.keep(s.Address(), cmp.Or(silence, DefaultMax))
 	}()
 	return e, nil
 }
 
-func (e *Exclusion) keep(address string) {
+func (e *Exclusion) keep(address string, silence time.Duration) {
 	tick := time.NewTicker(excluding)
 	defer tick.Stop()
 	for {
@@ -49,10 +51,10 @@ func (e *Exclusion) keep(address string) {
 			return
 		case <-tick.C:
 			// Close does not cut it short: a session that ends in the middle would keep others out for a moment longer.
-			ctx, cancel := context.WithTimeout(context.Background(), DefaultMax)
+			ctx, cancel := context.WithTimeout(context.Background(), silence)
 			if err := e.guard.do(func(c *server.Session) error { return c.Exec(ctx, "DO 1") }); err != nil {
 				if ctx.Err() != nil {
-					err = fmt.Errorf("%w: nothing in %v", server.ErrSilent, DefaultMax)
+					err = fmt.Errorf("%w: nothing in %v", server.ErrSilent, silence)
 				}
 				e.lose(fmt.Errorf("exclude other backups of %s: %w", address, err))
 			}

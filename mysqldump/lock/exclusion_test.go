@@ -17,14 +17,14 @@ func TestExclude(t *testing.T) {
 		s := servertest.Start(t, k)
 		srv := open(t, s)
 		for _, directory := range []string{"", t.TempDir()} {
-			e, err := lock.Exclude(t.Context(), srv, directory)
+			e, err := lock.Exclude(t.Context(), srv, directory, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, err := lock.Take(t.Context(), srv, lock.Options{Directory: directory}); !errors.Is(err, lock.ErrBusy) {
 				t.Errorf("snapshots beside an exclusion: %v", err)
 			}
-			if _, err := lock.Exclude(t.Context(), srv, directory); !errors.Is(err, lock.ErrBusy) {
+			if _, err := lock.Exclude(t.Context(), srv, directory, 0); !errors.Is(err, lock.ErrBusy) {
 				t.Errorf("an exclusion beside another: %v", err)
 			}
 			if err := errors.Join(e.Close(), e.Close()); err != nil {
@@ -38,7 +38,7 @@ func TestExclude(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		e, err := lock.Exclude(t.Context(), srv, "")
+		e, err := lock.Exclude(t.Context(), srv, "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}

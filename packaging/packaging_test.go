@@ -111,7 +111,7 @@ func TestUnits(t *testing.T) {
 			t.Fatal(err)
 		}
 		args = append(args, filepath.Join(dir, name))
-		if err := os.WriteFile(filepath.Join(dir, name), bytes.ReplaceAll(text, []byte("/usr/bin/nightjar"), []byte("/bin/true")), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.ReplaceAll(text, []byte("=/usr/bin/nightjar"), []byte("=/bin/true")), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

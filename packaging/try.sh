@@ -3,6 +3,7 @@ list() {
 	find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /root \) -prune -o -print | sort
 }
 mount -t proc proc /proc
+mkdir -p /etc/cron.d
 list >/tmp/before
 
 apt-get install -qq -y --no-install-recommends /nightjar.deb
@@ -34,15 +35,20 @@ service nightjar restore latest:/srv/src --target /srv/back --verify
 test "$(stat -c '%U %a' /srv/back/closed/file)" = "games 4600"
 test -c /srv/back/null
 service runuser -u games -- id -un | grep games
+service nightjar run --due
 service nightjar --config none ebs thaw
+service nightjar ebs thaw
 
 # Another version of the package leaves the job file as it is.
 echo '# mine' >>/etc/nightjar/nightjar.toml
 apt-get install -qq -y --reinstall --no-install-recommends /nightjar.deb
 grep mine /etc/nightjar/nightjar.toml
 
+nightjar schedule --install
+test -e /etc/cron.d/nightjar
 apt-get remove -qq -y nightjar
 test ! -e /usr/bin/nightjar
+test ! -e /etc/cron.d/nightjar
 test -e /etc/nightjar/nightjar.toml
 apt-get purge -qq -y nightjar 2>&1 | tee /tmp/said
 grep '/var/lib/nightjar stays' /tmp/said

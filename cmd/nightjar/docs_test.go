@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"nightjar/cmd/nightjar/internal/timer"
 )
 
 var (
@@ -81,19 +83,33 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestUnits wants every command line in the package's units to be one that the program takes.
+// packaged is the timer of the package, which serves any job file: it knows no folders, and may meet jobs of EBS that freeze.
+func packaged() timer.Timer {
+	const program = "/usr/bin/nightjar"
+	thaw := [][]string{{program, "--config=none", "ebs", "thaw"}, {program, "ebs", "thaw"}} // where no job file says otherwise, and where it says
+	return dueTimer([]string{program, "run", "--due"}, timer.Service{Bounded: true, Low: true, Steady: true, After: thaw})
+}
+
+// TestUnits wants the package's units to be those that nightjar schedule would print, and every command line in them to be one that the program takes.
 func TestUnits(t *testing.T) {
-	text, err := os.ReadFile("../../packaging/nightjar.service")
-	if err != nil {
-		t.Fatal(err)
+	var text string
+	for _, unit := range packaged().Systemd() {
+		packed, err := os.ReadFile(filepath.Join("../../packaging", unit.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(packed) != unit.Text {
+			t.Errorf("packaging/%s is\n%s\nand has to be\n%s", unit.Name, packed, unit.Text)
+		}
+		text += unit.Text
 	}
-	found := regexp.MustCompile(`(?m)^Exec[A-Za-z]*=[-+!]*/usr/bin/nightjar (.*)$`).FindAllStringSubmatch(string(text), -1)
+	found := regexp.MustCompile(`(?m)^Exec[A-Za-z]*=[-+!]*/usr/bin/nightjar (.*)$`).FindAllStringSubmatch(text, -1)
 	for _, line := range found {
 		if err := parses(line[1], true); err != nil {
 			t.Errorf("%s: %v", line[0], err)
 		}
 	}
-	if len(found) != 2 {
+	if len(found) != 3 {
 		t.Errorf("found %d command lines", len(found))
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/durable"
 	"nightjar/internal/quote"
-	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 type scheduleFlags struct {
@@ -122,26 +122,27 @@ func printUnits(w io.Writer, units []timer.File) {
 }
 
 // timers returns what starts nightjar run --due, and services of jobs that run on.
-func (a *app) timers(file *job.File) (t timer.Timer, services []timer.File, err error) {
+func (a *app) timers(file *jobfile.File) (t timer.Timer, services []timer.File, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return t, nil, fmt.Errorf("find this program: %w", err)
 	}
-	service := timer.Service{Sandbox: a.root, Low: true}
+	service := timer.Service{Bounded: a.root, Sandbox: a.root, Low: true}
 	if service.Write, err = a.writes(file); err != nil {
+		return t, nil, err
+	}
+	state, err := a.StateFolder()
+	if err != nil {
 		return t, nil, err
 	}
 	for _, e := range file.EBS {
 		service.Sandbox = false // volumes are known by the mounts of this machine, of which a sandbox has others
 		if e.Freeze || e.Lock || e.MySQL {
-			service.Steady, service.After = true, []string{program, "ebs", "thaw"}
-			if a.StateDir != "" {
-				service.After = append(service.After, "--state-dir="+a.StateDir)
-			}
+			service.Steady, service.After = true, [][]string{{program, "--config=none", "ebs", "thaw", "--state-dir=" + state}}
 		}
 	}
 	nightjar := []string{program, "--config=" + file.Path}
-	t = timer.Timer{Unit: "nightjar", Description: "Backups by nightjar", Command: append(slices.Clone(nightjar), "run", "--due"), Service: service}
+	t = dueTimer(append(slices.Clone(nightjar), "run", "--due"), service)
 	if a.root {
 		t.User = "root"
 	}
@@ -164,8 +165,13 @@ func (a *app) timers(file *job.File) (t timer.Timer, services []timer.File, err 
 	return t, services, nil
 }
 
+// dueTimer is what starts nightjar run --due, by whatever command.
+func dueTimer(command []string, service timer.Service) timer.Timer {
+	return timer.Timer{Unit: "nightjar", Description: "Backups by nightjar", Command: command, Service: service}
+}
+
 // writes returns the folders that jobs write to, those that are named in the file included.
-func (a *app) writes(file *job.File) ([]string, error) {
+func (a *app) writes(file *jobfile.File) ([]string, error) {
 	state, err := a.StateFolder()
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func TestSystemd(t *testing.T) {
 	}
 	plain := timer.Timer{Unit: name, Description: "100% " + name, Command: hostile}
 	full := plain
-	full.Service = timer.Service{Sandbox: true, Low: true, Write: []string{"/var/lib/nightjar", "/srv/a b", "/srv/100%", `/srv/a"b\c`, "/srv/$x"}, After: []string{"/bin/echo", "a b"}}
+	full.Service = timer.Service{Bounded: true, Sandbox: true, Low: true, Write: []string{"/var/lib/nightjar", "/srv/a b", "/srv/100%", `/srv/a"b\c`, "/srv/$x"}, After: [][]string{{"/bin/echo", "a b"}, {"/bin/true"}}}
 	steady := full.Service
 	steady.Sandbox, steady.Steady = false, true
 	for _, files := range [][]timer.File{plain.Systemd(), full.Systemd(), {timer.Forever(name, "x", hostile, full.Service)}, {timer.Forever(name, "x", hostile, steady)}} {

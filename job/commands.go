@@ -2,52 +2,47 @@ package job
 
 import (
 	"cmp"
+	"fmt"
 	"reflect"
+	"slices"
+
+	"nightjar/job/jobfile"
 )
 
-func (f *Files) command(name string) (words, arguments []string) {
-	return []string{"backup", "--job=" + name}, append([]string{"--"}, f.Paths...)
+// Command returns the arguments of nightjar that do the job.
+func Command(j jobfile.Job) []string {
+	words, arguments := command(j)
+	return slices.Concat(words, Flags(j.Of), arguments)
 }
 
-func (f *Files) wants() []want { return needs("paths", len(f.Paths) > 0) }
-
-func (s *Stream) command(name string) (words, arguments []string) {
-	return []string{"backup", "--job=" + name}, append([]string{"--"}, s.Command...)
-}
-
-func (s *Stream) wants() []want {
-	return append(needs("name", s.Name != ""), needs("command", len(s.Command) > 0)...)
-}
-
-func (d *MySQLDump) command(name string) (words, arguments []string) {
-	words = []string{"mysql", "dump", "--job=" + name}
-	if len(d.Databases) == 0 {
-		return words, nil
+// command returns the command line, without flags that are named as fields are.
+func command(j jobfile.Job) (words, arguments []string) {
+	switch of := j.Of.(type) {
+	case *jobfile.Files:
+		return []string{"backup", "--job=" + j.Name}, append([]string{"--"}, of.Paths...)
+	case *jobfile.Stream:
+		return []string{"backup", "--job=" + j.Name}, append([]string{"--"}, of.Command...)
+	case *jobfile.MySQLDump:
+		words = []string{"mysql", "dump", "--job=" + j.Name}
+		if len(of.Databases) > 0 {
+			arguments = append([]string{"--"}, of.Databases...)
+		}
+		return words, arguments
+	case *jobfile.MySQLHot:
+		return []string{"mysql", "hot", "--job=" + j.Name}, nil
+	case *jobfile.Binlog:
+		return []string{"mysql", "binlog", "--job=" + j.Name}, nil
+	case *jobfile.EBS:
+		return ebsCommand(j.Name, of)
+	case *jobfile.Drill:
+		if of.Archive != "" {
+			arguments = []string{"--", of.Archive}
+		}
 	}
-	return words, append([]string{"--"}, d.Databases...)
+	return []string{j.Kind}, arguments // copy, forget, prune, check, drill, report
 }
 
-func (d *MySQLDump) wants() []want { return d.Login.wants() }
-
-func (h *MySQLHot) command(name string) (words, arguments []string) {
-	return []string{"mysql", "hot", "--job=" + name}, nil
-}
-
-func (h *MySQLHot) wants() []want { return h.Login.wants() }
-
-func (b *Binlog) command(name string) (words, arguments []string) {
-	return []string{"mysql", "binlog", "--job=" + name}, nil
-}
-
-func (b *Binlog) wants() []want {
-	all := b.Login.wants()
-	if b.Follow && b.Schedule.Given {
-		all = append(all, want{"schedule", "with follow it goes on until it is stopped, and has no schedule"})
-	}
-	return all
-}
-
-func (e *EBS) command(name string) (words, arguments []string) {
+func ebsCommand(name string, e *jobfile.EBS) (words, arguments []string) {
 	words = []string{"ebs", "schedule", "--run", "--job=" + name, "--at=" + e.Schedule.Cron.String()}
 	for _, flag := range Flags(&e.CopiesKeep) {
 		words = append(words, "--copies-"+flag[len("--"):])
@@ -60,59 +55,34 @@ func (e *EBS) command(name string) (words, arguments []string) {
 	return words, arguments
 }
 
-func (e *EBS) wants() []want {
-	all := append(e.Login.wants(), needs("schedule", e.Schedule.Given)...)
-	if e.ToRegion == "" && (e.CopiesKeep != Periods{} || e.KMSKey != "" || e.CompletionDuration != "" || e.Concurrent != 0) {
-		all = append(all, want{"to-region", missing + ": copies-keep, kms-key, completion-duration and concurrent are about copies"})
-	}
-	return all
+// Flags returns what the settings of a struct, such as a File or a Keep, are on a command line. Zero values are left out.
+func Flags(settings any) []string {
+	return flagsBy(reflect.Indirect(reflect.ValueOf(settings)), func(f reflect.StructField) string { return cmp.Or(f.Tag.Get("flag"), f.Tag.Get("toml")) })
 }
 
-func (c *Copy) command(string) (words, arguments []string) { return []string{"copy"}, nil }
-
-func (c *Copy) wants() []want { return needs("to", c.To != "") }
-
-func (f *Forget) command(string) (words, arguments []string) { return []string{"forget"}, nil }
-
-func (f *Forget) wants() []want {
-	if len(Flags(&f.Keep)) > 0 {
-		return nil
+// flagsBy is Flags of a struct whose fields are named so; "-": they have no flag.
+func flagsBy(v reflect.Value, named func(reflect.StructField) string) (out []string) {
+	for i := range v.NumField() {
+		field, name := v.Field(i), named(v.Type().Field(i))
+		if name == "-" || field.IsZero() {
+			continue
+		}
+		flag := "--" + name
+		switch x := reflect.Indirect(field); x.Kind() {
+		case reflect.String, reflect.Int:
+			out = append(out, flag+"="+fmt.Sprint(x.Interface()))
+		case reflect.Slice:
+			for j := range x.Len() {
+				out = append(out, flag+"="+fmt.Sprint(x.Index(j).Interface()))
+			}
+		case reflect.Bool:
+			if field.Kind() == reflect.Pointer {
+				flag += "=" + fmt.Sprint(x.Bool())
+			}
+			out = append(out, flag)
+		case reflect.Struct:
+			out = append(out, flagsBy(x, named)...)
+		}
 	}
-	return []want{{"keep", "no rule keeps any archive: write keep.daily = 7, …"}}
-}
-
-func (p *Prune) command(string) (words, arguments []string) { return []string{"prune"}, nil }
-
-func (p *Prune) wants() []want { return nil }
-
-func (c *Check) command(string) (words, arguments []string) { return []string{"check"}, nil }
-
-func (c *Check) wants() []want { return nil }
-
-func (d *Drill) command(string) (words, arguments []string) {
-	if d.Archive != "" {
-		arguments = []string{"--", d.Archive}
-	}
-	return []string{"drill"}, arguments
-}
-
-func (d *Drill) wants() []want { return nil }
-
-func (r *Report) command(string) (words, arguments []string) { return []string{"report"}, nil }
-
-func (r *Report) wants() []want { return nil }
-
-func (l *Login) wants() []want {
-	if l.PasswordFile != "" && l.PasswordCommand != "" {
-		return []want{{"password-command", "password-file says already where the password is"}}
-	}
-	return nil
-}
-
-// needs is what is wrong with a key that has to be there.
-func needs(key string, is bool) []want {
-	if is {
-		return nil
-	}
-	return []want{{key, missing}}
+	return out
 }

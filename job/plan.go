@@ -1,13 +1,16 @@
+// Package job plans by the job file: which job is due, and which command line does it.
+//
+// The invariant: planning is a pure function of the file, of what was run before and of the time. What runs the jobs is in cmd; the package starts and opens nothing.
 package job
 
 import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
-	"reflect"
 	"slices"
 	"time"
 
+	"nightjar/job/jobfile"
 	"nightjar/job/record"
 )
 
@@ -46,10 +49,10 @@ const (
 //
 // Of a job that was not looked at for long, only the last time is made up for. A job without a state is due at once, unless it is too late for that: nobody knows whether it
 // was run.
-func Plan(now time.Time, zone *time.Location, host string, jobs []Job, states map[string]State) []Decision {
+func Plan(now time.Time, zone *time.Location, host string, jobs []jobfile.Job, states map[string]State) []Decision {
 	all := make([]Decision, len(jobs))
 	for i, j := range jobs {
-		all[i] = j.decide(now.In(zone), host, states[j.Name])
+		all[i] = decide(j, now.In(zone), host, states[j.Name])
 	}
 	slices.SortStableFunc(all, func(x, y Decision) int {
 		switch {
@@ -66,7 +69,7 @@ func Plan(now time.Time, zone *time.Location, host string, jobs []Job, states ma
 }
 
 // decide is Plan for one job. now is in the zone of the schedule.
-func (j Job) decide(now time.Time, host string, s State) Decision {
+func decide(j jobfile.Job, now time.Time, host string, s State) Decision {
 	d := Decision{Job: j.Name}
 	switch {
 	case !j.Scheduled():
@@ -78,8 +81,8 @@ func (j Job) decide(now time.Time, host string, s State) Decision {
 	case s.For.After(now.Add(skew)):
 		s = State{} // written by a clock that was wrong
 	}
-	delay := j.Delay(host)
-	d.For, d.Next = j.Schedule.Cron.Last(now.Add(-delay)), j.next(now, host)
+	delay := Delay(j, host)
+	d.For, d.Next = j.Schedule.Cron.Last(now.Add(-delay)), nextAfter(j, now, host)
 	if d.For.IsZero() {
 		d.Reason = "it was never due"
 		return d
@@ -91,7 +94,7 @@ func (j Job) decide(now time.Time, host string, s State) Decision {
 	case d.For.Before(s.For), d.For.Equal(s.For) && !s.End.IsZero():
 		d.Reason = "it was run for " + clock(s.For, now)
 		good := s.Outcome == record.Done || s.Outcome == record.Problems
-		d.Tend = good && j.copiesLater() && j.Schedule.Cron.Last(now).Equal(s.For) // else its command would take what is not due yet
+		d.Tend = good && copiesLater(j) && j.Schedule.Cron.Last(now).Equal(s.For) // else its command would take what is not due yet
 	case unfinished && s.Tries >= maxTries:
 		d.Reason = fmt.Sprintf("it was begun %d times for %s, and never came to an end", s.Tries, clock(d.For, now))
 	case j.CatchUp > 0 && late > max(time.Duration(j.CatchUp), look):
@@ -117,23 +120,14 @@ func clock(t, now time.Time) string {
 	return t.Format("2006-01-02 15:04")
 }
 
-// Scheduled reports whether the job is ever due.
-func (j Job) Scheduled() bool { return j.Schedule.Given && !j.Follows() }
-
-// Follows reports whether the job is a service, which is started once and runs on.
-func (j Job) Follows() bool {
-	b, ok := j.of.(*Binlog)
-	return ok && b.Follow
-}
-
 // copiesLater reports whether a run begins what only later runs of its command can end: snapshots are copied when they are complete.
-func (j Job) copiesLater() bool {
-	e, ok := j.of.(*EBS)
+func copiesLater(j jobfile.Job) bool {
+	e, ok := j.Of.(*jobfile.EBS)
 	return ok && e.ToRegion != ""
 }
 
 // Delay returns how long after each time of its schedule the job is due on a host: always the same, shorter than its random delay.
-func (j Job) Delay(host string) time.Duration {
+func Delay(j jobfile.Job, host string) time.Duration {
 	if j.RandomDelay <= 0 {
 		return 0
 	}
@@ -146,9 +140,9 @@ func (j Job) Delay(host string) time.Duration {
 	return time.Duration(sum % uint64(j.RandomDelay)).Truncate(time.Second)
 }
 
-// next returns when the job is due after a time, in its zone.
-func (j Job) next(after time.Time, host string) time.Time {
-	delay := j.Delay(host)
+// nextAfter returns when the job is due after a time, in its zone.
+func nextAfter(j jobfile.Job, after time.Time, host string) time.Time {
+	delay := Delay(j, host)
 	next := j.Schedule.Cron.Next(after.Add(-delay))
 	if next.IsZero() {
 		return next
@@ -158,26 +152,15 @@ func (j Job) next(after time.Time, host string) time.Time {
 
 // Overdue returns when a job that succeeded at a time, having taken so long, is overdue unless it succeeds again: the next run may be late by its catch-up, take twice as long,
 // and a quarter of the schedule's interval longer, but at least three and at most six hours. It is zero for a job without a schedule.
-func (j Job) Overdue(succeeded time.Time, took time.Duration, zone *time.Location, host string) time.Time {
+func Overdue(j jobfile.Job, succeeded time.Time, took time.Duration, zone *time.Location, host string) time.Time {
 	if !j.Scheduled() {
 		return time.Time{}
 	}
-	next := j.next(succeeded.In(zone), host)
-	after := j.next(next, host)
+	next := nextAfter(j, succeeded.In(zone), host)
+	after := nextAfter(j, next, host)
 	if next.IsZero() || after.IsZero() {
 		return time.Time{}
 	}
 	spare := min(max(after.Sub(next)/4, 3*time.Hour), 6*time.Hour)
 	return next.Add(spare + 2*max(took, 0) + time.Duration(j.CatchUp))
-}
-
-// Rank orders jobs by their kinds, as the file's tables stand: what makes archives comes before what copies, thins out, proves and reports.
-func (j Job) Rank() int {
-	t := reflect.TypeFor[File]()
-	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("toml") == j.Kind {
-			return i
-		}
-	}
-	return t.NumField()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightjar/internal/calendar"
+	"nightjar/job/jobfile"
 	"nightjar/job/record"
 )
 
@@ -19,21 +20,21 @@ func zoned(t *testing.T, name string) *time.Location {
 	return z
 }
 
-func scheduled(t *testing.T, name, cron string, delay, catchUp time.Duration) Job {
+func scheduled(t *testing.T, name, cron string, delay, catchUp time.Duration) jobfile.Job {
 	t.Helper()
 	c, err := calendar.ParseCron(cron)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Files{Archiving: Archiving{Common: Common{Schedule: Schedule{c, true}, RandomDelay: Duration(delay), CatchUp: Duration(catchUp)}}}
-	return Job{Name: name, Kind: "files", Common: f.common(), of: f}
+	f := &jobfile.Files{Archiving: jobfile.Archiving{Common: jobfile.Common{Schedule: jobfile.Schedule{Cron: c, Given: true}, RandomDelay: jobfile.Duration(delay), CatchUp: jobfile.Duration(catchUp)}}}
+	return jobfile.Job{Name: name, Kind: "files", Common: &f.Common, Of: f}
 }
 
 // A machine looks every ten minutes or so, is off at times, and kills runs.
 type machine struct {
 	random *rand.Rand
 	zone   *time.Location
-	job    Job
+	job    jobfile.Job
 	state  State
 	looks  []time.Time
 	ended  map[time.Time]int // runs that came to an end, by what they were for
@@ -42,8 +43,8 @@ type machine struct {
 
 func (m *machine) look(t *testing.T, now time.Time) {
 	m.looks = append(m.looks, now)
-	d := Plan(now, m.zone, "web1", []Job{m.job}, map[string]State{m.job.Name: m.state})[0]
-	if m.random.IntN(20) == 0 && Plan(now, m.zone, "web1", []Job{m.job}, map[string]State{m.job.Name: m.state})[0] != d {
+	d := Plan(now, m.zone, "web1", []jobfile.Job{m.job}, map[string]State{m.job.Name: m.state})[0]
+	if m.random.IntN(20) == 0 && Plan(now, m.zone, "web1", []jobfile.Job{m.job}, map[string]State{m.job.Name: m.state})[0] != d {
 		t.Fatalf("at %s, two answers, the first is %+v", now, d)
 	}
 	if !d.Next.After(now) {
@@ -52,7 +53,7 @@ func (m *machine) look(t *testing.T, now time.Time) {
 	if !d.Due {
 		return
 	}
-	delay := m.job.Delay("web1")
+	delay := Delay(m.job, "web1")
 	if now.Before(d.For.Add(delay)) || !m.job.Schedule.Cron.Next(d.For.Add(-1)).Equal(d.For) {
 		t.Fatalf("at %s it is early for %s and %v, or that is none of its times", now, d.For, delay)
 	}
@@ -76,7 +77,7 @@ func TestPlanOnce(t *testing.T) {
 			delay := []time.Duration{0, time.Minute, 50 * time.Minute, 26 * time.Hour}[random.IntN(4)]
 			catchUp := []time.Duration{0, time.Minute, 2 * time.Hour, 80 * time.Hour}[random.IntN(4)]
 			m := &machine{random: random, zone: zoned(t, zone), job: scheduled(t, fmt.Sprint("job", n), cron, delay, catchUp), ended: map[time.Time]int{}, begun: map[time.Time]int{}}
-			if d := m.job.Delay("web1"); d < 0 || d > 0 && d >= delay {
+			if d := Delay(m.job, "web1"); d < 0 || d > 0 && d >= delay {
 				t.Fatalf("delay %v of %v", d, delay)
 			}
 			end := begin.AddDate(0, 0, 36)
@@ -94,7 +95,7 @@ func TestPlanOnce(t *testing.T) {
 // check holds what was run to what was due.
 func (m *machine) check(t *testing.T, begin, end time.Time) {
 	t.Helper()
-	delay := m.job.Delay("web1")
+	delay := Delay(m.job, "web1")
 	limit := time.Duration(1 << 62)
 	if m.job.CatchUp > 0 {
 		limit = max(time.Duration(m.job.CatchUp), look)
@@ -134,7 +135,7 @@ func TestPlanClock(t *testing.T) {
 		s := State{For: wrong(), Start: wrong(), End: wrong(), Success: wrong(), Outcome: "odd", Tries: random.IntN(100)}
 		ran := time.Time{}
 		for at := now; ran.IsZero(); at = at.Add(10 * time.Minute) {
-			if d := j.decide(at, "web1", s); d.Due {
+			if d := decide(j, at, "web1", s); d.Due {
 				ran = at
 			} else if at.Sub(now) > most+skew {
 				t.Fatalf("%s: at %s it is not due: %+v of %+v", cron, at, d, s)
@@ -150,27 +151,27 @@ func TestPlanSteps(t *testing.T) {
 	at := time.Date(2026, 11, 29, 3, 0, 1, 0, zone)
 	s := State{For: at.Truncate(time.Minute), Start: at, End: at, Tries: 1}
 	for _, back := range []time.Duration{0, 2 * time.Second, 59 * time.Minute} {
-		if d := j.decide(at.Add(-back), "web1", s); d.Due {
+		if d := decide(j, at.Add(-back), "web1", s); d.Due {
 			t.Errorf("set back by %v: %+v", back, d)
 		}
 	}
-	if d := j.decide(at.Add(-2*time.Hour), "web1", s); !d.Due {
+	if d := decide(j, at.Add(-2*time.Hour), "web1", s); !d.Due {
 		t.Errorf("set back by two hours: %+v", d)
 	}
 	s.End = time.Time{}
 	for tries, due := range map[int]bool{1: true, 2: true, 3: false} {
-		if s.Tries = tries; j.decide(at, "web1", s).Due != due {
-			t.Errorf("begun %d times, and never ended: %+v", tries, j.decide(at, "web1", s))
+		if s.Tries = tries; decide(j, at, "web1", s).Due != due {
+			t.Errorf("begun %d times, and never ended: %+v", tries, decide(j, at, "web1", s))
 		}
 	}
 }
 
 func TestPlanOrder(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	jobs := []Job{scheduled(t, "late", "0 5 * * *", 0, 0), scheduled(t, "early", "0 3 * * *", 0, 0), scheduled(t, "done", "0 2 * * *", 0, 0), scheduled(t, "b", "0 4 * * *", 0, 0)}
-	var by Binlog
+	jobs := []jobfile.Job{scheduled(t, "late", "0 5 * * *", 0, 0), scheduled(t, "early", "0 3 * * *", 0, 0), scheduled(t, "done", "0 2 * * *", 0, 0), scheduled(t, "b", "0 4 * * *", 0, 0)}
+	var by jobfile.Binlog
 	by.Follow, by.Schedule = true, jobs[0].Schedule
-	jobs = append(jobs, Job{Name: "service", Common: by.common(), of: &by}, Job{Name: "asked", Common: new(Common), of: new(Prune)})
+	jobs = append(jobs, jobfile.Job{Name: "service", Common: &by.Common, Of: &by}, jobfile.Job{Name: "asked", Common: new(jobfile.Common), Of: new(jobfile.Prune)})
 	got := ""
 	for _, d := range Plan(now, time.UTC, "h", jobs, map[string]State{"done": {For: now.Add(-10 * time.Hour), End: now}}) {
 		got += fmt.Sprintf("%s %v %s; ", d.Job, d.Due, d.Reason)
@@ -185,7 +186,7 @@ func TestPlanOrder(t *testing.T) {
 func TestOverdue(t *testing.T) {
 	at := time.Date(2026, 11, 29, 3, 10, 0, 0, time.UTC)
 	for cron, want := range map[string]time.Duration{"0 3 * * *": 24*time.Hour - 10*time.Minute + 6*time.Hour, "*/10 * * * *": 3*time.Hour + 10*time.Minute, "0 */8 * * *": 4*time.Hour + 50*time.Minute + 3*time.Hour} {
-		if got := scheduled(t, "x", cron, 0, 0).Overdue(at, time.Hour, time.UTC, "h"); !got.Equal(at.Add(want + 2*time.Hour)) {
+		if got := Overdue(scheduled(t, "x", cron, 0, 0), at, time.Hour, time.UTC, "h"); !got.Equal(at.Add(want + 2*time.Hour)) {
 			t.Errorf("%s: overdue at %s, want after %v", cron, got, want)
 		}
 	}
@@ -194,22 +195,22 @@ func TestOverdue(t *testing.T) {
 // TestPlanTend has copies gone on with after a good run, and not while the next one only waits for its random delay.
 func TestPlanTend(t *testing.T) {
 	j := scheduled(t, "x", "0 3 * * *", time.Hour, 0)
-	delay := j.Delay("h")
-	ebs := &EBS{Common: *j.Common, ToRegion: "eu-west-1"}
-	j.Common, j.of = ebs.common(), ebs
+	delay := Delay(j, "h")
+	ebs := &jobfile.EBS{Common: *j.Common, ToRegion: "eu-west-1"}
+	j.Common, j.Of = &ebs.Common, ebs
 	at := time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
 	s := State{For: at, Start: at.Add(delay), End: at.Add(delay), Outcome: record.Done}
 	for after, want := range map[time.Duration]bool{delay + time.Minute: true, 20 * time.Hour: true, 24*time.Hour + delay/2: false} {
-		if d := j.decide(at.Add(after), "h", s); d.Due || d.Tend != want {
+		if d := decide(j, at.Add(after), "h", s); d.Due || d.Tend != want {
 			t.Errorf("after %v: %+v", after, d)
 		}
 	}
 	s.Outcome = record.Failed
-	if d := j.decide(at.Add(20*time.Hour), "h", s); d.Due || d.Tend {
+	if d := decide(j, at.Add(20*time.Hour), "h", s); d.Due || d.Tend {
 		t.Errorf("after a failure: %+v", d)
 	}
 	s.Outcome, ebs.ToRegion = record.Done, ""
-	if d := j.decide(at.Add(20*time.Hour), "h", s); d.Tend {
+	if d := decide(j, at.Add(20*time.Hour), "h", s); d.Tend {
 		t.Errorf("without copies: %+v", d)
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
 	"nightjar/internal/quote"
-	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 // app is one run of the program.
@@ -33,7 +33,7 @@ type app struct {
 	json, quiet, verbose bool
 	config               string   // the job file that is named; none: there is to be none; empty: the usual one
 	usual                []string // where it is looked for
-	file                 *job.File
+	file                 *jobfile.File
 	fileFlags            map[string]bool // flags whose values are the file's
 	stdin                *os.File
 	stdout, stderr       *os.File

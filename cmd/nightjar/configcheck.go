@@ -18,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 func (a *app) configCheckCommand() *cobra.Command {
@@ -58,7 +59,7 @@ type faultJSON struct {
 	text   string
 }
 
-func told(faults []job.Fault) []faultJSON {
+func told(faults []jobfile.Fault) []faultJSON {
 	all := []faultJSON{}
 	for _, f := range faults {
 		all = append(all, faultJSON{f.Line, f.Column, f.Key, f.Job, f.What, f.String()})
@@ -69,7 +70,7 @@ func told(faults []job.Fault) []faultJSON {
 func (a *app) configCheck(c *cobra.Command, connect bool) error {
 	var err error
 	a.file, err = a.readFile()
-	var faults *job.Faults
+	var faults *jobfile.Faults
 	if err != nil && !errors.As(err, &faults) {
 		return withoutFile(err)
 	}
@@ -78,7 +79,7 @@ func (a *app) configCheck(c *cobra.Command, connect bool) error {
 		return err
 	}
 	if faults == nil {
-		faults = &job.Faults{Path: f.Path}
+		faults = &jobfile.Faults{Path: f.Path}
 	}
 	if !faults.General() {
 		if err := a.useFile(c, f); err != nil {
@@ -87,7 +88,7 @@ func (a *app) configCheck(c *cobra.Command, connect bool) error {
 		faults.All = append(faults.All, a.lookAtJobs(c.Context(), f, faults.All)...)
 	}
 	faults.Sort()
-	var doubts []job.Fault
+	var doubts []jobfile.Fault
 	if len(faults.All) == 0 {
 		doubts = append(f.Doubts(), a.missingPaths(f)...)
 	}
@@ -123,16 +124,16 @@ func (a *app) printChecked(v *checkedFile) error {
 }
 
 // lookAtJobs has each job's command look at its command line, and tells what it would refuse. Jobs that are known to be wrong are left out.
-func (a *app) lookAtJobs(ctx context.Context, f *job.File, known []job.Fault) (found []job.Fault) {
+func (a *app) lookAtJobs(ctx context.Context, f *jobfile.File, known []jobfile.Fault) (found []jobfile.Fault) {
 	if err := a.lookAt(ctx, f, []string{"list"}); err != nil {
 		key := f.KeyOf(flagIn(err, nil))
-		return []job.Fault{{Position: f.At(key...), Key: strings.Join(key, "."), What: err.Error()}}
+		return []jobfile.Fault{{Position: f.At(key...), Key: strings.Join(key, "."), What: err.Error()}}
 	}
 	for _, j := range f.Jobs() {
-		if slices.ContainsFunc(known, func(x job.Fault) bool { return x.Job == j.Name }) {
+		if slices.ContainsFunc(known, func(x jobfile.Fault) bool { return x.Job == j.Name }) {
 			continue
 		}
-		lines := [][]string{j.Command()}
+		lines := [][]string{job.Command(j)}
 		if i := slices.Index(lines[0], "--"); j.Kind == "ebs" && i >= 0 { // of another command, which it hands over
 			lines = append(lines, append([]string{"ebs", "take"}, lines[0][i+1:]...))
 		}
@@ -147,7 +148,7 @@ func (a *app) lookAtJobs(ctx context.Context, f *job.File, known []job.Fault) (f
 }
 
 // lookAtLine tells all that a command refuses of one line: what was told is left out of the line, so that it comes to the next.
-func (a *app) lookAtLine(ctx context.Context, f *job.File, j job.Job, line []string) (found []job.Fault) {
+func (a *app) lookAtLine(ctx context.Context, f *jobfile.File, j jobfile.Job, line []string) (found []jobfile.Fault) {
 	for {
 		err := a.lookAt(ctx, f, line)
 		if err == nil {
@@ -158,7 +159,7 @@ func (a *app) lookAtLine(ctx context.Context, f *job.File, j job.Job, line []str
 		if key == nil {
 			key = []string{j.Kind, j.Name}
 		}
-		found = append(found, job.Fault{Position: f.At(key...), Key: strings.Join(key, "."), Job: j.Name, What: err.Error()})
+		found = append(found, jobfile.Fault{Position: f.At(key...), Key: strings.Join(key, "."), Job: j.Name, What: err.Error()})
 		if flag == "" {
 			return found
 		}
@@ -190,7 +191,7 @@ func flagIn(err error, line []string) string {
 }
 
 // lookAt has a command do what it does before anything is opened, with what the file says for all commands.
-func (a *app) lookAt(ctx context.Context, f *job.File, args []string) error {
+func (a *app) lookAt(ctx context.Context, f *jobfile.File, args []string) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -215,13 +216,13 @@ func (a *app) lookAt(ctx context.Context, f *job.File, args []string) error {
 }
 
 // missingPaths tells of what the file names on this machine and is not there.
-func (a *app) missingPaths(f *job.File) (doubts []job.Fault) {
+func (a *app) missingPaths(f *jobfile.File) (doubts []jobfile.Fault) {
 	look := func(path, what string, key ...string) {
 		if path == "" || !filepath.IsAbs(path) {
 			return
 		}
 		if _, err := os.Lstat(path); err != nil {
-			x := job.Fault{Position: f.At(key...), Key: strings.Join(key, "."), What: fmt.Sprintf("%s %s: %v", what, path, errors.Unwrap(err))}
+			x := jobfile.Fault{Position: f.At(key...), Key: strings.Join(key, "."), What: fmt.Sprintf("%s %s: %v", what, path, errors.Unwrap(err))}
 			if len(key) > 2 {
 				x.Job = key[1]
 			}
@@ -229,7 +230,7 @@ func (a *app) missingPaths(f *job.File) (doubts []job.Fault) {
 		}
 	}
 	if a.Repo == "" {
-		doubts = append(doubts, job.Fault{What: "no repository is named: url in [repository] does that"})
+		doubts = append(doubts, jobfile.Fault{What: "no repository is named: url in [repository] does that"})
 	} else if at, err := place.Parse(a.Repo); err == nil && a.fileFlags["repo"] {
 		look(place.Folder(at), "the repository", "repository", "url")
 	}
@@ -254,7 +255,7 @@ func (a *app) missingPaths(f *job.File) (doubts []job.Fault) {
 	}
 	for _, j := range f.Jobs() {
 		for key, list := range map[string][]any{"before": j.Hooks.Before, "after": j.Hooks.After, "failure": j.Hooks.Failure} {
-			hooks, _ := job.HooksOf(list)
+			hooks, _ := jobfile.HooksOf(list)
 			for _, h := range hooks {
 				if len(h.Command) > 0 {
 					look(h.Command[0], "program", j.Kind, j.Name, "hooks", key)
@@ -262,12 +263,12 @@ func (a *app) missingPaths(f *job.File) (doubts []job.Fault) {
 			}
 		}
 	}
-	slices.SortStableFunc(doubts, func(x, y job.Fault) int { return x.Line - y.Line })
+	slices.SortStableFunc(doubts, func(x, y jobfile.Fault) int { return x.Line - y.Line })
 	return doubts
 }
 
 // connectAll opens the repository, and the places of copies.
-func (a *app) connectAll(ctx context.Context, f *job.File) error {
+func (a *app) connectAll(ctx context.Context, f *jobfile.File) error {
 	s, err := a.Open(ctx, session.ReadIfAble)
 	if err != nil {
 		return err
@@ -278,7 +279,7 @@ func (a *app) connectAll(ctx context.Context, f *job.File) error {
 		if j.Kind != "copy" {
 			continue
 		}
-		if err := a.tryCopy(ctx, j.Command()); err != nil && !f.Copy[j.Name].Create {
+		if err := a.tryCopy(ctx, job.Command(j)); err != nil && !f.Copy[j.Name].Create {
 			failed = errors.Join(failed, fmt.Errorf("job %s: %w", j.Name, err))
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/durable"
 	"nightjar/internal/quote"
-	"nightjar/job"
+	"nightjar/job/jobfile"
 	"nightjar/mysqldump/program"
 	"nightjar/mysqldump/server"
 	"nightjar/snapshot/host"
@@ -83,7 +83,7 @@ func (a *app) configInit(c *cobra.Command, output string) error {
 
 // fromFlags has the file say what the command line and the environment say of the repository.
 func (a *app) fromFlags(flags *pflag.FlagSet, found *starter.Found) (err error) {
-	f := new(job.File)
+	f := new(jobfile.File)
 	tables := map[string]*[][2]string{"repository": &found.Repository, "keys": &found.Keys, "folders": &found.Folders, "limits": &found.Limits}
 	flags.VisitAll(func(flag *pflag.Flag) {
 		key := f.KeyOf(flag.Name)
@@ -188,7 +188,7 @@ func (a *app) findServer(ctx context.Context) *starter.Server {
 // saysNothing reports whether a job file is there, and has nothing but comments.
 func saysNothing(path string) bool {
 	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > job.MaxBytes {
+	if err != nil || !info.Mode().IsRegular() || info.Size() > jobfile.MaxBytes {
 		return false
 	}
 	content, err := os.ReadFile(path)

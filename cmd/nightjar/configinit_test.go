@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"nightjar/cmd/nightjar/internal/starter"
-	"nightjar/job"
+	"nightjar/job/jobfile"
 	"nightjar/mysqldump/servertest"
 	"nightjar/snapshot/ec2test"
 )
@@ -48,7 +48,7 @@ func TestFindForFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := job.Parse("/x.toml", text)
+		f, err := jobfile.Parse("/x.toml", text)
 		if err != nil || f.MySQLDump["databases"] == nil || !strings.Contains(string(text), instance) {
 			t.Errorf("%v: %s", err, text)
 		}

@@ -18,6 +18,7 @@ import (
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 // hidden stands for a secret.
@@ -65,7 +66,7 @@ type shownJob struct {
 func (a *app) configShow(c *cobra.Command) error {
 	var err error
 	a.file, err = a.readFile()
-	var faults *job.Faults
+	var faults *jobfile.Faults
 	if errors.As(err, &faults) && !faults.General() {
 		a.warn(fmt.Errorf("%w: what is wrong is left out", err))
 	} else if err != nil {
@@ -73,14 +74,14 @@ func (a *app) configShow(c *cobra.Command) error {
 	}
 	f := a.file
 	if f == nil {
-		f = &job.File{}
+		f = &jobfile.File{}
 	} else if err := a.useFile(c, f); err != nil {
 		return withoutFile(err)
 	}
 	settings := a.settings(c.Root().PersistentFlags(), f)
 	jobs := []shownJob{}
 	for _, j := range f.Jobs() {
-		x := shownJob{Name: j.Name, Kind: j.Kind, Line: f.At(j.Kind, j.Name).Line, Command: append([]string{"nightjar"}, j.Command()...)}
+		x := shownJob{Name: j.Name, Kind: j.Kind, Line: f.At(j.Kind, j.Name).Line, Command: append([]string{"nightjar"}, job.Command(j)...)}
 		if j.Schedule.Given {
 			x.Schedule = j.Schedule.Cron.String()
 		}
@@ -88,9 +89,9 @@ func (a *app) configShow(c *cobra.Command) error {
 			x.RandomDelay = human.Age(time.Duration(j.RandomDelay))
 		}
 		for i, arg := range x.Command {
-			if flag, value, ok := strings.Cut(arg, "="); ok && job.IsSecret("", value) {
+			if flag, value, ok := strings.Cut(arg, "="); ok && jobfile.IsSecret("", value) {
 				x.Command[i] = flag + "=" + hidden
-			} else if job.IsSecret("", arg) {
+			} else if jobfile.IsSecret("", arg) {
 				x.Command[i] = hidden
 			}
 		}
@@ -106,7 +107,7 @@ func (a *app) configShow(c *cobra.Command) error {
 	return a.print(func(w io.Writer) { showSettings(w, f, settings, jobs) })
 }
 
-func showSettings(w io.Writer, f *job.File, settings []setting, jobs []shownJob) {
+func showSettings(w io.Writer, f *jobfile.File, settings []setting, jobs []shownJob) {
 	fmt.Fprintf(w, "job file: %s\n\n", quote.Display(cmp.Or(f.Path, "none")))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range settings {
@@ -123,7 +124,7 @@ func showSettings(w io.Writer, f *job.File, settings []setting, jobs []shownJob)
 }
 
 // settings returns what the tables for all commands say, or else what holds in their stead.
-func (a *app) settings(flags *pflag.FlagSet, f *job.File) (all []setting) {
+func (a *app) settings(flags *pflag.FlagSet, f *jobfile.File) (all []setting) {
 	v := reflect.ValueOf(f).Elem()
 	for i := range v.NumField() {
 		table := v.Type().Field(i).Tag.Get("toml")
@@ -140,7 +141,7 @@ func (a *app) settings(flags *pflag.FlagSet, f *job.File) (all []setting) {
 			} else {
 				a.flagged(&s, f, flag)
 			}
-			if job.IsSecret(key, s.Value) && s.Value != hidden {
+			if jobfile.IsSecret(key, s.Value) && s.Value != hidden {
 				s.Value = hidden
 			}
 			all = append(all, s)
@@ -150,7 +151,7 @@ func (a *app) settings(flags *pflag.FlagSet, f *job.File) (all []setting) {
 }
 
 // flagged fills in what a flag stands for.
-func (a *app) flagged(s *setting, f *job.File, flag *pflag.Flag) {
+func (a *app) flagged(s *setting, f *jobfile.File, flag *pflag.Flag) {
 	s.Value = flag.Value.String()
 	if many, ok := flag.Value.(pflag.SliceValue); ok {
 		s.Value = strings.Join(many.GetSlice(), ", ")
@@ -177,7 +178,7 @@ func (a *app) flagged(s *setting, f *job.File, flag *pflag.Flag) {
 }
 
 // unflagged fills in what no flag stands for.
-func (a *app) unflagged(s *setting, f *job.File, key string, value reflect.Value) {
+func (a *app) unflagged(s *setting, f *jobfile.File, key string, value reflect.Value) {
 	s.Origin = "default"
 	if variable := map[string]string{"passphrase": "PASSPHRASE", "sign-passphrase": "SIGN_PASSPHRASE"}[key]; variable != "" {
 		if a.Getenv(variable) != "" {
@@ -193,10 +194,10 @@ func (a *app) unflagged(s *setting, f *job.File, key string, value reflect.Value
 	}
 	s.Origin, s.From, s.Line = "file", f.Path, f.At(strings.Split(s.Key, ".")...).Line
 	switch list, ok := value.Interface().([]any); {
-	case ok && job.IsSecret(key, list):
+	case ok && jobfile.IsSecret(key, list):
 		s.Value = hidden
 	case ok:
-		hooks, _ := job.HooksOf(list)
+		hooks, _ := jobfile.HooksOf(list)
 		var words []string
 		for _, h := range hooks {
 			words = append(words, timer.Line(h.Command))

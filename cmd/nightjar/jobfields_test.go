@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 // enough is what a job of each kind has to have.
@@ -40,7 +41,7 @@ func TestJobFields(t *testing.T) {
 	a := newApp()
 	a.config = "none"
 	root := a.command()
-	file := reflect.TypeFor[job.File]()
+	file := reflect.TypeFor[jobfile.File]()
 	kinds := 0
 	for i := range file.NumField() {
 		kind := file.Field(i).Tag.Get("toml")
@@ -49,13 +50,13 @@ func TestJobFields(t *testing.T) {
 		}
 		kinds++
 		base, f := jobIn(t, kind, enough[kind])
-		command, _, err := root.Find(base.Command())
+		command, _, err := root.Find(job.Command(base))
 		if err != nil || !command.Runnable() || command == root {
 			t.Errorf("%s: %v", kind, err)
 			continue
 		}
-		if err := a.lookAt(context.Background(), f, base.Command()); err != nil {
-			t.Errorf("%s: %q is refused: %v", kind, base.Command(), err)
+		if err := a.lookAt(context.Background(), f, job.Command(base)); err != nil {
+			t.Errorf("%s: %q is refused: %v", kind, job.Command(base), err)
 		}
 		for _, leaf := range leaves(file.Field(i).Type.Elem().Elem(), nil) {
 			checkLeaf(t, a, kind, command, leaf)
@@ -92,7 +93,7 @@ func leaves(t reflect.Type, path []string) (all []leaf) {
 			continue
 		}
 		here := append(slices.Clone(path), key)
-		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[job.Schedule]() {
+		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[jobfile.Schedule]() {
 			all = append(all, leaves(f.Type, here)...)
 			continue
 		}
@@ -114,8 +115,8 @@ func checkLeaf(t *testing.T, a *app, kind string, command *cobra.Command, x leaf
 	j, f := jobIn(t, kind, text)
 	without, _ := jobIn(t, kind, enough[kind])
 	if slices.Contains(notOfCommand, key) {
-		if kind != "ebs" && !slices.Equal(j.Command(), without.Command()) { // whose schedule is its own matter
-			t.Errorf("%s.%s changes the command line to %q", kind, key, j.Command())
+		if kind != "ebs" && !slices.Equal(job.Command(j), job.Command(without)) { // whose schedule is its own matter
+			t.Errorf("%s.%s changes the command line to %q", kind, key, job.Command(j))
 		}
 		return
 	}
@@ -126,15 +127,15 @@ func checkLeaf(t *testing.T, a *app, kind string, command *cobra.Command, x leaf
 		}
 		return
 	}
-	if reflect.DeepEqual(j.Command(), without.Command()) && !strings.Contains("\n"+enough[kind], "\n"+key+" ") {
-		t.Errorf("%s.%s = %s: the command line has nothing of it: %q", kind, key, value, j.Command())
+	if reflect.DeepEqual(job.Command(j), job.Command(without)) && !strings.Contains("\n"+enough[kind], "\n"+key+" ") {
+		t.Errorf("%s.%s = %s: the command line has nothing of it: %q", kind, key, value, job.Command(j))
 	}
-	if err := a.lookAt(context.Background(), f, j.Command()); err != nil {
-		t.Errorf("%s.%s: %q is refused: %v", kind, key, j.Command(), err)
+	if err := a.lookAt(context.Background(), f, job.Command(j)); err != nil {
+		t.Errorf("%s.%s: %q is refused: %v", kind, key, job.Command(j), err)
 	}
-	if at := slices.Index(j.Command(), "--"); kind == "ebs" && at >= 0 {
-		if err := a.lookAt(context.Background(), f, append([]string{"ebs", "take"}, j.Command()[at+1:]...)); err != nil {
-			t.Errorf("%s.%s: %q is refused: %v", kind, key, j.Command(), err)
+	if at := slices.Index(job.Command(j), "--"); kind == "ebs" && at >= 0 {
+		if err := a.lookAt(context.Background(), f, append([]string{"ebs", "take"}, job.Command(j)[at+1:]...)); err != nil {
+			t.Errorf("%s.%s: %q is refused: %v", kind, key, job.Command(j), err)
 		}
 	}
 	name := x.flag
@@ -192,7 +193,7 @@ func sample(x leaf) string {
 	switch {
 	case key == "schedule":
 		return `"@hourly"`
-	case x.of == reflect.TypeFor[job.Duration]():
+	case x.of == reflect.TypeFor[jobfile.Duration]():
 		return `"1h"`
 	case x.of == reflect.TypeFor[[]any]():
 		return `[["true"]]`
@@ -206,9 +207,9 @@ func sample(x leaf) string {
 	return `"x"`
 }
 
-func jobIn(t *testing.T, kind, text string) (job.Job, *job.File) {
+func jobIn(t *testing.T, kind, text string) (jobfile.Job, *jobfile.File) {
 	t.Helper()
-	f, err := job.Parse("/x.toml", []byte("["+kind+".x]\n"+text+"\n"))
+	f, err := jobfile.Parse("/x.toml", []byte("["+kind+".x]\n"+text+"\n"))
 	if err != nil {
 		t.Fatalf("%s: %q: %v", kind, text, err)
 	}
@@ -218,7 +219,7 @@ func jobIn(t *testing.T, kind, text string) (job.Job, *job.File) {
 // TestGeneralFields has every key of the tables for all commands be a flag of the root, but for those whose tag says that it is none.
 func TestGeneralFields(t *testing.T) {
 	root := newApp().command()
-	for _, table := range []any{job.Repository{}, job.Keys{}, job.Folders{}, job.Limits{}} {
+	for _, table := range []any{jobfile.Repository{}, jobfile.Keys{}, jobfile.Folders{}, jobfile.Limits{}} {
 		for _, x := range leaves(reflect.TypeOf(table), nil) {
 			name := x.flag
 			if name == "" {
@@ -240,12 +241,12 @@ func TestGeneralFields(t *testing.T) {
 func TestLookAt(t *testing.T) {
 	a := newApp()
 	a.config = filepath.Join(t.TempDir(), "nightjar.toml")
-	write := func(text string) *job.File {
+	write := func(text string) *jobfile.File {
 		t.Helper()
 		if err := os.WriteFile(a.config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f, err := job.Read(a.config)
+		f, err := jobfile.Read(a.config)
 		if err != nil {
 			t.Fatal(err)
 		}

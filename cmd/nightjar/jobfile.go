@@ -13,6 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 // What commands want of the job file, as an annotation. Without one they go by what is said for all commands, whatever is wrong with the jobs.
@@ -54,7 +55,7 @@ func (a *app) prepare(c *cobra.Command) error {
 	}
 	var err error
 	a.file, err = a.readFile()
-	var faults *job.Faults
+	var faults *jobfile.Faults
 	switch {
 	case err == nil:
 	case errors.As(err, &faults) && !faults.General() && use != fileWhole:
@@ -69,24 +70,24 @@ func (a *app) prepare(c *cobra.Command) error {
 }
 
 // jobFile returns the job file, for a command that wants it whole and cannot do without.
-func (a *app) jobFile() (*job.File, error) {
+func (a *app) jobFile() (*jobfile.File, error) {
 	if a.file != nil {
 		return a.file, nil
 	}
 	return nil, usage.Hinted{Err: usage.Errorf("there is no job file"), Hint: "nightjar config init writes one, " + a.usual[0] + "; --config FILE names another"}
 }
 
-// readFile finds and reads the job file. It is nil if there is none; the error is that of job.Read.
-func (a *app) readFile() (*job.File, error) {
+// readFile finds and reads the job file. It is nil if there is none; the error is that of jobfile.Read.
+func (a *app) readFile() (*jobfile.File, error) {
 	switch a.config {
 	case "none":
 		return nil, nil
 	case "":
 	default:
-		return job.Read(a.config)
+		return jobfile.Read(a.config)
 	}
 	for _, path := range a.usual {
-		f, err := job.Read(path)
+		f, err := jobfile.Read(path)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) && !a.root {
 			continue
 		}
@@ -102,7 +103,7 @@ func withoutFile(err error) error {
 	}
 	const without = "--config none goes on without it: then flags and variables have to say all, as --repo and --state-dir"
 	hint := "mend it: nightjar config check tells all that is wrong. Or " + without
-	var access *job.AccessError
+	var access *jobfile.AccessError
 	switch {
 	case errors.As(err, &access):
 		hint = access.Mend + ". Or " + without
@@ -116,7 +117,7 @@ func withoutFile(err error) error {
 
 // useFile sets what the job file says for all commands, and neither the command line nor the environment does. Where these name another repository, the file's repository and keys
 // do not count.
-func (a *app) useFile(c *cobra.Command, f *job.File) error {
+func (a *app) useFile(c *cobra.Command, f *jobfile.File) error {
 	a.fileFlags = map[string]bool{}
 	flags := c.Root().PersistentFlags()
 	said := func(name string) bool {
@@ -150,11 +151,11 @@ func (a *app) useFile(c *cobra.Command, f *job.File) error {
 		if err := use(&f.Repository); err != nil {
 			return err
 		}
-		if err := use(&job.Keys{Key: f.Keys.Key}); err != nil {
+		if err := use(&jobfile.Keys{Key: f.Keys.Key}); err != nil {
 			return err
 		}
 		if !said("kit") && !said("root") {
-			if err := use(&job.Keys{Kit: f.Keys.Kit, Root: f.Keys.Root}); err != nil {
+			if err := use(&jobfile.Keys{Kit: f.Keys.Kit, Root: f.Keys.Root}); err != nil {
 				return err
 			}
 		}
@@ -169,7 +170,7 @@ func (a *app) useFile(c *cobra.Command, f *job.File) error {
 	if !said("passphrase-file") && !said("passphrase-command") && a.Passphrase == "" {
 		a.Passphrase = f.Keys.Passphrase
 		a.fileFlags["passphrase"] = a.Passphrase != ""
-		if err := use(&job.Keys{PassphraseFile: f.Keys.PassphraseFile, PassphraseCommand: f.Keys.PassphraseCommand}); err != nil {
+		if err := use(&jobfile.Keys{PassphraseFile: f.Keys.PassphraseFile, PassphraseCommand: f.Keys.PassphraseCommand}); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,7 @@ func (a *app) machineJobs(ctx context.Context) machineJobs {
 		case j.Follows():
 			continue // it is a service, and its archives tell of it
 		case l.Overdue.IsZero() && !since.IsZero():
-			l.Overdue = j.Overdue(since, 0, time.Local, a.HostName)
+			l.Overdue = job.Overdue(j, since, 0, time.Local, a.HostName)
 		}
 		m.jobs = append(m.jobs, l)
 	}

@@ -21,6 +21,7 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
 	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 type runFlags struct {
@@ -50,7 +51,7 @@ archive of kind run, which nightjar list --kind run shows. doc/schedule.md says 
 // jobRuns are one call of nightjar run.
 type jobRuns struct {
 	*app
-	file    *job.File
+	file    *jobfile.File
 	flags   *runFlags
 	states  jobstate.Folder
 	command []string // nightjar itself, with the flags of every child
@@ -141,18 +142,18 @@ func (a *app) newJobRuns(c *cobra.Command, o *runFlags) (*jobRuns, error) {
 }
 
 // chosenJobs returns the jobs that are meant, those that are named in that order.
-func chosenJobs(all []job.Job, o *runFlags, names []string) ([]job.Job, error) {
+func chosenJobs(all []jobfile.Job, o *runFlags, names []string) ([]jobfile.Job, error) {
 	if o.due {
 		return all, nil
 	}
 	if o.all {
-		all = slices.DeleteFunc(all, job.Job.Follows)
-		slices.SortStableFunc(all, func(x, y job.Job) int { return cmp.Compare(x.Rank(), y.Rank()) })
+		all = slices.DeleteFunc(all, jobfile.Job.Follows)
+		slices.SortStableFunc(all, func(x, y jobfile.Job) int { return cmp.Compare(x.Rank(), y.Rank()) })
 		return all, nil
 	}
-	var some []job.Job
+	var some []jobfile.Job
 	for _, name := range names {
-		i := slices.IndexFunc(all, func(j job.Job) bool { return j.Name == name })
+		i := slices.IndexFunc(all, func(j jobfile.Job) bool { return j.Name == name })
 		if i < 0 {
 			return nil, usage.Hinted{Err: usage.Errorf("there is no job %q in the job file", name), Hint: "there are " + namesOf(all)}
 		}
@@ -162,13 +163,13 @@ func chosenJobs(all []job.Job, o *runFlags, names []string) ([]job.Job, error) {
 }
 
 // rightJobs leaves out the jobs with which something is wrong in the file: another one's slip keeps none from being run.
-func (r *jobRuns) rightJobs(jobs []job.Job) []job.Job {
-	var faults *job.Faults
+func (r *jobRuns) rightJobs(jobs []jobfile.Job) []jobfile.Job {
+	var faults *jobfile.Faults
 	if _, err := r.readFile(); !errors.As(err, &faults) {
 		return jobs
 	}
-	return slices.DeleteFunc(jobs, func(j job.Job) bool {
-		i := slices.IndexFunc(faults.All, func(f job.Fault) bool { return f.Job == j.Name })
+	return slices.DeleteFunc(jobs, func(j jobfile.Job) bool {
+		i := slices.IndexFunc(faults.All, func(f jobfile.Fault) bool { return f.Job == j.Name })
 		if i >= 0 {
 			r.untold(j, usage.Error{Err: fmt.Errorf("job file %s: %s", faults.Path, faults.All[i])})
 		}
@@ -176,7 +177,7 @@ func (r *jobRuns) rightJobs(jobs []job.Job) []job.Job {
 	})
 }
 
-func namesOf(jobs []job.Job) string {
+func namesOf(jobs []jobfile.Job) string {
 	const most = 20
 	var names []string
 	for _, j := range jobs[:min(most, len(jobs))] {
@@ -189,7 +190,7 @@ func namesOf(jobs []job.Job) string {
 }
 
 // plainStates reads what is remembered of jobs. What cannot be read is told of, and counts as nothing.
-func (r *jobRuns) plainStates(jobs []job.Job) map[string]job.State {
+func (r *jobRuns) plainStates(jobs []jobfile.Job) map[string]job.State {
 	all := map[string]job.State{}
 	for _, j := range jobs {
 		all[j.Name] = r.state(j.Name).State
@@ -210,7 +211,7 @@ const lookEvery = 10 * time.Minute
 
 // runDue runs what is due, one job after another. While one takes long, what becomes due meanwhile is run beside it: a timer of systemd starts no second process for that, as cron
 // does.
-func (r *jobRuns) runDue(ctx context.Context, jobs []job.Job, decisions []job.Decision, now time.Time, tick <-chan time.Time) {
+func (r *jobRuns) runDue(ctx context.Context, jobs []jobfile.Job, decisions []job.Decision, now time.Time, tick <-chan time.Time) {
 	ended := make(chan struct{})
 	begin := func(now time.Time, plan []job.Decision) {
 		go func() {
@@ -235,12 +236,12 @@ func (r *jobRuns) runDue(ctx context.Context, jobs []job.Job, decisions []job.De
 }
 
 // lane runs what is due of a plan. Between the plan and a job's turn another process may have run it: so it is looked at again, as of the same time.
-func (r *jobRuns) lane(ctx context.Context, now time.Time, jobs []job.Job, plan []job.Decision) {
+func (r *jobRuns) lane(ctx context.Context, now time.Time, jobs []jobfile.Job, plan []job.Decision) {
 	for _, d := range plan {
 		if ctx.Err() != nil {
 			return
 		}
-		i := slices.IndexFunc(jobs, func(j job.Job) bool { return j.Name == d.Job })
+		i := slices.IndexFunc(jobs, func(j jobfile.Job) bool { return j.Name == d.Job })
 		switch {
 		case d.Due:
 			r.one(ctx, jobs[i], &d, now)
@@ -251,14 +252,14 @@ func (r *jobRuns) lane(ctx context.Context, now time.Time, jobs []job.Job, plan 
 }
 
 // tend goes on with what the last run of a job has begun. That is no run of its own: it is told of only if it fails.
-func (r *jobRuns) tend(ctx context.Context, j job.Job) {
+func (r *jobRuns) tend(ctx context.Context, j jobfile.Job) {
 	lock, err := r.states.Lock(j.Name)
 	if err != nil || lock == nil {
 		return
 	}
 	defer lock.Close()
 	x := &jobRun{Job: j}
-	ran, _ := runner.Run(ctx, runner.Child{Name: "job " + j.Name, Args: r.childArgs(j.Command()), Env: r.childEnviron(), Line: r.passOn(x)})
+	ran, _ := runner.Run(ctx, runner.Child{Name: "job " + j.Name, Args: r.childArgs(job.Command(j)), Env: r.childEnviron(), Line: r.passOn(x)})
 	if ran.Exit == outcome.Done || ctx.Err() != nil {
 		return
 	}

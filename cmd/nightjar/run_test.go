@@ -15,6 +15,7 @@ import (
 	"nightjar/cmd/nightjar/internal/jobstate"
 	"nightjar/cmd/nightjar/internal/runlog"
 	"nightjar/job"
+	"nightjar/job/jobfile"
 	"nightjar/job/record"
 )
 
@@ -22,7 +23,7 @@ import (
 func TestRunBeside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	file, err := job.Parse("/x.toml", []byte("[files.slow]\nschedule = \"0 3 * * *\"\npaths = [\"/\"]\n[files.quick]\nschedule = \"15 3 * * *\"\ncatch-up = \"1h\"\npaths = [\"/\"]\n"))
+	file, err := jobfile.Parse("/x.toml", []byte("[files.slow]\nschedule = \"0 3 * * *\"\npaths = [\"/\"]\n[files.quick]\nschedule = \"15 3 * * *\"\ncatch-up = \"1h\"\npaths = [\"/\"]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func TestRunBeside(t *testing.T) {
 	set(3, 5)
 	a := newApp()
 	a.Now = func() time.Time { return time.Unix(0, clock.Load()) }
-	log, err := runlog.Open(job.Log{}, nil)
+	log, err := runlog.Open(jobfile.Log{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,14 +109,14 @@ func TestJournal(t *testing.T) {
 func TestRunTends(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	file, err := job.Parse("/x.toml", []byte("[ebs.x]\nschedule = \"0 3 * * *\"\nto-region = \"eu-west-1\"\n"))
+	file, err := jobfile.Parse("/x.toml", []byte("[ebs.x]\nschedule = \"0 3 * * *\"\nto-region = \"eu-west-1\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 11, 29, 3, 0, 0, 0, time.Local)
 	a := newApp()
 	a.Now = func() time.Time { return at.Add(time.Hour) }
-	log, err := runlog.Open(job.Log{}, nil)
+	log, err := runlog.Open(jobfile.Log{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"nightjar/cmd/nightjar/internal/runner"
 	"nightjar/internal/quote"
 	"nightjar/job"
+	"nightjar/job/jobfile"
 	"nightjar/job/record"
 )
 
@@ -24,7 +25,7 @@ const lastCalls = 20 * time.Second
 
 // A jobRun is one run of a job.
 type jobRun struct {
-	job.Job
+	jobfile.Job
 	record.Record
 	For    time.Time // the time of the schedule that it is for, or that it makes unnecessary; zero: none
 	hint   string
@@ -33,7 +34,7 @@ type jobRun struct {
 }
 
 // one runs a job, if no other process does. d is nil if it was asked for by name.
-func (r *jobRuns) one(ctx context.Context, j job.Job, d *job.Decision, now time.Time) {
+func (r *jobRuns) one(ctx context.Context, j jobfile.Job, d *job.Decision, now time.Time) {
 	lock, err := r.states.Lock(j.Name)
 	if err != nil {
 		r.untold(j, err)
@@ -50,7 +51,7 @@ func (r *jobRuns) one(ctx context.Context, j job.Job, d *job.Decision, now time.
 	defer lock.Close()
 	s := r.state(j.Name)
 	if d != nil {
-		again := job.Plan(now, time.Local, r.HostName, []job.Job{j}, map[string]job.State{j.Name: s.State})[0]
+		again := job.Plan(now, time.Local, r.HostName, []jobfile.Job{j}, map[string]job.State{j.Name: s.State})[0]
 		if !again.Due {
 			return
 		}
@@ -60,7 +61,7 @@ func (r *jobRuns) one(ctx context.Context, j job.Job, d *job.Decision, now time.
 	if d != nil {
 		x.Due, x.For = d.At, d.For
 	} else if j.Scheduled() {
-		x.For = job.Plan(x.Start, time.Local, r.HostName, []job.Job{j}, nil)[0].For
+		x.For = job.Plan(x.Start, time.Local, r.HostName, []jobfile.Job{j}, nil)[0].For
 	}
 	if d != nil {
 		if !s.For.Equal(d.For) {
@@ -81,7 +82,7 @@ func (r *jobRuns) one(ctx context.Context, j job.Job, d *job.Decision, now time.
 var errUnderWay = errors.New("another run of it is under way")
 
 // untold is of a job that was not even begun.
-func (r *jobRuns) untold(j job.Job, err error) {
+func (r *jobRuns) untold(j jobfile.Job, err error) {
 	r.tell("error", fmt.Sprintf("job %s was not run: %v", j.Name, err))
 	exit := outcome.Code(context.Background(), err)
 	r.count(j.Name, exit)
@@ -94,7 +95,7 @@ func (r *jobRuns) untold(j job.Job, err error) {
 	}
 }
 
-func cronOf(j job.Job) string {
+func cronOf(j jobfile.Job) string {
 	if !j.Scheduled() {
 		return ""
 	}
@@ -103,7 +104,7 @@ func cronOf(j job.Job) string {
 
 // do runs a job between its hooks, and says in its record how that ended.
 func (r *jobRuns) do(ctx context.Context, x *jobRun) {
-	for _, hooks := range []job.Hooks{x.Hooks, r.file.Hooks} {
+	for _, hooks := range []jobfile.Hooks{x.Hooks, r.file.Hooks} {
 		if failed := r.hooks(ctx, x, "before", hooks.Before); len(failed) > 0 {
 			x.Outcome, x.Exit, x.Error = record.Failed, outcome.Failed, "it was not begun, since what was to run before it failed: "+failed[0].Error()
 			if ctx.Err() != nil {
@@ -113,7 +114,7 @@ func (r *jobRuns) do(ctx context.Context, x *jobRun) {
 			return
 		}
 	}
-	ran, err := runner.Run(ctx, runner.Child{Name: "job " + x.Name, Args: r.childArgs(x.Command()), Env: r.childEnviron(), Line: r.passOn(x)})
+	ran, err := runner.Run(ctx, runner.Child{Name: "job " + x.Name, Args: r.childArgs(job.Command(x.Job)), Env: r.childEnviron(), Line: r.passOn(x)})
 	x.End = r.Now()
 	x.Exit, x.Error, x.hint, x.result = ran.Exit, ran.Error, ran.Hint, ran.Result
 	f := runner.Read(ran.Result)
@@ -190,7 +191,7 @@ func (r *jobRuns) childEnviron() []string {
 
 // hooks runs hooks of one list with what is known of a run.
 func (r *jobRuns) hooks(ctx context.Context, x *jobRun, event string, list []any) []error {
-	hooks, err := job.HooksOf(list)
+	hooks, err := jobfile.HooksOf(list)
 	if err != nil {
 		return []error{err}
 	}
@@ -220,9 +221,9 @@ func (r *jobRuns) finish(ctx context.Context, x *jobRun, s jobstate.State) {
 		if x.For.After(s.For) {
 			s.For, s.Tries = x.For, 0
 		}
-		s.Overdue = x.Job.Overdue(x.End, x.End.Sub(x.Start), time.Local, r.HostName)
+		s.Overdue = job.Overdue(x.Job, x.End, x.End.Sub(x.Start), time.Local, r.HostName)
 	} else if s.Overdue.IsZero() && !x.For.IsZero() { // it never succeeded
-		s.Overdue = x.Job.Overdue(x.Start, 0, time.Local, r.HostName)
+		s.Overdue = job.Overdue(x.Job, x.Start, 0, time.Local, r.HostName)
 	}
 	x.Record.Overdue = s.Overdue
 	if err := r.states.Write(x.Name, s); err != nil {
@@ -235,7 +236,7 @@ func (r *jobRuns) finish(ctx context.Context, x *jobRun, s jobstate.State) {
 		after, cancel = context.WithTimeout(after, lastCalls)
 		defer cancel()
 	}
-	for _, hooks := range []job.Hooks{x.Hooks, r.file.Hooks} {
+	for _, hooks := range []jobfile.Hooks{x.Hooks, r.file.Hooks} {
 		event, list := "after", hooks.After
 		if x.Outcome != record.Done {
 			event, list = "failure", hooks.Failure

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"nightjar/internal/child"
-	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 // Options say how hooks are run. Zero durations are the defaults.
@@ -35,7 +35,7 @@ const (
 )
 
 // Run runs hooks one after another and returns the errors of those that failed. With stop, the first failure is the last hook.
-func Run(ctx context.Context, hooks []job.Hook, o Options, stop bool) (failed []error) {
+func Run(ctx context.Context, hooks []jobfile.Hook, o Options, stop bool) (failed []error) {
 	for _, h := range hooks {
 		err := run(ctx, h, &o)
 		if err == nil {
@@ -49,7 +49,7 @@ func Run(ctx context.Context, hooks []job.Hook, o Options, stop bool) (failed []
 	return failed
 }
 
-func run(ctx context.Context, h job.Hook, o *Options) error {
+func run(ctx context.Context, h jobfile.Hook, o *Options) error {
 	if h.URL != "" {
 		return call(ctx, h.URL, o)
 	}

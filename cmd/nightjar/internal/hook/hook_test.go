@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"nightjar/cmd/nightjar/internal/hook"
-	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 func texts(failed []error) string {
@@ -27,7 +27,7 @@ func texts(failed []error) string {
 func TestCommand(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	hostile := "$(touch " + out + ".evil); `id` \"'\n\x1b[2J"
-	failed := hook.Run(context.Background(), []job.Hook{
+	failed := hook.Run(context.Background(), []jobfile.Hook{
 		{Command: []string{"/bin/sh", "-c", `printf %s "$NIGHTJAR_ERROR" >"$0"; env >"$0.env"; exit 3`, out}},
 		{Command: []string{"/nonexistent/hook"}},
 	}, hook.Options{Environ: []string{"PATH=/bin"}, Data: map[string]string{"NIGHTJAR_ERROR": hostile, "NIGHTJAR_JOB": "a\x00b"}}, false)
@@ -57,13 +57,13 @@ func TestHangs(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(stopped)
-	failed := hook.Run(context.Background(), []job.Hook{
+	failed := hook.Run(context.Background(), []jobfile.Hook{
 		{Command: []string{"sh", "-c", "trap '' TERM; sleep 1000 & wait; sleep 1000"}}, {URL: server.URL + "/secret"}, {Command: []string{"true"}},
 	}, hook.Options{Environ: os.Environ(), Timeout: 50 * time.Millisecond, Call: 50 * time.Millisecond, Pause: time.Millisecond}, false)
 	if len(failed) != 2 || !strings.Contains(failed[0].Error(), "did not end within 50ms") || strings.Contains(failed[1].Error(), "secret") {
 		t.Errorf("failed: %s", texts(failed))
 	}
-	if failed := hook.Run(context.Background(), []job.Hook{{Command: []string{"false"}}, {Command: []string{"false"}}}, hook.Options{Environ: os.Environ()}, true); len(failed) != 1 {
+	if failed := hook.Run(context.Background(), []jobfile.Hook{{Command: []string{"false"}}, {Command: []string{"false"}}}, hook.Options{Environ: os.Environ()}, true); len(failed) != 1 {
 		t.Errorf("after the first: %s", texts(failed))
 	}
 }
@@ -82,7 +82,7 @@ func TestURL(t *testing.T) {
 	}))
 	defer server.Close()
 	run := func() []error {
-		return hook.Run(context.Background(), []job.Hook{{URL: server.URL + "/secret/fail"}}, hook.Options{Text: "job etc failed", Pause: time.Millisecond}, false)
+		return hook.Run(context.Background(), []jobfile.Hook{{URL: server.URL + "/secret/fail"}}, hook.Options{Text: "job etc failed", Pause: time.Millisecond}, false)
 	}
 	if failed := run(); len(failed) != 0 || calls != 3 {
 		t.Errorf("after %d calls: %s", calls, texts(failed))

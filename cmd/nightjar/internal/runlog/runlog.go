@@ -14,7 +14,7 @@ import (
 	slogjournal "github.com/systemd/slog-journal"
 	"golang.org/x/sys/unix"
 
-	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 // A Log is where records go. The zero value drops them.
@@ -24,8 +24,8 @@ type Log struct {
 	file  *os.File
 }
 
-// Open opens what the job file names; an empty job.Log is a log that drops all.
-func Open(l job.Log, stderr io.Writer) (*Log, error) {
+// Open opens what the job file names; an empty jobfile.Log is a log that drops all.
+func Open(l jobfile.Log, stderr io.Writer) (*Log, error) {
 	if l.Format == "" && l.To == "" {
 		return &Log{Logger: slog.New(slog.DiscardHandler)}, nil
 	}

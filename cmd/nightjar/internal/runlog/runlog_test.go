@@ -10,13 +10,13 @@ import (
 	"testing"
 
 	"nightjar/cmd/nightjar/internal/runlog"
-	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "log")
-	for _, l := range []job.Log{{}, {Format: "json"}, {To: "stderr"}, {To: file, Format: "json"}, {To: file}} {
+	for _, l := range []jobfile.Log{{}, {Format: "json"}, {To: "stderr"}, {To: file, Format: "json"}, {To: file}} {
 		var said bytes.Buffer
 		log, err := runlog.Open(l, &said)
 		if err != nil {
@@ -33,7 +33,7 @@ func TestOpen(t *testing.T) {
 		if strings.Count(text, "\n") > 1 || strings.Contains(text, "\x1b") {
 			t.Errorf("%+v: %q", l, text)
 		}
-		if log.Alone != (l.To == "stderr" || l.To == "" && l.Format != "") || (text == "") != (l == job.Log{}) {
+		if log.Alone != (l.To == "stderr" || l.To == "" && l.Format != "") || (text == "") != (l == jobfile.Log{}) {
 			t.Errorf("%+v: %q, alone %v", l, text, log.Alone)
 		}
 		if l.Format == "json" {
@@ -50,7 +50,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, to := range []string{file, dir, filepath.Join(dir, "none", "log")} {
-		if _, err := runlog.Open(job.Log{To: to}, nil); err == nil {
+		if _, err := runlog.Open(jobfile.Log{To: to}, nil); err == nil {
 			t.Errorf("%s is a log", to)
 		}
 	}

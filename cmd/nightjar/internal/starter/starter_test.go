@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"nightjar/cmd/nightjar/internal/starter"
-	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 // What is written has no fault, as it is and with all that is switched off in it; whatever was found.
@@ -25,7 +25,7 @@ func TestFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := job.Parse("/x.toml", text)
+		f, err := jobfile.Parse("/x.toml", text)
 		if err != nil {
 			t.Errorf("%d: %v\n%s", i, err, text)
 			continue
@@ -39,7 +39,7 @@ func TestFile(t *testing.T) {
 		if i == 1 {
 			continue // what is switched off in it names the host
 		}
-		all, err := job.Parse("/x.toml", off.ReplaceAll(text, []byte("$1")))
+		all, err := jobfile.Parse("/x.toml", off.ReplaceAll(text, []byte("$1")))
 		if err != nil || len(all.Jobs()) < 8 || all.Log.Format == "" || len(all.Hooks.Failure) == 0 {
 			t.Errorf("%d, all switched on: %v; %d jobs", i, err, len(all.Jobs()))
 		}

@@ -1,19 +1,17 @@
-package job
-
-import "reflect"
+package jobfile
 
 // Doubts returns what is not wrong, and yet hardly meant: archives that nobody gives up, rules that keep nothing, a prune with nothing to do.
 func (f *File) Doubts() []Fault {
 	d := reader{file: f}
 	forgets, gives := false, false
 	for _, j := range f.Jobs() {
-		switch of := j.of.(type) {
+		switch of := j.Of.(type) {
 		case *Forget:
 			forgets = forgets || of.Job == "" && of.Host == "" && len(of.Kind)+len(of.Tags)+len(of.Labels) == 0
 			gives = true
 		case *EBS:
-			d.emptyKeep(j, reflect.ValueOf(of.Keep), "keep")
-			d.emptyKeep(j, reflect.ValueOf(of.CopiesKeep), "copies-keep")
+			d.emptyKeep(j, of.Keep == (Periods{}), "keep")
+			d.emptyKeep(j, of.CopiesKeep == (Periods{}), "copies-keep")
 			if of.Keep == (Periods{}) && f.At(j.Kind, j.Name, "keep") == (Position{}) {
 				d.fault([]string{j.Kind, j.Name}, j.Name, "it has no keep: no set of snapshots is ever deleted, and all are billed")
 			}
@@ -29,8 +27,8 @@ func (f *File) Doubts() []Fault {
 		}
 		archives = true
 		named := f.At(j.Kind, j.Name, "keep") != (Position{})
-		d.emptyKeep(j, reflect.ValueOf(*j.Keep), "keep")
-		if empty := len(Flags(j.Keep)) == 0; !empty {
+		d.emptyKeep(j, j.Keep.Empty(), "keep")
+		if empty := j.Keep.Empty(); !empty {
 			gives = true
 		} else if !named && !forgets && !f.forgottenBy(j) {
 			d.fault([]string{j.Kind, j.Name}, j.Name, "it has no keep, and no forget job is for it: its archives are kept for ever")
@@ -58,9 +56,9 @@ func (f *File) forgottenBy(j Job) bool {
 	return false
 }
 
-func (r *reader) emptyKeep(j Job, keep reflect.Value, key string) {
+func (r *reader) emptyKeep(j Job, empty bool, key string) {
 	here := []string{j.Kind, j.Name, key}
-	if r.file.At(here...) != (Position{}) && len(Flags(keep.Interface())) == 0 {
+	if r.file.At(here...) != (Position{}) && empty {
 		r.fault(here, j.Name, "no rule in it keeps anything: it is as if it was not there, and nothing is given up")
 	}
 }

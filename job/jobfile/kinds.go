@@ -1,4 +1,4 @@
-package job
+package jobfile
 
 // Archiving is what jobs have that make archives.
 type Archiving struct {

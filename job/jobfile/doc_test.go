@@ -1,4 +1,4 @@
-package job
+package jobfile
 
 import (
 	"os"
@@ -26,7 +26,7 @@ var (
 
 // TestDoc holds doc/job-file.md to the file: each key stands under its heading, with an example that is good, and no other does; and so are the examples between.
 func TestDoc(t *testing.T) {
-	text, err := os.ReadFile("../doc/job-file.md")
+	text, err := os.ReadFile("../../doc/job-file.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,7 @@
-package job
+package jobfile
 
 import (
 	"cmp"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,13 +13,11 @@ type Job struct {
 	Kind string // the name of its tables in the file: files, mysql-dump, …
 	*Common
 	Keep *Keep // of the archives that it makes; nil: it makes none
-	of   kind
+	Of   any   // a pointer to its table: *Files, *MySQLDump, …
 }
 
 // A kind is a pointer to one of the job's tables.
 type kind interface {
-	// command returns the command line, without flags that are named as fields are.
-	command(name string) (words, arguments []string)
 	common() *Common
 	// wants returns the keys that have to be there, or stand in each other's way, and what is wrong with them.
 	wants() []want
@@ -44,7 +41,7 @@ func (f *File) Jobs() []Job {
 		}
 		for _, name := range tables.MapKeys() {
 			of := tables.MapIndex(name).Interface().(kind)
-			j := Job{Name: name.String(), Kind: field.key, Common: of.common(), of: of}
+			j := Job{Name: name.String(), Kind: field.key, Common: of.common(), Of: of}
 			if a, ok := of.(interface{ keep() *Keep }); ok {
 				j.Keep = a.keep()
 			}
@@ -56,44 +53,6 @@ func (f *File) Jobs() []Job {
 }
 
 func (a *Archiving) keep() *Keep { return &a.Keep }
-
-// Command returns the arguments of nightjar that do the job.
-func (j Job) Command() []string {
-	words, arguments := j.of.command(j.Name)
-	return slices.Concat(words, Flags(j.of), arguments)
-}
-
-// Flags returns what the settings of a struct, such as a File or a Keep, are on a command line. Zero values are left out.
-func Flags(settings any) []string {
-	return flagsBy(reflect.Indirect(reflect.ValueOf(settings)), func(f reflect.StructField) string { return cmp.Or(f.Tag.Get("flag"), f.Tag.Get("toml")) })
-}
-
-// flagsBy is Flags of a struct whose fields are named so; "-": they have no flag.
-func flagsBy(v reflect.Value, named func(reflect.StructField) string) (out []string) {
-	for i := range v.NumField() {
-		field, name := v.Field(i), named(v.Type().Field(i))
-		if name == "-" || field.IsZero() {
-			continue
-		}
-		flag := "--" + name
-		switch x := reflect.Indirect(field); x.Kind() {
-		case reflect.String, reflect.Int:
-			out = append(out, flag+"="+fmt.Sprint(x.Interface()))
-		case reflect.Slice:
-			for j := range x.Len() {
-				out = append(out, flag+"="+fmt.Sprint(x.Index(j).Interface()))
-			}
-		case reflect.Bool:
-			if field.Kind() == reflect.Pointer {
-				flag += "=" + fmt.Sprint(x.Bool())
-			}
-			out = append(out, flag)
-		case reflect.Struct:
-			out = append(out, flagsBy(x, named)...)
-		}
-	}
-	return out
-}
 
 // isKind reports whether a table of the file has jobs.
 func isKind(key string) bool {
@@ -110,7 +69,7 @@ func (r *reader) jobs() {
 			r.fault(here, j.Name, "there is a job of that name already, "+joined([]string{other, j.Name}))
 		}
 		first[j.Name] = cmp.Or(first[j.Name], j.Kind)
-		for _, w := range j.of.wants() {
+		for _, w := range j.Of.(kind).wants() {
 			if key := append(here, w.key); w.what != missing || r.file.At(key...) == (Position{}) { // else it was wrong, which was told
 				r.fault(key, j.Name, w.what)
 			}
@@ -120,7 +79,7 @@ func (r *reader) jobs() {
 
 // KeyOf returns the key, with its tables, that a flag of the job's command line is made of, as keep.daily below the job's; nil: there is none.
 func (j Job) KeyOf(flag string) []string {
-	return keyOf(reflect.TypeOf(j.of).Elem(), flag, []string{j.Kind, j.Name})
+	return keyOf(reflect.TypeOf(j.Of).Elem(), flag, []string{j.Kind, j.Name})
 }
 
 // KeyOf is Job.KeyOf for flags of every command.
@@ -157,4 +116,24 @@ func keyOf(t reflect.Type, flag string, path []string) []string {
 		}
 	}
 	return nil
+}
+
+// Scheduled reports whether the job is ever due.
+func (j Job) Scheduled() bool { return j.Schedule.Given && !j.Follows() }
+
+// Follows reports whether the job is a service, which is started once and runs on.
+func (j Job) Follows() bool {
+	b, ok := j.Of.(*Binlog)
+	return ok && b.Follow
+}
+
+// Rank orders jobs by their kinds, as the file's tables stand: what makes archives comes before what copies, thins out, proves and reports.
+func (j Job) Rank() int {
+	t := reflect.TypeFor[File]()
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("toml") == j.Kind {
+			return i
+		}
+	}
+	return t.NumField()
 }

@@ -1,8 +1,7 @@
-// Package job reads the job file, nightjar's one file of settings and nightly jobs, and plans by it: which job is due, and which command line does it.
+// Package jobfile reads the job file, nightjar's one file of settings and nightly jobs.
 //
-// The invariant: planning is a pure function of the file, of what was run before and of the time. What runs the jobs is in cmd; the package starts nothing, and opens nothing
-// but the file that it is told to read.
-package job
+// The invariant: all that is wrong is told at once, with its line, and what comes with it is what is right. The package opens nothing but the file that it is told to read.
+package jobfile
 
 // A File is a job file. Absent settings are zero. Each has the name of the command line's flag, but where a tag `flag` names another; "-" is none.
 type File struct {
@@ -120,3 +119,6 @@ type Keep struct {
 	Periods
 	Tags []string `toml:"tags" flag:"keep-tag"`
 }
+
+// Empty reports whether no rule keeps anything.
+func (k *Keep) Empty() bool { return k.Periods == (Periods{}) && len(k.Tags) == 0 }

@@ -3,10 +3,12 @@ package job
 import (
 	"slices"
 	"testing"
+
+	"nightjar/job/jobfile"
 )
 
 func TestCommand(t *testing.T) {
-	f, err := Parse("/x.toml", []byte(`
+	f, err := jobfile.Parse("/x.toml", []byte(`
 [repository]
 url = "/srv/backup"
 [files.etc]
@@ -31,7 +33,7 @@ threads = 2
 		{"backup", "--job=etc", "--exclude=*.log", "--one-file-system", "--", "/etc", "-odd"},
 		{"mysql", "dump", "--job=shop", "--threads=2", "--", "shop"},
 	} {
-		if got := jobs[i].Command(); !slices.Equal(got, want) {
+		if got := Command(jobs[i]); !slices.Equal(got, want) {
 			t.Errorf("job %d: %q, want %q", i, got, want)
 		}
 	}

@@ -77,7 +77,11 @@ func (a *app) configInit(c *cobra.Command, output string) error {
 	if err != nil {
 		return fmt.Errorf("write job file: %w", err)
 	}
-	a.note("wrote %s. Read it, name the repository in it, and look at it with nightjar config check; nightjar init makes the repository", quote.Display(output))
+	next := "nightjar init makes the repository"
+	if len(found.Repository) == 0 || found.Repository[0][0] != "url" {
+		next = "name the repository in it (url, below [repository]); then " + next
+	}
+	a.note("wrote %s. Read it; %s, and nightjar config check finds what is wrong with the file", quote.Display(output), next)
 	return nil
 }
 

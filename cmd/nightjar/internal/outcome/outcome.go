@@ -147,6 +147,7 @@ var hints = []struct {
 	{retain.ErrNeeded, "nothing was given up. Name both, and what needs that in turn: nightjar list --json has of each the label needs"},
 	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
 	{browse.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
+	{server.ErrNoBinaryLog, "Debian's MariaDB keeps none as it is installed. Set log_bin=mysql-bin and server_id=N (a number that no other server of yours has) below [mysqld] in the server's option file, and restart the server; nightjar mysql check says what else is in the way"},
 	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},
 	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},

@@ -50,10 +50,19 @@ type Made struct {
 	Kit        string               `json:"recovery_kit"`
 	KitHasKey  bool                 `json:"recovery_kit_has_key"`
 	Protected  bool                 `json:"recovery_kit_protected"`
+	HostLocked bool                 `json:"host_key_protected"` // every backup takes a passphrase, too
 }
 
-// Advice says what to do with the recovery kit.
+// Advice says what to do with the recovery kit, and with a host key that has a passphrase.
 func (n *Made) Advice() string {
+	advice := n.kitAdvice()
+	if n.HostLocked {
+		advice += "\nThe host key has a passphrase: each backup takes it, those at night too. Have [keys] passphrase-file or passphrase-command of the job file say it."
+	}
+	return advice
+}
+
+func (n *Made) kitAdvice() string {
 	switch {
 	case !n.KitHasKey:
 		return "Move the recovery kit off this machine. Restoring takes it and your own recovery key."
@@ -99,7 +108,7 @@ func Make(ctx context.Context, set *session.Settings, at store.Location, o MakeO
 	}
 	return &Made{
 		Repository: keyring.ID(), Place: place.Shown(at), Root: m.kit.Root, Host: m.o.Host, HostKey: m.keys.host.Fingerprint(),
-		Recovery: m.kit.Recovery, Kit: m.run.Kit, KitHasKey: m.keys.kitSecret != nil, Protected: m.keys.protected,
+		Recovery: m.kit.Recovery, Kit: m.run.Kit, KitHasKey: m.keys.kitSecret != nil, Protected: m.keys.protected, HostLocked: m.keys.hostLocked,
 	}, nil
 }
 
@@ -214,6 +223,7 @@ type newKeys struct {
 	recovery    []*crypto.Key
 	kitSecret   []byte // a recovery key that we made, under its passphrase; else nil
 	protected   bool
+	hostLocked  bool
 }
 
 func makeKeys(ctx context.Context, set *session.Settings, o MakeOptions) (k newKeys, err error) {
@@ -270,6 +280,7 @@ func makeKeys(ctx context.Context, set *session.Settings, o MakeOptions) (k newK
 	if err != nil {
 		return k, err
 	}
+	k.hostLocked = len(hostSecret) > 0
 	k.hostArmored, err = k.host.ArmorSecret(hostSecret)
 	return k, err
 }

@@ -59,11 +59,11 @@ func TestMake(t *testing.T) {
 		if c.options.Host != "" {
 			host = c.options.Host
 		}
-		if made.Host != host || made.KitHasKey != generated || made.Protected != (c.passphrase != "") || len(made.Recovery) != 1 ||
+		if made.Host != host || made.KitHasKey != generated || made.Protected != (c.passphrase != "") || made.HostLocked != made.Protected || len(made.Recovery) != 1 ||
 			(made.Recovery[0] == made.HostKey) != generated || !generated && made.Recovery[0] != operator.Fingerprint() {
 			t.Errorf("%s: made %+v", c.what, made)
 		}
-		if advice := made.Advice(); !strings.Contains(advice, c.advice) {
+		if advice := made.Advice(); !strings.Contains(advice, c.advice) || strings.Contains(advice, "passphrase-file") != made.HostLocked {
 			t.Errorf("%s: the advice is %q", c.what, advice)
 		}
 		kit, err := os.ReadFile(made.Kit)

@@ -124,6 +124,8 @@ func Lines(jobs []history.Job, o Options) []Line {
 		case all[i].State != Ended && l.Ran && (l.Waiting || l.Last.Ended.After(all[i].Last.Ended)):
 			all[i].Waiting = l.Waiting
 			all[i].waited(l, o.Now)
+		case all[i].State != Ended && all[i].Due.IsZero():
+			all[i].Due = l.Due // of a zone that its record cannot name
 		}
 	}
 	all = slices.DeleteFunc(all, func(l Line) bool {

@@ -112,3 +112,16 @@ func TestLocal(t *testing.T) {
 		show(lines, 80)
 	}
 }
+
+// TestLocalDue wants the next run to be told of a job whose record names no zone that others could know.
+func TestLocalDue(t *testing.T) {
+	at := now.Add(-6 * time.Hour)
+	r := record.Record{Job: "etc", Kind: "files", Outcome: record.Done, Start: at, End: at, Schedule: "0 3 * * *", Zone: "Local"}
+	jobs := history.Read([]history.Archive{{ID: strings.Repeat("cd", 32), Host: "db1", Job: "run etc", Kind: record.Run, Stored: at, End: at, Counts: true, Labels: r.Labels()}}, now)
+	due := now.Add(18 * time.Hour)
+	local := overview.Local{Job: "etc", Ran: true, Last: overview.Run{Ended: at, Outcome: record.Done}, Due: due}
+	lines := overview.Lines(jobs, overview.Options{Now: now, Here: "db1", Local: []overview.Local{local}})
+	if len(lines) != 1 || !lines[0].Due.Equal(due) {
+		t.Errorf("lines: %+v", lines)
+	}
+}

@@ -104,6 +104,7 @@ func (a *app) run1(c *cobra.Command, o *runFlags, names []string) error {
 			}
 		}
 	}
+	r.lastRecords(ctx)
 	r.publish(ctx)
 	return r.end(ctx, decisions)
 }

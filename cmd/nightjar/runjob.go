@@ -50,6 +50,7 @@ func (r *jobRuns) one(ctx context.Context, j jobfile.Job, d *job.Decision, now t
 	}
 	defer lock.Close()
 	s := r.state(j.Name)
+	s.File, s.Gone = r.file.Path, time.Time{}
 	if d != nil {
 		again := job.Plan(now, time.Local, r.HostName, []jobfile.Job{j}, map[string]job.State{j.Name: s.State})[0]
 		if !again.Due {
@@ -133,7 +134,6 @@ func (r *jobRuns) do(ctx context.Context, x *jobRun) {
 	if x.Outcome != record.Failed {
 		r.keep(ctx, x)
 	}
-	x.Record.Error = quote.Text(x.Error)
 }
 
 // keep gives up what no rule of the job keeps.
@@ -202,10 +202,10 @@ func (r *jobRuns) hooks(ctx context.Context, x *jobRun, event string, list []any
 		"NIGHTJAR_EVENT": event, "NIGHTJAR_JOB": x.Name, "NIGHTJAR_KIND": x.Job.Kind, "NIGHTJAR_HOST": cmp.Or(x.host, r.HostName), "NIGHTJAR_START": x.Start.UTC().Format(time.RFC3339),
 	}
 	if event != "before" {
-		data["NIGHTJAR_OUTCOME"], data["NIGHTJAR_EXIT"], data["NIGHTJAR_ERROR"], data["NIGHTJAR_ARCHIVE"] = string(x.Outcome), strconv.Itoa(x.Exit), x.Error, x.Archive
+		data["NIGHTJAR_OUTCOME"], data["NIGHTJAR_EXIT"], data["NIGHTJAR_ERROR"], data["NIGHTJAR_ARCHIVE"] = string(x.Outcome), strconv.Itoa(x.Exit), quote.Display(x.Error), x.Archive
 		data["NIGHTJAR_SECONDS"] = strconv.FormatInt(int64(x.End.Sub(x.Start).Seconds()), 10)
 	}
-	return hook.Run(ctx, hooks, hook.Options{Environ: r.environ, Data: data, Text: r.summary(x, event)}, event == "before")
+	return hook.Run(ctx, hooks, hook.Options{Environ: r.environ, Data: data, Text: quote.Display(r.summary(x, event))}, event == "before")
 }
 
 // finish remembers, tells and records how a job ended, and runs the hooks for that.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nightjar/cmd/nightjar/internal/jobstate"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/recorded"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/job"
+	"nightjar/job/history"
 	"nightjar/job/record"
 )
 
@@ -63,4 +66,56 @@ func (r *jobRuns) deliver(ctx context.Context) {
 	default:
 		r.warn(fmt.Errorf("runs were not recorded in the repository yet, %d of them: %w", left, err))
 	}
+}
+
+// lastRecords writes the last record of each job that the job file has no more, once, so that it is not missed for ever. Only jobs that were run from this file are meant, and a file
+// with a fault says nothing of those that it seems to lack.
+func (r *jobRuns) lastRecords(ctx context.Context) {
+	if ctx.Err() != nil || r.flags.noRecord || r.file.Log.NoRecords {
+		return
+	}
+	file, err := r.readFile()
+	if err != nil || file == nil {
+		return
+	}
+	known, err := r.states.All()
+	if err != nil {
+		r.warn(err)
+	}
+	gone := 0
+	for _, s := range known {
+		if s.File != file.Path || !s.Gone.IsZero() || slices.ContainsFunc(file.Jobs(), func(j job.Job) bool { return j.Name == s.Job }) {
+			continue
+		}
+		ended, err := r.lastRecord(s.Job)
+		if err != nil {
+			r.warn(fmt.Errorf("job %s is no more in the job file: %w", s.Job, err))
+		}
+		if ended {
+			gone++
+		}
+	}
+	if gone > 0 {
+		r.deliver(ctx)
+	}
+}
+
+// lastRecord has the last record of a job wait to be written, unless that was done, or a run of it is under way.
+func (r *jobRuns) lastRecord(name string) (bool, error) {
+	lock, err := r.states.Lock(name)
+	if err != nil || lock == nil {
+		return false, err
+	}
+	defer lock.Close()
+	s, err := r.states.Read(name)
+	if err != nil || !s.Gone.IsZero() {
+		return false, err
+	}
+	s.Gone = r.Now()
+	s.Recorded, s.As = time.Time{}, "" // if it comes back, its next run is recorded in any case
+	last := record.Record{Job: name, Kind: s.Kind, Outcome: record.Done, Start: s.Gone, End: s.Gone, Notes: map[string]string{history.Ended: "taken out of the job file"}}
+	if err := r.states.Wait(&last); err != nil {
+		return false, err
+	}
+	return true, r.states.Write(name, s)
 }

@@ -44,7 +44,7 @@ func (r *jobRuns) ended(x *jobRun) {
 		"seconds", x.End.Sub(x.Start).Seconds(), slog.Group("figures", figures...))
 	if x.Outcome == record.Done {
 		if r.chatty() && !r.json {
-			_ = r.result(r.summary(x, "after")) // that the terminal is gone changes nothing
+			_ = r.result(quote.Display(r.summary(x, "after"))) // that the terminal is gone changes nothing
 		}
 		return
 	}
@@ -72,11 +72,11 @@ func shellWord(s string) string {
 	return "-- '" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// summary says in a line how a run went.
+// summary says how a run went. It has names and errors as they are.
 func (r *jobRuns) summary(x *jobRun, event string) string {
-	text := "job " + quote.Display(x.Name)
+	text := "job " + x.Name
 	if event == "before" {
-		return text + " on " + quote.Display(r.HostName) + " begins"
+		return text + " on " + r.HostName + " begins"
 	}
 	took := human.Elapsed(x.End.Sub(x.Start))
 	if x.Outcome != record.Done {
@@ -147,7 +147,7 @@ func (r *jobRuns) printRuns() error {
 	}
 	all := []runJSON{}
 	for _, x := range r.ran {
-		all = append(all, runJSON{quote.Text(x.Name), x.Job.Kind, x.Outcome, x.Exit, x.Error, quote.Text(x.hint), x.Archive, x.Start.UTC(), x.End.UTC(), x.Due, x.Figures, x.Notes, x.result})
+		all = append(all, runJSON{quote.Text(x.Name), x.Job.Kind, x.Outcome, x.Exit, quote.Text(x.Error), quote.Text(x.hint), x.Archive, x.Start.UTC(), x.End.UTC(), x.Due, x.Figures, x.Notes, x.result})
 	}
 	return r.printJSON(map[string]any{"jobs": all})
 }

@@ -84,4 +84,24 @@ func Display(s string) string {
 	return b.String()
 }
 
+// Undisplay undoes Display. What Display did not write comes back as it is.
+func Undisplay(text string) string {
+	var b strings.Builder
+	for rest := text; rest != ""; {
+		r, rune, tail, err := strconv.UnquoteChar(rest, 0)
+		if err != nil {
+			return text
+		}
+		if n := len(rest) - len(tail); rest[0] != '\\' {
+			b.WriteString(rest[:n])
+		} else if rune {
+			b.WriteRune(r)
+		} else {
+			b.WriteByte(byte(r))
+		}
+		rest = tail
+	}
+	return b.String()
+}
+
 func shown(r rune) bool { return r == ' ' || unicode.IsPrint(r) }

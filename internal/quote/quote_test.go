@@ -40,6 +40,9 @@ func FuzzText(f *testing.F) {
 		if back, err := Bytes(text); err != nil || back != s {
 			t.Fatalf("%q came back as %q, %v", s, back, err)
 		}
+		if back := Undisplay(Display(s)); back != s {
+			t.Fatalf("%q is displayed, and came back as %q", s, back)
+		}
 		for _, r := range Display(s) {
 			if !shown(r) {
 				t.Fatalf("Display(%q) shows %q", s, r)
@@ -59,6 +62,14 @@ func TestDisplay(t *testing.T) {
 	} {
 		if got := Display(in); got != want {
 			t.Errorf("Display(%q) = %q, want %q", in, got, want)
+		}
+		if got := Undisplay(want); got != in {
+			t.Errorf("Undisplay(%q) = %q, want %q", want, got, in)
+		}
+	}
+	for _, other := range []string{`C:\windows`, `\`, `\u12`, "\xff\\n\\", `'\400`} {
+		if got := Undisplay(other); got != other {
+			t.Errorf("Undisplay(%q) = %q", other, got)
 		}
 	}
 }

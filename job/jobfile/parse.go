@@ -1,6 +1,7 @@
 package jobfile
 
 import (
+	"bytes"
 	"cmp"
 	"encoding"
 	"errors"
@@ -26,6 +27,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 func Parse(path string, content []byte) (*File, error) {
 	r := reader{file: &File{Path: path}, faults: Faults{Path: path}}
 	var all map[string]any
+	content = bytes.TrimPrefix(content, []byte("\uFEFF")) // which some editors write
 	if err := shallow(content); err != nil {
 		r.fault(nil, "", err.Error())
 	} else if err := toml.Unmarshal(content, &all); err != nil {

@@ -128,7 +128,7 @@ func (d *Drill) Record() *record.Record {
 		r.Notes["seed"] = strconv.FormatUint(d.Seed, 10)
 	}
 	if d.Err != nil {
-		r.Error = quote.Display(d.Err.Error())
+		r.Error = d.Err.Error()
 	}
 	return r
 }

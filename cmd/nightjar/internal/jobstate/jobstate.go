@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,9 @@ import (
 type State struct {
 	Version   int               `json:"version"`
 	job.State                   // without an outcome while it runs
+	Job       string            `json:"job,omitempty"`
+	File      string            `json:"file,omitempty"` // the job file that it was run from last
+	Gone      time.Time         `json:"gone,omitzero"`  // when it was found that the file has it no more; zero: it has it
 	Kind      string            `json:"kind,omitempty"`
 	Exit      int               `json:"exit"`
 	Error     string            `json:"error,omitempty"` // the last one, in words; empty: none
@@ -66,16 +70,9 @@ func (f Folder) path(name, extension string) string {
 // Read returns what is remembered of a job. With an error there is a State, too, which is empty.
 func (f Folder) Read(name string) (State, error) {
 	path := f.path(name, ".json")
-	content, err := bounded.ReadFile(path, maxState)
+	s, err := f.parse(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return State{}, nil
-	}
-	var s State
-	if err == nil {
-		err = versioned.Parse(content, &s, bounds)
-	}
-	if err == nil && s.Outcome != "" && s.Outcome != record.Done && s.Outcome != record.Problems && s.Outcome != record.Failed {
-		err = fmt.Errorf("outcome %q is none", s.Outcome)
 	}
 	if err != nil {
 		return State{}, fmt.Errorf("read state of job %s: %s: %w", name, path, err)
@@ -83,9 +80,50 @@ func (f Folder) Read(name string) (State, error) {
 	return s, nil
 }
 
+func (f Folder) parse(path string) (s State, err error) {
+	content, err := bounded.ReadFile(path, maxState)
+	if err == nil {
+		err = versioned.Parse(content, &s, bounds)
+	}
+	if err == nil && s.Outcome != "" && s.Outcome != record.Done && s.Outcome != record.Problems && s.Outcome != record.Failed {
+		err = fmt.Errorf("outcome %q is none", s.Outcome)
+	}
+	if err != nil {
+		return State{}, err
+	}
+	return s, nil
+}
+
+// maxJobs is how many jobs are looked at that a file may have no more.
+const maxJobs = 10_000
+
+// All returns what is remembered of all jobs, but for what cannot be read.
+func (f Folder) All() ([]State, error) {
+	names, err := bounded.Names(string(f), maxJobs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for states of jobs: %w", err)
+	}
+	var all []State
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".json") || strings.HasPrefix(name, waits) {
+			continue
+		}
+		if s, err := f.parse(filepath.Join(string(f), name)); err == nil && f.path(s.Job, ".json") == filepath.Join(string(f), name) {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
 // Write remembers a job.
 func (f Folder) Write(name string, s State) error {
-	s.Version = versioned.Version
+	s.Version, s.Job = versioned.Version, name
+	for _, words := range []*string{&s.Error, &s.Hint, &s.Result} {
+		*words = strings.ToValidUTF8(*words, "\uFFFD") // JSON has no other bytes
+	}
 	if len(s.Result) > MaxResult {
 		s.Result = ""
 	}

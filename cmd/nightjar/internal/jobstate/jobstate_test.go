@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,13 +30,19 @@ func TestState(t *testing.T) {
 		if got, err := f.Read(name); err != nil || !reflect.DeepEqual(got, jobstate.State{}) {
 			t.Fatalf("%q: %+v, %v before it is written", name, got, err)
 		}
-		want.Error = name
+		want.Error, want.Job = name, name
 		if err := f.Write(name, want); err != nil {
 			t.Fatalf("%q: %v", name, err)
 		}
 		if got, err := f.Read(name); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %+v, %v", name, got, err)
 		}
+	}
+	if all, err := f.All(); err != nil || len(all) != 10 || !slices.ContainsFunc(all, func(s jobstate.State) bool { return s.Job == "\x00" }) {
+		t.Errorf("there are %d states: %v", len(all), err)
+	}
+	if err := f.Write("etc", jobstate.State{Error: "no \xff"}); err != nil {
+		t.Errorf("an error in words of a file system: %v", err)
 	}
 	if all, _ := os.ReadDir(dir); len(all) != 1 {
 		t.Errorf("in the state folder there are %v", all)

@@ -17,6 +17,7 @@ import (
 
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/internal/child"
+	"nightjar/internal/quote"
 )
 
 const (
@@ -110,14 +111,14 @@ func (l *lines) Write(b []byte) (int, error) {
 
 func (l *lines) line(text string) {
 	if hint, ok := strings.CutPrefix(text, "nightjar: hint: "); ok && len(l.held) > 0 {
-		l.hint = hint
+		l.hint = quote.Undisplay(hint)
 		l.held = append(l.held, text)
 		return
 	}
 	l.flush()
 	for _, kind := range []string{"error", "warning"} {
 		if said, ok := strings.CutPrefix(text, "nightjar: "+kind+": "); ok {
-			l.error, l.hint, l.held = said, "", []string{text}
+			l.error, l.hint, l.held = quote.Undisplay(said), "", []string{text}
 			return
 		}
 	}

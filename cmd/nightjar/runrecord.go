@@ -11,8 +11,8 @@ import (
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/recorded"
 	"nightjar/cmd/nightjar/internal/session"
-	"nightjar/job"
 	"nightjar/job/history"
+	"nightjar/job/jobfile"
 	"nightjar/job/record"
 )
 
@@ -84,7 +84,7 @@ func (r *jobRuns) lastRecords(ctx context.Context) {
 	}
 	gone := 0
 	for _, s := range known {
-		if s.File != file.Path || !s.Gone.IsZero() || slices.ContainsFunc(file.Jobs(), func(j job.Job) bool { return j.Name == s.Job }) {
+		if s.File != file.Path || !s.Gone.IsZero() || slices.ContainsFunc(file.Jobs(), func(j jobfile.Job) bool { return j.Name == s.Job }) {
 			continue
 		}
 		ended, err := r.lastRecord(s.Job)

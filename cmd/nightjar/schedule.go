@@ -141,7 +141,7 @@ func (a *app) timers(file *jobfile.File) (t timer.Timer, services []timer.File, 
 			service.Steady, service.After = true, [][]string{{program, "--config=none", "ebs", "thaw", "--state-dir=" + state}}
 		}
 	}
-	nightjar := []string{program, "--config=" + file.Path}
+	nightjar := append([]string{program, "--config=" + file.Path}, a.folderArgs()...)
 	t = dueTimer(append(slices.Clone(nightjar), "run", "--due"), service)
 	if a.root {
 		t.User = "root"
@@ -168,6 +168,19 @@ func (a *app) timers(file *jobfile.File) (t timer.Timer, services []timer.File, 
 // dueTimer is what starts nightjar run --due, by whatever command.
 func dueTimer(command []string, service timer.Service) timer.Timer {
 	return timer.Timer{Unit: "nightjar", Description: "Backups by nightjar", Command: command, Service: service}
+}
+
+// folderArgs returns flags for folders that the file does not name: neither cron nor systemd has the variables of whoever installs.
+func (a *app) folderArgs() (args []string) {
+	for _, f := range []struct{ name, value string }{{"state-dir", a.StateDir}, {"cache-dir", a.CacheDir}} {
+		if path, err := filepath.Abs(f.value); err == nil && f.value != "" && !a.fileFlags[f.name] {
+			args = append(args, "--"+f.name+"="+path)
+		}
+	}
+	if a.Repo != "" && !a.fileFlags["repo"] && a.file != nil && a.Repo != a.file.Repository.URL {
+		a.warn(errors.New("cron and systemd do not know of --repo and NIGHTJAR_REPO: name the repository in the job file"))
+	}
+	return args
 }
 
 // writes returns the folders that jobs write to, those that are named in the file included.

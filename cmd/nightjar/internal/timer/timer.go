@@ -191,7 +191,7 @@ func quoted(word string) string {
 func UnitName(parts ...string) string {
 	name := strings.Trim(strings.Join(parts, "-"), "-")
 	return strings.Map(func(r rune) rune {
-		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '-' {
+		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '-' || r == '.' {
 			return r
 		}
 		return '_'

@@ -37,6 +37,9 @@ func TestCrontab(t *testing.T) {
 }
 
 func TestSystemd(t *testing.T) {
+	if timer.UnitName("nightjar-job", "a.b") == timer.UnitName("nightjar-job", "a_b") {
+		t.Error("two jobs have one unit")
+	}
 	name := timer.UnitName("nightjar", "web & db", "nightly")
 	if name != "nightjar-web___db-nightly" {
 		t.Fatalf("name %q", name)

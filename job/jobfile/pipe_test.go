@@ -1,4 +1,4 @@
-package job_test
+package jobfile_test
 
 import (
 	"path/filepath"
@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"nightjar/job"
+	"nightjar/job/jobfile"
 )
 
 // A pipe as job file keeps nobody waiting, and a byte order mark changes nothing.
@@ -15,10 +15,10 @@ func TestOddFiles(t *testing.T) {
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := job.Read(pipe); err == nil {
+	if _, err := jobfile.Read(pipe); err == nil {
 		t.Error("a pipe is read")
 	}
-	if f, err := job.Parse("/x.toml", []byte("\uFEFF[log]\r\nto = \"stderr\"\r\n")); err != nil || f.Log.To != "stderr" {
+	if f, err := jobfile.Parse("/x.toml", []byte("\uFEFF[log]\r\nto = \"stderr\"\r\n")); err != nil || f.Log.To != "stderr" {
 		t.Errorf("with a byte order mark: %v", err)
 	}
 }

@@ -120,6 +120,12 @@ func TestMySQLDrill(t *testing.T) {
 		t.Errorf("proven are not two: %s", out)
 	}
 
+	r.s.Exec(t, "FLUSH BINARY LOGS", "INSERT INTO shop.orders (v) VALUES ('lost')", "FLUSH BINARY LOGS", "FLUSH BINARY LOGS", "PURGE BINARY LOGS TO 'bin.000005'")
+	r.binlog(3)
+	if found, said := r.drill(3, "latest", "--kind", "mysql-hot", "--until", "latest"); found.Drills[0].Outcome != "problems" || !strings.Contains(said, "after the gap is not: bin.00000") {
+		t.Errorf("a gap in the logs: %+v\n%s", found, said)
+	}
+
 	broken := r.wrapper("broken", flips)
 	found, said := r.drill(12, "latest", "--kind", "mysql-hot", "--mysqld", broken)
 	if d := found.Drills[0]; d.Proven || d.Outcome != "failed" || len(d.Differences) == 0 || d.Record == "" || !strings.Contains(said, "is not proven") {

@@ -76,10 +76,11 @@ func verdict(x *drilled.Drill) error {
 			Hint: "nightjar check --read-data --key KEY says whether the repository is damaged. If it is not, doubt the disk and the memory of this machine, and try again with another --scratch",
 		}
 	case len(x.Problems) > 0:
-		return usage.Hinted{
-			Err:  outcome.Problems{What: fmt.Sprintf("archive %s came back, but not all could be compared: problems: %d", show.ShortID(x.Archive), len(x.Problems))},
-			Hint: "a scratch folder on a file system of the kind that was saved takes all that was saved: name one with --scratch",
+		problems := outcome.Problems{What: fmt.Sprintf("archive %s came back, but not all could be compared: problems: %d", show.ShortID(x.Archive), len(x.Problems))}
+		if x.Server != "" {
+			return problems
 		}
+		return usage.Hinted{Err: problems, Hint: "a scratch folder on a file system of the kind that was saved takes all that was saved: name one with --scratch"}
 	}
 	return nil
 }

@@ -128,7 +128,8 @@ func (a *app) drillHot(ctx context.Context, b *databaseDrill) (err error) {
 	if err := a.findTool(ctx, seed, &f); err != nil {
 		return err
 	}
-	if err := b.folder.Fits(b.x.Of + b.x.Of/10); err != nil {
+	const beside = 256 << 20 // a server's redo log and temporary tables
+	if err := b.folder.Fits(b.x.Of + b.x.Of/10 + beside); err != nil {
 		return err
 	}
 	begin := a.Now()
@@ -316,6 +317,9 @@ func (a *app) replayForDrill(ctx context.Context, b *databaseDrill, srv *server.
 			err = nil
 		}
 		return err
+	}
+	if len(line.apart) > 0 {
+		b.x.Problems = append(b.x.Problems, fmt.Sprintf("the binary logs end at a gap: %s is replayed, and what was saved after the gap is not: %s", line.covers, strings.Join(line.apart, ", ")))
 	}
 	begin := a.Now()
 	plan, err := a.planReplay(ctx, line, &u)

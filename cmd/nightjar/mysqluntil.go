@@ -78,6 +78,7 @@ type timeline struct {
 	archive *repo.Archive // of the logs
 	logs    []replay.Log
 	covers  string
+	apart   []string // what the archive has after a gap, or of a history that began later
 }
 
 // timelineOf finds the binary logs after a backup: in the archive that is named, or in the newest that has them.
@@ -125,7 +126,8 @@ func (a *app) timelineIn(ctx context.Context, s *opened, archive *repo.Archive, 
 		return nil, err
 	}
 	var found []*timeline
-	for _, chain := range logs.Chains(entries) {
+	chains := logs.Chains(entries)
+	for i, chain := range chains {
 		if !goesOn(&chain, from) {
 			continue
 		}
@@ -136,6 +138,9 @@ func (a *app) timelineIn(ctx context.Context, s *opened, archive *repo.Archive, 
 		t := &timeline{from: from, archive: archive, covers: chain.String()}
 		for _, e := range chain.Entries {
 			t.logs = append(t.logs, replay.Log{Name: e.Name, Open: func() (io.ReadCloser, error) { return source.Open(e.Path()) }})
+		}
+		for _, later := range chains[i+1:] {
+			t.apart = append(t.apart, later.String())
 		}
 		found = append(found, t)
 	}

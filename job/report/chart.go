@@ -75,7 +75,11 @@ func draw(title string, values []float64, first time.Time, text func(float64) st
 		return chart{}, false
 	}
 	last := len(values) - 1
-	day := func(i int) string { return first.AddDate(0, 0, i).Format("2 January") }
+	form := "2 January"
+	if first.Year() != first.AddDate(0, 0, last).Year() {
+		form += " 2006"
+	}
+	day := func(i int) string { return first.AddDate(0, 0, i).Format(form) }
 	c := chart{
 		Title: title, Most: text(most), Width: barWidth * len(values), From: day(0), To: day(last),
 		Text: fmt.Sprintf("%s a day from %s to %s: at most %s, on %s; on the last day %s", title, day(0), day(last), text(most), day(at), text(values[last])),

@@ -147,15 +147,19 @@ func (v *jobView) calendar(j *history.Job, nights []*history.Night, first time.T
 			day := week.AddDate(0, 0, d)
 			cell := dayCell{}
 			if !day.Before(first) && !day.Before(begun) && !day.After(today) {
-				cell = newDay(day, byDay[day.Format(time.DateOnly)])
+				cell = newDay(day, first.Year() != today.Year(), byDay[day.Format(time.DateOnly)])
 			}
 			v.Calendar[d].Days = append(v.Calendar[d].Days, cell)
 		}
 	}
 }
 
-func newDay(day time.Time, nights []*history.Night) dayCell {
+// newDay has the year in its texts if the page has several.
+func newDay(day time.Time, years bool, nights []*history.Night) dayCell {
 	name := day.Format("2 January")
+	if years {
+		name = day.Format("2 January 2006")
+	}
 	if len(nights) == 0 {
 		return dayCell{"none", "·", name + ": no run"}
 	}

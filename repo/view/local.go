@@ -10,10 +10,13 @@
 package view
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +78,24 @@ func (v *Local) Unread() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.unread
+}
+
+// Mark stands for what the last view says: as long as nothing else is known to be stored or gone, it is the same.
+func (v *Local) Mark() [sha256.Size]byte {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	ids := slices.Collect(maps.Keys(v.Lists().Lists()))
+	if v.index != nil {
+		for _, s := range v.index.Sources() {
+			ids = append(ids, s.Object)
+		}
+	}
+	slices.SortFunc(ids, func(a, b index.ObjectID) int { return bytes.Compare(a[:], b[:]) })
+	h := sha256.New()
+	for _, id := range slices.Compact(ids) {
+		h.Write(id[:])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // Chunks returns how many places of chunks, trees and lists are indexed, those too that prune has dropped. It is 0 before the first view.

@@ -32,6 +32,11 @@ func (c *checker) isBad(id index.ObjectID) bool {
 func (c *checker) giveUp(p *index.Pack, f Finding) {
 	c.mu.Lock()
 	c.bad[p.ID] = &BadPack{Pack: p, All: true}
+	if f.What == Missing || errors.Is(f.Err, store.ErrNotExist) {
+		c.missed = append(c.missed, missed{p, f})
+		c.mu.Unlock()
+		return
+	}
 	c.mu.Unlock()
 	if c.lost.Pack(p.ID)&(lists.Lost|lists.Condemned) != 0 { // an archive that needs it will say so
 		f.What = Lost

@@ -105,12 +105,13 @@ type checker struct {
 	mu  sync.Mutex
 	sum Summary
 
-	lost  *lists.Set // what repair gave up, besides prune's
-	bad   map[index.ObjectID]*BadPack
-	wrong map[lookup.Layout]bool  // what is said of packs and is not so
-	liars map[index.ObjectID]bool // index objects that say such
-	whole walk.Seen               // trees and lists below which nothing is wrong, for the hosts whose archives are walked
-	made  map[chunk.Key]struct{}  // chunks whose recipes were looked at, likewise
+	lost   *lists.Set // what repair gave up, besides prune's
+	bad    map[index.ObjectID]*BadPack
+	missed []missed                // packs of this pass, that may have been dropped meanwhile
+	wrong  map[lookup.Layout]bool  // what is said of packs and is not so
+	liars  map[index.ObjectID]bool // index objects that say such
+	whole  walk.Seen               // trees and lists below which nothing is wrong, for the hosts whose archives are walked
+	made   map[chunk.Key]struct{}  // chunks whose recipes were looked at, likewise
 
 	clutter   map[string]error            // what lies in the place of packs
 	chosen    bool                        // it is a copy of some archives: an index was made for readers alone
@@ -130,6 +131,9 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (Summary, error) {
 	}
 	all, err := c.list(ctx)
 	if err != nil {
+		return c.sum, err
+	}
+	if err := c.renew(ctx); err != nil { // after the archives were listed: what they need was indexed before them
 		return c.sum, err
 	}
 	if err := c.walk(ctx, all); err != nil {
@@ -228,6 +232,11 @@ func (c *checker) objects(ctx context.Context) (packs int, err error) {
 		if err != nil {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
+			}
+			if gone, err := c.hasGone(ctx, info.Name, err); err != nil {
+				return 0, err
+			} else if gone {
+				continue
 			}
 			c.record(info.Name, err)
 		}

@@ -21,13 +21,21 @@ type Seen = retain.Seen
 // list returns all archives, oldest first, and tells of those that are damaged, or gone though nobody forgot them.
 func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 	present := map[index.ObjectID]bool{}
+	var vanished []Seen
+	var failed error
 	all, err := c.r.Archives(ctx, func(name string, err error) {
-		if id, err := sealed.ObjectID(name); err == nil {
+		if id, badName := sealed.ObjectID(name); badName == nil {
+			gone, asked := c.vanished(ctx, id, err)
+			failed = errors.Join(failed, asked)
+			if gone { // whether by a record, is seen below
+				vanished = append(vanished, Seen{ID: id})
+				return
+			}
 			present[id] = true
 		}
 		c.record(name, err)
 	})
-	if err != nil {
+	if err = errors.Join(err, failed); err != nil {
 		return nil, err
 	}
 	for i := range all {
@@ -42,6 +50,12 @@ func (c *checker) list(ctx context.Context) ([]repo.Archive, error) {
 	gaps, err := c.gaps(ctx, all, present)
 	if err != nil {
 		return nil, err
+	}
+	if vanished, err = Vanished(ctx, c.r, func(index.ObjectID) bool { return false }, vanished); err != nil {
+		return nil, err
+	}
+	for _, v := range vanished {
+		gaps[v.ID] = errVanished
 	}
 	for id, why := range gaps {
 		if there, err := isStored(ctx, c.r, id); err != nil {

@@ -29,6 +29,9 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	replaced := c.r.ReplacedIndexes() // which may name what is gone
 	look := func(again bool) error {
 		return c.r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
+			if gone, err := c.hasGone(ctx, x.Name, x.Err); gone || err != nil {
+				return err
+			}
 			if !again {
 				p.index(&x)
 			}
@@ -41,6 +44,9 @@ func (c *checker) packsOf(ctx context.Context, pass, passes int) error {
 	err := look(false)
 	if err == nil && len(p.disputed) > 0 {
 		err = look(true)
+	}
+	if err == nil {
+		err = c.settle(ctx)
 	}
 	if err == nil {
 		p.rest()

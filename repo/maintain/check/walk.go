@@ -31,7 +31,11 @@ func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 				clear(c.made)
 			}
 			for _, a := range groups[key] {
-				if err := c.walkOne(ctx, a); err != nil {
+				walk := c.walkNow
+				if c.survey != nil { // which looks again at all of it
+					walk = func(ctx context.Context, a *repo.Archive) error { return c.walkOne(ctx, a, &attempt{c: c, sure: true}) }
+				}
+				if err := walk(ctx, a); err != nil {
 					return err
 				}
 			}
@@ -40,9 +44,9 @@ func (c *checker) walk(ctx context.Context, all []repo.Archive) error {
 	return nil
 }
 
-func (c *checker) walkOne(ctx context.Context, a *repo.Archive) error {
+func (c *checker) walkOne(ctx context.Context, a *repo.Archive, t *attempt) error {
 	c.sum.Archives++
-	w := walker{checker: c, ctx: ctx, rd: c.rd.For(repo.Of(c.r.Circle(a))), archive: a.ID, host: a.Host, counts: a.Counts(), broken: map[chunk.Key]struct{}{}}
+	w := walker{checker: c, ctx: ctx, attempt: t, rd: c.rd.For(repo.Of(c.r.Circle(a))), archive: a.ID, host: a.Host, counts: a.Counts(), broken: map[chunk.Key]struct{}{}}
 	w.through = walk.Walk{Get: w.get, Enter: w.enter, Node: w.node, Chunk: w.piece, Left: w.left, Leave: w.leave, Failed: w.failed}
 	w.entries = []entry{{}} // in which the root's tree is
 	if err := w.through.Root(a.Root.ID, a.Root.Length); err != nil {
@@ -53,7 +57,7 @@ func (c *checker) walkOne(ctx context.Context, a *repo.Archive) error {
 	}
 	if w.lacks > 0 {
 		err := fmt.Errorf("it was stored too late to count, so prune keeps nothing for it: files and folders that are not whole: %d", w.lacks)
-		c.found(Finding{What: Uncounted, Archive: a.ID, Path: "/", Err: err})
+		t.add(Finding{What: Uncounted, Archive: a.ID, Path: "/", Err: err})
 	}
 	return nil
 }
@@ -63,6 +67,7 @@ type walker struct {
 	*checker
 	ctx     context.Context
 	rd      *repo.Reader // of what the archive may be made of
+	attempt *attempt
 	archive string
 	host    string // of it
 	counts  bool
@@ -153,7 +158,7 @@ func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
 		err = cmp.Or(w.r.UnreadIndexes(), err) // of what could not be looked at nobody knows what it names
 	}
 	if errors.Is(err, store.ErrUnread) {
-		w.found(Finding{What: Unread, Archive: w.archive, Path: at, Err: err})
+		w.attempt.add(Finding{What: Unread, Archive: w.archive, Path: at, Err: err})
 		return
 	}
 	if !w.counts {
@@ -166,7 +171,7 @@ func (w *walker) damaged(at string, known bool, chunks []chunk.ID, err error) {
 	if known {
 		what = Lost
 	}
-	w.found(Finding{What: what, Archive: w.archive, Path: at, Err: err, Chunks: chunks})
+	w.attempt.add(Finding{What: what, Archive: w.archive, Path: at, Err: err, Chunks: chunks})
 }
 
 func (w *walker) get(id chunk.ID) (data []byte, err error) {

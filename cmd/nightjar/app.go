@@ -24,6 +24,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/quote"
 	"nightjar/job/jobfile"
+	"nightjar/repo"
 )
 
 // app is one run of the program.
@@ -186,6 +187,14 @@ func flush(w *bufio.Writer) error {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil
+}
+
+// madeUntold is err, the failure to tell of an archive that was made: whoever reads no more must not take it for no archive.
+func madeUntold(made *repo.Archive, err error) error {
+	if err == nil {
+		return nil
+	}
+	return outcome.Problems{What: fmt.Sprintf("archive %s was made, but not told of: %v", made.ID, err)}
 }
 
 // result prints one line of a result at once: above a running progress line, if both go to the terminal.

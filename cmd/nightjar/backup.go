@@ -130,8 +130,11 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if b.copy.to != "" {
 		copied, failed = a.mirror(ctx, s, &b.copy)
 	}
-	if err := a.reportBackup(made, &sums, requests, copied); err != nil {
-		return err
+	untold := madeUntold(made, a.reportBackup(made, &sums, requests, copied))
+	if untold != nil && failed == nil && a.problems.Load() == 0 {
+		return untold
+	} else if untold != nil {
+		a.warn(untold)
 	}
 	if failed != nil {
 		if ctx.Err() != nil {

@@ -149,7 +149,7 @@ func (a *app) ebsArchive(ctx context.Context, e *ebsFlags, what string, flags *e
 	s.Wrote(made)
 	r.forget()
 	r.mark(ctx, s.Keyring.ID(), made, o.Previous)
-	return r.report(made, &sums, s.Requests())
+	return madeUntold(made, r.report(made, &sums, s.Requests()))
 }
 
 // archivable finds what is to be archived, which has to be completed.

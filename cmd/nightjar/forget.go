@@ -148,7 +148,7 @@ func (a *app) forget(ctx context.Context, o *forgetFlags, names []string) error 
 	others := unreadable(archives, r.damaged, missing, s.Lists())
 	var decisions []retain.Decision
 	if len(names) == 0 {
-		now, err := s.StoreTime(ctx)
+		now, err := s.TimeFor(ctx, o.dryRun)
 		if err != nil {
 			return err
 		}

@@ -244,7 +244,7 @@ func (r *binlogRun) saveWatched(ctx context.Context) (*binlogResult, error) {
 func (r *binlogRun) report(result *binlogResult) error {
 	if r.json {
 		if err := r.printJSON(show.BinlogJSON(result.made, &result.sums, r.problems.Load(), r.s.Requests(), &result.Result)); err != nil {
-			return err
+			return madeUntold(result.made, err)
 		}
 	} else if r.chatty() {
 		err := r.print(func(w io.Writer) {
@@ -252,7 +252,7 @@ func (r *binlogRun) report(result *binlogResult) error {
 			show.Binlog(w, &result.Result)
 		})
 		if err != nil {
-			return err
+			return madeUntold(result.made, err)
 		}
 	}
 	return r.incomplete(show.ShortID(result.made))

@@ -197,7 +197,7 @@ func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 		return err
 	}
 	s.Wrote(made)
-	if err := a.reportDump(made, &sums, &result, s.Requests()); err != nil {
+	if err := madeUntold(made, a.reportDump(made, &sums, &result, s.Requests())); err != nil {
 		return err
 	}
 	if n := a.problems.Load(); n > 0 {

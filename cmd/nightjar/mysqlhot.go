@@ -138,7 +138,7 @@ func (a *app) hot(ctx context.Context, h *hotFlags) error {
 		return err
 	}
 	s.Wrote(made)
-	if err := a.reportHot(made, &sums, how, s.Requests()); err != nil {
+	if err := madeUntold(made, a.reportHot(made, &sums, how, s.Requests())); err != nil {
 		return err
 	}
 	if n := a.problems.Load(); n > 0 {

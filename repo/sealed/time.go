@@ -2,7 +2,10 @@ package sealed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"time"
 
 	"nightjar/repo/store"
@@ -22,6 +25,15 @@ const tries = 3 // how often an object is written that the store dates otherwise
 // StoreTime returns what time it is, by the store's clock.
 func (s *Objects) StoreTime(ctx context.Context) (time.Time, error) {
 	return storeTime(ctx, s.store, s.options.Now)
+}
+
+// TimeFor is StoreTime. Who only looks goes by this host's time where the store may not be written, and so cannot tell.
+func (s *Objects) TimeFor(ctx context.Context, looks bool) (time.Time, error) {
+	now, err := s.StoreTime(ctx)
+	if looks && (errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)) {
+		return s.options.Now(), nil
+	}
+	return now, err
 }
 
 // storeTime asks a store for its time; one that cannot tell is taken to agree with this host.

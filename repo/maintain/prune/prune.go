@@ -159,7 +159,7 @@ func newPruner(r *repo.Repository, o Options) *pruner {
 // look finds out what there is.
 func (p *pruner) look(ctx context.Context) error {
 	var err error
-	if p.now, err = p.r.StoreTime(ctx); err != nil {
+	if p.now, err = p.r.TimeFor(ctx, p.o.DryRun); err != nil {
 		return err
 	}
 	// In this order nothing is missed: what ends a list is written before the list is deleted, what an archive needs is indexed before it.

@@ -49,7 +49,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (sums check.Summary
 	}
 	m := &mender{Survey: s, r: r, o: &o, back: map[string]int{}, late: map[string]time.Time{}}
 	defer func() { sums = s.Tell() }()
-	if m.begin, err = r.StoreTime(ctx); err != nil {
+	if m.begin, err = r.TimeFor(ctx, o.DryRun); err != nil {
 		return sums, err
 	}
 	all, err := m.objects(ctx)

@@ -87,16 +87,8 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if err != nil {
 		return err
 	}
-	if b.copy.to != "" {
-		to, err := place.Parse(b.copy.to)
-		if err != nil {
-			return err
-		}
-		if folder := place.Folder(to); folder != "" {
-			o.Avoid = append(o.Avoid, folder)
-		}
-	} else if b.copy.bucket.Given() {
-		return usage.Errorf("options that begin with --to- say how the copy is reached: they go with --copy-to")
+	if err := b.avoidCopy(o); err != nil {
+		return err
 	}
 	s, err := a.openForBackup(ctx, b.embedded)
 	if err != nil {
@@ -152,6 +144,24 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 			return usage.Hinted{Err: err, Hint: lostHint(ctx, s.Repository)}
 		}
 		return err
+	}
+	return nil
+}
+
+// avoidCopy keeps the folder of a copy out of the backup.
+func (b *backupFlags) avoidCopy(o *backup.Options) error {
+	if b.copy.to == "" {
+		if b.copy.bucket.Given() {
+			return usage.Errorf("options that begin with --to- say how the copy is reached: they go with --copy-to")
+		}
+		return nil
+	}
+	to, err := place.Parse(b.copy.to)
+	if err != nil {
+		return err
+	}
+	if folder := place.Folder(to); folder != "" {
+		o.Avoid = append(o.Avoid, folder)
 	}
 	return nil
 }

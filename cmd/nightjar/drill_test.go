@@ -203,3 +203,20 @@ func TestMySQLDrillClone(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 }
+
+// A server without the clone plugin.
+func TestMySQLDrillOld(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	r := newDriller(t, servertest.MySQL57)
+	r.env = append(r.env, "TMPDIR="+r.scratch)
+	r.must("init")
+	r.s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY, v VARCHAR(200))", "INSERT INTO shop.orders VALUES (1,'one'), (2,'two')")
+	r.dump(0)
+	r.s.Exec(t, "INSERT INTO shop.orders VALUES (3,'three')")
+	r.binlog(0)
+	found, said := r.drill(0, "--mysqld", r.program, "--until", "latest", "--kind", "mysql-dump")
+	if len(found.Drills) != 1 || !found.Drills[0].Proven || found.Drills[0].Figures["transactions"] == 0 {
+		t.Errorf("%+v\n%s", found, said)
+	}
+}

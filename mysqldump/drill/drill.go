@@ -19,6 +19,7 @@ import (
 
 	"nightjar/mysqldump/clone"
 	"nightjar/mysqldump/datadir"
+	"nightjar/mysqldump/program"
 	"nightjar/mysqldump/server"
 )
 
@@ -27,6 +28,12 @@ var common = []string{
 	"--innodb-flush-log-at-trx-commit=0", "--loose-skip-ssl", "--loose-auto-generate-certs=OFF", "--loose-mysqlx=OFF", "--max-allowed-packet=1G",
 	"--loose-symbolic-links=OFF", // a table with DATA DIRECTORY is made in the data directory, and links to files of MyISAM are not followed
 }
+
+// noFiles keeps a server of MySQL from reading and writing files by statements, and from looking for a folder for them.
+const noFiles = "--secure-file-priv=NULL"
+
+// clones reports whether the server has the clone plugin, which 5.7 has not.
+func (p Program) clones() bool { return !p.MariaDB && !program.Older(program.Series(p.Version), "8.0") }
 
 // poolFlag gives a server memory to load with: a quarter of what is free, from 128 MiB to 4 GiB.
 func poolFlag() string {
@@ -37,8 +44,11 @@ func poolFlag() string {
 func (p Program) Start(ctx context.Context, dir string, accounts bool, more []string, o datadir.StartOptions) (*datadir.Private, error) {
 	o.Program = p.Path
 	o.Flags = append(slices.Clone(common), poolFlag())
-	if !p.MariaDB {
+	if p.clones() {
 		o.Flags = append(o.Flags, clone.Flags...)
+	}
+	if !p.MariaDB { // whose own folder need not be there
+		o.Flags = append(o.Flags, noFiles)
 	}
 	if accounts { // without them, a server takes no statements about events
 		o.Flags = append(o.Flags, "--skip-grant-tables=0", "--event-scheduler=OFF")

@@ -113,6 +113,9 @@ func (p Program) make(ctx context.Context, dir string, flags []string, owner dat
 		}
 		args = append(args, fmt.Sprintf("--user=%d", owner.UID))
 	}
+	if !p.MariaDB {
+		args = append(args, noFiles)
+	}
 	c := child.Command{Name: p.Path, Args: append(args, "--initialize-insecure"), Env: temp.Environ(nil)}
 	if p.MariaDB {
 		input, err := p.systemTables(ctx, temp)

@@ -186,9 +186,32 @@ func (k *Key) ArmorPublic() ([]byte, error) {
 }
 
 // ArmorSecret returns the secret key in armor, under the passphrase, or unprotected when
-// that is empty. The key itself stays as it is, and must not be locked.
+// that is empty. The key itself stays as it is, and must not be locked. A passphrase that
+// nobody could give to gpg is an ErrUnfit.
 func (k *Key) ArmorSecret(passphrase []byte) ([]byte, error) {
+	if err := fit(passphrase); err != nil {
+		return nil, fmt.Errorf("protect key %s: %w", k.Fingerprint(), err)
+	}
 	return k.armorSecret(passphrase, s2kCount)
+}
+
+// maxPassphrase is how long a passphrase may be for gpg, in bytes: it cuts off what is more.
+const maxPassphrase = 255
+
+// ErrUnfit says that a passphrase protects a key so that stock gpg would not open it.
+var ErrUnfit = errors.New("gpg could not be given this passphrase")
+
+// fit returns an ErrUnfit for a passphrase that gpg takes for another. It says nothing of what is in it.
+func fit(passphrase []byte) error {
+	switch {
+	case len(passphrase) > maxPassphrase:
+		return fmt.Errorf("%w: it has more than %d bytes", ErrUnfit, maxPassphrase)
+	case bytes.ContainsAny(passphrase, "\n\r"):
+		return fmt.Errorf("%w: it has more than one line", ErrUnfit)
+	case bytes.IndexByte(passphrase, 0) >= 0:
+		return fmt.Errorf("%w: it has a zero byte", ErrUnfit)
+	}
+	return nil
 }
 
 // s2kCount is how many bytes are hashed to make a key of a passphrase: all that the format allows.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -95,6 +96,9 @@ func (s gpgStatus) has(keyword string) bool {
 	return false
 }
 
+// ErrAgent says that gpg has no agent, without which it reaches no secret key.
+var ErrAgent = errors.New("gpg's agent does not start")
+
 // badPassphrase is libgpg-error's GPG_ERR_BAD_PASSPHRASE, in the low 16 bits of an error.
 const badPassphrase = 11
 
@@ -159,6 +163,8 @@ func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string
 		return out, s, nil
 	case s.badPassphrase():
 		return nil, s, ErrPassphrase
+	case s.has("NO_SECKEY") && strings.Contains(err.Error(), "gpg-agent"): // which it names in each language
+		return nil, s, fmt.Errorf("%w: %w", ErrAgent, err)
 	case s.has("NO_SECKEY"):
 		return nil, s, ErrNoKey
 	}

@@ -3,8 +3,10 @@ package crypto
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -244,6 +246,29 @@ func TestGnuPGKeys(t *testing.T) {
 		_, err = g.ExportSecret(ctx, public.Fingerprint(), nil)
 		wantError(t, err, ErrNoKey, "")
 	})
+}
+
+// An agent that does not start, as where GNUPGHOME is too long for its socket, is no missing key.
+func TestGnuPGNoAgent(t *testing.T) {
+	g := newGnuPG(t)
+	k := g.key("noagent", "future-default", "default", "never", "")
+	message, _ := g.must([]byte("text"), "--encrypt", "--trust-model", "always", "-r", string(k))
+	kill := exec.Command("gpgconf", "--kill", "all")
+	kill.Env = g.Env
+	if out, err := kill.CombinedOutput(); err != nil {
+		t.Fatalf("end agent: %v: %s", err, out)
+	}
+	agent, script := filepath.Join(g.Home, "gpg-agent"), filepath.Join(g.Home, "script")
+	for name, text := range map[string]string{agent: "exit 2", script: "exec gpg --agent-program " + agent + ` "$@"`} {
+		if err := os.WriteFile(name, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := GnuPG{Path: script, Home: g.Home, Env: g.Env}.Decrypt(context.Background(), message, nil)
+	wantError(t, err, ErrAgent, "agent")
+	if _, err := g.Decrypt(context.Background(), message, nil); err != nil {
+		t.Errorf("with its agent: %v", err)
+	}
 }
 
 // forget has the agent forget its passphrases.

@@ -43,7 +43,12 @@ a recovery key that is made, SIGN_PASSPHRASE (or else PASSPHRASE) the host key.`
 			if a.quiet {
 				return nil
 			}
-			return a.print(func(w io.Writer) { showMade(w, made) })
+			return a.print(func(w io.Writer) {
+				showMade(w, made)
+				if a.file != nil && len(a.file.Jobs()) > 0 {
+					fmt.Fprintf(w, "\nThe job file has jobs: nightjar config check --connect says whether they are right, nightjar run --all runs them.\n")
+				}
+			})
 		},
 	}
 	f := c.Flags()

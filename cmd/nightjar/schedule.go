@@ -45,6 +45,22 @@ the file at each look.`,
 	return c
 }
 
+// sayCron says where the lines for cron went, and warns where nothing reads them.
+func (a *app) sayCron(in *installation) error {
+	if !in.root {
+		a.note("wrote lines into this user's crontab")
+		return nil
+	}
+	a.note("wrote %s", in.cron)
+	for _, daemon := range []string{"/usr/sbin/cron", "/usr/sbin/crond", "/usr/bin/crond", "/usr/sbin/fcron"} {
+		if _, err := os.Stat(daemon); err == nil {
+			return nil
+		}
+	}
+	a.warn(errors.New("no cron is installed here, and nothing starts what was written: install one, as by apt-get install cron"))
+	return nil
+}
+
 func (a *app) schedule(o *scheduleFlags) error {
 	switch {
 	case o.systemd && o.crontab:
@@ -88,7 +104,10 @@ func (a *app) schedule(o *scheduleFlags) error {
 		a.note("cron keeps no program running: have something else run %s", strings.TrimSuffix(s.Name, ".service"))
 	}
 	if o.install {
-		return in.installCron(t)
+		if err := in.installCron(t); err != nil {
+			return err
+		}
+		return a.sayCron(in)
 	}
 	return a.print(func(w io.Writer) { fmt.Fprint(w, t.Crontab()) })
 }

@@ -112,7 +112,7 @@ func Code(ctx context.Context, err error) int {
 		return Failed
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
-	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrUnfit), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey),
+	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrUnfit), errors.Is(err, crypto.ErrAgent), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey),
 		errors.Is(err, statedir.ErrHostKey), errors.Is(err, userkeys.ErrGnuPG), errors.As(err, &key):
 		return Key
 	}
@@ -150,6 +150,7 @@ var hints = []struct {
 	{server.ErrNoBinaryLog, "Debian's MariaDB keeps none as it is installed. Set log_bin=mysql-bin and server_id=N (a number that no other server of yours has) below [mysqld] in the server's option file, and restart the server; nightjar mysql check says what else is in the way"},
 	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},
 	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
+	{crypto.ErrAgent, "its socket takes a path of at most 107 bytes: is that of GNUPGHOME longer? gpg -K shows whether gpg works here by itself"},
 	{crypto.ErrUnfit, "nothing was made. Choose one of a single line and at most 255 bytes"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
 	{userkeys.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},

@@ -63,12 +63,16 @@ NO_RACES := -gcflags=github.com/ProtonMail/go-crypto/openpgp/s2k=-race=false -gc
 .NOTPARALLEL:
 .PHONY: test test-servers test-suite setup packages s3servers nfpm mysql57 fmt vet lint build package bench bench-index bench-hosts bench-contents bench-binlog bench-ebs-archive bench-mysql bench-ebs fuzz torture
 
-test: setup fmt vet lint $(GOTESTSUM)
-	@$(MAKE) --no-print-directory --keep-going test-servers || true
+# What does one thing at a time, and is tested once, without -race.
+ALONE := ./internal/simulate ./job
+
+test: setup $(STATICCHECK) $(GOTESTSUM)
+	@$(MAKE) --no-print-directory --keep-going test-servers >.bin/test-servers.log 2>&1 & servers=$$!; \
+	$(MAKE) --no-print-directory fmt vet lint; checked=$$?; wait $$servers; cat .bin/test-servers.log; exit $$checked
 	@rm -f .bin/again
 	CGO_ENABLED=1 $(GOTESTSUM) --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report=.bin/again \
-		--packages "$$($(GO) list ./... | grep -v '/internal/simulate$$' | tr '\n' ' ')" -- -race $(NO_RACES) -vet=off -ldflags=-w -timeout 30m
-	$(GO) test -vet=off ./internal/simulate # once, without -race: it does one thing at a time
+		--packages "$$($(GO) list ./... | grep -vxF "$$($(GO) list $(ALONE))" | tr '\n' ' ')" -- -race $(NO_RACES) -vet=off -ldflags=-w -timeout 30m
+	$(GO) test -vet=off $(ALONE)
 	@missing=; for root in $(ROOTS); do [ -d $$root ] || missing="$$missing $${root##*/}"; done; \
 	[ -z "$$missing" ] || echo "NOT TESTED, SINCE make test-servers COULD NOT BRING THEM:$$missing" >&2
 	@[ ! -s .bin/again ] || { echo "FAILED ONCE, AND PASSED WHEN RUN AGAIN, WHICH IS A FAULT OF THE TEST OR WORSE:"; cat .bin/again; } >&2

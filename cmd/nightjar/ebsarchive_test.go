@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,14 +162,12 @@ func TestEBSArchive(t *testing.T) {
 		t.Errorf("%d\n%s", code, said)
 	}
 	s.server.Fault(ec2test.Fault{Operation: "GetSnapshotBlock", Nth: 3, Times: 2, Code: "RequestThrottledException"})
-	read := 0
-	s.server.OnCall = func(c ec2test.Call) {
-		if c.Operation == "GetSnapshotBlock" {
-			if read++; read == 5 { // tokens expire
-				s.server.Advance(8 * 24 * time.Hour)
-			}
+	var read atomic.Int64
+	s.server.Watch(func(c ec2test.Call) {
+		if c.Operation == "GetSnapshotBlock" && read.Add(1) == 5 { // tokens expire
+			s.server.Advance(8 * 24 * time.Hour)
 		}
-	}
+	})
 	first := d.ebs("archive", "set-1", "--parallel", "2")
 	if l := first.Archive.Labels; first.EBS.BlocksRead != 7 || l["set"] != "set-1" || l["position"] != "bin.000007:4711" || l["gtids"] != "0-1-99" || l["snapshots"] != "vol-0000000a=snap-00000001 vol-0000000b=snap-10000001" {
 		t.Errorf("%+v", first)
@@ -176,7 +175,6 @@ func TestEBSArchive(t *testing.T) {
 	if len(s.marks("snap-00000001")) != 1 || len(s.marks("snap-10000001")) != 1 {
 		t.Error("the snapshots are not marked")
 	}
-	s.server.OnCall = nil
 
 	other := &dumper{T: t, home: t.TempDir(), env: d.env}
 	other.must("init")
@@ -258,7 +256,7 @@ func TestEBSArchiveKilled(t *testing.T) {
 	s.take("snap-0000000a", "vol-0000000a", path, gib, nil)
 	var mu sync.Mutex
 	read, middle := 0, make(chan struct{})
-	s.server.OnCall = func(c ec2test.Call) {
+	s.server.Watch(func(c ec2test.Call) {
 		if c.Operation == "GetSnapshotBlock" {
 			mu.Lock()
 			defer mu.Unlock()
@@ -266,7 +264,7 @@ func TestEBSArchiveKilled(t *testing.T) {
 				close(middle)
 			}
 		}
-	}
+	})
 	archive := []string{"ebs", "archive", "snap-0000000a", "--json", "--connections", "1", "--parallel", "4"}
 	first := d.begin(archive...)
 	<-middle

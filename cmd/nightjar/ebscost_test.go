@@ -14,7 +14,7 @@ import (
 
 var (
 	ebsGiB    = flags.Int64("ebs-gib", 1, "GiB of the volume whose archives are measured")
-	ebsKilled = flags.Int64("ebs-killed", 600, "blocks of the snapshot whose archive is killed")
+	ebsKilled = flags.Int64("ebs-killed", 400, "blocks of the snapshot whose archive is killed")
 	ebsFilled = flags.Int64("ebs-filled", 40, "MiB of it that hold something")
 )
 

@@ -79,7 +79,7 @@ func TestEBSRestoreKilled(t *testing.T) {
 	}
 	var mu sync.Mutex
 	seen, nth, operation, begun := 0, 0, "", make(chan *running, 1)
-	s.OnCall = func(c ec2test.Call) {
+	s.Watch(func(c ec2test.Call) {
 		mu.Lock()
 		defer mu.Unlock()
 		if c.Operation != operation {
@@ -88,7 +88,7 @@ func TestEBSRestoreKilled(t *testing.T) {
 		if seen++; seen == nth {
 			_ = (<-begun).Process.Signal(syscall.SIGKILL)
 		}
-	}
+	})
 	for i, at := range []struct {
 		operation string
 		nth       int

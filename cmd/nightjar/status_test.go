@@ -26,7 +26,7 @@ func ran(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ended := time.Now().Add(-age).UTC()
 	labels := map[string]string{
-		"run.job": args[2], "run.outcome": string(record.Done), "run.exit": "0", "run.start": ended.Add(-time.Minute).Format(time.RFC3339), "run.end": ended.Format(time.RFC3339),
+		"run.job": args[2], "run.outcome": string(record.Done), "run.exit": "0", "run.start": ended.Add(-time.Minute).Format(time.RFC3339), "run.end": ended.UTC().Format("2006-01-02T15:04:05.999Z07:00"),
 	}
 	set := session.Settings{
 		Repo: ts.Getenv("NIGHTJAR_REPO"), StateDir: ts.MkAbs(args[1]), CacheDir: ts.MkAbs("cache-ran"), Now: time.Now, Warn: func(err error) { ts.Check(err) }, Stderr: io.Discard,

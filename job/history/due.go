@@ -23,7 +23,7 @@ type clock struct {
 // and a clock that is wrong does no harm. What cannot be, as after a clock was set, is taken for no wait.
 func clockOf(a *Archive, ended time.Time) clock {
 	wait := a.End.Sub(ended)
-	if wait < time.Second || wait > patience { // a record has whole seconds
+	if wait < 0 || wait > patience {
 		wait = 0
 	}
 	c := clock{a.End.Add(-wait), a.Stored.Sub(a.End), a.Stored.Add(-wait)}

@@ -106,16 +106,16 @@ func TestServer(t *testing.T) {
 	}
 	s.Fault(ec2test.Fault{Operation: "GetSnapshotBlock", Nth: 2, Code: "RequestThrottledException"})
 	n := 0
-	s.OnCall = func(c ec2test.Call) {
+	s.Watch(func(c ec2test.Call) {
 		if c.Operation == "GetSnapshotBlock" {
 			if n++; n == 3 {
 				s.Advance(8 * 24 * time.Hour)
 			}
 		}
-	}
+	})
 	h, _ := save(a, "", nil)
 	h.want(t, first)
-	s.OnCall = nil
+	s.Watch(nil)
 	h, v := save(b, a, first)
 	if v.Blocks != 2 || v.Cleared != 1 {
 		t.Errorf("%+v", v)

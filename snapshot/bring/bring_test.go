@@ -130,7 +130,7 @@ func TestOtherRegion(t *testing.T) {
 func TestEnds(t *testing.T) {
 	x := newSite(t, "us-east-1")
 	attaching := false
-	x.s.OnCall = func(c ec2test.Call) {
+	x.s.Watch(func(c ec2test.Call) {
 		switch c.Operation {
 		case "AttachVolume":
 			attaching = true
@@ -139,7 +139,7 @@ func TestEnds(t *testing.T) {
 				x.s.Region("us-east-1").SetState(x.instance, "shutting-down")
 			}
 		}
-	}
+	})
 	if _, err := x.bring(); !errors.Is(err, bring.ErrInstance) {
 		t.Error(err)
 	}

@@ -55,7 +55,6 @@ type Server struct {
 	URL         string // of all services
 	MetadataURL string // of the instance metadata of the instance that On names
 	*Settings
-	OnCall func(Call) // is told of each call before it is made, with nothing locked
 
 	world    *world.World
 	metadata *imds.Server
@@ -65,6 +64,7 @@ type Server struct {
 	mu     sync.Mutex
 	faults []*fault
 	calls  []Call
+	onCall func(Call)
 	denied map[string]bool
 	skew   time.Duration
 	roles  map[string]sigv4.Credentials

@@ -32,6 +32,19 @@ func (s *Server) Fault(f Fault) {
 	s.faults = append(s.faults, &fault{Fault: f})
 }
 
+// Watch has a function be told of each call before it is made, with nothing locked; nil: none.
+func (s *Server) Watch(f func(Call)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onCall = f
+}
+
+func (s *Server) watcher() func(Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.onCall
+}
+
 func times(n int) int {
 	if n == 0 {
 		return 1

@@ -149,8 +149,8 @@ func status(err *query.Error) int {
 // answer makes a call under the world's lock, with the faults that are asked for.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, call *Call, do func() (*query.Reply, error), refuse func(http.ResponseWriter, *query.Error)) {
 	f := s.strikes(*call)
-	if s.OnCall != nil {
-		s.OnCall(*call)
+	if f := s.watcher(); f != nil {
+		f(*call)
 	}
 	wait(r, f.Delay)
 	var out *query.Reply

@@ -135,13 +135,13 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		s.OnCall = func(call ec2test.Call) {
+		s.Watch(func(call ec2test.Call) {
 			if call.Operation == "DeleteSnapshot" {
 				cancel()
 			}
-		}
+		})
 		_, err = p.Delete(ctx, c)
-		s.OnCall = nil
+		s.Watch(nil)
 		cancel()
 		if err == nil {
 			break

@@ -385,11 +385,11 @@ func TestStill(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := open(t, 1)
 			e := &events{}
-			r.OnCall = func(c ec2test.Call) {
+			r.Watch(func(c ec2test.Call) {
 				if c.Operation == "CreateSnapshots" && !c.DryRun {
 					e.add("call")
 				}
-			}
+			})
 			of.database.events, of.mounts.events = e, e
 			o := options()
 			o.Freezer, o.Mounts, o.Require = &of.database, &of.mounts, of.require
@@ -416,11 +416,11 @@ func TestStill(t *testing.T) {
 func TestWarm(t *testing.T) {
 	r := open(t, 1)
 	e := &events{}
-	r.OnCall = func(c ec2test.Call) {
+	r.Watch(func(c ec2test.Call) {
 		if c.DryRun {
 			e.add("warm")
 		}
-	}
+	})
 	o := options()
 	o.Freezer, o.Mounts = &database{events: e}, &mounts{events: e}
 	late := time.Duration(0)
@@ -463,11 +463,11 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	e := &events{}
-	r.OnCall = func(c ec2test.Call) {
+	r.Watch(func(c ec2test.Call) {
 		if c.Operation == "CreateSnapshots" && !c.DryRun {
 			cancel()
 		}
-	}
+	})
 	r.Fault(ec2test.Fault{Operation: "CreateSnapshots", Late: time.Second})
 	o := options()
 	o.Freezer, o.Mounts = &database{events: e}, &mounts{events: e}

@@ -16,6 +16,7 @@ import (
 	"nightjar/cmd/nightjar/internal/overview"
 	"nightjar/cmd/nightjar/internal/recorded"
 	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/job/history"
 	"nightjar/repo/keyring"
 )
@@ -62,6 +63,8 @@ func (a *app) status(ctx context.Context, o overview.Options) error {
 	case failed != nil:
 		a.note("the repository could not be read: this is what this machine knows of its own jobs")
 		return failed
+	case len(lines) == 0 && (o.Host != "" || o.Job != ""): // a name that is misspelt must not pass for a job that is well
+		return usage.Hinted{Err: usage.Errorf("no job is known of --host %q --job %q", o.Host, o.Job), Hint: "nightjar status shows all jobs of all hosts"}
 	}
 	return alarm(lines)
 }

@@ -226,12 +226,3 @@ func Says(text string) func(binlog.Statement) bool {
 	text = fold(text)
 	return func(s binlog.Statement) bool { return strings.Contains(fold(s.Text), text) }
 }
-
-// End returns when the last transaction of the logs was committed, zero if there is none.
-func End(ctx context.Context, logs []Log, from mysqldump.Position) (at time.Time, err error) {
-	err = Search(ctx, logs, from, nil, func(f Found) bool {
-		at = f.Committed()
-		return true
-	})
-	return at, err
-}

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"time"
 
-	"nightjar/snapshot/ec2test/ops"
+	"nightjar/snapshot/ec2test/ops/call"
 	"nightjar/snapshot/ec2test/query"
 	"nightjar/snapshot/ec2test/world"
 )
@@ -23,22 +23,22 @@ type start struct {
 	Encrypted   *bool
 	KMSKey      string `json:"KmsKeyArn"`
 	Parent      string `json:"ParentSnapshotId"`
-	Tags        []ops.Tag
+	Tags        []call.Tag
 	Timeout     *int
 	GiB         int `json:"VolumeSize"`
 }
 
 type started struct {
-	ID          string    `json:"SnapshotId"`
-	Owner       string    `json:"OwnerId"`
-	Status      string    `json:"Status"`
-	Started     float64   `json:"StartTime"`
-	GiB         int       `json:"VolumeSize"`
-	BlockSize   int       `json:"BlockSize"`
-	Description string    `json:"Description,omitempty"`
-	KMSKey      string    `json:"KmsKeyArn,omitempty"`
-	Parent      string    `json:"ParentSnapshotId,omitempty"`
-	Tags        []ops.Tag `json:"Tags,omitempty"`
+	ID          string     `json:"SnapshotId"`
+	Owner       string     `json:"OwnerId"`
+	Status      string     `json:"Status"`
+	Started     float64    `json:"StartTime"`
+	GiB         int        `json:"VolumeSize"`
+	BlockSize   int        `json:"BlockSize"`
+	Description string     `json:"Description,omitempty"`
+	KMSKey      string     `json:"KmsKeyArn,omitempty"`
+	Parent      string     `json:"ParentSnapshotId,omitempty"`
+	Tags        []call.Tag `json:"Tags,omitempty"`
 }
 
 func startSnapshot(r *Request) (*query.Reply, error) {
@@ -89,7 +89,7 @@ func (r *Request) checkStart(in start) (tags map[string]string, timeout time.Dur
 			return nil, 0, invalid("INVALID_PARAMETER_VALUE", "The timeout %d is not between 10 and 4320 minutes", *in.Timeout)
 		}
 	}
-	if tags, err = ops.TagMap(in.Tags); err != nil {
+	if tags, err = call.TagMap(in.Tags); err != nil {
 		return nil, 0, invalid("INVALID_TAG", "%v", err)
 	}
 	if len(tags) > 0 && r.Denied("ec2:CreateTags") {
@@ -100,7 +100,7 @@ func (r *Request) checkStart(in start) (tags map[string]string, timeout time.Dur
 
 func (r *Request) start(in start, tags map[string]string) (*world.Snapshot, error) {
 	s := &world.Snapshot{
-		Volume: ops.ArbitraryVolume, Owner: world.Account, Description: in.Description, State: "pending", GiB: in.GiB, Started: r.Now(),
+		Volume: world.ArbitraryVolume, Owner: world.Account, Description: in.Description, State: "pending", GiB: in.GiB, Started: r.Now(),
 		Encrypted: in.Encrypted != nil && *in.Encrypted || r.Encrypt[r.Name], KMSKey: in.KMSKey,
 	}
 	parent := &world.Snapshot{}

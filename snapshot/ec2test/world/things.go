@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// ArbitraryVolume is what copies say that they are of.
+const ArbitraryVolume = "vol-ffffffff"
+
 // An Instance is a virtual machine.
 type Instance struct {
 	Meta

@@ -1,52 +1,47 @@
-package ops
+package snapshots
 
 import (
 	"net/url"
 
+	"nightjar/snapshot/ec2test/ops/call"
 	"nightjar/snapshot/ec2test/query"
 	"nightjar/snapshot/ec2test/world"
 )
 
-// ArbitraryVolume is what copies say that they are of.
-const ArbitraryVolume = "vol-ffffffff"
-
-// BadKey is what becomes of a copy whose key cannot be used.
-const BadKey = "Given key ID is not accessible"
-
 type copySnapshotIn struct {
-	dry
-	SourceRegion string             `q:"SourceRegion,required"`
-	SourceID     string             `q:"SourceSnapshotId,required"`
-	Destination  string             `q:"DestinationRegion"`
-	Presigned    string             `q:"PresignedUrl"`
-	Description  string             `q:"Description"`
-	Encrypted    *bool              `q:"Encrypted"`
-	KMSKey       string             `q:"KmsKeyId"`
-	Minutes      *int               `q:"CompletionDurationMinutes"`
-	Tags         []tagSpecification `q:"TagSpecification"`
+	call.Dry
+	SourceRegion string                  `q:"SourceRegion,required"`
+	SourceID     string                  `q:"SourceSnapshotId,required"`
+	Destination  string                  `q:"DestinationRegion"`
+	Presigned    string                  `q:"PresignedUrl"`
+	Description  string                  `q:"Description"`
+	Encrypted    *bool                   `q:"Encrypted"`
+	KMSKey       string                  `q:"KmsKeyId"`
+	Minutes      *int                    `q:"CompletionDurationMinutes"`
+	Tags         []call.TagSpecification `q:"TagSpecification"`
 }
 
 type copySnapshotOut struct {
-	ID   string `xml:"snapshotId"`
-	Tags []Tag  `xml:"tagSet>item"`
+	ID   string     `xml:"snapshotId"`
+	Tags []call.Tag `xml:"tagSet>item"`
 }
 
-func copySnapshot(r *Request, in copySnapshotIn) (any, error) {
-	if err := checkID("snap", in.SourceID); err != nil {
+func copySnapshot(r *call.Request, in copySnapshotIn) (any, error) {
+	if err := call.CheckID("snap", in.SourceID); err != nil {
 		return nil, err
 	}
 	tags, err := checkCreation(in.Tags, in.Description, "")
 	if err != nil {
 		return nil, err
 	}
-	if err := r.checkCopy(in); err != nil {
+	if err := checkCopy(r, in); err != nil {
 		return nil, err
 	}
-	if err := r.May(needsTagging(in.Tags)...); err != nil {
+	if err := r.May(call.NeedsTagging(in.Tags)...); err != nil {
 		return nil, err
 	}
-	from := &Request{Region: r.World.Region(in.SourceRegion), Denied: r.Denied}
-	source, err := from.snapshot(in.SourceID)
+	from := &call.Request{Region: r.World.Region(in.SourceRegion), Denied: r.Denied}
+	source, err := from.Snapshot(in.SourceID)
 	if err != nil {
 		return nil, err
 	}
@@ -63,21 +58,21 @@ func copySnapshot(r *Request, in copySnapshotIn) (any, error) {
 	if source.Encrypted && in.Presigned == "" {
 		return nil, query.Refuse("MissingParameter", "The request must contain the parameter PresignedUrl: the source snapshot is encrypted")
 	}
-	if err := r.mayCopy(); err != nil {
+	if err := mayCopy(r); err != nil {
 		return nil, err
 	}
 	s := &world.Snapshot{
-		Volume: ArbitraryVolume, Owner: world.Account, Description: in.Description, State: "pending", GiB: source.GiB, Started: r.Now(),
+		Volume: world.ArbitraryVolume, Owner: world.Account, Description: in.Description, State: "pending", GiB: source.GiB, Started: r.Now(),
 		Encrypted: encrypted, Copy: true, Lineage: source.Lineage,
 	}
 	if in.Minutes != nil {
 		s.Duration = *in.Minutes
 	}
-	s.KMSKey, s.Fails = r.keyOf(in.KMSKey, encrypted)
+	s.KMSKey, s.Fails = r.KeyOf(in.KMSKey, encrypted)
 	if k := from.FindKey(source.KMSKey); source.Encrypted && (k == nil || k.Disabled || k.Pending) {
-		s.Fails = BadKey
+		s.Fails = call.BadKey
 	}
-	if in.Presigned != "" && !r.presigned(in) {
+	if in.Presigned != "" && !presigned(r, in) {
 		s.Fails = "The presigned URL is not valid"
 	}
 	if source.File != "" {
@@ -89,10 +84,10 @@ func copySnapshot(r *Request, in copySnapshotIn) (any, error) {
 	r.Full(s)
 	r.Make(&s.Meta, "snap", tags)
 	r.Snapshots.Add(s)
-	return copySnapshotOut{s.ID, tagSet(s.Tags)}, nil
+	return copySnapshotOut{s.ID, call.TagSet(s.Tags)}, nil
 }
 
-func (r *Request) checkCopy(in copySnapshotIn) error {
+func checkCopy(r *call.Request, in copySnapshotIn) error {
 	if r.World.Region(in.SourceRegion) == nil {
 		return query.Refuse("InvalidParameterValue", "Invalid source region: %s", in.SourceRegion)
 	}
@@ -109,7 +104,7 @@ func (r *Request) checkCopy(in copySnapshotIn) error {
 }
 
 // mayCopy refuses more concurrent copies than a region takes, and more snapshots than an account may have.
-func (r *Request) mayCopy() error {
+func mayCopy(r *call.Request) error {
 	limit, pending := r.CopyLimit, 0
 	if limit == 0 {
 		limit = 20
@@ -122,32 +117,14 @@ func (r *Request) mayCopy() error {
 	if pending >= limit {
 		return query.Refuse("ResourceLimitExceeded", "The maximum number of concurrent snapshot copies to %s, %d, has been reached", r.Name, limit)
 	}
-	if r.count(world.Account) >= r.Quota() {
+	if count(r, world.Account) >= r.Quota() {
 		return query.Refuse("SnapshotLimitExceeded", "You have exceeded your maximum snapshot limit of %d", r.Quota())
 	}
 	return nil
 }
 
-// keyOf returns the ARN of a named key, or of the account's own, and what becomes of what is encrypted with it, if that fails: EC2 looks later.
-func (r *Request) keyOf(name string, encrypted bool) (arn, fails string) {
-	if !encrypted {
-		return "", ""
-	}
-	if name == "" {
-		return r.OwnKey(), ""
-	}
-	k := r.FindKey(name)
-	if k == nil {
-		return name, BadKey
-	}
-	if k.Disabled || k.Pending {
-		fails = BadKey
-	}
-	return r.ARN("kms", "key/"+k.ID), fails
-}
-
 // presigned tells whether the URL was signed for the source's region, and is for this copy.
-func (r *Request) presigned(in copySnapshotIn) bool {
+func presigned(r *call.Request, in copySnapshotIn) bool {
 	region, form, err := r.Verify(in.Presigned)
 	return err == nil && region == in.SourceRegion && presignedFor(form, in, r.Name)
 }

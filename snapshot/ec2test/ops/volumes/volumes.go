@@ -1,29 +1,39 @@
-package ops
+// Package volumes has the operations of EC2 that make, attach, detach, list and delete volumes, and that list instances.
+//
+// The invariant is that of package ops: an operation that is refused has changed nothing.
+package volumes
 
 import (
 	"encoding/json"
 	"maps"
 	"slices"
 
+	"nightjar/snapshot/ec2test/ops/call"
 	"nightjar/snapshot/ec2test/query"
 	"nightjar/snapshot/ec2test/world"
 )
 
+// Operations are those of volumes and of the instances that they are attached to.
+var Operations = map[string]call.Operation{
+	"AttachVolume": call.Of(attachVolume), "CreateVolume": call.Of(createVolume), "DeleteVolume": call.Of(deleteVolume), "DescribeInstances": call.Of(describeInstances),
+	"DescribeVolumes": call.Of(describeVolumes), "DetachVolume": call.Of(detachVolume),
+}
+
 type createVolumeIn struct {
-	dry
-	Zone       string             `q:"AvailabilityZone"`
-	ZoneID     string             `q:"AvailabilityZoneId"`
-	Token      string             `q:"ClientToken"`
-	Encrypted  *bool              `q:"Encrypted"`
-	IOPS       *int               `q:"Iops"`
-	KMSKey     string             `q:"KmsKeyId"`
-	Multi      bool               `q:"MultiAttachEnabled"`
-	GiB        *int               `q:"Size"`
-	Snapshot   string             `q:"SnapshotId"`
-	Tags       []tagSpecification `q:"TagSpecification"`
-	Throughput *int               `q:"Throughput"`
-	InitRate   *int               `q:"VolumeInitializationRate"`
-	Type       string             `q:"VolumeType"`
+	call.Dry
+	Zone       string                  `q:"AvailabilityZone"`
+	ZoneID     string                  `q:"AvailabilityZoneId"`
+	Token      string                  `q:"ClientToken"`
+	Encrypted  *bool                   `q:"Encrypted"`
+	IOPS       *int                    `q:"Iops"`
+	KMSKey     string                  `q:"KmsKeyId"`
+	Multi      bool                    `q:"MultiAttachEnabled"`
+	GiB        *int                    `q:"Size"`
+	Snapshot   string                  `q:"SnapshotId"`
+	Tags       []call.TagSpecification `q:"TagSpecification"`
+	Throughput *int                    `q:"Throughput"`
+	InitRate   *int                    `q:"VolumeInitializationRate"`
+	Type       string                  `q:"VolumeType"`
 }
 
 type attachmentOut struct {
@@ -51,7 +61,7 @@ type volumeOut struct {
 	Encrypted   bool            `xml:"encrypted"`
 	KMSKey      string          `xml:"kmsKeyId,omitempty"`
 	Multi       bool            `xml:"multiAttachEnabled"`
-	Tags        []Tag           `xml:"tagSet>item"`
+	Tags        []call.Tag      `xml:"tagSet>item"`
 }
 
 // kind is what a type of volumes allows.
@@ -67,7 +77,7 @@ var kinds = map[string]kind{
 	"st1": {least: 125, most: 16384}, "sc1": {least: 125, most: 16384}, "standard": {least: 1, most: 1024},
 }
 
-func (r *Request) checkVolume(in *createVolumeIn) error {
+func checkVolume(r *call.Request, in *createVolumeIn) error {
 	switch {
 	case in.Zone == "" && in.ZoneID == "":
 		return query.Refuse("MissingParameter", "The request must contain the parameter AvailabilityZone or AvailabilityZoneId")
@@ -92,7 +102,7 @@ func (r *Request) checkVolume(in *createVolumeIn) error {
 		return query.Refuse("MissingParameter", "The request must contain the parameter size or snapshotId")
 	}
 	if in.Snapshot != "" {
-		if err := checkID("snap", in.Snapshot); err != nil {
+		if err := call.CheckID("snap", in.Snapshot); err != nil {
 			return err
 		}
 	}
@@ -151,15 +161,15 @@ func checkSpeed(in createVolumeIn, gib int) (iops, throughput int, err error) {
 	return iops, throughput, nil
 }
 
-func createVolume(r *Request, in createVolumeIn) (any, error) {
-	tags, err := specified(in.Tags, "volume")
+func createVolume(r *call.Request, in createVolumeIn) (any, error) {
+	tags, err := call.Specified(in.Tags, "volume")
 	if err != nil {
 		return nil, err
 	}
-	if err := r.checkVolume(&in); err != nil {
+	if err := checkVolume(r, &in); err != nil {
 		return nil, err
 	}
-	if err := r.May(needsTagging(in.Tags)...); err != nil {
+	if err := r.May(call.NeedsTagging(in.Tags)...); err != nil {
 		return nil, err
 	}
 	parameters, err := json.Marshal(in)
@@ -175,7 +185,7 @@ func createVolume(r *Request, in createVolumeIn) (any, error) {
 		}
 		return before.Answer, nil
 	}
-	v, err := r.newVolume(in)
+	v, err := newVolume(r, in)
 	if err != nil {
 		return nil, err
 	}
@@ -188,11 +198,11 @@ func createVolume(r *Request, in createVolumeIn) (any, error) {
 	return out, nil
 }
 
-func (r *Request) newVolume(in createVolumeIn) (*world.Volume, error) {
+func newVolume(r *call.Request, in createVolumeIn) (*world.Volume, error) {
 	v := &world.Volume{Zone: in.Zone, Type: in.Type, Created: r.Now(), State: "creating", Snapshot: in.Snapshot, Encrypted: in.Encrypted != nil && *in.Encrypted || r.Encrypt[r.Name]}
 	file := ""
 	if in.Snapshot != "" {
-		s, err := r.snapshot(in.Snapshot)
+		s, err := r.Snapshot(in.Snapshot)
 		if err != nil {
 			return nil, err
 		}
@@ -229,7 +239,7 @@ func (r *Request) newVolume(in createVolumeIn) (*world.Volume, error) {
 	if limit := r.VolumeQuota; limit > 0 && r.Volumes.Len() >= limit {
 		return nil, query.Refuse("VolumeLimitExceeded", "Maximum number of volumes exceeded: %d", limit)
 	}
-	v.KMSKey, v.Fails = r.keyOf(in.KMSKey, v.Encrypted)
+	v.KMSKey, v.Fails = r.KeyOf(in.KMSKey, v.Encrypted)
 	v.Backing = r.File("volume")
 	return v, world.Copy(file, v.Backing, v.GiB)
 }
@@ -237,7 +247,7 @@ func (r *Request) newVolume(in createVolumeIn) (*world.Volume, error) {
 func describeVolume(v *world.Volume, tags map[string]string) volumeOut {
 	out := volumeOut{
 		ID: v.ID, Zone: v.Zone, GiB: v.GiB, Snapshot: v.Snapshot, State: v.State, Created: query.Time{Time: v.Created}, Type: v.Type, IOPS: v.IOPS,
-		Throughput: v.Throughput, InitRate: v.InitRate, Encrypted: v.Encrypted, KMSKey: v.KMSKey, Tags: tagSet(tags),
+		Throughput: v.Throughput, InitRate: v.InitRate, Encrypted: v.Encrypted, KMSKey: v.KMSKey, Tags: call.TagSet(tags),
 	}
 	if v.Attachment != nil {
 		out.Attachments = []attachmentOut{describeAttachment(*v.Attachment)}
@@ -250,11 +260,11 @@ func describeAttachment(a world.Attachment) attachmentOut {
 }
 
 type describeVolumesIn struct {
-	dry
-	paging
-	Filters []filter `q:"Filter"`
-	IDs     []string `q:"VolumeId"`
-	Managed bool     `q:"IncludeManagedResources"`
+	call.Dry
+	call.Paging
+	Filters []call.Filter `q:"Filter"`
+	IDs     []string      `q:"VolumeId"`
+	Managed bool          `q:"IncludeManagedResources"`
 }
 
 type describeVolumesOut struct {
@@ -262,7 +272,7 @@ type describeVolumesOut struct {
 	Next    string      `xml:"nextToken,omitempty"`
 }
 
-func (r *Request) volumeFields() fields[*world.Volume] {
+func volumeFields(r *call.Request) call.Fields[*world.Volume] {
 	attachment := func(get func(*world.Attachment) []string) func(*world.Volume) []string {
 		return func(v *world.Volume) []string {
 			if v.Attachment == nil {
@@ -271,37 +281,37 @@ func (r *Request) volumeFields() fields[*world.Volume] {
 			return get(v.Attachment)
 		}
 	}
-	return fields[*world.Volume]{
-		"attachment.attach-time":           attachment(func(a *world.Attachment) []string { return when(a.Time) }),
-		"attachment.delete-on-termination": attachment(func(a *world.Attachment) []string { return truth(a.DeleteOnTermination) }),
-		"attachment.device":                attachment(func(a *world.Attachment) []string { return one(a.Device) }),
-		"attachment.instance-id":           attachment(func(a *world.Attachment) []string { return one(a.Instance) }),
-		"attachment.status":                attachment(func(a *world.Attachment) []string { return one(a.State) }),
-		"availability-zone":                func(v *world.Volume) []string { return one(v.Zone) },
-		"availability-zone-id":             func(v *world.Volume) []string { return one(r.ZoneID(v.Zone)) },
-		"create-time":                      func(v *world.Volume) []string { return when(v.Created) },
-		"encrypted":                        func(v *world.Volume) []string { return truth(v.Encrypted) },
-		"fast-restored":                    func(*world.Volume) []string { return truth(false) },
-		"multi-attach-enabled":             func(*world.Volume) []string { return truth(false) },
-		"operator.managed":                 func(*world.Volume) []string { return truth(false) },
+	return call.Fields[*world.Volume]{
+		"attachment.attach-time":           attachment(func(a *world.Attachment) []string { return call.When(a.Time) }),
+		"attachment.delete-on-termination": attachment(func(a *world.Attachment) []string { return call.Truth(a.DeleteOnTermination) }),
+		"attachment.device":                attachment(func(a *world.Attachment) []string { return call.One(a.Device) }),
+		"attachment.instance-id":           attachment(func(a *world.Attachment) []string { return call.One(a.Instance) }),
+		"attachment.status":                attachment(func(a *world.Attachment) []string { return call.One(a.State) }),
+		"availability-zone":                func(v *world.Volume) []string { return call.One(v.Zone) },
+		"availability-zone-id":             func(v *world.Volume) []string { return call.One(r.ZoneID(v.Zone)) },
+		"create-time":                      func(v *world.Volume) []string { return call.When(v.Created) },
+		"encrypted":                        func(v *world.Volume) []string { return call.Truth(v.Encrypted) },
+		"fast-restored":                    func(*world.Volume) []string { return call.Truth(false) },
+		"multi-attach-enabled":             func(*world.Volume) []string { return call.Truth(false) },
+		"operator.managed":                 func(*world.Volume) []string { return call.Truth(false) },
 		"operator.principal":               nil,
-		"size":                             func(v *world.Volume) []string { return number(v.GiB) },
-		"snapshot-id":                      func(v *world.Volume) []string { return one(v.Snapshot) },
-		"status":                           func(v *world.Volume) []string { return one(v.State) },
-		"volume-id":                        func(v *world.Volume) []string { return one(v.ID) },
-		"volume-type":                      func(v *world.Volume) []string { return one(v.Type) },
+		"size":                             func(v *world.Volume) []string { return call.Number(v.GiB) },
+		"snapshot-id":                      func(v *world.Volume) []string { return call.One(v.Snapshot) },
+		"status":                           func(v *world.Volume) []string { return call.One(v.State) },
+		"volume-id":                        func(v *world.Volume) []string { return call.One(v.ID) },
+		"volume-type":                      func(v *world.Volume) []string { return call.One(v.Type) },
 	}
 }
 
-func describeVolumes(r *Request, in describeVolumesIn) (any, error) {
-	if err := checkIDs("vol", in.IDs); err != nil {
+func describeVolumes(r *call.Request, in describeVolumesIn) (any, error) {
+	if err := call.CheckIDs("vol", in.IDs); err != nil {
 		return nil, err
 	}
-	known := r.volumeFields()
-	if err := known.check(in.Filters); err != nil {
+	known := volumeFields(r)
+	if err := known.Check(in.Filters); err != nil {
 		return nil, err
 	}
-	pg, err := in.page("volumeId", in.Filters, len(in.IDs), 5, true)
+	pg, err := in.Page("volumeId", in.Filters, len(in.IDs), 5, true)
 	if err != nil {
 		return nil, err
 	}
@@ -309,7 +319,7 @@ func describeVolumes(r *Request, in describeVolumesIn) (any, error) {
 		return nil, err
 	}
 	for _, id := range in.IDs {
-		v, err := r.volume(id)
+		v, err := r.Volume(id)
 		if err != nil {
 			return nil, err
 		}
@@ -319,8 +329,8 @@ func describeVolumes(r *Request, in describeVolumesIn) (any, error) {
 	}
 	out := describeVolumesOut{}
 	var shown []*world.Volume
-	out.Next = take(r, pg, r.Volumes.Of(in.IDs, pg.after), func(v *world.Volume) uint64 { return v.Ordinal }, func(v *world.Volume) bool {
-		return known.match(v, v.Shown(), in.Filters) && (len(in.IDs) > 0 || v.Seen())
+	out.Next = call.Paged(r, pg, r.Volumes.Of(in.IDs, pg.After), func(v *world.Volume) uint64 { return v.Ordinal }, func(v *world.Volume) bool {
+		return known.Match(v, v.Shown(), in.Filters) && (len(in.IDs) > 0 || v.Seen())
 	}, func(v *world.Volume) { shown = append(shown, v) })
 	for _, v := range shown { // after the listing, which they may leave
 		r.DescribeVolume(v)
@@ -332,18 +342,18 @@ func describeVolumes(r *Request, in describeVolumesIn) (any, error) {
 }
 
 type deleteVolumeIn struct {
-	dry
+	call.Dry
 	ID string `q:"VolumeId,required"`
 }
 
-func deleteVolume(r *Request, in deleteVolumeIn) (any, error) {
-	if err := checkID("vol", in.ID); err != nil {
+func deleteVolume(r *call.Request, in deleteVolumeIn) (any, error) {
+	if err := call.CheckID("vol", in.ID); err != nil {
 		return nil, err
 	}
 	if err := r.May(); err != nil {
 		return nil, err
 	}
-	v, err := r.volume(in.ID)
+	v, err := r.Volume(in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -355,5 +365,5 @@ func deleteVolume(r *Request, in deleteVolumeIn) (any, error) {
 	}
 	v.State = "deleting"
 	r.Remove(v.Backing)
-	return done{true}, nil
+	return call.Done{Return: true}, nil
 }

@@ -1,16 +1,17 @@
-package ops
+package snapshots
 
 import (
 	"time"
 
+	"nightjar/snapshot/ec2test/ops/call"
 	"nightjar/snapshot/ec2test/query"
 	"nightjar/snapshot/ec2test/world"
 )
 
 type tierStatusIn struct {
-	dry
-	paging
-	Filters []filter `q:"Filter"`
+	call.Dry
+	call.Paging
+	Filters []call.Filter `q:"Filter"`
 }
 
 type tierStatus struct {
@@ -18,7 +19,7 @@ type tierStatus struct {
 	Volume   string     `xml:"volumeId"`
 	State    string     `xml:"status"`
 	Owner    string     `xml:"ownerId"`
-	Tags     []Tag      `xml:"tagSet>item"`
+	Tags     []call.Tag `xml:"tagSet>item"`
 	Tier     string     `xml:"storageTier"`
 	Started  query.Time `xml:"lastTieringStartTime"`
 	Progress int        `xml:"lastTieringProgress"`
@@ -32,17 +33,17 @@ type tierStatusOut struct {
 	Next      string       `xml:"nextToken,omitempty"`
 }
 
-var tierFields = fields[*world.Snapshot]{
-	"snapshot-id":            func(s *world.Snapshot) []string { return one(s.ID) },
-	"volume-id":              func(s *world.Snapshot) []string { return one(s.Volume) },
-	"last-tiering-operation": func(s *world.Snapshot) []string { return one(s.TierStatus) },
+var tierFields = call.Fields[*world.Snapshot]{
+	"snapshot-id":            func(s *world.Snapshot) []string { return call.One(s.ID) },
+	"volume-id":              func(s *world.Snapshot) []string { return call.One(s.Volume) },
+	"last-tiering-operation": func(s *world.Snapshot) []string { return call.One(s.TierStatus) },
 }
 
-func describeSnapshotTierStatus(r *Request, in tierStatusIn) (any, error) {
-	if err := tierFields.checkOnly(in.Filters); err != nil {
+func describeSnapshotTierStatus(r *call.Request, in tierStatusIn) (any, error) {
+	if err := tierFields.CheckOnly(in.Filters); err != nil {
 		return nil, err
 	}
-	pg, err := in.page("tier", in.Filters, 0, 5, false)
+	pg, err := in.Page("tier", in.Filters, 0, 5, false)
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +51,8 @@ func describeSnapshotTierStatus(r *Request, in tierStatusIn) (any, error) {
 		return nil, err
 	}
 	out := tierStatusOut{}
-	out.Next = take(r, pg, r.Snapshots.All(pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
-		return s.Owner == world.Account && tierFields.match(s, s.Shown(), in.Filters)
+	out.Next = call.Paged(r, pg, r.Snapshots.All(pg.After), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
+		return s.Owner == world.Account && tierFields.Match(s, s.Shown(), in.Filters)
 	}, func(s *world.Snapshot) {
 		r.Describe(s)
 		progress := 100
@@ -59,7 +60,7 @@ func describeSnapshotTierStatus(r *Request, in tierStatusIn) (any, error) {
 			progress = 50
 		}
 		out.Snapshots = append(out.Snapshots, tierStatus{
-			s.ID, s.Volume, s.State, s.Owner, tagSet(s.SeenTags()), tier(s), query.Time{Time: s.TierStart}, progress, s.TierStatus,
+			s.ID, s.Volume, s.State, s.Owner, call.TagSet(s.SeenTags()), tier(s), query.Time{Time: s.TierStart}, progress, s.TierStatus,
 			query.Time{Time: s.ArchivedAt}, query.Time{Time: s.Restored},
 		})
 	})
@@ -67,7 +68,7 @@ func describeSnapshotTierStatus(r *Request, in tierStatusIn) (any, error) {
 }
 
 type modifyTierIn struct {
-	dry
+	call.Dry
 	ID   string `q:"SnapshotId,required"`
 	Tier string `q:"StorageTier"`
 }
@@ -77,8 +78,8 @@ type modifyTierOut struct {
 	Started query.Time `xml:"tieringStartTime"`
 }
 
-func modifySnapshotTier(r *Request, in modifyTierIn) (any, error) {
-	if err := checkID("snap", in.ID); err != nil {
+func modifySnapshotTier(r *call.Request, in modifyTierIn) (any, error) {
+	if err := call.CheckID("snap", in.ID); err != nil {
 		return nil, err
 	}
 	if in.Tier != "" && in.Tier != "archive" {
@@ -87,7 +88,7 @@ func modifySnapshotTier(r *Request, in modifyTierIn) (any, error) {
 	if err := r.May(); err != nil {
 		return nil, err
 	}
-	s, err := r.own(in.ID)
+	s, err := r.Own(in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func modifySnapshotTier(r *Request, in modifyTierIn) (any, error) {
 }
 
 type restoreTierIn struct {
-	dry
+	call.Dry
 	ID        string `q:"SnapshotId,required"`
 	Permanent *bool  `q:"PermanentRestore"`
 	Days      *int   `q:"TemporaryRestoreDays"`
@@ -119,8 +120,8 @@ type restoreTierOut struct {
 	Started   query.Time `xml:"restoreStartTime"`
 }
 
-func restoreSnapshotTier(r *Request, in restoreTierIn) (any, error) {
-	if err := checkID("snap", in.ID); err != nil {
+func restoreSnapshotTier(r *call.Request, in restoreTierIn) (any, error) {
+	if err := call.CheckID("snap", in.ID); err != nil {
 		return nil, err
 	}
 	permanent := in.Permanent != nil && *in.Permanent
@@ -133,7 +134,7 @@ func restoreSnapshotTier(r *Request, in restoreTierIn) (any, error) {
 	if err := r.May(); err != nil {
 		return nil, err
 	}
-	s, err := r.own(in.ID)
+	s, err := r.Own(in.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,9 @@
-package ops
+package snapshots
 
 import (
 	"time"
 
+	"nightjar/snapshot/ec2test/ops/call"
 	"nightjar/snapshot/ec2test/query"
 	"nightjar/snapshot/ec2test/world"
 )
@@ -11,7 +12,7 @@ import (
 const day = 24 * time.Hour
 
 type lockSnapshotIn struct {
-	dry
+	call.Dry
 	Mode    string    `q:"LockMode,required"`
 	ID      string    `q:"SnapshotId,required"`
 	CoolOff *int      `q:"CoolOffPeriod"`
@@ -31,7 +32,7 @@ type lockOut struct {
 	Expires query.Time `xml:"lockExpiresOn"`
 }
 
-func (r *Request) lockState(l *world.Lock) string {
+func lockState(r *call.Request, l *world.Lock) string {
 	switch {
 	case r.Unlocked(l):
 		return "expired"
@@ -41,9 +42,9 @@ func (r *Request) lockState(l *world.Lock) string {
 	return l.Mode
 }
 
-func (r *Request) describeLock(s *world.Snapshot) lockOut {
+func describeLock(r *call.Request, s *world.Snapshot) lockOut {
 	l := s.Lock
-	out := lockOut{ID: s.ID, State: r.lockState(l), Days: l.Days, CoolOff: l.CoolOff, Created: query.Time{Time: l.Created}, Starts: query.Time{Time: l.Starts}, Expires: query.Time{Time: l.Expires}}
+	out := lockOut{ID: s.ID, State: lockState(r, l), Days: l.Days, CoolOff: l.CoolOff, Created: query.Time{Time: l.Created}, Starts: query.Time{Time: l.Starts}, Expires: query.Time{Time: l.Expires}}
 	if l.CoolOff > 0 {
 		out.Cooled = query.Time{Time: l.Cooled()}
 	}
@@ -51,7 +52,7 @@ func (r *Request) describeLock(s *world.Snapshot) lockOut {
 }
 
 func (in lockSnapshotIn) check(now time.Time) error {
-	if err := checkID("snap", in.ID); err != nil {
+	if err := call.CheckID("snap", in.ID); err != nil {
 		return err
 	}
 	switch {
@@ -71,14 +72,14 @@ func (in lockSnapshotIn) check(now time.Time) error {
 	return nil
 }
 
-func lockSnapshot(r *Request, in lockSnapshotIn) (any, error) {
+func lockSnapshot(r *call.Request, in lockSnapshotIn) (any, error) {
 	if err := in.check(r.Now()); err != nil {
 		return nil, err
 	}
 	if err := r.May(); err != nil {
 		return nil, err
 	}
-	s, err := r.own(in.ID)
+	s, err := r.Own(in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -89,17 +90,17 @@ func lockSnapshot(r *Request, in lockSnapshotIn) (any, error) {
 	if in.Days != nil {
 		l.Days, l.Expires = *in.Days, r.Now().Add(time.Duration(*in.Days)*day)
 	}
-	if before := s.Lock; before != nil && r.lockState(before) == "compliance" {
+	if before := s.Lock; before != nil && lockState(r, before) == "compliance" {
 		if in.Mode != "compliance" || in.CoolOff != nil || l.Expires.Before(before.Expires) {
 			return nil, query.Refuse("SnapshotLocked", "The lock of snapshot %s in compliance mode can only be extended", s.ID)
 		}
 	}
 	s.Lock = l
-	return r.describeLock(s), nil
+	return describeLock(r, s), nil
 }
 
 type unlockSnapshotIn struct {
-	dry
+	call.Dry
 	ID string `q:"SnapshotId,required"`
 }
 
@@ -107,21 +108,21 @@ type unlockSnapshotOut struct {
 	ID string `xml:"snapshotId"`
 }
 
-func unlockSnapshot(r *Request, in unlockSnapshotIn) (any, error) {
-	if err := checkID("snap", in.ID); err != nil {
+func unlockSnapshot(r *call.Request, in unlockSnapshotIn) (any, error) {
+	if err := call.CheckID("snap", in.ID); err != nil {
 		return nil, err
 	}
 	if err := r.May(); err != nil {
 		return nil, err
 	}
-	s, err := r.own(in.ID)
+	s, err := r.Own(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	if s.Lock == nil || r.lockState(s.Lock) == "expired" {
+	if s.Lock == nil || lockState(r, s.Lock) == "expired" {
 		return nil, query.Refuse("SnapshotNotLocked", "The snapshot %s is not locked", s.ID)
 	}
-	if r.lockState(s.Lock) == "compliance" {
+	if lockState(r, s.Lock) == "compliance" {
 		return nil, query.Refuse("SnapshotLocked", "The snapshot %s is locked in compliance mode", s.ID)
 	}
 	s.Lock = nil
@@ -129,10 +130,10 @@ func unlockSnapshot(r *Request, in unlockSnapshotIn) (any, error) {
 }
 
 type describeLockedIn struct {
-	dry
-	paging
-	Filters []filter `q:"Filter"`
-	IDs     []string `q:"SnapshotId"`
+	call.Dry
+	call.Paging
+	Filters []call.Filter `q:"Filter"`
+	IDs     []string      `q:"SnapshotId"`
 }
 
 type describeLockedOut struct {
@@ -140,15 +141,15 @@ type describeLockedOut struct {
 	Next      string    `xml:"nextToken,omitempty"`
 }
 
-func describeLockedSnapshots(r *Request, in describeLockedIn) (any, error) {
-	if err := checkIDs("snap", in.IDs); err != nil {
+func describeLockedSnapshots(r *call.Request, in describeLockedIn) (any, error) {
+	if err := call.CheckIDs("snap", in.IDs); err != nil {
 		return nil, err
 	}
-	known := fields[*world.Snapshot]{"lock-state": func(s *world.Snapshot) []string { return one(r.lockState(s.Lock)) }}
-	if err := known.checkOnly(in.Filters); err != nil {
+	known := call.Fields[*world.Snapshot]{"lock-state": func(s *world.Snapshot) []string { return call.One(lockState(r, s.Lock)) }}
+	if err := known.CheckOnly(in.Filters); err != nil {
 		return nil, err
 	}
-	pg, err := in.page("snapshotId", in.Filters, len(in.IDs), 5, false)
+	pg, err := in.Page("snapshotId", in.Filters, len(in.IDs), 5, false)
 	if err != nil {
 		return nil, err
 	}
@@ -156,15 +157,15 @@ func describeLockedSnapshots(r *Request, in describeLockedIn) (any, error) {
 		return nil, err
 	}
 	for _, id := range in.IDs {
-		if _, err := r.own(id); err != nil {
+		if _, err := r.Own(id); err != nil {
 			return nil, err
 		}
 	}
 	out := describeLockedOut{}
-	out.Next = take(r, pg, r.Snapshots.Of(in.IDs, pg.after), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
-		return s.Owner == world.Account && s.Lock != nil && known.match(s, nil, in.Filters)
+	out.Next = call.Paged(r, pg, r.Snapshots.Of(in.IDs, pg.After), func(s *world.Snapshot) uint64 { return s.Ordinal }, func(s *world.Snapshot) bool {
+		return s.Owner == world.Account && s.Lock != nil && known.Match(s, nil, in.Filters)
 	}, func(s *world.Snapshot) {
-		o := r.describeLock(s)
+		o := describeLock(r, s)
 		o.Owner = s.Owner
 		out.Snapshots = append(out.Snapshots, o)
 	})

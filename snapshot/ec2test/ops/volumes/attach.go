@@ -1,8 +1,9 @@
-package ops
+package volumes
 
 import (
 	"regexp"
 
+	"nightjar/snapshot/ec2test/ops/call"
 	"nightjar/snapshot/ec2test/query"
 	"nightjar/snapshot/ec2test/world"
 )
@@ -10,18 +11,18 @@ import (
 var deviceName = regexp.MustCompile(`^(/dev/)?(sd[a-z][1-9]?[0-9]?|xvd[a-z][a-z]?)$`)
 
 type attachVolumeIn struct {
-	dry
+	call.Dry
 	Device   string `q:"Device,required"`
 	Instance string `q:"InstanceId,required"`
 	Volume   string `q:"VolumeId,required"`
 	Card     *int   `q:"EbsCardIndex"`
 }
 
-func attachVolume(r *Request, in attachVolumeIn) (any, error) {
-	if err := checkID("i", in.Instance); err != nil {
+func attachVolume(r *call.Request, in attachVolumeIn) (any, error) {
+	if err := call.CheckID("i", in.Instance); err != nil {
 		return nil, err
 	}
-	if err := checkID("vol", in.Volume); err != nil {
+	if err := call.CheckID("vol", in.Volume); err != nil {
 		return nil, err
 	}
 	if !deviceName.MatchString(in.Device) {
@@ -30,15 +31,15 @@ func attachVolume(r *Request, in attachVolumeIn) (any, error) {
 	if err := r.May(); err != nil {
 		return nil, err
 	}
-	v, err := r.volume(in.Volume)
+	v, err := r.Volume(in.Volume)
 	if err != nil {
 		return nil, err
 	}
-	i, err := r.instance(in.Instance)
+	i, err := r.Instance(in.Instance)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.mayAttach(v, i, in.Device); err != nil {
+	if err := mayAttach(r, v, i, in.Device); err != nil {
 		return nil, err
 	}
 	a := &world.Attachment{Volume: v.ID, Instance: i.ID, Device: in.Device, State: "attaching", Backing: v.Backing, Time: r.Now()}
@@ -54,7 +55,7 @@ func attachVolume(r *Request, in attachVolumeIn) (any, error) {
 	return describeAttachment(*a), nil
 }
 
-func (r *Request) mayAttach(v *world.Volume, i *world.Instance, device string) error {
+func mayAttach(r *call.Request, v *world.Volume, i *world.Instance, device string) error {
 	switch {
 	case v.Attachment != nil:
 		return query.Refuse("VolumeInUse", "%s is already attached to an instance", v.ID)
@@ -65,7 +66,7 @@ func (r *Request) mayAttach(v *world.Volume, i *world.Instance, device string) e
 	case v.Zone != i.Zone:
 		return query.Refuse("InvalidVolume.ZoneMismatch", "The volume '%s' is not in the same availability zone as instance '%s'", v.ID, i.ID)
 	}
-	attached := r.attached(i)
+	attached := r.Attached(i)
 	for _, other := range attached {
 		if other.Attachment.Device == device {
 			return query.Refuse("InvalidParameterValue", "Invalid value '%s' for unixDevice. Attachment point %s is already in use", device, device)
@@ -82,26 +83,26 @@ func (r *Request) mayAttach(v *world.Volume, i *world.Instance, device string) e
 }
 
 type detachVolumeIn struct {
-	dry
+	call.Dry
 	Device   string `q:"Device"`
 	Force    bool   `q:"Force"`
 	Instance string `q:"InstanceId"`
 	Volume   string `q:"VolumeId,required"`
 }
 
-func detachVolume(r *Request, in detachVolumeIn) (any, error) {
-	if err := checkID("vol", in.Volume); err != nil {
+func detachVolume(r *call.Request, in detachVolumeIn) (any, error) {
+	if err := call.CheckID("vol", in.Volume); err != nil {
 		return nil, err
 	}
 	if in.Instance != "" {
-		if err := checkID("i", in.Instance); err != nil {
+		if err := call.CheckID("i", in.Instance); err != nil {
 			return nil, err
 		}
 	}
 	if err := r.May(); err != nil {
 		return nil, err
 	}
-	v, err := r.volume(in.Volume)
+	v, err := r.Volume(in.Volume)
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +113,18 @@ func detachVolume(r *Request, in detachVolumeIn) (any, error) {
 	case in.Instance != "" && in.Instance != a.Instance || in.Device != "" && in.Device != a.Device:
 		return nil, query.Refuse("InvalidAttachment.NotFound", "The volume '%s' is not attached to instance '%s' as device '%s'.", v.ID, in.Instance, in.Device)
 	}
-	if i, err := r.instance(a.Instance); err == nil && i.RootDevice == a.Device && i.State != "stopped" && i.State != "terminated" {
+	if i, err := r.Instance(a.Instance); err == nil && i.RootDevice == a.Device && i.State != "stopped" && i.State != "terminated" {
 		return nil, query.Refuse("OperationNotPermitted", "Unable to detach root volume '%s' from instance '%s'", v.ID, i.ID)
 	}
 	if a.State != "detaching" {
 		a.State = "detaching"
-		r.detaching(a)
+		detaching(r, a)
 	}
 	return describeAttachment(*a), nil
 }
 
 // detaching has the test take the device away; while it cannot, the attachment is busy.
-func (r *Request) detaching(a *world.Attachment) {
+func detaching(r *call.Request, a *world.Attachment) {
 	if r.OnDetach == nil {
 		return
 	}

@@ -1,4 +1,7 @@
-package ops
+// Package snapshots has the operations of EC2 that take, copy, list, lock, archive and delete snapshots, and that bring them back.
+//
+// The invariant is that of package ops: an operation that is refused has changed nothing.
+package snapshots
 
 import (
 	"maps"
@@ -6,16 +9,26 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/snapshot/ec2test/ops/call"
 	"nightjar/snapshot/ec2test/query"
 	"nightjar/snapshot/ec2test/world"
 )
 
+// Operations are those of snapshots.
+var Operations = map[string]call.Operation{
+	"CopySnapshot": call.Of(copySnapshot), "CreateSnapshot": call.Of(createSnapshot), "CreateSnapshots": call.Of(createSnapshots), "DeleteSnapshot": call.Of(deleteSnapshot),
+	"DescribeLockedSnapshots": call.Of(describeLockedSnapshots), "DescribeSnapshotTierStatus": call.Of(describeSnapshotTierStatus), "DescribeSnapshots": call.Of(describeSnapshots),
+	"GetSnapshotBlockPublicAccessState": call.Of(getSnapshotBlockPublicAccessState), "ListSnapshotsInRecycleBin": call.Of(listSnapshotsInRecycleBin),
+	"LockSnapshot": call.Of(lockSnapshot), "ModifySnapshotTier": call.Of(modifySnapshotTier), "RestoreSnapshotFromRecycleBin": call.Of(restoreSnapshotFromRecycleBin),
+	"RestoreSnapshotTier": call.Of(restoreSnapshotTier), "UnlockSnapshot": call.Of(unlockSnapshot),
+}
+
 type createSnapshotIn struct {
-	dry
-	VolumeID    string             `q:"VolumeId,required"`
-	Description string             `q:"Description"`
-	Tags        []tagSpecification `q:"TagSpecification"`
-	Location    string             `q:"Location"`
+	call.Dry
+	VolumeID    string                  `q:"VolumeId,required"`
+	Description string                  `q:"Description"`
+	Tags        []call.TagSpecification `q:"TagSpecification"`
+	Location    string                  `q:"Location"`
 }
 
 type instanceSpecification struct {
@@ -25,12 +38,12 @@ type instanceSpecification struct {
 }
 
 type createSnapshotsIn struct {
-	dry
-	Instance    instanceSpecification `q:"InstanceSpecification,required"`
-	Description string                `q:"Description"`
-	CopyTags    string                `q:"CopyTagsFromSource"`
-	Tags        []tagSpecification    `q:"TagSpecification"`
-	Location    string                `q:"Location"`
+	call.Dry
+	Instance    instanceSpecification   `q:"InstanceSpecification,required"`
+	Description string                  `q:"Description"`
+	CopyTags    string                  `q:"CopyTagsFromSource"`
+	Tags        []call.TagSpecification `q:"TagSpecification"`
+	Location    string                  `q:"Location"`
 }
 
 type snapshotInfo struct {
@@ -43,7 +56,7 @@ type snapshotInfo struct {
 	Description string     `xml:"description"`
 	GiB         int        `xml:"volumeSize"`
 	Encrypted   bool       `xml:"encrypted"`
-	Tags        []Tag      `xml:"tagSet>item"`
+	Tags        []call.Tag `xml:"tagSet>item"`
 }
 
 type createSnapshotsOut struct {
@@ -66,38 +79,30 @@ func checkDescription(d string) error {
 	return nil
 }
 
-// needsTagging is the permission that tags at creation need besides.
-func needsTagging(specs []tagSpecification) []string {
-	if len(specs) == 0 {
-		return nil
-	}
-	return []string{"ec2:CreateTags"}
-}
-
-func createSnapshot(r *Request, in createSnapshotIn) (any, error) {
-	if err := checkID("vol", in.VolumeID); err != nil {
+func createSnapshot(r *call.Request, in createSnapshotIn) (any, error) {
+	if err := call.CheckID("vol", in.VolumeID); err != nil {
 		return nil, err
 	}
 	tags, err := checkCreation(in.Tags, in.Description, in.Location)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.May(needsTagging(in.Tags)...); err != nil {
+	if err := r.May(call.NeedsTagging(in.Tags)...); err != nil {
 		return nil, err
 	}
-	v, err := r.volume(in.VolumeID)
+	v, err := r.Volume(in.VolumeID)
 	if err != nil {
 		return nil, err
 	}
-	snapshots, err := r.take([]*world.Volume{v}, in.Description, func(*world.Volume) map[string]string { return tags })
+	snapshots, err := take(r, []*world.Volume{v}, in.Description, func(*world.Volume) map[string]string { return tags })
 	if err != nil {
 		return nil, err
 	}
 	return describe(snapshots[0], "", snapshots[0].Tags), nil
 }
 
-func checkCreation(specs []tagSpecification, description, location string) (map[string]string, error) {
-	tags, err := specified(specs, "snapshot")
+func checkCreation(specs []call.TagSpecification, description, location string) (map[string]string, error) {
+	tags, err := call.Specified(specs, "snapshot")
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +112,11 @@ func checkCreation(specs []tagSpecification, description, location string) (map[
 	return tags, checkLocation(location)
 }
 
-func createSnapshots(r *Request, in createSnapshotsIn) (any, error) {
-	if err := checkID("i", in.Instance.InstanceID); err != nil {
+func createSnapshots(r *call.Request, in createSnapshotsIn) (any, error) {
+	if err := call.CheckID("i", in.Instance.InstanceID); err != nil {
 		return nil, err
 	}
-	if err := checkIDs("vol", in.Instance.Without); err != nil {
+	if err := call.CheckIDs("vol", in.Instance.Without); err != nil {
 		return nil, err
 	}
 	if n := len(in.Instance.Without); n > 40 {
@@ -124,14 +129,14 @@ func createSnapshots(r *Request, in createSnapshotsIn) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	more := needsTagging(in.Tags)
+	more := call.NeedsTagging(in.Tags)
 	if in.CopyTags != "" {
 		more = []string{"ec2:CreateTags"}
 	}
 	if err := r.May(more...); err != nil {
 		return nil, err
 	}
-	volumes, err := r.included(in.Instance)
+	volumes, err := included(r, in.Instance)
 	if err != nil {
 		return nil, err
 	}
@@ -146,31 +151,31 @@ func createSnapshots(r *Request, in createSnapshotsIn) (any, error) {
 				of[v.ID][k] = value
 			}
 		}
-		if err := tooMany(of[v.ID]); err != nil {
+		if err := call.TooMany(of[v.ID]); err != nil {
 			return nil, err
 		}
 	}
-	snapshots, err := r.take(volumes, in.Description, func(v *world.Volume) map[string]string { return of[v.ID] })
+	snapshots, err := take(r, volumes, in.Description, func(v *world.Volume) map[string]string { return of[v.ID] })
 	if err != nil {
 		return nil, err
 	}
 	out := createSnapshotsOut{}
 	for _, s := range snapshots {
-		out.Snapshots = append(out.Snapshots, snapshotInfo{s.ID, s.Volume, s.State, query.Time{Time: s.Started}, "", s.Owner, s.Description, s.GiB, s.Encrypted, tagSet(s.Tags)})
+		out.Snapshots = append(out.Snapshots, snapshotInfo{s.ID, s.Volume, s.State, query.Time{Time: s.Started}, "", s.Owner, s.Description, s.GiB, s.Encrypted, call.TagSet(s.Tags)})
 	}
 	return out, nil
 }
 
 // included returns the volumes of an instance that a call is to take.
-func (r *Request) included(spec instanceSpecification) ([]*world.Volume, error) {
-	i, err := r.instance(spec.InstanceID)
+func included(r *call.Request, spec instanceSpecification) ([]*world.Volume, error) {
+	i, err := r.Instance(spec.InstanceID)
 	if err != nil {
 		return nil, err
 	}
 	if i.State == "terminated" || i.State == "shutting-down" || i.State == "pending" {
 		return nil, query.Refuse("IncorrectInstanceState", "The instance '%s' is not in a valid state: it is %s", i.ID, i.State)
 	}
-	attached := r.attached(i)
+	attached := r.Attached(i)
 	for _, id := range spec.Without {
 		n := slices.IndexFunc(attached, func(v *world.Volume) bool { return v.ID == id })
 		if n < 0 {
@@ -196,25 +201,14 @@ func (r *Request) included(spec instanceSpecification) ([]*world.Volume, error) 
 	return volumes, nil
 }
 
-// attached returns the volumes of an instance, in order of their devices.
-func (r *Request) attached(i *world.Instance) (volumes []*world.Volume) {
-	for v := range r.Volumes.All(0) {
-		if v.Attachment != nil && v.Attachment.Instance == i.ID {
-			volumes = append(volumes, v)
-		}
-	}
-	slices.SortFunc(volumes, func(a, b *world.Volume) int { return strings.Compare(a.Attachment.Device, b.Attachment.Device) })
-	return volumes
-}
-
 // take makes snapshots of volumes as they are at this moment: all of them, or none.
-func (r *Request) take(volumes []*world.Volume, description string, tags func(*world.Volume) map[string]string) ([]*world.Snapshot, error) {
+func take(r *call.Request, volumes []*world.Volume, description string, tags func(*world.Volume) map[string]string) ([]*world.Snapshot, error) {
 	for _, v := range volumes {
-		if err := r.mayTake(v); err != nil {
+		if err := mayTake(r, v); err != nil {
 			return nil, err
 		}
 	}
-	if r.count(world.Account)+len(volumes) > r.Quota() {
+	if count(r, world.Account)+len(volumes) > r.Quota() {
 		return nil, query.Refuse("SnapshotLimitExceeded", "You have exceeded your maximum snapshot limit of %d", r.Quota())
 	}
 	files, err := r.AtOneMoment(volumes)
@@ -233,7 +227,7 @@ func (r *Request) take(volumes []*world.Volume, description string, tags func(*w
 }
 
 // count is how many snapshots an account has here.
-func (r *Request) count(owner string) (n int) {
+func count(r *call.Request, owner string) (n int) {
 	for s := range r.Snapshots.All(0) {
 		if s.Owner == owner {
 			n++
@@ -243,7 +237,7 @@ func (r *Request) count(owner string) (n int) {
 }
 
 // mayTake refuses a further snapshot of a volume while there are too many under way, or one that has just begun.
-func (r *Request) mayTake(v *world.Volume) error {
+func mayTake(r *call.Request, v *world.Volume) error {
 	if v.State != "available" && v.State != "in-use" {
 		return query.Refuse("IncorrectState", "The volume '%s' is '%s'", v.ID, v.State)
 	}
@@ -270,18 +264,18 @@ func (r *Request) mayTake(v *world.Volume) error {
 }
 
 type deleteSnapshotIn struct {
-	dry
+	call.Dry
 	ID string `q:"SnapshotId,required"`
 }
 
-func deleteSnapshot(r *Request, in deleteSnapshotIn) (any, error) {
-	if err := checkID("snap", in.ID); err != nil {
+func deleteSnapshot(r *call.Request, in deleteSnapshotIn) (any, error) {
+	if err := call.CheckID("snap", in.ID); err != nil {
 		return nil, err
 	}
 	if err := r.May(); err != nil {
 		return nil, err
 	}
-	s, err := r.own(in.ID)
+	s, err := r.Own(in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -299,8 +293,8 @@ func deleteSnapshot(r *Request, in deleteSnapshotIn) (any, error) {
 	if r.RecycleBin > 0 && s.State == "completed" {
 		s.Deleted, s.Expires = r.Now(), r.Now().Add(r.RecycleBin)
 		r.Bin.Add(s)
-		return done{true}, nil
+		return call.Done{Return: true}, nil
 	}
 	r.Remove(s.File)
-	return done{true}, nil
+	return call.Done{Return: true}, nil
 }

@@ -1,4 +1,4 @@
-package ops
+package call
 
 import (
 	"fmt"
@@ -12,27 +12,34 @@ import (
 	"nightjar/snapshot/ec2test/query"
 )
 
-type filter struct {
+// A Filter is one that a call asks for: one of its values has to be had.
+type Filter struct {
 	Name   string   `q:"Name,required"`
 	Values []string `q:"Value"`
 }
 
-// fields are what a kind of thing can be filtered by. A field may have many values; one that is nil is known, but nothing has it.
-type fields[T any] map[string]func(T) []string
+// Fields are what a kind of thing can be filtered by. A field may have many values; one that is nil is known, but nothing has it.
+type Fields[T any] map[string]func(T) []string
 
-func one(s string) []string {
+// One is the value of a field, or none if it is empty.
+func One(s string) []string {
 	if s == "" {
 		return nil
 	}
 	return []string{s}
 }
 
-func number(n int) []string     { return []string{strconv.Itoa(n)} }
-func truth(b bool) []string     { return []string{strconv.FormatBool(b)} }
-func when(t time.Time) []string { return []string{t.UTC().Format("2006-01-02T15:04:05.000Z")} }
+// Number is the value of a field that counts.
+func Number(n int) []string { return []string{strconv.Itoa(n)} }
 
-// check refuses filters that are not of this kind of thing.
-func (f fields[T]) check(filters []filter) error {
+// Truth is the value of a field that is true or false.
+func Truth(b bool) []string { return []string{strconv.FormatBool(b)} }
+
+// When is the value of a field that is a time.
+func When(t time.Time) []string { return []string{t.UTC().Format("2006-01-02T15:04:05.000Z")} }
+
+// Check refuses filters that are not of this kind of thing.
+func (f Fields[T]) Check(filters []Filter) error {
 	values := 0
 	for _, x := range filters {
 		if _, ok := f[x.Name]; !ok && !strings.HasPrefix(x.Name, "tag:") && x.Name != "tag-key" {
@@ -49,18 +56,18 @@ func (f fields[T]) check(filters []filter) error {
 	return nil
 }
 
-// checkOnly is check for things that cannot be filtered by their tags.
-func (f fields[T]) checkOnly(filters []filter) error {
+// CheckOnly is check for things that cannot be filtered by their tags.
+func (f Fields[T]) CheckOnly(filters []Filter) error {
 	for _, x := range filters {
 		if _, ok := f[x.Name]; !ok {
 			return query.Refuse("InvalidParameterValue", "The filter '%s' is invalid", x.Name)
 		}
 	}
-	return f.check(filters)
+	return f.Check(filters)
 }
 
-// match tells whether a thing passes all filters.
-func (f fields[T]) match(t T, tags map[string]string, filters []filter) bool {
+// Match tells whether a thing passes all filters.
+func (f Fields[T]) Match(t T, tags map[string]string, filters []Filter) bool {
 	for _, x := range filters {
 		var has []string
 		if key, ok := strings.CutPrefix(x.Name, "tag:"); ok {
@@ -92,33 +99,34 @@ func like(pattern, value string) bool {
 	return ok && err == nil
 }
 
-type paging struct {
+// Paging is part of the parameters of operations that list.
+type Paging struct {
 	MaxResults *int   `q:"MaxResults"`
 	NextToken  string `q:"NextToken"`
 }
 
 type page struct {
-	most    int
-	after   uint64
+	Most    int
+	After   uint64
 	listing string
 	empty   string // the token that an empty page has
 }
 
-// page checks what is asked for. A token serves the same listing alone: name and filters. Above 1,000, capped listings give 1,000 and others refuse.
-func (p paging) page(name string, in any, ids int, least int, capped bool) (page, error) {
+// Page checks what is asked for. A token serves the same listing alone: name and filters. Above 1,000, capped listings give 1,000 and others refuse.
+func (p Paging) Page(name string, in any, ids int, least int, capped bool) (page, error) {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%+v", in)
-	pg := page{most: 1 << 30, listing: fmt.Sprintf("%s-%x", name, h.Sum64())}
+	pg := page{Most: 1 << 30, listing: fmt.Sprintf("%s-%x", name, h.Sum64())}
 	if p.MaxResults != nil {
-		pg.most = *p.MaxResults
+		pg.Most = *p.MaxResults
 		if ids > 0 {
 			return pg, query.Refuse("InvalidParameterCombination", "The parameter %ss cannot be used with the parameter maxResults", name)
 		}
-		if pg.most > 1000 && capped {
-			pg.most = 1000
+		if pg.Most > 1000 && capped {
+			pg.Most = 1000
 		}
-		if pg.most < least || pg.most > 1000 {
-			return pg, query.Refuse("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value from %d to 1000.", pg.most, least)
+		if pg.Most < least || pg.Most > 1000 {
+			return pg, query.Refuse("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value from %d to 1000.", pg.Most, least)
 		}
 	}
 	if p.NextToken != "" {
@@ -131,14 +139,14 @@ func (p paging) page(name string, in any, ids int, least int, capped bool) (page
 				pg.empty = query.Token(pg.listing, after)
 			}
 		}
-		pg.after = after
+		pg.After = after
 		return pg, err
 	}
 	return pg, nil
 }
 
-// take calls show for what passes, up to a page of it, and returns the token for more.
-func take[T any](r *Request, pg page, all func(yield func(T) bool), ordinal func(T) uint64, passes func(T) bool, show func(T)) string {
+// Paged calls show for what passes, up to a page of it, and returns the token for more.
+func Paged[T any](r *Request, pg page, all func(yield func(T) bool), ordinal func(T) uint64, passes func(T) bool, show func(T)) string {
 	if pg.empty != "" {
 		return pg.empty
 	}
@@ -147,29 +155,14 @@ func take[T any](r *Request, pg page, all func(yield func(T) bool), ordinal func
 		if !passes(t) {
 			continue
 		}
-		if n == pg.most && r.EmptyPages {
+		if n == pg.Most && r.EmptyPages {
 			return query.Token(pg.listing+"-empty", last)
 		}
-		if n == pg.most {
+		if n == pg.Most {
 			return query.Token(pg.listing, last)
 		}
 		show(t)
 		n, last = n+1, ordinal(t)
 	}
 	return ""
-}
-
-// A Tag is a key and its value.
-type Tag struct {
-	Key   string `q:"Key" xml:"key"`
-	Value string `q:"Value" xml:"value"`
-}
-
-func tagSet(tags map[string]string) []Tag {
-	var set []Tag
-	for k, v := range tags {
-		set = append(set, Tag{k, v})
-	}
-	slices.SortFunc(set, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
-	return set
 }

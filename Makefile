@@ -38,7 +38,7 @@ DIST        ?= dist
 BENCHDIR    ?= $(or $(TMPDIR),/tmp)/nightjar-bench
 
 # What the tests run, each with the Debian package that brings it.
-TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs losetup:mount lowntfs-3g:ntfs-3g sshd:openssh-server sftp:openssh-client \
+TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs losetup:mount lowntfs-3g:ntfs-3g mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs sshd:openssh-server sftp:openssh-client \
 	systemd-analyze:systemd mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm chromium:chromium promtool:prometheus
 
 # What the tests of completion, of manual pages and of the package run, likewise.

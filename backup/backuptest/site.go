@@ -267,31 +267,55 @@ func MountExt(t *testing.T, options ...string) (at string) {
 func MountCaseless(t *testing.T, options ...string) (at string, again func()) {
 	t.Helper()
 	NeedRoot(t)
+	disk, at := newDisk(t)
+	mount := func() {
+		output(t, "lowntfs-3g", "-o", "ignore_case,"+cmp.Or(strings.Join(options, ","), "permissions"), disk, at)
+	}
+	output(t, "mkntfs", "--quiet", "--fast", "--force", disk)
+	mount()
+	t.Cleanup(func() { output(t, "umount", at) })
+	return at, func() {
+		t.Helper()
+		output(t, "umount", at)
+		mount()
+	}
+}
+
+// MountExFAT mounts a new file system that knows no case, no links, no owners, no modes, and gives each spelling of a name an inode of its own. It returns where.
+func MountExFAT(t *testing.T) (at string) {
+	t.Helper()
+	NeedRoot(t)
+	disk, at := newDisk(t)
+	output(t, "mkfs.exfat", disk)
+	loop := strings.TrimSpace(output(t, "losetup", "--find", "--show", disk))
+	t.Cleanup(func() { output(t, "losetup", "--detach", loop) })
+	output(t, "mount.exfat-fuse", loop, at)
+	t.Cleanup(func() { output(t, "umount", at) })
+	return at
+}
+
+// newDisk returns a file to make a file system in, and where to mount that.
+func newDisk(t *testing.T) (disk, at string) {
+	t.Helper()
 	dir := t.TempDir()
-	disk, at := filepath.Join(dir, "disk"), filepath.Join(dir, "mounted")
+	disk, at = filepath.Join(dir, "disk"), filepath.Join(dir, "mounted")
 	must(t, os.WriteFile(disk, nil, 0o600))
 	must(t, os.Truncate(disk, 64<<20))
 	must(t, os.Mkdir(at, 0o755))
-	run := func(name string, args ...string) {
-		t.Helper()
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") == "" {
-				t.Skip("NOT TESTED: this test needs ", name)
-			}
-			t.Fatalf("%s: %v: %s", name, err, out)
-		}
+	return disk, at
+}
+
+// output runs a program that the test needs.
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") == "" {
+		t.Skip("NOT TESTED: this test needs ", name)
 	}
-	mount := func() {
-		run("lowntfs-3g", "-o", "ignore_case,"+cmp.Or(strings.Join(options, ","), "permissions"), disk, at)
+	if err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
 	}
-	run("mkntfs", "--quiet", "--fast", "--force", disk)
-	mount()
-	t.Cleanup(func() { run("umount", at) })
-	return at, func() {
-		t.Helper()
-		run("umount", at)
-		mount()
-	}
+	return string(out)
 }
 
 // Age waits until what was changed has been left alone for long enough that its times will show the next change.

@@ -1,8 +1,11 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -42,7 +45,14 @@ func (d *Dir) Mknod(name string, n *tree.Node) error {
 	default:
 		return fmt.Errorf("make %s: mode %#o is neither device, FIFO nor socket", name, n.Mode)
 	}
-	return d.do("make", name, func() error { return unix.Mknodat(d.fd, name, n.Type()|0o600, int(dev)) })
+	err := d.do("make", name, func() error { return unix.Mknodat(d.fd, name, n.Type()|0o600, int(dev)) })
+	if errors.Is(err, unix.EIO) { // exFAT and FAT by FUSE make a file of it, and then notice
+		var there tree.Node
+		if d.Stat(name, &there) == nil && there.IsRegular() && there.Size == 0 {
+			_ = d.Remove(name)
+		}
+	}
+	return err
 }
 
 // Rename renames an entry of d, replacing one that has the new name.
@@ -83,8 +93,18 @@ func (d *Dir) do(what, name string, call func() error) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := retry(call); err != nil {
-		return fmt.Errorf("%s %s: %w", what, name, err)
+	err := retry(call)
+	switch {
+	case err == nil:
+		return nil
+	case unusual(name) && (err == unix.ENOENT || err == unix.EINVAL || err == unix.EILSEQ || err == unix.EPERM): // each has its own
+		return fmt.Errorf("%s %s: %w: FAT, exFAT and NTFS take no name like this", what, name, err)
 	}
-	return nil
+	return fmt.Errorf("%s %s: %w", what, name, err)
+}
+
+// unusual reports whether a name is one that file systems of other systems do not take.
+func unusual(name string) bool {
+	return !utf8.ValidString(name) || strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") ||
+		strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || strings.ContainsRune(`"*:<>?\|`, r) })
 }

@@ -128,7 +128,7 @@ func (a *Applier) differs(d *Dir, h handle, name string, n *tree.Node) (what []s
 	if !n.IsSymlink() && st.Mode&^tree.TypeMask != modeWith(n, sameUser, sameGroup) {
 		what = append(what, "mode")
 	}
-	if !a.Times.same(d, timeOf(st), n.Mtime) {
+	if !a.Times.Same(d, timeOf(st), n.Mtime) {
 		what = append(what, "time")
 	}
 	if !a.Xattrs {

@@ -18,21 +18,32 @@ type Times struct {
 	probes map[uint64]int // open files, by device
 }
 
-// Keeps returns the time that an entry of the directory has after it was given t. It is t if that cannot be found out.
-func (x *Times) Keeps(d *Dir, t tree.Time) tree.Time {
-	if x == nil {
-		return t
+// Same reports whether an entry of the directory has the time that it is to have, as far as its file system keeps it. Where that cannot be found out, as no file
+// may be made, it keeps two seconds at worst, as FAT does.
+func (x *Times) Same(d *Dir, has, want tree.Time) bool {
+	if has == want || x == nil {
+		return has == want
 	}
+	kept, known := x.keeps(d, want)
+	if known || x.Named {
+		return has == kept
+	}
+	coarse := has.Nsec == 0 || has.Nsec%1e7 == 0 && has.Sec == want.Sec
+	return coarse && has.Sec-want.Sec >= -2 && has.Sec-want.Sec <= 2
+}
+
+// keeps returns the time that an entry of the directory has after it was given t, if that can be found out.
+func (x *Times) keeps(d *Dir, t tree.Time) (kept tree.Time, known bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	id, err := d.ID()
 	if err != nil {
-		return t
+		return t, false
 	}
 	fd, known := x.probes[id.Device]
 	if !known {
 		if fd, err = x.probe(d); err != nil {
-			return t
+			return t, false
 		}
 		if x.probes == nil {
 			x.probes = map[uint64]int{}
@@ -41,9 +52,9 @@ func (x *Times) Keeps(d *Dir, t tree.Time) tree.Time {
 	}
 	var st unix.Stat_t
 	if (handle{fd: fd}).setTime(t) != nil || fstat(fd, &st) != nil {
-		return t
+		return t, false
 	}
-	return timeOf(&st)
+	return timeOf(&st), true
 }
 
 func (x *Times) probe(d *Dir) (int, error) {
@@ -57,9 +68,6 @@ func (x *Times) probe(d *Dir) (int, error) {
 	}
 	return fd, err
 }
-
-// same reports whether an entry of the directory has the time that it is to have, as far as its file system keeps it.
-func (x *Times) same(d *Dir, has, want tree.Time) bool { return has == want || has == x.Keeps(d, want) }
 
 // Close gives up what was opened.
 func (x *Times) Close() {

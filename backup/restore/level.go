@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -82,7 +83,7 @@ func (p *planner) mkdir(above, level *planLevel) error {
 		if err = p.stack.Top().Stat(name, &there); err != nil {
 			return err
 		}
-		if err = p.own(above, &there); err != nil {
+		if err = p.own(above, name, &there); err != nil {
 			return err
 		}
 		action = Kept
@@ -105,10 +106,21 @@ func (p *planner) mkdir(above, level *planLevel) error {
 		p.report(level.path, action)
 		return nil
 	}
+	if above.seen != nil {
+		if err := p.stack.Top().Stat(name, &there); err != nil {
+			return err
+		}
+		above.seen.add(p.stack.Top(), name, name, local.IDOf(&there))
+	}
 	if err := p.push(level); err != nil {
+		if p.o.DryRun && there.Owner.UID == uint32(os.Geteuid()) && errors.Is(err, fs.ErrPermission) {
+			p.unseen(level.path, err)
+			p.report(level.path, Kept)
+			return nil
+		}
 		return err
 	}
-	if err := p.enter(above, level, action, &there); err != nil {
+	if err := p.enter(level, action, &there); err != nil {
 		return errors.Join(err, p.stack.Pop())
 	}
 	level.entered = true
@@ -116,9 +128,8 @@ func (p *planner) mkdir(above, level *planLevel) error {
 }
 
 // enter notes and reports what the directory that is on top of the stack now is.
-func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node) error {
+func (p *planner) enter(level *planLevel, action Action, there *tree.Node) error {
 	if action == Kept {
-		above.seen.add(local.IDOf(there))
 		level.seen, level.keeps = newSeen(there.Device), p.o.Overwrite == Never || !level.asked && !p.stack.Top().Begun()
 		if !level.keeps {
 			_ = p.large(level.node) // leave tells of it
@@ -136,12 +147,7 @@ func (p *planner) enter(above, level *planLevel, action Action, there *tree.Node
 	if !level.asked { // else whoever goes on gives it its attributes
 		p.stack.Top().Begin()
 	}
-	if above.seen == nil {
-		return nil
-	}
-	id, err := p.stack.Top().ID()
-	above.seen.add(id)
-	return err
+	return nil
 }
 
 // free tells a dry run whether a name is free, with fs.ErrExist if it is not.

@@ -186,7 +186,7 @@ func (r *restorer) link(l *plannedLink) error {
 	if err := l.dir.Link(from, first.name, first.id, name); err != nil {
 		return l.dir.refused(name, err)
 	}
-	l.dir.seen.add(first.id)
+	l.dir.seen.add(l.dir.Dir, name, l.node.Name, first.id)
 	if l.action != Replaced {
 		return nil
 	}

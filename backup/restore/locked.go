@@ -2,6 +2,7 @@ package restore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"nightjar/backup/local"
@@ -19,6 +20,13 @@ func (p *planner) push(level *planLevel) error {
 	}
 	p.opened(level, locked)
 	return nil
+}
+
+// unseen tells a dry run of a directory of this user's whose mode keeps him out, and which a restore would open.
+func (r *restorer) unseen(path string, err error) {
+	if r.o.Warn != nil {
+		r.o.Warn(fmt.Errorf("look into %q: %w: a restore opens it, and finds what is in it only then", path, err))
+	}
 }
 
 // unlock lets this user put entries into the directory on top of the stack. What cannot be put into it is reported.

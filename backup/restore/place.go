@@ -243,7 +243,7 @@ func (f *placedFile) open() (*os.File, error) {
 	f.file, f.err, f.made = file, f.dir.refused(f.name, err), err == nil
 	if f.made && (f.first != nil || f.dir.seen != nil || f.r.applier.HasFlags(f.node)) {
 		f.id, f.err = local.IDOfFile(file)
-		f.dir.seen.add(f.id)
+		f.dir.seen.add(f.dir.Dir, f.name, f.node.Name, f.id)
 	}
 	return file, f.err
 }

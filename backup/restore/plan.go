@@ -295,7 +295,7 @@ func (p *planner) special(d *handle, n *tree.Node, action Action, first *firstLi
 			return false, err
 		}
 		id = local.IDOf(&here)
-		d.seen.add(id)
+		d.seen.add(d.Dir, name, n.Name, id)
 	}
 	err = p.applier.Entry(d.Dir, name, n)
 	if action == Replaced {

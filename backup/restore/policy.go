@@ -16,7 +16,7 @@ func (p *planner) decide(above *planLevel, n, there *tree.Node) (Action, error) 
 	d := p.stack.Top()
 	err := d.Stat(n.Name, there)
 	if err == nil {
-		err = p.own(above, there)
+		err = p.own(above, n.Name, there)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -29,7 +29,7 @@ func (p *planner) decide(above *planLevel, n, there *tree.Node) (Action, error) 
 	case Never:
 		action = Kept
 	case IfNewer:
-		if !older(there.Mtime, n.Mtime) || !older(there.Mtime, p.applier.Times.Keeps(d, n.Mtime)) {
+		if !older(there.Mtime, n.Mtime) || p.applier.Times.Same(d, there.Mtime, n.Mtime) {
 			action = Kept
 		}
 	case IfChanged:
@@ -53,12 +53,12 @@ func (p *planner) decide(above *planLevel, n, there *tree.Node) (Action, error) 
 			return Kept, errors.New("something else is there, and the directory takes new entries only")
 		}
 	}
-	return action, above.seen.found(d, there)
+	return action, above.seen.found(d, n.Name, there)
 }
 
 // own returns an error if what was found in the directory above was put or kept there by this run, for another entry.
-func (p *planner) own(above *planLevel, there *tree.Node) error {
-	if above.fresh || above.seen.taken(there) {
+func (p *planner) own(above *planLevel, name string, there *tree.Node) error {
+	if above.fresh || above.seen.taken(p.stack.Top(), name, there) {
 		return errAlias
 	}
 	return nil
@@ -71,7 +71,7 @@ func (p *planner) alike(d *local.Dir, n, there *tree.Node) (bool, error) {
 	if there.Type() != n.Type() || there.Size != n.Size || there.Major != n.Major || there.Minor != n.Minor {
 		return false, nil
 	}
-	if there.Mtime != n.Mtime && there.Mtime != p.applier.Times.Keeps(d, n.Mtime) {
+	if !p.applier.Times.Same(d, there.Mtime, n.Mtime) {
 		return false, nil
 	}
 	if !n.IsSymlink() {

@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"nightjar/backup/browse"
 	"nightjar/backup/local"
@@ -148,7 +149,13 @@ func (r *restorer) openTarget(begun bool) error {
 	if r.o.DryRun && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if !r.o.DryRun && errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) && r.o.DryRun {
+		var there unix.Stat_t
+		if unix.Stat(r.o.Target, &there) == nil && there.Uid == uint32(os.Geteuid()) && there.Mode&unix.S_IFMT == unix.S_IFDIR {
+			r.unseen(r.o.Target, err)
+			return nil
+		}
+	} else if errors.Is(err, fs.ErrPermission) {
 		if opened, locked, failed := local.OpenLocked(r.o.Target, r.owners); failed == nil {
 			d, err = opened, nil
 			r.note(locked)

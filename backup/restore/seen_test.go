@@ -23,12 +23,12 @@ func TestSeenIsSmall(t *testing.T) {
 		before := heap()
 		s := newSeen(1)
 		for i := range tt.entries {
-			s.add(local.FileID{Device: 1, Inode: i * spread})
+			s.add(nil, "", "", local.FileID{Device: 1, Inode: i * spread})
 		}
 		if used := heap() - before; used > tt.most {
 			t.Errorf("%s: %d MiB", what, used>>20)
 		}
-		if !s.taken(&tree.Node{Device: 1, Inode: 1000 * spread}) || s.taken(&tree.Node{Device: 1, Inode: 1000*spread + 10_000_000_000}) || s.taken(&tree.Node{Device: 2, Inode: 1000 * spread}) {
+		if !s.taken(nil, "", &tree.Node{Device: 1, Inode: 1000 * spread}) || s.taken(nil, "", &tree.Node{Device: 1, Inode: 1000*spread + 10_000_000_000}) || s.taken(nil, "", &tree.Node{Device: 2, Inode: 1000 * spread}) {
 			t.Errorf("%s: does not know what it has seen", what)
 		}
 		runtime.KeepAlive(s)

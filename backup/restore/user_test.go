@@ -1,6 +1,7 @@
 package restore_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +92,37 @@ func TestOwnFolders(t *testing.T) {
 		}
 		if backuptest.Content(t, target+"/d/ro/f") != "content" {
 			t.Errorf("%s: the file is not back", tt.what)
+		}
+	}
+}
+
+// A dry run opens no folder that a restore would open. It says so, and what a restore would make.
+func TestDryRunOfLocked(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	s := backuptest.New(t)
+	s.Write("d/f", "content")
+	s.Save()
+	for _, name := range []string{"", "d"} {
+		for _, closed := range []os.FileMode{0, 0o300, 0o500} {
+			target, _ := s.Restore()
+			path := filepath.Join(target, name)
+			must(t, os.Chmod(path, closed))
+			var created, warned []string
+			s.Restore(overwrite(target, restore.IfChanged), func(o *restore.Options) {
+				o.DryRun = true
+				o.Report = func(path string, a restore.Action) { created = append(created, fmt.Sprint(path, a)) }
+				o.Warn = func(err error) { warned = append(warned, err.Error()) }
+			})
+			s.Log.None(t)
+			if len(created) == 0 || (len(warned) == 1) != (closed < 0o400) {
+				t.Errorf("%q of mode %v: would do %q, warns %q", name, closed, created, warned)
+			}
+			if got := mode(t, path).Perm(); got != closed {
+				t.Errorf("%q of mode %v has mode %v", name, closed, got)
+			}
+			must(t, os.Chmod(path, 0o700))
 		}
 	}
 }

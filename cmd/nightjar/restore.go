@@ -116,7 +116,7 @@ func (a *app) restore(ctx context.Context, arg string, r *restoreFlags) error {
 	if err := a.reportRestore(s.Session, archive, r, &sums, a.Now().Sub(start)); err != nil {
 		return err
 	}
-	return a.restored(archive, &sums)
+	return a.restored(archive, &sums, r.dryRun)
 }
 
 // restoreOptions returns what the flags say of a restore.
@@ -145,7 +145,7 @@ func (a *app) restoreOptions(r *restoreFlags) (o restore.Options, err error) {
 }
 
 // restored returns the error of a restore that was done, but not in all.
-func (a *app) restored(archive *repo.Archive, sums *restore.Statistics) error {
+func (a *app) restored(archive *repo.Archive, sums *restore.Statistics, dryRun bool) error {
 	if sums.Problems == 0 {
 		return nil
 	}
@@ -153,7 +153,11 @@ func (a *app) restored(archive *repo.Archive, sums *restore.Statistics) error {
 	if a.damaged.Load() {
 		hint = "all else was restored. nightjar check --read-data names what is damaged, another copy (--repo) may have it, and check --repair heals"
 	}
-	what := fmt.Sprintf("archive %s was restored, but not all of it as it was: problems: %d", show.ShortID(archive), sums.Problems)
+	how := "was"
+	if dryRun {
+		how = "would be"
+	}
+	what := fmt.Sprintf("archive %s %s restored, but not all of it as it was: problems: %d", show.ShortID(archive), how, sums.Problems)
 	return usage.Hinted{Err: outcome.Problems{What: what, Damaged: a.damaged.Load()}, Hint: hint}
 }
 

@@ -39,7 +39,7 @@ func FindUnsaved(paths []string, o *Options) (all []Unsaved, missing int) {
 			all = append(all, Unsaved{Path: p, Why: "it is a pipe, or a file without a name: --stdin saves what can be read from it"})
 		case err != nil:
 			if link, failed := os.Lstat(p); failed == nil && link.Mode()&fs.ModeSymlink != 0 && errors.Is(err, fs.ErrNotExist) {
-				all = append(all, Unsaved{Path: p, Why: "it is a link that leads nowhere, and only that is saved", Link: true})
+				all = append(all, Unsaved{Path: p, Why: "it is a link that leads nowhere", Link: true})
 			} else {
 				missing++
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -13,21 +14,15 @@ import (
 	"nightjar/repo"
 )
 
-// tellUnsaved names the paths from which nothing is saved. It is an error if that is so of all.
+// tellUnsaved names the paths from which nothing is saved, or only a link. It is an error if that is so of all.
 func (a *app) tellUnsaved(o *backup.Options) error {
 	unsaved, missing := backup.Unsaved(*o)
-	nothing := 0
-	for _, u := range unsaved {
-		if !u.Link {
-			nothing++
-		}
-	}
-	if nothing > 0 && nothing+missing == len(o.Paths) {
+	if len(unsaved) > 0 && len(unsaved)+missing == len(o.Paths) {
 		return usage.Errorf("nothing would be saved: %s: %s", quote.Display(unsaved[0].Path), unsaved[0].Why)
 	}
 	for _, u := range unsaved {
 		if u.Link {
-			a.say("warning", u.Path+": "+u.Why)
+			a.problem(u.Path, errors.New("only the link is saved: "+u.Why)) // as if it were missing
 		} else {
 			a.say("warning", u.Path+": nothing is saved from it: "+u.Why)
 		}

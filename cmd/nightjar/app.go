@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,11 +52,15 @@ type app struct {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.command()
 	root.SetArgs(args)
-	root.SetOut(a.stdout)
+	help := &helpWriter{to: a.stdout}
+	root.SetOut(help)
 	root.SetErr(a.stderr)
 	ran, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	if err = cmp.Or(err, help.err); err == nil {
 		return outcome.Done
+	}
+	if readerGone(err) && (err == help.err || slices.Contains(printers, ran.Name())) {
+		return outcome.Unread
 	}
 	code := outcome.Code(ctx, err)
 	if err.Error() == "" { // all was told

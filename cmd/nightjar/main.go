@@ -23,6 +23,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	context.AfterFunc(ctx, stop) // a second signal kills
+	survivePipes()
 	os.Exit(newApp().run(ctx, os.Args[1:]))
 }
 

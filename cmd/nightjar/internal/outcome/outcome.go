@@ -54,6 +54,7 @@ const (
 	Key          = 11
 	Integrity    = 12
 	Interrupted  = 130
+	Unread       = 141
 )
 
 // Problems says that the work was done, but for problems that were told of already.
@@ -76,6 +77,7 @@ func (e Told) Error() string { return e.What }
 var words = map[int]string{
 	Done: "done", Failed: "failed", Usage: "wrong usage", WithProblems: "done, but with problems", Archived: "content lies in an archive storage class",
 	NoRepository: "no repository there", Key: "wrong or missing key or passphrase", Integrity: "signature or integrity failure", Interrupted: "interrupted",
+	Unread: "nobody reads what is printed",
 }
 
 // Words returns an exit code with what it means.

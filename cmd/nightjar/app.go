@@ -81,7 +81,16 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return code
 }
 
+// command returns all commands, with their help and what completes them in a shell. cobra never forgets the latter's flags, nor what their values are in.
 func (a *app) command() *cobra.Command {
+	root := a.bareCommand()
+	a.explain(root)
+	a.complete(root)
+	return root
+}
+
+// bareCommand is command for a caller who only wants command lines to be read, and that of many: of some commands, or of all.
+func (a *app) bareCommand(only ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "nightjar",
 		Short:         "Encrypted, signed, incremental backups",
@@ -109,17 +118,29 @@ func (a *app) command() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "say more, and print statistics without a terminal too")
 	f.IntVar(&a.Connections, "connections", 0, "objects sent or read at the same time (default: 4)")
 	a.Bucket.Flags(root)
-	root.AddCommand(a.initCommand(), a.backupCommand(), a.restoreCommand(), a.listCommand(), a.lsCommand(), a.catCommand(),
-		a.findCommand(), a.statsCommand(), a.checkCommand(), a.salvageCommand(), a.copyCommand(), a.forgetCommand(), a.removeOlderCommand(), a.removeAllButCommand(), a.pruneCommand(),
-		a.runCommand(), a.scheduleCommand(), a.indexCommand(), a.keyCommand(), a.cacheCommand(), a.configCommand(), a.drillCommand(), a.mysqlCommand(), a.ebsCommand(),
-		uses(a.versionCommand(), fileNone), uses(a.completionCommand(), fileNone), uses(a.manCommand(), fileNone))
-	root.AddCommand(a.statusCommand(), a.metricsCommand(), a.reportCommand())
+	for name, make := range a.commands() {
+		if len(only) == 0 || slices.Contains(only, name) {
+			root.AddCommand(make())
+		}
+	}
 	for _, c := range root.Commands() {
 		c.SuggestFor = commandsElsewhere[c.Name()]
 	}
-	a.explain(root)
-	a.complete(root)
 	return root
+}
+
+// commands returns what makes each command below nightjar, by its name.
+func (a *app) commands() map[string]func() *cobra.Command {
+	fileless := func(make func() *cobra.Command) func() *cobra.Command {
+		return func() *cobra.Command { return uses(make(), fileNone) }
+	}
+	return map[string]func() *cobra.Command{
+		"init": a.initCommand, "backup": a.backupCommand, "restore": a.restoreCommand, "list": a.listCommand, "ls": a.lsCommand, "cat": a.catCommand, "find": a.findCommand,
+		"stats": a.statsCommand, "check": a.checkCommand, "salvage": a.salvageCommand, "copy": a.copyCommand, "forget": a.forgetCommand, "remove-older-than": a.removeOlderCommand,
+		"remove-all-but-n-full": a.removeAllButCommand, "prune": a.pruneCommand, "run": a.runCommand, "schedule": a.scheduleCommand, "index": a.indexCommand, "key": a.keyCommand,
+		"cache": a.cacheCommand, "config": a.configCommand, "drill": a.drillCommand, "mysql": a.mysqlCommand, "ebs": a.ebsCommand, "version": fileless(a.versionCommand),
+		"completion": fileless(a.completionCommand), "man": fileless(a.manCommand), "status": a.statusCommand, "metrics": a.metricsCommand, "report": a.reportCommand,
+	}
 }
 
 // say prints one line on standard error, harmless on a terminal whatever text is.

@@ -68,6 +68,7 @@ func told(faults []jobfile.Fault) []faultJSON {
 }
 
 func (a *app) configCheck(c *cobra.Command, connect bool) error {
+	a.warnOfZone()
 	var err error
 	a.file, err = a.readFile()
 	var faults *jobfile.Faults
@@ -129,8 +130,12 @@ func (a *app) lookAtJobs(ctx context.Context, f *jobfile.File, known []jobfile.F
 		key := f.KeyOf(flagIn(err, nil))
 		return []jobfile.Fault{{Position: f.At(key...), Key: strings.Join(key, "."), What: err.Error()}}
 	}
+	wrong := map[string]bool{}
+	for _, x := range known {
+		wrong[x.Job] = true
+	}
 	for _, j := range f.Jobs() {
-		if slices.ContainsFunc(known, func(x jobfile.Fault) bool { return x.Job == j.Name }) {
+		if wrong[j.Name] {
 			continue
 		}
 		lines := [][]string{job.Command(j)}
@@ -199,7 +204,7 @@ func (a *app) lookAt(ctx context.Context, f *jobfile.File, args []string) error 
 	defer null.Close()
 	b := &app{Settings: a.Settings, root: a.root, stdin: null, stdout: null, stderr: null, quiet: true}
 	b.CheckOnly, b.Warn, b.Stderr = true, func(error) {}, io.Discard
-	root := b.command()
+	root := b.bareCommand(args[0])
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		if err := b.useFile(c, f); err != nil {
 			return err

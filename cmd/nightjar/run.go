@@ -74,6 +74,7 @@ func (a *app) run1(c *cobra.Command, o *runFlags, names []string) error {
 	if ways != 1 {
 		return usage.Errorf("say which jobs: their names, --all, or --due")
 	}
+	a.warnOfZone()
 	r, err := a.newJobRuns(c, o)
 	if err != nil {
 		return err

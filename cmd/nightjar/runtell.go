@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/internal/calendar"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/job"
@@ -187,14 +186,14 @@ func (r *jobRuns) printPlan(decisions []job.Decision) error {
 
 // zone returns the name of this machine's zone, for those who read the schedule elsewhere.
 func (r *jobRuns) zone() string {
-	if name := strings.TrimPrefix(r.Getenv("TZ"), ":"); name != "" {
-		return name
+	name, _ := calendar.ZoneName(r.Getenv("TZ"), time.Local)
+	short, _ := r.Now().Zone()
+	return cmp.Or(name, short, "UTC")
+}
+
+// warnOfZone warns where TZ names no zone: schedules are by UTC then.
+func (a *app) warnOfZone() {
+	if _, known := calendar.ZoneName(a.Getenv("TZ"), time.Local); !known {
+		a.warn(fmt.Errorf("TZ=%s names no time zone of this machine, and UTC is taken: write a name such as Europe/Berlin (the package tzdata has them)", a.Getenv("TZ")))
 	}
-	if to, err := os.Readlink("/etc/localtime"); err == nil {
-		if _, name, ok := strings.Cut(filepath.Clean(to), "zoneinfo/"); ok {
-			return name
-		}
-	}
-	name, _ := r.Now().Zone()
-	return cmp.Or(name, "UTC")
 }

@@ -87,6 +87,7 @@ func (a *app) schedule(o *scheduleFlags) error {
 	if err != nil {
 		return err
 	}
+	a.warnOfZone()
 	t, services, err := a.timers(file)
 	if err != nil {
 		return err

@@ -43,6 +43,7 @@ Files that could not be read are none, either.`,
 }
 
 func (a *app) status(ctx context.Context, o overview.Options) error {
+	a.warnOfZone()
 	o.Now = a.Now()
 	jobs, failed := a.repositoryJobs(ctx, &o)
 	m := a.machineJobs(ctx)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"nightjar/internal/quote"
 )
 
 // A Position is where something stands in a file, both from 1. The zero value: nowhere.
@@ -109,13 +107,21 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// joined writes a key with its tables.
+// joined writes a key with its tables, as they are: whoever shows it escapes it.
 func joined(path []string) string {
 	out := make([]string, len(path))
 	for i, p := range path {
 		if out[i] = p; !nameForm.MatchString(p) {
-			out[i] = `"` + quote.Display(p[:min(len(p), maxWord)]) + `"`
+			out[i] = `"` + short(p) + `"`
 		}
 	}
 	return strings.Join(out, ".")
+}
+
+// short cuts a word off before it fills the screen.
+func short(s string) string {
+	if len(s) <= maxWord {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxWord], "") + "…"
 }

@@ -16,8 +16,6 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
-
-	"nightjar/internal/quote"
 )
 
 // nameForm is how jobs are named: what a label, a unit of systemd and a file can be called as well.
@@ -77,14 +75,14 @@ func positions(content []byte) map[string]Position {
 	at := map[string]Position{}
 	var p unstable.Parser
 	p.Reset(content)
+	place := placesIn(content)
 	mark := func(path []string, keys unstable.Iterator) []string {
 		path = slices.Clone(path)
 		for keys.Next() {
 			n := keys.Node()
 			path = append(path, string(n.Data))
 			if _, there := at[id(path)]; !there {
-				start := p.Shape(n.Raw).Start
-				at[id(path)] = Position{start.Line, start.Column}
+				at[id(path)] = place(int(n.Raw.Offset))
 			}
 		}
 		return path
@@ -108,6 +106,26 @@ func positions(content []byte) map[string]Position {
 		}
 	}
 	return at
+}
+
+// placesIn returns what tells the place of an offset. Offsets that ascend, as those of keys do, cost one pass over the content, where the parser's own Shape costs one each.
+func placesIn(content []byte) func(offset int) Position {
+	at, line, begins := 0, 1, 0
+	return func(offset int) Position {
+		if offset < begins {
+			at, line, begins = 0, 1, 0
+		}
+		for at < offset {
+			end := bytes.IndexByte(content[at:offset], '\n')
+			if end < 0 {
+				break
+			}
+			at += end + 1
+			line, begins = line+1, at
+		}
+		at = max(at, offset)
+		return Position{line, offset - begins + 1}
+	}
 }
 
 func id(path []string) string { return strings.Join(path, "\x00") }
@@ -261,7 +279,7 @@ func list(v any, to reflect.Value) string {
 	many, ok := v.([]any)
 	if !ok {
 		if s, is := v.(string); is {
-			return fmt.Sprintf("it is a string, where a list is wanted: [%q]", quote.Display(s[:min(len(s), maxWord)]))
+			return `it is a string, where a list is wanted: ["` + short(s) + `"]`
 		}
 		return "it is " + kindOf(v) + ", where a list is wanted"
 	}

@@ -1,7 +1,9 @@
 package jobfile
 
 import (
+	"bytes"
 	"errors"
+	"math/rand"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -46,6 +48,7 @@ func TestFaults(t *testing.T) {
 			`limits.upload: size "fast"`, "limits.connections: -1: it is from 0 to", `folders.temp: path "tmp"`, "repository.endpoint: it is no http://",
 			"repository.url: it is neither an absolute path nor a URL", "keys.kit: it is empty",
 		}},
+		{"['a\u202e\\']\n[files.\"x\\ty" + strings.Repeat("ü", 50) + "\"]", []string{"line 1, column 2: \"a\u202e\\\": unknown key", "files.\"x\ty" + strings.Repeat("ü", 30) + "…\": a job's name"}},
 		{"[repository\n", []string{"line 1, column "}},
 		{"a = 1\na = 2\n", []string{"line 2"}},
 		{strings.Repeat("[", 60), []string{"more than 50 brackets"}},
@@ -178,6 +181,23 @@ func TestAccess(t *testing.T) {
 		}
 		if _, err := Read(link); !errors.As(err, &access) {
 			t.Errorf("%s, by a link: %v", c.name, err)
+		}
+	}
+}
+
+// Places are told right in whatever order they are asked for.
+func TestPlaces(t *testing.T) {
+	content := []byte("a.b = 1 # c\n\n[x]\r\n  y = { z = 1, 'ü' = [\n1,\n2] }\n\n[x.w]\nq = 2")
+	place := placesIn(content)
+	offsets := rand.Perm(len(content))
+	for offset := range content {
+		offsets = append(offsets, offset)
+	}
+	for _, offset := range offsets {
+		before := content[:offset]
+		want := Position{bytes.Count(before, []byte("\n")) + 1, offset - bytes.LastIndexByte(before, '\n')}
+		if got := place(offset); got != want {
+			t.Errorf("offset %d is %+v, want %+v", offset, got, want)
 		}
 	}
 }

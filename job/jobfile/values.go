@@ -96,11 +96,11 @@ func wrongValue(s, is string) string {
 		_, err = human.ParseShare(s)
 	case "duration":
 		if d, wrong := time.ParseDuration(s); wrong != nil || d < 0 {
-			return fmt.Sprintf("duration %q: write it like 100ms, 30s, 5m or 1h30m", s)
+			return fmt.Sprintf(`duration "%s": write it like 100ms, 30s, 5m or 1h30m`, short(s))
 		}
 	case "path":
 		if !filepath.IsAbs(s) {
-			return fmt.Sprintf("path %q: it has to begin with a slash, since no folder is the current one here", s)
+			return fmt.Sprintf(`path "%s": it has to begin with a slash, since no folder is the current one here`, short(s))
 		}
 	case "url":
 		if !isURL(s) {
@@ -113,7 +113,7 @@ func wrongValue(s, is string) string {
 	default:
 		words := strings.Split(is, "|")
 		if !slices.Contains(words, s) {
-			return fmt.Sprintf("%q is none of %s", s, strings.Join(words, ", ")) + meant(s, words, nil)
+			return fmt.Sprintf(`"%s" is none of %s`, short(s), strings.Join(words, ", ")) + meant(s, words, nil)
 		}
 	}
 	if err != nil {

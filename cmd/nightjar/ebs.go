@@ -41,7 +41,7 @@ repository is needed. doc/ebs.md has the policy that the credentials need.`,
 	f.StringVar(&e.Profile, "profile", "", "profile of the AWS configuration, for credentials and region (AWS_PROFILE)")
 	c.AddCommand(a.ebsArchiveCommand(&e), a.ebsUnarchiveCommand(&e), a.ebsTakeCommand(&e), a.ebsListCommand(&e), a.ebsWaitCommand(&e), uses(a.ebsThawCommand(), fileNone), uses(a.ebsWatchdogCommand(), fileNone))
 	c.AddCommand(a.ebsRestoreCommand(&e))
-	c.AddCommand(a.ebsPruneCommand(&e), a.ebsCopyCommand(&e), a.ebsScheduleCommand(&e))
+	c.AddCommand(a.ebsPruneCommand(&e), a.ebsCopyCommand(&e), a.ebsScheduleCommand(&e), a.ebsCostCommand(&e))
 	for _, sub := range c.Commands() {
 		run := sub.RunE
 		sub.RunE = func(c *cobra.Command, args []string) error { return adviseEBS(run(c, args)) }

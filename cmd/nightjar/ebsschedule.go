@@ -25,6 +25,7 @@ import (
 	"nightjar/internal/child"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
+	"nightjar/job/record"
 	"nightjar/snapshot"
 	"nightjar/snapshot/cloud"
 	"nightjar/snapshot/plan"
@@ -39,6 +40,7 @@ type ebsScheduleFlags struct {
 	*ebsFlags
 	ebsChoice
 	ebsCopying
+	ebsCosting
 	keep              ebsKeep
 	at                []string
 	crons             []calendar.Cron
@@ -63,6 +65,7 @@ flags of nightjar ebs take. Where they name no --instance, --volume or --volume-
 	f.Lookup("host").Usage = "only the sets of this `HOST` (default: this machine, unless others are named after --)"
 	o.ebsCopying.bind(f, "", "copies-")
 	o.keep.bind(f, "", "")
+	o.ebsCosting.bind(f)
 	f.StringArrayVar(&o.at, "at", nil, "when a set is due: a `CRON` expression such as \"30 2 * * *\"; may be repeated")
 	f.BoolVar(&o.due, "due", false, "only say whether a set is due, and when the next one is")
 	f.BoolVar(&o.run, "run", false, "take what is due, begin copies, and delete what no rule keeps")
@@ -115,7 +118,7 @@ func (o *ebsScheduleFlags) check(args []string) error {
 			return usage.Errorf("%s: it stands before the --", arg)
 		}
 	}
-	if err := o.ebsCopying.check(); err != nil {
+	if err := errors.Join(o.ebsCopying.check(), o.ebsCosting.check()); err != nil {
 		return err
 	}
 	return o.keep.read()
@@ -158,6 +161,7 @@ func (a *app) ebsSchedule(c *cobra.Command, o *ebsScheduleFlags, args []string) 
 	}
 	told := ranJSON{Due: t.Due, Reason: t.Reason}
 	err = a.ebsRun(ctx, e, o, args, &told)
+	a.ebsTellStored(ctx, e, o, &told)
 	if shown := a.printTold(&told); err == nil {
 		err = shown
 	}
@@ -171,6 +175,22 @@ type ranJSON struct {
 	Taken  json.RawMessage `json:"taken,omitempty"`  // as nightjar ebs take tells it
 	Copied any             `json:"copied,omitempty"` // as nightjar ebs copy does
 	Pruned any             `json:"pruned,omitempty"` // as nightjar ebs prune does
+	Stored []record.Stored `json:"stored,omitempty"` // as nightjar ebs cost does
+}
+
+// ebsTellStored tells programs what the sets take. That it cannot be found out is no fault of the run.
+func (a *app) ebsTellStored(ctx context.Context, e *cloud.Cloud, o *ebsScheduleFlags, told *ranJSON) {
+	if !a.json || ctx.Err() != nil {
+		return
+	}
+	var copies []string
+	if o.to != "" {
+		copies = []string{o.to}
+	}
+	var err error
+	if told.Stored, err = a.ebsStored(ctx, e, &o.ebsChoice, copies, &o.ebsCosting); err != nil {
+		a.warn(fmt.Errorf("what the snapshots cost is not known: %w", err))
+	}
 }
 
 // ebsUnderWay says that another run does what this one would.

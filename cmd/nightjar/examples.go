@@ -163,6 +163,9 @@ var examples = map[string]string{
 		nightjar ebs prune --job db1 --class nightly --keep-daily 14 --keep-monthly 12 --dry-run`,
 	"ebs copy": `
 		nightjar ebs copy --job db1 --to-region eu-west-1 --kms-key alias/backups --keep-daily 30`,
+	"ebs cost": `
+		nightjar ebs cost --job db1 --copies eu-west-1
+		nightjar ebs cost --count-blocks --price sa-east-1=0.068`,
 	"ebs schedule": `
 		nightjar ebs schedule --job db1 --at '30 2 * * *' --keep-daily 14 --to-region eu-west-1
 		nightjar ebs schedule --job db1 --at '30 2 * * *' --keep-daily 14 -- --mysql`,

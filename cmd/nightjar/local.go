@@ -59,7 +59,7 @@ func (a *app) machineJobs(ctx context.Context) machineJobs {
 		l := overview.Local{Job: j.Name, Kind: j.Kind, Ran: s.Outcome != "" && !s.End.IsZero(), Waiting: waiting[j.Name] > 0, Due: next[j.Name], Overdue: s.Overdue, Success: s.Success}
 		switch {
 		case l.Ran:
-			l.Last = overview.Run{Ended: s.End, Outcome: s.Outcome, Exit: s.Exit, Error: s.Error, Duration: max(s.End.Sub(s.Start), 0).Seconds(), Recorded: s.As == s.Outcome, Figures: s.Figures}
+			l.Last = overview.Run{Ended: s.End, Outcome: s.Outcome, Exit: s.Exit, Error: s.Error, Duration: max(s.End.Sub(s.Start), 0).Seconds(), Recorded: s.As == s.Outcome, Figures: s.Figures, Stored: overview.Stored(s.Notes)}
 		case j.Follows():
 			continue // it is a service, and its archives tell of it
 		case l.Overdue.IsZero() && !since.IsZero():

@@ -107,7 +107,7 @@ var arrows = map[string][]string{
 	"snapshot/mirror":      {"snapshot", "snapshot/cloud", "snapshot/plan", "snapshot/sets"},
 	"snapshot/bring":       {"snapshot", "snapshot/cloud", "snapshot/host", "snapshot/sets"},
 	"snapshot/blocks":      {},
-	"snapshot/cost":        {"snapshot", "snapshot/blocks", "snapshot/sets"},
+	"snapshot/bill":        {"snapshot", "snapshot/blocks", "snapshot/sets"},
 	"snapshot/image":       {},
 	"snapshot/ec2test":     {},
 	"job":                  {"job/jobfile", "job/record"},

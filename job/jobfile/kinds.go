@@ -111,6 +111,8 @@ type EBS struct {
 	KMSKey             string   `toml:"kms-key"`
 	CompletionDuration string   `toml:"completion-duration" is:"duration"`
 	Concurrent         int      `toml:"concurrent"`
+	CountBlocks        bool     `toml:"count-blocks"`
+	Prices             []string `toml:"prices" flag:"price"`
 	Keep               Periods  `toml:"keep"`
 	CopiesKeep         Periods  `toml:"copies-keep" flag:"-"`
 }

@@ -56,6 +56,9 @@ type Metric struct {
 // perJob are the labels of what is told of jobs. Prometheus keeps "job" for what it reads itself.
 var perJob = []string{"host", "job_name"}
 
+// perTier are those of what is told of EBS snapshots; a tier is standard or archive.
+var perTier = []string{"host", "job_name", "region", "tier"}
+
 // Metrics are all that there are.
 var Metrics = []Metric{
 	{"nightjar_info", "The program, and the repository that it reads; always 1.", []string{"version", "repository"}},
@@ -96,6 +99,11 @@ var Metrics = []Metric{
 	{"nightjar_job_lock_seconds", "How long the last run held a lock of the database server.", perJob},
 	{"nightjar_job_lock_attempts", "How often the last run tried to get it.", perJob},
 	{"nightjar_job_freeze_seconds", "How long the last run had file systems frozen.", perJob},
+	{"nightjar_ebs_snapshots", "Completed EBS snapshots of the job's sets, and copies of them, when the last run ended.", perTier},
+	{"nightjar_ebs_snapshot_bytes", "Bytes that these snapshots take, each block once, as EBS bills them; where they were counted.", perTier},
+	{"nightjar_ebs_snapshot_cost_dollars", "What these bytes cost a month in USD, without requests and traffic.", perTier},
+	{"nightjar_ebs_snapshot_at_most_bytes", "Bytes if each of these snapshots was kept as a whole: an upper bound.", perTier},
+	{"nightjar_ebs_snapshot_cost_at_most_dollars", "What the upper bound would cost a month in USD.", perTier},
 	{"nightjar_job_last_drill_timestamp_seconds", "When the last drill of the job's archives ended.", perJob},
 	{"nightjar_job_last_drill_success", "Whether that drill ended well (1) or not (0).", perJob},
 	{"nightjar_job_last_proven_timestamp_seconds", "When the last drill ended that proved that the job's archives can be restored.", perJob},
@@ -205,6 +213,7 @@ func (w *writer) job(l *overview.Line) {
 		w.set("nightjar_job_last_run_exit_code", float64(r.Exit), host, job)
 		w.set("nightjar_job_last_run_duration_seconds", r.Duration, host, job)
 		w.figures(r.Figures, host, job)
+		w.stored(r.Stored, host, job)
 	}
 	if a := l.Archive; a != nil {
 		w.at("nightjar_job_archive_timestamp_seconds", a.Stored, host, job)
@@ -242,6 +251,24 @@ func (w *writer) figures(figures map[string]uint64, host, job string) {
 	for _, m := range measured {
 		if n, ok := figures[m.figure]; ok {
 			w.set(m.metric, float64(n)/m.by, host, job)
+		}
+	}
+}
+
+func (w *writer) stored(all []record.Stored, host, job string) {
+	for i := range all {
+		s := &all[i]
+		labels := []string{host, job, s.Region, s.Tier}
+		w.set("nightjar_ebs_snapshots", float64(s.Snapshots), labels...)
+		w.set("nightjar_ebs_snapshot_at_most_bytes", float64(s.AtMost), labels...)
+		if usd, ok := s.AtMostCost(); ok {
+			w.set("nightjar_ebs_snapshot_cost_at_most_dollars", usd, labels...)
+		}
+		if s.Bytes != nil {
+			w.set("nightjar_ebs_snapshot_bytes", float64(*s.Bytes), labels...)
+		}
+		if usd, ok := s.Cost(); ok {
+			w.set("nightjar_ebs_snapshot_cost_dollars", usd, labels...)
 		}
 	}
 }

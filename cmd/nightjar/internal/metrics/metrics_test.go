@@ -28,10 +28,12 @@ func line(host, job string) overview.Line {
 	for _, m := range measured {
 		figures[m.figure] = 1500
 	}
+	bytes, price := uint64(3<<30), 0.05
+	stored := []record.Stored{{Region: "eu-west-1", Tier: "standard", Snapshots: 14, AtMost: 42 << 30, Bytes: &bytes, Price: &price}, {Region: "sa-east-1", Tier: "archive", Snapshots: 1, AtMost: 1 << 30}}
 	drill := &overview.Drill{Ended: now, Outcome: record.Done, Host: "desk", Position: position}
 	return overview.Line{
 		Host: host, Job: job, Kind: "mysql-dump", State: overview.OK, Success: now, Due: now, Overdue: now, Archive: &overview.Archive{Stored: now, Files: 1, Bytes: 2, New: 3, Unread: 4},
-		Last: &overview.Run{Ended: now, Outcome: record.Done, Duration: 1.5, Figures: figures}, Position: position, Drill: drill, Proven: drill,
+		Last: &overview.Run{Ended: now, Outcome: record.Done, Duration: 1.5, Figures: figures, Stored: stored}, Position: position, Drill: drill, Proven: drill,
 	}
 }
 
@@ -102,8 +104,13 @@ func TestText(t *testing.T) {
 	if !slices.Equal(rows, documented) {
 		t.Errorf("the table of doc/monitoring.md should be\n%s", strings.Join(rows, "\n"))
 	}
+	if strings.Contains(string(text), `nightjar_ebs_snapshot_bytes{host="db1",job_name="shop",region="sa-east-1"`) {
+		t.Error("what was not counted has a series")
+	}
 	for _, want := range []string{
 		`nightjar_job_last_success_timestamp_seconds{host="db1",job_name="shop"} 1.7959428e+09`, `nightjar_job_binlog_file_number{host="db1",job_name="shop"} 123`, `nightjar_job_lock_seconds{host="db1",job_name="shop"} 1.5`,
+		`nightjar_ebs_snapshot_bytes{host="db1",job_name="shop",region="eu-west-1",tier="standard"} 3.221225472e+09`, `nightjar_ebs_snapshots{host="db1",job_name="shop",region="sa-east-1",tier="archive"} 1`,
+		`nightjar_ebs_snapshot_cost_dollars{host="db1",job_name="shop",region="eu-west-1",tier="standard"} 0.15`, `nightjar_ebs_snapshot_cost_at_most_dollars{host="db1",job_name="shop",region="eu-west-1",tier="standard"} 2.1`,
 		`nightjar_job_ended{host="web1",job_name="gone"} 1`, `nightjar_key_expiry_timestamp_seconds{fingerprint="AB",host="db1",use="host"} 1.`,
 	} {
 		if !strings.Contains(string(text), want) {

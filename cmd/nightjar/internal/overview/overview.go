@@ -58,6 +58,7 @@ type Run struct {
 	Recorded bool           `json:"recorded"` // false: it is told by an archive alone
 
 	Figures map[string]uint64 `json:"-"` // what was measured
+	Stored  []record.Stored   `json:"-"` // what its EBS snapshots take
 }
 
 // An Archive is the newest that a job made.
@@ -145,7 +146,7 @@ func (o *Options) line(j *history.Job) Line {
 	last := j.Last()
 	l := Line{
 		Host: quote.Text(j.Host), Job: quote.Text(j.Name), Kind: quote.Text(j.Kind), Success: j.Success, Due: j.Due, Overdue: j.Overdue, PassedOver: j.PassedOver, Of: j,
-		Last:     &Run{last.At, last.Outcome, last.Exit, quote.Text(last.Error), last.Duration().Seconds(), last.Recorded, last.Figures},
+		Last:     &Run{last.At, last.Outcome, last.Exit, quote.Text(last.Error), last.Duration().Seconds(), last.Recorded, last.Figures, Stored(last.Notes)},
 		Position: position(j.Made()), Drill: drill(j.Drilled), Proven: drill(j.Proven),
 	}
 	if made := j.Made(); made != nil {
@@ -218,6 +219,12 @@ func parsed(text string) *Position {
 		return nil
 	}
 	return &Position{quote.Text(p.File), p.Offset, p.GTIDs.String(), p.Time}
+}
+
+// Stored is what the notes of a run say of its EBS snapshots; of what cannot be read, nothing.
+func Stored(notes map[string]string) []record.Stored {
+	all, _ := record.ParseStored(notes[record.Snapshots])
+	return all
 }
 
 func drill(n *history.Night) *Drill {

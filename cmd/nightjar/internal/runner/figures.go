@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nightjar/internal/quote"
+	"nightjar/job/record"
 )
 
 // Figures are what a result says in numbers, and what else is kept of it.
@@ -15,7 +16,7 @@ type Figures struct {
 	Archive string // id of what was made; empty: nothing
 	Host    string // of that, as the repository has it
 	Numbers map[string]uint64
-	Notes   map[string]string // position, set
+	Notes   map[string]string // position, set, snapshots
 }
 
 const (
@@ -65,6 +66,7 @@ func Read(result []byte) Figures {
 	taken, _ := top["taken"].(map[string]any)
 	set, _ := taken["set"].(map[string]any)
 	f.note("set", set["set"])
+	f.stored(top["stored"])
 	f.numbers("", top, maxDepth)
 	if given, ok := top["archives"].([]any); ok {
 		f.decisions(given)
@@ -75,6 +77,17 @@ func Read(result []byte) Figures {
 func (f *Figures) note(name string, value any) {
 	if text, ok := value.(string); ok && text != "" && len(text) <= maxNote {
 		f.Notes[name] = quote.Text(text)
+	}
+}
+
+// stored notes what snapshots take, if it is that.
+func (f *Figures) stored(given any) {
+	text, err := json.Marshal(given)
+	if err != nil {
+		return
+	}
+	if all, err := record.ParseStored(string(text)); err == nil && len(all) > 0 {
+		f.Notes[record.Snapshots] = record.EncodeStored(all)
 	}
 }
 

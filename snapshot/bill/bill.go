@@ -1,4 +1,4 @@
-// Package cost counts what EBS snapshots take, as EBS bills them, and what a month of that costs.
+// Package bill counts what EBS snapshots take, as EBS bills them, and what a month of that costs.
 //
 // In the standard tier EBS keeps a block once, however many snapshots of a volume share it, and bills that: the oldest snapshot as a whole, and of each
 // later one what it has otherwise than the one before. In the archive tier each snapshot is whole. So counting needs a comparison for each two
@@ -7,7 +7,7 @@
 // The invariant: what is called counted was counted, every part of it. What was not has an upper bound, which goes by another name.
 //
 // The package asks and adds up. It knows nothing of discounts, of fees for requests, of snapshots in the Recycle Bin, nor of those without this tool's tags.
-package cost
+package bill
 
 import (
 	"cmp"

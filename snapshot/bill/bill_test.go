@@ -1,4 +1,4 @@
-package cost_test
+package bill_test
 
 import (
 	"bytes"
@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"nightjar/snapshot"
+	"nightjar/snapshot/bill"
 	"nightjar/snapshot/blocks"
 	"nightjar/snapshot/cloud"
-	"nightjar/snapshot/cost"
 	"nightjar/snapshot/ec2test"
 	"nightjar/snapshot/ec2test/world"
 	"nightjar/snapshot/sets"
@@ -45,7 +45,7 @@ type account struct {
 	*testing.T
 	server *ec2test.Server
 	cloud  *cloud.Cloud
-	known  *cost.Known
+	known  *bill.Known
 }
 
 func open(t *testing.T) *account {
@@ -55,7 +55,7 @@ func open(t *testing.T) *account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &account{t, s, c, &cost.Known{}}
+	return &account{t, s, c, &bill.Known{}}
 }
 
 var begin = time.Date(2026, 11, 1, 2, 30, 0, 0, time.UTC)
@@ -78,23 +78,23 @@ func (a *account) night(region string, day int, volume string, s ec2test.Snapsho
 }
 
 // sums are those of a region; counted says by asking EBS.
-func (a *account) sums(region string, counted bool) ([]cost.Sum, error) {
+func (a *account) sums(region string, counted bool) ([]bill.Sum, error) {
 	a.Helper()
 	c := a.cloud.In(region)
 	all, strays, err := sets.Read(a.Context(), c, sets.Query{})
 	if err != nil || len(strays) > 0 {
 		a.Fatal(err, strays)
 	}
-	var count *cost.Counter
+	var count *bill.Counter
 	if counted {
-		count = &cost.Counter{Blocks: blocks.New(c.Blocks, 0), Known: a.known}
+		count = &bill.Counter{Blocks: blocks.New(c.Blocks, 0), Known: a.known}
 	}
 	a.server.Forget()
-	return cost.Of(a.Context(), region, all, count)
+	return bill.Of(a.Context(), region, all, count)
 }
 
 // want compares the blocks of the tiers, and the calls that were made of the EBS direct APIs.
-func (a *account) want(region string, calls string, sums ...cost.Sum) {
+func (a *account) want(region string, calls string, sums ...bill.Sum) {
 	a.Helper()
 	got, err := a.sums(region, true)
 	for i := range sums {
@@ -113,8 +113,8 @@ func (a *account) want(region string, calls string, sums ...cost.Sum) {
 	}
 }
 
-func standard(snapshots int, atMost, stored uint64) cost.Sum {
-	return cost.Sum{Tier: cost.Standard, Snapshots: snapshots, AtMost: atMost, Stored: stored, Counted: true}
+func standard(snapshots int, atMost, stored uint64) bill.Sum {
+	return bill.Sum{Tier: bill.Standard, Snapshots: snapshots, AtMost: atMost, Stored: stored, Counted: true}
 }
 
 // Each block counts once, those that were only removed not at all; and what is known is not asked again, also where a snapshot in the middle is gone.
@@ -133,7 +133,7 @@ func TestChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	var err error
-	if a.known, err = cost.ReadKnown(path); err != nil {
+	if a.known, err = bill.ReadKnown(path); err != nil {
 		t.Fatal(err)
 	}
 	a.want("us-east-1", "", standard(4, 11, 7))
@@ -181,7 +181,7 @@ func TestApart(t *testing.T) {
 	}
 	a.night("eu-west-1", 9, "vol-1", ec2test.Snapshot{File: disk(t, map[int64]byte{0: 1, 7: 9}), Archived: true}, nil)
 	a.night("eu-west-1", 10, "vol-1", ec2test.Snapshot{State: "pending"}, nil)
-	a.want("eu-west-1", "ListChangedBlocks", standard(3, 6, 2+1+2), cost.Sum{Tier: cost.Archive, Snapshots: 1, AtMost: 2, Stored: 2, Counted: true})
+	a.want("eu-west-1", "ListChangedBlocks", standard(3, 6, 2+1+2), bill.Sum{Tier: bill.Archive, Snapshots: 1, AtMost: 2, Stored: 2, Counted: true})
 }
 
 // What may not be asked leaves the upper bound; without being told to, nothing is asked.
@@ -190,7 +190,7 @@ func TestNotCounted(t *testing.T) {
 	for day := range 3 {
 		a.night("us-east-1", day, "vol-1", ec2test.Snapshot{File: disk(t, map[int64]byte{0: byte(day + 1)})}, nil)
 	}
-	want := []cost.Sum{{Region: "us-east-1", Tier: cost.Standard, Snapshots: 3, AtMost: 3 * blocks.Size}}
+	want := []bill.Sum{{Region: "us-east-1", Tier: bill.Standard, Snapshots: 3, AtMost: 3 * blocks.Size}}
 	if got, err := a.sums("us-east-1", false); err != nil || !reflect.DeepEqual(got, want) || len(a.server.Calls()) > 0 {
 		t.Errorf("%+v, %v, and %v", got, err, a.server.Calls())
 	}
@@ -213,7 +213,7 @@ func TestNotCounted(t *testing.T) {
 }
 
 func TestPrices(t *testing.T) {
-	p, err := cost.ParsePrices([]string{"sa-east-1=0.068", "us-east-1:archive=0.01"})
+	p, err := bill.ParsePrices([]string{"sa-east-1=0.068", "us-east-1:archive=0.01"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestPrices(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "us-east-1", "=1", ":archive=1", "us-east-1:deep=1", "us-east-1=-1", "us-east-1=NaN", "us-east-1=Inf", "us-east-1=1001"} {
-		if _, err := cost.ParsePrices([]string{text}); err == nil {
+		if _, err := bill.ParsePrices([]string{text}); err == nil {
 			t.Errorf("price %q is taken", text)
 		}
 	}

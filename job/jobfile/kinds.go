@@ -112,7 +112,7 @@ type EBS struct {
 	CompletionDuration string   `toml:"completion-duration" is:"duration"`
 	Concurrent         int      `toml:"concurrent"`
 	CountBlocks        bool     `toml:"count-blocks"`
-	Prices             []string `toml:"prices" flag:"price"`
+	Price              []string `toml:"price"`
 	Keep               Periods  `toml:"keep"`
 	CopiesKeep         Periods  `toml:"copies-keep" flag:"-"`
 }

@@ -93,6 +93,32 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// What snapshots cost is told by region and tier: what was counted, else an upper bound that is called one.
+func TestSnapshots(t *testing.T) {
+	bytes, price := uint64(30<<30), 0.05
+	home := record.Stored{Region: "us-east-1", Tier: "standard", Snapshots: 14, AtMost: 420 << 30, Bytes: &bytes, Price: &price}
+	for want, stored := range map[string][]record.Stored{
+		"<p>1.50 USD a month.":                     {home},
+		"<p>at most 6.50 USD a month.":             {home, {Region: "eu-west-1", Tier: "standard", Snapshots: 7, AtMost: 100 << 30, Price: &price}},
+		"1.50 USD a month, and what has no price.": {home, {Region: "sa-east-1", Tier: "archive", Snapshots: 1, AtMost: 1 << 30, Bytes: &bytes}},
+		"<p>no price is known.":                    {{Region: "sa-east-1", Tier: "archive", Snapshots: 1, AtMost: 1 << 30, Bytes: &bytes}},
+	} {
+		job := nights("db1", "volumes", "ebs", 3, func(i int, n *history.Night) {
+			n.Archive, n.Notes = nil, map[string]string{"set": "set-1", record.Snapshots: record.EncodeStored(stored)}
+		})
+		page := write(t, report.Input{Now: now, Jobs: []history.Job{job}})
+		if !strings.Contains(page, want) || strings.Count(page, "<td class=\"text\">"+stored[0].Region) != 1 {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	for _, text := range []string{"", "[]", "nonsense", `[{"region":"<script>","tier":"standard"}]`} {
+		job := nights("db1", "volumes", "ebs", 3, func(i int, n *history.Night) { n.Notes = map[string]string{record.Snapshots: text} })
+		if page := write(t, report.Input{Now: now, Jobs: []history.Job{job}}); strings.Contains(page, "What they cost") || strings.Contains(page, "<script>") {
+			t.Errorf("%q costs something", text)
+		}
+	}
+}
+
 // Each day is there once, also where summer time begins at midnight, and each night is shown on its own day.
 func TestDays(t *testing.T) {
 	zone, err := time.LoadLocation("America/Santiago")

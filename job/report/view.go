@@ -24,7 +24,10 @@ type view struct {
 	Failures                             []failure
 	Changes                              []changesView
 	Drills, Snapshots, Copies, Positions []row
-	Cost, Basis, Version                 string
+	SnapshotCosts                        []row
+	Cost, Basis, SnapshotCost, Version   string
+
+	snapshots snapshotSum
 }
 
 // An attention is what a person should do something about.
@@ -76,6 +79,7 @@ func newView(in *Input) *view {
 	slices.SortStableFunc(v.Failures, func(x, y failure) int { return cmp.Compare(y.When, x.When) })
 	v.Failures = v.Failures[:min(len(v.Failures), maxFailures)]
 	v.measure(in)
+	v.SnapshotCost = v.snapshots.words()
 	for _, c := range in.Changes {
 		v.Changes = append(v.Changes, newChanges(&c, in.Zone))
 	}
@@ -155,6 +159,7 @@ func (v *view) tell(j *history.Job, in *Input, first time.Time) {
 	switch j.Kind {
 	case "ebs":
 		v.Snapshots = append(v.Snapshots, row{name, []string{minute(last.At.In(in.Zone)), shown(last.Notes["set"]), shown(last.Notes["consistency"]), shown(last.Notes["position"])}})
+		v.bill(name, last, &v.snapshots)
 	case "copy":
 		v.Copies = append(v.Copies, row{name, []string{minute(last.At.In(in.Zone)), age(in.Now.Sub(last.At)) + " ago", shown(last.Notes["to"])}})
 	}

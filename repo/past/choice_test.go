@@ -44,7 +44,8 @@ func TestChoice(t *testing.T) {
 	c.Known(piece, name(2005)) // only the last has it
 	order(2, 0, 1)
 	var base delta.Base
-	if start, _ := c.Likely()[0].Around(t.Context(), 2*piece, piece, &base); start != 5*piece {
+	likeliest := c.Likely()[0]
+	if start, _ := likeliest.Around(t.Context(), likeliest.Places(2 * piece)[0], piece, &base); start != 5*piece {
 		t.Fatalf("the base starts at %d", start)
 	}
 	c.Known(2*piece, name(5000))

@@ -11,8 +11,11 @@
 package past
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"slices"
+	"sort"
 	"sync"
 
 	"nightjar/chunk"
@@ -21,10 +24,11 @@ import (
 )
 
 const (
-	slack  = 256 << 10 // how far from where it is expected content is looked for, in bytes
-	window = 512       // old chunks that are held at most
-	behind = 64        // of them before the last agreement
-	ahead  = 64 << 20  // how far on a chunk is looked for that is not where it is expected, in bytes
+	slack      = 256 << 10 // how far from where it is expected content is looked for, in bytes
+	window     = 512       // old chunks that are held at most
+	behind     = 64        // of them before the last agreement
+	ahead      = 64 << 20  // how far on a chunk is looked for that is not where it is expected, in bytes
+	agreements = 256       // places that are held where new and old agreed: more than chunks are on their way at a time
 )
 
 // A Source tells of chunks that are stored.
@@ -39,14 +43,17 @@ type Source interface {
 type Content struct {
 	source Source
 
-	mu      sync.Mutex
-	next    func() (tree.Item, error, bool) // nil when there is no more
-	stop    func()
-	items   []placed // the window, without gaps
-	shift   int64    // new content at x is expected at x + shift of the old
-	learned int64    // place in the new content where it agreed last
-	agreed  int64    // the same place in the old content
+	mu     sync.Mutex
+	next   func() (tree.Item, error, bool) // nil when there is no more
+	stop   func()
+	items  []placed    // the window, without gaps
+	agreed []agreement // the last ones, in the order of the new content
 }
+
+// An agreement says that new content at an offset was found that much further on in the old one.
+type agreement struct{ offset, shift int64 }
+
+func (a agreement) old() int64 { return a.offset + a.shift }
 
 type placed struct {
 	tree.Item
@@ -87,12 +94,31 @@ func (c *Content) Close() {
 	c.next, c.items = nil, nil
 }
 
-// Around makes base what stood where length bytes of new content at offset are expected, and a little around it. It returns where in
-// the old content the base starts, and where in the base they are expected, which may be outside of it.
-func (c *Content) Around(ctx context.Context, offset int64, length int, base *delta.Base) (start int64, expected int) {
+// Places returns where in the old content new content at offset is expected, the likeliest first: as what was found before it,
+// as what was found after it, since chunks come in no order, and where it stands itself. Of places near each other it returns one.
+func (c *Content) Places(offset int64) []int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.places(offset)
+}
+
+func (c *Content) places(offset int64) (places []int64) {
+	after := sort.Search(len(c.agreed), func(i int) bool { return c.agreed[i].offset > offset })
+	for _, a := range append(slices.Clone(c.agreed[max(after-1, 0):min(after+1, len(c.agreed))]), agreement{}) {
+		at := offset + a.shift
+		if !slices.ContainsFunc(places, func(p int64) bool { return max(p-at, at-p) <= slack }) {
+			places = append(places, at)
+		}
+	}
+	return places
+}
+
+// Around makes base what stood at a place of the old content, where length bytes of new content are looked for, and a little around
+// it. It returns where in the old content the base starts, and where in the base the place is, which may be outside of it.
+func (c *Content) Around(ctx context.Context, at int64, length int, base *delta.Base) (start int64, expected int) {
 	base.Reset()
 	c.mu.Lock()
-	from, to := offset+c.shift-slack, offset+c.shift+int64(length)+slack
+	from, to := at-slack, at+int64(length)+slack
 	c.read(to)
 	var near []placed
 	for _, p := range c.items {
@@ -100,7 +126,6 @@ func (c *Content) Around(ctx context.Context, offset int64, length int, base *de
 			near = append(near, p)
 		}
 	}
-	shift := c.shift
 	c.mu.Unlock()
 	if len(near) == 0 {
 		return 0, 0
@@ -116,7 +141,7 @@ func (c *Content) Around(ctx context.Context, offset int64, length int, base *de
 			c.source.Describe(ctx, p.ID, int(p.Length), base)
 		}
 	}
-	return start, int(offset + shift - start)
+	return start, int(at - start)
 }
 
 // Agreed says that new content at offset was found that much further on in the old one.
@@ -127,40 +152,45 @@ func (c *Content) Agreed(offset, shift int64) {
 }
 
 func (c *Content) agree(offset, shift int64) {
-	if offset < c.learned { // chunks of one file come in no order
+	i, found := slices.BinarySearchFunc(c.agreed, offset, func(a agreement, offset int64) int { return cmp.Compare(a.offset, offset) })
+	if found {
+		c.agreed[i].shift = shift
 		return
 	}
-	c.learned, c.agreed, c.shift = offset, offset+shift, shift
+	c.agreed = slices.Insert(c.agreed, i, agreement{offset, shift})
+	if len(c.agreed) > agreements {
+		c.agreed = slices.Delete(c.agreed, 0, 1)
+	}
 }
 
-// Known says that a chunk at offset of the new content is one that is stored. It reports whether the old content had it near: there the two agree.
+// Known says that a chunk at offset of the new content is one that is stored. It reports whether the old content had it near. There the
+// two agree, unless it was elsewhere than expected and more than once: what repeats itself, like zeros, says nothing.
 func (c *Content) Known(offset int64, id chunk.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.items) > 0 && offset >= c.learned {
-		for _, p := range c.items {
-			if p.at == offset+c.shift && p.ID == id && !p.Hole {
-				c.agree(offset, c.shift)
-				return true
-			}
-		}
+	expected := c.places(offset)[0]
+	c.read(expected + 1)
+	if c.holds(expected, id) {
+		c.agree(offset, expected-offset)
+		return true
 	}
+	c.read(expected + ahead)
+	var found []int64
 	for _, p := range c.items {
 		if p.ID == id && !p.Hole {
-			c.agree(offset, p.at-offset)
-			return true
+			found = append(found, p.at)
 		}
 	}
-	for len(c.items) == 0 || c.items[len(c.items)-1].at < offset+c.shift+ahead {
-		if !c.more() {
-			return false
-		}
-		if p := c.items[len(c.items)-1]; p.ID == id && !p.Hole {
-			c.agree(offset, p.at-offset)
-			return true
-		}
+	if len(found) == 1 {
+		c.agree(offset, found[0]-offset)
 	}
-	return false
+	return len(found) > 0
+}
+
+// holds reports whether a chunk of the window begins at a place of the old content.
+func (c *Content) holds(at int64, id chunk.ID) bool {
+	i, ok := slices.BinarySearchFunc(c.items, at, func(p placed, at int64) int { return cmp.Compare(p.at, at) })
+	return ok && c.items[i].ID == id && !c.items[i].Hole
 }
 
 // read moves the window on until it holds the place, if it can.
@@ -178,8 +208,12 @@ func (c *Content) more() bool {
 		return false
 	}
 	if len(c.items) >= window {
+		last := int64(0)
+		if n := len(c.agreed); n > 0 {
+			last = c.agreed[n-1].old()
+		}
 		drop := 0
-		for drop < len(c.items) && c.items[drop].end() <= c.agreed {
+		for drop < len(c.items) && c.items[drop].end() <= last {
 			drop++
 		}
 		if drop -= behind; drop <= 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 
 	"nightjar/chunk"
@@ -47,7 +48,8 @@ func (f *fake) wants(t *testing.T, c *Content, offset int64, first, last int) {
 	t.Helper()
 	var base delta.Base
 	f.asked = nil
-	start, expected := c.Around(t.Context(), offset, piece, &base)
+	at := c.Places(offset)[0]
+	start, expected := c.Around(t.Context(), at, piece, &base)
 	if first > last {
 		if len(f.asked) > 0 || base.Length() > 0 {
 			t.Fatalf("at %d: asked for %v", offset, f.asked)
@@ -57,7 +59,7 @@ func (f *fake) wants(t *testing.T, c *Content, offset int64, first, last int) {
 	if len(f.asked) != last-first+1 || f.asked[0] != first || start != int64(first)*piece || base.Length() != len(f.asked)*piece {
 		t.Fatalf("at %d: asked for %v, want %d to %d; the base starts at %d", offset, f.asked, first, last, start)
 	}
-	if want := offset + c.shift - start; int64(expected) != want {
+	if want := at - start; int64(expected) != want {
 		t.Fatalf("at %d: expected at %d, want %d", offset, expected, want)
 	}
 }
@@ -87,6 +89,69 @@ func TestShifted(t *testing.T) {
 	f.wants(t, c, 10*piece, 42, 43)
 	c.Known(11*piece, name(1000)) // a chunk of other content
 	f.wants(t, c, 12*piece, 44, 45)
+}
+
+// Chunks come in no order: each is expected by what stands nearest to it, and last where it stands itself.
+func TestPlaces(t *testing.T) {
+	f := new(fake)
+	c := old(t, f, 100)
+	wants := func(offset int64, shifts ...int64) {
+		t.Helper()
+		var want []int64
+		for _, s := range shifts {
+			want = append(want, (offset+s)*piece)
+		}
+		if got := c.Places(offset * piece); !slices.Equal(got, want) {
+			t.Fatalf("chunk %d is expected at %v, want %v", offset, got, want)
+		}
+	}
+	wants(7, 0)
+	c.Known(10*piece, name(15))
+	wants(7, 5, 0)
+	wants(11, 5, 0)
+	c.Known(20*piece, name(40))
+	c.Known(2*piece, name(4))
+	wants(1, 2, 0)
+	wants(7, 2, 5, 0)
+	wants(10, 5, 20, 0)
+	wants(50, 20, 0)
+	c.Agreed(7*piece, 2*piece-slack) // so near that both are around either
+	if got := c.Places(6 * piece); !slices.Equal(got, []int64{8 * piece, 6 * piece}) {
+		t.Fatalf("chunk 6 is expected at %v", got)
+	}
+	for i := range int64(2 * agreements) {
+		c.Agreed((100+i)*piece, 0)
+	}
+	wants(50, 0)
+	if len(c.agreed) != agreements {
+		t.Fatalf("%d agreements are held", len(c.agreed))
+	}
+}
+
+// What repeats itself is where it is expected, and says nothing elsewhere.
+func TestRepeated(t *testing.T) {
+	f := new(fake)
+	var all tree.Contents
+	for i := range 300 {
+		if i >= 10 && i < 200 {
+			i = 1000
+		}
+		all.Items = append(all.Items, tree.Item{ID: name(i), Length: piece})
+	}
+	c := New(t.Context(), all, f)
+	defer c.Close()
+	for i := int64(10); i < 200; i++ {
+		if !c.Known(i*piece, name(1000)) || !slices.Equal(c.Places(i*piece), []int64{i * piece}) {
+			t.Fatalf("chunk %d is expected at %v", i, c.Places(i*piece))
+		}
+	}
+	f.wants(t, c, 250*piece, 249, 251)
+	if !c.Known(205*piece, name(1000)) || c.Known(206*piece, name(2000)) {
+		t.Fatal("it does not know what it has")
+	}
+	f.wants(t, c, 250*piece, 249, 251)
+	c.Known(251*piece, name(254)) // three were taken out
+	f.wants(t, c, 252*piece, 254, 256)
 }
 
 func TestHoles(t *testing.T) {

@@ -28,6 +28,12 @@ type night struct {
 // save backs up a file in chunks of a fixed size, beside what it was.
 func (n *night) save(t testing.TB, r *repo.Repository, data []byte, size int) *night {
 	t.Helper()
+	return n.saveLate(t, r, data, size, func(int) bool { return false })
+}
+
+// saveLate is save of chunks of which some come after all others, as the number of each says.
+func (n *night) saveLate(t testing.TB, r *repo.Repository, data []byte, size int, late func(i int) bool) *night {
+	t.Helper()
 	next := &night{data: bytes.Clone(data), sent: new(save.Sent)}
 	_, err := save.Write(t.Context(), r, next.sent, func(ctx context.Context, w *save.Writer) (*repo.Record, error) {
 		s, err := w.NewSaver()
@@ -40,14 +46,19 @@ func (n *night) save(t testing.TB, r *repo.Repository, data []byte, size int) *n
 			was = w.Past([]tree.Contents{n.contents}, nil)
 			defer was.Close()
 		}
-		offset := int64(0)
-		for piece := range slices.Chunk(data, size) {
-			id, err := s.ContentAt(piece, save.Place{Offset: offset, Page: next.page, Fine: next.fine}, was)
-			if err != nil {
-				return nil, err
+		pieces := slices.Collect(slices.Chunk(data, size))
+		next.contents.Items = make([]tree.Item, len(pieces))
+		for _, turn := range []bool{false, true} {
+			for i, piece := range pieces {
+				if late(i) != turn {
+					continue
+				}
+				id, err := s.ContentAt(piece, save.Place{Offset: int64(i * size), Page: next.page, Fine: next.fine}, was)
+				if err != nil {
+					return nil, err
+				}
+				next.contents.Items[i] = tree.Item{ID: id, Length: int64(len(piece))}
 			}
-			next.contents.Items = append(next.contents.Items, tree.Item{ID: id, Length: int64(len(piece))})
-			offset += int64(len(piece))
 		}
 		a := &repo.Record{Host: "db1", Job: "job"}
 		a.Root.ID, err = s.Tree(fmt.Appendf(nil, "tree %v", next.contents))

@@ -30,13 +30,14 @@ type encoder struct {
 	w       *Writer
 	signer  *delta.Signer
 	matcher *delta.Matcher
+	spare   *delta.Matcher // its match is kept while matcher makes others
 	base    delta.Base
 	made    []byte // by a recipe that is tried
 }
 
 func newEncoder(w *Writer) encoder {
 	signer := delta.NewSigner(w.r.Secret())
-	return encoder{w: w, signer: signer, matcher: delta.NewMatcher(signer)}
+	return encoder{w: w, signer: signer, matcher: delta.NewMatcher(signer), spare: delta.NewMatcher(signer)}
 }
 
 // decide returns the form of a piece. Unless that is known, the caller has to save it so. The Match is that of a recipe; its
@@ -84,14 +85,9 @@ func (e *encoder) encode(p *piece) (*delta.Match, error) {
 
 // encodeContent makes a recipe for a chunk out of what its file may have held.
 func (e *encoder) encodeContent(p *piece, old *past.Content) (*delta.Match, error) {
-	start, expected := old.Around(e.w.run.work, p.place.Offset, len(p.data), &e.base)
-	if e.base.Length() == 0 {
+	m, copied := e.compare(p, old)
+	if m == nil {
 		return nil, nil
-	}
-	m := e.matcher.Match(p.data, &e.base, expected)
-	copied := len(p.data) - m.Recipe.Literal.Length
-	if copied > 0 {
-		old.Agreed(p.place.Offset, start+int64(m.Shift)-p.place.Offset)
 	}
 	// What a recipe takes itself does not compress.
 	if cost := recipeSize(&m.Recipe); copied < 4*cost || 4*copied < len(p.data) || outgrown(&m.Recipe, cost) {
@@ -101,6 +97,30 @@ func (e *encoder) encodeContent(p *piece, old *past.Content) (*delta.Match, erro
 		return nil, err
 	}
 	return m, nil
+}
+
+// compare returns the match that copies most of a chunk, and how much, of those at the places where its file may have held it; nil: nothing is known of
+// these. The first is mostly right. Where a fourth or more is new there, the others are tried: what repeats itself, like zeros, makes wrong places look right.
+func (e *encoder) compare(p *piece, old *past.Content) (best *delta.Match, most int) {
+	shift := int64(0)
+	for _, at := range old.Places(p.place.Offset) {
+		start, expected := old.Around(e.w.run.work, at, len(p.data), &e.base)
+		if e.base.Length() == 0 {
+			continue
+		}
+		m := e.matcher.Match(p.data, &e.base, expected)
+		if copied := len(p.data) - m.Recipe.Literal.Length; best == nil || copied > most {
+			best, most, shift = m, copied, start+int64(m.Shift)-p.place.Offset
+			e.matcher, e.spare = e.spare, e.matcher // which keeps it
+		}
+		if 4*most >= 3*len(p.data) {
+			break
+		}
+	}
+	if most > 0 {
+		old.Agreed(p.place.Offset, shift)
+	}
+	return best, most
 }
 
 // encodeMetadata makes a recipe for a tree or list out of those that it resembles. They can be read, so they need no stored

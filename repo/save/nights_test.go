@@ -65,6 +65,41 @@ func TestReadsOfManyNights(t *testing.T) {
 	}
 }
 
+// Of a file that changes in its place, what has not changed is found there, whatever else in it looks like it, and in whatever order its chunks come.
+func TestChangesInPlace(t *testing.T) {
+	const size, n = 1 << 18, 40
+	nothing, extents := make([]byte, size), repotest.Noise(3, size) // the same one after another, as in files that grow ahead of what is in them
+	for name, filler := range map[string][]byte{"zeros": nothing, "copies": extents} {
+		for late, is := range map[string]func(int) bool{
+			"none": func(int) bool { return false }, "the first": func(i int) bool { return i < 5 }, "each third": func(i int) bool { return i%3 == 0 },
+		} {
+			t.Run(name+", late "+late, func(t *testing.T) {
+				r := repotest.NewPlace(t).Open(repotest.HostKey())
+				data := pages(5, n*size)
+				for i := 5; i < n; i++ {
+					if i < 20 || i > 35 {
+						copy(data[i*size:], filler)
+					} else {
+						copy(data[i*size+2000:], nothing[:size/3]) // pages have free space
+					}
+				}
+				first := (*night)(nil).save(t, r, data, size)
+				changed := 0
+				for i := range n {
+					if i < 5 || i >= 20 && i <= 35 {
+						copy(data[i*size+1000:], repotest.Noise(100+i, 100))
+						changed++
+					}
+				}
+				sent := first.saveLate(t, r, data, size, is).sent
+				if new, deltas, literals := sent.ChunksNew.Load(), sent.Deltas.Load(), sent.Literals.Load(); new != uint64(changed) || deltas != new || literals > 2*512*new {
+					t.Errorf("of %d chunks that changed %d are new and %d stored as what changed, of %d bytes", changed, new, deltas, literals)
+				}
+			})
+		}
+	}
+}
+
 // However many workers save a file, the literals of a night lie in its order.
 func TestLiteralsOfSeveralSavers(t *testing.T) {
 	p := repotest.NewPlace(t)

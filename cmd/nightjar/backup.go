@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -102,7 +101,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if o.Previous, err = s.Previous(ctx, template.Job); err != nil {
 		return err
 	}
-	stop := a.follow(progress.Saved(o.Progress, a.expect(ctx, *o, b.stdin != "")))
+	stop := a.follow(progress.Saved(o.Progress, progress.Expect(ctx, *o, b.stdin == "" && a.watched())))
 	var made *repo.Archive
 	var sums backup.Statistics
 	if b.stdin == "" {
@@ -126,7 +125,7 @@ func (a *app) backup(ctx context.Context, b *backupFlags) error {
 	if untold != nil && failed == nil && a.problems.Load() == 0 {
 		return untold
 	} else if untold != nil {
-		a.warn(untold)
+		a.Warn(untold)
 	}
 	if failed != nil {
 		if ctx.Err() != nil {
@@ -175,23 +174,6 @@ func lostHint(ctx context.Context, r *repo.Repository) string {
 	return "something that was saved before is lost or damaged, and backups lack it until that is recorded: nightjar check --repair " + where + "; then the next backup saves it again"
 }
 
-// expect returns how many bytes there will be, when that is known: as last time, or counted beside the first backup if somebody watches.
-func (a *app) expect(ctx context.Context, o backup.Options, stream bool) *atomic.Uint64 {
-	expected := new(atomic.Uint64)
-	switch {
-	case o.Previous != nil:
-		expected.Store(o.Previous.Statistics["bytes"])
-	case !stream && a.watched():
-		go func() {
-			var total watch.Progress
-			if backup.Measure(ctx, o, &total) == nil {
-				expected.Store(total.Bytes.Load())
-			}
-		}()
-	}
-	return expected
-}
-
 // planBackup checks all that can be wrong with the command line.
 func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) {
 	if b.stdin == "" && len(b.paths) == 0 {
@@ -215,15 +197,15 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 		}
 		b.paths[i] = abs
 	}
-	choice := filter.Options{Exclude: b.exclude}
+	saved := filter.Options{Exclude: b.exclude}
 	for _, file := range b.excludeFrom {
 		patterns, err := readPatterns(file)
 		if err != nil {
 			return nil, nil, err
 		}
-		choice.Exclude = append(choice.Exclude, patterns...)
+		saved.Exclude = append(saved.Exclude, patterns...)
 	}
-	excludes := choice.Exclude
+	excludes := saved.Exclude
 	if b.excludeCaches {
 		excludes = append(excludes, "(caches)")
 	}
@@ -232,12 +214,12 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 	}
 	if b.excludeLarger != "" {
 		var err error
-		if choice.LargerThan, err = human.ParseSize(b.excludeLarger); err != nil {
+		if saved.LargerThan, err = human.ParseSize(b.excludeLarger); err != nil {
 			return nil, nil, usage.Errorf("--exclude-larger-than: %w", err)
 		}
-		excludes = append(excludes, fmt.Sprintf("(larger than %d)", choice.LargerThan))
+		excludes = append(excludes, fmt.Sprintf("(larger than %d)", saved.LargerThan))
 	}
-	f, err := filter.New(choice)
+	f, err := filter.New(saved)
 	if err != nil {
 		return nil, nil, usage.Error{Err: err}
 	}
@@ -252,7 +234,7 @@ func (a *app) planBackup(b *backupFlags) (*repo.Record, *backup.Options, error) 
 		return nil, nil, err
 	}
 	return archive, &backup.Options{
-		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, ExcludeNoDump: b.excludeNoDump, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem, Note: a.remark,
+		Paths: b.paths, Filter: f, ExcludeCaches: b.excludeCaches, ExcludeNoDump: b.excludeNoDump, OneFileSystem: b.oneFileSystem, Rehash: b.rehash, Progress: new(watch.Progress), Problem: a.problem, Note: func(path, what string) { a.remark(path, what) },
 	}, nil
 }
 
@@ -281,14 +263,6 @@ func (a *app) remark(path, what string) {
 	if a.chatty() {
 		a.note("%s: %s", path, what)
 	}
-}
-
-func texts(list []string) []repo.Text {
-	var out []repo.Text
-	for _, s := range list {
-		out = append(out, repo.Text(s))
-	}
-	return out
 }
 
 func readPatterns(file string) ([]string, error) {

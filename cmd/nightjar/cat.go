@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) catCommand() *cobra.Command {
-	var choice choice
+	var which choice
 	var thaw thawFlags
 	c := &cobra.Command{
 		Use:   "cat ARCHIVE:PATH",
@@ -25,7 +25,7 @@ func (a *app) catCommand() *cobra.Command {
 			if err := thaw.check(); err != nil {
 				return err
 			}
-			s, err := a.openArchive(c.Context(), args[0], session.ReadContent, &choice)
+			s, err := a.openArchive(c.Context(), args[0], session.ReadContent, &which)
 			if err != nil {
 				return err
 			}
@@ -48,7 +48,7 @@ func (a *app) catCommand() *cobra.Command {
 			return flush(w)
 		},
 	}
-	choice.flags(c)
+	which.flags(c)
 	thaw.flags(c)
 	return c
 }

@@ -175,7 +175,7 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	}
 	defer s.Close()
 	if k.source != "" {
-		if err := a.checkSource(ctx, s, k.source); err != nil {
+		if err := checkSource(ctx, s, k.source); err != nil {
 			return err
 		}
 	}
@@ -205,7 +205,7 @@ func (a *app) check(ctx context.Context, k *checkFlags) error {
 	if sums.Disowned > 0 {
 		a.note("signed by keys that are marked compromised, and not counted: %d; --verbose names them", sums.Disowned)
 	}
-	return a.checked(s, k, &sums)
+	return checked(s, k, &sums)
 }
 
 // runCheck checks or repairs, shows how far it is, and returns how long it took.
@@ -278,7 +278,7 @@ func (p *findings) end(sums *check.Summary, took time.Duration) error {
 	switch {
 	case p.failed != nil:
 	case p.app.json:
-		p.failed = p.app.endJSON(p.w, &p.list, show.CheckedJSON(sums, took))
+		p.failed = endJSON(p.w, &p.list, show.CheckedJSON(sums, took))
 	case p.app.chatty():
 		p.failed = p.app.print(func(w io.Writer) { show.Checked(w, sums, took) })
 	}
@@ -286,8 +286,8 @@ func (p *findings) end(sums *check.Summary, took time.Duration) error {
 }
 
 // checkSource refuses a folder below which nothing of what was saved lies: all that it could heal would be recorded as lost.
-func (a *app) checkSource(ctx context.Context, s *session.Session, source string) error {
-	all, _, err := a.archives(ctx, s, &choice{})
+func checkSource(ctx context.Context, s *session.Session, source string) error {
+	all, _, err := archives(ctx, s, &choice{})
 	if err != nil {
 		return err
 	}
@@ -307,7 +307,7 @@ func quiet(f check.Finding) bool {
 }
 
 // checked says what is wrong, and what to do about it.
-func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) error {
+func checked(s *session.Session, k *checkFlags, sums *check.Summary) error {
 	if sums.Faults == 0 {
 		if sums.Unread > 0 {
 			return store.Unread(fmt.Errorf("check repository %s: objects and files that could not be looked at: %d", s.ID(), sums.Unread))
@@ -328,7 +328,7 @@ func (a *app) checked(s *session.Session, k *checkFlags, sums *check.Summary) er
 }
 
 // endJSON ends the list of findings and the object that it is in.
-func (a *app) endJSON(w *bufio.Writer, list *show.JSONArray, summary any) error {
+func endJSON(w *bufio.Writer, list *show.JSONArray, summary any) error {
 	if err := list.End(); err != nil {
 		return err
 	}

@@ -11,11 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightjar/cmd/nightjar/internal/drilled"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
+	"nightjar/job/record"
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/retain"
@@ -49,7 +51,7 @@ func (c *choice) check(now time.Time) (err error) {
 }
 
 // archives returns those that are chosen, and the errors of the damaged by their ids.
-func (a *app) archives(ctx context.Context, s *session.Session, c *choice) (chosen []repo.Archive, damaged map[string]error, err error) {
+func archives(ctx context.Context, s *session.Session, c *choice) (chosen []repo.Archive, damaged map[string]error, err error) {
 	r, err := newReading(ctx, s, c)
 	if err != nil {
 		return nil, nil, err
@@ -309,4 +311,16 @@ func saves(x *repo.Archive, name string) bool {
 		of = []repo.Text{"/" + x.Stream}
 	}
 	return slices.ContainsFunc(of, func(p repo.Text) bool { return within(name, string(p)) || within(string(p), name) })
+}
+
+// isRecord reports whether an archive is a record of a run or a drill, which has no files.
+func isRecord(a *repo.Archive) bool { return record.IsKind(string(a.Kind)) }
+
+// proven returns when each archive was last proven, by the records of all hosts: another host drills, as a rule. Records that cannot be read are passed over.
+func (r *reading) proven(ctx context.Context) map[string]time.Time {
+	all := r.all
+	if r.choice.Host != "" {
+		all, _ = r.roll.Roll.Archives(ctx, "", func(string, error) {})
+	}
+	return drilled.Proven(all)
 }

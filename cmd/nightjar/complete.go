@@ -34,7 +34,7 @@ const (
 
 func (a *app) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish"}
-	return &cobra.Command{
+	return uses(&cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print what has a shell complete command lines: bash, zsh or fish",
 		Long: `Print what has a shell complete command lines: bash (with the package bash-completion), zsh or fish. It completes commands, flags, their values, and archives and paths in
@@ -60,7 +60,7 @@ them: of a repository that this machine knows, for two seconds at most, and with
 			}
 			return nil
 		},
-	}
+	}, fileNone)
 }
 
 // flagValues are those that flags take, by their names without to- or from-.
@@ -110,7 +110,9 @@ func (a *app) complete(root *cobra.Command) {
 				return a.offerArchives(c, word, paths)
 			}
 		} else if slices.Contains(completeJobs, name) {
-			c.ValidArgsFunction = a.offerJobs
+			c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+				return a.offerJobs(args)
+			}
 		} else if c.ValidArgs == nil && !slices.Contains([]string{"backup", "key add-recovery", "config check"}, name) {
 			c.ValidArgsFunction = cobra.NoFileCompletions
 		}
@@ -145,7 +147,9 @@ func (a *app) flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
 			return a.offerArchives(c, word, false)
 		}
 	case name == "job":
-		return a.offerJobs
+		return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return a.offerJobs(args)
+		}
 	case within(folderFlags):
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
@@ -171,7 +175,7 @@ func (a *app) jobNames() (names []string) {
 }
 
 // offerJobs completes arguments that are names of jobs.
-func (a *app) offerJobs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (a *app) offerJobs(args []string) ([]string, cobra.ShellCompDirective) {
 	left := slices.DeleteFunc(a.jobNames(), func(name string) bool { return slices.Contains(args, name) })
 	return left, cobra.ShellCompDirectiveNoFileComp
 }
@@ -208,7 +212,7 @@ func (a *app) offerArchives(c *cobra.Command, word string, paths bool) ([]string
 }
 
 // chosenBy returns what the flags of a command line so far choose among archives.
-func (a *app) chosenBy(c *cobra.Command) *choice {
+func chosenBy(c *cobra.Command) *choice {
 	var chosen choice
 	for name, to := range map[string]*string{"host": &chosen.Host, "job": &chosen.Job, "at": &chosen.at} {
 		if f := c.Flags().Lookup(name); f != nil {
@@ -233,7 +237,7 @@ func (a *app) archivesLike(ctx context.Context, c *cobra.Command, prefix string)
 		return words
 	}
 	defer s.Close()
-	for _, x := range a.offered(ctx, s, a.chosenBy(c)) {
+	for _, x := range a.offered(ctx, s, chosenBy(c)) {
 		if strings.HasPrefix(x.ID, prefix) && len(words) < mostOffered {
 			about := fmt.Sprintf("%s %s %s", human.Time(x.Time), quote.Display(x.Host), show.Source(&x))
 			words = append(words, cobra.CompletionWithDesc(show.ShortID(&x), about))
@@ -278,7 +282,7 @@ func (a *app) pathsIn(ctx context.Context, c *cobra.Command, name, at string) (w
 			words = append(words, name+":"+found)
 		}
 	}
-	all := a.offered(ctx, s, a.chosenBy(c))
+	all := a.offered(ctx, s, chosenBy(c))
 	if name == latest {
 		for i := range all {
 			for _, p := range all[i].Paths {

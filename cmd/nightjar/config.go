@@ -6,7 +6,8 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 )
 
-func (a *app) configCommand() *cobra.Command {
+// configCommand makes the command. tree returns commands for another run, in which those of jobs are looked at: some, or all.
+func (a *app) configCommand(tree func(a *app, only ...string) *cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Look at the job file, and write one",
@@ -15,13 +16,6 @@ func (a *app) configCommand() *cobra.Command {
 			return usage.Errorf("say which command: nightjar config --help names them")
 		},
 	}
-	c.AddCommand(a.configCheckCommand(), a.configShowCommand(), a.configInitCommand())
+	c.AddCommand(a.configCheckCommand(tree), a.configShowCommand(), a.configInitCommand())
 	return uses(c, fileNone)
-}
-
-func atMostOne(c *cobra.Command, args []string) error {
-	if len(args) > 1 {
-		return usage.Errorf("give one argument: %s", c.Use)
-	}
-	return nil
 }

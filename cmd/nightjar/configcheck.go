@@ -21,7 +21,7 @@ import (
 	"nightjar/job/jobfile"
 )
 
-func (a *app) configCheckCommand() *cobra.Command {
+func (a *app) configCheckCommand(tree func(a *app, only ...string) *cobra.Command) *cobra.Command {
 	connect := false
 	c := &cobra.Command{
 		Use:   "check [FILE]",
@@ -35,7 +35,7 @@ Exit code 2 if something is wrong; with --connect that of what went wrong there.
 			if len(args) > 0 {
 				a.config = args[0]
 			}
-			return a.configCheck(c, connect)
+			return a.configCheck(c, tree, connect)
 		},
 	}
 	c.Flags().BoolVar(&connect, "connect", false, "open the repository and the places of copies, too")
@@ -67,7 +67,7 @@ func told(faults []jobfile.Fault) []faultJSON {
 	return all
 }
 
-func (a *app) configCheck(c *cobra.Command, connect bool) error {
+func (a *app) configCheck(c *cobra.Command, tree func(a *app, only ...string) *cobra.Command, connect bool) error {
 	a.warnOfZone()
 	var err error
 	a.file, err = a.readFile()
@@ -86,7 +86,7 @@ func (a *app) configCheck(c *cobra.Command, connect bool) error {
 		if err := a.useFile(c, f); err != nil {
 			return withoutFile(err)
 		}
-		faults.All = append(faults.All, a.lookAtJobs(c.Context(), f, faults.All)...)
+		faults.All = append(faults.All, a.lookAtJobs(c.Context(), tree, f, faults.All)...)
 	}
 	faults.Sort()
 	var doubts []jobfile.Fault
@@ -116,7 +116,7 @@ func (a *app) printChecked(v *checkedFile) error {
 		}
 	})
 	for _, x := range v.Warnings {
-		a.warn(fmt.Errorf("%s: %s", v.File, x.text))
+		a.Warn(fmt.Errorf("%s: %s", v.File, x.text))
 	}
 	if len(v.Faults) == 0 {
 		a.note("%s is good; jobs: %d", quote.Display(v.File), v.Jobs)
@@ -125,8 +125,8 @@ func (a *app) printChecked(v *checkedFile) error {
 }
 
 // lookAtJobs has each job's command look at its command line, and tells what it would refuse. Jobs that are known to be wrong are left out.
-func (a *app) lookAtJobs(ctx context.Context, f *jobfile.File, known []jobfile.Fault) (found []jobfile.Fault) {
-	if err := a.lookAt(ctx, f, []string{"list"}); err != nil {
+func (a *app) lookAtJobs(ctx context.Context, tree func(a *app, only ...string) *cobra.Command, f *jobfile.File, known []jobfile.Fault) (found []jobfile.Fault) {
+	if err := a.lookAt(ctx, tree, f, []string{"list"}); err != nil {
 		key := f.KeyOf(flagIn(err, nil))
 		return []jobfile.Fault{{Position: f.At(key...), Key: strings.Join(key, "."), What: err.Error()}}
 	}
@@ -146,16 +146,16 @@ func (a *app) lookAtJobs(ctx context.Context, f *jobfile.File, known []jobfile.F
 			lines = append(lines, append([]string{"forget"}, job.Flags(j.Keep)...))
 		}
 		for _, line := range lines {
-			found = append(found, a.lookAtLine(ctx, f, j, line)...)
+			found = append(found, a.lookAtLine(ctx, tree, f, j, line)...)
 		}
 	}
 	return found
 }
 
 // lookAtLine tells all that a command refuses of one line: what was told is left out of the line, so that it comes to the next.
-func (a *app) lookAtLine(ctx context.Context, f *jobfile.File, j jobfile.Job, line []string) (found []jobfile.Fault) {
+func (a *app) lookAtLine(ctx context.Context, tree func(a *app, only ...string) *cobra.Command, f *jobfile.File, j jobfile.Job, line []string) (found []jobfile.Fault) {
 	for {
-		err := a.lookAt(ctx, f, line)
+		err := a.lookAt(ctx, tree, f, line)
 		if err == nil {
 			return found
 		}
@@ -196,7 +196,7 @@ func flagIn(err error, line []string) string {
 }
 
 // lookAt has a command do what it does before anything is opened, with what the file says for all commands.
-func (a *app) lookAt(ctx context.Context, f *jobfile.File, args []string) error {
+func (a *app) lookAt(ctx context.Context, tree func(a *app, only ...string) *cobra.Command, f *jobfile.File, args []string) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (a *app) lookAt(ctx context.Context, f *jobfile.File, args []string) error 
 	defer null.Close()
 	b := &app{Settings: a.Settings, root: a.root, stdin: null, stdout: null, stderr: null, quiet: true}
 	b.CheckOnly, b.Warn, b.Stderr = true, func(error) {}, io.Discard
-	root := b.bareCommand(args[0])
+	root := tree(b, args[0])
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		if err := b.useFile(c, f); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nightjar/cmd/nightjar/internal/starter"
 	"nightjar/job/jobfile"
@@ -21,7 +22,8 @@ func TestFindForFile(t *testing.T) {
 	cloud.On(instance)
 	cloud.Setenv(t)
 	s := servertest.Start(t, servertest.MariaDB1011)
-	a := newApp()
+	a := &app{stdout: os.Stdout, stderr: os.Stderr}
+	a.Now, a.Warn, a.Children = time.Now, func(err error) { t.Log(err) }, os.Environ()
 	home := t.TempDir()
 	a.Getenv = func(name string) string { return map[string]string{"HOME": home}[name] }
 	look := func(lines string) *starter.Found {

@@ -24,7 +24,7 @@ func TestLookedAtIsForgotten(t *testing.T) {
 	a := newApp()
 	a.StateDir = t.TempDir()
 	look := func() uint64 {
-		if found := a.lookAtJobs(context.Background(), f, nil); len(found) > 0 {
+		if found := a.lookAtJobs(context.Background(), (*app).bareCommand, f, nil); len(found) > 0 {
 			t.Fatal(found)
 		}
 		runtime.GC()

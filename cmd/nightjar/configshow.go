@@ -68,7 +68,7 @@ func (a *app) configShow(c *cobra.Command) error {
 	a.file, err = a.readFile()
 	var faults *jobfile.Faults
 	if errors.As(err, &faults) && !faults.General() {
-		a.warn(fmt.Errorf("%w: what is wrong is left out", err))
+		a.Warn(fmt.Errorf("%w: what is wrong is left out", err))
 	} else if err != nil {
 		return withoutFile(err)
 	}

@@ -133,7 +133,7 @@ func (a *app) mirror(ctx context.Context, s *session.Session, f *copyFlags) (*sh
 			if x.Copy {
 				where = "in the copy"
 			}
-			a.warn(fmt.Errorf("%s %s: %w", x.Object, where, x.Err))
+			a.Warn(fmt.Errorf("%s %s: %w", x.Object, where, x.Err))
 		},
 	})
 	stop := a.follow(copyMeter(m))

@@ -190,7 +190,7 @@ func (a *app) recorder(ctx context.Context, d *drillFlags) (*session.Session, er
 	to, err := a.Open(ctx, session.Write)
 	if err != nil {
 		err = fmt.Errorf("open the repository to record drills: %w", err)
-		a.warn(fmt.Errorf("this drill will not be recorded: %w", err))
+		a.Warn(fmt.Errorf("this drill will not be recorded: %w", err))
 		return nil, err
 	}
 	return to, nil
@@ -203,7 +203,7 @@ func (a *app) keep(ctx context.Context, to *session.Session, x *drilled.Drill) e
 	}
 	made, err := recorded.Put(ctx, to, record.Drill, x.Record(), a.Now)
 	if err != nil {
-		a.warn(err)
+		a.Warn(err)
 		return err
 	}
 	x.Recorded = made.ID
@@ -235,9 +235,6 @@ func (a *app) toDrill(ctx context.Context, s *session.Session, d *drillFlags, ar
 	}
 	return chosen, all, nil
 }
-
-// isRecord reports whether an archive is a record of a run or a drill, which has no files.
-func isRecord(a *repo.Archive) bool { return record.IsKind(string(a.Kind)) }
 
 // ofEachJob returns of each job the newest archive that counts, or one of them at random.
 func ofEachJob(d *drillFlags, fit []repo.Archive) (out []repo.Archive) {
@@ -314,12 +311,12 @@ func (a *app) tellDifferences(x *drilled.Drill) {
 		show = min(show, some)
 	}
 	for _, difference := range x.Differences[:show] {
-		a.warn(errors.New(difference))
+		a.Warn(errors.New(difference))
 	}
 	if more := x.Different - uint64(show); more > 0 {
-		a.warn(fmt.Errorf("and more that is not as it was saved: %d", more))
+		a.Warn(fmt.Errorf("and more that is not as it was saved: %d", more))
 	}
 	for _, p := range x.Problems[:min(len(x.Problems), some)] {
-		a.warn(errors.New(p))
+		a.Warn(errors.New(p))
 	}
 }

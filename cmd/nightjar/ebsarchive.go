@@ -216,7 +216,7 @@ func (r *ebsArchive) position() error {
 	p := &r.set.Position
 	if r.flags.gtids == "" {
 		if p.GTIDs == "" && p.GTIDSum != "" {
-			r.warn(errors.New("the GTID set of the position is too long for a tag, and the archive will have its SHA-256 alone: name the file that has it with --gtids"))
+			r.Warn(errors.New("the GTID set of the position is too long for a tag, and the archive will have its SHA-256 alone: name the file that has it with --gtids"))
 		}
 		return nil
 	}
@@ -246,7 +246,7 @@ func (r *ebsArchive) survey(ctx context.Context, run *backup.Run, previous *repo
 			return err
 		}
 		if v.Lost != nil {
-			r.warn(fmt.Errorf("the snapshot of the archive before is of no use, so all of %s is read: %w", volumes.Of(&r.set, i).ID, v.Lost))
+			r.Warn(fmt.Errorf("the snapshot of the archive before is of no use, so all of %s is read: %w", volumes.Of(&r.set, i).ID, v.Lost))
 		}
 		r.plans, calls, again = append(r.plans, v), calls.Plus(v.Calls()), again+v.Again
 	}
@@ -291,7 +291,7 @@ func (r *ebsArchive) journals(s *session.Session) {
 		if s.Journals != "" {
 			var err error
 			if j, err = volumes.OpenJournal(s.Journals, r.cloud.Region, x.ID); err != nil {
-				r.warn(fmt.Errorf("if this breaks off, its blocks have to be read again: %w", err))
+				r.Warn(fmt.Errorf("if this breaks off, its blocks have to be read again: %w", err))
 			}
 		}
 		r.files = append(r.files, volumes.NewKnown(j, s.Repository.Namer()))
@@ -302,7 +302,7 @@ func (r *ebsArchive) journals(s *session.Session) {
 func (r *ebsArchive) forget() {
 	for _, f := range r.files {
 		if err := f.Journal.Remove(); err != nil {
-			r.warn(err)
+			r.Warn(err)
 		}
 	}
 }
@@ -350,7 +350,7 @@ func (r *ebsArchive) mark(ctx context.Context, repository string, made, previous
 		err = sets.SetTags(ctx, r.cloud, map[string]string{key: made.ID[:16]}, ids...)
 	}
 	if err != nil {
-		r.warn(fmt.Errorf("the archive was made, but its snapshots could not be marked for ebs prune to keep: %w", err))
+		r.Warn(fmt.Errorf("the archive was made, but its snapshots could not be marked for ebs prune to keep: %w", err))
 		return // those of before stay marked
 	}
 	for _, id := range r.base {
@@ -361,7 +361,7 @@ func (r *ebsArchive) mark(ctx context.Context, repository string, made, previous
 			{Key: &key, Value: aws.String(previous.ID[:16])}, {Key: aws.String(snapshot.TagArchived), Value: aws.String(previous.ID[:16])},
 		}})
 		if code := cloud.Code(err); err != nil && code != "InvalidSnapshot.NotFound" {
-			r.warn(fmt.Errorf("take the mark of the archive before off %s: %w", id, err))
+			r.Warn(fmt.Errorf("take the mark of the archive before off %s: %w", id, err))
 		}
 	}
 }

@@ -115,7 +115,7 @@ func (a *app) ebsCopied(ctx context.Context, from *cloud.Cloud, o *ebsCopying, w
 		a.problem(f.Source, fmt.Errorf("set %s: %w", f.Set, f.Err))
 	}
 	if len(r.Dropped) > 0 {
-		a.warn(fmt.Errorf("copies have no room for tags: %q", r.Dropped))
+		a.Warn(fmt.Errorf("copies have no room for tags: %q", r.Dropped))
 	}
 	told, shown := a.showCopied(to, &r, far.dryRun)
 	if err == nil {

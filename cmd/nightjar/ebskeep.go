@@ -170,14 +170,14 @@ func (a *app) ebsPruned(ctx context.Context, e *cloud.Cloud, o prune.Options, fa
 		return nil, err
 	}
 	for _, s := range p.Strays {
-		a.warn(fmt.Errorf("snapshot %s is left alone: %w", s.Snapshot.ID, s.Err))
+		a.Warn(fmt.Errorf("snapshot %s is left alone: %w", s.Snapshot.ID, s.Err))
 	}
 	for _, s := range p.Doubtful {
-		a.warn(fmt.Errorf("set %s is left alone: the tags of its snapshots contradict each other", s.ID))
+		a.Warn(fmt.Errorf("set %s is left alone: the tags of its snapshots contradict each other", s.ID))
 	}
 	for _, d := range p.Decisions {
 		if d.Misdated {
-			a.warn(fmt.Errorf("set %s stays, and takes no place: %s. Unless nightjar ebs unarchive wrote it, somebody may have forged its tags; look at it, and delete it by hand", quote.Display(d.ID), plan.Misdated(d.Set)))
+			a.Warn(fmt.Errorf("set %s stays, and takes no place: %s. Unless nightjar ebs unarchive wrote it, somebody may have forged its tags; look at it, and delete it by hand", quote.Display(d.ID), plan.Misdated(d.Set)))
 		}
 	}
 	var done prune.Result
@@ -188,7 +188,7 @@ func (a *app) ebsPruned(ctx context.Context, e *cloud.Cloud, o prune.Options, fa
 		a.problem(s.Snapshot, fmt.Errorf("set %s stays: %w", s.Set, s.Err))
 	}
 	for _, b := range done.Binned {
-		a.warn(fmt.Errorf("%s is in the Recycle Bin, and still billed, until %s", b.Snapshot, human.Time(b.Until)))
+		a.Warn(fmt.Errorf("%s is in the Recycle Bin, and still billed, until %s", b.Snapshot, human.Time(b.Until)))
 	}
 	told, shown := a.showPruned(e, p, &done, far.dryRun)
 	if err == nil {
@@ -216,7 +216,7 @@ func (a *app) ebsQuota(ctx context.Context, e *cloud.Cloud) error {
 		a.note("taking %d for the quota of snapshots, as accounts have that never asked for more: %v", u.Quota, u.Assumed)
 	}
 	if u.High() {
-		a.warn(fmt.Errorf("the account has %d of the %d snapshots that it may have in %s", u.Used, u.Quota, e.Region))
+		a.Warn(fmt.Errorf("the account has %d of the %d snapshots that it may have in %s", u.Used, u.Quota, e.Region))
 	}
 	return nil
 }

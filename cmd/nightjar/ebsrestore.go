@@ -92,12 +92,12 @@ With --region the set's copies in that region are used, and no call is made to a
 	f.StringVar(&r.logs, "binlog-dir", "", "`DIR` of the binary logs, as it was at the source (default: the data directory, or else where they are on the volumes)")
 	f.StringSliceVar(&r.options, "innodb-option", nil, "`NAME=VALUE` that the server needs for these files, such as innodb_page_size=8192")
 	f.BoolVar(&r.undo, "undo", false, "unmount, detach and delete what the attempt has made")
-	a.ebsReplicaFlags(c, &r.replica)
+	ebsReplicaFlags(c, &r.replica)
 	return c
 }
 
 // ebsReplicaFlags gives a command the flags by which what it has restored becomes a replica.
-func (a *app) ebsReplicaFlags(c *cobra.Command, m *mysqlReplicaFlags) {
+func ebsReplicaFlags(c *cobra.Command, m *mysqlReplicaFlags) {
 	m.db.Bind(c)
 	m.source.BindOther(c, "source")
 	m.replication.BindOther(c, "replication")
@@ -177,7 +177,7 @@ func (a *app) ebsRestore(ctx context.Context, r *ebsRestoreFlags, arg string) er
 		return adviseRestore(err)
 	}
 	a.note("restoring set %s of %s, %s, consistency: %s, from %s", set.ID, quote.Display(cmp.Or(set.Host, "an unknown host")), set.Time.UTC().Format("2006-01-02 15:04:05 UTC"), set.Consistency, c.Region)
-	if err := a.bringParts(ctx, c, r, set.ID, parts); err != nil {
+	if err := bringParts(ctx, c, r, set.ID, parts); err != nil {
 		return a.stoppedBringing(r, arg, parts, adviseRestore(err))
 	}
 	d, err := a.restoreDatabase(ctx, r, &set, parts, follows)
@@ -266,7 +266,7 @@ func (a *app) latestSet(ctx context.Context, c *cloud.Cloud, job string) (sets.S
 }
 
 // bringParts makes, attaches and mounts.
-func (a *app) bringParts(ctx context.Context, c *cloud.Cloud, r *ebsRestoreFlags, set string, parts []bring.Part) error {
+func bringParts(ctx context.Context, c *cloud.Cloud, r *ebsRestoreFlags, set string, parts []bring.Part) error {
 	if !r.noMount && !r.noAttach {
 		before, err := bring.Made(ctx, c, set, r.o)
 		if err == nil && len(before) == 0 {

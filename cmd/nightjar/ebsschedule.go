@@ -189,7 +189,7 @@ func (a *app) ebsTellStored(ctx context.Context, e *cloud.Cloud, o *ebsScheduleF
 	}
 	var err error
 	if told.Stored, err = a.ebsStored(ctx, e, &o.ebsChoice, copies, &o.ebsCosting); err != nil {
-		a.warn(fmt.Errorf("what the snapshots cost is not known: %w", err))
+		a.Warn(fmt.Errorf("what the snapshots cost is not known: %w", err))
 	}
 }
 

@@ -151,11 +151,11 @@ func (a *app) ebsSums(ctx context.Context, c *cloud.Cloud, chosen []sets.Set, wh
 	path := filepath.Join(cache, fmt.Sprintf("ebs-blocks-%x.json", sum[:8]))
 	known, err := bill.ReadKnown(path)
 	if err != nil {
-		a.warn(fmt.Errorf("%w; it is asked again", err))
+		a.Warn(fmt.Errorf("%w; it is asked again", err))
 	}
 	sums, err := bill.Of(ctx, c.Region, chosen, &bill.Counter{Blocks: blocks.New(c.Blocks, 0), Known: known})
 	if kept := known.Write(path); kept != nil { // also what was asked before an error
-		a.warn(kept)
+		a.Warn(kept)
 	}
 	return sums, err
 }

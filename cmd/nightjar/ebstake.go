@@ -162,7 +162,7 @@ func (a *app) finishEarlier(ctx context.Context, c *cloud.Cloud, job, now string
 
 func (a *app) tellDropped(dropped []sets.Dropped) {
 	for _, d := range dropped {
-		a.warn(fmt.Errorf("%s has no room for tags of its volume: %q", d.Snapshot, d.Keys))
+		a.Warn(fmt.Errorf("%s has no room for tags of its volume: %q", d.Snapshot, d.Keys))
 	}
 }
 
@@ -175,7 +175,7 @@ func (a *app) takePlanned(ctx context.Context, c *cloud.Cloud, t *ebsTakeFlags, 
 	case self != "" && self == p.Instance:
 		t.o.Host = cmp.Or(a.HostName, p.Host)
 		if here = look(host.Machine{}, p.Volumes); here.err != nil && !t.still.any() {
-			a.warn(fmt.Errorf("the tags do not say where all volumes are mounted: %w", here.err))
+			a.Warn(fmt.Errorf("the tags do not say where all volumes are mounted: %w", here.err))
 		}
 	case t.still.any():
 		return nil, usage.Errorf("--mysql, --lock and --freeze go with volumes of this instance alone, %s", self)

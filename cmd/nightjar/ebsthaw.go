@@ -48,7 +48,7 @@ func (a *app) freezeOptions() (freeze.Options, error) {
 
 // ebsWatchdogCommand is for the program itself: see freeze.Watch.
 func (a *app) ebsWatchdogCommand() *cobra.Command {
-	return &cobra.Command{
+	return uses(&cobra.Command{
 		Use:    watchdogCommand,
 		Short:  "Freeze and thaw for nightjar ebs take, which starts it",
 		Hidden: true,
@@ -56,11 +56,11 @@ func (a *app) ebsWatchdogCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			return freeze.Watch(c.Context(), a.stdin, a.stdout)
 		},
-	}
+	}, fileNone)
 }
 
 func (a *app) ebsThawCommand() *cobra.Command {
-	return &cobra.Command{
+	return uses(&cobra.Command{
 		Use:   "thaw [MOUNT...]",
 		Short: "Thaw file systems that a run was killed over",
 		Long: `Thaws the file systems of the mounts that are named, whoever has frozen them. Without any it thaws what runs on this machine have frozen that were
@@ -81,7 +81,7 @@ killed together with their watchdogs, as the state directory has it: for a unit'
 			}
 			return a.showThawed(thawed)
 		},
-	}
+	}, fileNone)
 }
 
 // showThawed says what was thawed, and fails with what was not.
@@ -108,7 +108,7 @@ func (a *app) showThawed(thawed []freeze.Thawed) error {
 		return usage.Hinted{Err: err, Hint: "only root may thaw; fsfreeze --unfreeze MOUNT, of util-linux, does the same"}
 	}
 	for _, err := range failed {
-		a.warn(err)
+		a.Warn(err)
 	}
 	return outcome.Problems{What: fmt.Sprintf("%d of %d file systems may still be frozen", len(failed), len(thawed))}
 }

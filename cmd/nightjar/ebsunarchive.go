@@ -278,7 +278,7 @@ func (u *ebsUnarchive) findParents(ctx context.Context, c *cloud.Cloud) error {
 	}
 	for _, v := range u.volumes {
 		if _, ok := u.parents[v.ID]; !ok {
-			u.warn(fmt.Errorf("archive %s has no snapshot of %s that is still in %s: all of it is written", show.ShortID(other), v.ID, c.Region))
+			u.Warn(fmt.Errorf("archive %s has no snapshot of %s that is still in %s: all of it is written", show.ShortID(other), v.ID, c.Region))
 		}
 	}
 	return nil

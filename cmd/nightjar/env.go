@@ -24,7 +24,7 @@ func newApp() *app {
 		Bucket:     place.Bucket{CacheLimit: os.Getenv("NIGHTJAR_CACHE_LIMIT")},
 		Passphrase: os.Getenv("PASSPHRASE"), SignPassphrase: os.Getenv("SIGN_PASSPHRASE"),
 		Getenv: os.Getenv,
-		Now:    time.Now, Warn: a.warn, Stderr: a.stderr,
+		Now:    time.Now, Warn: func(err error) { a.say("warning", err.Error()) }, Stderr: a.stderr,
 		Interrupted: func() { os.Exit(outcome.Interrupted) },
 		Children: slices.DeleteFunc(os.Environ(), func(v string) bool {
 			name, _, _ := strings.Cut(v, "=")
@@ -35,9 +35,6 @@ func newApp() *app {
 	a.HostName, _ = os.Hostname() // an empty one is asked for where it is needed
 	return a
 }
-
-// secretVariables are those that no program but nightjar itself is given.
-var secretVariables = []string{"PASSPHRASE", "SIGN_PASSPHRASE", "NIGHTJAR_MYSQL_PASSWORD", "NIGHTJAR_SOURCE_PASSWORD", "NIGHTJAR_REPLICA_PASSWORD", "NIGHTJAR_REPLICATION_PASSWORD"}
 
 // defaultFolders returns empty names where there is no place for them.
 func defaultFolders(root bool) (state, cache string) {
@@ -67,21 +64,4 @@ func usualFiles(root bool) []string {
 		return []string{filepath.Join(dir, "nightjar", "nightjar.toml"), systemFile}
 	}
 	return []string{systemFile}
-}
-
-// variables are those that go before the job file, by the flags that they stand for, and in their stead the AWS SDK's.
-var variables = map[string][]string{
-	"config": {"NIGHTJAR_CONFIG"}, "repo": {"NIGHTJAR_REPO"}, "state-dir": {"NIGHTJAR_STATE_DIR"}, "cache-dir": {"NIGHTJAR_CACHE_DIR"}, "cache-limit": {"NIGHTJAR_CACHE_LIMIT"}, "tempdir": {"TMPDIR"},
-	"sftp-config": {"NIGHTJAR_SFTP_CONFIG"}, "sftp-key": {"NIGHTJAR_SFTP_KEY"}, "sftp-known-hosts": {"NIGHTJAR_SFTP_KNOWN_HOSTS"},
-	"profile": {"AWS_PROFILE", "AWS_DEFAULT_PROFILE"}, "region": {"AWS_REGION", "AWS_DEFAULT_REGION"}, "endpoint": {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"},
-}
-
-// variable returns the variable that says something for a flag, or "".
-func (a *app) variable(flag string) string {
-	for _, name := range variables[flag] {
-		if a.Getenv != nil && a.Getenv(name) != "" {
-			return name
-		}
-	}
-	return ""
 }

@@ -89,7 +89,7 @@ func (a *app) findEntries(ctx context.Context, f *findFlags, o browse.FindOption
 		return err
 	}
 	defer s.Close()
-	archives, damaged, err := a.archives(ctx, s, &f.choice)
+	archives, damaged, err := archives(ctx, s, &f.choice)
 	if err != nil {
 		return err
 	}

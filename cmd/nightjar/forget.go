@@ -191,7 +191,7 @@ func (a *app) warnLate(decisions []retain.Decision) {
 		}
 	}
 	if late > 0 {
-		a.warn(fmt.Errorf("archives that go because they are late, which keeps them from taking a place: %d. If the repository was moved without its times, nightjar check --repair --key KEY has those that are whole count again: before prune runs", late))
+		a.Warn(fmt.Errorf("archives that go because they are late, which keeps them from taking a place: %d. If the repository was moved without its times, nightjar check --repair --key KEY has those that are whole count again: before prune runs", late))
 	}
 }
 

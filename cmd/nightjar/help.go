@@ -94,7 +94,7 @@ Of a user who is not root: ~/.config/nightjar/nightjar.toml, ~/.local/state/nigh
 }
 
 func (a *app) manCommand() *cobra.Command {
-	return &cobra.Command{
+	return uses(&cobra.Command{
 		Use:    "man DIR",
 		Short:  "Write the manual pages into a folder",
 		Long:   "Write the manual pages into a folder, which is made if it is missing. They are dated by SOURCE_DATE_EPOCH, in seconds since 1970, if it is set.",
@@ -111,7 +111,7 @@ func (a *app) manCommand() *cobra.Command {
 			}
 			return writeManual(args[0], date)
 		},
-	}
+	}, fileNone)
 }
 
 // writeManual writes the pages of all commands, as they are for root with nothing in the environment.

@@ -55,7 +55,7 @@ func TestJobFields(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 			continue
 		}
-		if err := a.lookAt(context.Background(), f, job.Command(base)); err != nil {
+		if err := a.lookAt(context.Background(), (*app).bareCommand, f, job.Command(base)); err != nil {
 			t.Errorf("%s: %q is refused: %v", kind, job.Command(base), err)
 		}
 		for _, leaf := range leaves(file.Field(i).Type.Elem().Elem(), nil) {
@@ -122,7 +122,7 @@ func checkLeaf(t *testing.T, a *app, kind string, command *cobra.Command, x leaf
 	}
 	if x.path[0] == "keep" && j.Keep != nil { // which forget is told
 		line := append([]string{"forget"}, job.Flags(j.Keep)...)
-		if err := a.lookAt(context.Background(), f, line); err != nil || len(line) != 2 {
+		if err := a.lookAt(context.Background(), (*app).bareCommand, f, line); err != nil || len(line) != 2 {
 			t.Errorf("%s.%s: %q: %v", kind, key, line, err)
 		}
 		return
@@ -130,11 +130,11 @@ func checkLeaf(t *testing.T, a *app, kind string, command *cobra.Command, x leaf
 	if reflect.DeepEqual(job.Command(j), job.Command(without)) && !strings.Contains("\n"+enough[kind], "\n"+key+" ") {
 		t.Errorf("%s.%s = %s: the command line has nothing of it: %q", kind, key, value, job.Command(j))
 	}
-	if err := a.lookAt(context.Background(), f, job.Command(j)); err != nil {
+	if err := a.lookAt(context.Background(), (*app).bareCommand, f, job.Command(j)); err != nil {
 		t.Errorf("%s.%s: %q is refused: %v", kind, key, job.Command(j), err)
 	}
 	if at := slices.Index(job.Command(j), "--"); kind == "ebs" && at >= 0 {
-		if err := a.lookAt(context.Background(), f, append([]string{"ebs", "take"}, job.Command(j)[at+1:]...)); err != nil {
+		if err := a.lookAt(context.Background(), (*app).bareCommand, f, append([]string{"ebs", "take"}, job.Command(j)[at+1:]...)); err != nil {
 			t.Errorf("%s.%s: %q is refused: %v", kind, key, job.Command(j), err)
 		}
 	}
@@ -275,7 +275,7 @@ follow = true
 flush = true
 `)
 	var got []string
-	for _, x := range a.lookAtJobs(context.Background(), f, nil) {
+	for _, x := range a.lookAtJobs(context.Background(), (*app).bareCommand, f, nil) {
 		got = append(got, x.String())
 	}
 	for i, want := range []string{"line 4, column 1: mysql-dump.a.max-lock: ", "line 5, column 1: mysql-dump.a.threads: ", "line 9, column 1: copy.b.storage-class: ", "line 12, column 1: files.c.labels: label",
@@ -285,7 +285,7 @@ flush = true
 		}
 	}
 	f = write("[repository]\nurl = \"/srv/x\"\nstorage-class = [\"content=STANDARD\"]\n[limits]\nconnections = 100\n")
-	if found := a.lookAtJobs(context.Background(), f, nil); len(found) != 1 {
+	if found := a.lookAtJobs(context.Background(), (*app).bareCommand, f, nil); len(found) != 1 {
 		t.Errorf("%v", found)
 	}
 }

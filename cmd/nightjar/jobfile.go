@@ -59,7 +59,7 @@ func (a *app) prepare(c *cobra.Command) error {
 	switch {
 	case err == nil:
 	case errors.As(err, &faults) && !faults.General() && use != fileWhole:
-		a.warn(fmt.Errorf("job file %s: some of its jobs cannot be run: nightjar config check says why", faults.Path))
+		a.Warn(fmt.Errorf("job file %s: some of its jobs cannot be run: nightjar config check says why", faults.Path))
 	default:
 		return withoutFile(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,21 +10,20 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightjar/cmd/nightjar/internal/drilled"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/repo"
 )
 
 func (a *app) listCommand() *cobra.Command {
-	var choice choice
+	var which choice
 	var all bool
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the archives",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := choice.check(a.Now()); err != nil {
+			if err := which.check(a.Now()); err != nil {
 				return err
 			}
 			s, err := a.Open(c.Context(), session.ReadMetadata)
@@ -33,13 +31,13 @@ func (a *app) listCommand() *cobra.Command {
 				return err
 			}
 			defer s.Close()
-			r, err := newReading(c.Context(), s, &choice)
+			r, err := newReading(c.Context(), s, &which)
 			if err != nil {
 				return err
 			}
-			chosen, err := r.archives(c.Context(), choice.Host)
+			chosen, err := r.archives(c.Context(), which.Host)
 			if err == nil {
-				if !all && len(choice.Kinds) == 0 {
+				if !all && len(which.Kinds) == 0 {
 					chosen = only(chosen, func(x *repo.Archive) bool { return !isRecord(x) })
 				}
 				err = a.printArchives(chosen, r.proven(c.Context()))
@@ -63,18 +61,9 @@ func (a *app) listCommand() *cobra.Command {
 			return err
 		},
 	}
-	choice.flags(c)
+	which.flags(c)
 	c.Flags().BoolVar(&all, "all", false, "also records of runs and drills, as --kind run and --kind drill show them alone")
 	return c
-}
-
-// proven returns when each archive was last proven, by the records of all hosts: another host drills, as a rule. Records that cannot be read are passed over.
-func (r *reading) proven(ctx context.Context) map[string]time.Time {
-	all := r.all
-	if r.choice.Host != "" {
-		all, _ = r.roll.Roll.Archives(ctx, "", func(string, error) {})
-	}
-	return drilled.Proven(all)
 }
 
 func (a *app) printArchives(archives []repo.Archive, proven map[string]time.Time) error {

@@ -29,7 +29,7 @@ func (a *app) machineJobs(ctx context.Context) machineJobs {
 	states := jobstate.In(folder)
 	waiting, err := states.Waiting()
 	if err != nil {
-		a.warn(err)
+		a.Warn(err)
 	}
 	for _, n := range waiting {
 		m.pending += n
@@ -46,7 +46,7 @@ func (a *app) machineJobs(ctx context.Context) machineJobs {
 	for _, j := range jobs {
 		s, err := states.Read(j.Name)
 		if err != nil {
-			a.warn(fmt.Errorf("%w; it counts as none", err))
+			a.Warn(fmt.Errorf("%w; it counts as none", err))
 		}
 		known[j.Name], plain[j.Name] = s, s.State
 	}

@@ -14,14 +14,14 @@ import (
 )
 
 func (a *app) lsCommand() *cobra.Command {
-	var choice choice
+	var which choice
 	var long, recursive bool
 	c := &cobra.Command{
 		Use:   "ls ARCHIVE[:PATH]",
 		Short: "List what an archive holds",
 		Args:  oneArgument("ARCHIVE[:PATH]"),
 		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.openArchive(c.Context(), args[0], session.ReadMetadata, &choice)
+			s, err := a.openArchive(c.Context(), args[0], session.ReadMetadata, &which)
 			if err != nil {
 				return err
 			}
@@ -50,6 +50,6 @@ func (a *app) lsCommand() *cobra.Command {
 	f := c.Flags()
 	f.BoolVarP(&long, "long", "l", false, "show mode, owner, size and time too")
 	f.BoolVarP(&recursive, "recursive", "R", false, "list what is in folders, too")
-	choice.flags(c)
+	which.flags(c)
 	return c
 }

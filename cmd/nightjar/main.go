@@ -24,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	context.AfterFunc(ctx, stop) // a second signal kills
 	survivePipes()
-	os.Exit(newApp().run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, newApp(), os.Args[1:]))
 }
 
 // interrupts returns the signals that interrupt a run: HUP is not among them under nohup.

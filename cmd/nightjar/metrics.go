@@ -74,24 +74,6 @@ func writeMetrics(path string, text []byte) error {
 	return nil
 }
 
-// publish writes metrics where the job file says, after runs that were begun. It never fails a run.
-func (r *jobRuns) publish(ctx context.Context) {
-	r.mu.Lock()
-	some := len(r.ran)+len(r.failed) > 0
-	r.mu.Unlock()
-	path := r.file.Metrics.Textfile
-	if path == "" || !some || ctx.Err() != nil {
-		return
-	}
-	text, err := r.metricsText(ctx, false)
-	if text != nil {
-		err = errors.Join(err, writeMetrics(path, text))
-	}
-	if err != nil {
-		r.warn(fmt.Errorf("metrics in %s: %w", path, err))
-	}
-}
-
 // metricsText returns the metrics. They are nil if there are none; beside those of this machine alone, the error says why the repository could not be read.
 func (a *app) metricsText(ctx context.Context, all bool) ([]byte, error) {
 	s, failed := a.Open(ctx, session.ReadMetadata)
@@ -154,7 +136,7 @@ func (a *app) sizes(ctx context.Context, s *session.Session) (*metrics.Sizes, er
 	path := filepath.Join(folder, s.ID(), "sizes.json")
 	known, err := metrics.ReadSizes(path)
 	if err != nil {
-		a.warn(fmt.Errorf("%w; it is measured again", err))
+		a.Warn(fmt.Errorf("%w; it is measured again", err))
 	}
 	if known.Fresh(a.Now()) {
 		return &known, nil
@@ -165,7 +147,7 @@ func (a *app) sizes(ctx context.Context, s *session.Session) (*metrics.Sizes, er
 	}
 	known = metrics.Sizes{Measured: a.Now(), Objects: sums.Objects}
 	if err := known.Write(path); err != nil {
-		a.warn(err)
+		a.Warn(err)
 	}
 	return &known, nil
 }
@@ -181,7 +163,7 @@ func (a *app) leftStopped() int {
 		err = errors.Join(err, n.Close())
 	}
 	if err != nil {
-		a.warn(err)
+		a.Warn(err)
 	}
 	return len(left)
 }

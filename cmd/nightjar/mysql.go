@@ -15,6 +15,6 @@ func (a *app) mysqlCommand() *cobra.Command {
 			return usage.Errorf("say which command: nightjar mysql --help names them")
 		},
 	}
-	c.AddCommand(a.mysqlBinlogCommand(), a.mysqlCheckCommand(), a.mysqlDumpCommand(), a.mysqlHotCommand(), a.mysqlPromoteCommand(), a.mysqlReplicaCommand(), a.mysqlRestoreCommand(), a.mysqlVerifyCommand())
+	c.AddCommand(a.mysqlDumpCommand(), a.mysqlHotCommand(), a.mysqlBinlogCommand(), a.mysqlRestoreCommand(), a.mysqlReplicaCommand(), a.mysqlVerifyCommand(), a.mysqlPromoteCommand(), a.mysqlCheckCommand())
 	return c
 }

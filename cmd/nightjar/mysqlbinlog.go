@@ -222,7 +222,7 @@ func (r *binlogRun) saveWatched(ctx context.Context) (*binlogResult, error) {
 	var err error
 	result.made, result.sums, err = backup.Save(ctx, r.s.Repository, r.template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 		var err error
-		result.Result, err = logs.Run(ctx, r.srv, source, r.entries, logTree{run, dumpfiles.BinlogFolder}, logs.Options{Since: r.since, Warn: r.warn, Read: read})
+		result.Result, err = logs.Run(ctx, r.srv, source, r.entries, logTree{run, dumpfiles.BinlogFolder}, logs.Options{Since: r.since, Warn: r.Warn, Read: read})
 		if err != nil {
 			return nil, adviseKeeping(err)
 		}
@@ -282,7 +282,7 @@ func (r *binlogRun) oldest(ctx context.Context) (oldest time.Time, err error) {
 	if err != nil {
 		return oldest, err
 	}
-	all, _, err := r.archives(ctx, r.s, &choice{})
+	all, _, err := archives(ctx, r.s, &choice{})
 	if err != nil {
 		return oldest, err
 	}
@@ -327,12 +327,12 @@ func (r *binlogRun) warnOfPurge(ctx context.Context, source logs.Source) {
 	defer c.Close()
 	limit, err := logs.Limits(ctx, c)
 	if err != nil {
-		r.warn(fmt.Errorf("ask for how long the server keeps binary logs: %w", err))
+		r.Warn(fmt.Errorf("ask for how long the server keeps binary logs: %w", err))
 		return
 	}
 	if p, err := mysqldump.Parse(string(r.previous.Labels["position"])); err == nil && !p.Time.IsZero() && limit.Age > 0 {
 		if behind := r.Now().Sub(p.Time); behind > limit.Age/2 {
-			r.warn(fmt.Errorf("the last archive of binary logs was made %s ago, and the server throws logs away after %s: save them more often, or have it keep them longer", human.Age(behind), human.Age(limit.Age)))
+			r.Warn(fmt.Errorf("the last archive of binary logs was made %s ago, and the server throws logs away after %s: save them more often, or have it keep them longer", human.Age(behind), human.Age(limit.Age)))
 		}
 	}
 	if limit.Bytes == 0 {
@@ -340,7 +340,7 @@ func (r *binlogRun) warnOfPurge(ctx context.Context, source logs.Source) {
 	}
 	if list, err := source.Logs(ctx); err == nil {
 		if n := logs.Unsaved(list, r.entries); n > limit.Bytes/2 {
-			r.warn(fmt.Errorf("the server has written %s of binary logs since the last archive, and throws the oldest away at %s: save them more often, or have it keep more", human.Size(n), human.Size(limit.Bytes)))
+			r.Warn(fmt.Errorf("the server has written %s of binary logs since the last archive, and throws the oldest away at %s: save them more often, or have it keep more", human.Size(n), human.Size(limit.Bytes)))
 		}
 	}
 }

@@ -3,14 +3,15 @@ package main
 import (
 	"bytes"
 	flags "flag"
-	"path/filepath"
+	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"nightjar/cmd/nightjar/internal/session"
+	"nightjar/cmd/nightjar/internal/sessiontest"
 	"nightjar/mysqldump/login"
 	"nightjar/mysqldump/logs"
 	"nightjar/mysqldump/server"
@@ -29,29 +30,24 @@ type cost struct {
 	allocated        uint64
 }
 
-// follows opens what a follower has of a server, in this process.
-func (d *dumper) follows(s *servertest.Server) *binlogRun {
-	d.Helper()
-	d.knows(s)
-	d.must("init")
-	r := &binlogRun{app: newApp(), flags: &binlogFlags{since: "all", follow: true, interval: time.Minute}}
-	r.quiet = true
-	r.Settings = session.Settings{
-		Repo: filepath.Join(d.home, "repo"), StateDir: filepath.Join(d.home, "state"), CacheDir: filepath.Join(d.home, "cache"), TempDir: d.TempDir(), Passphrase: "p",
-		Getenv: func(string) string { return "" }, Now: time.Now, Warn: r.warn, Stderr: r.stderr,
-	}
+// follows opens what a follower has of a server.
+func follows(t *testing.T, s *servertest.Server) *binlogRun {
+	t.Helper()
+	m, _ := sessiontest.WithRepository(t)
+	m.Passphrase, m.TempDir, m.Warn = "p", t.TempDir(), func(err error) { t.Log(err) }
+	r := &binlogRun{app: &app{Settings: *m.Settings, quiet: true, stdout: os.Stdout, stderr: os.Stderr}, flags: &binlogFlags{since: "all", follow: true, interval: time.Minute}}
 	var err error
 	if r.template, r.since, err = r.flags.plan(time.Now()); err != nil {
-		d.Fatal(err)
+		t.Fatal(err)
 	}
 	r.login = &login.Login{Socket: s.Socket, User: "root"}
 	if r.srv, err = server.New(s.Config()); err != nil {
-		d.Fatal(err)
+		t.Fatal(err)
 	}
-	if err := r.open(d.Context()); err != nil {
-		d.Fatal(err)
+	if err := r.open(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	d.Cleanup(func() { r.s.Close() })
+	t.Cleanup(func() { r.s.Close() })
 	return r
 }
 
@@ -63,9 +59,9 @@ func TestMySQLBinlogWarns(t *testing.T) {
 		t.Run(string(k), func(t *testing.T) {
 			t.Parallel()
 			s := servertest.Start(t, k)
-			r := (&dumper{T: t, home: t.TempDir()}).follows(s)
+			r := follows(t, s)
 			var said bytes.Buffer
-			r.messages.to = &said
+			r.Settings.Warn = func(err error) { fmt.Fprintln(&said, err) }
 			wants := func(ahead time.Duration, want string) {
 				t.Helper()
 				r.Now = func() time.Time { return time.Now().Add(ahead) }
@@ -100,7 +96,7 @@ func TestMySQLBinlogWarns(t *testing.T) {
 // An archive of binary logs costs the same, however many there are before it.
 func TestMySQLBinlogGrows(t *testing.T) {
 	s := servertest.Start(t, servertest.MariaDB1011)
-	r := (&dumper{T: t, home: t.TempDir()}).follows(s)
+	r := follows(t, s)
 	s.Exec(t, "CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT) ENGINE=InnoDB")
 	done, last := 0, []cost{}
 	commit := func() {

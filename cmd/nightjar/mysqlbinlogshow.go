@@ -13,23 +13,23 @@ import (
 )
 
 func (a *app) mysqlBinlogShowCommand() *cobra.Command {
-	var choice choice
+	var which choice
 	c := &cobra.Command{
 		Use:   "show ARCHIVE",
 		Short: "Say what an archive has of binary logs, as spans without gaps",
 		Args:  oneArgument("ARCHIVE"),
-		RunE:  func(c *cobra.Command, args []string) error { return a.showBinlog(c.Context(), args[0], &choice) },
+		RunE:  func(c *cobra.Command, args []string) error { return a.showBinlog(c.Context(), args[0], &which) },
 	}
-	choice.flags(c)
+	which.flags(c)
 	c.Flags().Lookup("kind").Usage = "only archives of this `KIND` (default: " + dumpfiles.Binlog + ")"
 	return c
 }
 
-func (a *app) showBinlog(ctx context.Context, name string, choice *choice) error {
-	if len(choice.Kinds) == 0 {
-		choice.Kinds = []string{dumpfiles.Binlog}
+func (a *app) showBinlog(ctx context.Context, name string, which *choice) error {
+	if len(which.Kinds) == 0 {
+		which.Kinds = []string{dumpfiles.Binlog}
 	}
-	s, err := a.openArchive(ctx, name, session.ReadMetadata, choice)
+	s, err := a.openArchive(ctx, name, session.ReadMetadata, which)
 	if err != nil {
 		return err
 	}

@@ -91,36 +91,23 @@ func (a *app) mysqlCheckOptions(k *mysqlCheckFlags) (o check.Options, err error)
 	return o, nil
 }
 
-// database returns the server that flags name.
-func (a *app) database(ctx context.Context, f *dbflags.Flags) (*server.Server, error) {
-	l, err := f.Login(ctx, &a.Settings)
-	if err != nil {
-		return nil, err
-	}
-	config, err := l.Config()
-	if err != nil {
-		return nil, err
-	}
-	return server.New(config)
-}
-
 func (a *app) mysqlCheck(ctx context.Context, k *mysqlCheckFlags) error {
 	o, err := a.mysqlCheckOptions(k)
 	if err != nil {
 		return err
 	}
-	source, err := a.database(ctx, &k.server)
+	source, err := k.server.Server(ctx, &a.Settings)
 	if err != nil {
 		return err
 	}
 	var replica, account *server.Server
 	if k.both {
-		if replica, err = a.database(ctx, &k.replica); errors.Is(err, login.ErrUnnamed) {
+		if replica, err = k.replica.Server(ctx, &a.Settings); errors.Is(err, login.ErrUnnamed) {
 			return usage.Errorf("name the replica with --replica, or in the group [nightjar-replica] of an option file")
 		} else if err != nil {
 			return err
 		}
-		if account, err = a.database(ctx, &k.replication); err != nil && !errors.Is(err, login.ErrUnnamed) {
+		if account, err = k.replication.Server(ctx, &a.Settings); err != nil && !errors.Is(err, login.ErrUnnamed) {
 			return err
 		}
 	}

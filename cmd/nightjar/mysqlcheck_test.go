@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -137,16 +136,5 @@ func TestMySQLCheckReplica(t *testing.T) {
 	s.Exec(t, "DROP DATABASE full")
 	if out, said, code := m.run(args...); code != 0 {
 		t.Errorf("%d: %s%s", code, out, said)
-	}
-}
-
-func TestWrapped(t *testing.T) {
-	word := strings.Repeat("é", 99)
-	for text, want := range map[string][]string{
-		"": nil, "GRANT x;": {"GRANT x;"}, word + "é b": {word + "é", "b"}, word + word + " b c": {word + word, "b c"}, "a " + word: {"a", word},
-	} {
-		if got := wrapped(text); !slices.Equal(got, want) {
-			t.Errorf("%q is %q", text, got)
-		}
 	}
 }

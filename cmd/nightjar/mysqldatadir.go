@@ -167,7 +167,7 @@ func (a *app) makeDatadir(ctx context.Context, x *seed, f *datadirFlags, thaw *t
 func (a *app) fillDatadir(ctx context.Context, x *seed, d *datadir.Dir, owner datadir.Owner, thaw *thawFlags, m *madeDatadir) error {
 	of := map[string]bool{}
 	o := backuprestore.Options{
-		Path: dumpfiles.Folder, Target: d.Path(), Overwrite: backuprestore.IfChanged, Progress: new(watch.Progress), Problem: a.problem, Warn: a.warn,
+		Path: dumpfiles.Folder, Target: d.Path(), Overwrite: backuprestore.IfChanged, Progress: new(watch.Progress), Problem: a.problem, Warn: a.Warn,
 		Report: func(path string, _ backuprestore.Action) {
 			of[strings.TrimPrefix(strings.TrimPrefix(path, "/"), dumpfiles.Folder+"/")] = true
 		},
@@ -272,13 +272,6 @@ func (a *app) tellDatadir(m madeDatadir) {
 		a.note("%s", n)
 	}
 	if len(m.Settings) > 0 {
-		a.warn(fmt.Errorf("the server needs these lines in its option file, or it does not start: %s", strings.Join(m.Settings, ", ")))
+		a.Warn(fmt.Errorf("the server needs these lines in its option file, or it does not start: %s", strings.Join(m.Settings, ", ")))
 	}
-}
-
-func orNone(all []string) []string {
-	if all == nil {
-		return []string{}
-	}
-	return all
 }

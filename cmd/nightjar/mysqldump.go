@@ -125,19 +125,6 @@ func (d *dumpFlags) plan(names []string) (*repo.Record, error) {
 	return &repo.Record{Kind: dumpfiles.Kind, Excludes: texts(d.exclude), Tags: texts(d.tags), Labels: labels, Program: "nightjar " + version()}, err
 }
 
-// dotted reports whether a pattern has a dot that stands for itself.
-func dotted(pattern string) bool {
-	for i := 0; i < len(pattern); i++ {
-		switch pattern[i] {
-		case '\\':
-			i++
-		case '.':
-			return true
-		}
-	}
-	return false
-}
-
 func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 	template, err := d.plan(names)
 	if err != nil {
@@ -174,10 +161,10 @@ func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 		return err
 	}
 	if d.o.Previous, err = formerRows(ctx, s, o.Previous); err != nil {
-		a.warn(fmt.Errorf("read the ranges of the dump before: %w", err)) // which costs space
+		a.Warn(fmt.Errorf("read the ranges of the dump before: %w", err)) // which costs space
 	}
-	d.o.Warn, d.o.Now = a.warn, a.Now
-	stop := a.follow(progress.Saved(o.Progress, a.expect(ctx, o, true)))
+	d.o.Warn, d.o.Now = a.Warn, a.Now
+	stop := a.follow(progress.Saved(o.Progress, progress.Expect(ctx, o, false)))
 	var result dump.Result
 	made, sums, err := backup.Save(ctx, s.Repository, template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 		var err error
@@ -204,26 +191,6 @@ func (a *app) dump(ctx context.Context, d *dumpFlags, names []string) error {
 		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.damaged.Load()}
 	}
 	return nil
-}
-
-// labelSources says how far the dump of a slave is with each of its sources that it has something of.
-func labelSources(labels repo.Labels, sources []lock.Source) {
-	n, room := 1, mysqldump.MaxText
-	for _, s := range sources {
-		if text := s.Position.String(); text != "" && len(text) <= room { // else the dump's first file alone has it
-			labels[sourceLabel(n)] = repo.Text(text)
-			n++
-			room -= len(text)
-		}
-	}
-}
-
-// sourceLabel is the label for the position of a slave's source: source-position, source-position-2, ….
-func sourceLabel(n int) repo.Text {
-	if n == 1 {
-		return "source-position"
-	}
-	return repo.Text(fmt.Sprintf("source-position-%d", n))
 }
 
 func (a *app) reportDump(made *repo.Archive, sums *backup.Statistics, result *dump.Result, requests map[string]uint64) error {

@@ -39,7 +39,7 @@ func (r *binlogRun) follow(ctx context.Context) error {
 		case err != nil && first:
 			return err
 		case err != nil:
-			r.warn(fmt.Errorf("%w; it is tried again in %v", err, r.flags.interval))
+			r.Warn(fmt.Errorf("%w; it is tried again in %v", err, r.flags.interval))
 		}
 		select {
 		case <-ctx.Done():

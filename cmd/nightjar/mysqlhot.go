@@ -128,8 +128,8 @@ func (a *app) hot(ctx context.Context, h *hotFlags) error {
 	if o.Previous, err = s.Previous(ctx, template.Job); err != nil {
 		return err
 	}
-	h.o.Environ, h.o.Warn, h.o.Now = a.Children, a.warn, a.Now
-	stop := a.follow(how.meter(progress.Saved(o.Progress, a.expect(ctx, o, true))))
+	h.o.Environ, h.o.Warn, h.o.Now = a.Children, a.Warn, a.Now
+	stop := a.follow(how.meter(progress.Saved(o.Progress, progress.Expect(ctx, o, false))))
 	made, sums, err := backup.Save(ctx, s.Repository, template, o, func(ctx context.Context, run *backup.Run) (repo.Labels, error) {
 		return how.take(ctx, treeSink{run, dumpfiles.Folder}, o)
 	})
@@ -191,7 +191,7 @@ func (x *streamer) take(ctx context.Context, tree mysqldump.Tree, _ backup.Optio
 		return nil, adviseKeeping(err)
 	}
 	if x.result.Tool.Experimental() {
-		x.a.warn(fmt.Errorf("this backup is experimental: no stream of %s was ever met in a test. Try a restore", x.result.Tool.Name))
+		x.a.Warn(fmt.Errorf("this backup is experimental: no stream of %s was ever met in a test. Try a restore", x.result.Tool.Name))
 	}
 	return repo.Labels{
 		"position": repo.Text(x.result.Position.String()), "server-version": repo.Text(x.result.Version), "method": "hot",

@@ -70,7 +70,7 @@ func (a *app) mysqlPromote(ctx context.Context, p *mysqlPromoteFlags) error {
 	if err != nil {
 		return err
 	}
-	if p.o.Source, err = a.database(ctx, &p.source); err != nil && !errors.Is(err, login.ErrUnnamed) {
+	if p.o.Source, err = p.source.Server(ctx, &a.Settings); err != nil && !errors.Is(err, login.ErrUnnamed) {
 		return err
 	}
 	for _, address := range p.others {
@@ -107,7 +107,7 @@ func (a *app) mysqlPromote(ctx context.Context, p *mysqlPromoteFlags) error {
 	}
 	others, untold := plan.Tell(ctx, done)
 	if untold != nil {
-		a.warn(untold)
+		a.Warn(untold)
 	}
 	if err := a.reportPromotion(s, plan, p.yes, done, others); err != nil || untold == nil {
 		return err

@@ -29,7 +29,7 @@ func (a *app) mayReplicate(ctx context.Context, r *mysqlReplicaFlags, e *ends) e
 	if err := kept(ctx, source, at, e.source.Position); err != nil {
 		return err
 	}
-	account, err := a.database(ctx, &r.replication)
+	account, err := r.replication.Server(ctx, &a.Settings)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (a *app) mayReplicate(ctx context.Context, r *mysqlReplicaFlags, e *ends) e
 	switch {
 	case err != nil && (ctx.Err() != nil || !here(e.replica.Address()) || errors.Is(err, login.ErrExposed)):
 		if ctx.Err() == nil {
-			a.warn(fmt.Errorf("try the replication account from here, which need not be where the replica is: %w", err))
+			a.Warn(fmt.Errorf("try the replication account from here, which need not be where the replica is: %w", err))
 			return nil
 		}
 		return err

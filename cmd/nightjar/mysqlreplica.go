@@ -98,10 +98,10 @@ type ends struct {
 
 // replicaEnds finds out who the servers are.
 func (a *app) replicaEnds(ctx context.Context, r *mysqlReplicaFlags) (e ends, err error) {
-	if e.replica, err = a.database(ctx, &r.db); err != nil {
+	if e.replica, err = r.db.Server(ctx, &a.Settings); err != nil {
 		return e, err
 	}
-	if r.point.Server, err = a.database(ctx, &r.source); errors.Is(err, login.ErrUnnamed) {
+	if r.point.Server, err = r.source.Server(ctx, &a.Settings); errors.Is(err, login.ErrUnnamed) {
 		return e, usage.Errorf("name the source with --source, or in the group [nightjar-source] of an option file")
 	} else if err != nil {
 		return e, err
@@ -168,7 +168,7 @@ func (a *app) replicate(ctx context.Context, r *mysqlReplicaFlags, e ends, chose
 	}
 	done.waited, err = a.waitForReplica(ctx, r, e)
 	for _, s := range done.waited.Skipped {
-		a.warn(fmt.Errorf("passed over the transaction at %s:%d %s: %s", s.At.File, s.At.Offset, s.GTID, s.Failure))
+		a.Warn(fmt.Errorf("passed over the transaction at %s:%d %s: %s", s.At.File, s.At.Offset, s.GTID, s.Failure))
 	}
 	if err != nil {
 		err = adviseReplica(err)
@@ -274,7 +274,7 @@ func (a *app) loadReplica(ctx context.Context, s *opened, srv *server.Server, fi
 	result, err := restore.Run(ctx, srv, files, r.o)
 	stop()
 	for _, difference := range result.Differences {
-		a.warn(errors.New(difference))
+		a.Warn(errors.New(difference))
 	}
 	if err == nil && len(result.Failures) > 0 {
 		err = fmt.Errorf("archive %s was restored, but not all of it, so that it was not made a replica: problems: %d", show.ShortID(s.archive), len(result.Failures))

@@ -22,11 +22,9 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/watch"
-	"nightjar/mysqldump"
 	"nightjar/mysqldump/replay"
 	"nightjar/mysqldump/restore"
 	"nightjar/mysqldump/server"
-	"nightjar/repo"
 )
 
 type mysqlRestoreFlags struct {
@@ -158,7 +156,7 @@ func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string)
 	if err := r.check(args[1:]); err != nil {
 		return err
 	}
-	srv, err := a.database(ctx, &r.db)
+	srv, err := r.db.Server(ctx, &a.Settings)
 	if err != nil {
 		return err
 	}
@@ -218,39 +216,11 @@ func (a *app) loadDump(ctx context.Context, r *mysqlRestoreFlags, args []string)
 	return failed
 }
 
-// positionOf returns where the dump of an archive was taken; zero if its label does not say.
-func positionOf(archive *repo.Archive) (mysqldump.Position, error) {
-	return labelledPosition(archive, "position")
-}
-
-func labelledPosition(archive *repo.Archive, name repo.Text) (mysqldump.Position, error) {
-	label := archive.Labels[name]
-	if label == "" {
-		return mysqldump.Position{}, nil
-	}
-	p, err := mysqldump.Parse(string(label))
-	if err != nil {
-		return p, fmt.Errorf("read archive %s: label %s: %w", show.ShortID(archive), name, err)
-	}
-	return p, nil
-}
-
-// sourcePositionsOf returns what the dump of a slave has of each of its sources.
-func sourcePositionsOf(archive *repo.Archive) (all []mysqldump.Position, err error) {
-	for n := 1; ; n++ {
-		p, err := labelledPosition(archive, sourceLabel(n))
-		if err != nil || p.IsZero() {
-			return all, err
-		}
-		all = append(all, p)
-	}
-}
-
 // loadedDump reports how a restore went, and returns its error.
 func (a *app) loadedDump(ctx context.Context, s *opened, srv *server.Server, result *restore.Result, took time.Duration, replayed *replay.Result, err error) error {
 	const goOn = "the same command with --existing if-changed keeps what is whole on the server, and restores the rest"
 	for _, difference := range result.Differences {
-		a.warn(errors.New(difference))
+		a.Warn(errors.New(difference))
 	}
 	if err == nil || errors.Is(err, restore.ErrDiffers) {
 		if failed := a.reportLoaded(s, srv, result, took, replayed); failed != nil {

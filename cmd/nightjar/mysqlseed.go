@@ -94,7 +94,7 @@ func (a *app) startServer(ctx context.Context, s *startFlags) error {
 	}
 	args := commandLine(s.command)
 	if len(args) == 0 {
-		unit := a.unit(ctx, env)
+		unit := unitOf(ctx, env)
 		if unit == "" {
 			return usage.Hinted{Err: outcome.Problems{What: "the data directory is made, but its server was not started: systemctl knows none of mariadb, mysql, mysqld"}, Hint: startGoesOn + "; --start-command says how"}
 		}
@@ -115,8 +115,8 @@ func commandLine(command string) []string {
 	return strings.Fields(command)
 }
 
-// unit returns the server's unit of systemd; empty: there is none.
-func (a *app) unit(ctx context.Context, env []string) string {
+// unitOf returns the server's unit of systemd; empty: there is none.
+func unitOf(ctx context.Context, env []string) string {
 	for _, unit := range []string{"mariadb.service", "mysql.service", "mysqld.service"} {
 		if _, err := child.Output(ctx, child.Command{Args: []string{"systemctl", "cat", unit}, Env: env}, 1<<20); err == nil {
 			return unit

@@ -50,7 +50,7 @@ func (a *app) restoreTables(ctx context.Context, r *mysqlRestoreFlags, args []st
 	if err != nil {
 		return usage.Error{Err: err}
 	}
-	srv, err := a.database(ctx, &r.db)
+	srv, err := r.db.Server(ctx, &a.Settings)
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (a *app) fetchFiles(ctx context.Context, x *seed, to string, files []string
 	if err != nil {
 		return 0, err
 	}
-	o := backuprestore.Options{Path: dumpfiles.Folder, Target: to, Overwrite: backuprestore.Always, Filter: only, Progress: new(watch.Progress), Problem: a.problem, Warn: a.warn}
+	o := backuprestore.Options{Path: dumpfiles.Folder, Target: to, Overwrite: backuprestore.Always, Filter: only, Progress: new(watch.Progress), Problem: a.problem, Warn: a.Warn}
 	need := func(add func(string, int64)) error { return backuprestore.Needs(ctx, x.reader, x.archive, o, add) }
 	if err := a.thaw(ctx, x.Session, thaw, need); err != nil {
 		return 0, err

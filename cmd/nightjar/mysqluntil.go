@@ -98,11 +98,11 @@ func (a *app) timelineOf(ctx context.Context, s *opened, u *untilFlags) (*timeli
 			return nil, err
 		}
 		candidates = []repo.Archive{*found}
-	} else if candidates, _, err = a.archives(ctx, s.Session, &chosen); err != nil {
+	} else if candidates, _, err = archives(ctx, s.Session, &chosen); err != nil {
 		return nil, err
 	}
 	for i := range slices.Backward(candidates) { // the newest first
-		t, err := a.timelineIn(ctx, s, &candidates[i], from)
+		t, err := timelineIn(ctx, s, &candidates[i], from)
 		if t != nil || err != nil {
 			return t, err
 		}
@@ -112,7 +112,7 @@ func (a *app) timelineOf(ctx context.Context, s *opened, u *untilFlags) (*timeli
 }
 
 // timelineIn returns the logs of an archive that go on from a position; nil if it has none.
-func (a *app) timelineIn(ctx context.Context, s *opened, archive *repo.Archive, from mysqldump.Position) (*timeline, error) {
+func timelineIn(ctx context.Context, s *opened, archive *repo.Archive, from mysqldump.Position) (*timeline, error) {
 	at, err := positionOf(archive)
 	if err != nil || at.ServerUUID != from.ServerUUID || at.ServerID != from.ServerID && from.ServerUUID.IsZero() {
 		return nil, err
@@ -351,7 +351,7 @@ func (a *app) restEvents(ctx context.Context, srv *server.Server) (wake func(), 
 			err = c.Exec(ctx, "SET GLOBAL event_scheduler=ON")
 		}
 		if err != nil {
-			a.warn(fmt.Errorf("let events run again, which SET GLOBAL event_scheduler=ON does: %w", err))
+			a.Warn(fmt.Errorf("let events run again, which SET GLOBAL event_scheduler=ON does: %w", err))
 		}
 	}, nil
 }

@@ -65,11 +65,11 @@ func (a *app) mysqlVerify(ctx context.Context, v *mysqlVerifyFlags, names []stri
 	if v.o.Chosen, err = selection.Tester(); err != nil {
 		return usage.Error{Err: err}
 	}
-	replica, err := a.database(ctx, &v.server)
+	replica, err := v.server.Server(ctx, &a.Settings)
 	if err != nil {
 		return err
 	}
-	if v.o.Source, err = a.database(ctx, &v.source); errors.Is(err, login.ErrUnnamed) {
+	if v.o.Source, err = v.source.Server(ctx, &a.Settings); errors.Is(err, login.ErrUnnamed) {
 		return usage.Errorf("name the source with --source, or in the group [nightjar-source] of an option file")
 	} else if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (a *app) reportCompared(replica string, r compare.Result) error {
 		a.problem(d.Database+"."+d.Table, errors.New("not compared: "+d.What))
 	}
 	for _, d := range r.Differences {
-		a.warn(fmt.Errorf("%s.%s: %s", d.Database, d.Table, d.What))
+		a.Warn(fmt.Errorf("%s.%s: %s", d.Database, d.Table, d.What))
 	}
 	switch {
 	case len(r.Differences) > 0:

@@ -51,7 +51,7 @@ func (a *app) prune(ctx context.Context, o prune.Options) error {
 	if o.Seen, err = s.Seen(); err != nil {
 		a.Warn(err)
 	}
-	o.Problem = a.warn
+	o.Problem = a.Warn
 	var done, total atomic.Int64
 	o.Progress = func(n, of int) {
 		done.Store(int64(n))

@@ -76,7 +76,7 @@ func (a *app) report(ctx context.Context, o *reportFlags) error {
 	if !a.Reach().IsAmazons(ctx, s.Place) && len(o.prices) == 0 {
 		prices = nil
 	}
-	archives, damaged, err := a.archives(ctx, s, &o.choice)
+	archives, damaged, err := archives(ctx, s, &o.choice)
 	if err != nil {
 		return err
 	}

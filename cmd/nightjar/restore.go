@@ -13,7 +13,6 @@ import (
 
 	"nightjar/backup/browse"
 	"nightjar/backup/filter"
-	"nightjar/backup/local"
 	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/outcome"
@@ -140,7 +139,7 @@ func (a *app) restoreOptions(r *restoreFlags) (o restore.Options, err error) {
 	}
 	return restore.Options{
 		Target: r.target, Filter: chosen, Overwrite: policy, DryRun: r.dryRun, Ownership: a.ownership(r.numericIDs), NumericACLs: r.numericIDs,
-		Progress: new(watch.Progress), Problem: a.problem, Warn: a.warn,
+		Progress: new(watch.Progress), Problem: a.problem, Warn: a.Warn,
 	}, r.thaw.check()
 }
 
@@ -173,17 +172,6 @@ func (a *app) stoppedRestore(ctx context.Context, err error) error {
 		a.note("%s", goOn)
 	}
 	return err
-}
-
-// ownership says who will own what is restored: only root can give files away.
-func (a *app) ownership(numeric bool) local.Ownership {
-	switch {
-	case !a.root:
-		return local.None
-	case numeric:
-		return local.Numeric
-	}
-	return local.ByName
 }
 
 func (a *app) reportRestore(s *session.Session, archive *repo.Archive, r *restoreFlags, sums *restore.Statistics, took time.Duration) error {

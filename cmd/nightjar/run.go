@@ -203,7 +203,7 @@ func (r *jobRuns) plainStates(jobs []jobfile.Job) map[string]job.State {
 func (r *jobRuns) state(name string) jobstate.State {
 	s, err := r.states.Read(name)
 	if err != nil {
-		r.warn(fmt.Errorf("%w; it counts as none", err))
+		r.Warn(fmt.Errorf("%w; it counts as none", err))
 	}
 	return s
 }

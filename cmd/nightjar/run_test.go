@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +28,8 @@ func TestRunBeside(t *testing.T) {
 	var clock atomic.Int64
 	set := func(h, m int) { clock.Store(time.Date(2026, 11, 29, h, m, 0, 0, time.Local).UnixNano()) }
 	set(3, 5)
-	a := newApp()
+	a := &app{stdout: os.Stdout, stderr: os.Stderr}
+	a.Warn, a.Getenv = func(err error) { t.Log(err) }, os.Getenv
 	a.Now = func() time.Time { return time.Unix(0, clock.Load()) }
 	log, err := runlog.Open(jobfile.Log{}, nil)
 	if err != nil {
@@ -69,42 +68,6 @@ func TestRunBeside(t *testing.T) {
 	}
 }
 
-// TestJournal has journald's socket receive what is logged.
-func TestJournal(t *testing.T) {
-	t.Parallel()
-	needRoot(t)
-	need(t, "unshare")
-	dir := t.TempDir()
-	journal, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "socket"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer journal.Close()
-	file := filepath.Join(dir, "nightjar.toml")
-	text := fmt.Sprintf("[repository]\nurl = %q\n[log]\nto = \"journal\"\n[folders]\nstate = %q\n[files.x]\npaths = [\"/etc\"]\n", dir+"/none", dir+"/state")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const script = `mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind "$0" /run/systemd/journal && exec nightjar run x --no-record --config "$1"`
-	out, err := exec.Command("unshare", "-m", "--propagation", "private", "sh", "-c", script, dir, file).CombinedOutput()
-	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 10 {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if err := journal.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 1<<16)
-	for _, want := range []string{"MESSAGE=job started\nPRIORITY=6\n", "MESSAGE=job ended\nPRIORITY=3\n"} {
-		n, err := journal.Read(buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := string(buf[:n]); !strings.HasPrefix(got, want) || !strings.Contains(got, "\nNIGHTJAR_JOB=x\n") || want[8:13] == "job e" && !strings.Contains(got, "\nNIGHTJAR_EXIT=10\n") {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
 // TestRunTends has a job's command go on with copies at later looks, without another run.
 func TestRunTends(t *testing.T) {
 	t.Parallel()
@@ -114,7 +77,8 @@ func TestRunTends(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 11, 29, 3, 0, 0, 0, time.Local)
-	a := newApp()
+	a := &app{stdout: os.Stdout, stderr: os.Stderr}
+	a.Warn, a.Getenv = func(err error) { t.Log(err) }, os.Getenv
 	a.Now = func() time.Time { return at.Add(time.Hour) }
 	log, err := runlog.Open(jobfile.Log{}, nil)
 	if err != nil {

@@ -227,7 +227,7 @@ func (r *jobRuns) finish(ctx context.Context, x *jobRun, s jobstate.State) {
 	}
 	x.Record.Overdue = s.Overdue
 	if err := r.states.Write(x.Name, s); err != nil {
-		r.warn(err)
+		r.Warn(err)
 	}
 	r.ended(x)
 	after := context.WithoutCancel(ctx)
@@ -242,7 +242,7 @@ func (r *jobRuns) finish(ctx context.Context, x *jobRun, s jobstate.State) {
 			event, list = "failure", hooks.Failure
 		}
 		for _, err := range r.hooks(after, x, event, list) {
-			r.warn(fmt.Errorf("job %s: %w", x.Name, err))
+			r.Warn(fmt.Errorf("job %s: %w", x.Name, err))
 		}
 	}
 	r.record(ctx, x, s)

@@ -33,10 +33,3 @@ func (r *jobRuns) tell(kind, text string) {
 	level := map[string]slog.Level{"error": slog.LevelError, "warning": slog.LevelWarn}[kind]
 	r.log.Log(context.Background(), level, quote.Display(text))
 }
-
-// line prints a line of a job as it is.
-func (r *jobRuns) line(text string) {
-	r.messages.Lock()
-	defer r.messages.Unlock()
-	_, _ = r.stderr.WriteString(text + "\n") // nobody is left to be told
-}

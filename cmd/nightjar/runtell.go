@@ -190,10 +190,3 @@ func (r *jobRuns) zone() string {
 	short, _ := r.Now().Zone()
 	return cmp.Or(name, short, "UTC")
 }
-
-// warnOfZone warns where TZ names no zone: schedules are by UTC then.
-func (a *app) warnOfZone() {
-	if _, known := calendar.ZoneName(a.Getenv("TZ"), time.Local); !known {
-		a.warn(fmt.Errorf("TZ=%s names no time zone of this machine, and UTC is taken: write a name such as Europe/Berlin (the package tzdata has them)", a.Getenv("TZ")))
-	}
-}

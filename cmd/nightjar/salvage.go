@@ -149,7 +149,7 @@ type salvager struct {
 
 func (v *salvager) put(ctx context.Context, one salvaged, run func(o restore.Options) (restore.Statistics, error)) error {
 	sums, err := run(restore.Options{
-		Target: filepath.Join(v.flags.target, one.Folder), Partial: true, Ownership: v.app.ownership(v.flags.numericIDs), NumericACLs: v.flags.numericIDs, Warn: v.app.warn,
+		Target: filepath.Join(v.flags.target, one.Folder), Partial: true, Ownership: v.app.ownership(v.flags.numericIDs), NumericACLs: v.flags.numericIDs, Warn: v.app.Warn,
 		Problem: func(path string, err error) { v.app.problem(one.Folder+":"+path, err) },
 	})
 	if err != nil && (ctx.Err() != nil || errors.Is(err, repo.ErrUnavailable) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {

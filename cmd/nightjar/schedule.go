@@ -16,7 +16,6 @@ import (
 	"nightjar/cmd/nightjar/internal/timer"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/durable"
-	"nightjar/internal/quote"
 	"nightjar/job/jobfile"
 )
 
@@ -57,7 +56,7 @@ func (a *app) sayCron(in *installation) error {
 			return nil
 		}
 	}
-	a.warn(errors.New("no cron is installed here, and nothing starts what was written: install one, as by apt-get install cron"))
+	a.Warn(errors.New("no cron is installed here, and nothing starts what was written: install one, as by apt-get install cron"))
 	return nil
 }
 
@@ -131,16 +130,6 @@ func (a *app) makeFolders() error {
 	return nil
 }
 
-// printUnits prints units, each after a comment that says where it belongs.
-func printUnits(w io.Writer, units []timer.File) {
-	for i, u := range units {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintf(w, "# /etc/systemd/system/%s\n%s", u.Name, u.Text)
-	}
-}
-
 // timers returns what starts nightjar run --due, and services of jobs that run on.
 func (a *app) timers(file *jobfile.File) (t timer.Timer, services []timer.File, err error) {
 	program, err := os.Executable()
@@ -198,7 +187,7 @@ func (a *app) folderArgs() (args []string) {
 		}
 	}
 	if a.Repo != "" && !a.fileFlags["repo"] && a.file != nil && a.Repo != a.file.Repository.URL {
-		a.warn(errors.New("cron and systemd do not know of --repo and NIGHTJAR_REPO: name the repository in the job file"))
+		a.Warn(errors.New("cron and systemd do not know of --repo and NIGHTJAR_REPO: name the repository in the job file"))
 	}
 	return args
 }
@@ -253,20 +242,3 @@ func unitFolder(root bool, getenv func(string) string) string {
 
 // errOthers says that a file is not of nightjar schedule.
 var errOthers = errors.New("somebody else has written it")
-
-// made is in the first line of all that is installed.
-const made = "# Made by nightjar schedule --install; --remove takes it away.\n"
-
-// ours reports whether a file is there, and fails if it is not ours.
-func ours(path string) (bool, error) {
-	content, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return false, nil
-	case err != nil:
-		return false, err
-	case !strings.HasPrefix(string(content), made):
-		return true, usage.Hinted{Err: fmt.Errorf("%s: %w", quote.Display(path), errOthers), Hint: "nothing was changed. Move it away, if nobody needs it"}
-	}
-	return true, nil
-}

@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"nightjar/cmd/nightjar/internal/timer"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/child"
 	"nightjar/internal/durable"
+	"nightjar/internal/quote"
 )
 
 // An installation is where schedules are put.
@@ -141,4 +144,21 @@ func (in *installation) systemctl(args ...string) error {
 	}
 	_, err := child.Output(context.Background(), child.Command{Args: append(command, args...), Env: in.env}, 1<<16)
 	return err
+}
+
+// made is in the first line of all that is installed.
+const made = "# Made by nightjar schedule --install; --remove takes it away.\n"
+
+// ours reports whether a file is there, and fails if it is not ours.
+func ours(path string) (bool, error) {
+	content, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !strings.HasPrefix(string(content), made):
+		return true, usage.Hinted{Err: fmt.Errorf("%s: %w", quote.Display(path), errOthers), Hint: "nothing was changed. Move it away, if nobody needs it"}
+	}
+	return true, nil
 }

@@ -22,7 +22,7 @@ func (a *app) statsCommand() *cobra.Command {
 				return err
 			}
 			defer s.Close()
-			archives, damaged, err := a.archives(c.Context(), s, &choice{})
+			archives, damaged, err := archives(c.Context(), s, &choice{})
 			if err != nil {
 				return err
 			}

@@ -12,37 +12,21 @@ import (
 	"nightjar/cmd/nightjar/internal/usage"
 )
 
-// What other backup tools call our commands and flags.
-var (
-	commandsElsewhere = map[string][]string{
-		"backup":  {"full", "incremental", "incr", "create"},
-		"cache":   {"cleanup"},
-		"cat":     {"dump"},
-		"check":   {"verify", "repair"},
-		"copy":    {"sync", "mirror"},
-		"forget":  {"delete"},
-		"index":   {"rebuild-index"},
-		"list":    {"snapshots", "archives", "collection-status"},
-		"ls":      {"list-current-files"},
-		"prune":   {"compact", "gc"},
-		"restore": {"extract", "fetch"},
-		"stats":   {"info"},
-	}
-	flagsElsewhere = map[string][]string{
-		"at":                 {"time", "restore-time"},
-		"cache-dir":          {"archive-dir"},
-		"connections":        {"jobs"},
-		"exclude-caches":     {"exclude-if-present"},
-		"exclude-from":       {"exclude-file", "exclude-filelist"},
-		"passphrase-command": {"password-command"},
-		"passphrase-file":    {"password-file"},
-		"path-style":         {"s3-unencrypted-connection"},
-		"sample":             {"read-data-subset"},
-		"endpoint":           {"s3-endpoint-url"},
-		"region":             {"s3-region-name"},
-		"repo":               {"repository"},
-	}
-)
+// flagsElsewhere is what other backup tools call our flags.
+var flagsElsewhere = map[string][]string{
+	"at":                 {"time", "restore-time"},
+	"cache-dir":          {"archive-dir"},
+	"connections":        {"jobs"},
+	"exclude-caches":     {"exclude-if-present"},
+	"exclude-from":       {"exclude-file", "exclude-filelist"},
+	"passphrase-command": {"password-command"},
+	"passphrase-file":    {"password-file"},
+	"path-style":         {"s3-unencrypted-connection"},
+	"sample":             {"read-data-subset"},
+	"endpoint":           {"s3-endpoint-url"},
+	"region":             {"s3-region-name"},
+	"repo":               {"repository"},
+}
 
 // unknownCommand says which command may have been meant.
 func unknownCommand(c *cobra.Command, name string) error {
@@ -95,4 +79,34 @@ func suggest(err error, c *cobra.Command, prefix string, names []string) error {
 		names[i] = prefix + names[i]
 	}
 	return usage.Hinted{Err: err, Hint: fmt.Sprintf("is %s meant? %s --help says what there is", strings.Join(names, " or "), c.CommandPath())}
+}
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage.Errorf("%q is too much", args[0])
+	}
+	return nil
+}
+
+func noSubcommand(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unknownCommand(c, args[0])
+	}
+	return nil
+}
+
+func oneArgument(name string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usage.Errorf("say exactly one %s", name)
+		}
+		return nil
+	}
+}
+
+func atMostOne(c *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage.Errorf("give one argument: %s", c.Use)
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"nightjar/internal/secret"
 	"nightjar/mysqldump/login"
 	"nightjar/mysqldump/optionfile"
+	"nightjar/mysqldump/server"
 )
 
 // Flags are what a command line says of one server. The zero value is for the server that the command is about.
@@ -205,4 +206,17 @@ func parseServer(text string) (a address, err error) {
 		a.protocol = "tcp"
 	}
 	return a, nil
+}
+
+// Server returns the server that the flags name, as Login has it. Nothing is connected yet.
+func (d *Flags) Server(ctx context.Context, set *session.Settings) (*server.Server, error) {
+	l, err := d.Login(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	config, err := l.Config()
+	if err != nil {
+		return nil, err
+	}
+	return server.New(config)
 }

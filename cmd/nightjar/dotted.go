@@ -1,0 +1,14 @@
+package main
+
+// dotted reports whether a pattern has a dot that stands for itself.
+func dotted(pattern string) bool {
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			i++
+		case '.':
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// publish writes metrics where the job file says, after runs that were begun. It never fails a run.
+func (r *jobRuns) publish(ctx context.Context) {
+	r.mu.Lock()
+	some := len(r.ran)+len(r.failed) > 0
+	r.mu.Unlock()
+	path := r.file.Metrics.Textfile
+	if path == "" || !some || ctx.Err() != nil {
+		return
+	}
+	text, err := r.metricsText(ctx, false)
+	if text != nil {
+		err = errors.Join(err, writeMetrics(path, text))
+	}
+	if err != nil {
+		r.Warn(fmt.Errorf("metrics in %s: %w", path, err))
+	}
+}

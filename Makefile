@@ -190,8 +190,8 @@ bench-ebs-archive: packages
 	$(GO) test -count 1 -v -timeout 12h -run 'TestEBSArchiveCost$$' ./cmd/nightjar -ebs-gib 10 -ebs-filled 1024
 
 bench-binlog: packages
-	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQLBinlogGrows$$' ./cmd/nightjar -commits $(COMMITS)
-	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQLBinlogGrows$$' ./cmd/nightjar -logs $(COMMITS)
+	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQLBinlogGrows$$' ./cmd/nightjar/commands/mysql/save -commits $(COMMITS)
+	$(GO) test -count 1 -v -timeout 12h -run 'TestMySQLBinlogGrows$$' ./cmd/nightjar/commands/mysql/save -logs $(COMMITS)
 
 bench-mysql: TOOLS += mydumper:mydumper
 bench-mysql: packages mysql57 build

@@ -35,7 +35,7 @@ export CGO_ENABLED=0 GOOS=linux GOFLAGS="-trimpath -buildvcs=false -mod=readonly
 
 # binary ARCH FILE
 binary() {
-	GOARCH=$1 "$go" build -ldflags "-s -w -buildid= -X main.stamped=$VERSION" -o "$2" ./cmd/nightjar
+	GOARCH=$1 "$go" build -ldflags "-s -w -buildid= -X nightjar/cmd/nightjar/internal/app.stamped=$VERSION" -o "$2" ./cmd/nightjar
 }
 
 # What is compiled into the program, with the texts of its licences.

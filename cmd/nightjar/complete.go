@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"nightjar/backup/browse"
+	"nightjar/cmd/nightjar/internal/app"
+	"nightjar/cmd/nightjar/internal/choice"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/help"
 	"nightjar/cmd/nightjar/internal/session"
@@ -32,9 +34,9 @@ const (
 	mostOffered = 2000
 )
 
-func (a *app) completionCommand() *cobra.Command {
+func completionCommand(a *app.App) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish"}
-	return uses(&cobra.Command{
+	return app.Uses(&cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print what has a shell complete command lines: bash, zsh or fish",
 		Long: `Print what has a shell complete command lines: bash (with the package bash-completion), zsh or fish. It completes commands, flags, their values, and archives and paths in
@@ -49,18 +51,18 @@ them: of a repository that this machine knows, for two seconds at most, and with
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			switch args[0] {
 			case "bash":
-				err = c.Root().GenBashCompletionV2(a.stdout, true)
+				err = c.Root().GenBashCompletionV2(a.Out, true)
 			case "zsh":
-				err = c.Root().GenZshCompletion(a.stdout)
+				err = c.Root().GenZshCompletion(a.Out)
 			case "fish":
-				err = c.Root().GenFishCompletion(a.stdout, true)
+				err = c.Root().GenFishCompletion(a.Out, true)
 			}
 			if err != nil {
 				return fmt.Errorf("write to standard output: %w", err)
 			}
 			return nil
 		},
-	}, fileNone)
+	}, app.FileNone)
 }
 
 // flagValues are those that flags take, by their names without to- or from-.
@@ -84,7 +86,7 @@ var flagValues = map[string][]string{
 	"thaw-tier":        {"bulk", "standard", "expedited"},
 }
 
-// folderFlags and fileFlags take what is on this machine; no other flag does.
+// folderFlags and FileFlags take what is on this machine; no other flag does.
 var (
 	folderFlags = []string{"cache-dir", "state-dir", "tempdir", "target", "datadir", "binlog-dir", "clone-dir", "mount-at", "scratch", "source"}
 	fileFlags   = []string{"config", "key", "kit", "kit-file", "repo", "to", "from", "copy-to", "certificate", "new-key", "sign-key", "encrypt-key", "exclude-from", "gtids", "tool", "mysqld"}
@@ -99,7 +101,7 @@ var completeArchives = map[string]bool{
 var completeJobs = []string{"run"}
 
 // complete tells the shell's completion what commands and flags take.
-func (a *app) complete(root *cobra.Command) {
+func complete(a *app.App, root *cobra.Command) {
 	_ = help.Commands(root, func(c *cobra.Command) error {
 		name := strings.TrimPrefix(c.CommandPath(), root.Name()+" ")
 		if paths, ok := completeArchives[name]; ok {
@@ -107,16 +109,16 @@ func (a *app) complete(root *cobra.Command) {
 				if len(args) > 0 && c.Name() != "forget" {
 					return nil, cobra.ShellCompDirectiveNoFileComp
 				}
-				return a.offerArchives(c, word, paths)
+				return offerArchives(a, c, word, paths)
 			}
 		} else if slices.Contains(completeJobs, name) {
 			c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-				return a.offerJobs(args)
+				return offerJobs(a, args)
 			}
 		} else if c.ValidArgs == nil && !slices.Contains([]string{"backup", "key add-recovery", "config check"}, name) {
 			c.ValidArgsFunction = cobra.NoFileCompletions
 		}
-		complete := func(f *pflag.Flag) { _ = c.RegisterFlagCompletionFunc(f.Name, a.flagCompletion(f)) } // fails if it is there already
+		complete := func(f *pflag.Flag) { _ = c.RegisterFlagCompletionFunc(f.Name, flagCompletion(a, f)) } // fails if it is there already
 		c.PersistentFlags().VisitAll(complete)
 		c.LocalNonPersistentFlags().VisitAll(complete)
 		return nil
@@ -124,7 +126,7 @@ func (a *app) complete(root *cobra.Command) {
 }
 
 // flagCompletion returns what completes a flag's value.
-func (a *app) flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
+func flagCompletion(a *app.App, f *pflag.Flag) cobra.CompletionFunc {
 	_, bare, other := strings.Cut(f.Name, "-")
 	name := f.Name
 	if other && (strings.HasPrefix(name, "to-") || strings.HasPrefix(name, "from-")) {
@@ -144,11 +146,11 @@ func (a *app) flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
 		return cobra.FixedCompletions(flagValues["ssl-mode"], cobra.ShellCompDirectiveNoFileComp)
 	case name == "archive", name == "parent", name == "binlog":
 		return func(c *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-			return a.offerArchives(c, word, false)
+			return offerArchives(a, c, word, false)
 		}
 	case name == "job":
 		return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return a.offerJobs(args)
+			return offerJobs(a, args)
 		}
 	case within(folderFlags):
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -163,8 +165,8 @@ func (a *app) flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
 }
 
 // jobNames returns the names of the jobs of the job file.
-func (a *app) jobNames() (names []string) {
-	f, _ := a.readFile() // of a file with faults it is what could be read
+func jobNames(a *app.App) (names []string) {
+	f, _ := a.ReadFile() // of a file with faults it is what could be read
 	if f == nil {
 		return nil
 	}
@@ -175,19 +177,19 @@ func (a *app) jobNames() (names []string) {
 }
 
 // offerJobs completes arguments that are names of jobs.
-func (a *app) offerJobs(args []string) ([]string, cobra.ShellCompDirective) {
-	left := slices.DeleteFunc(a.jobNames(), func(name string) bool { return slices.Contains(args, name) })
+func offerJobs(a *app.App, args []string) ([]string, cobra.ShellCompDirective) {
+	left := slices.DeleteFunc(jobNames(a), func(name string) bool { return slices.Contains(args, name) })
 	return left, cobra.ShellCompDirectiveNoFileComp
 }
 
 // offerArchives returns the archives, or the paths in one, that a word may become; nothing where it would take a question, a key that is named, or too long.
-func (a *app) offerArchives(c *cobra.Command, word string, paths bool) ([]string, cobra.ShellCompDirective) {
+func offerArchives(a *app.App, c *cobra.Command, word string, paths bool) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(c.Context(), completionTime)
 	defer cancel()
-	if a.prepare(c) != nil {
+	if a.Prepare(c) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	silent := &app{Settings: a.Settings, quiet: true, root: a.root, stdin: a.stdin, stdout: a.stdout, stderr: a.stderr}
+	silent := &app.App{Settings: a.Settings, Quiet: true, IsRoot: a.IsRoot, In: a.In, Out: a.Out, Err: a.Err}
 	silent.Warn = func(error) {}
 	silent.Unattended, silent.Key, silent.PassphraseFile, silent.PassphraseCommand = true, "", "", ""
 	type offer struct {
@@ -198,23 +200,23 @@ func (a *app) offerArchives(c *cobra.Command, word string, paths bool) ([]string
 	go func() {
 		name, at, inside := strings.Cut(word, ":")
 		if inside && paths {
-			done <- offer{silent.pathsIn(ctx, c, name, at), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace}
+			done <- offer{pathsIn(ctx, silent, c, name, at), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace}
 			return
 		}
-		done <- offer{silent.archivesLike(ctx, c, word), cobra.ShellCompDirectiveNoFileComp}
+		done <- offer{archivesLike(ctx, silent, c, word), cobra.ShellCompDirectiveNoFileComp}
 	}()
 	select {
 	case o := <-done:
 		return o.words, o.directive
 	case <-ctx.Done(): // something does not heed its context
-		return []string{latest}, cobra.ShellCompDirectiveNoFileComp
+		return []string{choice.Latest}, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
 // chosenBy returns what the flags of a command line so far choose among archives.
-func chosenBy(c *cobra.Command) *choice {
-	var chosen choice
-	for name, to := range map[string]*string{"host": &chosen.Host, "job": &chosen.Job, "at": &chosen.at} {
+func chosenBy(c *cobra.Command) *choice.Choice {
+	var chosen choice.Choice
+	for name, to := range map[string]*string{"host": &chosen.Host, "job": &chosen.Job, "at": &chosen.UpTo} {
 		if f := c.Flags().Lookup(name); f != nil {
 			*to = f.Value.String()
 		}
@@ -228,16 +230,16 @@ func chosenBy(c *cobra.Command) *choice {
 }
 
 // archivesLike returns the archives whose ids begin so, the newest first, each with what it is.
-func (a *app) archivesLike(ctx context.Context, c *cobra.Command, prefix string) (words []string) {
-	if strings.HasPrefix(latest, prefix) && c.Name() != "forget" {
-		words = append(words, cobra.CompletionWithDesc(latest, "the newest"))
+func archivesLike(ctx context.Context, a *app.App, c *cobra.Command, prefix string) (words []string) {
+	if strings.HasPrefix(choice.Latest, prefix) && c.Name() != "forget" {
+		words = append(words, cobra.CompletionWithDesc(choice.Latest, "the newest"))
 	}
 	s, err := a.Open(ctx, session.ReadMetadata)
 	if err != nil {
 		return words
 	}
 	defer s.Close()
-	for _, x := range a.offered(ctx, s, chosenBy(c)) {
+	for _, x := range offered(ctx, a, s, chosenBy(c)) {
 		if strings.HasPrefix(x.ID, prefix) && len(words) < mostOffered {
 			about := fmt.Sprintf("%s %s %s", human.Time(x.Time), quote.Display(x.Host), show.Source(&x))
 			words = append(words, cobra.CompletionWithDesc(show.ShortID(&x), about))
@@ -247,8 +249,8 @@ func (a *app) archivesLike(ctx context.Context, c *cobra.Command, prefix string)
 }
 
 // offered returns the archives that are chosen, the newest first: where they cannot all be read in time, those that this machine has read before.
-func (a *app) offered(ctx context.Context, s *session.Session, chosen *choice) []repo.Archive {
-	if chosen.check(a.Now()) != nil {
+func offered(ctx context.Context, a *app.App, s *session.Session, chosen *choice.Choice) []repo.Archive {
+	if chosen.Check(a.Now()) != nil {
 		return nil
 	}
 	roll, err := s.Repository.Roll(ctx)
@@ -269,7 +271,7 @@ func (a *app) offered(ctx context.Context, s *session.Session, chosen *choice) [
 }
 
 // pathsIn returns what lies in an archive and begins so; of latest also what any archive is of. Names that a terminal cannot show as they are are left out.
-func (a *app) pathsIn(ctx context.Context, c *cobra.Command, name, at string) (words []string) {
+func pathsIn(ctx context.Context, a *app.App, c *cobra.Command, name, at string) (words []string) {
 	s, err := a.Open(ctx, session.ReadMetadata)
 	if err != nil {
 		return nil
@@ -282,17 +284,17 @@ func (a *app) pathsIn(ctx context.Context, c *cobra.Command, name, at string) (w
 			words = append(words, name+":"+found)
 		}
 	}
-	all := a.offered(ctx, s, chosenBy(c))
-	if name == latest {
+	all := offered(ctx, a, s, chosenBy(c))
+	if name == choice.Latest {
 		for i := range all {
 			for _, p := range all[i].Paths {
 				add(strings.TrimSuffix(string(p), "/") + "/")
 			}
 		}
-		all = only(all, func(x *repo.Archive) bool { return x.Kind == record.Files && saves(x, dir) })
+		all = choice.Only(all, func(x *repo.Archive) bool { return x.Kind == record.Files && choice.Saves(x, dir) })
 		all = all[:min(1, len(all))]
 	} else {
-		all = only(all, func(x *repo.Archive) bool { return strings.HasPrefix(x.ID, name) })
+		all = choice.Only(all, func(x *repo.Archive) bool { return strings.HasPrefix(x.ID, name) })
 	}
 	if len(all) == 1 {
 		if reader, err := s.NewReaderFor(ctx, &all[0]); err == nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nightjar/cmd/nightjar/internal/app"
+	"nightjar/cmd/nightjar/internal/choice"
 	"nightjar/cmd/nightjar/internal/help"
 )
 
@@ -121,7 +123,7 @@ func TestCompletionHangs(t *testing.T) {
 	cmd.Env = append(os.Environ(), "NIGHTJAR_REPO=s3://bucket/x", "AWS_ENDPOINT_URL=http://"+deaf.Addr().String(), "AWS_REGION=r", "AWS_ACCESS_KEY_ID=k", "AWS_SECRET_ACCESS_KEY=s",
 		"NIGHTJAR_STATE_DIR="+filepath.Join(work, "state"), "NIGHTJAR_CACHE_DIR="+filepath.Join(work, "cache"))
 	out, err := cmd.Output()
-	if err != nil || !strings.HasPrefix(string(out), latest) {
+	if err != nil || !strings.HasPrefix(string(out), choice.Latest) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
@@ -129,8 +131,8 @@ func TestCompletionHangs(t *testing.T) {
 // TestFlagValues wants the values that are offered to be those that the flags' texts name, and every flag to be completed somehow.
 func TestFlagValues(t *testing.T) {
 	used := map[string]bool{}
-	a := new(app)
-	_ = help.Commands(a.command(), func(c *cobra.Command) error {
+	a := new(app.App)
+	_ = help.Commands(commandTree(a), func(c *cobra.Command) error {
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if _, ok := c.GetFlagCompletionFunc(f.Name); !ok && f.Name != "help" {
 				t.Errorf("nothing completes --%s of %s", f.Name, c.CommandPath())

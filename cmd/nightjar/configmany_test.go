@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nightjar/cmd/nightjar/commands/config"
 	"nightjar/job/jobfile"
 )
 
@@ -24,7 +25,7 @@ func TestLookedAtIsForgotten(t *testing.T) {
 	a := newApp()
 	a.StateDir = t.TempDir()
 	look := func() uint64 {
-		if found := a.lookAtJobs(context.Background(), (*app).bareCommand, f, nil); len(found) > 0 {
+		if found := config.LookAtJobs(context.Background(), a, bareCommand, f, nil); len(found) > 0 {
 			t.Fatal(found)
 		}
 		runtime.GC()

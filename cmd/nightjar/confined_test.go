@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/crypto"
 	"nightjar/internal/s3test"
 )
@@ -146,8 +147,8 @@ func confine(t *testing.T, repository string, more ...string) {
 			t.Errorf("%q: %s", s.args, line)
 		}
 	}
-	a := new(app)
-	for _, c := range a.command().Commands() {
+	a := new(app.App)
+	for _, c := range commandTree(a).Commands() {
 		if !covered[c.Name()] {
 			t.Errorf("command %s is not tested here", c.Name())
 		}

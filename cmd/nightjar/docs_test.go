@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nightjar/cmd/nightjar/commands/jobs"
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/timer"
 )
 
@@ -87,7 +89,7 @@ func TestDocs(t *testing.T) {
 func packaged() timer.Timer {
 	const program = "/usr/bin/nightjar"
 	thaw := [][]string{{program, "--config=none", "ebs", "thaw"}, {program, "ebs", "thaw"}} // where no job file says otherwise, and where it says
-	return dueTimer([]string{program, "run", "--due"}, timer.Service{Bounded: true, Low: true, Steady: true, After: thaw})
+	return jobs.DueTimer([]string{program, "run", "--due"}, timer.Service{Bounded: true, Low: true, Steady: true, After: thaw})
 }
 
 // TestUnits wants the package's units to be those that nightjar schedule would print, and every command line in them to be one that the program takes.
@@ -123,7 +125,7 @@ func parses(line string, whole bool) error {
 	for _, word := range words.FindAllString(line, -1) {
 		args = append(args, strings.Trim(word, `'"`))
 	}
-	c, rest, err := new(app).command().Find(args)
+	c, rest, err := commandTree(new(app.App)).Find(args)
 	if err != nil {
 		return err
 	}
@@ -145,7 +147,7 @@ func parses(line string, whole bool) error {
 }
 
 func isCommand(name string) bool {
-	return slices.ContainsFunc(new(app).command().Commands(), func(c *cobra.Command) bool { return c.Name() == name })
+	return slices.ContainsFunc(commandTree(new(app.App)).Commands(), func(c *cobra.Command) bool { return c.Name() == name })
 }
 
 // isFlag reports whether any command has the flag.
@@ -159,5 +161,5 @@ func isFlag(name string) bool {
 		}
 		return slices.ContainsFunc(c.Commands(), has)
 	}
-	return name == "help" || has(new(app).command())
+	return name == "help" || has(commandTree(new(app.App)))
 }

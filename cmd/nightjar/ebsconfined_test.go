@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"nightjar/cmd/nightjar/commands/ebs"
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/snapshot"
 	"nightjar/snapshot/ec2test"
 )
@@ -65,7 +67,7 @@ func TestEBSConfined(t *testing.T) {
 		}
 		covered[step[min(1, len(step)-1)]] = true
 	}
-	for _, c := range new(app).ebsCommand().Commands() {
+	for _, c := range ebs.Command(new(app.App)).Commands() {
 		if !covered[c.Name()] && !c.Hidden {
 			t.Errorf("command ebs %s is not tested here", c.Name())
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"nightjar/cmd/nightjar/commands/ebs/take"
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/snapshot/ec2test/disks"
 	"nightjar/snapshot/freeze"
 	"nightjar/snapshot/host"
@@ -58,9 +60,9 @@ func TestEBSThaw(t *testing.T) {
 		}
 	}
 
-	a := &app{stdout: os.Stdout, stderr: os.Stderr}
+	a := &app.App{Out: os.Stdout, Err: os.Stderr}
 	a.StateDir, a.Children = state, os.Environ()
-	o, err := a.freezeOptions()
+	o, err := take.FreezeOptions(a)
 	if err != nil {
 		t.Fatal(err)
 	}

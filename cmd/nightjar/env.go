@@ -8,15 +8,16 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/session"
 )
 
 // newApp returns an app with all that nightjar takes from its environment: nothing else reads that, but for what the AWS SDK is told of buckets, and what is handed to stores.
-func newApp() *app {
-	a := &app{root: os.Geteuid() == 0, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	state, cache := defaultFolders(a.root)
+func newApp() *app.App {
+	a := &app.App{IsRoot: os.Geteuid() == 0, In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	state, cache := defaultFolders(a.IsRoot)
 	a.Settings = session.Settings{
 		Repo:     os.Getenv("NIGHTJAR_REPO"),
 		StateDir: cmp.Or(os.Getenv("NIGHTJAR_STATE_DIR"), state), CacheDir: cmp.Or(os.Getenv("NIGHTJAR_CACHE_DIR"), cache),
@@ -24,14 +25,14 @@ func newApp() *app {
 		Bucket:     place.Bucket{CacheLimit: os.Getenv("NIGHTJAR_CACHE_LIMIT")},
 		Passphrase: os.Getenv("PASSPHRASE"), SignPassphrase: os.Getenv("SIGN_PASSPHRASE"),
 		Getenv: os.Getenv,
-		Now:    time.Now, Warn: func(err error) { a.say("warning", err.Error()) }, Stderr: a.stderr,
+		Now:    time.Now, Warn: func(err error) { a.Say("warning", err.Error()) }, Stderr: a.Err,
 		Interrupted: func() { os.Exit(outcome.Interrupted) },
 		Children: slices.DeleteFunc(os.Environ(), func(v string) bool {
 			name, _, _ := strings.Cut(v, "=")
-			return slices.Contains(secretVariables, name) // no business of theirs
+			return slices.Contains(app.SecretVariables, name) // no business of theirs
 		}),
 	}
-	a.config, a.usual = os.Getenv("NIGHTJAR_CONFIG"), usualFiles(a.root)
+	a.Config, a.UsualFiles = os.Getenv("NIGHTJAR_CONFIG"), usualFiles(a.IsRoot)
 	a.HostName, _ = os.Hostname() // an empty one is asked for where it is needed
 	return a
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/help"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
@@ -45,10 +46,10 @@ func guide() help.Guide {
 const helpWidth = 100
 
 // explain gives every command its help.
-func (a *app) explain(root *cobra.Command) {
+func explain(a *app.App, root *cobra.Command) {
 	write := func(c *cobra.Command) error {
 		width := helpWidth
-		if columns, _, err := term.GetSize(int(a.stdout.Fd())); err == nil && columns >= 40 {
+		if columns, _, err := term.GetSize(int(a.Out.Fd())); err == nil && columns >= 40 {
 			width = min(width, columns)
 		}
 		return guide().Write(c.OutOrStdout(), c, width)
@@ -93,13 +94,13 @@ or else PASSPHRASE, the host key. Credentials of buckets are found as the AWS to
 Of a user who is not root: ~/.config/nightjar/nightjar.toml, ~/.local/state/nightjar and ~/.cache/nightjar.`},
 }
 
-func (a *app) manCommand() *cobra.Command {
-	return uses(&cobra.Command{
+func manCommand(a *app.App) *cobra.Command {
+	return app.Uses(&cobra.Command{
 		Use:    "man DIR",
 		Short:  "Write the manual pages into a folder",
 		Long:   "Write the manual pages into a folder, which is made if it is missing. They are dated by SOURCE_DATE_EPOCH, in seconds since 1970, if it is set.",
 		Hidden: true,
-		Args:   oneArgument("folder"),
+		Args:   usage.OneArgument("folder"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			date := a.Now()
 			if text := a.Getenv("SOURCE_DATE_EPOCH"); text != "" {
@@ -111,7 +112,7 @@ func (a *app) manCommand() *cobra.Command {
 			}
 			return writeManual(args[0], date)
 		},
-	}, fileNone)
+	}, app.FileNone)
 }
 
 // writeManual writes the pages of all commands, as they are for root with nothing in the environment.
@@ -120,9 +121,9 @@ func writeManual(dir string, date time.Time) error {
 		return fmt.Errorf("make folder for manual pages: %w", err)
 	}
 	state, cache := defaultFolders(true)
-	plain := &app{Settings: session.Settings{StateDir: state, CacheDir: cache}}
-	manual := help.Manual{Guide: guide(), Date: date, Version: version(), More: manSections}
-	return help.Commands(plain.command(), func(c *cobra.Command) error {
+	plain := &app.App{Settings: session.Settings{StateDir: state, CacheDir: cache}}
+	manual := help.Manual{Guide: guide(), Date: date, Version: app.Version(), More: manSections}
+	return help.Commands(commandTree(plain), func(c *cobra.Command) error {
 		if c.Flags().Lookup("help") == nil {
 			c.InitDefaultHelpFlag()
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/help"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestExamples(t *testing.T) {
 	known := map[string]bool{}
 	n := 0
-	_ = help.Commands(new(app).command(), func(c *cobra.Command) error {
+	_ = help.Commands(commandTree(new(app.App)), func(c *cobra.Command) error {
 		name := strings.TrimPrefix(c.CommandPath(), "nightjar ")
 		known[name] = true
 		if c.Example == "" && !c.HasAvailableSubCommands() {
@@ -32,7 +33,7 @@ func TestExamples(t *testing.T) {
 			if err := parses(found[1], true); err != nil {
 				t.Errorf("%s: %s: %v", name, line, err)
 			}
-			if used, _, err := new(app).command().Find(strings.Fields(found[1])); err != nil || used.CommandPath() != c.CommandPath() {
+			if used, _, err := commandTree(new(app.App)).Find(strings.Fields(found[1])); err != nil || used.CommandPath() != c.CommandPath() {
 				t.Errorf("%s: an example of another command: %s", name, line)
 			}
 		}
@@ -50,7 +51,7 @@ func TestExamples(t *testing.T) {
 
 // TestHelp holds the help of every command to its width, and wants every flag in it once.
 func TestHelp(t *testing.T) {
-	_ = help.Commands(new(app).command(), func(c *cobra.Command) error {
+	_ = help.Commands(commandTree(new(app.App)), func(c *cobra.Command) error {
 		for _, width := range []int{helpWidth, 60} {
 			var out bytes.Buffer
 			c.InitDefaultHelpFlag()
@@ -75,7 +76,7 @@ func TestHelp(t *testing.T) {
 		}
 		return nil
 	})
-	root := new(app).command()
+	root := commandTree(new(app.App))
 	root.InitDefaultHelpFlag()
 	var out bytes.Buffer
 	if err := guide().Write(&out, root, helpWidth); err != nil {

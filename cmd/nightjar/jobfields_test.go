@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nightjar/cmd/nightjar/commands/config"
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/job"
 	"nightjar/job/jobfile"
 )
@@ -39,8 +41,8 @@ var notOfCommand = []string{"schedule", "random-delay", "catch-up", "hooks.befor
 // TestJobFields has every key of every kind be a flag of its command, of a fitting type, or one that the command line says in another way; and every such line is one that the command takes.
 func TestJobFields(t *testing.T) {
 	a := newApp()
-	a.config = "none"
-	root := a.command()
+	a.Config = "none"
+	root := commandTree(a)
 	file := reflect.TypeFor[jobfile.File]()
 	kinds := 0
 	for i := range file.NumField() {
@@ -55,7 +57,7 @@ func TestJobFields(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 			continue
 		}
-		if err := a.lookAt(context.Background(), (*app).bareCommand, f, job.Command(base)); err != nil {
+		if err := config.LookAt(context.Background(), a, bareCommand, f, job.Command(base)); err != nil {
 			t.Errorf("%s: %q is refused: %v", kind, job.Command(base), err)
 		}
 		for _, leaf := range leaves(file.Field(i).Type.Elem().Elem(), nil) {
@@ -102,7 +104,7 @@ func leaves(t reflect.Type, path []string) (all []leaf) {
 	return all
 }
 
-func checkLeaf(t *testing.T, a *app, kind string, command *cobra.Command, x leaf) {
+func checkLeaf(t *testing.T, a *app.App, kind string, command *cobra.Command, x leaf) {
 	t.Helper()
 	key := strings.Join(x.path, ".")
 	value := sample(x)
@@ -122,7 +124,7 @@ func checkLeaf(t *testing.T, a *app, kind string, command *cobra.Command, x leaf
 	}
 	if x.path[0] == "keep" && j.Keep != nil { // which forget is told
 		line := append([]string{"forget"}, job.Flags(j.Keep)...)
-		if err := a.lookAt(context.Background(), (*app).bareCommand, f, line); err != nil || len(line) != 2 {
+		if err := config.LookAt(context.Background(), a, bareCommand, f, line); err != nil || len(line) != 2 {
 			t.Errorf("%s.%s: %q: %v", kind, key, line, err)
 		}
 		return
@@ -130,11 +132,11 @@ func checkLeaf(t *testing.T, a *app, kind string, command *cobra.Command, x leaf
 	if reflect.DeepEqual(job.Command(j), job.Command(without)) && !strings.Contains("\n"+enough[kind], "\n"+key+" ") {
 		t.Errorf("%s.%s = %s: the command line has nothing of it: %q", kind, key, value, job.Command(j))
 	}
-	if err := a.lookAt(context.Background(), (*app).bareCommand, f, job.Command(j)); err != nil {
+	if err := config.LookAt(context.Background(), a, bareCommand, f, job.Command(j)); err != nil {
 		t.Errorf("%s.%s: %q is refused: %v", kind, key, job.Command(j), err)
 	}
 	if at := slices.Index(job.Command(j), "--"); kind == "ebs" && at >= 0 {
-		if err := a.lookAt(context.Background(), (*app).bareCommand, f, append([]string{"ebs", "take"}, job.Command(j)[at+1:]...)); err != nil {
+		if err := config.LookAt(context.Background(), a, bareCommand, f, append([]string{"ebs", "take"}, job.Command(j)[at+1:]...)); err != nil {
 			t.Errorf("%s.%s: %q is refused: %v", kind, key, job.Command(j), err)
 		}
 	}
@@ -218,7 +220,7 @@ func jobIn(t *testing.T, kind, text string) (jobfile.Job, *jobfile.File) {
 
 // TestGeneralFields has every key of the tables for all commands be a flag of the root, but for those whose tag says that it is none.
 func TestGeneralFields(t *testing.T) {
-	root := newApp().command()
+	root := commandTree(newApp())
 	for _, table := range []any{jobfile.Repository{}, jobfile.Keys{}, jobfile.Folders{}, jobfile.Limits{}} {
 		for _, x := range leaves(reflect.TypeOf(table), nil) {
 			name := x.flag
@@ -240,13 +242,13 @@ func TestGeneralFields(t *testing.T) {
 // What a command would refuse is told with the line of the key that it is about, and all at once.
 func TestLookAt(t *testing.T) {
 	a := newApp()
-	a.config = filepath.Join(t.TempDir(), "nightjar.toml")
+	a.Config = filepath.Join(t.TempDir(), "nightjar.toml")
 	write := func(text string) *jobfile.File {
 		t.Helper()
-		if err := os.WriteFile(a.config, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(a.Config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f, err := jobfile.Read(a.config)
+		f, err := jobfile.Read(a.Config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +277,7 @@ follow = true
 flush = true
 `)
 	var got []string
-	for _, x := range a.lookAtJobs(context.Background(), (*app).bareCommand, f, nil) {
+	for _, x := range config.LookAtJobs(context.Background(), a, bareCommand, f, nil) {
 		got = append(got, x.String())
 	}
 	for i, want := range []string{"line 4, column 1: mysql-dump.a.max-lock: ", "line 5, column 1: mysql-dump.a.threads: ", "line 9, column 1: copy.b.storage-class: ", "line 12, column 1: files.c.labels: label",
@@ -285,7 +287,7 @@ flush = true
 		}
 	}
 	f = write("[repository]\nurl = \"/srv/x\"\nstorage-class = [\"content=STANDARD\"]\n[limits]\nconnections = 100\n")
-	if found := a.lookAtJobs(context.Background(), (*app).bareCommand, f, nil); len(found) != 1 {
+	if found := config.LookAtJobs(context.Background(), a, bareCommand, f, nil); len(found) != 1 {
 		t.Errorf("%v", found)
 	}
 }

@@ -1,9 +1,12 @@
 // Command nightjar keeps encrypted, signed, incremental backups.
 //
-// One file per command holds its flags, its messages and how its result is shown; all else is in the packages that it calls. Of those that are only its own, session
-// opens a repository, by what place, passphrase, userkeys and cache find; setup, rekey and mend make one, change its keys and put back what it takes to open it.
-// The environment is read in env.go (and, for the runtime, here), hints and exit codes are chosen in package outcome. Whatever comes from outside (names in
-// archives, errors that repeat them) is shown escaped; no passphrase is ever shown, logged or taken from an argument.
+// Below commands there is a package for each group of commands, and in it a file for each command, with its flags, its messages and how its result is shown; all else
+// is in the packages that it calls. Of those that are only the program's own, app is one run of it, choice finds the archives that are meant, session opens a
+// repository, by what place, passphrase, userkeys and cache find; setup, rekey and mend make one, change its keys and put back what it takes to open it.
+//
+// This package puts the commands together, and adds help, completion and manual pages for all of them. It alone reads the environment, in env.go (and, for the
+// runtime, here); hints and exit codes are chosen in package outcome. Whatever comes from outside (names in archives, errors that repeat them) is shown escaped; no
+// passphrase is ever shown, logged or taken from an argument.
 package main
 
 import (

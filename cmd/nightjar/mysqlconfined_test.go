@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"nightjar/cmd/nightjar/commands/mysql"
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/mysqldump/servertest"
 )
 
@@ -68,7 +70,7 @@ func TestMySQLConfined(t *testing.T) {
 			t.Errorf("%q: %s", args, line)
 		}
 	}
-	for _, c := range new(app).mysqlCommand().Commands() {
+	for _, c := range mysql.Command(new(app.App)).Commands() {
 		if !tried[c.Name()] {
 			t.Errorf("command mysql %s is not tested here", c.Name())
 		}

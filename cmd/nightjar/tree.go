@@ -7,18 +7,28 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightjar/cmd/nightjar/commands/config"
+	"nightjar/cmd/nightjar/commands/drill"
+	"nightjar/cmd/nightjar/commands/ebs"
+	"nightjar/cmd/nightjar/commands/files"
+	"nightjar/cmd/nightjar/commands/jobs"
+	"nightjar/cmd/nightjar/commands/keys"
+	"nightjar/cmd/nightjar/commands/monitor"
+	"nightjar/cmd/nightjar/commands/mysql"
+	"nightjar/cmd/nightjar/commands/upkeep"
+	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 )
 
 // run runs one command line and returns the exit code.
-func run(ctx context.Context, a *app, args []string) int {
-	root := a.command()
+func run(ctx context.Context, a *app.App, args []string) int {
+	root := commandTree(a)
 	root.SetArgs(args)
-	help := &helpWriter{to: a.stdout}
+	help := &helpWriter{to: a.Out}
 	root.SetOut(help)
-	root.SetErr(a.stderr)
+	root.SetErr(a.Err)
 	ran, err := root.ExecuteContextC(ctx)
 	if err = cmp.Or(err, help.err); err == nil {
 		return outcome.Done
@@ -32,42 +42,42 @@ func run(ctx context.Context, a *app, args []string) int {
 	}
 	switch code {
 	case outcome.Interrupted:
-		a.say("error", "interrupted")
+		a.Say("error", "interrupted")
 		return code
 	case outcome.WithProblems:
-		a.say("warning", err.Error())
+		a.Say("warning", err.Error())
 	default:
-		a.say("error", err.Error())
+		a.Say("error", err.Error())
 	}
 	if hint := outcome.Hint(err, ran.CommandPath()); hint != "" {
-		a.say("hint", hint)
+		a.Say("hint", hint)
 	}
 	return code
 }
 
-// command returns all commands, with their help and what completes them in a shell. cobra never forgets the latter's flags, nor what their values are in.
-func (a *app) command() *cobra.Command {
-	root := a.bareCommand()
-	a.explain(root)
-	a.complete(root)
+// commandTree returns all commands, with their help and what completes them in a shell. cobra never forgets the latter's flags, nor what their values are in.
+func commandTree(a *app.App) *cobra.Command {
+	root := bareCommand(a)
+	explain(a, root)
+	complete(a, root)
 	return root
 }
 
 // bareCommand is command for a caller who only wants command lines to be read, and that of many: of some commands, or of all.
-func (a *app) bareCommand(only ...string) *cobra.Command {
+func bareCommand(a *app.App, only ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "nightjar",
 		Short:         "Encrypted, signed, incremental backups",
 		SilenceErrors: true, SilenceUsage: true,
-		Args:              noSubcommand,
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.prepare(c) },
+		Args:              usage.NoSubcommand,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.Prepare(c) },
 		RunE: func(c *cobra.Command, _ []string) error {
 			return usage.Errorf("no command given")
 		},
 	}
-	root.SetFlagErrorFunc(wrongFlag)
+	root.SetFlagErrorFunc(usage.WrongFlag)
 	f := root.PersistentFlags()
-	f.StringVar(&a.config, "config", a.config, "the job `FILE`, or none (NIGHTJAR_CONFIG; default: "+systemFile+", for others than root also ~/.config/nightjar/nightjar.toml)")
+	f.StringVar(&a.Config, "config", a.Config, "the job `FILE`, or none (NIGHTJAR_CONFIG; default: "+systemFile+", for others than root also ~/.config/nightjar/nightjar.toml)")
 	f.StringVar(&a.Repo, "repo", a.Repo, "the repository: "+place.Forms()+" (NIGHTJAR_REPO)")
 	f.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "folder that may be deleted at any time (NIGHTJAR_CACHE_DIR)")
 	f.StringVar(&a.StateDir, "state-dir", a.StateDir, "folder of the host key and what is remembered of repositories (NIGHTJAR_STATE_DIR)")
@@ -77,9 +87,9 @@ func (a *app) bareCommand(only ...string) *cobra.Command {
 	f.StringVar(&a.Root, "root", "", "fingerprint of the root key to believe")
 	f.StringVar(&a.PassphraseFile, "passphrase-file", "", "file whose first line is the passphrase")
 	f.StringVar(&a.PassphraseCommand, "passphrase-command", "", "shell command that prints the passphrase")
-	f.BoolVar(&a.json, "json", false, "print results as JSON")
-	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing unless something is wrong")
-	f.BoolVarP(&a.verbose, "verbose", "v", false, "say more, and print statistics without a terminal too")
+	f.BoolVar(&a.JSON, "json", false, "print results as JSON")
+	f.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing unless something is wrong")
+	f.BoolVarP(&a.Verbose, "verbose", "v", false, "say more, and print statistics without a terminal too")
 	f.IntVar(&a.Connections, "connections", 0, "objects sent or read at the same time (default: 4)")
 	a.Bucket.Flags(root)
 	for name, make := range commands() {
@@ -94,19 +104,19 @@ func (a *app) bareCommand(only ...string) *cobra.Command {
 }
 
 // commands returns what makes each command below nightjar, by its name.
-func commands() map[string]func(*app) *cobra.Command {
-	return map[string]func(*app) *cobra.Command{
-		"backup": (*app).backupCommand, "restore": (*app).restoreCommand, "list": (*app).listCommand, "ls": (*app).lsCommand, "cat": (*app).catCommand,
-		"find": (*app).findCommand, "stats": (*app).statsCommand, "salvage": (*app).salvageCommand,
+func commands() map[string]func(*app.App) *cobra.Command {
+	return map[string]func(*app.App) *cobra.Command{
+		"backup": files.BackupCommand, "restore": files.RestoreCommand, "list": files.ListCommand, "ls": files.LsCommand, "cat": files.CatCommand,
+		"find": files.FindCommand, "stats": files.StatsCommand, "salvage": files.SalvageCommand,
 
-		"init": (*app).initCommand, "check": (*app).checkCommand, "copy": (*app).copyCommand, "forget": (*app).forgetCommand, "remove-older-than": (*app).removeOlderCommand,
-		"remove-all-but-n-full": (*app).removeAllButCommand, "prune": (*app).pruneCommand, "index": (*app).indexCommand, "cache": (*app).cacheCommand,
+		"init": upkeep.InitCommand, "check": upkeep.CheckCommand, "copy": upkeep.CopyCommand, "forget": upkeep.ForgetCommand, "remove-older-than": upkeep.RemoveOlderCommand,
+		"remove-all-but-n-full": upkeep.RemoveAllButCommand, "prune": upkeep.PruneCommand, "index": upkeep.IndexCommand, "cache": upkeep.CacheCommand,
 
-		"run": (*app).runCommand, "schedule": (*app).scheduleCommand,
-		"status": (*app).statusCommand, "metrics": (*app).metricsCommand, "report": (*app).reportCommand,
-		"key": (*app).keyCommand, "drill": (*app).drillCommand, "mysql": (*app).mysqlCommand, "ebs": (*app).ebsCommand,
-		"config":  func(a *app) *cobra.Command { return a.configCommand((*app).bareCommand) },
-		"version": (*app).versionCommand, "completion": (*app).completionCommand, "man": (*app).manCommand,
+		"run": jobs.RunCommand, "schedule": jobs.ScheduleCommand,
+		"status": monitor.StatusCommand, "metrics": monitor.MetricsCommand, "report": monitor.ReportCommand,
+		"key": keys.Command, "drill": drill.Command, "mysql": mysql.Command, "ebs": ebs.Command,
+		"config":  func(a *app.App) *cobra.Command { return config.Command(a, bareCommand) },
+		"version": versionCommand, "completion": completionCommand, "man": manCommand,
 	}
 }
 

@@ -7,21 +7,23 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightjar/cmd/nightjar/internal/app"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo"
 )
 
-func (a *app) versionCommand() *cobra.Command {
-	return uses(&cobra.Command{
+func versionCommand(a *app.App) *cobra.Command {
+	return app.Uses(&cobra.Command{
 		Use:   "version",
 		Short: "Say which version this is, and of what format",
-		Args:  noArgs,
+		Args:  usage.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if a.json {
-				return a.printJSON(map[string]any{"version": version(), "format": repo.FormatVersion, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+			if a.JSON {
+				return a.PrintJSON(map[string]any{"version": app.Version(), "format": repo.FormatVersion, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			return a.print(func(w io.Writer) {
-				fmt.Fprintf(w, "nightjar %s, repository format %d, %s %s/%s\n", version(), repo.FormatVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return a.Print(func(w io.Writer) {
+				fmt.Fprintf(w, "nightjar %s, repository format %d, %s %s/%s\n", app.Version(), repo.FormatVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			})
 		},
-	}, fileNone)
+	}, app.FileNone)
 }

@@ -1,0 +1,2 @@
+// Package archive saves EBS snapshots into a repository, and makes volumes of what was saved.
+package archive

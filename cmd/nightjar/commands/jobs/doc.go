@@ -1,0 +1,2 @@
+// Package jobs runs the jobs of the job file, and has the machine run them by their schedules.
+package jobs

@@ -37,6 +37,7 @@ func TestEBSConfined(t *testing.T) {
 		{"init"},
 		{"ebs", "take", "--instance", instance, "--job", "db", "--wait"},
 		{"ebs", "list", "--held"},
+		{"ebs", "cost", "--count-blocks"},
 		{"ebs", "wait", ""}, // the set that was taken
 		{"ebs", "schedule", "--job", "db", "--at", "0 2 * * *"},
 		{"ebs", "schedule", "--run", "--job", "new", "--at", "0 0 1 1 *", "--keep-last", "1", "--", "--instance", instance},

@@ -58,6 +58,9 @@ type Position struct {
 // IsZero reports whether the position is the zero value.
 func (p Position) IsZero() bool { return p.Equal(Position{}) }
 
+// HasPlace reports whether the position names a place in the stream of changes: a server without a binary log has none.
+func (p Position) HasPlace() bool { return p.File != "" || !p.GTIDs.IsZero() }
+
 // Equal reports whether the positions agree in everything, times as instants.
 func (p Position) Equal(q Position) bool {
 	return p.File == q.File && p.Offset == q.Offset && p.GTIDs.Equal(q.GTIDs) && p.ServerID == q.ServerID &&
@@ -75,7 +78,7 @@ func (p Position) Check() error {
 func (p Position) check() error {
 	form, year := p.GTIDs.Flavor(), p.Time.UTC().Year()
 	switch {
-	case p.File == "" && p.GTIDs.IsZero():
+	case !p.HasPlace():
 		return errors.New("it names neither a binary log nor GTIDs")
 	case p.File == "" && p.Offset != 0:
 		return fmt.Errorf("offset %d is of no file", p.Offset)

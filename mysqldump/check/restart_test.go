@@ -22,7 +22,7 @@ func overSocket(flags ...string) func(*target) func() {
 
 // restarting are the findings that options of the server's start make. What is advised is to start it without them.
 var restarting = []provoked{
-	{name: "log-bin-off", severity: check.Problem, do: restarted("--skip-log-bin", "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF", "--skip-log-slave-updates"), only: is(servertest.MySQL57), follow: plainRestart},
+	{name: "log-bin-off", severity: check.Warning, do: unlogged, only: is(servertest.MySQL57), follow: plainRestart},
 	{name: "log-bin-off", severity: check.Problem, do: restarted("--skip-log-bin"), only: is(servertest.MariaDB1011), follow: plainRestart},
 	{name: "reach", severity: check.Problem, only: is(servertest.MariaDB1011, servertest.MySQL57), do: overSocket("--skip-networking"), follow: plainRestart},
 	{name: "force-recovery", severity: check.Problem, only: is(servertest.MariaDB1011, servertest.MySQL57), do: restarted("--innodb-force-recovery=1"), follow: plainRestart},
@@ -34,6 +34,12 @@ var restarting = []provoked{
 	{name: "plugin", severity: check.Warning, only: is(servertest.MariaDB1011), do: unixSocket, follow: func(t *target) { t.options.For = []check.Purpose{check.Dump} }},
 	{name: "plugin", severity: check.Note, object: "ed@%", only: is(servertest.MariaDB1011), before: []string{"INSTALL SONAME 'auth_ed25519'", "CREATE USER ed IDENTIFIED VIA ed25519 USING PASSWORD('x')", "GRANT ALL ON *.* TO ed"}, do: password("ed", "x"), follow: func(t *target) { t.config = t.Config() }},
 	{name: "plugin", severity: check.Warning, object: "sha@%", only: is(servertest.MySQL97), before: []string{"CREATE USER sha IDENTIFIED BY 'x'", "GRANT ALL ON *.* TO sha"}, do: password("sha", "x"), follow: func(t *target) { t.config.TLSConfig = "skip-verify" }},
+}
+
+// unlogged is a server as MySQL 5.7 is installed, of which dumps are to be made.
+func unlogged(t *target) func() {
+	t.options.For = []check.Purpose{check.Dump}
+	return restarted("--skip-log-bin", "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF", "--skip-log-slave-updates", "--server-id=0")(t)
 }
 
 func password(user, text string) func(*target) func() {

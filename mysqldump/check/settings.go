@@ -25,7 +25,11 @@ func lookAtBinlog(_ context.Context, l *look) ([]Finding, error) {
 	if l.on("log_bin") {
 		return none()
 	}
-	return one(Problem, "the server keeps no binary log: a backup has no position, no replica can follow, and changes since the last backup are lost with the disk",
+	severity := Warning
+	if l.o.is(Binlog, Replica) || l.o.is(Hot) && !l.mariadb() { // clones are proven by their position
+		severity = Problem
+	}
+	return one(severity, "the server keeps no binary log: a backup has no position, no replica can follow, and changes since the last backup are lost with the disk",
 		restart("log_bin=mysql-bin", "server_id=N (any number that no other server of yours has)"))
 }
 
@@ -44,6 +48,9 @@ func lookAtKeeping(_ context.Context, l *look) (found []Finding, err error) {
 }
 
 func lookAtServerID(_ context.Context, l *look) ([]Finding, error) {
+	if !l.on("log_bin") && !l.o.is(Binlog, Replica) {
+		return none() // nobody can replicate from it, whatever its number
+	}
 	do := "choose a number that no other server of yours has: " + set("server_id", "N")
 	switch l.number("server_id") {
 	case 0:

@@ -60,7 +60,7 @@ func lookAtSlaveLogs(_ context.Context, l *look) ([]Finding, error) {
 	if !l.has(option) {
 		option = "log_replica_updates"
 	}
-	if len(l.slave) == 0 || l.on(option) {
+	if len(l.slave) == 0 || l.on(option) || !l.on("log_bin") { // of none at all another rule tells
 		return none()
 	}
 	severity := Warning

@@ -188,7 +188,11 @@ func (a *attempt) writeServers() error {
 func (a *attempt) writeAbout() error {
 	return a.write(script.Name(script.About, "dump", "", -1), "A dump by nightjar.", "", map[string]string{script.NoteKind: string(script.About)}, func(s *script.Writer) {
 		s.Comment("server: " + a.result.Version)
-		s.Comment("position: " + a.result.Position.String())
+		if position := a.result.Position; position.HasPlace() {
+			s.Comment("position: " + position.String())
+		} else {
+			s.Comment("position: " + script.NoPosition)
+		}
 		for _, from := range a.result.Sources {
 			s.Comment(fmt.Sprintf("position of its source %s:%d (channel %q): %v", from.Host, from.Port, from.Channel, from.Position))
 		}

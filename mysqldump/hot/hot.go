@@ -6,7 +6,7 @@
 // are recognised. The program itself prepares such a backup before a server starts on it.
 //
 // The invariant: Run succeeds only if the program has said "completed OK!" last and ended well, every file of its stream has
-// come to its end, and the backup itself says its position. A lock that the program holds is ended when writers have waited
+// come to its end, and the backup itself says its position, or that it has none (Options.Unlogged). A lock that the program holds is ended when writers have waited
 // for Options.MaxLock, also by the server alone, where it is one of MariaDB.
 //
 // The package prepares nothing and restores nothing. It reads no option file for the program: options that a server's file has
@@ -55,6 +55,9 @@ type Options struct {
 	// Silence is for how long the server may say nothing before the backup fails; 0 is lock.DefaultMax. What waits for the server, then
 	// or at any other failure, has no longer to end.
 	Silence time.Duration
+	// Unlogged is whether a server without a binary log will do: then Result.Position names no place. What is copied is of one moment
+	// all the same, that of InnoDB's log.
+	Unlogged bool
 	// Directory is where a file excludes other backups from this machine; empty is nowhere.
 	Directory string
 	// Temp is where the program has its scratch files, and Environ its environment but for that.
@@ -128,21 +131,8 @@ func run(ctx context.Context, s *server.Server, tree mysqldump.Tree, o Options) 
 		return r, err
 	}
 	defer c.Close()
-	cluster, err := c.Cluster(ctx)
-	if err == nil && cluster != "" {
-		err = fmt.Errorf("%w: %s", lock.ErrCluster, cluster)
-	}
+	unlogged, err := o.look(ctx, c)
 	if err != nil {
-		return r, err
-	}
-	keeping, err := c.Keeping(ctx)
-	if err == nil {
-		err = cmp.Or(keeping.BinaryLogFiles(), keeping.RedoFiles())
-	}
-	if err != nil {
-		return r, err
-	}
-	if _, err := c.Position(ctx); err != nil { // that it has one, before anything long begins
 		return r, err
 	}
 	id, err := c.Identity(ctx)
@@ -174,12 +164,49 @@ func run(ctx context.Context, s *server.Server, tree mysqldump.Tree, o Options) 
 	if err := f.settle(); err != nil {
 		return r, err
 	}
-	if r.Position, err = hotinfo.Position(f.say(hotinfo.BinlogNames), f.say(hotinfo.Names)); err != nil {
+	if r.Position, err = f.position(unlogged); err != nil {
 		return r, err
 	}
 	r.Position.ServerID, r.Position.ServerUUID, r.Position.Flavor, r.Position.Version = id.ServerID, id.ServerUUID, id.Flavor, id.Version
 	r.Position.Time = w.time
+	if unlogged {
+		return r, nil
+	}
 	return r, r.Position.Check()
+}
+
+// look refuses a server that cannot be copied, before anything long begins, and reports whether it has no binary log.
+func (o Options) look(ctx context.Context, c *server.Session) (unlogged bool, err error) {
+	cluster, err := c.Cluster(ctx)
+	if err == nil && cluster != "" {
+		err = fmt.Errorf("%w: %s", lock.ErrCluster, cluster)
+	}
+	if err != nil {
+		return false, err
+	}
+	keeping, err := c.Keeping(ctx)
+	if err == nil {
+		err = cmp.Or(keeping.BinaryLogFiles(), keeping.RedoFiles())
+	}
+	if err != nil {
+		return false, err
+	}
+	if _, err = c.Position(ctx); o.Unlogged && errors.Is(err, server.ErrNoBinaryLog) {
+		return true, nil
+	}
+	return false, err
+}
+
+// position is where the program has written that the backup is, which it has not of a server without a binary log.
+func (f *files) position(unlogged bool) (p mysqldump.Position, err error) {
+	p, err = hotinfo.Position(f.say(hotinfo.BinlogNames), f.say(hotinfo.Names))
+	switch {
+	case unlogged && errors.Is(err, hotinfo.ErrNone):
+		return p, nil
+	case unlogged && err == nil:
+		err = fmt.Errorf("the server has no binary log, and the backup says that it is at %v in one", p)
+	}
+	return p, err
 }
 
 // pageSize asks for the size of InnoDB's pages; 0 if the server does not say it.

@@ -178,7 +178,7 @@ func (l *held) byReadLock(ctx context.Context) error {
 			return err
 		}
 	}
-	before, err := l.locker.Position(ctx)
+	before, err := l.place(ctx, l.locker)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (l *held) snapshot(ctx context.Context) (err error) {
 			return l.failed(ctx, err)
 		}
 	}
-	l.position, err = l.locker.Position(ctx)
+	l.position, err = l.place(ctx, l.locker)
 	return err
 }
 
@@ -264,6 +264,9 @@ func (l *held) kill(ctx context.Context) error {
 
 // takeUnlocked takes snapshots until they happen to be at one position. Only MariaDB says of a snapshot where it is.
 func (t *taker) takeUnlocked(ctx context.Context) error {
+	if t.unlogged {
+		return t.takeOne(ctx)
+	}
 	if t.flavor != mysqldump.MariaDB { // what MySQL says of its position may be of a commit that nobody sees yet
 		return errors.New("only a lock proves at which position a snapshot of this server is")
 	}
@@ -289,6 +292,24 @@ func (t *taker) takeUnlocked(ctx context.Context) error {
 				len(t.snapshots), t.report.Attempts)
 		}
 	}
+}
+
+// takeOne takes the snapshot of a server that has no position, where one by itself is of one moment.
+func (t *taker) takeOne(ctx context.Context) (err error) {
+	if len(t.snapshots) > 1 {
+		return fmt.Errorf("neither a lock nor a position proves that %d snapshots are of one moment: %w", len(t.snapshots), server.ErrNoBinaryLog)
+	}
+	t.report.Attempts++
+	err = t.standing(ctx, func(ctx context.Context) (err error) {
+		if t.position, err = t.place(ctx, t.guard.session); err != nil {
+			return err
+		}
+		return t.open(ctx)
+	})
+	if err == nil && t.o.Snapshot != nil {
+		err = t.o.Snapshot(ctx, t.snapshots[0])
+	}
+	return err
 }
 
 // meet reports whether snapshots are at one position, as MariaDB says of each.

@@ -6,7 +6,8 @@
 // behind it, so each attempt at a lock is killed after a moment, and made again after a pause. Where MySQL has GTIDs, snapshots
 // that are taken while it waits do as well, if the server proves that it stood still meanwhile.
 //
-// The invariant: all snapshots of a Held are at its position, as the server itself says, and no lock outlives Options.Max.
+// The invariant: all snapshots of a Held are at its position, as the server itself says, or of one moment under the lock if it has
+// no binary log to say so (Options.Unlogged), and no lock outlives Options.Max.
 // The locking session sets the server's own timers, so that this holds for a client that is stopped, killed or cut off.
 //
 // Backups of one server exclude each other before they lock. The package reads no tables, and does not know which need the
@@ -63,6 +64,9 @@ type Options struct {
 	// None takes no lock. The snapshots have to be at one position all the same: under writes, only one snapshot is, and only
 	// MariaDB says where. MySQL is refused, and Covered.
 	None bool
+	// Unlogged is whether a server without a binary log will do: then Held.Position names no place, and the lock alone proves that
+	// the snapshots are of one moment. With None there may be one snapshot.
+	Unlogged bool
 	// Covered runs while DDL and writes to non-transactional tables are held back, in the sessions that then get the
 	// snapshots; nil is nothing to do. Its context ends before Max. If it has to be run again for another attempt, what the
 	// one before saw is void.
@@ -141,6 +145,7 @@ type taker struct {
 	position  mysqldump.Position
 	began     time.Time // when the snapshots did
 	report    Report
+	unlogged  bool   // the server writes no binary log
 	canStand  bool   // whether snapshots can be proven without a lock: see still.go
 	long      string // a statement that holds the global read lock back
 
@@ -161,6 +166,9 @@ func (t *taker) take(ctx context.Context) (*Held, error) {
 	}
 	if err == nil {
 		t.replicates, err = t.sources(ctx)
+	}
+	if t.unlogged {
+		t.position.GTIDs = mysqldump.GTIDSet{} // of its sources: its own changes are in no log
 	}
 	if err != nil {
 		return nil, err
@@ -192,6 +200,9 @@ func (t *taker) prepare(ctx context.Context) error {
 		return err
 	}
 	position, err := c.Position(ctx)
+	if t.unlogged = t.o.Unlogged && errors.Is(err, server.ErrNoBinaryLog); t.unlogged {
+		position, err = c.Unlogged(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -217,6 +228,14 @@ func (t *taker) prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// place reads where the server stands; of one without a binary log, who it is.
+func (t *taker) place(ctx context.Context, c *server.Session) (mysqldump.Position, error) {
+	if t.unlogged {
+		return c.Unlogged(ctx)
+	}
+	return c.Position(ctx)
 }
 
 // open begins all snapshots.

@@ -171,5 +171,6 @@ func TestSnapshots(t *testing.T) {
 		stop()
 		stopPlain()
 		t.Logf("%s: held %v; longest wait %v; %d attempts in %d rounds", k, held, longest, attempts, len(held))
+		testUnlogged(t, real, s)
 	})
 }

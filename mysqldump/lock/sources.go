@@ -47,7 +47,8 @@ func (t *taker) findSources(ctx context.Context, c *server.Session, position mys
 	if err != nil {
 		return err
 	}
-	serves := !position.GTIDs.IsZero() // of MySQL, what the snapshots have is what has been executed
+	// Of MySQL, what the snapshots have is what has been executed; without a binary log a commit is seen before that says so.
+	serves := !position.GTIDs.IsZero() && !t.unlogged
 	if t.flavor == mysqldump.MariaDB {
 		if serves, err = t.findSlavePositions(ctx, c); err != nil {
 			return err
@@ -181,6 +182,8 @@ func (t *taker) sources(ctx context.Context) ([]Source, error) {
 				}
 				s.Position.GTIDs = executed
 			}
+		} else if t.unlogged {
+			s.Position.GTIDs = t.position.GTIDs // read while all threads stood
 		}
 		if s.Position.File == "" && s.Position.GTIDs.IsZero() {
 			s.Position = mysqldump.Position{}

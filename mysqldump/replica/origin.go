@@ -11,7 +11,7 @@ import (
 
 // Choose returns which position of a backup holds in the binary log of a source: the backup's own if it was taken there, or that of
 // its source if it was taken at a slave. From another server it can only go on by GTIDs, all of which that server must have. What
-// is not known is refused, with an error that wraps ErrUnsafe.
+// is not known is refused, with an error that wraps ErrUnsafe. A zero own is that of a server without a binary log.
 func Choose(ctx context.Context, source *server.Server, own mysqldump.Position, sources []mysqldump.Position) (mysqldump.Position, error) {
 	none := mysqldump.Position{}
 	c, err := source.Connect(ctx)
@@ -23,7 +23,7 @@ func Choose(ctx context.Context, source *server.Server, own mysqldump.Position, 
 	if err != nil {
 		return none, err
 	}
-	if own.ServerID == 0 && own.ServerUUID.IsZero() || isOf(own, id) {
+	if own.HasPlace() && (own.ServerID == 0 && own.ServerUUID.IsZero() || isOf(own, id)) {
 		return own, nil
 	}
 	var found []mysqldump.Position
@@ -55,7 +55,11 @@ func byGTIDs(ctx context.Context, c *server.Session, id server.Identity, own mys
 	if err != nil {
 		return mysqldump.Position{}, err
 	}
-	candidates := []mysqldump.Position{own}
+	all := sources
+	if own.HasPlace() {
+		all = append([]mysqldump.Position{own}, sources...)
+	}
+	candidates := all
 	if len(sources) > 0 { // MariaDB's own GTIDs may be of the slave's own transactions alone
 		candidates = sources
 	}
@@ -65,7 +69,7 @@ func byGTIDs(ctx context.Context, c *server.Session, id server.Identity, own mys
 		}
 	}
 	var of []string
-	for _, p := range append([]mysqldump.Position{own}, sources...) {
+	for _, p := range all {
 		of = append(of, whose(p.ServerID, p.ServerUUID))
 	}
 	return mysqldump.Position{}, refuse("the backup has positions of %s; the source is %s, which has not all of their GTIDs", strings.Join(of, " and of "), whose(id.ServerID, id.ServerUUID))

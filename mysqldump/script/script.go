@@ -28,6 +28,9 @@ const (
 	Events    Kind = "80-event"    // one per event
 )
 
+// NoPosition is what About says in the place of a position.
+const NoPosition = "none: the server wrote no binary log"
+
 // The notes of files, as a Sink's Note has them.
 const (
 	NoteKind     = "kind"     // as Kind

@@ -89,6 +89,23 @@ func (c *Session) Position(ctx context.Context) (mysqldump.Position, error) {
 	return p, nil
 }
 
+// Unlogged returns who a server is that writes no binary log, as a position without a place. GTIDs are what one of MySQL has
+// executed as a replica: its own changes have none.
+func (c *Session) Unlogged(ctx context.Context) (p mysqldump.Position, err error) {
+	id, s, err := c.identify(ctx)
+	if err == nil && id.GTIDMode == "ON" {
+		var row [][]byte
+		if row, err = c.Row(ctx, "SELECT @@GLOBAL.gtid_executed"); err == nil {
+			p.GTIDs, err = mysqldump.ParseGTIDSet(string(row[0]))
+		}
+	}
+	if err != nil {
+		return mysqldump.Position{}, fmt.Errorf("identify %s: %w", c.at, err)
+	}
+	p.ServerID, p.ServerUUID, p.Flavor, p.Version, p.Time = id.ServerID, id.ServerUUID, id.Flavor, id.Version, s.time
+	return p, nil
+}
+
 // positionTries is how often a position is read whose parts are not of one moment.
 const positionTries = 5
 
@@ -149,13 +166,25 @@ func (c *Session) binaryLog(ctx context.Context) (b binaryLog, err error) {
 		return b, err
 	}
 	if len(rows) == 0 {
-		return b, ErrNoBinaryLog
+		return b, c.noLog(ctx)
 	}
 	b.name, b.gtids = rows[0]["File"], rows[0]["Executed_Gtid_Set"]
 	if offset := rows[0]["Position"]; offset != "" {
 		b.offset, err = strconv.ParseUint(offset, 10, 64)
 	}
 	return b, err
+}
+
+// noLog returns ErrNoBinaryLog, unless the server should write a log: one that was closed by a failure does not.
+func (c *Session) noLog(ctx context.Context) error {
+	row, err := c.Row(ctx, "SELECT @@GLOBAL.log_bin")
+	switch {
+	case err != nil:
+		return err
+	case string(row[0]) != "0":
+		return errors.New("its binary log is on (log_bin), and closed: the server's error log says why")
+	}
+	return ErrNoBinaryLog
 }
 
 // GTIDsAt has a server of MariaDB look up in its binary log which GTIDs are before an offset, which may take a while.

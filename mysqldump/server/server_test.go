@@ -79,6 +79,10 @@ func TestServer(t *testing.T) {
 		if _, err := connect(t, s).Position(t.Context()); !errors.Is(err, server.ErrNoBinaryLog) {
 			t.Fatalf("position without a binary log: %v", err)
 		}
+		p, err := connect(t, s).Unlogged(t.Context())
+		if err != nil || p.File != "" || p.ServerID != real.ServerID || p.Flavor == "" || p.Version == "" || p.Time.IsZero() || p.GTIDs.IsZero() != k.MariaDB() {
+			t.Fatalf("who it is without a binary log: %+v, %v", p, err)
+		}
 	})
 }
 

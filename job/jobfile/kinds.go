@@ -59,6 +59,8 @@ type MySQLDump struct {
 	MaxSnapshot  string   `toml:"max-snapshot" is:"duration"`
 	DDLRetries   *int     `toml:"ddl-retries"` // nil: the command's own number
 	Threads      int      `toml:"threads"`
+
+	RequirePosition bool `toml:"require-position"`
 }
 
 // MySQLHot is nightjar mysql hot.
@@ -73,6 +75,8 @@ type MySQLHot struct {
 	Mysqld   string `toml:"mysqld"`
 	Tool     string `toml:"tool"`
 	Threads  int    `toml:"threads"`
+
+	RequirePosition bool `toml:"require-position"`
 }
 
 // Binlog is nightjar mysql binlog.

@@ -149,8 +149,14 @@ func (v *view) tell(j *history.Job, in *Input, first time.Time) {
 	} else if j.Made() != nil {
 		v.Drills = append(v.Drills, row{name, []string{"never", "", "", "", ""}})
 	}
-	if made := j.Made(); made != nil && made.Archive.Labels["position"] != "" {
-		v.Positions = append(v.Positions, row{name, []string{minute(made.At.In(in.Zone)), shown(made.Archive.Labels["position"])}})
+	if made := j.Made(); made != nil {
+		position, why := shown(made.Archive.Labels["position"]), shown(made.Archive.Labels["no-position"])
+		if position == "" && why != "" {
+			position = "none: " + why
+		}
+		if position != "" {
+			v.Positions = append(v.Positions, row{name, []string{minute(made.At.In(in.Zone)), position}})
+		}
 	}
 	last := lastGood(j)
 	if last == nil {

@@ -187,6 +187,8 @@ func findServer(ctx context.Context, a *app.App) *starter.Server {
 	if id, err := c.Identity(ctx); err == nil {
 		found.Version = id.Version
 	}
+	_, err = c.Position(ctx)
+	found.LogOff = errors.Is(err, server.ErrNoBinaryLog)
 	return found
 }
 

@@ -37,6 +37,7 @@ import (
 	"nightjar/mysqldump/drill"
 	"nightjar/mysqldump/replay"
 	"nightjar/mysqldump/restore"
+	"nightjar/mysqldump/script"
 	"nightjar/mysqldump/server"
 	"nightjar/repo"
 )
@@ -62,6 +63,9 @@ func drillDatabase(ctx context.Context, a *app.App, s *session.Session, rd *repo
 	x.Full = true
 	if b.label, err = dumpfiles.PositionOf(x.Archive); err != nil {
 		return err
+	}
+	if b.label.IsZero() && d.until != "" {
+		return dumpfiles.NoPosition(x.Archive, "replayed")
 	}
 	temp := filepath.Join(folder.Path, "temp")
 	if err := os.Mkdir(temp, 0o711); err != nil {
@@ -229,9 +233,13 @@ func drillDump(ctx context.Context, a *app.App, b *databaseDrill) (err error) {
 func loadForDrill(ctx context.Context, a *app.App, b *databaseDrill, srv *server.Server, source *dumpfiles.Source) error {
 	expected := new(atomic.Uint64)
 	expected.Store(source.Bytes())
+	from, err := dumpfiles.DumpedAt(b.Archive)
+	if err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	o := restore.Options{
-		From: b.label, Progress: new(watch.Progress), KeepEvents: true, Inside: true,
+		From: from, Progress: new(watch.Progress), KeepEvents: true, Inside: true,
 		Problem: func(object string, err error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -273,6 +281,9 @@ func saysPosition(source *dumpfiles.Source, label mysqldump.Position) error {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if said, ok := strings.CutPrefix(lines.Text(), "-- position: "); ok {
+			if said == script.NoPosition && label.IsZero() {
+				return nil
+			}
 			if p, err := mysqldump.Parse(said); err != nil || p.String() != label.String() {
 				return fmt.Errorf("%w: %s, and %s", datadir.ErrPosition, quote.Display(said), label)
 			}

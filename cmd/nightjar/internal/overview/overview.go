@@ -40,6 +40,7 @@ type Line struct {
 	Last       *Run      `json:"last_run,omitempty"`
 	Archive    *Archive  `json:"last_archive,omitempty"`
 	Position   *Position `json:"position,omitempty"`
+	NoPosition string    `json:"no_position,omitempty"` // why the newest archive of a server has none
 	Drill      *Drill    `json:"last_drill,omitempty"`
 	Proven     *Drill    `json:"last_proven,omitempty"`
 	Waiting    bool      `json:"record_waits,omitempty"` // this machine could not say so to the repository yet
@@ -147,7 +148,7 @@ func (o *Options) line(j *history.Job) Line {
 	l := Line{
 		Host: quote.Text(j.Host), Job: quote.Text(j.Name), Kind: quote.Text(j.Kind), Success: j.Success, Due: j.Due, Overdue: j.Overdue, PassedOver: j.PassedOver, Of: j,
 		Last:     &Run{last.At, last.Outcome, last.Exit, quote.Text(last.Error), last.Duration().Seconds(), last.Recorded, last.Figures, Stored(last.Notes)},
-		Position: position(j.Made()), Drill: drill(j.Drilled), Proven: drill(j.Proven),
+		Position: position(j.Made()), NoPosition: noPosition(j.Made()), Drill: drill(j.Drilled), Proven: drill(j.Proven),
 	}
 	if made := j.Made(); made != nil {
 		s := made.Archive.Statistics
@@ -211,6 +212,13 @@ func position(n *history.Night) *Position {
 		return nil
 	}
 	return parsed(cmp.Or(n.Archive.Labels["position"], n.Notes["position"]))
+}
+
+func noPosition(n *history.Night) string {
+	if n == nil {
+		return ""
+	}
+	return quote.Text(n.Archive.Labels["no-position"])
 }
 
 func parsed(text string) *Position {

@@ -68,6 +68,17 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// The newest archive of a server without a binary log has no position, whatever the one before had.
+func TestNoPosition(t *testing.T) {
+	all := archives("db1", "shop", "x")[:1]
+	newer := all[0]
+	newer.ID, newer.Stored, newer.Labels = strings.Repeat("ef", 32), now.Add(-time.Hour), map[string]string{"no-position": "binary log off"}
+	lines := overview.Lines(history.Read(append(all, newer), now), overview.Options{Now: now})
+	if rows := show(lines, 0); lines[0].Position != nil || lines[0].NoPosition != "binary log off" || !strings.HasSuffix(rows[1], "  none: binary log off") {
+		t.Errorf("%+v\n%q", lines[0], rows)
+	}
+}
+
 func TestIgnore(t *testing.T) {
 	jobs := history.Read(archives("db1", "shop", "x"), now)
 	for ignore, alarm := range map[string]bool{"shop": false, "db1:shop": false, "web1:shop": true, "db1": true, "": true} {

@@ -40,7 +40,12 @@ var columns = []struct {
 		}
 		return ago(l.Proven.Ended, now)
 	}},
-	{"POSITION", 5, func(l *Line, _ time.Time) string { return l.Position.text() }},
+	{"POSITION", 5, func(l *Line, _ time.Time) string {
+		if l.Position == nil && l.NoPosition != "" {
+			return "none: " + cut(Shown(l.NoPosition), 40)
+		}
+		return l.Position.text()
+	}},
 }
 
 // Show prints a table that is as wide as a terminal at most (0: as wide as it is), and below it what is to be said of a job.

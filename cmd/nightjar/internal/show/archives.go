@@ -154,8 +154,12 @@ func labels(a *repo.Archive) string {
 		words = append(words, fmt.Sprintf("position=%s:%d", word(p.File), p.Offset))
 	}
 	shown := len(words) > 0
+	off := a.Labels[NoPosition] == BinaryLogOff
+	if off {
+		words = append(words, "no position: "+string(BinaryLogOff))
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
-		if name != repo.Needs && !(shown && name == "position") {
+		if name != repo.Needs && !(off && name == NoPosition) && !(shown && name == "position") {
 			words = append(words, word(string(name))+"="+word(string(a.Labels[name])))
 		}
 	}

@@ -63,18 +63,19 @@ func TestArchives(t *testing.T) {
 // Nothing that a host says of itself moves a cursor, ends a line, or passes for another label.
 func TestLabels(t *testing.T) {
 	for want, l := range map[string]repo.Labels{
-		"a=1 b=2":                      {"b": "2", "a": "1"},
-		`x="1 position=evil"`:          {"x": "1 position=evil"},
-		`"x=1 y"=2`:                    {"x=1 y": "2"},
-		`q="\"\" "`:                    {"q": `"" `},
-		"position=bin.000007:1234 a=1": {"a": "1", "position": "bin.000007:1234 gtid=0-1-5 server-id=1 flavor=mariadb"},
-		`x=` + `\x1b[2J`:               {"x": "\x1b[2J"},
-		`\n=\t`:                        {"\n": "\t"},
-		`x=\xff`:                       {"x": "\xff"},
-		`x=""`:                         {"x": ""},
-		"z=1 needs=22222222":           {repo.Needs: repo.Text(strings.Repeat("2", 64)), "z": "1"},
-		"":                             {repo.Needs: "nothing"},
-		strings.Repeat("é", 32) + "…":  {repo.Text(strings.Repeat("é", 1<<20)): "1"},
+		"a=1 b=2":                         {"b": "2", "a": "1"},
+		`x="1 position=evil"`:             {"x": "1 position=evil"},
+		`"x=1 y"=2`:                       {"x=1 y": "2"},
+		`q="\"\" "`:                       {"q": `"" `},
+		"position=bin.000007:1234 a=1":    {"a": "1", "position": "bin.000007:1234 gtid=0-1-5 server-id=1 flavor=mariadb"},
+		"no position: binary log off a=1": {"a": "1", "no-position": "binary log off"}, `no-position="off a=1"`: {"no-position": "off a=1"},
+		`x=` + `\x1b[2J`:              {"x": "\x1b[2J"},
+		`\n=\t`:                       {"\n": "\t"},
+		`x=\xff`:                      {"x": "\xff"},
+		`x=""`:                        {"x": ""},
+		"z=1 needs=22222222":          {repo.Needs: repo.Text(strings.Repeat("2", 64)), "z": "1"},
+		"":                            {repo.Needs: "nothing"},
+		strings.Repeat("é", 32) + "…": {repo.Text(strings.Repeat("é", 1<<20)): "1"},
 	} {
 		a := archive(func(a *repo.Archive) { a.Labels = l })
 		if got := labels(&a); got != want {

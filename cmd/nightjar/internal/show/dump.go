@@ -102,7 +102,7 @@ func DumpJSON(made *repo.Archive, s *backup.Statistics, problems uint64, request
 		Requests   map[string]uint64 `json:"requests,omitempty"`
 		Dump       dumpJSON          `json:"dump"`
 	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, dumpJSON{
-		r.Position.String(), quote.Text(r.Version), r.Databases, r.Tables, r.Rows, r.Bytes,
+		positionText(r.Position), quote.Text(r.Version), r.Databases, r.Tables, r.Rows, r.Bytes,
 		lockJSON{l.Method, l.Attempts, ms(l.Waited), ms(l.Held), ms(l.Covered), ms(l.LongestWait), l.History, l.HistoryNow},
 		r.Retries, leftOut(r.Left), leftOut(r.Broken), sources,
 	}}

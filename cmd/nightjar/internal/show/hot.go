@@ -30,6 +30,20 @@ func Hot(w io.Writer, r *hot.Result) {
 	}...))
 }
 
+// NoPosition is the label of what was taken of a server without a binary log, in the place of the label position, and BinaryLogOff what it says.
+const (
+	NoPosition   repo.Text = "no-position"
+	BinaryLogOff repo.Text = "binary log off"
+)
+
+// At says where a backup stands, for people.
+func At(p mysqldump.Position) string {
+	if !p.HasPlace() {
+		return "without a position"
+	}
+	return "at " + quote.Display(p.String())
+}
+
 // place returns rows for a position.
 func place(p mysqldump.Position) (rows [][2]string) {
 	if p.File != "" {
@@ -38,7 +52,18 @@ func place(p mysqldump.Position) (rows [][2]string) {
 	if gtids := p.GTIDs.String(); gtids != "" {
 		rows = append(rows, [2]string{"GTIDs", quote.Display(gtids)})
 	}
+	if len(rows) == 0 {
+		rows = append(rows, [2]string{"position", "none: " + string(BinaryLogOff)})
+	}
 	return rows
+}
+
+// positionText is what --json tells of a position; empty if it has no place.
+func positionText(p mysqldump.Position) string {
+	if !p.HasPlace() {
+		return ""
+	}
+	return p.String()
 }
 
 // HotJSON returns what --json tells of a hot backup.
@@ -64,7 +89,7 @@ func HotJSON(made *repo.Archive, s *backup.Statistics, requests map[string]uint6
 		Requests   map[string]uint64 `json:"requests,omitempty"`
 		Hot        hotJSON           `json:"hot"`
 	}{Archive(made), s.End.Sub(s.Start).Seconds(), s.Map(), requests, hotJSON{
-		r.Position.String(), quote.Text(r.Version), quote.Text(r.Tool.Name), quote.Text(r.Tool.Version), r.Tool.Experimental(),
+		positionText(r.Position), quote.Text(r.Version), quote.Text(r.Tool.Name), quote.Text(r.Tool.Version), r.Tool.Experimental(),
 		r.Sums.Files, r.Sums.Bytes, r.Sums.Redo, ms(r.Covered), ms(r.Held), ms(r.LongestWait),
 	}}
 }

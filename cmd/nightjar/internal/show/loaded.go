@@ -71,6 +71,9 @@ func LoadedJSON(a *repo.Archive, server string, r *restore.Result, took time.Dur
 // Loaded shows what the restore of a dump into a server did.
 func Loaded(w io.Writer, a *repo.Archive, server string, r *restore.Result, took time.Duration) {
 	fmt.Fprintf(w, "archive %s restored into %s in %s: %d rows, %s of SQL\n", ShortID(a), quote.Display(server), took.Round(time.Millisecond), r.Rows, human.Size(r.Bytes))
+	if a.Labels[NoPosition] == BinaryLogOff {
+		fmt.Fprintf(w, "  no position: %s\n", BinaryLogOff)
+	}
 	for _, k := range kindsOfObjects {
 		done, equal, kept := r.Done[k.kind], r.Left[k.kind], r.Kept[k.kind]
 		if done+kept == 0 {

@@ -32,6 +32,7 @@ type Server struct {
 	Version string // empty: it did not let us in
 	Hot     bool   // the program of hot backups is here
 	Refused string // why it did not, for people
+	LogOff  bool   // it keeps no binary log
 }
 
 // File returns the job file.
@@ -128,7 +129,9 @@ exclude-caches = true
 #exclude-larger-than = "10G"
 keep = { daily = 7, weekly = 5, monthly = 12 }
 {{with .Server}}
-# The database server at {{comment .Address}}{{if .Version}}: {{comment .Version}}{{end}}. All databases, at one position of the binary log.
+# The database server at {{comment .Address}}{{if .Version}}: {{comment .Version}}{{end}}. All databases, at one {{if .LogOff}}moment.
+# It keeps no binary log: nothing can be replayed after a dump, and no replica be made of one. "nightjar mysql check" says how
+# to turn it on.{{else}}position of the binary log.{{end}}
 # Who logs in stands in [nightjar] of ~/.my.cnf. "nightjar mysql check" says what would break it, and prints the GRANT.
 {{if .Refused}}# It did not let nightjar in just now: {{comment .Refused}}
 {{end}}[mysql-dump.databases]
@@ -141,7 +144,7 @@ keep = { daily = 7, weekly = 5, monthly = 12 }
 #schedule = "30 1 * * *"
 #keep = { daily = 3 }
 
-# The binary logs, without which only the moments of dumps come back. follow is a service: at most so far behind.
+# The binary logs, without which only the moments of dumps come back. {{if .LogOff}}It has to be on for that. {{end}}follow is a service: at most so far behind.
 #[binlog.logs]
 #follow = true
 #interval = "1m"

@@ -19,7 +19,7 @@ func TestFile(t *testing.T) {
 			Host: hostile, Paths: []string{"/etc", "/a'b\"c\\d", hostile}, Repository: [][2]string{{"url", `"s3://bucket/x"`}, {"region", `"eu-west-1"`}}, Limits: [][2]string{{"connections", "3"}},
 			Server: &starter.Server{Address: hostile, Version: hostile, Refused: hostile}, Volumes: 1, Instance: "i-01234567", Region: "eu-west-1",
 		},
-		{Host: "db1", Paths: []string{"/etc"}, Server: &starter.Server{Address: "/run/mysqld/mysqld.sock", Version: "10.11", Hot: true}, Volumes: 3, Instance: "i-01234567", Region: "us-east-1"},
+		{Host: "db1", Paths: []string{"/etc"}, Server: &starter.Server{Address: "/run/mysqld/mysqld.sock", Version: "10.11", Hot: true, LogOff: true}, Volumes: 3, Instance: "i-01234567", Region: "us-east-1"},
 	} {
 		text, err := starter.File(&found)
 		if err != nil {

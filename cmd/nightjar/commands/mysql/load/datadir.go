@@ -264,7 +264,7 @@ func restoreDatadir(ctx context.Context, a *app.App, r *Flags, args []string) er
 		return nil
 	}
 	return a.Print(func(w io.Writer) {
-		fmt.Fprintf(w, "archive %s is a data directory in %s, at %s\n", show.ShortID(x.Archive), quote.Display(m.path), quote.Display(x.Position.String()))
+		fmt.Fprintf(w, "archive %s is a data directory in %s, %s\n", show.ShortID(x.Archive), quote.Display(m.path), show.At(x.Position))
 		fmt.Fprintf(w, "  %s in %s; prepared in %s\n", human.Size(m.Sums.Bytes), m.Took[0].Round(time.Millisecond), m.Took[1].Round(time.Millisecond))
 		fmt.Fprintf(w, "its option file needs: %s\n", quote.Display(strings.Join(append(m.Settings, "server_id=N, which no other server has"), ", ")))
 	})

@@ -198,7 +198,7 @@ func loadDump(ctx context.Context, a *app.App, r *Flags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if r.Options.From, err = dumpfiles.PositionOf(s.Archive); err != nil {
+	if r.Options.From, err = dumpfiles.DumpedAt(s.Archive); err != nil {
 		return err
 	}
 	expected := new(atomic.Uint64)

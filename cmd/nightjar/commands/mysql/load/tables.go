@@ -236,7 +236,7 @@ func reportTables(a *app.App, x *Seed, srv *server.Server, back tablesBack, took
 	return a.Print(func(w io.Writer) {
 		fmt.Fprintf(w, "archive %s: tables brought into %s: %d, in %s; left as they are: %d\n", show.ShortID(x.Archive), quote.Display(srv.Address()), len(back.restored), took.Round(time.Millisecond), len(back.left))
 		for _, name := range back.restored {
-			fmt.Fprintf(w, "  %s, with the checksum that it had at %s\n", quote.Display(name), quote.Display(x.Position.String()))
+			fmt.Fprintf(w, "  %s, with the checksum that it had there, %s\n", quote.Display(name), show.At(x.Position))
 		}
 	})
 }

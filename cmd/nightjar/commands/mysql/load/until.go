@@ -90,7 +90,7 @@ func TimelineOf(ctx context.Context, a *app.App, s *choice.Opened, u *UntilFlags
 		return nil, err
 	}
 	if from.IsZero() {
-		return nil, fmt.Errorf("archive %s has no position in a binary log, so that nothing can be replayed after it", show.ShortID(s.Archive))
+		return nil, dumpfiles.NoPosition(s.Archive, "replayed")
 	}
 	chosen := choice.Choice{Selection: repo.Selection{Kinds: []string{dumpfiles.Binlog}}}
 	var candidates []repo.Archive

@@ -211,7 +211,7 @@ func seedReplica(ctx context.Context, a *app.App, r *Flags, e *Ends, archive str
 	if chosen, err = inDump(files); err != nil {
 		return nil, err
 	}
-	if r.Options.From, err = dumpfiles.PositionOf(s.Archive); err != nil {
+	if r.Options.From, err = dumpfiles.DumpedAt(s.Archive); err != nil {
 		return nil, err
 	}
 	if e.Source.Position, err = pointOf(ctx, a, s.Archive, r); err != nil {
@@ -248,12 +248,12 @@ func pointOf(ctx context.Context, a *app.App, archive *repo.Archive, r *Flags) (
 		}
 		return p, nil
 	}
-	if r.Options.From.IsZero() {
-		return p, fmt.Errorf("archive %s has no position in a binary log, so that nothing can be replicated after it", show.ShortID(archive))
-	}
 	sources, err := dumpfiles.SourcePositionsOf(archive)
 	if err != nil {
 		return p, err
+	}
+	if !r.Options.From.HasPlace() && len(sources) == 0 {
+		return p, dumpfiles.NoPosition(archive, "replicated")
 	}
 	if p, err = replica.Choose(ctx, r.Point.Server, r.Options.From, sources); errors.Is(err, replica.ErrUnsafe) {
 		err = usage.Hinted{Err: err, Hint: "name the server of the dump as --source, or its master; or say --position, as of the --source"}

@@ -17,7 +17,6 @@ import (
 	"nightjar/cmd/nightjar/internal/choice"
 	"nightjar/cmd/nightjar/internal/dbflags"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
-	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -41,6 +40,7 @@ type dumpFlags struct {
 	accounts     bool
 	tags, labels []string
 	job          string
+	needPosition bool
 	o            dump.Options
 }
 
@@ -51,7 +51,8 @@ func DumpCommand(a *app.App) *cobra.Command {
 		Use:   "dump [DATABASE[.TABLE]...]",
 		Short: "Save databases as they stand at one position of the binary log",
 		Long: `Save databases, or all, as they stand at one position of the binary log. Names are patterns: * stands for any characters, ? for
-one, and \ takes its meaning from the next. Writers wait for a moment, while the position is read.
+one, and \ takes its meaning from the next. Writers wait for a moment, while the position is read. Of a server without a binary log all is of one
+moment, too, and the archive has no position: no replica can be made of it, and no changes can be replayed after it.
 
 The archive has one file of SQL for each object, and one or more for the rows of a table, in the folder ` + dumpfiles.Folder + `. After a restore of
 these files, cat $(ls | sort) | mariadb loads them.`,
@@ -72,6 +73,7 @@ these files, cat $(ls | sort) | mariadb loads them.`,
 	f.DurationVar(&d.o.Lock.MaxSnapshot, "max-snapshot", 0, "how long the snapshots may be held, which keep the server from purging old rows; 0: for ever")
 	f.StringVar(&d.lock, "lock", "auto", "auto, or none: then no table may be outside of snapshots, and --threads is 1")
 	f.IntVar(&d.o.DDLRetries, "ddl-retries", 2, "how often the dump begins again when a table was changed meanwhile")
+	f.BoolVar(&d.needPosition, "require-position", false, "make no archive of a server without a binary log")
 	f.StringVar(&d.broken, "broken", "fail", "what becomes of tables and views that cannot be read: fail, or skip")
 	f.BoolVar(&d.accounts, "accounts", true, "save roles, users and grants too (default: where no databases are chosen)")
 	f.Lookup("accounts").DefValue = "false" // the text says it
@@ -114,9 +116,9 @@ func (d *dumpFlags) plan(names []string) (*repo.Record, error) {
 	if err := d.o.Selection.Check(); err != nil {
 		return nil, usage.Error{Err: err}
 	}
-	d.o.Accounts = d.accounts
+	d.o.Accounts, d.o.Lock.Unlogged = d.accounts, !d.needPosition
 	labels, err := choice.ParseLabels(d.labels)
-	for _, taken := range []repo.Text{"position", "server-version", "method"} {
+	for _, taken := range []repo.Text{"position", show.NoPosition, "server-version", "method"} {
 		if _, there := labels[taken]; there && err == nil {
 			err = usage.Errorf("label %q is the dump's own", taken)
 		}
@@ -179,7 +181,8 @@ func runDump(ctx context.Context, a *app.App, d *dumpFlags, names []string) erro
 			o.Progress.Problem.Add(1)
 			a.Problem(b.What+" "+b.Name, fmt.Errorf("left out: %s", b.Why))
 		}
-		labels := repo.Labels{"position": repo.Text(result.Position.String()), "server-version": repo.Text(result.Version), "method": "dump"}
+		labels := repo.Labels{"server-version": repo.Text(result.Version), "method": "dump"}
+		labelPosition(a, labels, result.Position, o.Previous)
 		dumpfiles.LabelSources(labels, result.Sources)
 		return labels, nil
 	})
@@ -191,10 +194,7 @@ func runDump(ctx context.Context, a *app.App, d *dumpFlags, names []string) erro
 	if err := app.MadeUntold(made, reportDump(a, made, &sums, &result, s.Requests())); err != nil {
 		return err
 	}
-	if n := a.Problems.Load(); n > 0 {
-		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.Damaged.Load()}
-	}
-	return nil
+	return madeWithProblems(a, made, o.Previous)
 }
 
 func reportDump(a *app.App, made *repo.Archive, sums *backup.Statistics, result *dump.Result, requests map[string]uint64) error {

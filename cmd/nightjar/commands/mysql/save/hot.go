@@ -14,7 +14,6 @@ import (
 	"nightjar/cmd/nightjar/internal/choice"
 	"nightjar/cmd/nightjar/internal/dbflags"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
-	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -33,6 +32,7 @@ type hotFlags struct {
 	db           dbflags.Flags
 	tags, labels []string
 	job          string
+	needPosition bool
 	o            hot.Options
 	clone        cloneFlags
 }
@@ -53,7 +53,7 @@ func HotCommand(a *app.App) *cobra.Command {
 		Short: "Save the files of a server that runs, as they stand at one position of the binary log",
 		Long: `Save the files of a server that runs, as they stand at one position of the binary log. mariadb-backup copies them, which has to
 be installed here, on the server's own machine, in the server's version. It writes nothing to a disk: each file goes into the archive by itself,
-in the folder ` + dumpfiles.Folder + `, so that a night costs what has changed.
+in the folder ` + dumpfiles.Folder + `, so that a night costs what has changed. Of a server without a binary log the archive has no position.
 
 A server of MySQL 8 or later clones itself into --clone-dir, by its clone plugin. Its clone is saved from there, started once to read the
 position that it is at, and removed.
@@ -69,6 +69,7 @@ What xtrabackup copies is taken too (--tool xtrabackup); that was never tried wi
 	f.IntVar(&h.o.Threads, "threads", 4, "files that are copied at the same time")
 	f.DurationVar(&h.o.LockWait, "lock-wait", lock.DefaultMax, "how long the program waits for its locks, in whole seconds")
 	f.DurationVar(&h.o.MaxLock, "max-lock", lock.DefaultMax, "how long its locks may last; tables that are not of InnoDB are copied meanwhile")
+	f.BoolVar(&h.needPosition, "require-position", false, "make no archive of a server without a binary log")
 	h.clone.flags(c)
 	f.StringArrayVar(&h.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
 	f.StringArrayVar(&h.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
@@ -85,13 +86,14 @@ func (h *hotFlags) plan() (*repo.Record, error) {
 	labels, err := choice.ParseLabels(h.labels)
 	for name := range labels {
 		switch name {
-		case "position", "server-version", "method", "tool", "tool-version":
+		case "position", show.NoPosition, "server-version", "method", "tool", "tool-version":
 			err = cmp.Or(err, usage.Errorf("label %q is the backup's own", name))
 		}
 		if strings.HasPrefix(string(name), string(dumpfiles.SourceLabel(1))) {
 			err = cmp.Or(err, usage.Errorf("label %q is the backup's own", name))
 		}
 	}
+	h.o.Unlogged = !h.needPosition
 	return &repo.Record{Kind: dumpfiles.Hot, Tags: choice.Texts(h.tags), Labels: labels, Program: "nightjar " + app.Version()}, err
 }
 
@@ -144,10 +146,7 @@ func runHot(ctx context.Context, a *app.App, h *hotFlags) error {
 	if err := app.MadeUntold(made, reportHot(a, made, &sums, how, s.Requests())); err != nil {
 		return err
 	}
-	if n := a.Problems.Load(); n > 0 {
-		return outcome.Problems{What: fmt.Sprintf("archive %s was made, but it is not complete: problems: %d", show.ShortID(made), n), Damaged: a.Damaged.Load()}
-	}
-	return nil
+	return madeWithProblems(a, made, o.Previous)
 }
 
 func reportHot(a *app.App, made *repo.Archive, sums *backup.Statistics, how copier, requests map[string]uint64) error {
@@ -188,7 +187,7 @@ type streamer struct {
 	result hot.Result
 }
 
-func (x *streamer) take(ctx context.Context, tree mysqldump.Tree, _ backup.Options) (repo.Labels, error) {
+func (x *streamer) take(ctx context.Context, tree mysqldump.Tree, o backup.Options) (repo.Labels, error) {
 	var err error
 	if x.result, err = hot.Run(ctx, x.srv, tree, *x.o); err != nil {
 		return nil, adviseKeeping(err)
@@ -196,10 +195,11 @@ func (x *streamer) take(ctx context.Context, tree mysqldump.Tree, _ backup.Optio
 	if x.result.Tool.Experimental() {
 		x.a.Warn(fmt.Errorf("this backup is experimental: no stream of %s was ever met in a test. Try a restore", x.result.Tool.Name))
 	}
-	return repo.Labels{
-		"position": repo.Text(x.result.Position.String()), "server-version": repo.Text(x.result.Version), "method": "hot",
-		"tool": repo.Text(x.result.Tool.Name), "tool-version": repo.Text(x.result.Tool.Version),
-	}, nil
+	labels := repo.Labels{
+		"server-version": repo.Text(x.result.Version), "method": "hot", "tool": repo.Text(x.result.Tool.Name), "tool-version": repo.Text(x.result.Tool.Version),
+	}
+	labelPosition(x.a, labels, x.result.Position, o.Previous)
+	return labels, nil
 }
 
 func (x *streamer) json(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64) any {

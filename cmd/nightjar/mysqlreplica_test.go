@@ -190,6 +190,22 @@ func TestMySQLReplicaOfMaster(t *testing.T) {
 			if out := verify(slave, slave, 1); !strings.Contains(out, "replicates from") {
 				t.Errorf("verify of a server with itself:\n%s", out)
 			}
+			slave.Restart(t, append(c.flags, "--skip-log-bin", "--skip-log-slave-updates")...)
+			for len(slave.Query(t, "SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for master to send event%'")) == 0 { // until it knows who the master is
+				if time.Now().After(deadline.Add(hangs)) {
+					t.Fatal("the slave does not go on")
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if lost, said := d.dump(3); lost.Archive.Labels["position"] != "" || lost.Archive.Labels["source-position"] == "" {
+				t.Errorf("a slave without a binary log: %+v\n%s", lost, said)
+			}
+			if said, code := make(slave, third, "--replace-source", "--existing=replace"); code != 1 || !strings.Contains(said, "the server writes no binary log") {
+				t.Errorf("of a slave without a binary log: %d\n%s", code, said)
+			}
+			if said, code := make(master, third, "--replace-source", "--existing=replace"); code != 0 {
+				t.Errorf("of the master, by the dump of a slave without a binary log: %d\n%s", code, said)
+			}
 		})
 	}
 }

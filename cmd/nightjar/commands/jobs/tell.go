@@ -91,6 +91,9 @@ func (r *jobRuns) summary(x *jobRun, event string) string {
 		if n, ok := x.Figures["bytes"]; ok {
 			text += fmt.Sprintf(", %s, %s added", human.Size(n), human.Size(x.Figures["bytes_stored"]))
 		}
+		if why := x.Notes["no-position"]; why != "" {
+			text += ", no position: " + why
+		}
 	}
 	return text
 }

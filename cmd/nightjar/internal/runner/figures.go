@@ -16,7 +16,7 @@ type Figures struct {
 	Archive string // id of what was made; empty: nothing
 	Host    string // of that, as the repository has it
 	Numbers map[string]uint64
-	Notes   map[string]string // position, set, snapshots
+	Notes   map[string]string // position, no-position, set, snapshots
 }
 
 const (
@@ -62,6 +62,7 @@ func Read(result []byte) Figures {
 		f.Host, _ = archive["host"].(string)
 		labels, _ := archive["labels"].(map[string]any)
 		f.note("position", labels["position"])
+		f.note("no-position", labels["no-position"])
 	}
 	taken, _ := top["taken"].(map[string]any)
 	set, _ := taken["set"].(map[string]any)

@@ -34,6 +34,9 @@ func (w *worker) settle(f *os.File, e *scan.Event, opened tree.Node, whole bool)
 		e.Node.Flags |= tree.Unsettled
 		w.p.stats.grown.Add(1)
 		w.p.o.note(e.Path, "it grew while it was read: the archive has its first %d bytes", read.Size)
+	case after.Ctime != opened.Ctime && after.Mtime == opened.Mtime && after.Size == opened.Size && read.Size == opened.Size && w.isPrefix(f, read.Size):
+		e.Node.Flags |= tree.Unsettled // so that it is looked at again
+		w.p.o.note(e.Path, "it was renamed, or its attributes changed, while it was read: its content did not")
 	case after.Ctime != opened.Ctime || after.Mtime != opened.Mtime || after.Size != opened.Size:
 		wrong = errChanged
 	case opened.Size == 0: // but for empty ones, a size that the kernel does not know beforehand

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +74,7 @@ func (g GnuPG) export(ctx context.Context, fpr Fingerprint, command string, pass
 		return nil, err
 	}
 	if len(data) == 0 {
-		return nil, fmt.Errorf("%w: it is not in gpg's keyring", ErrNoKey)
+		return nil, g.absent()
 	}
 	k, err := ReadKey(data)
 	if err != nil {
@@ -82,6 +84,28 @@ func (g GnuPG) export(ctx context.Context, fpr Fingerprint, command string, pass
 		return nil, fmt.Errorf("gpg gave key %s instead; name the primary key", k.Fingerprint())
 	}
 	return k, nil
+}
+
+// ErrKeyring says that gpg's keyring does not have a key. It comes with ErrNoKey.
+var ErrKeyring = errors.New("it is not in gpg's keyring")
+
+// absent is the error of a key that gpg does not have.
+func (g GnuPG) absent() error {
+	home := g.Home
+	for _, v := range g.Env {
+		name, value, _ := strings.Cut(v, "=")
+		switch {
+		case home != "" && name != "GNUPGHOME" || g.Home != "" || value == "":
+		case name == "GNUPGHOME":
+			home = value
+		case name == "HOME":
+			home = filepath.Join(value, ".gnupg")
+		}
+	}
+	if _, err := os.ReadDir(home); home != "" && err != nil {
+		return fmt.Errorf("%w: %w: %w", ErrNoKey, ErrKeyring, err)
+	}
+	return fmt.Errorf("%w: %w, in %s", ErrNoKey, ErrKeyring, home)
 }
 
 // gpgStatus is what gpg reports for machines.
@@ -115,6 +139,9 @@ func (s gpgStatus) badPassphrase() bool {
 	return false
 }
 
+// ErrNoGnuPG says that there is no gpg.
+var ErrNoGnuPG = errors.New("there is no gpg here")
+
 // run runs gpg with a passphrase through a pipe. Its output is bounded.
 func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string) ([]byte, gpgStatus, error) {
 	const statusFD, passphraseFD = 3, 4
@@ -141,6 +168,9 @@ func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string
 	})
 	statusW.Close()
 	pass.Close()
+	if errors.Is(err, exec.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", ErrNoGnuPG, err)
+	}
 	if err != nil {
 		passW.Close()
 		return nil, "", err
@@ -166,7 +196,7 @@ func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string
 	case s.has("NO_SECKEY") && strings.Contains(err.Error(), "gpg-agent"): // which it names in each language
 		return nil, s, fmt.Errorf("%w: %w", ErrAgent, err)
 	case s.has("NO_SECKEY"):
-		return nil, s, ErrNoKey
+		return nil, s, g.absent()
 	}
 	return nil, s, err
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,6 +238,14 @@ func TestGnuPGKeys(t *testing.T) {
 		}
 		_, err = g.Decrypt(ctx, message, nil)
 		wantError(t, err, ErrNoKey, "decrypt with gpg")
+		wantError(t, err, ErrKeyring, "in "+g.Home)
+		nowhere := filepath.Join(g.Home, "nowhere")
+		_, err = GnuPG{Home: nowhere, Env: g.Env}.Decrypt(ctx, message, nil)
+		wantError(t, err, ErrKeyring, "open "+nowhere)
+		_, err = GnuPG{Env: append(slices.Clone(g.Env), "GNUPGHOME="+nowhere)}.Decrypt(ctx, message, nil)
+		wantError(t, err, ErrKeyring, "open "+nowhere)
+		_, err = GnuPG{Path: "gpg-of-nowhere", Env: g.Env}.Decrypt(ctx, message, nil)
+		wantError(t, err, ErrNoGnuPG, "gpg-of-nowhere")
 		_, err = g.Decrypt(ctx, []byte("rubbish"), nil)
 		wantError(t, err, nil, "decrypt with gpg")
 		_, err = GnuPG{Path: filepath.Join(g.Home, "none")}.ExportPublic(ctx, none)

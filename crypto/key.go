@@ -29,7 +29,7 @@ func ParseFingerprint(s string) (Fingerprint, error) {
 	return Fingerprint(digits), nil
 }
 
-// KeyError says why a key cannot do what it should. The problem may be ErrExpired or ErrWeak.
+// KeyError says why a key cannot do what it should. The problem may be ErrExpired, ErrWeak, ErrUnsupported, ErrRevoked or ErrNoSubkey.
 type KeyError struct {
 	Fingerprint Fingerprint
 	Problem     error
@@ -45,9 +45,14 @@ var (
 	// ErrWeak says that a key vouches for itself by a hash under which others can forge that.
 	ErrWeak = errors.New("its self-signature is not by SHA-2, but by SHA-1 or older, which others can forge")
 
-	errUnsupported = errors.New("this kind of key is not supported (RSA of 2048 to 8192 bits and curve25519 of version 4 are)")
-	errRevoked     = errors.New("revoked")
-	errOffline     = errors.New("the secret half of its signing key is not at hand (offline or on a smartcard?)")
+	// ErrUnsupported says that a key is of a kind that is not taken.
+	ErrUnsupported = errors.New("this kind of key is not supported (RSA of 2048 to 8192 bits and curve25519 of version 4 are)")
+	// ErrRevoked says that a key, or the subkey that it takes, was revoked.
+	ErrRevoked = errors.New("revoked")
+	// ErrNoSubkey says that nothing can be encrypted to a key.
+	ErrNoSubkey = errors.New("cannot encrypt")
+
+	errOffline = errors.New("the secret half of its signing key is not at hand (offline or on a smartcard?)")
 )
 
 // Key is an OpenPGP version 4 key, with or without its secret half. But for Unlock it
@@ -285,7 +290,10 @@ func (k *Key) pick(now time.Time, purpose string, fit func(*part) bool) (*part, 
 		return nil, &KeyError{k.Fingerprint(), problem}
 	}
 	var best, early *part
-	problem := errors.New("cannot " + purpose)
+	problem := ErrNoSubkey
+	if purpose != "encrypt" {
+		problem = errors.New("cannot " + purpose)
+	}
 	for _, p := range append(k.subkeys[:len(k.subkeys):len(k.subkeys)], k.primary) {
 		if !fit(p) {
 			continue
@@ -352,17 +360,17 @@ func earlier(a, b time.Time) time.Time {
 func (p *part) problemAt(at time.Time) error {
 	switch {
 	case p.unsupported:
-		return errUnsupported
+		return ErrUnsupported
 	case p.unreadable != nil:
 		return p.unreadable
 	case p.revoked:
-		return errRevoked
+		return ErrRevoked
 	case p.weak:
 		return ErrWeak
 	case at.IsZero():
 		return nil
 	case !p.retired.IsZero() && !at.Before(p.retired):
-		return fmt.Errorf("%w (retired on %s)", errRevoked, p.retired.UTC().Format(time.DateOnly))
+		return fmt.Errorf("%w (retired on %s)", ErrRevoked, p.retired.UTC().Format(time.DateOnly))
 	case !p.expires.IsZero() && !at.Before(p.expires):
 		return fmt.Errorf("%w on %s", ErrExpired, p.expires.UTC().Format(time.DateOnly))
 	}

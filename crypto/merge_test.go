@@ -103,7 +103,7 @@ func TestMerge(t *testing.T) {
 		t.Errorf("a subkey that is gone from the later certificate is lost: %d", len(m.subkeys))
 	}
 	for name, pair := range map[string][2]*Key{"revoked": {dropped, revoked}, "revoked, the older one given": {revoked, first}} {
-		if err := merge(pair[0], pair[1]).CanSign(noon); !errors.Is(err, errRevoked) {
+		if err := merge(pair[0], pair[1]).CanSign(noon); !errors.Is(err, ErrRevoked) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

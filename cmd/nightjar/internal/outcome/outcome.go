@@ -114,8 +114,8 @@ func Code(ctx context.Context, err error) int {
 		return Failed
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
-	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrUnfit), errors.Is(err, crypto.ErrAgent), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey),
-		errors.Is(err, statedir.ErrHostKey), errors.Is(err, userkeys.ErrGnuPG), errors.As(err, &key):
+	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrUnfit), errors.Is(err, crypto.ErrAgent), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey), errors.Is(err, crypto.ErrNoGnuPG),
+		errors.Is(err, statedir.ErrHostKey), errors.Is(err, passphrase.ErrSource), errors.Is(err, userkeys.ErrGnuPG), errors.As(err, &key):
 		return Key
 	}
 	return Failed
@@ -152,10 +152,13 @@ var hints = []struct {
 	{server.ErrNoBinaryLog, "Debian's MariaDB keeps none as it is installed. Set log_bin=mysql-bin and server_id=N (a number that no other server of yours has) below [mysqld] in the server's option file, and restart the server; nightjar mysql check says what else is in the way"},
 	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},
 	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
-	{crypto.ErrAgent, "its socket takes a path of at most 107 bytes: is that of GNUPGHOME longer? gpg -K shows whether gpg works here by itself"},
+	{passphrase.ErrSource, "the first line of the file, or of what the command prints, is the passphrase. The command is run by /bin/sh, and has to succeed"},
+	{crypto.ErrNoGnuPG, "a key that is named by its fingerprint is asked of gpg: install it (apt-get install gnupg), or name a file that holds the key, or the recovery kit. Nothing else needs gpg"},
+	{crypto.ErrKeyring, "gpg -K lists the secret keys that it has, which are those of this user, unless GNUPGHOME says where others are. Or name a file that holds the key (gpg --export-secret-keys prints it), or the recovery kit"},
+	{crypto.ErrAgent, "is the package gpg-agent installed? Its socket takes a path of at most 107 bytes: is that of GNUPGHOME longer? gpg -K shows whether gpg works here by itself"},
 	{crypto.ErrUnfit, "nothing was made. Choose one of a single line and at most 255 bytes"},
-	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command"},
-	{userkeys.ErrGnuPG, "does gpg work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
+	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command: blanks at the ends of the line count, and so does a byte order mark"},
+	{userkeys.ErrGnuPG, "does gpg, 2.1 or later, work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
 	{store.ErrClutter, "nightjar check --repair moves it aside, and puts back what belongs there: --kit FILE what it takes to open the repository, --from COPY all else"},
 	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used. nightjar check says what it is; nightjar check --repair puts back, with --kit FILE, what it takes to open the repository, and with --from COPY all else"},
 	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
@@ -219,6 +222,12 @@ func keyHint(key *crypto.KeyError) string {
 			"nightjar key add-recovery take the new certificate of one that is enrolled", key.Fingerprint)
 	case errors.Is(key, crypto.ErrWeak):
 		return fmt.Sprintf("gpg --cert-digest-algo SHA256 --quick-set-expire %s 0 signs it anew by SHA-2, and the same with '*' at its end its subkeys; a date in the place of 0 has it expire. Then name it again", key.Fingerprint)
+	case errors.Is(key, crypto.ErrNoSubkey):
+		return fmt.Sprintf("gpg --quick-add-key %s cv25519 encr never gives it a subkey to encrypt to. Then name it again", key.Fingerprint)
+	case errors.Is(key, crypto.ErrUnsupported):
+		return "gpg --quick-generate-key NAME future-default default never makes one that is"
+	case errors.Is(key, crypto.ErrRevoked):
+		return "that cannot be taken back: name another key"
 	}
 	return ""
 }

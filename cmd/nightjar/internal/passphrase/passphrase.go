@@ -21,6 +21,9 @@ import (
 // ErrNone says that nobody gives a passphrase that is needed.
 var ErrNone = fmt.Errorf("no passphrase is given and there is no terminal to ask: %w", crypto.ErrLocked)
 
+// ErrSource says that a file or command gives no passphrase.
+var ErrSource = errors.New("no passphrase comes from where it is said to be")
+
 // A Role says what a key whose passphrase is wanted is for.
 type Role int
 
@@ -46,7 +49,11 @@ func (s *Source) Configured(ctx context.Context, r Role) ([]byte, error) {
 	if r == Host && s.Host != "" {
 		return []byte(s.Host), nil
 	}
-	return secret.Source{Name: "passphrase", File: s.File, Command: s.Command, Value: s.Any, Environ: s.Environ, Stderr: s.Stderr}.Get(ctx)
+	p, err := secret.Source{Name: "passphrase", File: s.File, Command: s.Command, Value: s.Any, Environ: s.Environ, Stderr: s.Stderr}.Get(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSource, err)
+	}
+	return p, nil
 }
 
 // Get returns the passphrase for a key that has one, asking for it if there is a terminal; else ErrNone.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/usage"
@@ -145,7 +146,13 @@ func (f *Finder) Signing(ctx context.Context, key string) (*crypto.Key, error) {
 		}
 	}
 	if !k.HasSecret() {
-		return nil, fmt.Errorf("use key %s to sign: its secret half is not there: %w", k.Fingerprint(), crypto.ErrNoKey)
+		if err := k.CanSign(time.Time{}); err != nil { // of a kind of which no secret half is read
+			return nil, fmt.Errorf("use key to sign: %w", err)
+		}
+		return nil, usage.Hinted{
+			Err:  fmt.Errorf("use key %s to sign: its secret half is not there: %w", k.Fingerprint(), crypto.ErrNoKey),
+			Hint: fmt.Sprintf("gpg --export-secret-keys %s prints it, for a file to name; or name the fingerprint, and gpg is asked", k.Fingerprint()),
+		}
 	}
 	return k, f.Unlock(ctx, k, passphrase.Host)
 }

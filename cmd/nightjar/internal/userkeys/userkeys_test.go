@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -108,6 +109,21 @@ func TestSigning(t *testing.T) {
 	if _, err := finder(passphrase.Source{}).Signing(ctx, write(t, public(t, k))); !errors.Is(err, crypto.ErrNoKey) {
 		t.Errorf("a certificate to sign with: %v", err)
 	}
+	// Of keys of other kinds no secret half is read: what is said is the kind.
+	home := t.TempDir()
+	run := func(args ...string) []byte {
+		t.Helper()
+		out, err := exec.Command("gpg", append([]string{"--homedir", home, "--batch", "--quiet", "--passphrase", ""}, args...)...).Output()
+		must(t, err)
+		return out
+	}
+	for _, kind := range []string{"nistp384", "brainpoolP256r1", "rsa1024"} {
+		run("--quick-generate-key", kind, kind, "default", "never")
+		if _, err := finder(passphrase.Source{}).Signing(ctx, write(t, run("--export-secret-keys", kind))); !errors.Is(err, crypto.ErrUnsupported) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
 }
 
 func TestRecovery(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -168,7 +167,7 @@ func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string
 	})
 	statusW.Close()
 	pass.Close()
-	if errors.Is(err, exec.ErrNotFound) {
+	if errors.Is(err, child.ErrNotFound) {
 		err = fmt.Errorf("%w: %w", ErrNoGnuPG, err)
 	}
 	if err != nil {

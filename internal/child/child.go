@@ -34,6 +34,9 @@ const (
 	late   = 3 * time.Second       // how long a program that has ended may still be heard of: its last words may be in a pipe that others hold
 )
 
+// ErrNotFound is in the error of a program that is not in the search path.
+var ErrNotFound = exec.ErrNotFound
+
 // ErrFailed is in the error of a program that ran and did not succeed.
 var ErrFailed = errors.New("the program failed")
 

@@ -286,6 +286,9 @@ func readPatterns(file string) ([]string, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
+		if strings.Contains(line, "\r") {
+			return nil, usage.Errorf("%s, line %d: lines end in a newline, not in a carriage return alone", quote.Display(file), n)
+		}
 		if err := filter.Check(line); err != nil {
 			return nil, usage.Errorf("%s, line %d: %w", quote.Display(file), n, err)
 		}

@@ -85,8 +85,8 @@ func (g GnuPG) export(ctx context.Context, fpr Fingerprint, command string, pass
 	return k, nil
 }
 
-// ErrKeyring says that gpg's keyring does not have a key. It comes with ErrNoKey.
-var ErrKeyring = errors.New("it is not in gpg's keyring")
+// ErrKeyring says that gpg does not have a key, or only the name of one that is on a smartcard elsewhere. It comes with ErrNoKey.
+var ErrKeyring = errors.New("gpg has it neither in its keyring nor on a smartcard that is there")
 
 // absent is the error of a key that gpg does not have.
 func (g GnuPG) absent() error {
@@ -104,7 +104,7 @@ func (g GnuPG) absent() error {
 	if _, err := os.ReadDir(home); home != "" && err != nil {
 		return fmt.Errorf("%w: %w: %w", ErrNoKey, ErrKeyring, err)
 	}
-	return fmt.Errorf("%w: %w, in %s", ErrNoKey, ErrKeyring, home)
+	return fmt.Errorf("%w: %w (its home directory: %s)", ErrNoKey, ErrKeyring, home)
 }
 
 // gpgStatus is what gpg reports for machines.

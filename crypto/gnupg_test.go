@@ -238,7 +238,7 @@ func TestGnuPGKeys(t *testing.T) {
 		}
 		_, err = g.Decrypt(ctx, message, nil)
 		wantError(t, err, ErrNoKey, "decrypt with gpg")
-		wantError(t, err, ErrKeyring, "in "+g.Home)
+		wantError(t, err, ErrKeyring, "directory: "+g.Home)
 		nowhere := filepath.Join(g.Home, "nowhere")
 		_, err = GnuPG{Home: nowhere, Env: g.Env}.Decrypt(ctx, message, nil)
 		wantError(t, err, ErrKeyring, "open "+nowhere)

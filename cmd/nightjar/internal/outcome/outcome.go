@@ -154,7 +154,7 @@ var hints = []struct {
 	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{passphrase.ErrSource, "the first line of the file, or of what the command prints, is the passphrase. The command is run by /bin/sh, and has to succeed"},
 	{crypto.ErrNoGnuPG, "a key that is named by its fingerprint is asked of gpg: install it (apt-get install gnupg), or name a file that holds the key, or the recovery kit. Nothing else needs gpg"},
-	{crypto.ErrKeyring, "gpg -K lists the secret keys that it has, which are those of this user, unless GNUPGHOME says where others are. Or name a file that holds the key (gpg --export-secret-keys prints it), or the recovery kit"},
+	{crypto.ErrKeyring, "is the smartcard in? gpg -K lists the secret keys that gpg has: those of this user, unless GNUPGHOME says where others are. Or name a file that holds the key (gpg --export-secret-keys prints it), or the recovery kit"},
 	{crypto.ErrAgent, "is the package gpg-agent installed? Its socket takes a path of at most 107 bytes: is that of GNUPGHOME longer? gpg -K shows whether gpg works here by itself"},
 	{crypto.ErrUnfit, "nothing was made. Choose one of a single line and at most 255 bytes"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command: blanks at the ends of the line count, and so does a byte order mark"},

@@ -149,7 +149,8 @@ func (c *Counter) differ(ctx context.Context, id, base string) (bytes uint64, re
 		if err != nil {
 			return 0, false, err
 		}
-		if n = int64(v.Blocks); v.Lost != nil {
+		if n = int64(v.Blocks); v.Lost != nil { // all of its own were listed instead
+			c.Known.put(id, "", n)
 			n = unrelated
 		}
 		c.Known.put(id, base, n)

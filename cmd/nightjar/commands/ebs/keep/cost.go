@@ -87,7 +87,7 @@ func cost(ctx context.Context, a *app.App, e *ec2flags.Flags, o *costFlags) erro
 		return err
 	}
 	if a.JSON {
-		if shown := a.PrintJSON(map[string]any{"stored": all, "counted": err == nil && o.count}); shown != nil {
+		if shown := a.PrintJSON(map[string]any{"stored": storedJSON(all), "counted": err == nil && o.count}); shown != nil {
 			return shown
 		}
 	} else if shown := a.Print(func(w io.Writer) { showStored(w, all) }); shown != nil {
@@ -161,6 +161,27 @@ func sums(ctx context.Context, a *app.App, c *cloud.Cloud, chosen []sets.Set, wh
 		a.Warn(kept)
 	}
 	return sums, err
+}
+
+// billedJSON is what --json tells of a tier.
+type billedJSON struct {
+	record.Stored
+	Cost       *float64 `json:"usd,omitempty"` // a month
+	AtMostCost *float64 `json:"at_most_usd,omitempty"`
+}
+
+func storedJSON(all []record.Stored) []billedJSON {
+	known := func(usd float64, ok bool) *float64 {
+		if !ok {
+			return nil
+		}
+		return &usd
+	}
+	told := []billedJSON{}
+	for _, s := range all {
+		told = append(told, billedJSON{s, known(s.Cost()), known(s.AtMostCost())})
+	}
+	return told
 }
 
 func showStored(w io.Writer, all []record.Stored) {

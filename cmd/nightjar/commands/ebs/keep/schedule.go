@@ -178,7 +178,7 @@ type ranJSON struct {
 	Taken  json.RawMessage `json:"taken,omitempty"`  // as nightjar ebs take tells it
 	Copied any             `json:"copied,omitempty"` // as nightjar ebs copy does
 	Pruned any             `json:"pruned,omitempty"` // as nightjar ebs prune does
-	Stored []record.Stored `json:"stored,omitempty"` // as nightjar ebs cost does
+	Stored []record.Stored `json:"stored,omitempty"` // as nightjar ebs cost does, without amounts
 }
 
 // tellStored tells programs what the sets take. That it cannot be found out is no fault of the run.

@@ -42,7 +42,7 @@ TOOLS := gcc:gcc gpg:gnupg zstd:zstd setfacl:acl setfattr:attr strace:strace pyt
 	systemd-analyze:systemd mariadbd:mariadb-server mariadb:mariadb-client mariadb-backup:mariadb-backup mysqltest:mariadb-test npm:npm chromium:chromium promtool:prometheus
 
 # What the tests of completion, of manual pages and of the package run, likewise.
-TOOLS += man:man-db dh_bash-completion:bash-completion debootstrap:debootstrap
+TOOLS += man:man-db dh_bash-completion:bash-completion debootstrap:debootstrap zsh:zsh fish:fish
 
 # What the race detector and MySQL 5.7 link to, likewise.
 LIBRARIES := crt1.o:libc6-dev libaio.so.1:libaio1 libnuma.so.1:libnuma1 libatomic.so.1:libatomic1

@@ -38,22 +38,28 @@ binary() {
 	GOARCH=$1 "$go" build -ldflags "-s -w -buildid= -X nightjar/cmd/nightjar/internal/app.stamped=$VERSION" -o "$2" ./cmd/nightjar
 }
 
-# What is compiled into the program, with the texts of its licences.
+# licences ARCH prints what is compiled into the program, with the texts of its licences: those of each module, and of folders in it that what is compiled lies in.
 licences() {
 	echo "This is nightjar $VERSION. Its sources came without a file that grants a licence."
 	echo "Compiled into it are Go and these modules, each under the licence that follows it."
-	"$go" list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/nightjar | sort -u | {
-		echo "go $("$go" env GOVERSION) $("$go" env GOROOT)"
+	GOARCH=$1 "$go" list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}} {{$.Dir}}{{end}}{{end}}' ./cmd/nightjar | sort -u | {
+		echo "go $("$go" env GOVERSION) $("$go" env GOROOT) $("$go" env GOROOT)"
 		cat
-	} | while read -r module version dir; do
-		printf '\n=== %s %s\n\n' "$module" "$version"
+	} | while read -r module version top dir; do
+		while :; do
+			echo "$module $version $top $dir"
+			[ "$dir" != "$top" ] || break
+			dir=${dir%/*}
+		done
+	done | sort -u | while read -r module version top dir; do
 		found=
-		for file in "$dir"/LICEN[CS]E* "$dir"/COPYING* "$dir"/UNLICEN[CS]E* "$dir"/NOTICE*; do
+		for file in "$dir"/LICEN[CS]E* "$dir"/COPYING* "$dir"/UNLICEN[CS]E* "$dir"/NOTICE* "$dir"/PATENTS*; do
 			[ -f "$file" ] || continue
+			[ -n "$found" ] || printf '\n=== %s %s\n\n' "$module${dir#"$top"}" "$version"
 			found=yes
 			cat "$file"
 		done
-		[ -n "$found" ] || { echo "no licence of $module in $dir" >&2; exit 1; }
+		[ -n "$found" ] || [ "$dir" != "$top" ] || { echo "no licence of $module in $dir" >&2; exit 1; }
 	done
 }
 
@@ -74,7 +80,7 @@ package() {
 	cp -R doc "$doc"
 	cp CHANGELOG.md "$doc/changelog"
 	printf 'nightjar (%s-1) unstable; urgency=medium\n\n  * What is new is in changelog.gz.\n\n -- %s  %s\n' "$VERSION" "$MAINTAINER" "$(date -R -d "@$SOURCE_DATE_EPOCH")" >"$doc/changelog.Debian"
-	cp "$licences" "$doc/copyright"
+	licences "$1" >"$doc/copyright"
 	gzip -9n "$doc/changelog" "$doc/changelog.Debian" "$root"/usr/share/man/man1/*
 	find "$root" -type f -exec chmod 644 {} + -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 	chmod 755 "$root/usr/bin/nightjar"
@@ -87,10 +93,9 @@ package() {
 	rm -rf "$work"
 }
 
-host=$out/nightjar.host licences=$out/licences
-trap 'rm -rf "$host" "$licences" "$out"/package.*' EXIT
+host=$out/nightjar.host
+trap 'rm -rf "$host" "$out"/package.*' EXIT
 binary "$("$go" env GOHOSTARCH)" "$host"
-licences >"$licences"
 for arch; do
 	package "$arch"
 done

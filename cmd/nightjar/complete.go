@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"nightjar/backup/browse"
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/choice"
+	"nightjar/cmd/nightjar/internal/completion"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/help"
 	"nightjar/cmd/nightjar/internal/session"
@@ -27,15 +29,14 @@ import (
 	"nightjar/repo/tree"
 )
 
-const (
-	// completionTime is how long whoever presses the key waits at most.
-	completionTime = 2 * time.Second
-	// mostOffered bounds what is offered: nobody reads more.
-	mostOffered = 2000
-)
+// completionTime is how long whoever presses the key waits at most.
+var completionTime = 2 * time.Second
+
+// mostOffered bounds what is offered: nobody reads more.
+const mostOffered = 2000
 
 func completionCommand(a *app.App) *cobra.Command {
-	shells := []string{"bash", "zsh", "fish"}
+	shells := completion.Shells
 	return app.Uses(&cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print what has a shell complete command lines: bash, zsh or fish",
@@ -48,16 +49,8 @@ them: of a repository that this machine knows, for two seconds at most, and with
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) (err error) {
-			switch args[0] {
-			case "bash":
-				err = c.Root().GenBashCompletionV2(a.Out, true)
-			case "zsh":
-				err = c.Root().GenZshCompletion(a.Out)
-			case "fish":
-				err = c.Root().GenFishCompletion(a.Out, true)
-			}
-			if err != nil {
+		RunE: func(_ *cobra.Command, args []string) error {
+			if _, err := io.WriteString(a.Out, completion.Script(args[0])); err != nil {
 				return fmt.Errorf("write to standard output: %w", err)
 			}
 			return nil
@@ -200,7 +193,11 @@ func offerArchives(a *app.App, c *cobra.Command, word string, paths bool) ([]str
 	go func() {
 		name, at, inside := strings.Cut(word, ":")
 		if inside && paths {
-			done <- offer{pathsIn(ctx, silent, c, name, at), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace}
+			found, directive := pathsIn(ctx, silent, c, name, at), cobra.ShellCompDirectiveNoFileComp
+			if len(found) != 1 || strings.HasSuffix(found[0], "/") {
+				directive |= cobra.ShellCompDirectiveNoSpace
+			}
+			done <- offer{found, directive}
 			return
 		}
 		done <- offer{archivesLike(ctx, silent, c, word), cobra.ShellCompDirectiveNoFileComp}

@@ -2,6 +2,7 @@
 #              servers, timers and a busy machine fail now and then, a fault of ours fails again. A data race is never run again
 # make test-servers  the servers, and the small system, that not every machine can have, which test tries too; where they are missing it says so at its end
 # make test-suite  dump and restore what MariaDB's regression suite makes, more than the tests try: SUITE=main/type_*.test,main/view.test
+# make test-arm64  make the Debian package for arm64 twice, and try it in a small system of arm64 under qemu: minutes, so make test leaves it out
 # make torture  every fault that must be survived, as often as can be waited for: SHARE=0.1 is a tenth of that, SEED= repeats a run;
 #              then SCHEDULES of backups beside prunes
 # make build   the static binary ./nightjar
@@ -61,7 +62,7 @@ ROOTS += .bin/roots/bookworm
 NO_RACES := -gcflags=github.com/ProtonMail/go-crypto/openpgp/s2k=-race=false -gcflags=crypto/internal/fips140/sha256=-race=false
 
 .NOTPARALLEL:
-.PHONY: test test-servers test-suite setup packages s3servers nfpm mysql57 fmt vet lint build package bench bench-index bench-hosts bench-contents bench-binlog bench-ebs-archive bench-mysql bench-ebs fuzz torture
+.PHONY: test test-servers test-suite test-arm64 setup packages s3servers nfpm mysql57 fmt vet lint build package bench bench-index bench-hosts bench-contents bench-binlog bench-ebs-archive bench-mysql bench-ebs fuzz torture
 
 # What does one thing at a time, and is tested once, without -race.
 ALONE := ./internal/simulate ./job
@@ -130,6 +131,13 @@ test-servers: $(ROOTS)
 
 test-suite: packages mysql57
 	$(GO) test -vet=off -count 1 -timeout 4h ./mysqldump/roundtrip -run TestSuite -suite '$(SUITE)'
+
+test-arm64: TOOLS += qemu-aarch64-static:qemu-user-static
+test-arm64: packages nfpm .bin/roots/bookworm-arm64
+	$(GO) test -vet=off -count 1 -timeout 2h ./packaging -run TestPackage -arch arm64
+
+.bin/roots/bookworm-arm64:
+	packaging/root.sh bookworm $@ arm64
 
 mysql57: .bin/mysql57
 

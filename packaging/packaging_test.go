@@ -3,6 +3,7 @@ package packaging_test
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 )
 
 const version = "9.9.9"
+
+var arch = flag.String("arch", "amd64", "architecture of the package that TestPackage makes")
 
 func skip(t *testing.T, why string) {
 	t.Helper()
@@ -52,8 +55,8 @@ func TestPackage(t *testing.T) {
 	build := func(sources, umask string, env ...string) string {
 		out := t.TempDir()
 		env = append(env, "GO=go", "NFPM="+nfpm, "VERSION="+version, "SOURCE_DATE_EPOCH=1000000000", "NIGHTJAR_REPO=", "NIGHTJAR_CONFIG=none")
-		run(t, env, "sh", "-c", `umask "$1"; exec "$2"/packaging/build.sh "$3" amd64`, "sh", umask, sources, out)
-		return filepath.Join(out, "nightjar_"+version+"-1_amd64.deb")
+		run(t, env, "sh", "-c", `umask "$1"; exec "$2"/packaging/build.sh "$3" "$4"`, "sh", umask, sources, out, *arch)
+		return filepath.Join(out, "nightjar_"+version+"-1_"+*arch+".deb")
 	}
 	first := build(sources, "022", "TZ=UTC")
 	second := build(copied, "077", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "GOFLAGS=-race", "NIGHTJAR_REPO=/elsewhere", "NIGHTJAR_STATE_DIR=/elsewhere")
@@ -70,6 +73,9 @@ func TestPackage(t *testing.T) {
 // install tries the package in a copy of a small system, with the rights that the service has.
 func install(t *testing.T, sources, deb string) {
 	system := filepath.Join(sources, ".bin", "roots", "bookworm")
+	if *arch != "amd64" {
+		system += "-" + *arch
+	}
 	if _, err := os.Stat(filepath.Join(system, "usr", "bin", "apt-get")); err != nil {
 		t.Log("NOT TESTED, since make test-servers could not bring it: ", err)
 		return

@@ -16,6 +16,9 @@ test "$(stat -c %a /etc/nightjar/nightjar.toml)" = 600
 nightjar config check
 nightjar __complete key ro 2>/dev/null | grep -q rotate
 test -s /usr/share/bash-completion/completions/nightjar
+test "$(head -n 1 /usr/share/zsh/vendor-completions/_nightjar)" = "#compdef nightjar"
+test -s /usr/share/fish/vendor_completions.d/nightjar.fish
+grep -q '^=== github.com/klauspost/compress/internal/snapref v' /usr/share/doc/nightjar/copyright
 zcat /usr/share/doc/nightjar/changelog.gz | grep -q Unreleased
 test ! -e /etc/systemd/system/timers.target.wants/nightjar.timer
 

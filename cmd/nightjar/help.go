@@ -87,9 +87,9 @@ var manSections = [][2]string{
 	{"ENVIRONMENT", `NIGHTJAR_CONFIG, NIGHTJAR_REPO, NIGHTJAR_STATE_DIR, NIGHTJAR_CACHE_DIR, NIGHTJAR_CACHE_LIMIT and TMPDIR stand for the options of those names. PASSPHRASE protects a recovery key, SIGN_PASSPHRASE,
 or else PASSPHRASE, the host key. Credentials of buckets are found as the AWS tools find them.`},
 	{"FILES", `  /etc/nightjar/nightjar.toml  the job file
-  /var/lib/nightjar            host keys, what is remembered of repositories, recovery kits
-  /var/cache/nightjar          a cache: deleting it costs time, never data
-  /usr/share/doc/nightjar      the documentation, where a package has installed it
+  /var/lib/nightjar            keys of this host, state, recovery kits
+  /var/cache/nightjar          a cache: may be deleted at any time
+  /usr/share/doc/nightjar      the documentation, of the package
 
 Of a user who is not root: ~/.config/nightjar/nightjar.toml, ~/.local/state/nightjar and ~/.cache/nightjar.`},
 }

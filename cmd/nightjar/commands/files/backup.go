@@ -78,7 +78,7 @@ func BackupCommand(a *app.App) *cobra.Command {
 	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the paths)")
 	f.StringVar(&b.stdin, "stdin", "", "save standard input, or what the command after -- prints, as a file of this name")
 	f.BoolVar(&b.allowEmpty, "allow-empty", false, "with --stdin: save a stream that is empty, too")
-	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	f.TextVar(&a.Compression, "compression", pack.Default, "the `LEVEL` to compress at: fastest, default or better")
 	f.StringVar(&b.copy.To, "copy-to", "", "copy the repository there afterwards, as nightjar copy --to does")
 	b.copy.Bucket.CopyFlags(c)
 	f.BoolVar(&b.embedded, "embedded", false, "keep the backups in a repository on this machine, made when it is missing")

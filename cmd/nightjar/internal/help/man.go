@@ -42,7 +42,8 @@ func Commands(c *cobra.Command, f func(*cobra.Command) error) error {
 func (m Manual) Write(w io.Writer, c *cobra.Command) error {
 	p := new(page)
 	root := c.Root()
-	p.macro("TH", strings.ToUpper(Name(c)), "1", m.Date.UTC().Format(time.DateOnly), root.Name()+" "+m.Version, "User Commands")
+	version, _, _ := strings.Cut(m.Version, "+") // a longer one leaves no room for the date
+	p.macro("TH", strings.ToUpper(Name(c)), "1", m.Date.UTC().Format(time.DateOnly), root.Name()+" "+version, "User Commands")
 	p.line(".nh\n.ad l") // a name that is broken at its hyphen is no name
 	p.macro("SH", "NAME")
 	p.line(roff(Name(c)) + ` \- ` + roff(c.Short))
@@ -60,7 +61,7 @@ func (m Manual) Write(w io.Writer, c *cobra.Command) error {
 	m.flags(p, c)
 	if c.HasExample() {
 		p.macro("SH", "EXAMPLES")
-		p.set(c.Example)
+		p.set(fold(c.Example))
 	}
 	if c == root {
 		for _, more := range m.More {
@@ -124,6 +125,26 @@ func (p *page) set(text string) {
 		p.line(roff(line))
 	}
 	p.macro("fi")
+}
+
+// fold breaks command lines that are wider than a terminal of 80 columns, as a shell reads them: before a flag or else another word, outside of quotes.
+func fold(lines string) string {
+	const width = 80 - 7 - 2 // without the indent and what says that it goes on
+	var out []string
+	for line := range strings.SplitSeq(lines, "\n") {
+		for len(line) > width {
+			at := max(strings.LastIndex(line[:width], " -"), 0)
+			if at < width/2 {
+				at = strings.LastIndexByte(line[:width], ' ')
+			}
+			if at < 6 || strings.Count(line[:at], "'")%2 != 0 {
+				break
+			}
+			out, line = append(out, line[:at]+` \`), "      "+line[at+1:]
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "\n")
 }
 
 func (p *page) commands(c *cobra.Command) {

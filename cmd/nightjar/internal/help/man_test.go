@@ -73,3 +73,21 @@ func TestFill(t *testing.T) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
+
+// TestManualExamples wants examples to fit a terminal of 80 columns, and to be the same command lines; and the date to be told from a long version.
+func TestManualExamples(t *testing.T) {
+	const example = "  prog --first one --second 'two -x words' --third three --fourth four --fifth five\n  prog > /a/path/that/is/so/long/that/it/must/go/to/a/line/of/its/own/below/it\n  short -x"
+	const want = "  prog \\-\\-first one \\-\\-second \\(aqtwo \\-x words\\(aq \\-\\-third three \\e\n      \\-\\-fourth four \\-\\-fifth five\n" +
+		"  prog > \\e\n      /a/path/that/is/so/long/that/it/must/go/to/a/line/of/its/own/below/it\n  short \\-x\n"
+	var page bytes.Buffer
+	c := &cobra.Command{Use: "prog", Short: "Short", Example: example, Run: func(*cobra.Command, []string) {}}
+	if err := (help.Manual{Date: time.Unix(1e9, 0), Version: "1.2.3+4.gabcdef0"}).Write(&page, c); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(page.String(), want) {
+		t.Errorf("no\n%s\nin:\n%s", want, page.String())
+	}
+	if first, _, _ := strings.Cut(page.String(), "\n"); !strings.Contains(first, `"prog 1.2.3"`) {
+		t.Errorf("the page begins %s", first)
+	}
+}

@@ -70,7 +70,7 @@ nothing is done.`,
 	f.StringArrayVar(&r.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
 	f.StringArrayVar(&r.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&r.job, "job", "", "name of the job (default: the host, and the job of the set or the volume)")
-	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	f.TextVar(&a.Compression, "compression", pack.Default, "the `LEVEL` to compress at: fastest, default or better")
 	bucketFlags(a, c)
 	return c
 }

@@ -71,7 +71,7 @@ With --follow it goes on until it is stopped. The newest archive has all that th
 	f.StringArrayVar(&b.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
 	f.StringArrayVar(&b.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&b.job, "job", "", "name of the job (default: the host and the server)")
-	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	f.TextVar(&a.Compression, "compression", pack.Default, "the `LEVEL` to compress at: fastest, default or better")
 	c.AddCommand(binlogShowCommand(a))
 	return c
 }

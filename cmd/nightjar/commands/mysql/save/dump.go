@@ -80,7 +80,7 @@ these files, cat $(ls | sort) | mariadb loads them.`,
 	f.StringArrayVar(&d.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
 	f.StringArrayVar(&d.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&d.job, "job", "", "name of the job (default: the host, the server and the names)")
-	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	f.TextVar(&a.Compression, "compression", pack.Default, "the `LEVEL` to compress at: fastest, default or better")
 	return c
 }
 

@@ -74,7 +74,7 @@ What xtrabackup copies is taken too (--tool xtrabackup); that was never tried wi
 	f.StringArrayVar(&h.tags, "tag", nil, "a `TAG` of the archive; may be repeated")
 	f.StringArrayVar(&h.labels, "label", nil, "a label `KEY=VALUE` of the archive; may be repeated")
 	f.StringVar(&h.job, "job", "", "name of the job (default: the host and the server)")
-	f.TextVar(&a.Compression, "compression", pack.Default, "how hard to compress: fastest, default or better")
+	f.TextVar(&a.Compression, "compression", pack.Default, "the `LEVEL` to compress at: fastest, default or better")
 	return c
 }
 

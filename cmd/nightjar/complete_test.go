@@ -134,7 +134,7 @@ func TestCompletion(t *testing.T) {
 			dir := t.TempDir()
 			shown := inShell(t, shell, dir, c.env, "nightjar restore lat", "nightjar restore "+id[:5], "nightjar restore latest --overwrite=if-c", "nightjar mysql repl",
 				"nightjar ls "+src+"/su", "nightjar cat "+id+":"+c.at("src")+"/a", "nightjar backup --to-sse A", "nightjar backup --sse aws:kms:", "nightjar completion z",
-				"nightjar copy --archive "+id[:5], "nightjar list --job ni", "nightjar restore latest --target="+c.at("sr"), "nightjar backup 'a;b  c' --compression f",
+				"nightjar copy --archive "+id[:5], "nightjar list --job ni", "nightjar restore latest --target="+c.at("sr"), "nightjar backup 'a;b  c' /etc/host* {x,y} --compression f",
 				"nightjar --repo $NIGHTJAR_STATE_DIR/../repo ls "+id[:6],
 				`nightjar cat `+src+`/two\ \ blanks/t`, "nightjar cat '"+src+"/a b/t", `nightjar cat "`+src+"/a b/the fi", "nightjar cat "+src+"/co:lon/t", "nightjar cat "+src+"/k-e=y/t",
 				`nightjar cat `+src+`/quote\'d\"/t`, "nightjar ls "+src+"/st", "nightjar ls "+src+"/~", `nightjar ls `+src+`/\{`,

@@ -1,12 +1,11 @@
 # Completion of nightjar in bash, with the package bash-completion.
 
-# __nightjar_value sets value to what a word stands for, and close to the quote that is still open in it. It fails where that is not known before something
-# runs: nothing does by completing.
+# __nightjar_value sets value to what a word stands for, and close to the quote that is still open in it. Where that is not known before something runs it sets
+# value to the word and fails: nothing runs by completing.
 __nightjar_value() {
 	local name='\$[A-Za-z_][A-Za-z0-9_]*'
-	local safe="^([^\\\\'\"\$\`;&|<>(){}*?!]|\\\\.|'[^']*'|\"([^\\\\\"\$\`!]|\\\\.|$name)*\"|$name)*\$"
+	local safe="^([^[:space:]\\\\'\"\$\`;&|<>()]|\\\\.|'[^']*'|\"([^\\\\\"\$\`]|\\\\.|$name)*\"|$name)*\$"
 	[[ ! $1 =~ (^|[^\\])(\\\\)*\\$ ]] || set -- "${1%\\}" # what several have in common may end within one that is quoted
-	value=
 	for close in '' "'" '"'; do
 		if [[ $1$close =~ $safe ]]; then
 			set -- "$1$close"
@@ -15,6 +14,7 @@ __nightjar_value() {
 			return
 		fi
 	done
+	value=$1
 	return 1
 }
 
@@ -41,10 +41,12 @@ __nightjar() {
 	__nightjar_value "${words[0]}" || return
 	type -P -- "$value" >/dev/null || value=nightjar # an alias
 	local args=("$value" __complete)
-	for word in "${words[@]:1:cword-1}" "$cur"; do
-		__nightjar_value "$word" || return
+	for word in "${words[@]:1:cword-1}"; do
+		__nightjar_value "$word"
 		args+=("$value")
 	done
+	__nightjar_value "$cur" || return
+	args+=("$value")
 	local typed=$value flag=
 	[[ $typed != -*=* ]] || flag=${typed%%=*}=
 

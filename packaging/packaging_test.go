@@ -3,6 +3,7 @@ package packaging_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -68,16 +69,81 @@ func TestPackage(t *testing.T) {
 	}
 
 	t.Run("install", func(t *testing.T) { install(t, sources, first) })
+	if *arch == "amd64" { // whose systemd is the machine's own
+		t.Run("systemd", func(t *testing.T) { underSystemd(t, sources, first) })
+	}
 }
 
-// install tries the package in a copy of a small system, with the rights that the service has.
-func install(t *testing.T, sources, deb string) {
+// small copies the small system, with the package and a script; it is "" where that is missing.
+func small(t *testing.T, sources, deb, script string) (root string) {
+	t.Helper()
 	system := filepath.Join(sources, ".bin", "roots", "bookworm")
 	if *arch != "amd64" {
 		system += "-" + *arch
 	}
-	if _, err := os.Stat(filepath.Join(system, "usr", "bin", "apt-get")); err != nil {
-		t.Log("NOT TESTED, since make test-servers could not bring it: ", err)
+	for _, program := range []string{"apt-get", "systemctl"} {
+		if _, err := os.Stat(filepath.Join(system, "usr", "bin", program)); err != nil {
+			t.Log("NOT TESTED, since make test-servers could not bring it, or has brought one of earlier days: ", err)
+			return ""
+		}
+	}
+	root = filepath.Join(t.TempDir(), "root")
+	run(t, nil, "cp", "-a", system, root)
+	run(t, nil, "cp", deb, filepath.Join(root, "nightjar.deb"))
+	run(t, nil, "cp", script, filepath.Join(root, "try.sh"))
+	return root
+}
+
+// try is a service that runs the script when the system has come up, and switches it off.
+const try = `[Unit]
+After=multi-user.target systemd-user-sessions.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -eux /try.sh
+ExecStopPost=systemctl --no-block start poweroff.target
+StandardOutput=append:/said
+StandardError=append:/said
+`
+
+// underSystemd boots the small system by its own systemd, twice, and has the package's jobs started by timers.
+func underSystemd(t *testing.T, sources, deb string) {
+	t.Parallel()
+	root := small(t, sources, deb, "trysystemd.sh")
+	if root == "" {
+		return
+	}
+	units := filepath.Join(root, "etc", "systemd", "system")
+	if err := os.WriteFile(filepath.Join(units, "try.service"), []byte(try), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wants := filepath.Join(units, "graphical.target.wants")
+	if err := os.MkdirAll(wants, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../try.service", filepath.Join(wants, "try.service")); err != nil {
+		t.Fatal(err)
+	}
+	for boot := range 2 {
+		out, err := exec.CommandContext(t.Context(), "timeout", "-s", "KILL", "120", "./boot.sh", root).CombinedOutput()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() == 77 {
+			t.Logf("NOT TESTED, since no systemd boots on this machine: %s", out)
+			return
+		}
+		t.Logf("boot %d: %v\n%s", boot, err, out)
+	}
+	said, err := os.ReadFile(filepath.Join(root, "said"))
+	if err != nil || !strings.HasSuffix(string(said), "\nall tried\n") && !strings.Contains(string(said), "\nall tried\n+ exit\n") {
+		t.Errorf("not all was tried: %v\n%s", err, said)
+	}
+}
+
+// install tries the package in a copy of a small system, with the rights that the service has.
+func install(t *testing.T, sources, deb string) {
+	t.Parallel()
+	root := small(t, sources, deb, "try.sh")
+	if root == "" {
 		return
 	}
 	service, err := os.ReadFile("nightjar.service")
@@ -92,10 +158,6 @@ func install(t *testing.T, sources, deb string) {
 	for name := range strings.FieldsSeq(string(bounds[1])) {
 		capabilities += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
 	}
-	root := filepath.Join(t.TempDir(), "root")
-	run(t, nil, "cp", "-a", system, root)
-	run(t, nil, "cp", deb, filepath.Join(root, "nightjar.deb"))
-	run(t, nil, "cp", "try.sh", filepath.Join(root, "try.sh"))
 	out := run(t, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TMPDIR=/tmp", "DEBIAN_FRONTEND=noninteractive", "CAPABILITIES=" + capabilities, "VERSION=" + version,
 		"NIGHTJAR_REPO=", "NIGHTJAR_STATE_DIR=", "NIGHTJAR_CACHE_DIR=", "NIGHTJAR_CONFIG=", "PASSPHRASE=", "SIGN_PASSPHRASE="}, "unshare", "--mount", "--pid", "--fork", "chroot", root, "sh", "-eux", "/try.sh")
 	if !strings.Contains(out, "\nall tried\n") {

@@ -42,10 +42,66 @@ service nightjar run --due
 service nightjar --config none ebs thaw
 service nightjar ebs thaw
 
+# Debian's cron starts what is due, for root and for users, and mails what failed, and nothing else.
+cat >/usr/sbin/sendmail <<'X'
+#!/bin/sh
+cat >>/srv/sent
+echo sent >>/srv/sent.end
+X
+chmod +x /usr/sbin/sendmail
+cat >/etc/nightjar/nightjar.toml <<'X'
+[repository]
+url = "/srv/repository"
+[files.good]
+schedule = "* * * * *"
+paths = ["/srv/src"]
+hooks.after = [["sh", "-c", "echo HOME=$HOME PATH=$PATH >/srv/hooked"]]
+[stream.wrong]
+schedule = "* * * * *"
+name = "wrong"
+command = ["false"]
+X
+nightjar init
+nightjar schedule --install
+sed -i 's|^[0-9]-59/10 |* |' /etc/cron.d/nightjar
+mkdir /srv/user
+cat >/srv/user/nightjar.toml <<'X'
+[repository]
+url = "/srv/user/repository"
+[files.mine]
+schedule = "* * * * *"
+paths = ["/etc/hostname"]
+hooks.after = [["touch", "/srv/user/hooked"]]
+X
+chown -R games /srv/user
+user() {
+	runuser -u games -- env HOME=/srv/user NIGHTJAR_CONFIG=/srv/user/nightjar.toml NIGHTJAR_STATE_DIR=/srv/user/state NIGHTJAR_CACHE_DIR=/srv/user/cache "$@"
+}
+user nightjar init
+echo '0 0 1 1 * other' | user crontab -
+user nightjar schedule --install
+user crontab -l | sed 's|^[0-9]-59/10 |* |' | user crontab -
+cron
+
 # Another version of the package leaves the job file as it is.
 echo '# mine' >>/etc/nightjar/nightjar.toml
 apt-get install -qq -y --reinstall --no-install-recommends /nightjar.deb
 grep mine /etc/nightjar/nightjar.toml
+
+until test -e /srv/hooked -a -e /srv/user/hooked -a -e /srv/sent.end; do sleep 0.2; done
+kill "$(cat /run/crond.pid)"
+while ls -l /proc/[0-9]*/exe 2>/dev/null | grep nightjar; do sleep 0.2; done
+cat /srv/hooked /srv/sent
+grep '^HOME=/root PATH=.*/usr/sbin' /srv/hooked
+grep '^Subject: Cron <root@.*nightjar .*run --due' /srv/sent
+grep '^nightjar: error: job wrong failed' /srv/sent
+grep good /srv/sent && exit 1
+grep games /srv/sent && exit 1
+user nightjar schedule --remove
+user crontab -l | grep -x '0 0 1 1 \* other'
+user crontab -l | grep nightjar && exit 1
+user crontab -r
+rm -r /srv/hooked /srv/sent* /srv/repository /srv/user /usr/sbin/sendmail /run/crond.* /etc/cron.d/nightjar
 
 nightjar schedule --install
 test -e /etc/cron.d/nightjar

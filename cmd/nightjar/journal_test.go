@@ -36,12 +36,12 @@ func TestJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 1<<16)
-	for _, want := range []string{"MESSAGE=job started\nPRIORITY=6\n", "MESSAGE=job ended\nPRIORITY=3\n"} {
+	for _, want := range []string{"MESSAGE=job x begins\nPRIORITY=6\n", "MESSAGE=job x failed after "} {
 		n, err := journal.Read(buf)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(buf[:n]); !strings.HasPrefix(got, want) || !strings.Contains(got, "\nNIGHTJAR_JOB=x\n") || want[8:13] == "job e" && !strings.Contains(got, "\nNIGHTJAR_EXIT=10\n") {
+		if got := string(buf[:n]); !strings.HasPrefix(got, want) || !strings.Contains(got, "\nNIGHTJAR_JOB=x\n") || strings.Contains(want, "failed") && !(strings.Contains(got, "\nPRIORITY=3\n") && strings.Contains(got, "\nNIGHTJAR_EXIT=10\n")) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

@@ -90,7 +90,7 @@ func (in *installation) installUnits(units []timer.File) error {
 	if err := in.take(func(name string) bool { return !wanted[name] }); err != nil {
 		return err
 	}
-	on := []string{"enable", "--now"}
+	var on []string
 	for _, u := range units {
 		if err := durable.WriteFile(filepath.Join(in.units, u.Name), []byte(made+u.Text), 0o644); err != nil {
 			return fmt.Errorf("write schedule: %w", err)
@@ -102,7 +102,10 @@ func (in *installation) installUnits(units []timer.File) error {
 	if err := in.systemctl("daemon-reload"); err != nil {
 		return err
 	}
-	return in.systemctl(on...)
+	if err := in.systemctl(append([]string{"enable"}, on...)...); err != nil {
+		return err
+	}
+	return in.systemctl(append([]string{"restart"}, on...)...) // also jobs that run on, by their old units
 }
 
 func (in *installation) removeUnits() error {

@@ -21,8 +21,17 @@ import (
 	"nightjar/job/record"
 )
 
-// lastCalls is how long hooks may take after an interrupt.
+// lastCalls is how long hooks may take after an interrupt, also of a hook itself.
 const lastCalls = 20 * time.Second
+
+// lastly returns a context for hooks that tell how a job ended: it ends lastCalls after ctx.
+func lastly(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(lastCalls, func() { cancel(fmt.Errorf("it did not end within %v of an interrupt", lastCalls)) })
+	})
+	return late, func() { stop(); cancel(nil) }
+}
 
 // A jobRun is one run of a job.
 type jobRun struct {
@@ -124,12 +133,14 @@ func (r *jobRuns) do(ctx context.Context, x *jobRun) {
 	switch {
 	case ran.Exit == outcome.Done:
 		x.Outcome = record.Done
+	case err != nil && ctx.Err() != nil && x.Follows(): // until it is stopped, which is no failure
+		x.Outcome, x.Exit, x.Error, x.hint = record.Done, outcome.Done, "", ""
 	case ran.Exit == outcome.WithProblems, ran.Exit == outcome.Integrity && x.Archive != "":
 		x.Outcome = record.Problems
 	default:
 		x.Outcome = record.Failed
 		if err != nil && ctx.Err() != nil {
-			x.Error = "it was interrupted"
+			x.Error, x.hint = "it was interrupted", "" // what the job said of that helps nobody
 		}
 	}
 	if x.Outcome != record.Failed {
@@ -228,22 +239,18 @@ func (r *jobRuns) finish(ctx context.Context, x *jobRun, s jobstate.State) {
 	}
 	x.Record.Overdue = s.Overdue
 	if err := r.states.Write(x.Name, s); err != nil {
-		r.Warn(err)
+		r.warn(err)
 	}
 	r.ended(x)
-	after := context.WithoutCancel(ctx)
-	if interrupted {
-		var cancel context.CancelFunc
-		after, cancel = context.WithTimeout(after, lastCalls)
-		defer cancel()
-	}
+	after, done := lastly(ctx)
+	defer done()
 	for _, hooks := range []jobfile.Hooks{x.Hooks, r.file.Hooks} {
 		event, list := "after", hooks.After
 		if x.Outcome != record.Done {
 			event, list = "failure", hooks.Failure
 		}
 		for _, err := range r.hooks(after, x, event, list) {
-			r.Warn(fmt.Errorf("job %s: %w", x.Name, err))
+			r.warn(fmt.Errorf("job %s: %w", x.Name, err))
 		}
 	}
 	r.record(ctx, x, s)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"nightjar/cmd/nightjar/internal/runlog"
 	"nightjar/internal/quote"
 )
 
@@ -17,19 +18,21 @@ func (r *jobRuns) passOn(x *jobRun) func(line string) {
 				level, text = l, said
 			}
 		}
-		r.log.Log(context.Background(), level, text, "job", x.Name)
+		r.log.Log(context.Background(), level, text, runlog.Summary, "job "+quote.Display(x.Name)+": "+text, "job", x.Name)
 		if !r.log.Alone {
 			r.Line(line)
 		}
 	}
 }
 
-// tell says something of a job on standard error, unless all that is there is the log.
+// tell says something of a run in the log, and on standard error unless the log is there.
 func (r *jobRuns) tell(kind, text string) {
-	if !r.log.Alone {
-		r.Say(kind, text)
-		return
-	}
 	level := map[string]slog.Level{"error": slog.LevelError, "warning": slog.LevelWarn}[kind]
 	r.log.Log(context.Background(), level, quote.Display(text))
+	if !r.log.Alone {
+		r.Say(kind, text)
+	}
 }
+
+// warn tells of what is wrong but stops no run.
+func (r *jobRuns) warn(err error) { r.tell("warning", err.Error()) }

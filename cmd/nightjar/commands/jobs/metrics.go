@@ -22,6 +22,6 @@ func (r *jobRuns) publish(ctx context.Context) {
 		err = errors.Join(err, monitor.WriteMetrics(path, text))
 	}
 	if err != nil {
-		r.Warn(fmt.Errorf("metrics in %s: %w", path, err))
+		r.warn(fmt.Errorf("metrics in %s: %w", path, err))
 	}
 }

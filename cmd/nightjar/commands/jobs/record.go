@@ -31,7 +31,7 @@ func (r *jobRuns) record(ctx context.Context, x *jobRun, s jobstate.State) {
 			err = r.states.Write(x.Name, s)
 		}
 		if err != nil {
-			r.Warn(err)
+			r.warn(err)
 			return
 		}
 	}
@@ -56,7 +56,7 @@ func (r *jobRuns) deliver(ctx context.Context) {
 		}
 		_, err = recorded.Put(ctx, open, record.Run, x, r.Now)
 		return err
-	}, r.Warn)
+	}, r.warn)
 	r.mu.Lock()
 	worst := r.worst
 	r.mu.Unlock()
@@ -64,7 +64,7 @@ func (r *jobRuns) deliver(ctx context.Context) {
 	case err == nil, ctx.Err() != nil, errors.Is(err, session.ErrNotConfigured):
 	case outcome.Code(ctx, err) == outcome.NoRepository && worst == outcome.NoRepository: // which the job said
 	default:
-		r.Warn(fmt.Errorf("runs were not recorded in the repository yet, %d of them: %w", left, err))
+		r.warn(fmt.Errorf("runs were not recorded in the repository yet, %d of them: %w", left, err))
 	}
 }
 
@@ -80,7 +80,7 @@ func (r *jobRuns) lastRecords(ctx context.Context) {
 	}
 	known, err := r.states.All()
 	if err != nil {
-		r.Warn(err)
+		r.warn(err)
 	}
 	gone := 0
 	for _, s := range known {
@@ -89,7 +89,7 @@ func (r *jobRuns) lastRecords(ctx context.Context) {
 		}
 		ended, err := r.lastRecord(s.Job)
 		if err != nil {
-			r.Warn(fmt.Errorf("job %s is no more in the job file: %w", s.Job, err))
+			r.warn(fmt.Errorf("job %s is no more in the job file: %w", s.Job, err))
 		}
 		if ended {
 			gone++

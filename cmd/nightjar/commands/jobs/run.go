@@ -85,7 +85,7 @@ func runJobs(a *app.App, c *cobra.Command, o *runFlags, names []string) error {
 	if err != nil {
 		return err
 	}
-	if r.log, err = runlog.Open(r.file.Log, a.Err); err != nil {
+	if r.log, err = runlog.Open(r.file.Log, a.Err, a.Getenv("JOURNAL_STREAM")); err != nil {
 		return err
 	}
 	defer r.log.Close()
@@ -130,8 +130,8 @@ func newJobRuns(a *app.App, c *cobra.Command, o *runFlags) (*jobRuns, error) {
 	if r.environ, err = a.Environ(); err != nil {
 		return nil, err
 	}
-	c.Root().PersistentFlags().Visit(func(f *pflag.Flag) {
-		if slices.Contains([]string{"config", "json", "quiet", "verbose"}, f.Name) || c.Flags().Lookup(f.Name) != f {
+	c.Root().PersistentFlags().VisitAll(func(f *pflag.Flag) { // Visit knows only of those that were parsed for the root itself
+		if !f.Changed || slices.Contains([]string{"config", "json", "quiet", "verbose"}, f.Name) || c.Flags().Lookup(f.Name) != f {
 			return
 		}
 		values := []string{f.Value.String()}
@@ -205,7 +205,7 @@ func (r *jobRuns) plainStates(jobs []jobfile.Job) map[string]job.State {
 func (r *jobRuns) state(name string) jobstate.State {
 	s, err := r.states.Read(name)
 	if err != nil {
-		r.Warn(fmt.Errorf("%w; it counts as none", err))
+		r.warn(fmt.Errorf("%w; it counts as none", err))
 	}
 	return s
 }

@@ -32,7 +32,7 @@ func TestRunBeside(t *testing.T) {
 	a := &app.App{Out: os.Stdout, Err: os.Stderr}
 	a.Warn, a.Getenv = func(err error) { t.Log(err) }, os.Getenv
 	a.Now = func() time.Time { return time.Unix(0, clock.Load()) }
-	log, err := runlog.Open(jobfile.Log{}, nil)
+	log, err := runlog.Open(jobfile.Log{}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRunTends(t *testing.T) {
 	a := &app.App{Out: os.Stdout, Err: os.Stderr}
 	a.Warn, a.Getenv = func(err error) { t.Log(err) }, os.Getenv
 	a.Now = func() time.Time { return at.Add(time.Hour) }
-	log, err := runlog.Open(jobfile.Log{}, nil)
+	log, err := runlog.Open(jobfile.Log{}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,11 @@ func schedule(a *app.App, o *scheduleFlags) error {
 		if err := makeFolders(a); err != nil {
 			return err
 		}
-		return in.installUnits(append(t.Systemd(), services...))
+		if err := in.installUnits(append(t.Systemd(), services...)); err != nil {
+			return err
+		}
+		a.Note("wrote units into %s, and switched them on: systemctl list-timers nightjar.timer says when the next look is", in.units)
+		return nil
 	case o.systemd:
 		return a.Print(func(w io.Writer) { timer.Print(w, append(t.Systemd(), services...)) })
 	}
@@ -154,6 +158,7 @@ func timers(a *app.App, file *jobfile.File) (t timer.Timer, services []timer.Fil
 	}
 	nightjar := append([]string{program, "--config=" + file.Path}, folderArgs(a)...)
 	t = DueTimer(append(slices.Clone(nightjar), "run", "--due"), service)
+	t.Host = a.HostName
 	if a.IsRoot {
 		t.User = "root"
 	}

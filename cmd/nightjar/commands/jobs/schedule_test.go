@@ -41,8 +41,8 @@ func TestInstall(t *testing.T) {
 			t.Errorf("there are %q, want %q", found, files)
 		}
 	}
-	want(in.installUnits(append(at.Systemd(), old)), "daemon-reload\nenable --now nightjar.timer nightjar-job-old.service\n", "nightjar-job-old.service", "nightjar.service", "nightjar.timer")
-	want(in.installUnits(append(at.Systemd(), logs)), "disable --now nightjar-job-old.service\ndaemon-reload\nenable --now nightjar.timer nightjar-job-logs.service\n",
+	want(in.installUnits(append(at.Systemd(), old)), "daemon-reload\nenable nightjar.timer nightjar-job-old.service\nrestart nightjar.timer nightjar-job-old.service\n", "nightjar-job-old.service", "nightjar.service", "nightjar.timer")
+	want(in.installUnits(append(at.Systemd(), logs)), "disable --now nightjar-job-old.service\ndaemon-reload\nenable nightjar.timer nightjar-job-logs.service\nrestart nightjar.timer nightjar-job-logs.service\n",
 		"nightjar-job-logs.service", "nightjar.service", "nightjar.timer")
 	want(in.removeUnits(), "disable --now nightjar.timer\ndisable --now nightjar-job-logs.service\ndaemon-reload\n")
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/runlog"
 	"nightjar/internal/calendar"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
@@ -22,7 +23,7 @@ import (
 
 // began tells that a job begins.
 func (r *jobRuns) began(x *jobRun) {
-	r.log.Info("job started", "job", x.Name, "kind", x.Job.Kind, "due", x.Due)
+	r.log.Info("job started", runlog.Summary, "job "+quote.Display(x.Name)+" begins", "job", x.Name, "kind", x.Job.Kind, "due", x.Due)
 	if r.Verbose {
 		r.Note("job %s begins", quote.Display(x.Name))
 	}
@@ -39,11 +40,15 @@ func (r *jobRuns) ended(x *jobRun) {
 		figures = append(figures, slog.Uint64(name, n))
 	}
 	level := map[record.Outcome]slog.Level{record.Problems: slog.LevelWarn, record.Failed: slog.LevelError}[x.Outcome]
-	r.log.Log(context.Background(), level, "job ended", "job", x.Name, "kind", x.Job.Kind, "outcome", string(x.Outcome), "exit", x.Exit, "error", x.Error, "archive", x.Archive,
+	summary := r.summary(x, "after")
+	r.log.Log(context.Background(), level, "job ended", runlog.Summary, quote.Display(summary), "job", x.Name, "kind", x.Job.Kind, "outcome", string(x.Outcome), "exit", x.Exit, "error", x.Error, "archive", x.Archive,
 		"seconds", x.End.Sub(x.Start).Seconds(), slog.Group("figures", figures...))
+	if x.hint != "" {
+		r.log.Info(x.hint, runlog.Summary, "job "+quote.Display(x.Name)+": "+quote.Display(x.hint), "job", x.Name)
+	}
 	if x.Outcome == record.Done {
 		if r.Chatty() && !r.JSON {
-			_ = r.Result(quote.Display(r.summary(x, "after"))) // that the terminal is gone changes nothing
+			_ = r.Result(quote.Display(summary)) // that the terminal is gone changes nothing
 		}
 		return
 	}
@@ -54,7 +59,7 @@ func (r *jobRuns) ended(x *jobRun) {
 	if x.Outcome == record.Problems {
 		kind = "warning"
 	}
-	r.Say(kind, r.summary(x, "failure"))
+	r.Say(kind, summary)
 	if x.hint != "" {
 		r.Say("hint", x.hint)
 	}

@@ -54,18 +54,20 @@ func run(ctx context.Context, h jobfile.Hook, o *Options) error {
 		return call(ctx, h.URL, o)
 	}
 	timeout := cmp.Or(o.Timeout, 10*time.Minute)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("run hook %s: it did not end within %v", h.Command[0], timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it did not end within %v", timeout))
 	defer cancel()
 	env := append([]string{}, o.Environ...)
 	for name, value := range o.Data {
 		env = append(env, name+"="+strings.ReplaceAll(value, "\x00", `\x00`)) // no variable can hold a zero byte
 	}
 	p, err := child.Start(ctx, child.Command{Name: "hook " + h.Command[0], Args: h.Command, Env: env, Drain: time.Second})
-	if err != nil {
-		return err
+	if err == nil {
+		defer p.Stop()
+		_, err = io.Copy(io.Discard, p)
 	}
-	defer p.Stop()
-	_, err = io.Copy(io.Discard, p)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("run hook %s: %w", h.Command[0], context.Cause(ctx))
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package hook_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -65,6 +66,11 @@ func TestHangs(t *testing.T) {
 	}
 	if failed := hook.Run(context.Background(), []jobfile.Hook{{Command: []string{"false"}}, {Command: []string{"false"}}}, hook.Options{Environ: os.Environ()}, true); len(failed) != 1 {
 		t.Errorf("after the first: %s", texts(failed))
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("it is late"))
+	if failed := hook.Run(ctx, []jobfile.Hook{{Command: []string{"sleep", "1000"}}}, hook.Options{Environ: os.Environ()}, false); len(failed) != 1 || !strings.Contains(failed[0].Error(), "sleep: it is late") {
+		t.Errorf("stopped: %s", texts(failed))
 	}
 }
 

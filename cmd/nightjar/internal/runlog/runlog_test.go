@@ -18,11 +18,11 @@ func TestOpen(t *testing.T) {
 	file := filepath.Join(dir, "log")
 	for _, l := range []jobfile.Log{{}, {Format: "json"}, {To: "stderr"}, {To: file, Format: "json"}, {To: file}} {
 		var said bytes.Buffer
-		log, err := runlog.Open(l, &said)
+		log, err := runlog.Open(l, &said, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		log.Warn("job ended", "job", "a\nb\x1b[2J", slog.Group("figures", slog.Uint64("bytes", 1<<60)))
+		log.Warn("job ended", "job", "a\nb\x1b[2J", runlog.Summary, "a job has ended", slog.Group("figures", slog.Uint64("bytes", 1<<60)))
 		log.Close()
 		text := said.String()
 		if l.To == file {
@@ -30,7 +30,7 @@ func TestOpen(t *testing.T) {
 			text = string(b)
 			os.Remove(file)
 		}
-		if strings.Count(text, "\n") > 1 || strings.Contains(text, "\x1b") {
+		if strings.Count(text, "\n") > 1 || strings.Contains(text, "\x1b") || strings.Contains(text, "a job has ended") {
 			t.Errorf("%+v: %q", l, text)
 		}
 		if log.Alone != (l.To == "stderr" || l.To == "" && l.Format != "") || (text == "") != (l == jobfile.Log{}) {
@@ -50,7 +50,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, to := range []string{file, dir, filepath.Join(dir, "none", "log")} {
-		if _, err := runlog.Open(jobfile.Log{To: to}, nil); err == nil {
+		if _, err := runlog.Open(jobfile.Log{To: to}, nil, ""); err == nil {
 			t.Errorf("%s is a log", to)
 		}
 	}

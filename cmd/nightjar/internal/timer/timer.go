@@ -17,6 +17,7 @@ const every = 10
 type Timer struct {
 	Unit        string // name of the units; UnitName makes one
 	Description string // of the units
+	Host        string // name of the machine; empty: any, and systemd spreads them by their ids
 	User        string // as whom cron runs it, for a file of /etc/cron.d; empty: for a user's own crontab
 	Command     []string
 	Service     Service
@@ -45,16 +46,19 @@ RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
 `
 
+// mail is where programs for mail keep what they are to send: hooks send some, and most programs wait for ever where they cannot write.
+const mail = "ReadWritePaths=-/var/mail -/var/spool/postfix -/var/spool/exim4 -/var/log/exim4 -/var/spool/nullmailer -/var/spool/dma -/var/spool/mqueue-client -/var/spool/smtpd\n"
+
 // ending has the command end its children in its own order, and takes its time over what it has begun.
 const ending = "KillMode=mixed\nTimeoutStopSec=5min\n"
 
 // Unfit reports whether an argument has what no crontab or unit can have.
 func Unfit(arg string) bool { return strings.ContainsFunc(arg, unicode.IsControl) }
 
-// minute spreads commands over the ten minutes, so that not all machines of an account call at once.
+// minute spreads machines and commands over the ten minutes, so that not all machines of an account call at once; the same on a machine each time.
 func (t Timer) minute() int {
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%q", t.Command)
+	fmt.Fprintf(h, "%q %q", t.Host, t.Command)
 	return int(h.Sum32() % every)
 }
 
@@ -100,23 +104,30 @@ func (t Timer) Systemd() []File {
 	return []File{{t.Unit + ".service", fmt.Sprintf(`[Unit]
 %sDocumentation=man:nightjar(1)
 Wants=network-online.target
-After=network-online.target mariadb.service mysql.service
+After=network-online.target remote-fs.target mariadb.service mysql.service
 
 [Service]
 Type=oneshot
 ExecStart=%s
-# Done, with problems that the command has told by itself.
-SuccessExitStatus=3
+# Done, with problems that the command has told by itself, or stopped.
+SuccessExitStatus=3 130
 %s`, head, command(t.Command), t.Service)}, {t.Unit + ".timer", fmt.Sprintf(`[Unit]
 Description=%s, every %d minutes
 
 [Timer]
-OnCalendar=*:%d/%d
-Persistent=true
+%sPersistent=true
 
 [Install]
 WantedBy=timers.target
-`, unitText(t.Description), every, t.minute(), every)}}
+`, unitText(t.Description), every, t.calendar())}}
+}
+
+// calendar returns when systemd starts the service.
+func (t Timer) calendar() string {
+	if t.Host == "" {
+		return fmt.Sprintf("OnCalendar=*:0/%d\nRandomizedDelaySec=%dmin\nFixedRandomDelay=true\n", every, every-1)
+	}
+	return fmt.Sprintf("OnCalendar=*:%d/%d\n", t.minute(), every)
 }
 
 // Forever returns a service that runs on, and is started again when it fails.
@@ -125,7 +136,7 @@ func Forever(name, description string, words []string, s Service) File {
 Description=%s
 Documentation=man:nightjar(1)
 Wants=network-online.target
-After=network-online.target mariadb.service mysql.service
+After=network-online.target remote-fs.target mariadb.service mysql.service
 
 [Service]
 ExecStart=%s
@@ -154,10 +165,10 @@ func (s Service) String() string {
 		}
 	}
 	if s.Bounded {
-		b.WriteString(bounds)
+		b.WriteString("# Else HOME is not set, where programs look for option files.\nUser=root\n" + bounds)
 	}
 	if s.Sandbox {
-		b.WriteString("ProtectSystem=strict\nProtectHome=read-only\nProtectKernelTunables=true\nProtectControlGroups=true\n")
+		b.WriteString("ProtectSystem=strict\nProtectHome=read-only\nProtectKernelTunables=true\nProtectControlGroups=true\n" + mail)
 		for _, folder := range s.Write {
 			fmt.Fprintf(&b, "ReadWritePaths=%s\n", quoted(strings.ReplaceAll("-"+folder, "%", "%%"))) // where a dollar sign is one
 		}

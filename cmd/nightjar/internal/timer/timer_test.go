@@ -1,6 +1,7 @@
 package timer_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,5 +70,21 @@ func TestSystemd(t *testing.T) {
 func TestUnfit(t *testing.T) {
 	if slices.ContainsFunc(hostile, timer.Unfit) || !timer.Unfit("a\nb") || !timer.Unfit("a\x00") {
 		t.Error("what fits is not known")
+	}
+}
+
+// Machines with one command begin in several minutes, and each always in the same.
+func TestSpread(t *testing.T) {
+	minutes := map[string]bool{}
+	for i := range 100 {
+		at := timer.Timer{Unit: "nightjar", Host: fmt.Sprintf("web%d", i), Command: hostile}
+		line, _, _ := strings.Cut(at.Crontab(), "-59/10 ")
+		if text := at.Systemd()[1].Text; !strings.Contains(text, "\nOnCalendar=*:"+line+"/10\n") {
+			t.Fatalf("cron begins at minute %s, and systemd by\n%s", line, text)
+		}
+		minutes[line] = true
+	}
+	if len(minutes) != 10 {
+		t.Errorf("100 machines begin in %d of the ten minutes", len(minutes))
 	}
 }

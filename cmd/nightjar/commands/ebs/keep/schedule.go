@@ -355,7 +355,7 @@ func timerOf(a *app.App, given *pflag.FlagSet, o *scheduleFlags, args []string) 
 		return usage.Errorf("cron and systemd take no line breaks in what they run")
 	}
 	name := timer.UnitName("nightjar-ebs", o.job, o.class)
-	t := timer.Timer{Unit: name, Description: "EBS snapshots by nightjar (" + name + ")", Command: command}
+	t := timer.Timer{Unit: name, Description: "EBS snapshots by nightjar (" + name + ")", Host: a.HostName, Command: command}
 	return a.Print(func(w io.Writer) {
 		if o.systemd {
 			timer.Print(w, t.Systemd())

@@ -45,15 +45,17 @@ func guide() help.Guide {
 // helpWidth is how many columns help takes at most, and where there is no terminal.
 const helpWidth = 100
 
+// widthOf returns how many columns help takes there.
+func widthOf(to *os.File) int {
+	if columns, _, err := term.GetSize(int(to.Fd())); err == nil && columns >= 40 {
+		return min(helpWidth, columns)
+	}
+	return helpWidth
+}
+
 // explain gives every command its help.
 func explain(a *app.App, root *cobra.Command) {
-	write := func(c *cobra.Command) error {
-		width := helpWidth
-		if columns, _, err := term.GetSize(int(a.Out.Fd())); err == nil && columns >= 40 {
-			width = min(width, columns)
-		}
-		return guide().Write(c.OutOrStdout(), c, width)
-	}
+	write := func(c *cobra.Command) error { return guide().Write(c.OutOrStdout(), c, widthOf(a.Out)) }
 	root.SetUsageFunc(write)
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { _ = write(c) }) // cobra has no place for an error
 	_ = help.Commands(root, func(c *cobra.Command) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/commands/mysql"
 	"nightjar/cmd/nightjar/commands/upkeep"
 	"nightjar/cmd/nightjar/internal/app"
+	"nightjar/cmd/nightjar/internal/help"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
@@ -26,15 +28,19 @@ import (
 func run(ctx context.Context, a *app.App, args []string) int {
 	root := commandTree(a)
 	root.SetArgs(args)
-	help := &helpWriter{to: a.Out}
-	root.SetOut(help)
+	out := &helpWriter{to: a.Out}
+	root.SetOut(out)
 	root.SetErr(a.Err)
 	ran, err := root.ExecuteContextC(ctx)
-	if err = cmp.Or(err, help.err); err == nil {
+	if err = cmp.Or(err, out.err); err == nil {
 		return outcome.Done
 	}
-	if readerGone(err) && (err == help.err || slices.Contains(printers, ran.Name())) {
+	if readerGone(err) && (err == out.err || slices.Contains(printers, ran.Name())) {
 		return outcome.Unread
+	}
+	if errors.Is(err, usage.ErrNoCommand) {
+		_ = help.WriteCommands(a.Err, ran, widthOf(a.Err)) // nobody is left to be told
+		return outcome.Usage
 	}
 	code := outcome.Code(ctx, err)
 	if err.Error() == "" { // all was told
@@ -71,9 +77,7 @@ func bareCommand(a *app.App, only ...string) *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		Args:              usage.NoSubcommand,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.Prepare(c) },
-		RunE: func(c *cobra.Command, _ []string) error {
-			return usage.Errorf("no command given")
-		},
+		RunE:              usage.NameCommand,
 	}
 	root.SetFlagErrorFunc(usage.WrongFlag)
 	f := root.PersistentFlags()

@@ -29,8 +29,21 @@ func Size(n uint64) string {
 	return fmt.Sprintf("%.1f %ciB", f, prefixes[unit])
 }
 
-// ExactSize writes a number of bytes for people and for calculators: "2684354560 (2.5 GiB)".
-func ExactSize(n uint64) string { return fmt.Sprintf("%d (%s)", n, Size(n)) }
+// ExactSize writes a number of bytes for people and for calculators: "2684354560 (2.5 GiB)", "512 B".
+func ExactSize(n uint64) string {
+	if n < 1024 {
+		return Size(n)
+	}
+	return fmt.Sprintf("%d (%s)", n, Size(n))
+}
+
+// Count writes how many there are of a thing whose plural ends in s: "1 archive", "2 archives", "0 archives".
+func Count[N int | int64 | uint64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
 
 var size = regexp.MustCompile(`^(\d{1,19})(?:\.(\d{1,18}))? ?(?:([KMGTPEkmgtpe])[Ii]?)?[Bb]?$`)
 

@@ -15,6 +15,14 @@ func TestSize(t *testing.T) {
 	if got := ExactSize(5 << 29); got != "2684354560 (2.5 GiB)" {
 		t.Errorf("ExactSize is %q", got)
 	}
+	if got := ExactSize(1023); got != "1023 B" {
+		t.Errorf("ExactSize is %q", got)
+	}
+	for n, want := range map[int]string{0: "0 packs", 1: "1 pack", 2: "2 packs"} {
+		if got := Count(n, "pack"); got != want {
+			t.Errorf("Count is %q, want %q", got, want)
+		}
+	}
 }
 
 func TestParseSize(t *testing.T) {

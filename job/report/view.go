@@ -99,7 +99,7 @@ func (v *view) judge(jobs []history.Job) {
 		v.Verdict = "No job is known"
 		v.Good = false
 	case v.Good && unknown > 0:
-		v.Verdict = fmt.Sprintf("The last runs went well; when to expect the next is not known of %s", plural(unknown, "job"))
+		v.Verdict = fmt.Sprintf("The last runs went well; when to expect the next is not known of %s", human.Count(unknown, "job"))
 	case v.Good && len(jobs) == 1:
 		v.Verdict = "The job is well"
 	case v.Good:
@@ -237,7 +237,7 @@ func (v *view) measure(in *Input) {
 func newChanges(c *Changes, zone *time.Location) changesView {
 	v := changesView{
 		Name: shown(c.Host) + " " + shown(c.Job), Since: minute(c.Since.In(zone)), Incomplete: shown(c.Incomplete),
-		Total: fmt.Sprintf("%s, %s", plural(c.Files, "file"), human.Size(c.Bytes)),
+		Total: fmt.Sprintf("%s, %s", human.Count(c.Files, "file"), human.Size(c.Bytes)),
 	}
 	for _, p := range c.Paths {
 		v.Paths = append(v.Paths, row{shown(p.Path), []string{fmt.Sprint(p.Files), human.Size(p.Bytes)}})
@@ -258,14 +258,7 @@ func age(d time.Duration) string {
 	case d >= 2*time.Hour:
 		unit, of = "hour", time.Hour
 	}
-	return plural(max(0, int(d/of)), unit)
-}
-
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
+	return human.Count(max(0, int(d/of)), unit)
 }
 
 // dayOf returns the date of a time as midnight in UTC: there are zones in which some days have no midnight, and days there have 23 or 25 hours.

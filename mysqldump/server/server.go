@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -75,7 +77,18 @@ type ConnectError struct {
 	Err     error
 }
 
-func (e *ConnectError) Error() string { return fmt.Sprintf("connect to %s: %v", e.Address, e.Err) }
+func (e *ConnectError) Error() string {
+	reason := e.Err
+	var dial *net.OpError
+	if errors.As(reason, &dial) && dial.Op == "dial" { // which names the address again
+		reason = dial.Err
+		var call *os.SyscallError
+		if errors.As(reason, &call) {
+			reason = call.Err
+		}
+	}
+	return fmt.Sprintf("connect to %s: %v", e.Address, reason)
+}
 func (e *ConnectError) Unwrap() error { return e.Err }
 
 // Connect opens a session. It waits for 30 seconds at most.

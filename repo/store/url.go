@@ -28,7 +28,7 @@ func ParseLocation(s string) (Location, error) {
 	case s == "." || s == "..", strings.HasPrefix(s, "/"), strings.HasPrefix(s, "./"), strings.HasPrefix(s, "../"):
 		return directory(s)
 	case !hasScheme:
-		return Location{}, errors.New("parse repository URL: neither a path that begins with / or ./ nor scheme://…")
+		return Location{}, errors.New("parse repository URL: it is no URL, and a path begins with / or ./")
 	case !validScheme(scheme):
 		return Location{}, errors.New("parse repository URL: malformed scheme")
 	case scheme != SchemeFile:

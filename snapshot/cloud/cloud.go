@@ -95,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	var op *smithy.OperationError
 	if errors.As(err, &op) && op.Service() == "ec2imds" { // the last that is asked for a region
-		return nil, fmt.Errorf("%w: %w", ErrRegion, err)
+		return nil, fmt.Errorf("%w, and no instance's metadata service says one", ErrRegion)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration of the AWS SDK: %w", err)

@@ -274,6 +274,10 @@ func (p *pruner) readArchives(ctx context.Context) error {
 		}
 		listed[id] = true
 		at, given := forgotten[id]
+		if given && !over(at.At) {
+			p.sum.ArchivesForgotten++
+			p.dueAt(at.At.Add(p.grace(at.At)))
+		}
 		switch {
 		case given && over(at.At):
 			names = append(names, "archive/"+a.ID)

@@ -37,27 +37,28 @@ type Options struct {
 
 // Summary counts what a prune did, or would do.
 type Summary struct {
-	Archives        int   // that count and are kept
-	ArchivesLate    int   // that are kept and do not count: what they need may go
-	ArchivesRemoved int   // that were forgotten a grace period ago
-	PacksRemoved    int   // condemned a grace period ago, or left by a prune that was interrupted
-	BytesRemoved    int64 // of them
-	BlobsRemoved    int   // recipes, trees and lists that the indexes count without from now on
-	PacksReprieved  int   // condemned a grace period ago, and needed now
-	BlobsReprieved  int
-	PacksCondemned  int   // by this prune: they go after the grace period
-	BytesCondemned  int64 // of them
-	BlobsCondemned  int
-	PacksWaiting    int // condemned before, and not due
-	BytesWaiting    int64
-	PacksRepacked   int // their needed parts were written anew
-	BytesRepacked   int64
-	PacksWritten    int // by repacking
-	BytesWritten    int64
-	IndexesRemoved  int       // that others stand for, or that name nothing any more
-	ListsRemoved    int       // that have served
-	LocksExtended   int       // of objects that are needed, where the store locks objects
-	Due             time.Time // when there is something to do again; zero: when archives are forgotten
+	Archives          int   // that count and are kept
+	ArchivesLate      int   // that are kept and do not count: what they need may go
+	ArchivesForgotten int   // of those that are kept: forgotten less than a grace period ago
+	ArchivesRemoved   int   // that were forgotten a grace period ago
+	PacksRemoved      int   // condemned a grace period ago, or left by a prune that was interrupted
+	BytesRemoved      int64 // of them
+	BlobsRemoved      int   // recipes, trees and lists that the indexes count without from now on
+	PacksReprieved    int   // condemned a grace period ago, and needed now
+	BlobsReprieved    int
+	PacksCondemned    int   // by this prune: they go after the grace period
+	BytesCondemned    int64 // of them
+	BlobsCondemned    int
+	PacksWaiting      int // condemned before, and not due
+	BytesWaiting      int64
+	PacksRepacked     int // their needed parts were written anew
+	BytesRepacked     int64
+	PacksWritten      int // by repacking
+	BytesWritten      int64
+	IndexesRemoved    int       // that others stand for, or that name nothing any more
+	ListsRemoved      int       // that have served
+	LocksExtended     int       // of objects that are needed, where the store locks objects
+	Due               time.Time // when there is something to do again; zero: when archives are forgotten
 }
 
 // Run deletes what was condemned a grace period ago and is still not needed, then condemns what is not needed now. It may end anywhere: what it has done

@@ -14,9 +14,7 @@ func Command(a *app.App, tree func(a *app.App, only ...string) *cobra.Command) *
 		Use:   "config",
 		Short: "Look at the job file, and write one",
 		Args:  usage.NoSubcommand,
-		RunE: func(*cobra.Command, []string) error {
-			return usage.Errorf("say which command: nightjar config --help names them")
-		},
+		RunE:  usage.NameCommand,
 	}
 	c.AddCommand(checkCommand(a, tree), showCommand(a), initCommand(a))
 	return app.Uses(c, app.FileNone)

@@ -106,16 +106,25 @@ func runShow(a *app.App, c *cobra.Command) error {
 			Jobs     []shownJob `json:"jobs"`
 		}{f.Path, settings, jobs})
 	}
-	return a.Print(func(w io.Writer) { showSettings(w, f, settings, jobs) })
+	return a.Print(func(w io.Writer) { showSettings(w, f, settings, jobs, a.Verbose) })
 }
 
-func showSettings(w io.Writer, f *jobfile.File, settings []setting, jobs []shownJob) {
+// showSettings prints settings, and of those that have no value how many there are, but for all.
+func showSettings(w io.Writer, f *jobfile.File, settings []setting, jobs []shownJob, all bool) {
 	fmt.Fprintf(w, "job file: %s\n\n", quote.Display(cmp.Or(f.Path, "none")))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	without := 0
 	for _, s := range settings {
+		if s.Value == "" && !all {
+			without++
+			continue
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Key, quote.Display(cmp.Or(s.Value, "-")), quote.Display(s.origin()))
 	}
 	t.Flush()
+	if without > 0 {
+		fmt.Fprintf(w, "%s without a value: --verbose names them\n", human.Count(without, "setting"))
+	}
 	for _, j := range jobs {
 		when := cmp.Or(j.Schedule, "only when it is asked for")
 		if j.RandomDelay != "" {

@@ -22,9 +22,7 @@ func Command(a *app.App) *cobra.Command {
 		Long: `Take EBS snapshots of the volumes of an instance as sets, and see to them. A set is known by the tags of its snapshots alone: no
 repository is needed. doc/ebs.md has the policy that the credentials need.`,
 		Args: usage.NoSubcommand,
-		RunE: func(*cobra.Command, []string) error {
-			return usage.Errorf("say which command: nightjar ebs --help names them")
-		},
+		RunE: usage.NameCommand,
 	}
 	f := c.PersistentFlags()
 	f.StringVar(&e.Region, "region", "", "the `REGION` of EC2 (default: AWS_REGION, the AWS configuration's, or this instance's)")

@@ -103,7 +103,9 @@ func findEntries(ctx context.Context, a *app.App, f *findFlags, o browse.FindOpt
 	o.Problem = func(archive, path string, err error) { a.Problem(archive[:8]+":"+path, err) }
 	w := bufio.NewWriter(a.Out)
 	j := show.JSONArray{W: w}
+	nothing := true
 	err = browse.Find(ctx, rd, archives, o, func(x browse.Found) error {
+		nothing = false
 		for _, group := range show.Groups(x.Archives, f.all) {
 			if a.JSON {
 				if err := j.Add(show.FoundEntry(archives, group, &x)); err != nil {
@@ -117,6 +119,9 @@ func findEntries(ctx context.Context, a *app.App, f *findFlags, o browse.FindOpt
 	})
 	if err == nil && a.JSON {
 		err = j.End()
+	}
+	if err == nil && nothing && !a.JSON && a.Chatty() {
+		a.Note("nothing like that is in %s", human.Count(len(archives), "archive"))
 	}
 	if flushed := app.Flush(w); err == nil {
 		err = flushed

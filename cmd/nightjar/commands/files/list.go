@@ -88,5 +88,9 @@ func printArchives(a *app.App, archives []repo.Archive, proven map[string]time.T
 		}
 		return app.Flush(w)
 	}
+	if len(archives) == 0 && a.Chatty() {
+		a.Note("no archive matches")
+		return nil
+	}
 	return a.Print(func(w io.Writer) { show.Archives(w, archives, proven) })
 }

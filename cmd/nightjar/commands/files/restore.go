@@ -104,7 +104,10 @@ func runRestore(ctx context.Context, a *app.App, arg string, r *restoreFlags) er
 	start := a.Now()
 	sums, err := restore.Run(ctx, s.Reader, archive, o)
 	stop()
-	if actions != nil {
+	switch {
+	case actions != nil && r.dryRun && err == nil:
+		err = actions.Would(archive, r.target)
+	case actions != nil:
 		err = errors.Join(err, actions.End())
 	}
 	if err != nil {
@@ -182,8 +185,8 @@ func reportRestore(a *app.App, s *session.Session, archive *repo.Archive, r *res
 	if a.JSON {
 		return a.PrintJSON(show.RestoredJSON(archive, r.target, r.dryRun, sums, took, s.Requests()))
 	}
-	if !a.Chatty() {
+	if !a.Chatty() || r.dryRun {
 		return nil
 	}
-	return a.Print(func(w io.Writer) { show.Restored(w, archive, r.target, r.dryRun, sums, took, s.Requests()) })
+	return a.Print(func(w io.Writer) { show.Restored(w, archive, r.target, sums, took, s.Requests()) })
 }

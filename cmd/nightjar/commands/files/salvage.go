@@ -117,7 +117,7 @@ func salvage(ctx context.Context, a *app.App, g *salvageFlags) error {
 			return err
 		}
 	}
-	return reportSalvage(a, v.done)
+	return reportSalvage(a, g.target, v.done)
 }
 
 // check refuses what cannot be salvaged to.
@@ -185,15 +185,22 @@ func chosenForSalvage(archives []repo.Archive, all bool) []*repo.Archive {
 	return chosen
 }
 
-func reportSalvage(a *app.App, done []salvaged) error {
+func reportSalvage(a *app.App, target string, done []salvaged) error {
 	var err error
 	if a.JSON {
 		err = a.PrintJSON(map[string]any{"folders": done})
 	} else if !a.Quiet {
 		err = a.Print(func(w io.Writer) {
+			var files, lost uint64
 			for _, one := range done {
 				fmt.Fprintf(w, "%s: %s: files: %d, bytes: %d, problems: %d\n", one.Folder, one.What, one.Files, one.Bytes, one.Lost)
+				files, lost = files+one.Files, lost+one.Lost
 			}
+			fmt.Fprintf(w, "salvaged %s into %s: %s", human.Count(len(done), "folder"), quote.Display(target), human.Count(files, "file"))
+			if lost > 0 {
+				fmt.Fprintf(w, ", of which some are not whole (NAME.damaged) or missing: %s, named above", human.Count(lost, "problem"))
+			}
+			fmt.Fprintln(w)
 		})
 	}
 	if n := a.Problems.Load(); err == nil && n > 0 {

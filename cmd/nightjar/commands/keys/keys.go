@@ -32,7 +32,7 @@ A second host takes two commands, the first on the new host, the second on the m
   nightjar key enroll --root FINGERPRINT > web2.crt
   nightjar key add-host web2 --certificate web2.crt --key KEY`,
 		Args: usage.NoSubcommand,
-		RunE: func(*cobra.Command, []string) error { return usage.Errorf("say key list, or another of key --help") },
+		RunE: usage.NameCommand,
 	}
 	c.AddCommand(listCommand(a), checkCommand(a), enrollCommand(a), addHostCommand(a), removeHostCommand(a), compromisedCommand(a), roleCommand(a), trustCommand(a),
 		addRecoveryCommand(a), removeRecoveryCommand(a), rotateCommand(a), rootCommand(a), resealCommand(a), graceCommand(a))

@@ -19,6 +19,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/durable"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/job/report"
 )
@@ -91,14 +92,20 @@ func runReport(ctx context.Context, a *app.App, o *reportFlags) error {
 	}
 	in.Warnings = warnings
 	if n := len(damaged); n > 0 {
-		in.Warnings = append(in.Warnings, fmt.Sprintf("%d archives cannot be read: nightjar check says more", n))
+		in.Warnings = append(in.Warnings, human.Count(n, "archive")+" unreadable: nightjar check says more")
 	}
 	var page bytes.Buffer
 	if err := report.Write(&page, *in); err != nil {
 		return err
 	}
-	if err := writePage(a, o.output, page.Bytes()); err != nil || !a.JSON {
+	if err := writePage(a, o.output, page.Bytes()); err != nil || o.output == "-" {
 		return err
+	}
+	if !a.JSON {
+		if a.Chatty() {
+			return a.Result(fmt.Sprintf("wrote %s: %s, %s", quote.Display(o.output), human.Count(len(in.Jobs), "job"), human.Size(uint64(page.Len()))))
+		}
+		return nil
 	}
 	return a.PrintJSON(map[string]any{"output": quote.Text(o.output), "bytes": page.Len(), "jobs": len(in.Jobs)})
 }

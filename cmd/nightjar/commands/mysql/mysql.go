@@ -18,9 +18,7 @@ func Command(a *app.App) *cobra.Command {
 		Use:   "mysql",
 		Short: "Back up servers of MySQL and MariaDB, and make replicas of them",
 		Args:  usage.NoSubcommand,
-		RunE: func(*cobra.Command, []string) error {
-			return usage.Errorf("say which command: nightjar mysql --help names them")
-		},
+		RunE:  usage.NameCommand,
 	}
 	c.AddCommand(save.DumpCommand(a), save.HotCommand(a), save.BinlogCommand(a), load.Command(a), replicas.ReplicaCommand(a), replicas.VerifyCommand(a), replicas.PromoteCommand(a), check.Command(a))
 	return c

@@ -222,7 +222,7 @@ func runCheck(ctx context.Context, a *app.App, s *session.Session, heal bool, o 
 	stop := func() {}
 	if o.Check.ReadData {
 		stop = a.Follow(progress.Meter{
-			Text:    func() string { return fmt.Sprintf("%d of %d packs", read.Load(), total.Load()) },
+			Text:    func() string { return fmt.Sprintf("%d of %s", read.Load(), human.Count(total.Load(), "pack")) },
 			Current: read.Load, Total: total.Load,
 		})
 	}

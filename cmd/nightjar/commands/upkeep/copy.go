@@ -18,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
+	"nightjar/internal/human"
 	"nightjar/repo"
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/mirror"
@@ -181,7 +182,7 @@ func copyMeter(m *mirror.Mirror) progress.Meter {
 	return progress.Meter{
 		Text: func() string {
 			sum := m.Summary()
-			return fmt.Sprintf("%d objects copied, %d there", sum.Direct.Objects+sum.Streamed.Objects, sum.Present.Objects)
+			return fmt.Sprintf("%s copied, %d there", human.Count(sum.Direct.Objects+sum.Streamed.Objects, "object"), sum.Present.Objects)
 		},
 		Current: func() int64 { sum := m.Summary(); return sum.Direct.Bytes + sum.Streamed.Bytes },
 		Total:   func() int64 { return 0 },

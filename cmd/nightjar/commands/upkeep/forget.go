@@ -170,7 +170,14 @@ func forget(ctx context.Context, a *app.App, o *forgetFlags, names []string) err
 			return err
 		}
 	}
-	return printDecisions(a, decisions, o.dryRun)
+	if err := printDecisions(a, decisions, o.dryRun); err != nil {
+		return err
+	}
+	given := slices.ContainsFunc(decisions, func(d retain.Decision) bool { return !d.Keep })
+	if given && !o.dryRun && !a.JSON && a.Chatty() {
+		a.Say("hint", fmt.Sprintf("their space comes free by nightjar prune, in two steps, each a grace period (%s) after the one before", human.Age(s.Keys().Grace(a.Now()))))
+	}
+	return nil
 }
 
 // careful refuses what is more likely a slip than meant. Who only looks may see it.

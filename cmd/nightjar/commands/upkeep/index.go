@@ -12,6 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/thawing"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/store"
 )
@@ -22,7 +23,7 @@ func IndexCommand(a *app.App) *cobra.Command {
 		Use:   "index",
 		Short: "Look after the indexes, which say where each chunk is",
 		Args:  usage.NoSubcommand,
-		RunE:  func(*cobra.Command, []string) error { return usage.Errorf("say index rebuild") },
+		RunE:  usage.NameCommand,
 	}
 	var o repair.RebuildOptions
 	var thaw thawing.Flags
@@ -83,6 +84,10 @@ func reportRebuilt(a *app.App, done repair.Rebuilt) error {
 		return nil
 	}
 	return a.Print(func(w io.Writer) {
-		fmt.Fprintf(w, "indexed %d packs with %d chunks in %d new indexes\n", done.Packs, done.Chunks, done.Objects)
+		if done.Packs == 0 {
+			fmt.Fprintln(w, "nothing to index: every pack has its index")
+			return
+		}
+		fmt.Fprintf(w, "indexed %s with %s in %s\n", human.Count(done.Packs, "pack"), human.Count(done.Chunks, "chunk"), human.Count(done.Objects, "new index object"))
 	})
 }

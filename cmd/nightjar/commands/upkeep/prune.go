@@ -14,6 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/internal/human"
 	"nightjar/repo/maintain/prune"
 	"nightjar/repo/maintain/retain"
 )
@@ -60,7 +61,7 @@ func runPrune(ctx context.Context, a *app.App, o prune.Options) error {
 		total.Store(int64(of))
 	}
 	stop := a.Follow(progress.Meter{
-		Text:    func() string { return fmt.Sprintf("%d of %d archives", done.Load(), total.Load()) },
+		Text:    func() string { return fmt.Sprintf("%d of %s", done.Load(), human.Count(total.Load(), "archive")) },
 		Current: done.Load, Total: total.Load,
 	})
 	start := a.Now()

@@ -62,6 +62,29 @@ func (g Guide) sections(c *cobra.Command) []section {
 // Write explains a command in lines of at most so many columns, as far as its words let it.
 func (g Guide) Write(w io.Writer, c *cobra.Command, width int) error {
 	var text strings.Builder
+	outline(&text, c, width)
+	for _, s := range g.sections(c) {
+		text.WriteString("\n" + s.heading + ":\n" + s.flags.FlagUsagesWrapped(width))
+	}
+	if c.HasAvailableInheritedFlags() {
+		text.WriteString("\n" + Fill(g.Inherited, width) + "\n")
+	}
+	more(&text, c, width)
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// WriteCommands says which commands are below one, and nothing of flags.
+func WriteCommands(w io.Writer, c *cobra.Command, width int) error {
+	var text strings.Builder
+	outline(&text, c, width)
+	more(&text, c, width)
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// outline explains a command but for its flags.
+func outline(text *strings.Builder, c *cobra.Command, width int) {
 	text.WriteString(Fill(describe(c), width) + "\n")
 	text.WriteString("\nUsage:\n")
 	if c.Runnable() {
@@ -83,17 +106,13 @@ func (g Guide) Write(w io.Writer, c *cobra.Command, width int) error {
 			text.WriteString(indent(c.Short, fmt.Sprintf("  %-*s ", longest, c.Name()), strings.Repeat(" ", longest+3), width))
 		}
 	}
-	for _, s := range g.sections(c) {
-		text.WriteString("\n" + s.heading + ":\n" + s.flags.FlagUsagesWrapped(width))
-	}
-	if c.HasAvailableInheritedFlags() {
-		text.WriteString("\n" + Fill(g.Inherited, width) + "\n")
-	}
+}
+
+// more says where there is more to read.
+func more(text *strings.Builder, c *cobra.Command, width int) {
 	if c.HasAvailableSubCommands() {
 		text.WriteString("\n" + Fill(fmt.Sprintf("Use %q for more information about a command.", c.CommandPath()+" [command] --help"), width) + "\n")
 	}
-	_, err := io.WriteString(w, text.String())
-	return err
 }
 
 // describe returns what a command does.

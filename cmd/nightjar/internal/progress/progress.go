@@ -30,9 +30,9 @@ type Meter struct {
 func Saved(p *watch.Progress, total *atomic.Uint64) Meter {
 	return Meter{
 		Text: func() string {
-			text := fmt.Sprintf("%d files, %s", p.Files.Load(), human.Size(p.Bytes.Load()))
+			text := fmt.Sprintf("%s, %s", human.Count(p.Files.Load(), "file"), human.Size(p.Bytes.Load()))
 			if n := p.Problem.Load(); n > 0 {
-				text += fmt.Sprintf(", %d problems", n)
+				text += ", " + human.Count(n, "problem")
 			}
 			return text
 		},

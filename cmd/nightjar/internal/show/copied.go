@@ -22,11 +22,7 @@ type Copied struct {
 
 // Show prints it.
 func (c *Copied) Show(w io.Writer) {
-	verb := "copied"
-	if c.DryRun {
-		verb = "would copy"
-	}
-	fmt.Fprintf(w, "%s to %s\n", verb, quote.Display(c.Place))
+	fmt.Fprintln(w, c.verdict())
 	rows := [][2]string{
 		{"elapsed", human.Elapsed(time.Duration(c.Elapsed * float64(time.Second)))},
 		{"copied by the server", objects(c.Direct)},
@@ -36,8 +32,8 @@ func (c *Copied) Show(w io.Writer) {
 	if c.Verified.Objects > 0 {
 		rows = append(rows, [2]string{"of these verified", objects(c.Verified)})
 	}
-	rows = append(rows, [2]string{"archives only in the copy", count(c.Kept.Objects)}, [2]string{"deleted from the copy", objects(c.Deleted)},
-		[2]string{"problems", count(c.Findings)})
+	rows = append(rows, [2]string{"archives only in the copy", some(c.Kept.Objects)}, [2]string{"deleted from the copy", objects(c.Deleted)},
+		[2]string{"problems", some(c.Findings)})
 	rows = withRequests(rows, c.Requests)
 	if parts := withRequests(nil, c.CopyRequests); parts != nil {
 		rows = append(rows, [2]string{"requests to the copy", parts[0][1]})
@@ -46,5 +42,25 @@ func (c *Copied) Show(w io.Writer) {
 }
 
 func objects(c mirror.Count) string {
-	return fmt.Sprintf("%d objects, %s", c.Objects, human.ExactSize(uint64(c.Bytes)))
+	if c.Objects == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s, %s", human.Count(c.Objects, "object"), human.ExactSize(uint64(c.Bytes)))
+}
+
+// verdict says in a line what the copy has now.
+func (c *Copied) verdict() string {
+	verb := "copied"
+	if c.DryRun {
+		verb = "would copy"
+	}
+	n, bytes := c.Direct.Objects+c.Streamed.Objects, uint64(c.Direct.Bytes+c.Streamed.Bytes)
+	text := fmt.Sprintf("%s %s (%s) to %s", verb, human.Count(n, "object"), human.Size(bytes), quote.Display(c.Place))
+	if n == 0 && c.Findings == 0 {
+		text = "nothing new to copy to " + quote.Display(c.Place)
+	}
+	if c.Findings > 0 {
+		text += "; problems: " + count(c.Findings)
+	}
+	return text
 }

@@ -28,10 +28,10 @@ func Decisions(w io.Writer, decisions []retain.Decision, dryRun bool) {
 	}
 	_ = t.Flush() // w keeps its error
 	if dryRun {
-		fmt.Fprintf(w, "%d archives would be forgotten, %d kept\n", gone, len(decisions)-gone)
+		fmt.Fprintf(w, "%s would be forgotten, %d kept\n", human.Count(gone, "archive"), len(decisions)-gone)
 		return
 	}
-	fmt.Fprintf(w, "%d archives forgotten, %d kept\n", gone, len(decisions)-gone)
+	fmt.Fprintf(w, "%s forgotten, %d kept\n", human.Count(gone, "archive"), len(decisions)-gone)
 }
 
 // DecisionJSON is what --json tells of one.

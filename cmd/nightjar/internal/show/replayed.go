@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/mysqldump/binlog"
 	"nightjar/mysqldump/replay"
@@ -18,7 +19,7 @@ func Replayed(w io.Writer, r *replay.Result) {
 	case r.Last == nil:
 		fmt.Fprintln(w, "no transaction was replayed")
 	default:
-		fmt.Fprintf(w, "%d transactions replayed, the last is %s\n", r.Transactions, quote.Display(r.Last.String()))
+		fmt.Fprintf(w, "%s replayed, the last is %s\n", human.Count(r.Transactions, "transaction"), quote.Display(r.Last.String()))
 	}
 }
 

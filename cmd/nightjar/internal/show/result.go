@@ -20,6 +20,22 @@ import (
 
 func count[N int | uint64](n N) string { return fmt.Sprint(n) }
 
+// some is count for what nobody misses where there is none: Block leaves it out.
+func some[N int | uint64](n N) string {
+	if n == 0 {
+		return ""
+	}
+	return count(n)
+}
+
+// someBytes is some for bytes.
+func someBytes(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return human.ExactSize(n)
+}
+
 // withRequests appends a row of what was asked of the store, if that is counted.
 func withRequests(rows [][2]string, requests map[string]uint64) [][2]string {
 	if len(requests) == 0 {
@@ -38,30 +54,34 @@ func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint
 	if s.BytesNew > 0 {
 		ratio = fmt.Sprintf("%.1f%% of %s", 100*float64(s.BytesCompressed)/float64(s.BytesNew), human.Size(s.BytesNew))
 	}
+	changed := ""
+	if s.ChunksDelta > 0 {
+		changed = fmt.Sprintf("%d, %s of them new", s.ChunksDelta, human.Size(s.BytesLiteral))
+	}
 	fmt.Fprintf(w, "archive %s of %s: %s\n", ShortID(made), quote.Display(made.Host), Source(made))
 	Block(w, withRequests([][2]string{
 		{"start", human.Time(s.Start)},
 		{"end", human.Time(s.End)},
 		{"elapsed", human.Elapsed(s.End.Sub(s.Start))},
 		{"source files", count(s.Files)},
-		{"source folders", count(s.Dirs)},
-		{"source others", count(s.Others)},
+		{"source folders", some(s.Dirs)},
+		{"source others", some(s.Others)},
 		{"source bytes", human.ExactSize(s.Bytes)},
-		{"new files", count(s.New)},
-		{"changed files", count(s.Changed)},
-		{"unchanged files", count(s.Unchanged)},
-		{"deleted", count(s.Deleted)},
-		{"unread", count(s.Unread)},
-		{"changed while read", count(s.Unsettled)},
-		{"grew while read", count(s.Grown)},
-		{"bytes read", human.ExactSize(s.BytesRead)},
-		{"chunks new", count(s.ChunksNew)},
-		{"chunks known", count(s.ChunksKnown)},
-		{"chunks changed", fmt.Sprintf("%d, %s of them new", s.ChunksDelta, human.Size(s.BytesLiteral))},
+		{"new files", some(s.New)},
+		{"changed files", some(s.Changed)},
+		{"unchanged files", some(s.Unchanged)},
+		{"deleted", some(s.Deleted)},
+		{"unread", some(s.Unread)},
+		{"changed while read", some(s.Unsettled)},
+		{"grew while read", some(s.Grown)},
+		{"bytes read", someBytes(s.BytesRead)},
+		{"chunks new", some(s.ChunksNew)},
+		{"chunks known", some(s.ChunksKnown)},
+		{"chunks changed", changed},
 		{"compressed to", ratio},
 		{"objects stored", count(s.ObjectsStored)},
 		{"bytes stored", human.ExactSize(s.BytesStored)},
-		{"problems", count(problems)},
+		{"problems", some(problems)},
 	}, requests))
 }
 
@@ -90,37 +110,34 @@ func RestoredJSON(archive *repo.Archive, target string, dryRun bool, s *restore.
 }
 
 // Restored prints how a restore went. requests is nil where they are not counted.
-func Restored(w io.Writer, archive *repo.Archive, target string, dryRun bool, s *restore.Statistics, took time.Duration, requests map[string]uint64) {
-	verb := "restored"
-	if dryRun {
-		verb = "would restore"
-	}
-	again := human.ExactSize(s.Read.Again)
-	if s.Read.Bytes > 0 {
+func Restored(w io.Writer, archive *repo.Archive, target string, s *restore.Statistics, took time.Duration, requests map[string]uint64) {
+	again := someBytes(s.Read.Again)
+	if again != "" {
 		again += fmt.Sprintf(", %.1f%%", 100*float64(s.Read.Again)/float64(s.Read.Bytes))
 	}
-	fmt.Fprintf(w, "%s archive %s of %s, %s, to %s\n", verb, ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time), quote.Display(target))
+	fmt.Fprintf(w, "restored archive %s of %s, %s, to %s\n", ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time), quote.Display(target))
 	Block(w, withRequests([][2]string{
 		{"elapsed", human.Elapsed(took)},
 		{"files", count(s.Files)},
-		{"folders", count(s.Dirs)},
-		{"others", count(s.Others)},
-		{"hard links", count(s.Links)},
+		{"folders", some(s.Dirs)},
+		{"others", some(s.Others)},
+		{"hard links", some(s.Links)},
 		{"bytes", human.ExactSize(s.Bytes)},
-		{"files read back", count(s.Verified)},
-		{"kept as they were", count(s.Kept - s.Amended)},
-		{"attributes put right", count(s.Amended)},
-		{"problems", count(s.Problems)},
-		{"bytes read", human.ExactSize(s.Read.Bytes)},
+		{"files read back", some(s.Verified)},
+		{"kept as they were", some(s.Kept - s.Amended)},
+		{"attributes put right", some(s.Amended)},
+		{"problems", some(s.Problems)},
+		{"bytes read", someBytes(s.Read.Bytes)},
 		{"read again", again},
 	}, requests))
 }
 
 // Actions prints what a restore does. Add may be called from any goroutine.
 type Actions struct {
-	mu    sync.Mutex
-	w     *bufio.Writer
-	words [4]string
+	mu     sync.Mutex
+	w      *bufio.Writer
+	words  [4]string
+	counts [4]uint64
 }
 
 // NewActions returns Actions that are printed to w.
@@ -136,7 +153,22 @@ func NewActions(w io.Writer, dryRun bool) *Actions {
 func (l *Actions) Add(path string, action restore.Action) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.counts[action]++
 	fmt.Fprintf(l.w, "%s %s\n", l.words[action], quote.Display(path))
+}
+
+// Would sums up what a restore would do.
+func (l *Actions) Would(archive *repo.Archive, target string) error {
+	text := fmt.Sprintf("would restore archive %s of %s, %s, to %s", ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time), quote.Display(target))
+	separator := ": "
+	for i, n := range l.counts {
+		if n > 0 {
+			text += fmt.Sprintf("%s%s %d", separator, strings.TrimPrefix(l.words[i], "would "), n)
+			separator = ", "
+		}
+	}
+	fmt.Fprintln(l.w, text)
+	return l.End()
 }
 
 // End prints what has not been printed yet.
@@ -184,9 +216,10 @@ func NewFindingJSON(f check.Finding) FindingJSON {
 
 // Checked prints what a check looked at.
 func Checked(w io.Writer, s *check.Summary, took time.Duration) {
-	opened := "no"
-	if s.Opened {
-		opened = "yes"
+	if s.Faults > 0 {
+		fmt.Fprintf(w, "%s in the repository\n", human.Count(s.Faults, "fault"))
+	} else {
+		fmt.Fprintln(w, faultless(s))
 	}
 	Block(w, [][2]string{
 		{"elapsed", human.Elapsed(took)},
@@ -196,19 +229,41 @@ func Checked(w io.Writer, s *check.Summary, took time.Duration) {
 		{"indexes", count(s.Indexes)},
 		{"packs", count(s.Packs)},
 		{"bytes stored", human.ExactSize(uint64(s.Bytes))},
-		{"checksums compared", count(s.Checksums)},
-		{"packs read", count(s.PacksRead)},
-		{"bytes read", human.ExactSize(uint64(s.BytesRead))},
-		{"content opened", opened},
-		{"faults", count(s.Faults)},
-		{"not looked at", count(s.Unread)},
-		{"repaired", count(s.Repaired)},
-		{"lost before", count(s.Lost)},
-		{"disowned", count(s.Disowned)},
-		{"late, and not whole", count(s.Uncounted)},
-		{"without what they need", count(s.Unmet)},
-		{"left over", count(s.Leftovers)},
+		{"checksums compared", some(s.Checksums)},
+		{"packs read", some(s.PacksRead)},
+		{"bytes read", someBytes(uint64(s.BytesRead))},
+		{"faults", some(s.Faults)},
+		{"not looked at", some(s.Unread)},
+		{"repaired", some(s.Repaired)},
+		{"lost before", some(s.Lost)},
+		{"disowned", some(s.Disowned)},
+		{"late, and not whole", some(s.Uncounted)},
+		{"without what they need", some(s.Unmet)},
+		{"left over", some(s.Leftovers)},
 	})
+}
+
+// faultless says what it means that a check has found no fault.
+func faultless(s *check.Summary) string {
+	text := "no faults: " + human.Count(s.Archives, "archive")
+	switch {
+	case s.Unread > 0:
+		text += ", but not all could be looked at"
+	case s.Archives == 0:
+	case s.Unmet > 0:
+		text += ", of which some lack what other archives hold"
+	default:
+		text += ", and all that they need is there"
+	}
+	switch {
+	case s.Opened && s.PacksRead < s.Packs:
+		return text + fmt.Sprintf("; the content of %d of %s was opened", s.PacksRead, human.Count(s.Packs, "pack"))
+	case s.Opened:
+		return text + "; all content was opened"
+	case s.PacksRead > 0:
+		return text + fmt.Sprintf("; %d of %s were read, and are as they were stored. A recovery key (--key) opens them, too", s.PacksRead, human.Count(s.Packs, "pack"))
+	}
+	return text + "; content was not read: --read-data reads it"
 }
 
 // CheckedJSON returns what --json tells of a check.

@@ -4,20 +4,21 @@
 package show
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 )
 
-// Block prints names and values in two columns. Values must be harmless.
+// Block prints names and values in two columns, but for names without a value. Values must be harmless.
 func Block(w io.Writer, rows [][2]string) {
+	rows = slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" })
 	width := 0
 	for _, r := range rows {
 		width = max(width, len(r[0]))
 	}
 	for _, r := range rows {
-		fmt.Fprintf(w, "  %-*s  %s\n", width, r[0], cmp.Or(r[1], "-"))
+		fmt.Fprintf(w, "  %-*s  %s\n", width, r[0], r[1])
 	}
 }
 

@@ -105,5 +105,5 @@ func (s *Statistics) Show(w io.Writer) {
 }
 
 func (s ObjectSums) text() string {
-	return fmt.Sprintf("%d objects, %s", s.Count, human.ExactSize(s.Bytes))
+	return fmt.Sprintf("%s, %s", human.Count(s.Count, "object"), human.ExactSize(s.Bytes))
 }

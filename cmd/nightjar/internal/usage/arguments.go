@@ -87,6 +87,12 @@ func NoArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
+// ErrNoCommand says that none of the commands below one was named: the help names them.
+var ErrNoCommand = Errorf("no command given")
+
+// NameCommand is the RunE of a command that only has others below it.
+func NameCommand(*cobra.Command, []string) error { return ErrNoCommand }
+
 // NoSubcommand refuses the name of a command that is not there, and says which may be meant.
 func NoSubcommand(c *cobra.Command, args []string) error {
 	if len(args) > 0 {

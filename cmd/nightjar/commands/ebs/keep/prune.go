@@ -272,9 +272,9 @@ func showPruned(a *app.App, e *cloud.Cloud, p *prune.Plan, done *prune.Result, d
 		}
 		_ = t.Flush() // w keeps its error
 		if dryRun {
-			fmt.Fprintf(w, "%s: %d sets would be deleted, %d kept\n", e.Region, goes, len(p.Decisions)-goes)
+			fmt.Fprintf(w, "%s: %s would be deleted, %d kept\n", e.Region, human.Count(goes, "set"), len(p.Decisions)-goes)
 			return
 		}
-		fmt.Fprintf(w, "%s: %d sets deleted, %d kept\n", e.Region, done.Sets, len(p.Decisions)-done.Sets)
+		fmt.Fprintf(w, "%s: %s deleted, %d kept\n", e.Region, human.Count(done.Sets, "set"), len(p.Decisions)-done.Sets)
 	})
 }

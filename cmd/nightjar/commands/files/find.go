@@ -120,7 +120,7 @@ func findEntries(ctx context.Context, a *app.App, f *findFlags, o browse.FindOpt
 	if err == nil && a.JSON {
 		err = j.End()
 	}
-	if err == nil && nothing && !a.JSON && a.Chatty() {
+	if err == nil && nothing && !a.JSON && app.IsTerminal(a.Out) {
 		a.Note("nothing like that is in %s", human.Count(len(archives), "archive"))
 	}
 	if flushed := app.Flush(w); err == nil {

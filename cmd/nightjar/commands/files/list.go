@@ -88,7 +88,7 @@ func printArchives(a *app.App, archives []repo.Archive, proven map[string]time.T
 		}
 		return app.Flush(w)
 	}
-	if len(archives) == 0 && a.Chatty() {
+	if len(archives) == 0 && app.IsTerminal(a.Out) {
 		a.Note("no archive matches")
 		return nil
 	}

@@ -170,14 +170,7 @@ func forget(ctx context.Context, a *app.App, o *forgetFlags, names []string) err
 			return err
 		}
 	}
-	if err := printDecisions(a, decisions, o.dryRun); err != nil {
-		return err
-	}
-	given := slices.ContainsFunc(decisions, func(d retain.Decision) bool { return !d.Keep })
-	if given && !o.dryRun && !a.JSON && a.Chatty() {
-		a.Say("hint", fmt.Sprintf("their space comes free by nightjar prune, in two steps, each a grace period (%s) after the one before", human.Age(s.Keys().Grace(a.Now()))))
-	}
-	return nil
+	return printDecisions(a, decisions, o.dryRun, s.Keys().Grace(a.Now()))
 }
 
 // careful refuses what is more likely a slip than meant. Who only looks may see it.
@@ -266,12 +259,18 @@ func (o *forgetFlags) byName(archives, others []repo.Archive, names []string) (a
 	return all, nil
 }
 
-func printDecisions(a *app.App, decisions []retain.Decision, dryRun bool) error {
+func printDecisions(a *app.App, decisions []retain.Decision, dryRun bool, grace time.Duration) error {
 	if a.JSON {
 		return a.PrintJSON(show.DecisionsJSON(decisions, dryRun))
 	}
 	if !dryRun && !a.Chatty() {
 		return nil
 	}
-	return a.Print(func(w io.Writer) { show.Decisions(w, decisions, dryRun) })
+	if err := a.Print(func(w io.Writer) { show.Decisions(w, decisions, dryRun) }); err != nil || dryRun {
+		return err
+	}
+	if a.Watched() && slices.ContainsFunc(decisions, func(d retain.Decision) bool { return !d.Keep }) {
+		a.Say("hint", "nightjar prune frees the space: it removes them after the grace period of "+human.Age(grace)+", and deletes what only they needed after another")
+	}
+	return nil
 }

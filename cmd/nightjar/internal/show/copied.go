@@ -59,6 +59,9 @@ func (c *Copied) verdict() string {
 	if n == 0 && c.Findings == 0 {
 		text = "nothing new to copy to " + quote.Display(c.Place)
 	}
+	if n := c.Deleted.Objects; n > 0 {
+		text += ", deleted there: " + human.Count(n, "object")
+	}
 	if c.Findings > 0 {
 		text += "; problems: " + count(c.Findings)
 	}

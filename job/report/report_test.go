@@ -107,7 +107,7 @@ func TestSnapshots(t *testing.T) {
 			n.Archive, n.Notes = nil, map[string]string{"set": "set-1", record.Snapshots: record.EncodeStored(stored)}
 		})
 		page := write(t, report.Input{Now: now, Jobs: []history.Job{job}})
-		if !strings.Contains(page, want) || strings.Count(page, "<td class=\"text\">"+stored[0].Region) != 1 {
+		if !strings.Contains(page, want) || strings.Count(page, `data-label="Region">`+stored[0].Region) != 1 {
 			t.Errorf("the page has no %q", want)
 		}
 	}

@@ -21,10 +21,10 @@ type view struct {
 	Attention                            []attention
 	Jobs                                 []jobView
 	Sizes, Objects                       []row
-	Failures                             []failure
+	Failures                             stack
 	Changes                              []changesView
-	Drills, Snapshots, Copies, Positions []row
-	SnapshotCosts                        []row
+	Drills, Snapshots, Copies, Positions stack
+	SnapshotCosts                        stack
 	Cost, Basis, SnapshotCost, Version   string
 
 	snapshots snapshotSum
@@ -39,7 +39,16 @@ type row struct {
 	Cells []string
 }
 
-type failure struct{ When, What, Outcome, Error string }
+// A stack is a table whose rows are broken into lines on a narrow screen, each cell after its head.
+type stack struct {
+	Heads []string // also that of the names
+	Rows  []row
+}
+
+// Labels are the heads of cells.
+func (s *stack) Labels() []string { return s.Heads[1:] }
+
+func (s *stack) add(name string, cells ...string) { s.Rows = append(s.Rows, row{name, cells}) }
 
 type changesView struct {
 	Name, Since, Total, Incomplete string
@@ -64,7 +73,13 @@ func newView(in *Input) *view {
 	first := dayOf(in.Now).AddDate(0, 0, 1-in.Days)
 	v := &view{
 		Style: template.CSS(styleText), Repository: shown(in.Repository), Made: minute(in.Now), From: first.Format("2 January 2006"), To: in.Now.Format("2 January 2006"),
-		Version: shown(in.Version),
+		Version:       shown(in.Version),
+		Failures:      stack{Heads: []string{"When", "Job", "Outcome", "Message"}},
+		Drills:        stack{Heads: []string{"Job", "Last proven", "Age", "By host", "Took", "Position"}},
+		Positions:     stack{Heads: []string{"Job", "Saved", "Position"}},
+		Snapshots:     stack{Heads: []string{"Job", "Last run", "Set", "Consistency", "Position"}},
+		SnapshotCosts: stack{Heads: []string{"Job", "Region", "Tier", "Snapshots", "Take", "A month"}},
+		Copies:        stack{Heads: []string{"Job", "Last copied", "Age", "To"}},
 	}
 	for i := range in.Jobs {
 		j := &in.Jobs[i]
@@ -76,8 +91,8 @@ func newView(in *Input) *view {
 		v.Attention = append(v.Attention, attention{"Repository", shown(w)})
 	}
 	v.judge(in.Jobs)
-	slices.SortStableFunc(v.Failures, func(x, y failure) int { return cmp.Compare(y.When, x.When) })
-	v.Failures = v.Failures[:min(len(v.Failures), maxFailures)]
+	slices.SortStableFunc(v.Failures.Rows, func(x, y row) int { return cmp.Compare(y.Name, x.Name) })
+	v.Failures.Rows = v.Failures.Rows[:min(len(v.Failures.Rows), maxFailures)]
 	v.measure(in)
 	v.SnapshotCost = v.snapshots.words()
 	for _, c := range in.Changes {
@@ -142,12 +157,12 @@ func (v *view) tell(j *history.Job, in *Input, first time.Time) {
 		if outcomeOf(n) == record.Done || dayOf(n.At.In(in.Zone)).Before(first) {
 			continue
 		}
-		v.Failures = append(v.Failures, failure{minute(n.At.In(in.Zone)), name, outcomes[outcomeOf(n)].word, why(n)})
+		v.Failures.add(minute(n.At.In(in.Zone)), name, outcomes[outcomeOf(n)].word, why(n))
 	}
 	if d := j.Proven; d != nil {
-		v.Drills = append(v.Drills, row{name, []string{minute(d.At.In(in.Zone)), age(in.Now.Sub(d.At)) + " ago", shown(d.Host), took(d), shown(j.Position())}})
+		v.Drills.add(name, minute(d.At.In(in.Zone)), age(in.Now.Sub(d.At))+" ago", shown(d.Host), took(d), shown(j.Position()))
 	} else if j.Made() != nil {
-		v.Drills = append(v.Drills, row{name, []string{"never", "", "", "", ""}})
+		v.Drills.add(name, "never", "", "", "", "")
 	}
 	if made := j.Made(); made != nil {
 		position, why := shown(made.Archive.Labels["position"]), shown(made.Archive.Labels["no-position"])
@@ -155,7 +170,7 @@ func (v *view) tell(j *history.Job, in *Input, first time.Time) {
 			position = "none: " + why
 		}
 		if position != "" {
-			v.Positions = append(v.Positions, row{name, []string{minute(made.At.In(in.Zone)), position}})
+			v.Positions.add(name, minute(made.At.In(in.Zone)), position)
 		}
 	}
 	last := lastGood(j)
@@ -164,10 +179,10 @@ func (v *view) tell(j *history.Job, in *Input, first time.Time) {
 	}
 	switch j.Kind {
 	case "ebs":
-		v.Snapshots = append(v.Snapshots, row{name, []string{minute(last.At.In(in.Zone)), shown(last.Notes["set"]), shown(last.Notes["consistency"]), shown(last.Notes["position"])}})
+		v.Snapshots.add(name, minute(last.At.In(in.Zone)), shown(last.Notes["set"]), shown(last.Notes["consistency"]), shown(last.Notes["position"]))
 		v.bill(name, last, &v.snapshots)
 	case "copy":
-		v.Copies = append(v.Copies, row{name, []string{minute(last.At.In(in.Zone)), age(in.Now.Sub(last.At)) + " ago", shown(last.Notes["to"])}})
+		v.Copies.add(name, minute(last.At.In(in.Zone)), age(in.Now.Sub(last.At))+" ago", shown(last.Notes["to"]))
 	}
 }
 

@@ -115,6 +115,11 @@ func TestReport(t *testing.T) {
 				t.Errorf("at %d pixels nobody reads %q in:\n%s", width, want, seen.text)
 			}
 		}
+		for _, cell := range []string{"Job: host job", "Outcome: failed", "Message: store pack", "By host: host", "Took: 1m30s"} {
+			if narrow := width < 576; strings.Contains(seen.text, cell) != narrow {
+				t.Errorf("at %d pixels, whether a cell's head stands before it (%s) is not %v:\n%s", width, cell, narrow, seen.text)
+			}
+		}
 		if strings.Contains(seen.text, "logs") {
 			t.Errorf("a folder without changes is among those that changed most:\n%s", seen.text)
 		}
@@ -142,6 +147,9 @@ func look(t *testing.T, page string, width int) sight {
 	frame := fmt.Sprintf(`<!DOCTYPE html><iframe src="page.html" width="%d" height="900" onload="
 		let d = this.contentDocument, o = document.createElement('pre');
 		d.querySelectorAll('.aloud').forEach(e => e.remove());
+		d.querySelectorAll('.stack td').forEach(e => { // what a style says before a cell is no text of the page
+			let before = this.contentWindow.getComputedStyle(e, '::before').content.match(/\x22[^\x22]*\x22/);
+			if (before && e.offsetHeight) e.prepend(JSON.parse(before[0])) });
 		o.textContent = 'WIDTH ' + d.documentElement.scrollWidth + ' OF ' + this.clientWidth + '\n' + d.body.innerText + '\nEND';
 		document.body.appendChild(o)"></iframe>`, width)
 	must(t, os.WriteFile(filepath.Join(dir, "frame.html"), []byte(frame), 0o600))

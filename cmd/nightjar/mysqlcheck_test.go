@@ -47,20 +47,20 @@ func TestMySQLCheck(t *testing.T) {
 	if err := os.WriteFile(m.defaults, fmt.Appendf(nil, "[client]\nsocket=%s\nuser=root\n", s.Socket), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	clean := s.Socket + ": nothing stands in the way of dump\n"
+	clean := s.Socket + ": nothing stands in the way of dump\nnext: nightjar mysql dump, or each night a [mysql-dump.NAME] job of the job file; nightjar mysql binlog saves what changes in between\n"
 	if out, said, code := m.run("--for=dump"); out != clean || said != "" || code != 0 {
 		t.Errorf("a clean server: %d, %q, %q", code, out, said)
 	}
 	s.Exec(t, "CREATE DATABASE a", "CREATE TABLE a.`x\x1b[31m` (id INT PRIMARY KEY) ENGINE=MyISAM", "SET GLOBAL binlog_format=STATEMENT")
 	out, said, code := m.run("--for=dump,replica")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if code != 1 || !strings.HasPrefix(lines[0], "problem: binlog_format is STATEMENT") || !strings.HasPrefix(lines[1], "    SET GLOBAL binlog_format=ROW;") || !strings.Contains(said, "problems: 1") {
+	if code != 1 || !strings.HasPrefix(lines[0], "problem: binlog_format is STATEMENT") || !strings.HasPrefix(lines[1], "    SET GLOBAL binlog_format=ROW;") || !strings.Contains(said, "problems: 1") || !strings.Contains(said, "hint: mend the first problem first") {
 		t.Errorf("a problem: %d, %s%s", code, out, said)
 	}
 	if !strings.Contains(out, `warning: a.x\x1b[31m: its engine, MyISAM`) || strings.Contains(out, "\x1b") {
 		t.Errorf("a hostile name: %q", out)
 	}
-	if out, _, code := m.run("--for=dump"); code != 0 || !strings.HasSuffix(out, "today; see to the warnings (1)\n") {
+	if out, _, code := m.run("--for=dump"); code != 0 || !strings.Contains(out, "today; see to the warnings (1)\nnext: nightjar mysql dump") {
 		t.Errorf("a warning: %d, %s", code, out)
 	}
 	out, _, code = m.run("--json")

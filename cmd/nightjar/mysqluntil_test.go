@@ -103,3 +103,44 @@ func TestMySQLUntil(t *testing.T) {
 		}
 	})
 }
+
+// A restore says what of the server's logs it does not replay, since they do not go on from the dump: of the archive that it takes, and of a newer one. Up to before that, it says nothing.
+func TestMySQLUntilGap(t *testing.T) {
+	t.Parallel()
+	s, into := servertest.Start(t, servertest.MariaDB1011), servertest.Start(t, servertest.MariaDB1011)
+	d := &dumper{T: t, home: t.TempDir()}
+	d.knows(s)
+	target := d.file("target.cnf", "socket=%s\nuser=root\n", into.Socket)
+	d.must("init")
+	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY) ENGINE=InnoDB")
+	d.dump(0)
+	s.Exec(t, "INSERT INTO shop.orders VALUES (1)")
+	first, _ := d.binlog(0)
+	last := s.Query(t, "SHOW MASTER STATUS")[0]
+	s.Exec(t, "INSERT INTO shop.orders VALUES (2)", "FLUSH BINARY LOGS", "INSERT INTO shop.orders VALUES (3)", "FLUSH BINARY LOGS")
+	now := s.Query(t, "SHOW MASTER STATUS")[0]
+	for s.Query(t, "SHOW BINARY LOGS")[0][0] != now[0] { // a log that the first run's session may still read is kept
+		s.Exec(t, "PURGE BINARY LOGS TO '"+now[0]+"'")
+	}
+	s.Exec(t, "INSERT INTO shop.orders VALUES (4)")
+	second, _ := d.binlog(3)
+	restore := func(until string) string {
+		t.Helper()
+		_, said, code := d.run("mysql", "restore", "latest", "--defaults-file", target, "--existing", "replace", "--until", until)
+		if code != 0 {
+			t.Fatalf("restore until %s: %d\n%s", until, code, said)
+		}
+		return said
+	}
+	gap := fmt.Sprintf("%s:4 to %s:%s is replayed, and what was saved after the gap is not: %s:4 to %s:", last[0], last[0], last[1], now[0], now[0])
+	if said := restore("all"); !strings.Contains(said, "warning: the binary logs end at a gap: "+gap) || !strings.Contains(said, " in archive "+second.Archive.ID[:8]) {
+		t.Errorf("%q is not said:\n%s", gap, said)
+	}
+	if said := restore(first.Archive.Labels["position"][:strings.IndexByte(first.Archive.Labels["position"], ' ')]); strings.Contains(said, "gap") {
+		t.Errorf("before the gap: %s", said)
+	}
+	other, _ := d.binlog(0, "--job", "other")
+	if said := restore("all"); !strings.Contains(said, " in archive "+other.Archive.ID[:8]) {
+		t.Errorf("of a newer archive: %s", said)
+	}
+}

@@ -40,7 +40,7 @@ func TestZoneName(t *testing.T) {
 		"CET-1CEST,M3.5.0,M10.5.0/3": "UTC false 0", "EST5": "UTC false 0", "<-03>3": "UTC false 0",
 	} {
 		c := exec.Command(os.Args[0], "-test.run=^TestZoneName$")
-		c.Env = append(os.Environ(), "ZONE_ASKED=1", "TZ="+tz)
+		c.Env = append(os.Environ(), "ZONE_ASKED=1", "TZ="+tz, "GORACE=atexit_sleep_ms=0")
 		out, err := c.Output()
 		if got, _, _ := strings.Cut(string(out), "\n"); err != nil || got != want {
 			t.Errorf("TZ=%q: %q, %v; want %q", tz, got, err, want)

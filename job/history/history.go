@@ -67,6 +67,21 @@ const DrilledHost = "host"
 // Ended is the note of a record that is the job's last, since the job was taken out of the job file. Its value is of no account, but not empty.
 const Ended = "ended"
 
+// Running is the note of a record that a service writes while it runs. Its value is of no account, but not empty.
+const Running = "running"
+
+// Running returns when a service began that had not ended by its newest record; zero: it had, or it is none.
+func (j *Job) Running() time.Time {
+	for i := len(j.Nights) - 1; i >= 0; i-- {
+		if n := &j.Nights[i]; n.Recorded && n.Notes[Running] != "" {
+			return n.Start
+		} else if n.Recorded {
+			break
+		}
+	}
+	return time.Time{}
+}
+
 // Last returns the newest night.
 func (j *Job) Last() *Night { return &j.Nights[len(j.Nights)-1] }
 

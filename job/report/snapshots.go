@@ -35,7 +35,7 @@ func (v *view) bill(name string, n *history.Night, sum *snapshotSum) {
 		sum.usd += usd
 		sum.unknown = sum.unknown || !priced
 		sum.rows++
-		v.SnapshotCosts.add(name, s.Region, s.Tier, fmt.Sprint(s.Snapshots), most + human.Size(bytes), cost)
+		v.SnapshotCosts.add(name, s.Region, s.Tier, fmt.Sprint(s.Snapshots), most+human.Size(bytes), cost)
 	}
 }
 

@@ -29,6 +29,7 @@ type Result struct {
 	Breaks   []Break            // of the chain, that this run found
 	Dropped  int                // logs that nobody needs any more
 	Read     uint64             // bytes of logs that were read
+	Behind   uint64             // bytes that the server had written by the end of the run, and the archive does not have
 }
 
 // A run is one run.

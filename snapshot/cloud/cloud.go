@@ -125,6 +125,14 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 	return c, nil
 }
 
+// Credentials reports whether there are any. Whether EC2 takes them, it does not ask.
+func (c *Cloud) Credentials(ctx context.Context) error {
+	if _, err := c.cfg.Credentials.Retrieve(ctx); err != nil {
+		return fmt.Errorf("find credentials: %w", err)
+	}
+	return nil
+}
+
 // shared are the options of whatever reads the configuration.
 func shared(o Options) []func(*config.LoadOptions) error {
 	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}

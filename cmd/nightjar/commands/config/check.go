@@ -29,7 +29,8 @@ func checkCommand(a *app.App, tree func(a *app.App, only ...string) *cobra.Comma
 		Use:   "check [FILE]",
 		Short: "Tell all that is wrong with the job file",
 		Long: `Tell all that is wrong with the job file, each with its line: keys that are unknown, values that cannot be, what is missing, and what the command of a job would
-refuse. Warn of what is hardly meant: paths that are not there, archives that nobody gives up. Nothing is run, and nothing is asked but, with --connect, the repository and the places of copies.
+refuse. Warn of what is hardly meant: paths that are not there, archives that nobody gives up. Nothing is run, and nothing is asked but with --connect: the repository, the places of
+copies, and each database server, of which is told what nightjar mysql check finds; and whether jobs of EBS have a region and credentials.
 
 Exit code 2 if something is wrong; with --connect that of what went wrong there.`,
 		Args: usage.AtMostOne,
@@ -40,7 +41,7 @@ Exit code 2 if something is wrong; with --connect that of what went wrong there.
 			return runCheck(a, c, tree, connect)
 		},
 	}
-	c.Flags().BoolVar(&connect, "connect", false, "open the repository and the places of copies, too")
+	c.Flags().BoolVar(&connect, "connect", false, "open the repository and the places of copies, and check the database servers, too")
 	return c
 }
 
@@ -95,15 +96,24 @@ func runCheck(a *app.App, c *cobra.Command, tree func(a *app.App, only ...string
 	if len(faults.All) == 0 {
 		doubts = append(f.Doubts(), missingPaths(a, f)...)
 	}
+	var found []jobfile.Fault // on servers
+	if connect && len(faults.All) == 0 {
+		var warnings []jobfile.Fault
+		if found, warnings, err = askServers(c.Context(), a, f); err != nil {
+			return err
+		}
+		faults.All, doubts = append(faults.All, found...), append(doubts, warnings...)
+		faults.Sort()
+	}
 	v := checkedFile{f.Path, len(f.Jobs()), told(faults.All), told(doubts)}
 	if err := printChecked(a, &v); err != nil {
 		return err
 	}
 	switch {
-	case len(v.Faults) > 0:
+	case len(v.Faults) > len(found):
 		return usage.Hinted{Err: usage.Errorf("job file %s: faults: %d", f.Path, len(v.Faults)), Hint: "doc/job-file.md has all keys with examples"}
 	case connect:
-		return connectAll(c.Context(), a, f)
+		return errors.Join(connectAll(c.Context(), a, f), serversWrong(found))
 	}
 	return nil
 }

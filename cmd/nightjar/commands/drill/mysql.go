@@ -333,8 +333,8 @@ func replayForDrill(ctx context.Context, a *app.App, b *databaseDrill, srv *serv
 		}
 		return err
 	}
-	if len(line.Apart) > 0 {
-		b.x.Problems = append(b.x.Problems, fmt.Sprintf("the binary logs end at a gap: %s is replayed, and what was saved after the gap is not: %s", line.Covers, strings.Join(line.Apart, ", ")))
+	if gap := line.Gap(); gap != "" {
+		b.x.Problems = append(b.x.Problems, gap)
 	}
 	begin := a.Now()
 	plan, err := load.PlanReplay(ctx, a, line, &u)

@@ -86,8 +86,8 @@ func (r *jobRuns) one(ctx context.Context, j jobfile.Job, d *job.Decision, now t
 		}
 	}
 	r.began(x)
-	r.do(ctx, x)
-	r.finish(ctx, x, s)
+	r.do(ctx, x, &s)
+	r.finish(ctx, x, &s)
 }
 
 var errUnderWay = errors.New("another run of it is under way")
@@ -114,7 +114,7 @@ func cronOf(j jobfile.Job) string {
 }
 
 // do runs a job between its hooks, and says in its record how that ended.
-func (r *jobRuns) do(ctx context.Context, x *jobRun) {
+func (r *jobRuns) do(ctx context.Context, x *jobRun, s *jobstate.State) {
 	for _, hooks := range []jobfile.Hooks{x.Hooks, r.file.Hooks} {
 		if failed := r.hooks(ctx, x, "before", hooks.Before); len(failed) > 0 {
 			x.Outcome, x.Exit, x.Error = record.Failed, outcome.Failed, "it was not begun, since what was to run before it failed: "+failed[0].Error()
@@ -125,11 +125,14 @@ func (r *jobRuns) do(ctx context.Context, x *jobRun) {
 			return
 		}
 	}
-	ran, err := runner.Run(ctx, runner.Child{Name: "job " + x.Name, Args: r.childArgs(job.Command(x.Job)), Env: r.childEnviron(), Line: r.passOn(x)})
+	child := runner.Child{Name: "job " + x.Name, Args: r.childArgs(job.Command(x.Job)), Env: r.childEnviron(), Line: r.passOn(x)}
+	if x.Follows() {
+		child.Each = func(result []byte) { r.alive(ctx, x, s, result) }
+	}
+	ran, err := runner.Run(ctx, child)
 	x.End = r.Now()
 	x.Exit, x.Error, x.hint, x.result = ran.Exit, ran.Error, ran.Hint, ran.Result
-	f := runner.Read(ran.Result)
-	x.Archive, x.host, x.Figures, x.Notes = f.Archive, f.Host, f.Numbers, f.Notes
+	x.told()
 	switch {
 	case ran.Exit == outcome.Done:
 		x.Outcome = record.Done
@@ -145,6 +148,15 @@ func (r *jobRuns) do(ctx context.Context, x *jobRun) {
 	}
 	if x.Outcome != record.Failed {
 		r.keep(ctx, x)
+	}
+}
+
+// told takes what the result tells. A service's last archive says of itself when it was made, which is not when the service was heard of.
+func (x *jobRun) told() {
+	f := runner.Read(x.result)
+	x.Archive, x.host, x.Figures, x.Notes = f.Archive, f.Host, f.Numbers, f.Notes
+	if x.Follows() {
+		x.Archive = ""
 	}
 }
 
@@ -221,8 +233,26 @@ func (r *jobRuns) hooks(ctx context.Context, x *jobRun, event string, list []any
 }
 
 // finish remembers, tells and records how a job ended, and runs the hooks for that.
-func (r *jobRuns) finish(ctx context.Context, x *jobRun, s jobstate.State) {
+func (r *jobRuns) finish(ctx context.Context, x *jobRun, s *jobstate.State) {
 	interrupted := ctx.Err() != nil && x.Exit == outcome.Interrupted
+	r.remember(x, s, interrupted)
+	r.ended(x)
+	after, done := lastly(ctx)
+	defer done()
+	for _, hooks := range []jobfile.Hooks{x.Hooks, r.file.Hooks} {
+		event, list := "after", hooks.After
+		if x.Outcome != record.Done {
+			event, list = "failure", hooks.Failure
+		}
+		for _, err := range r.hooks(after, x, event, list) {
+			r.warn(fmt.Errorf("job %s: %w", x.Name, err))
+		}
+	}
+	r.record(ctx, x, s)
+}
+
+// remember takes into the state how a run ended.
+func (r *jobRuns) remember(x *jobRun, s *jobstate.State, interrupted bool) {
 	s.Outcome, s.Exit, s.Error, s.Hint, s.Archive, s.Figures, s.Notes, s.Result = x.Outcome, x.Exit, x.Record.Error, x.hint, x.Archive, x.Figures, x.Notes, string(x.result)
 	s.Start, s.Kind = x.Start, x.Job.Kind
 	if !x.Due.IsZero() && !interrupted { // else it is made up for
@@ -238,20 +268,7 @@ func (r *jobRuns) finish(ctx context.Context, x *jobRun, s jobstate.State) {
 		s.Overdue = job.Overdue(x.Job, x.Start, 0, time.Local, r.HostName)
 	}
 	x.Record.Overdue = s.Overdue
-	if err := r.states.Write(x.Name, s); err != nil {
-		r.warn(err)
+	if err := r.states.Write(x.Name, *s); err != nil {
+		r.Warn(err)
 	}
-	r.ended(x)
-	after, done := lastly(ctx)
-	defer done()
-	for _, hooks := range []jobfile.Hooks{x.Hooks, r.file.Hooks} {
-		event, list := "after", hooks.After
-		if x.Outcome != record.Done {
-			event, list = "failure", hooks.Failure
-		}
-		for _, err := range r.hooks(after, x, event, list) {
-			r.warn(fmt.Errorf("job %s: %w", x.Name, err))
-		}
-	}
-	r.record(ctx, x, s)
 }

@@ -13,8 +13,14 @@ func (r *jobRuns) publish(ctx context.Context) {
 	r.mu.Lock()
 	some := len(r.ran)+len(r.failed) > 0
 	r.mu.Unlock()
+	if some {
+		r.writeMetrics(ctx)
+	}
+}
+
+func (r *jobRuns) writeMetrics(ctx context.Context) {
 	path := r.file.Metrics.Textfile
-	if path == "" || !some || ctx.Err() != nil {
+	if path == "" || ctx.Err() != nil {
 		return
 	}
 	text, err := monitor.MetricsText(ctx, r.App, false)

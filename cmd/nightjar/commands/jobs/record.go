@@ -20,7 +20,7 @@ import (
 const recordEvery = time.Hour
 
 // record writes down in the repository how a job ended. What cannot be written waits for the next run.
-func (r *jobRuns) record(ctx context.Context, x *jobRun, s jobstate.State) {
+func (r *jobRuns) record(ctx context.Context, x *jobRun, s *jobstate.State) {
 	if r.flags.noRecord || r.file.Log.NoRecords {
 		return
 	}
@@ -28,7 +28,7 @@ func (r *jobRuns) record(ctx context.Context, x *jobRun, s jobstate.State) {
 		s.Recorded, s.As = x.End, x.Outcome
 		err := r.states.Wait(&x.Record)
 		if err == nil {
-			err = r.states.Write(x.Name, s)
+			err = r.states.Write(x.Name, *s)
 		}
 		if err != nil {
 			r.warn(err)
@@ -38,6 +38,27 @@ func (r *jobRuns) record(ctx context.Context, x *jobRun, s jobstate.State) {
 	if ctx.Err() == nil {
 		r.deliver(ctx)
 	}
+}
+
+// alive records of a service that it runs, and did its work just now: when it has begun, and then from hour to hour.
+func (r *jobRuns) alive(ctx context.Context, begun *jobRun, s *jobstate.State, result []byte) {
+	x := *begun
+	x.End, x.Outcome, x.result = r.Now(), record.Done, result
+	x.told()
+	x.Notes[history.Running] = "yes"
+	if x.Figures["problems"] > 0 {
+		x.Outcome, x.Exit, x.Error = record.Problems, outcome.WithProblems, "the binary logs have gaps"
+	}
+	again := s.Start.Equal(x.Start) && s.Outcome == x.Outcome // as this run told before
+	if since := x.End.Sub(s.End); ctx.Err() != nil || again && since >= 0 && since < recordEvery {
+		return
+	}
+	if !again {
+		s.Recorded = time.Time{}
+	}
+	r.remember(&x, s, false)
+	r.record(ctx, &x, s)
+	r.writeMetrics(ctx)
 }
 
 // deliver writes all records that wait.

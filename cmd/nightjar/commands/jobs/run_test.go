@@ -101,3 +101,38 @@ func TestRunTends(t *testing.T) {
 		t.Errorf("it counts as a run: %+v, %v", after, err)
 	}
 }
+
+// A service is told of when it has begun, from hour to hour, and when its outcome changes; a run of it that begins anew is told of at once.
+func TestAlive(t *testing.T) {
+	t.Parallel()
+	file, err := jobfile.Parse("/x.toml", []byte("[binlog.logs]\nfollow = true\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
+	now := begun
+	a := &app.App{Out: os.Stdout, Err: os.Stderr}
+	a.Warn, a.Getenv = func(err error) { t.Log(err) }, os.Getenv
+	a.Now = func() time.Time { return now }
+	r := &jobRuns{App: a, file: file, flags: &runFlags{noRecord: true}, states: jobstate.In(t.TempDir())}
+	x := &jobRun{Job: file.Jobs()[0], Record: record.Record{Job: "logs", Kind: "binlog", Start: begun}}
+	var s jobstate.State
+	result := []byte(`{"archive": {"id": "` + strings.Repeat("ab", 32) + `", "labels": {"position": "bin.000001:4"}}, "problems": 0}`)
+	for _, step := range []struct {
+		after  time.Duration
+		result string
+		told   bool
+	}{{time.Second, string(result), true}, {30 * time.Minute, string(result), false}, {61 * time.Minute, string(result), true}, {62 * time.Minute, `{"problems": 1}`, true}, {63 * time.Minute, `{"problems": 1}`, false}} {
+		now = begun.Add(step.after)
+		r.alive(context.Background(), x, &s, []byte(step.result))
+		got, err := r.states.Read("logs")
+		if err != nil || got.End.Equal(now) != step.told || !got.Success.Equal(got.End) || got.Notes["running"] == "" || got.Archive != "" {
+			t.Errorf("after %v: %+v, %v", step.after, got, err)
+		}
+	}
+	x.Start = now.Add(time.Second)
+	now = now.Add(2 * time.Second)
+	if r.alive(context.Background(), x, &s, result); !s.End.Equal(now) || s.Outcome != record.Done {
+		t.Errorf("another run: %+v", s)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"nightjar/cmd/nightjar/internal/jobstate"
 	"nightjar/cmd/nightjar/internal/overview"
 	"nightjar/job"
+	"nightjar/job/history"
 )
 
 // A readJobs is what this machine knows of its own jobs.
@@ -58,6 +59,9 @@ func readJobs(ctx context.Context, a *app.App) machineJobs {
 	for _, j := range jobs {
 		s := known[j.Name]
 		l := overview.Local{Job: j.Name, Kind: j.Kind, Ran: s.Outcome != "" && !s.End.IsZero(), Waiting: waiting[j.Name] > 0, Due: next[j.Name], Overdue: s.Overdue, Success: s.Success}
+		if s.Notes[history.Running] != "" {
+			l.Running = s.Start
+		}
 		switch {
 		case l.Ran:
 			l.Last = overview.Run{Ended: s.End, Outcome: s.Outcome, Exit: s.Exit, Error: s.Error, Duration: max(s.End.Sub(s.Start), 0).Seconds(), Recorded: s.As == s.Outcome, Figures: s.Figures, Stored: overview.Stored(s.Notes)}

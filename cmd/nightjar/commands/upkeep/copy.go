@@ -167,7 +167,7 @@ func Mirror(ctx context.Context, a *app.App, s *session.Session, f *CopyFlags) (
 		return copied, fmt.Errorf("copy to %s: %w", where, err)
 	}
 	if f.create && !f.dryRun {
-		a.Note("write on your recovery kit where the copy is: %s", to.Address(ctx))
+		a.Note("the copy was made, and is brought up to date by the same command without --create: have a job of the job file, [copy.NAME], do that each night; write on your recovery kit where the copy is: %s", to.Address(ctx))
 	}
 	if copied.Findings > 0 && !damaged && unread != nil {
 		return copied, fmt.Errorf("copied to %s, but for objects that could not be looked at: %w", where, unread)

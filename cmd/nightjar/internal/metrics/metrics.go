@@ -84,6 +84,7 @@ var Metrics = []Metric{
 	{"nightjar_job_last_run_duration_seconds", "How long the last run took.", perJob},
 	{"nightjar_job_due_timestamp_seconds", "When the job is due next, by its schedule.", perJob},
 	{"nightjar_job_overdue_timestamp_seconds", "When the job is, or was, overdue unless it succeeds again.", perJob},
+	{"nightjar_job_running_timestamp_seconds", "Since when the service runs, unless it has ended or was killed since it was heard of last.", perJob},
 	{"nightjar_job_records_unreadable", "Records of the job that cannot be read, or do not count.", perJob},
 	{"nightjar_job_archive_timestamp_seconds", "When the job's newest archive was stored.", perJob},
 	{"nightjar_job_archive_bytes", "Bytes of the files in the newest archive.", perJob},
@@ -95,6 +96,7 @@ var Metrics = []Metric{
 	{"nightjar_job_binlog_position_timestamp_seconds", "When that position was read, by the server's clock: the server's changes since then are in no archive of the job.", perJob},
 	{"nightjar_job_binlog_gtid_info", "GTIDs up to which the newest archive goes, cut after 200 characters; always 1.", []string{"host", "job_name", "gtid"}},
 	{"nightjar_job_binlog_read_bytes", "Bytes of binary logs that the last run read: how far the archives were behind.", perJob},
+	{"nightjar_job_binlog_behind_bytes", "Bytes of binary logs that the server had written when the run of the newest archive ended, and the archive does not have.", perJob},
 	{"nightjar_job_binlog_gaps", "Gaps in the chain of binary logs that the last run found.", perJob},
 	{"nightjar_job_lock_seconds", "How long the last run held a lock of the database server.", perJob},
 	{"nightjar_job_lock_attempts", "How often the last run tried to get it.", perJob},
@@ -205,6 +207,7 @@ func (w *writer) job(l *overview.Line) {
 	w.at("nightjar_job_last_success_timestamp_seconds", l.Success, host, job)
 	w.at("nightjar_job_due_timestamp_seconds", l.Due, host, job)
 	w.at("nightjar_job_overdue_timestamp_seconds", l.Overdue, host, job)
+	w.at("nightjar_job_running_timestamp_seconds", l.Running, host, job)
 	w.set("nightjar_job_records_unreadable", float64(l.PassedOver), host, job)
 	if r := l.Last; r != nil {
 		w.at("nightjar_job_last_run_timestamp_seconds", r.Ended, host, job)
@@ -283,6 +286,9 @@ func (w *writer) position(p *overview.Position, host, job string) {
 		w.set("nightjar_job_binlog_offset_bytes", float64(p.Offset), host, job)
 	}
 	w.at("nightjar_job_binlog_position_timestamp_seconds", p.Time, host, job)
+	if p.Behind != nil {
+		w.set("nightjar_job_binlog_behind_bytes", float64(*p.Behind), host, job)
+	}
 	if p.GTIDs != "" {
 		w.set("nightjar_job_binlog_gtid_info", 1, host, job, label(p.GTIDs))
 	}

@@ -23,7 +23,8 @@ var now = time.Date(2026, 11, 29, 9, 0, 0, 0, time.UTC)
 
 // line has all that a line may have.
 func line(host, job string) overview.Line {
-	position := &overview.Position{File: "mysql-bin.000123", Offset: 4567, GTIDs: "0-1-5", Time: now}
+	behind := uint64(89)
+	position := &overview.Position{File: "mysql-bin.000123", Offset: 4567, GTIDs: "0-1-5", Time: now, Behind: &behind}
 	figures := map[string]uint64{}
 	for _, m := range measured {
 		figures[m.figure] = 1500
@@ -32,7 +33,7 @@ func line(host, job string) overview.Line {
 	stored := []record.Stored{{Region: "eu-west-1", Tier: "standard", Snapshots: 14, AtMost: 42 << 30, Bytes: &bytes, Price: &price}, {Region: "sa-east-1", Tier: "archive", Snapshots: 1, AtMost: 1 << 30}}
 	drill := &overview.Drill{Ended: now, Outcome: record.Done, Host: "desk", Position: position}
 	return overview.Line{
-		Host: host, Job: job, Kind: "mysql-dump", State: overview.OK, Success: now, Due: now, Overdue: now, Archive: &overview.Archive{Stored: now, Files: 1, Bytes: 2, New: 3, Unread: 4},
+		Host: host, Job: job, Kind: "mysql-dump", State: overview.OK, Success: now, Due: now, Overdue: now, Running: now, Archive: &overview.Archive{Stored: now, Files: 1, Bytes: 2, New: 3, Unread: 4},
 		Last: &overview.Run{Ended: now, Outcome: record.Done, Duration: 1.5, Figures: figures, Stored: stored}, Position: position, Drill: drill, Proven: drill,
 	}
 }
@@ -111,7 +112,7 @@ func TestText(t *testing.T) {
 		`nightjar_job_last_success_timestamp_seconds{host="db1",job_name="shop"} 1.7959428e+09`, `nightjar_job_binlog_file_number{host="db1",job_name="shop"} 123`, `nightjar_job_lock_seconds{host="db1",job_name="shop"} 1.5`,
 		`nightjar_ebs_snapshot_bytes{host="db1",job_name="shop",region="eu-west-1",tier="standard"} 3.221225472e+09`, `nightjar_ebs_snapshots{host="db1",job_name="shop",region="sa-east-1",tier="archive"} 1`,
 		`nightjar_ebs_snapshot_cost_dollars{host="db1",job_name="shop",region="eu-west-1",tier="standard"} 0.15`, `nightjar_ebs_snapshot_cost_at_most_dollars{host="db1",job_name="shop",region="eu-west-1",tier="standard"} 2.1`,
-		`nightjar_job_ended{host="web1",job_name="gone"} 1`, `nightjar_key_expiry_timestamp_seconds{fingerprint="AB",host="db1",use="host"} 1.`,
+		`nightjar_job_binlog_behind_bytes{host="db1",job_name="shop"} 89`, `nightjar_job_ended{host="web1",job_name="gone"} 1`, `nightjar_key_expiry_timestamp_seconds{fingerprint="AB",host="db1",use="host"} 1.`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s is not in\n%s", want, text)

@@ -7,6 +7,7 @@ package overview
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,6 +46,7 @@ type Line struct {
 	Proven     *Drill    `json:"last_proven,omitempty"`
 	Waiting    bool      `json:"record_waits,omitempty"` // this machine could not say so to the repository yet
 	PassedOver int       `json:"records_passed_over,omitempty"`
+	Running    time.Time `json:"running_since,omitzero"` // when a service began that had not ended when it was heard of last
 
 	Of *history.Job `json:"-"` // nil: only this machine knows the job
 }
@@ -78,8 +80,12 @@ type Position struct {
 	Offset uint64 `json:"offset,omitempty"`
 	GTIDs  string `json:"gtids,omitempty"`
 
-	Time time.Time `json:"time,omitzero"` // when it was read, by the server's clock
+	Time   time.Time `json:"time,omitzero"`          // when it was read, by the server's clock
+	Behind *uint64   `json:"behind_bytes,omitempty"` // of binary logs that the server had written when the run ended, and the archive does not have; nil: not known
 }
+
+// Behind is the label of an archive of binary logs that a Position's Behind is read from.
+const Behind = "behind"
 
 // A Drill is a restore that was tried.
 type Drill struct {
@@ -100,6 +106,7 @@ type Local struct {
 	Overdue   time.Time // when it is overdue if it never ran; zero: never
 	Last      Run       // if Ran
 	Success   time.Time
+	Running   time.Time // as that of a Line
 }
 
 // Options say what is told.
@@ -150,6 +157,9 @@ func (o *Options) line(j *history.Job) Line {
 		Last:     &Run{last.At, last.Outcome, last.Exit, quote.Text(last.Error), last.Duration().Seconds(), last.Recorded, last.Figures, Stored(last.Notes)},
 		Position: position(j.Made()), NoPosition: noPosition(j.Made()), Drill: drill(j.Drilled), Proven: drill(j.Proven),
 	}
+	if !j.Ended {
+		l.Running = j.Running()
+	}
 	if made := j.Made(); made != nil {
 		s := made.Archive.Statistics
 		l.Archive = &Archive{quote.Text(made.Archive.ID), made.Archive.Stored, s["files"], s["bytes"], s["bytes_stored"], s["unread"]}
@@ -190,7 +200,7 @@ func (o *Options) local(l Local) Line {
 func (l *Line) waited(of Local, now time.Time) {
 	last := of.Last
 	last.Error = quote.Text(last.Error)
-	l.Last, l.Due, l.Overdue = &last, of.Due, of.Overdue
+	l.Last, l.Due, l.Overdue, l.Running = &last, of.Due, of.Overdue, of.Running
 	if of.Success.After(l.Success) {
 		l.Success = of.Success
 	}
@@ -211,7 +221,11 @@ func position(n *history.Night) *Position {
 	if n == nil {
 		return nil
 	}
-	return parsed(cmp.Or(n.Archive.Labels["position"], n.Notes["position"]))
+	p := parsed(cmp.Or(n.Archive.Labels["position"], n.Notes["position"]))
+	if bytes, err := strconv.ParseUint(n.Archive.Labels[Behind], 10, 64); p != nil && err == nil {
+		p.Behind = &bytes
+	}
+	return p
 }
 
 func noPosition(n *history.Night) string {
@@ -226,7 +240,7 @@ func parsed(text string) *Position {
 	if err != nil || p.File == "" && p.GTIDs.IsZero() {
 		return nil
 	}
-	return &Position{quote.Text(p.File), p.Offset, p.GTIDs.String(), p.Time}
+	return &Position{File: quote.Text(p.File), Offset: p.Offset, GTIDs: p.GTIDs.String(), Time: p.Time}
 }
 
 // Stored is what the notes of a run say of its EBS snapshots; of what cannot be read, nothing.

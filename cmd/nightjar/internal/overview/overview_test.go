@@ -136,3 +136,29 @@ func TestLocalDue(t *testing.T) {
 		t.Errorf("lines: %+v", lines)
 	}
 }
+
+// TestRunning has a service that runs be shown as one until a record says that it ended, also where its archives are newer; and what it has not saved yet.
+func TestRunning(t *testing.T) {
+	at := now.Add(-6 * time.Hour)
+	r := record.Record{Job: "logs", Kind: "binlog", Outcome: record.Done, Start: at, End: at.Add(time.Hour), Notes: map[string]string{history.Running: "yes"}}
+	record := func(r record.Record, id string) history.Archive {
+		return history.Archive{ID: strings.Repeat(id, 64), Host: "db1", Job: "run logs", Kind: "run", Stored: r.End, End: r.End, Counts: true, Labels: r.Labels()}
+	}
+	all := []history.Archive{record(r, "a"), {
+		ID: strings.Repeat("b", 64), Host: "db1", Job: "logs", Kind: "mysql-binlog", Stored: now.Add(-time.Hour), End: now.Add(-time.Hour), Counts: true, Complete: true,
+		Labels: map[string]string{"position": "bin.000007:1234", overview.Behind: "2048"},
+	}}
+	l := overview.Lines(history.Read(all, now), overview.Options{Now: now})[0]
+	if !l.Running.Equal(at) || l.State != overview.OK {
+		t.Errorf("a service that runs: %+v", l)
+	}
+	for _, want := range []string{"bin.000007:1234 (2.0 KiB behind)", "db1 logs: a service, which runs since "} {
+		if text := strings.Join(show([]overview.Line{l}, 0), "\n"); !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	r.End, r.Notes = now, nil
+	if l := overview.Lines(history.Read(append(all, record(r, "c")), now), overview.Options{Now: now})[0]; !l.Running.IsZero() {
+		t.Errorf("a service that ended: %+v", l)
+	}
+}

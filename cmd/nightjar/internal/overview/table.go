@@ -125,6 +125,9 @@ func (l *Line) remarks(now time.Time) (all []string) {
 	if l.Last != nil && l.State != Ended && l.Last.Error != "" {
 		add("%s, exit code %d: %s", l.Last.Outcome, l.Last.Exit, cut(Shown(l.Last.Error), 400))
 	}
+	if !l.Running.IsZero() {
+		add("a service, which runs since %s", human.Time(l.Running))
+	}
 	if l.Archive != nil && l.Archive.Unread > 0 {
 		add("files that could not be read: %d", l.Archive.Unread)
 	}
@@ -166,7 +169,11 @@ func (p *Position) text() string {
 	case p.File == "":
 		return cut(Shown(p.GTIDs), 40)
 	}
-	return fmt.Sprintf("%s:%d", cut(Shown(p.File), 40), p.Offset)
+	text := fmt.Sprintf("%s:%d", cut(Shown(p.File), 40), p.Offset)
+	if p.Behind != nil && *p.Behind > 0 {
+		text += fmt.Sprintf(" (%s behind)", human.Size(*p.Behind))
+	}
+	return text
 }
 
 // Shown makes a text harmless that is as quote.Text wrote it.

@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -32,6 +33,7 @@ type Child struct {
 	Args []string // the program and its arguments
 	Env  []string
 	Line func(line string) // told of each line on standard error but for the last words, as they are in a Ran; from one goroutine at a time
+	Each func(json []byte) // of a child that goes on until it is stopped: told of each line of JSON that it prints, the last of which is the result; nil: it prints one value
 }
 
 // A Ran is how a child ended.
@@ -50,11 +52,11 @@ func Run(ctx context.Context, c Child) (Ran, error) {
 		return Ran{Exit: outcome.Failed, Error: err.Error()}, err
 	}
 	defer p.Stop()
-	out, err := io.ReadAll(io.LimitReader(p, maxOutput+1))
-	if len(out) > maxOutput {
-		_, err = io.Copy(io.Discard, p)
-		out = nil
+	read := readAll
+	if c.Each != nil {
+		read = func(from io.Reader) ([]byte, error) { return readEach(from, c.Each) }
 	}
+	out, err := read(p)
 	said.end()
 	r := Ran{Error: said.error, Hint: said.hint}
 	var result bytes.Buffer
@@ -83,6 +85,32 @@ func Run(ctx context.Context, c Child) (Ran, error) {
 		}
 	}
 	return r, nil
+}
+
+// readAll reads all that a child prints; of too much it returns nothing.
+func readAll(from io.Reader) ([]byte, error) {
+	out, err := io.ReadAll(io.LimitReader(from, maxOutput+1))
+	if len(out) > maxOutput {
+		_, err = io.Copy(io.Discard, from)
+		out = nil
+	}
+	return out, err
+}
+
+// readEach tells of each line of JSON, and returns the last. A line that is too long ends that.
+func readEach(from io.Reader, each func([]byte)) (last []byte, err error) {
+	in := bufio.NewScanner(from)
+	in.Buffer(nil, maxOutput)
+	for in.Scan() {
+		if json.Valid(in.Bytes()) {
+			last = bytes.Clone(in.Bytes())
+			each(last)
+		}
+	}
+	if err = in.Err(); errors.Is(err, bufio.ErrTooLong) {
+		_, err = io.Copy(io.Discard, from)
+	}
+	return last, err
 }
 
 // lines passes on whole lines, and holds back nightjar's own last words.

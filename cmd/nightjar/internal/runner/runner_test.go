@@ -51,6 +51,21 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Of a child that goes on, each line of JSON is told of as it comes, and the last is the result.
+func TestEach(t *testing.T) {
+	var told []string
+	child := runner.Child{Name: "job x", Args: []string{"sh", "-c", `printf '{"a":1}\n{"a":2}\nno JSON\n{"a":3}'; exit 3`}, Env: os.Environ(), Each: func(b []byte) { told = append(told, string(b)) }}
+	r, err := runner.Run(context.Background(), child)
+	if err != nil || r.Exit != 3 || string(r.Result) != `{"a":3}` || strings.Join(told, " ") != `{"a":1} {"a":2} {"a":3}` {
+		t.Errorf("%+v, %v; told %q", r, err, told)
+	}
+	told = nil
+	child.Args[2] = `echo '{"a":1}'; head -c 5000000 /dev/zero; echo; echo '{"a":2}'`
+	if r, err := runner.Run(context.Background(), child); err != nil || r.Exit != 0 || string(r.Result) != `{"a":1}` || len(told) != 1 {
+		t.Errorf("after a line that is too long: %+v, %v; told %q", r, err, told)
+	}
+}
+
 func TestRead(t *testing.T) {
 	id := strings.Repeat("ab", 32)
 	f := runner.Read([]byte(`{"archive": {"id": "` + id + `", "host": "web1", "labels": {"position": "bin.1:4"}, "statistics": {"files": 9}}, "elapsed_seconds": 1.5, "problems": 2,

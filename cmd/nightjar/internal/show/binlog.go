@@ -22,6 +22,7 @@ func Binlog(w io.Writer, r *logs.Result) {
 	Block(w, append(rows, [][2]string{
 		{"binary logs", count(uint64(len(r.Entries)))},
 		{"bytes read of them", human.ExactSize(r.Read)},
+		{"written since then", human.ExactSize(r.Behind)},
 		{"left out, not needed", count(uint64(r.Dropped))},
 	}...))
 }
@@ -40,7 +41,7 @@ func BinlogJSON(made *repo.Archive, s *backup.Statistics, problems uint64, reque
 	}
 	return map[string]any{
 		"archive": Archive(made), "statistics": s.Map(), "problems": problems, "requests": requests,
-		"binlog": map[string]any{"position": quote.Text(r.Position.String()), "logs": len(r.Entries), "bytes_read": r.Read, "left_out": r.Dropped, "gaps": len(breaks), "breaks": breaks, "spans": SpansJSON(r.Entries)},
+		"binlog": map[string]any{"position": quote.Text(r.Position.String()), "logs": len(r.Entries), "bytes_read": r.Read, "bytes_behind": r.Behind, "left_out": r.Dropped, "gaps": len(breaks), "breaks": breaks, "spans": SpansJSON(r.Entries)},
 	}
 }
 

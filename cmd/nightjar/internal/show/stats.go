@@ -12,6 +12,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
+	"nightjar/job/record"
 	"nightjar/repo"
 	"nightjar/repo/store"
 )
@@ -23,7 +24,8 @@ type Statistics struct {
 	Root       crypto.Fingerprint    `json:"root"`
 	Recovery   []crypto.Fingerprint  `json:"recovery_keys"`
 	Hosts      map[string]int        `json:"archives_by_host"`
-	Archives   int                   `json:"archives"`
+	Archives   int                   `json:"archives"` // without records
+	Records    int                   `json:"records"`  // of runs and drills
 	Oldest     *time.Time            `json:"oldest,omitempty"`
 	Newest     *time.Time            `json:"newest,omitempty"`
 	Source     uint64                `json:"newest_source_bytes"` // of the newest archive of every job
@@ -47,7 +49,7 @@ func (s *ObjectSums) add(bytes int64) {
 func Gather(ctx context.Context, r *repo.Repository, place string, archives []repo.Archive) (*Statistics, error) {
 	sums := &Statistics{
 		Repository: r.ID(), Place: quote.Text(place), Root: r.Keys().Pin().Root, Recovery: r.Keys().Recovery(),
-		Hosts: map[string]int{}, Archives: len(archives), Objects: map[string]ObjectSums{},
+		Hosts: map[string]int{}, Objects: map[string]ObjectSums{},
 	}
 	type job struct {
 		host string
@@ -56,14 +58,20 @@ func Gather(ctx context.Context, r *repo.Repository, place string, archives []re
 	newest := map[job]uint64{}
 	for i := range archives {
 		x := &archives[i]
+		if record.IsKind(string(x.Kind)) {
+			sums.Records++
+			continue
+		}
+		if sums.Oldest == nil {
+			sums.Oldest = &x.Time
+		}
+		sums.Newest = &x.Time
+		sums.Archives++
 		sums.Hosts[x.Host]++
 		newest[job{x.Host, x.Job}] = x.Statistics["bytes"]
 	}
 	for _, n := range newest {
 		sums.Source += n
-	}
-	if len(archives) > 0 {
-		sums.Oldest, sums.Newest = &archives[0].Time, &archives[len(archives)-1].Time
 	}
 	if err := r.SyncIndex(ctx); err != nil {
 		return nil, err
@@ -96,6 +104,9 @@ func (s *Statistics) Show(w io.Writer) {
 	if s.Oldest != nil {
 		rows = append(rows, [2]string{"oldest", human.Time(*s.Oldest)}, [2]string{"newest", human.Time(*s.Newest)},
 			[2]string{"source bytes, newest of each job", human.ExactSize(s.Source)})
+	}
+	if s.Records > 0 {
+		rows = append(rows, [2]string{"records of runs and drills", fmt.Sprint(s.Records)})
 	}
 	rows = append(rows, [2]string{"chunks", fmt.Sprint(s.Chunks)})
 	for _, kind := range slices.Sorted(maps.Keys(s.Objects)) {

@@ -94,6 +94,11 @@ func checkOptions(a *app.App, k *checkFlags) (o check.Options, err error) {
 	return o, nil
 }
 
+// Nightly returns the options of a check that has no flags but --for: of what runs every night.
+func Nightly(a *app.App, purposes []string) (check.Options, error) {
+	return checkOptions(a, &checkFlags{purposes: purposes, every: "1D", long: "10s", threads: 4})
+}
+
 func runCheck(ctx context.Context, a *app.App, k *checkFlags) error {
 	o, err := checkOptions(a, k)
 	if err != nil {
@@ -137,7 +142,7 @@ func runCheck(ctx context.Context, a *app.App, k *checkFlags) error {
 	}
 	what := strings.Join(k.purposes, ", ")
 	if n := counts[check.Problem]; n > 0 {
-		return fmt.Errorf("check %s for %s: problems: %d", source.Address(), what, n)
+		return usage.Hinted{Err: fmt.Errorf("check %s for %s: problems: %d", source.Address(), what, n), Hint: "mend the first problem first, since others may follow from it: what to do stands below each. Then check again"}
 	}
 	if a.JSON || a.Quiet {
 		return nil
@@ -147,8 +152,23 @@ func runCheck(ctx context.Context, a *app.App, k *checkFlags) error {
 		if n := counts[check.Warning]; n > 0 {
 			fmt.Fprintf(w, " today; see to the warnings (%d)", n)
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "\nnext: %s\n", afterCheck(o.For))
 	})
+}
+
+// afterCheck says what to do with a server that is good for all of the purposes: the first that makes a backup counts.
+func afterCheck(purposes []check.Purpose) string {
+	for _, p := range purposes {
+		switch p {
+		case check.Dump:
+			return "nightjar mysql dump, or each night a [mysql-dump.NAME] job of the job file; nightjar mysql binlog saves what changes in between"
+		case check.Hot:
+			return "nightjar mysql hot, or each night a [mysql-hot.NAME] job of the job file; nightjar mysql binlog saves what changes in between"
+		case check.Binlog:
+			return "nightjar mysql binlog, or a [binlog.NAME] job of the job file with follow = true"
+		}
+	}
+	return "nightjar mysql replica on the machine of the replica"
 }
 
 // wrapped cuts a text at spaces into lines of 100 characters, where it has spaces; none of no text.

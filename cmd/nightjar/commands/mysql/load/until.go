@@ -80,7 +80,15 @@ type Timeline struct {
 	archive *repo.Archive // of the logs
 	logs    []replay.Log
 	Covers  string
-	Apart   []string // what the archive has after a gap, or of a history that began later
+	apart   []string // what this archive, or a newer one, has after a gap, or of a history that began later
+}
+
+// Gap says what was saved and is not replayed, since the logs before it are not there; empty: nothing.
+func (t *Timeline) Gap() string {
+	if len(t.apart) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the binary logs end at a gap: %s is replayed, and what was saved after the gap is not: %s", t.Covers, strings.Join(t.apart, ", "))
 }
 
 // TimelineOf finds the binary logs after a backup: in the archive that is named, or in the newest that has them.
@@ -103,50 +111,61 @@ func TimelineOf(ctx context.Context, a *app.App, s *choice.Opened, u *UntilFlags
 	} else if candidates, _, err = choice.Archives(ctx, s.Session, &chosen); err != nil {
 		return nil, err
 	}
+	// newer is what an archive has that is newer than the one that is found, and does not go on.
+	var newer []string
 	for i := range slices.Backward(candidates) { // the newest first
-		t, err := timelineIn(ctx, s, &candidates[i], from)
-		if t != nil || err != nil {
-			return t, err
+		t, apart, err := timelineIn(ctx, s, &candidates[i], from)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			t.apart = append(t.apart, newer...)
+			return t, nil
+		}
+		if len(newer) == 0 {
+			newer = apart
 		}
 	}
 	return nil, usage.Hinted{Err: fmt.Errorf("no archive of binary logs goes on from %s, where archive %s ends", from, show.ShortID(s.Archive)),
 		Hint: "nothing was changed. nightjar mysql binlog saves them: it can still be run, if the server is there and has kept its logs. nightjar mysql binlog show says what an archive has"}
 }
 
-// timelineIn returns the logs of an archive that go on from a position; nil if it has none.
-func timelineIn(ctx context.Context, s *choice.Opened, archive *repo.Archive, from mysqldump.Position) (*Timeline, error) {
+// timelineIn returns the logs of an archive that go on from a position; nil if it has none, and then what it has of the same server.
+func timelineIn(ctx context.Context, s *choice.Opened, archive *repo.Archive, from mysqldump.Position) (_ *Timeline, apart []string, err error) {
 	at, err := dumpfiles.PositionOf(archive)
 	if err != nil || at.ServerUUID != from.ServerUUID || at.ServerID != from.ServerID && from.ServerUUID.IsZero() {
-		return nil, err
+		return nil, nil, err
 	}
 	entries, err := dumpfiles.ArchivedLogs(ctx, s.Session, archive)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	reader, err := s.NewReaderFor(ctx, archive)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var found []*Timeline
 	chains := logs.Chains(entries)
 	for i, chain := range chains {
+		apart = append(apart, chain.String()+" in archive "+show.ShortID(archive))
 		if !goesOn(&chain, from) {
 			continue
 		}
 		source, err := dumpfiles.OpenBinlog(ctx, reader, archive)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		t := &Timeline{from: from, archive: archive, Covers: chain.String()}
 		for _, e := range chain.Entries {
 			t.logs = append(t.logs, replay.Log{Name: e.Name, Open: func() (io.ReadCloser, error) { return source.Open(e.Path()) }})
 		}
 		for _, later := range chains[i+1:] {
-			t.Apart = append(t.Apart, later.String())
+			t.apart = append(t.apart, later.String()+" in archive "+show.ShortID(archive))
 		}
 		found = append(found, t)
 	}
-	return onlyOne(ctx, found)
+	t, err := onlyOne(ctx, found)
+	return t, apart, err
 }
 
 // onlyOne returns the logs that go on from their position, of several that have logs of its name: servers begin their logs
@@ -253,10 +272,17 @@ func untilPlan(ctx context.Context, a *app.App, s *choice.Opened, u *UntilFlags)
 	if err != nil {
 		return nil, false, err
 	}
+	gap := line.Gap()
+	if u.statement == "" {
+		plan, err = PlanReplay(ctx, a, line, u)
+	}
+	open := u.statement != "" || u.Until == "all" || !u.target.Time.IsZero() // what comes after the gap may be meant, too
+	if err == nil && gap != "" && open && (plan == nil || plan.Refused == nil) {
+		a.Warn(errors.New(gap))
+	}
 	if u.statement != "" {
 		return nil, true, listCandidates(ctx, a, line, u.statement)
 	}
-	plan, err = PlanReplay(ctx, a, line, u)
 	return plan, false, err
 }
 

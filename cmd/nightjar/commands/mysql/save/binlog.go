@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/dbflags"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/overview"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/cmd/nightjar/internal/usage"
@@ -113,7 +115,7 @@ func (b *binlogFlags) plan(now time.Time) (template *repo.Record, since time.Tim
 		}
 	}
 	labels, err := choice.ParseLabels(b.labels)
-	for _, taken := range []repo.Text{"position", "server-version", "method", followed} {
+	for _, taken := range []repo.Text{"position", "server-version", "method", overview.Behind, followed} {
 		if _, there := labels[taken]; there && err == nil {
 			err = usage.Errorf("label %q is the archive's own", taken)
 		}
@@ -234,7 +236,12 @@ func (r *binlogRun) saveWatched(ctx context.Context) (*binlogResult, error) {
 			r.Problem(b.At, fmt.Errorf("%s: %s", b.Case, b.Says))
 		}
 		at := result.Position
-		return repo.Labels{"position": repo.Text(at.String()), "server-version": repo.Text(at.Version), "method": "binlog"}, nil
+		labels := repo.Labels{"position": repo.Text(at.String()), "server-version": repo.Text(at.Version), "method": "binlog"}
+		if list, err := source.Logs(ctx); err == nil { // else nobody knows, and the next run says why
+			result.Behind = logs.Unsaved(list, result.Entries)
+			labels[overview.Behind] = repo.Text(strconv.FormatUint(result.Behind, 10))
+		}
+		return labels, nil
 	})
 	if err != nil {
 		return nil, err

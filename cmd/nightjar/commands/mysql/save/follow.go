@@ -2,6 +2,7 @@ package save
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -30,6 +31,9 @@ func (r *binlogRun) follow(ctx context.Context) error {
 		if err == nil && made >= foldAfter {
 			made, err = 0, r.again(ctx)
 		}
+		if err == nil && ctx.Err() == nil && r.JSON {
+			err = r.tellStep()
+		}
 		switch {
 		case ctx.Err() != nil:
 			if r.previous == nil {
@@ -46,6 +50,15 @@ func (r *binlogRun) follow(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// tellStep prints a line after each look that came to a good end: whoever runs this knows that it does its work, also while the server writes nothing.
+func (r *binlogRun) tellStep() error {
+	line, err := json.Marshal(map[string]any{"archive": show.Archive(r.previous), "problems": r.Problems.Load()})
+	if err != nil {
+		return fmt.Errorf("encode result: %w", err)
+	}
+	return r.Result(string(line))
 }
 
 // step makes an archive if there is something new, and returns how many it made.

@@ -69,7 +69,7 @@ func commandTree(a *app.App) *cobra.Command {
 	return root
 }
 
-// bareCommand is command for a caller who only wants command lines to be read, and that of many: of some commands, or of all.
+// bareCommand is commandTree for a caller who only wants command lines to be read, and that of many: of some commands, or of all.
 func bareCommand(a *app.App, only ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "nightjar",

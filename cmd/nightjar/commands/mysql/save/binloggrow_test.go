@@ -35,7 +35,7 @@ type cost struct {
 func follows(t *testing.T, s *servertest.Server) *binlogRun {
 	t.Helper()
 	m, _ := sessiontest.WithRepository(t)
-	m.Passphrase, m.TempDir, m.Warn = "p", t.TempDir(), func(err error) { t.Log(err) }
+	m.TempDir, m.Warn = t.TempDir(), func(err error) { t.Log(err) }
 	r := &binlogRun{App: &app.App{Settings: *m.Settings, Quiet: true, Out: os.Stdout, Err: os.Stderr}, flags: &binlogFlags{since: "all", follow: true, interval: time.Minute}}
 	var err error
 	if r.template, r.since, err = r.flags.plan(time.Now()); err != nil {

@@ -152,18 +152,22 @@ func runCheck(ctx context.Context, a *app.App, k *checkFlags) error {
 		if n := counts[check.Warning]; n > 0 {
 			fmt.Fprintf(w, " today; see to the warnings (%d)", n)
 		}
-		fmt.Fprintf(w, "\nnext: %s\n", afterCheck(o.For))
+		fmt.Fprintf(w, "\nnext: %s\n", afterCheck(o.For, found))
 	})
 }
 
 // afterCheck says what to do with a server that is good for all of the purposes: the first that makes a backup counts.
-func afterCheck(purposes []check.Purpose) string {
+func afterCheck(purposes []check.Purpose, found []check.Finding) string {
+	between := "; nightjar mysql binlog saves what changes in between"
+	if slices.ContainsFunc(found, func(f check.Finding) bool { return f.Name == "log-bin-off" }) {
+		between = ""
+	}
 	for _, p := range purposes {
 		switch p {
 		case check.Dump:
-			return "nightjar mysql dump, or each night a [mysql-dump.NAME] job of the job file; nightjar mysql binlog saves what changes in between"
+			return "nightjar mysql dump, or each night a [mysql-dump.NAME] job of the job file" + between
 		case check.Hot:
-			return "nightjar mysql hot, or each night a [mysql-hot.NAME] job of the job file; nightjar mysql binlog saves what changes in between"
+			return "nightjar mysql hot, or each night a [mysql-hot.NAME] job of the job file" + between
 		case check.Binlog:
 			return "nightjar mysql binlog, or a [binlog.NAME] job of the job file with follow = true"
 		}

@@ -269,6 +269,6 @@ func (r *jobRuns) remember(x *jobRun, s *jobstate.State, interrupted bool) {
 	}
 	x.Record.Overdue = s.Overdue
 	if err := r.states.Write(x.Name, *s); err != nil {
-		r.Warn(err)
+		r.warn(err)
 	}
 }

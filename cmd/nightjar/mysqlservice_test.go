@@ -72,7 +72,7 @@ func TestServiceIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.end(r)
-	if l := status(); !l.Running.IsZero() || l.State != overview.Failed || !l.Waiting {
+	if l := status(); !l.Running.IsZero() || l.State != overview.OK {
 		t.Errorf("after its end it is %+v", l)
 	}
 }

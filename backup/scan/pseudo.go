@@ -14,6 +14,7 @@ func (s *scanner) passPseudo(path string, n *tree.Node, sel *Selection) *Selecti
 	if s.o.Note != nil && !s.counting {
 		s.o.Note(path, "what is in it is left out, since the kernel makes it up ("+kind+"): name it to have it saved")
 	}
+	s.met(path+"/**", nil, "made up by the kernel ("+kind+")")
 	if sel == nil {
 		return &Selection{}
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	Progress *watch.Progress              // counts what need not be read; not nil
 	Note     func(path, what string)      // told what is left out that nobody chose to leave out; may be nil
 	Problem  func(path string, err error) // told of what cannot be walked; not nil
+
+	// Met is told of what was selected, and why it is left out, "" if it is not; n is nil of all that is in a folder, whose path then ends in /**. It may be nil.
+	Met func(path string, n *tree.Node, left string)
 }
 
 func (o *Options) fill() {

@@ -9,7 +9,9 @@ import (
 	"sort"
 	"strings"
 
+	"nightjar/backup/local"
 	"nightjar/internal/where"
+	"nightjar/repo/tree"
 )
 
 // A Selection is the way to what was asked for: a directory of the paths' parents, or something that is saved whole. It serves one walk.
@@ -96,6 +98,34 @@ func (s *scanner) excludes(path string, called []string, folder bool, size uint6
 		}
 	}
 	return len(called) > 0
+}
+
+// leaves says why an entry is left out; "" if it is not.
+func (s *scanner) leaves(path, name string, n *tree.Node, sel *Selection, called []string) string {
+	size := uint64(0)
+	if n.IsRegular() {
+		size = n.Size
+	}
+	switch {
+	case !n.IsDir() && local.IsBeside(name) && (sel == nil || !sel.whole):
+		return "left over by a restore that was killed"
+	case s.o.ExcludeNoDump && s.stack.Top().NoDump(name):
+		return "marked by chattr +d"
+	case s.avoid[fileID{n.Device, n.Inode}]:
+		return "the repository, a copy of it or the cache"
+	case !sel.everything() || !s.excludes(path, called, n.IsDir(), size):
+		return ""
+	case size > 0 && !s.excludes(path, called, false, 0):
+		return "larger than is wanted"
+	}
+	return "excluded by a pattern"
+}
+
+// met tells what becomes of an entry, or of what is in a folder.
+func (s *scanner) met(path string, n *tree.Node, left string) {
+	if s.o.Met != nil {
+		s.o.Met(path, n, left)
+	}
 }
 
 // Select makes a selection of absolute paths. A path that leads through symbolic links selects the links and what they lead to, so that it

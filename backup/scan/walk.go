@@ -126,6 +126,7 @@ func (s *scanner) directory(path string, n *tree.Node, sel *Selection, previous,
 	}
 	if s.o.ExcludeCaches && sel.everything() && s.isCache(names) {
 		names = []string{"CACHEDIR.TAG"}
+		s.met(path+"/**", nil, "of a cache, as its CACHEDIR.TAG says")
 	}
 	for _, name := range names {
 		if s.stack.Top() == nil { // moved away while the walk was further down, and reported
@@ -209,13 +210,11 @@ func (s *scanner) entry(path, name string, sel *Selection, old *former) error {
 		return nil
 	}
 	called := sel.called(name, s.called)
-	size := uint64(0)
-	if n.IsRegular() {
-		size = n.Size
+	left := s.leaves(path, name, n, sel, called)
+	if left != "" || sel.everything() {
+		s.met(path, n, left)
 	}
-	left := !n.IsDir() && local.IsBeside(name) && (sel == nil || !sel.whole) // by a restore that was killed
-	left = left || s.o.ExcludeNoDump && dir.NoDump(name)
-	if left || sel.everything() && s.excludes(path, called, n.IsDir(), size) || s.avoid[fileID{n.Device, n.Inode}] {
+	if left != "" {
 		if was != nil {
 			s.deleted(was)
 		}
@@ -256,6 +255,7 @@ func (s *scanner) enter(path, name string, n *tree.Node, sel *Selection, was *tr
 	if s.o.OneFileSystem && n.Device != s.device {
 		if sel == nil { // met on the way: its own content belongs to another file system
 			sel = &Selection{}
+			s.met(path+"/**", nil, "on another file system")
 		} else {
 			sel.within = false // so it is, but for what was asked for
 			device := s.device

@@ -9,6 +9,7 @@ var examples = map[string]string{
 	"backup": `
 		nightjar backup /etc /var/www --exclude '*.log'
 		nightjar backup /home --exclude-caches --exclude-larger-than 500M --job home
+		nightjar backup /home --exclude '*.log' --dry-run --verbose
 		nightjar backup --stdin shop.sql -- pg_dump shop`,
 	"restore": `
 		nightjar restore latest --target /restored

@@ -44,6 +44,7 @@ type backupFlags struct {
 	tags, labels          []string
 	job, stdin            string
 	allowEmpty, embedded  bool
+	dryRun                bool
 	copy                  upkeep.CopyFlags
 	paths, program        []string
 }
@@ -81,6 +82,7 @@ func BackupCommand(a *app.App) *cobra.Command {
 	f.TextVar(&a.Compression, "compression", pack.Default, "the `LEVEL` to compress at: fastest, default or better")
 	f.StringVar(&b.copy.To, "copy-to", "", "copy the repository there afterwards, as nightjar copy --to does")
 	b.copy.Bucket.CopyFlags(c)
+	f.BoolVarP(&b.dryRun, "dry-run", "n", false, "say what would be saved, and with --verbose each path; needs no key, and writes nothing")
 	f.BoolVar(&b.embedded, "embedded", false, "keep the backups in a repository on this machine, made when it is missing")
 	return c
 }
@@ -92,6 +94,9 @@ func runBackup(ctx context.Context, a *app.App, b *backupFlags) error {
 	}
 	if err := b.avoidCopy(o); err != nil {
 		return err
+	}
+	if b.dryRun {
+		return previewBackup(ctx, a, b, o)
 	}
 	s, err := openForBackup(ctx, a, b.embedded)
 	if err != nil {

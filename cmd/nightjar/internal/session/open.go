@@ -51,6 +51,21 @@ func (s *Session) Folders() []string {
 	return all
 }
 
+// Folders returns what Session.Folders does before anything is opened: where the repository is or would be, and the caches.
+func (set *Settings) Folders() (all []string, err error) {
+	at, err := set.configured()
+	if err != nil && !errors.Is(err, ErrNotConfigured) {
+		return nil, err
+	}
+	if folder := place.Folder(at); folder != "" {
+		all = append(all, folder)
+	}
+	if caches, err := set.CacheFolder(); err == nil && caches != "" {
+		all = append(all, caches)
+	}
+	return all, nil
+}
+
 // PassOver warns of a record that cannot be used, but for one that is known not to count, or to be given up.
 func (s *Session) PassOver(name string, err error) {
 	if !errors.Is(err, repo.ErrDisowned) && !errors.Is(err, ErrGivenUp) {

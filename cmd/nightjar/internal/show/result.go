@@ -253,7 +253,7 @@ func faultless(s *check.Summary) string {
 	case s.Unmet > 0:
 		text += ", of which some lack what other archives hold"
 	default:
-		text += ", and all that they need is there"
+		text += ", and all that is needed is there"
 	}
 	switch {
 	case s.Opened && s.PacksRead < s.Packs:

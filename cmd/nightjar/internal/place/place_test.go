@@ -58,8 +58,8 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for url, says := range map[string]string{
-		"":                       "neither a path",
-		"backups":                "neither a path",
+		"":                       "a path begins with / or ./",
+		"backups":                "a path begins with / or ./",
 		"sftp:me@host:/backups":  "sftp://user@host/path",
 		"rclone://u:hunter2@h/p": "repository rclone://…: only /path, file:///path",
 		"s3://u:hunter2@b/p":     "repository s3://…: ",

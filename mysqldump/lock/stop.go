@@ -14,7 +14,7 @@ import (
 // A Stopped is a server none of whose writers gets on: nothing is committed, and nothing is written to tables that are not transactional, whose files are written back. It has
 // to be released. When Options.Max has passed it is not held any more, whatever becomes of this process.
 type Stopped struct {
-	// Position is where the server stands.
+	// Position is where the server stands; of one without a binary log (Options.Unlogged), who it is.
 	Position mysqldump.Position
 	// Report is what the lock cost. Release brings it up to date.
 	Report Report
@@ -100,7 +100,7 @@ func (t *taker) stopOnce(ctx context.Context) (_ *held, err error) {
 			return nil, l.failed(ctx, err)
 		}
 	}
-	if t.position, err = t.locker.Position(ctx); err != nil {
+	if t.position, err = t.place(ctx, t.locker); err != nil {
 		return nil, err
 	}
 	return l, t.setTimers(ctx, l.deadline.Sub(t.o.Now()))
@@ -159,7 +159,7 @@ func (s *Stopped) Release() error {
 	l := s.lock
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	now, err := l.locker.Position(ctx)
+	now, err := l.place(ctx, l.locker)
 	if err == nil && !samePlace(now, s.Position) {
 		err = fmt.Errorf("the server went from %v to %v under its lock", s.Position, now)
 	}

@@ -119,6 +119,7 @@ func TestDatabase(t *testing.T) {
 		t.Run("held", func(t *testing.T) { testHeld(t, s) })
 		t.Run("limit", func(t *testing.T) { testLimit(t, s) })
 		t.Run("gone", func(t *testing.T) { testGone(t, s) })
+		t.Run("unlogged", func(t *testing.T) { testUnlogged(t, s) })
 	})
 }
 
@@ -156,6 +157,27 @@ func testHeld(t *testing.T, s *servertest.Server) {
 	if now := s.QueryRow(t, status); now["File"] == at.File && now["Position"] == fmt.Sprint(at.Offset) {
 		t.Error("nothing was written to the binary log after Thaw")
 	}
+}
+
+// testUnlogged has a server without a binary log stand still where that will do, without a place.
+func testUnlogged(t *testing.T, s *servertest.Server) {
+	s.Restart(t, "--skip-log-bin", "--skip-log-slave-updates")
+	d := database(s.Config())
+	if _, err := d.Freeze(t.Context(), time.Minute); !errors.Is(err, server.ErrNoBinaryLog) {
+		t.Error("a position was asked for:", err)
+	}
+	d.Options.Unlogged = true
+	at, err := d.Freeze(t.Context(), 5*time.Minute)
+	must(t, err)
+	t.Cleanup(func() { _ = d.Thaw() })
+	if at.File != "" || at.Offset != 0 || at.Server == "" {
+		t.Errorf("the position is %+v", at)
+	}
+	written := writers(t, s, "i", "m")
+	waiting(t, s, 2)
+	must(t, d.Held(t.Context()))
+	must(t, d.Thaw())
+	ends(t, "the writers to go on", written)
 }
 
 func testLimit(t *testing.T, s *servertest.Server) {

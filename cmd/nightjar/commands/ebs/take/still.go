@@ -122,7 +122,7 @@ func still(ctx context.Context, a *app.App, t *takeFlags, p *take.Plan, here see
 		if err != nil {
 			return done, err
 		}
-		t.o.Freezer = &standstill.Database{Server: srv, Options: lock.Options{Directory: state, Now: a.Now}}
+		t.o.Freezer = &standstill.Database{Server: srv, Options: lock.Options{Directory: state, Unlogged: true, Now: a.Now}}
 		t.require(snapshot.Application)
 	}
 	if t.still.lock || t.still.freeze {

@@ -89,6 +89,7 @@ func schedule(a *app.App, o *scheduleFlags) error {
 		return err
 	}
 	a.WarnOfZone()
+	warnOfOften(a, file)
 	t, services, err := timers(a, file)
 	if err != nil {
 		return err
@@ -134,6 +135,19 @@ func makeFolders(a *app.App) error {
 		}
 	}
 	return nil
+}
+
+// warnOfOften warns of jobs that are due more often than anybody looks for what is due.
+func warnOfOften(a *app.App, file *jobfile.File) {
+	for _, j := range file.Jobs() {
+		if !j.Scheduled() {
+			continue
+		}
+		first := j.Schedule.Cron.Next(a.Now())
+		if again := j.Schedule.Cron.Next(first); !first.IsZero() && !again.IsZero() && again.Sub(first) < timer.Every {
+			a.Warn(fmt.Errorf("job %s: schedule %q: what is due is looked for every %d minutes, and the job runs no more often", j.Name, j.Schedule.Cron, int(timer.Every.Minutes())))
+		}
+	}
 }
 
 // timers returns what starts nightjar run --due, and services of jobs that run on.

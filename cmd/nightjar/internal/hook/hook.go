@@ -1,6 +1,6 @@
 // Package hook runs the hooks of jobs: commands as lists of arguments, and URLs that are called.
 //
-// The invariant: every hook ends in bounded time, and no data reaches a shell or an argument: a command finds it in its environment, a URL in the body of a POST. Errors do not repeat
+// The invariant: every hook ends in bounded time, and no data reaches a shell or an argument: a command finds it in its environment and what happened in words on its standard input, a URL has these in the body of a POST. Errors do not repeat
 // a URL but for its server, since its path is often a password.
 package hook
 
@@ -23,7 +23,7 @@ import (
 type Options struct {
 	Environ []string          // of commands, besides the data; without secrets
 	Data    map[string]string // by the names of variables: NIGHTJAR_JOB, …
-	Text    string            // that is posted to a URL
+	Text    string            // what happened in words: posted to a URL, and a command's standard input
 	Timeout time.Duration     // of a command; default: ten minutes
 	Call    time.Duration     // of one call of a URL; default: ten seconds
 	Pause   time.Duration     // before a call is tried again, the second time five times that; default: two seconds
@@ -60,7 +60,7 @@ func run(ctx context.Context, h jobfile.Hook, o *Options) error {
 	for name, value := range o.Data {
 		env = append(env, name+"="+strings.ReplaceAll(value, "\x00", `\x00`)) // no variable can hold a zero byte
 	}
-	p, err := child.Start(ctx, child.Command{Name: "hook " + h.Command[0], Args: h.Command, Env: env, Drain: time.Second})
+	p, err := child.Start(ctx, child.Command{Name: "hook " + h.Command[0], Args: h.Command, Env: env, Stdin: strings.NewReader(o.Text + "\n"), Drain: time.Second})
 	if err == nil {
 		defer p.Stop()
 		_, err = io.Copy(io.Discard, p)

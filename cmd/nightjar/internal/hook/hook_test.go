@@ -46,6 +46,23 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// TestInput has a command read what happened, as mail does, and one that reads nothing end well however long that is.
+func TestInput(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	text := strings.Repeat("job $(id) has failed: \x1b ", 10000)
+	failed := hook.Run(context.Background(), []jobfile.Hook{
+		{Command: []string{"/bin/sh", "-c", `cat >"$0"`, out}},
+		{Command: []string{"/bin/sh", "-c", "exec <&-; exit 0"}},
+		{Command: []string{"/bin/true"}},
+	}, hook.Options{Environ: []string{"PATH=/bin:/usr/bin"}, Text: text}, false)
+	if len(failed) > 0 {
+		t.Errorf("failed: %s", texts(failed))
+	}
+	if got, err := os.ReadFile(out); string(got) != text+"\n" {
+		t.Errorf("it read %d bytes of %d: %v", len(got), len(text)+1, err)
+	}
+}
+
 // TestHangs ends hooks that never would, with all that they started.
 func TestHangs(t *testing.T) {
 	stopped := make(chan struct{})

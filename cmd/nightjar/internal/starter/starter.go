@@ -196,4 +196,9 @@ sample = "2%"
 #[drill.proof]
 #schedule = "0 9 1 * *"
 #sample = "1G"
+
+# A page to look at, of all jobs of all hosts.
+#[report.page]
+#schedule = "30 8 * * *"
+#output = "/srv/backup.html"
 `))

@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"time"
 	"unicode"
 )
 
-// every is how many minutes lie between two starts.
+// Every is the time between two starts.
+const Every = every * time.Minute
+
+// every is Every in minutes, as crontabs and units count.
 const every = 10
 
 // A Timer is a command that is started every ten minutes.

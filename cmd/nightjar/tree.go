@@ -72,7 +72,7 @@ func commandTree(a *app.App) *cobra.Command {
 // bareCommand is commandTree for a caller who only wants command lines to be read, and that of many: of some commands, or of all.
 func bareCommand(a *app.App, only ...string) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "nightjar",
+		Use: "nightjar COMMAND", DisableFlagsInUseLine: true,
 		Short:         "Encrypted, signed, incremental backups",
 		SilenceErrors: true, SilenceUsage: true,
 		Args:              usage.NoSubcommand,

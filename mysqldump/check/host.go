@@ -48,7 +48,7 @@ func lookAtZones(ctx context.Context, l *look) ([]Finding, error) {
 	if err != nil || string(row[0]) == "0" {
 		return nil, err
 	}
-	return one(Note, "the server knows no time zones by name: statements in the binary log of a session that does cannot run on such a server", "mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql (of MariaDB: mariadb-tzinfo-to-sql)")
+	return one(Note, "the server knows no time zones by name: what a session with such a time zone wrote to a binary log cannot be replayed here", "mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql (of MariaDB: mariadb-tzinfo-to-sql)")
 }
 
 func lookAtSpace(_ context.Context, l *look) (found []Finding, err error) {

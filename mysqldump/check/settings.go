@@ -179,7 +179,7 @@ func lookAtGTID(_ context.Context, l *look) ([]Finding, error) {
 
 func lookAtDurability(_ context.Context, l *look) (found []Finding, err error) {
 	if l.on("log_bin") && l.number("sync_binlog") != 1 {
-		found = append(found, Finding{Severity: Note, Object: "sync_binlog", Says: "sync_binlog is not 1: after a crash of the machine the source can lack what its replicas and backups have", Do: set("sync_binlog", "1") + " (each commit then waits for the disk)"})
+		found = append(found, Finding{Severity: Note, Object: "sync_binlog", Says: "it is not 1: after a crash of the machine the source can lack what its replicas and backups have", Do: set("sync_binlog", "1") + " (each commit then waits for the disk)"})
 	}
 	if l.number("innodb_flush_log_at_trx_commit") != 1 {
 		found = append(found, Finding{Severity: Note, Object: "innodb_flush_log_at_trx_commit", Says: "innodb_flush_log_at_trx_commit is not 1: a crash of the machine loses about the last second", Do: set("innodb_flush_log_at_trx_commit", "1")})

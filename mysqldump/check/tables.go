@@ -32,8 +32,12 @@ func lookAtEngines(ctx context.Context, l *look) (found []Finding, err error) {
 		default:
 			const bytesPerSecond = 100e6
 			held := time.Duration(float64(t.bytes) / bytesPerSecond * float64(time.Second))
-			found = append(found, Finding{Severity: Warning, Object: t.String(), Says: fmt.Sprintf("its engine, %s, knows no transactions: writers wait while its %s are dumped, about %s; a crash leaves half of a statement",
-				t.engine, human.Size(t.bytes), human.Elapsed(held)), Do: "ALTER TABLE " + t.quoted() + " ENGINE=InnoDB;"})
+			long := ""
+			if held >= time.Second {
+				long = ", about " + human.Elapsed(held)
+			}
+			found = append(found, Finding{Severity: Warning, Object: t.String(), Says: fmt.Sprintf("its engine, %s, knows no transactions: writers wait while its %s are dumped%s; a crash leaves half of a statement",
+				t.engine, human.Size(t.bytes), long), Do: "ALTER TABLE " + t.quoted() + " ENGINE=InnoDB;"})
 		}
 	}
 	return found, err

@@ -11,7 +11,7 @@ import (
 // Command makes the command nightjar config, and those below it. tree returns commands for another run, in which those of jobs are looked at: some, or all.
 func Command(a *app.App, tree func(a *app.App, only ...string) *cobra.Command) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "config",
+		Use: "config COMMAND", DisableFlagsInUseLine: true,
 		Short: "Look at the job file, and write one",
 		Args:  usage.NoSubcommand,
 		RunE:  usage.NameCommand,

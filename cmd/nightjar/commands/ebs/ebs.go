@@ -17,7 +17,7 @@ import (
 func Command(a *app.App) *cobra.Command {
 	var e ec2flags.Flags
 	c := &cobra.Command{
-		Use:   "ebs",
+		Use: "ebs COMMAND", DisableFlagsInUseLine: true,
 		Short: "Take EBS snapshots of the volumes of an instance as sets, and see to them",
 		Long: `Take EBS snapshots of the volumes of an instance as sets, and see to them. A set is known by the tags of its snapshots alone: no
 repository is needed. doc/ebs.md has the policy that the credentials need.`,

@@ -15,6 +15,7 @@ import (
 
 	"nightjar/backup/restore"
 	"nightjar/cmd/nightjar/internal/app"
+	"nightjar/cmd/nightjar/internal/choice"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
@@ -138,7 +139,7 @@ func (g *salvageFlags) check() error {
 		return err
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("salvage to %q: %w", g.target, restore.ErrNotEmpty)
+		return usage.Hinted{Err: fmt.Errorf("salvage to %q: %w", g.target, restore.ErrNotEmpty), Hint: "name an empty or a new folder; nothing was changed"}
 	}
 	return nil
 }
@@ -167,7 +168,7 @@ func (v *salvager) put(ctx context.Context, one salvaged, run func(o restore.Opt
 	return nil
 }
 
-// chosenForSalvage returns the archives that are put back: the newest of each job, or all.
+// chosenForSalvage returns the archives that are put back: the newest of each job, or all. Records of runs and drills have no files.
 func chosenForSalvage(archives []repo.Archive, all bool) []*repo.Archive {
 	type job struct {
 		host string
@@ -177,7 +178,7 @@ func chosenForSalvage(archives []repo.Archive, all bool) []*repo.Archive {
 	var chosen []*repo.Archive
 	for i := len(archives) - 1; i >= 0; i-- {
 		x := &archives[i]
-		if of := (job{x.Host, x.Job}); all || !seen[of] {
+		if of := (job{x.Host, x.Job}); !choice.IsRecord(x) && (all || !seen[of]) {
 			seen[of] = true
 			chosen = append(chosen, x)
 		}
@@ -193,7 +194,11 @@ func reportSalvage(a *app.App, target string, done []salvaged) error {
 		err = a.Print(func(w io.Writer) {
 			var files, lost uint64
 			for _, one := range done {
-				fmt.Fprintf(w, "%s: %s: files: %d, bytes: %d, problems: %d\n", one.Folder, one.What, one.Files, one.Bytes, one.Lost)
+				fmt.Fprintf(w, "%s: %s: %s, %s", one.Folder, one.What, human.Count(one.Files, "file"), human.Size(one.Bytes))
+				if one.Lost > 0 {
+					fmt.Fprint(w, ", "+human.Count(one.Lost, "problem"))
+				}
+				fmt.Fprintln(w)
 				files, lost = files+one.Files, lost+one.Lost
 			}
 			fmt.Fprintf(w, "salvaged %s into %s: %s", human.Count(len(done), "folder"), quote.Display(target), human.Count(files, "file"))

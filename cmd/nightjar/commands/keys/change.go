@@ -130,7 +130,7 @@ func removeRecoveryCommand(a *app.App) *cobra.Command {
 
 func rotateCommand(a *app.App) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "rotate",
+		Use: "rotate COMMAND", DisableFlagsInUseLine: true,
 		Short: "Make a new metadata or content key, or give a host a new key; what is there opens on",
 		Args:  usage.NoSubcommand,
 		RunE: func(*cobra.Command, []string) error {

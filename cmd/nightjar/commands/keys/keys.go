@@ -22,7 +22,7 @@ import (
 // Command makes the command nightjar key, and those below it.
 func Command(a *app.App) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "key",
+		Use: "key COMMAND", DisableFlagsInUseLine: true,
 		Short: "Say and change who may do what: hosts, roles, recovery keys, the repository's own keys",
 		Long: `Say and change who may do what. Who may change anything is who holds a recovery key: --key names it. Each change is a new
 object keys/NNNNNN, which every host believes by the root key that it remembers, and writes the recovery kit again.

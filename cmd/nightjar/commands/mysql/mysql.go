@@ -15,7 +15,7 @@ import (
 // Command makes the command nightjar mysql, and those below it.
 func Command(a *app.App) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "mysql",
+		Use: "mysql COMMAND", DisableFlagsInUseLine: true,
 		Short: "Back up servers of MySQL and MariaDB, and make replicas of them",
 		Args:  usage.NoSubcommand,
 		RunE:  usage.NameCommand,

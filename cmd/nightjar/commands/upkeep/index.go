@@ -20,7 +20,7 @@ import (
 // IndexCommand makes the command nightjar index.
 func IndexCommand(a *app.App) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "index",
+		Use: "index COMMAND", DisableFlagsInUseLine: true,
 		Short: "Look after the indexes, which say where each chunk is",
 		Args:  usage.NoSubcommand,
 		RunE:  usage.NameCommand,

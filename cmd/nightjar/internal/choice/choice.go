@@ -239,8 +239,7 @@ func Find(ctx context.Context, a *app.App, s *session.Session, name, path string
 	}
 	switch {
 	case others:
-		a.Note("the latest is %s of %s, %s: %s. Those of other jobs are found by --host, --job, --kind, --label, --tag or %s:PATH",
-			show.ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time), show.Source(archive), Latest)
+		a.Note("the latest is %s of %s, %s: %s (others: --job)", show.ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time), show.Source(archive))
 	case a.Verbose:
 		a.Note("archive %s of %s, %s", show.ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time))
 	}

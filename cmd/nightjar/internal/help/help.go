@@ -90,8 +90,8 @@ func outline(text *strings.Builder, c *cobra.Command, width int) {
 	if c.Runnable() {
 		text.WriteString(indent(c.UseLine(), "  ", "      ", width))
 	}
-	if c.HasAvailableSubCommands() {
-		text.WriteString("  " + c.CommandPath() + " [command]\n")
+	if c.HasAvailableSubCommands() && !group(c) {
+		text.WriteString("  " + c.CommandPath() + " COMMAND\n")
 	}
 	if c.HasExample() {
 		text.WriteString("\nExamples:\n" + c.Example + "\n")
@@ -108,10 +108,13 @@ func outline(text *strings.Builder, c *cobra.Command, width int) {
 	}
 }
 
+// group reports whether a command does nothing without one below it, which its own usage says.
+func group(c *cobra.Command) bool { return strings.HasSuffix(c.Use, " COMMAND") }
+
 // more says where there is more to read.
 func more(text *strings.Builder, c *cobra.Command, width int) {
 	if c.HasAvailableSubCommands() {
-		text.WriteString("\n" + Fill(fmt.Sprintf("Use %q for more information about a command.", c.CommandPath()+" [command] --help"), width) + "\n")
+		text.WriteString("\n" + Fill(fmt.Sprintf("Use %q for more information about a command.", c.CommandPath()+" COMMAND --help"), width) + "\n")
 	}
 }
 

@@ -48,11 +48,13 @@ func (m Manual) Write(w io.Writer, c *cobra.Command) error {
 	p.macro("SH", "NAME")
 	p.line(roff(Name(c)) + ` \- ` + roff(c.Short))
 	p.macro("SH", "SYNOPSIS")
-	if c.Runnable() {
+	if c.Runnable() && !group(c) {
 		p.line(`\fB` + roff(c.CommandPath()) + `\fR` + roff(strings.TrimPrefix(c.UseLine(), c.CommandPath())))
 	}
 	if c.HasAvailableSubCommands() {
-		p.macro("br")
+		if !group(c) {
+			p.macro("br")
+		}
 		p.line(`\fB` + roff(c.CommandPath()) + `\fR ` + roff("COMMAND ..."))
 	}
 	p.macro("SH", "DESCRIPTION")

@@ -21,9 +21,9 @@ func Binlog(w io.Writer, r *logs.Result) {
 	}
 	Block(w, append(rows, [][2]string{
 		{"binary logs", count(uint64(len(r.Entries)))},
-		{"bytes read of them", human.ExactSize(r.Read)},
-		{"written since then", human.ExactSize(r.Behind)},
-		{"left out, not needed", count(uint64(r.Dropped))},
+		{"bytes read of them", someBytes(r.Read)},
+		{"written since then", someBytes(r.Behind)},
+		{"left out, not needed", some(uint64(r.Dropped))},
 	}...))
 }
 

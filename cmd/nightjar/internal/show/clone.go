@@ -17,7 +17,7 @@ func Clone(w io.Writer, r *clone.Result) {
 	rows := append(place(r.Position), [][2]string{
 		{"files", count(uint64(r.Sums.Files))},
 		{"bytes of files", human.ExactSize(r.Sums.Bytes)},
-		{"redo log of them", human.ExactSize(r.Sums.Redo)},
+		{"redo log of them", someBytes(r.Sums.Redo)},
 		{"cloned in", milliseconds(r.Cloning)},
 		{"started and read in", milliseconds(r.Proving)},
 	}...)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"nightjar/backup"
-	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/mysqldump/dump"
 	"nightjar/mysqldump/schema"
@@ -19,27 +18,37 @@ func Dump(w io.Writer, r *dump.Result) {
 	for _, from := range r.Sources {
 		fmt.Fprintf(w, "replica of %s:%d, at %s\n", quote.Display(from.Host), from.Port, quote.Display(from.Position.String()))
 	}
-	history := "not known"
-	if r.Lock.History >= 0 && r.Lock.HistoryNow >= 0 {
+	history := ""
+	if known := r.Lock.History >= 0 && r.Lock.HistoryNow >= 0; !known {
+		history = "not known"
+	} else if r.Lock.History > 0 || r.Lock.HistoryNow > 0 {
 		history = fmt.Sprintf("%d, then %d", r.Lock.History, r.Lock.HistoryNow)
 	}
 	Block(w, append(place(r.Position), [][2]string{
 		{"databases", count(uint64(r.Databases))},
-		{"tables", count(uint64(r.Tables))},
-		{"rows", count(r.Rows)},
-		{"bytes of rows", human.ExactSize(r.Bytes)},
+		{"tables", some(r.Tables)},
+		{"rows", some(r.Rows)},
+		{"bytes of rows", someBytes(r.Bytes)},
 		{"lock", quote.Display(r.Lock.Method)},
-		{"attempts at it", count(uint64(r.Lock.Attempts))},
-		{"waited for it", milliseconds(r.Lock.Waited)},
-		{"commits held back", milliseconds(r.Lock.Held)},
-		{"tables covered for", milliseconds(r.Lock.Covered)},
-		{"longest wait seen", milliseconds(r.Lock.LongestWait)},
+		{"attempts at it", some(r.Lock.Attempts)},
+		{"waited for it", someTime(r.Lock.Waited)},
+		{"commits held back", someTime(r.Lock.Held)},
+		{"tables covered for", someTime(r.Lock.Covered)},
+		{"longest wait seen", someTime(r.Lock.LongestWait)},
 		{"old versions of rows", history},
-		{"begun again", count(uint64(r.Retries))},
+		{"begun again", some(r.Retries)},
 	}...))
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
+
+// someTime is milliseconds for what nobody misses where it took no time that shows.
+func someTime(d time.Duration) string {
+	if d < 50*time.Microsecond {
+		return ""
+	}
+	return milliseconds(d)
+}
 
 // leftJSON is what --json tells of what is not in a dump.
 type leftJSON struct {

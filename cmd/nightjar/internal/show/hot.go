@@ -23,10 +23,10 @@ func Hot(w io.Writer, r *hot.Result) {
 	Block(w, append(place(r.Position), [][2]string{
 		{"files", count(uint64(r.Sums.Files))},
 		{"bytes of files", human.ExactSize(r.Sums.Bytes)},
-		{"redo log of them", human.ExactSize(r.Sums.Redo)},
-		{"tables covered for", milliseconds(r.Covered)},
-		{"commits held back", milliseconds(r.Held)},
-		{"longest wait seen", milliseconds(r.LongestWait)},
+		{"redo log of them", someBytes(r.Sums.Redo)},
+		{"tables covered for", someTime(r.Covered)},
+		{"commits held back", someTime(r.Held)},
+		{"longest wait seen", someTime(r.LongestWait)},
 	}...))
 }
 

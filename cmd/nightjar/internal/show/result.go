@@ -48,10 +48,13 @@ func withRequests(rows [][2]string, requests map[string]uint64) [][2]string {
 	return append(rows, [2]string{"requests", strings.Join(parts, ", ")})
 }
 
+// smallest is of how many new bytes it is worth while to say how well they compress: below, what encloses them weighs more.
+const smallest = 4 << 10
+
 // Backup prints how a backup went. requests is nil where they are not counted.
 func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64) {
 	ratio := ""
-	if s.BytesNew > 0 {
+	if s.BytesNew >= smallest {
 		ratio = fmt.Sprintf("%.1f%% of %s", 100*float64(s.BytesCompressed)/float64(s.BytesNew), human.Size(s.BytesNew))
 	}
 	changed := ""

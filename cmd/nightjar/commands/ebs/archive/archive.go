@@ -257,7 +257,7 @@ func (r *archiving) survey(ctx context.Context, run *backup.Run, previous *repo.
 	r.all.Store(calls.Reads * blocks.Size)
 	run.IndexEach(max(indexLeast, int(calls.Reads)/indexParts))
 	price := calls.Plus(r.store.Calls()).Price()
-	says := fmt.Sprintf("%d blocks (%s) are to be read, for about %s (prices of us-east-1, looked up in %d)", calls.Reads, human.Size(r.all.Load()), blocks.Dollars(price), blocks.PriceYear)
+	says := fmt.Sprintf("%d blocks (%s) are to be read, for %s (prices of us-east-1, looked up in %d)", calls.Reads, human.Size(r.all.Load()), blocks.Dollars(price), blocks.PriceYear)
 	if again > 0 {
 		says += fmt.Sprintf("; %d more were read by a run that broke off", again)
 	}
@@ -390,7 +390,7 @@ func (r *archiving) report(made *repo.Archive, sums *backup.Statistics, requests
 		show.Block(w, [][2]string{
 			{"blocks read", fmt.Sprintf("%d (%s)", calls.Reads, human.Size(calls.Reads*blocks.Size))},
 			{"lists read", fmt.Sprint(calls.Lists)},
-			{"price of the calls", "about " + blocks.Dollars(calls.Price())},
+			{"price of the calls", blocks.Dollars(calls.Price())},
 		})
 	})
 }

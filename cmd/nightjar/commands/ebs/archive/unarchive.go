@@ -227,7 +227,7 @@ func (u *unarchiving) toSnapshots(ctx context.Context, e *ec2flags.Flags) error 
 		}
 	}
 	u.all = calls.Writes * blocks.Size
-	says := fmt.Sprintf("%d blocks (%s) are to be written, for about %s (prices of us-east-1, looked up in %d)", calls.Writes, human.Size(u.all), blocks.Dollars(calls.Price()), blocks.PriceYear)
+	says := fmt.Sprintf("%d blocks (%s) are to be written, for %s (prices of us-east-1, looked up in %d)", calls.Writes, human.Size(u.all), blocks.Dollars(calls.Price()), blocks.PriceYear)
 	if calls.Price() > u.flags.cost {
 		return usage.Hinted{Err: fmt.Errorf("%s, and --max-cost is %s", says, blocks.Dollars(u.flags.cost)), Hint: "nothing was written; allow it with --max-cost"}
 	}
@@ -380,7 +380,7 @@ func (u *unarchiving) reportSnapshots(c *cloud.Cloud, store *blocks.Store, l sna
 			fmt.Fprintf(w, "%s  %s\n", v.ID, quote.Display(made[v.ID]))
 		}
 		if u.Chatty() {
-			show.Block(w, [][2]string{{"blocks written", fmt.Sprintf("%d (%s)", calls.Writes, human.Size(calls.Writes*blocks.Size))}, {"price of the calls", "about " + blocks.Dollars(calls.Price())}})
+			show.Block(w, [][2]string{{"blocks written", fmt.Sprintf("%d (%s)", calls.Writes, human.Size(calls.Writes*blocks.Size))}, {"price of the calls", blocks.Dollars(calls.Price())}})
 		}
 	})
 }

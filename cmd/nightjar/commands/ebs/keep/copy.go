@@ -65,7 +65,7 @@ func CopyCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 was begun is gone on with.
 
 With rules (--keep-daily 7 …) only what they would keep there is copied, and the copies that they do not keep are deleted.`,
-		Args: cobra.NoArgs,
+		Args: usage.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err

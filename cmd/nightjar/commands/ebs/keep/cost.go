@@ -62,7 +62,7 @@ Which they share is counted with --count-blocks: EBS bills each list of blocks (
 snapshot counts as a whole: that is an upper bound, and far from the bill where many snapshots of a volume are kept.
 
 The set that was taken last counts when it is completed.`,
-		Args: cobra.NoArgs,
+		Args: usage.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return cost(c.Context(), a, e, &o) },
 	}
 	f := c.Flags()

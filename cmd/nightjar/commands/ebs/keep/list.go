@@ -30,7 +30,7 @@ func ListCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the sets of snapshots of a region",
-		Args:  cobra.NoArgs,
+		Args:  usage.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return list(c.Context(), a, e, &l) },
 	}
 	f := c.Flags()
@@ -118,7 +118,7 @@ func WaitCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "wait SET",
 		Short: "Wait until all snapshots of a set are completed",
-		Args:  cobra.ExactArgs(1),
+		Args:  usage.OneArgument("SET"),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			if limit > 0 {

@@ -113,7 +113,7 @@ func PruneCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 
 Only snapshots with this tool's tags, and of this job, are deleted. The last whole set stays, and so does what an image is made of, what is locked, what a
 copy still reads, and each volume's newest copy under each key, without which the next one would be a full one.`,
-		Args: cobra.NoArgs,
+		Args: usage.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.read(); err != nil {
 				return err

@@ -48,7 +48,7 @@ func TakeCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 attached to none, are taken one after the other, and the set says so: its consistency is "apart".
 
 What a set holds its tags say, and never more than is certain: "crash" is as after a loss of power, which InnoDB recovers from.`,
-		Args: cobra.NoArgs,
+		Args: usage.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runTake(c.Context(), a, e, &t) },
 	}
 	f := c.Flags()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +54,7 @@ func WatchdogCommand(a *app.App) *cobra.Command {
 		Use:    watchdogName,
 		Short:  "Freeze and thaw for nightjar ebs take, which starts it",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   usage.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return freeze.Watch(c.Context(), a.In, a.Out)
 		},
@@ -134,6 +135,9 @@ func printThawed(a *app.App, thawed []freeze.Thawed) error {
 		return a.PrintJSON(all)
 	}
 	return a.Print(func(w io.Writer) {
+		if a.Chatty() && !slices.ContainsFunc(thawed, func(t freeze.Thawed) bool { return t.Was || t.Holds || t.Err != nil }) {
+			fmt.Fprintln(w, "nothing was frozen")
+		}
 		for _, t := range thawed {
 			if t.Was && !a.Quiet {
 				fmt.Fprintf(w, "thawed %s\n", quote.Display(t.Path))

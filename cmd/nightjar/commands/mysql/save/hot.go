@@ -59,7 +59,7 @@ A server of MySQL 8 or later clones itself into --clone-dir, by its clone plugin
 position that it is at, and removed.
 
 What xtrabackup copies is taken too (--tool xtrabackup); that was never tried with a real one.`,
-		Args: cobra.NoArgs,
+		Args: usage.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runHot(c.Context(), a, &h) },
 	}
 	h.db.Bind(c)

@@ -28,8 +28,12 @@ import (
 const TempPrefix = ".tmp-"
 
 // WriteFile writes data to path, replacing what was there (a symbolic link
-// itself, not what it points to). perm is before umask.
+// itself, not what it points to). A device, a pipe, a socket, and a link to
+// one, as /dev/stdout, is refused: it would be gone. perm is before umask.
 func WriteFile(path string, data []byte, perm fs.FileMode) error {
+	if err := replaceable(path); err != nil {
+		return fmt.Errorf("write file %s: %w", path, err)
+	}
 	return writePath(path, data, perm, rename)
 }
 

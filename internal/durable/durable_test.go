@@ -238,3 +238,27 @@ func TestProbe(t *testing.T) {
 		}
 	}
 }
+
+// What is no regular file, and what a link like /dev/stdout leads to, stays.
+func TestWriteFileRefuses(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := unix.Mkfifo(at("pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"null": "/dev/null", "topipe": "pipe", "out": "/proc/self/fd/1", "dangling": "nowhere"} {
+		if err := os.Symlink(to, at(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"pipe", "null", "topipe", "out"} {
+		before, _ := os.Lstat(at(name))
+		err := WriteFile(at(name), []byte("x"), 0o600)
+		if after, _ := os.Lstat(at(name)); err == nil || after.Mode() != before.Mode() {
+			t.Errorf("%s: %v, and it is %v", name, err, after.Mode())
+		}
+	}
+	if err := WriteFile(at("dangling"), []byte("x"), 0o600); err != nil {
+		t.Error(err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,21 @@ func writePath(path string, data []byte, perm fs.FileMode, c commit) error {
 		return fmt.Errorf("write file %s: %w", path, err)
 	}
 	return nil
+}
+
+// replaceable returns an error if what is at a path is not for a file to replace.
+func replaceable(path string) error {
+	info, err := os.Lstat(path)
+	open := false // by a process: what /dev/stdout leads to may be a regular file
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		to, _ := os.Readlink(path)
+		open = strings.HasPrefix(to, "/proc/")
+		info, err = os.Stat(path)
+	}
+	if open || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return errors.New("it is no regular file, and is not replaced")
+	}
+	return nil // what else is wrong shows when it is written
 }
 
 func writeIn(dir *os.File, name string, data []byte, perm fs.FileMode, at time.Time, c commit) (fs.FileInfo, error) {

@@ -1,7 +1,7 @@
 // Package hook runs the hooks of jobs: commands as lists of arguments, and URLs that are called.
 //
-// The invariant: every hook ends in bounded time, and no data reaches a shell or an argument: a command finds it in its environment and what happened in words on its standard input, a URL has these in the body of a POST. Errors do not repeat
-// a URL but for its server, since its path is often a password.
+// The invariant: every hook ends in bounded time, and no data reaches a shell or an argument: a command finds it in its environment, and what happened in words on
+// its standard input; a URL gets these words as the body of a POST. Errors do not repeat a URL but for its server, since its path is often a password.
 package hook
 
 import (

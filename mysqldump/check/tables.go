@@ -113,12 +113,18 @@ func lookAtLong(ctx context.Context, l *look) (found []Finding, err error) {
 	if err := l.Exec(ctx, "SET SESSION time_zone='SYSTEM'"); err != nil { // InnoDB's times are in that
 		return nil, err
 	}
-	err = l.Query(ctx, fmt.Sprintf(`SELECT trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, SYSDATE()), trx_rows_modified FROM information_schema.INNODB_TRX
+	err = l.Query(ctx, fmt.Sprintf(`SELECT trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, SYSDATE()), trx_rows_modified, IFNULL(COMMAND,'') FROM information_schema.INNODB_TRX
+		LEFT JOIN information_schema.PROCESSLIST ON ID=trx_mysql_thread_id
 		WHERE trx_mysql_thread_id NOT IN (0, CONNECTION_ID()) AND trx_started < SYSDATE() - INTERVAL %d SECOND`, int(l.o.Long.Seconds())), func(row [][]byte) error {
-		if id := string(row[0]); !seen[id] {
-			found = append(found, Finding{Severity: Warning, Object: "connection " + id, Says: fmt.Sprintf("a transaction is open for %s s with %s rows changed: it holds undo and table definitions, and DDL that waits for it holds back everybody", row[1], row[2]),
-				Do: "let it end first, or KILL " + id + ";"})
+		id := string(row[0])
+		if seen[id] {
+			return nil
 		}
+		advice := "let it end first, or KILL " + id + ";"
+		if string(row[3]) == "Killed" { // a KILL of MySQL 5.7 often fails to wake a session that waits for its client
+			advice = "it has been killed: let it undo its changes, or end its client, which the server may still wait for"
+		}
+		found = append(found, Finding{Severity: Warning, Object: "connection " + id, Says: fmt.Sprintf("a transaction is open for %s s with %s rows changed: it holds undo and table definitions, and DDL that waits for it holds back everybody", row[1], row[2]), Do: advice})
 		return nil
 	})
 	if err == nil {

@@ -23,6 +23,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/maintenance"
 	"nightjar/cmd/nightjar/internal/thawing"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/human"
@@ -241,7 +242,7 @@ type findings struct {
 	app    *app.App
 	w      *bufio.Writer // of JSON
 	list   show.JSONArray
-	lines  show.Findings
+	lines  maintenance.Findings
 	failed error // of what is printed
 }
 
@@ -250,7 +251,7 @@ func newFindings(a *app.App) *findings {
 	if a.JSON {
 		fmt.Fprint(w, `{"findings": `)
 	}
-	return &findings{app: a, w: w, list: show.JSONArray{W: w}, lines: show.Findings{Print: a.Result, All: a.Verbose}}
+	return &findings{app: a, w: w, list: show.JSONArray{W: w}, lines: maintenance.Findings{Print: a.Result, All: a.Verbose}}
 }
 
 // add prints a finding. Calls come one at a time.
@@ -258,9 +259,9 @@ func (p *findings) add(f check.Finding) {
 	switch {
 	case p.failed != nil, quiet(f) && !p.app.Verbose && !p.app.JSON:
 	case p.app.JSON:
-		p.failed = p.list.Add(show.NewFindingJSON(f))
+		p.failed = p.list.Add(maintenance.NewFindingJSON(f))
 	case f.What == check.Uncounted || f.What == check.Unmet:
-		p.app.Say("warning", show.Finding(f))
+		p.app.Say("warning", maintenance.Finding(f))
 	default:
 		p.failed = p.lines.Add(f)
 	}
@@ -282,9 +283,9 @@ func (p *findings) end(sums *check.Summary, took time.Duration) error {
 	switch {
 	case p.failed != nil:
 	case p.app.JSON:
-		p.failed = endJSON(p.w, &p.list, show.CheckedJSON(sums, took))
+		p.failed = endJSON(p.w, &p.list, maintenance.CheckedJSON(sums, took))
 	case p.app.Chatty():
-		p.failed = p.app.Print(func(w io.Writer) { show.Checked(w, sums, took) })
+		p.failed = p.app.Print(func(w io.Writer) { maintenance.Checked(w, sums, took) })
 	}
 	return p.failed
 }

@@ -14,7 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/choice"
 	"nightjar/cmd/nightjar/internal/session"
-	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/maintenance"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/calendar"
 	"nightjar/internal/human"
@@ -261,12 +261,12 @@ func (o *forgetFlags) byName(archives, others []repo.Archive, names []string) (a
 
 func printDecisions(a *app.App, decisions []retain.Decision, dryRun bool, grace time.Duration) error {
 	if a.JSON {
-		return a.PrintJSON(show.DecisionsJSON(decisions, dryRun))
+		return a.PrintJSON(maintenance.DecisionsJSON(decisions, dryRun))
 	}
 	if !dryRun && !a.Chatty() {
 		return nil
 	}
-	if err := a.Print(func(w io.Writer) { show.Decisions(w, decisions, dryRun) }); err != nil || dryRun {
+	if err := a.Print(func(w io.Writer) { maintenance.Decisions(w, decisions, dryRun) }); err != nil || dryRun {
 		return err
 	}
 	if a.Watched() && slices.ContainsFunc(decisions, func(d retain.Decision) bool { return !d.Keep }) {

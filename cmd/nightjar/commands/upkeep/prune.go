@@ -12,7 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
-	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/maintenance"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/human"
 	"nightjar/repo/maintain/prune"
@@ -83,9 +83,9 @@ func runPrune(ctx context.Context, a *app.App, o prune.Options) error {
 	}
 	switch {
 	case a.JSON:
-		return a.PrintJSON(show.PrunedJSON(&sums, o.DryRun, took))
+		return a.PrintJSON(maintenance.PrunedJSON(&sums, o.DryRun, took))
 	case a.Chatty(), o.DryRun:
-		return a.Print(func(w io.Writer) { show.Pruned(w, &sums, o.DryRun, took) })
+		return a.Print(func(w io.Writer) { maintenance.Pruned(w, &sums, o.DryRun, took) })
 	}
 	return nil
 }

@@ -28,13 +28,19 @@ var archiveColumns = []archiveColumn{
 	{"TIME", func(a *repo.Archive) string { return human.Time(a.Time) }},
 	{"HOST", func(a *repo.Archive) string { return quote.Display(a.Host) }},
 	{"KIND", kind},
-	{"FILES", func(a *repo.Archive) string { return count(a.Statistics["files"]) }},
+	{"FILES", func(a *repo.Archive) string { return Count(a.Statistics["files"]) }},
 	{"SIZE", func(a *repo.Archive) string { return human.Size(a.Statistics["bytes"]) }},
 	{"ADDED", func(a *repo.Archive) string { return human.Size(a.Statistics["bytes_stored"]) }},
 	{"TAGS", tags},
 	{"LABELS", labels},
 	{"SOURCE", func(a *repo.Archive) string { return Source(a) + standing(a) }},
 }
+
+// NoPosition is the label of what was taken of a server without a binary log, in the place of the label position, and BinaryLogOff what it says.
+const (
+	NoPosition   repo.Text = "no-position"
+	BinaryLogOff repo.Text = "binary log off"
+)
 
 // ArchiveJSON is what --json tells of an archive; texts are as package quote writes them.
 type ArchiveJSON struct {

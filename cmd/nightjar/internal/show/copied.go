@@ -32,8 +32,8 @@ func (c *Copied) Show(w io.Writer) {
 	if c.Verified.Objects > 0 {
 		rows = append(rows, [2]string{"of these verified", objects(c.Verified)})
 	}
-	rows = append(rows, [2]string{"archives only in the copy", some(c.Kept.Objects)}, [2]string{"deleted from the copy", objects(c.Deleted)},
-		[2]string{"problems", some(c.Findings)})
+	rows = append(rows, [2]string{"archives only in the copy", Some(c.Kept.Objects)}, [2]string{"deleted from the copy", objects(c.Deleted)},
+		[2]string{"problems", Some(c.Findings)})
 	rows = withRequests(rows, c.Requests)
 	if parts := withRequests(nil, c.CopyRequests); parts != nil {
 		rows = append(rows, [2]string{"requests to the copy", parts[0][1]})
@@ -63,7 +63,7 @@ func (c *Copied) verdict() string {
 		text += ", deleted there: " + human.Count(n, "object")
 	}
 	if c.Findings > 0 {
-		text += "; problems: " + count(c.Findings)
+		text += "; problems: " + Count(c.Findings)
 	}
 	return text
 }

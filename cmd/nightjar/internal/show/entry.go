@@ -28,12 +28,12 @@ func Long(w io.Writer, path string, n *tree.Node) error {
 	if set := n.Chattr(); set != "" {
 		name += " (chattr +" + set + ")"
 	}
-	_, err := fmt.Fprintf(w, "%s %-8s %-8s %12s %s %s\n", Mode(n.Mode), user, group, bytes, human.Time(n.Mtime.Time()), name)
+	_, err := fmt.Fprintf(w, "%s %-8s %-8s %12s %s %s\n", modeText(n.Mode), user, group, bytes, human.Time(n.Mtime.Time()), name)
 	return err
 }
 
-// Mode writes a mode as ls does.
-func Mode(mode uint32) string {
+// modeText writes a mode as ls does.
+func modeText(mode uint32) string {
 	kinds := map[uint32]byte{
 		tree.Regular: '-', tree.Directory: 'd', tree.Symlink: 'l', tree.FIFO: 'p', tree.Socket: 's', tree.CharDevice: 'c', tree.BlockDevice: 'b',
 	}

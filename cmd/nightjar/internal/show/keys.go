@@ -76,26 +76,26 @@ func AllKeys(k *keyring.Keyring, now time.Time) []KeyJSON {
 	return all
 }
 
-// A HostJSON is what --json tells of a host.
-type HostJSON struct {
+// A hostJSON is what --json tells of a host.
+type hostJSON struct {
 	Name   string          `json:"name"`
 	Roles  []keyring.Grant `json:"roles"`
-	Builds []TrustJSON     `json:"builds_on,omitempty"`
+	Builds []trustJSON     `json:"builds_on,omitempty"`
 }
 
-// A TrustJSON is what --json tells of whose chunks a host builds on.
-type TrustJSON struct {
+// A trustJSON is what --json tells of whose chunks a host builds on.
+type trustJSON struct {
 	Host string `json:"host,omitempty"` // absent: all
 	keyring.Span
 }
 
 // KeysJSON is what --json tells of the keys.
 func KeysJSON(k *keyring.Keyring, now time.Time) any {
-	hosts := []HostJSON{}
+	hosts := []hostJSON{}
 	for _, h := range k.Hosts() {
-		j := HostJSON{Name: quote.Text(h.Name), Roles: append([]keyring.Grant{}, h.Roles...)}
+		j := hostJSON{Name: quote.Text(h.Name), Roles: append([]keyring.Grant{}, h.Roles...)}
 		for _, t := range h.Trusts {
-			j.Builds = append(j.Builds, TrustJSON{quote.Text(t.Host), t.Span})
+			j.Builds = append(j.Builds, trustJSON{quote.Text(t.Host), t.Span})
 		}
 		hosts = append(hosts, j)
 	}
@@ -103,7 +103,7 @@ func KeysJSON(k *keyring.Keyring, now time.Time) any {
 		Repository string     `json:"repository"`
 		Number     int        `json:"number"`
 		Grace      float64    `json:"grace_seconds"`
-		Hosts      []HostJSON `json:"hosts"`
+		Hosts      []hostJSON `json:"hosts"`
 		Keys       []KeyJSON  `json:"keys"`
 	}{k.ID(), k.Pin().Number, k.Grace(now).Seconds(), hosts, AllKeys(k, now)}
 }

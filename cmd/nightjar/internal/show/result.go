@@ -15,21 +15,24 @@ import (
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo"
-	"nightjar/repo/maintain/check"
 )
 
-func count[N int | uint64](n N) string { return fmt.Sprint(n) }
+// Count is the cell of a number.
+func Count[N int | uint64](n N) string { return fmt.Sprint(n) }
 
-// some is count for what nobody misses where there is none: Block leaves it out.
-func some[N int | uint64](n N) string {
+// Milliseconds is the cell of a short time.
+func Milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
+
+// Some is Count for what nobody misses where there is none: Block leaves it out.
+func Some[N int | uint64](n N) string {
 	if n == 0 {
 		return ""
 	}
-	return count(n)
+	return Count(n)
 }
 
-// someBytes is some for bytes.
-func someBytes(n uint64) string {
+// SomeBytes is Some for bytes.
+func SomeBytes(n uint64) string {
 	if n == 0 {
 		return ""
 	}
@@ -66,25 +69,25 @@ func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint
 		{"start", human.Time(s.Start)},
 		{"end", human.Time(s.End)},
 		{"elapsed", human.Elapsed(s.End.Sub(s.Start))},
-		{"source files", count(s.Files)},
-		{"source folders", some(s.Dirs)},
-		{"source others", some(s.Others)},
+		{"source files", Count(s.Files)},
+		{"source folders", Some(s.Dirs)},
+		{"source others", Some(s.Others)},
 		{"source bytes", human.ExactSize(s.Bytes)},
-		{"new files", some(s.New)},
-		{"changed files", some(s.Changed)},
-		{"unchanged files", some(s.Unchanged)},
-		{"deleted", some(s.Deleted)},
-		{"unread", some(s.Unread)},
-		{"changed while read", some(s.Unsettled)},
-		{"grew while read", some(s.Grown)},
-		{"bytes read", someBytes(s.BytesRead)},
-		{"chunks new", some(s.ChunksNew)},
-		{"chunks known", some(s.ChunksKnown)},
+		{"new files", Some(s.New)},
+		{"changed files", Some(s.Changed)},
+		{"unchanged files", Some(s.Unchanged)},
+		{"deleted", Some(s.Deleted)},
+		{"unread", Some(s.Unread)},
+		{"changed while read", Some(s.Unsettled)},
+		{"grew while read", Some(s.Grown)},
+		{"bytes read", SomeBytes(s.BytesRead)},
+		{"chunks new", Some(s.ChunksNew)},
+		{"chunks known", Some(s.ChunksKnown)},
 		{"chunks changed", changed},
 		{"compressed to", ratio},
-		{"objects stored", count(s.ObjectsStored)},
+		{"objects stored", Count(s.ObjectsStored)},
 		{"bytes stored", human.ExactSize(s.BytesStored)},
-		{"problems", some(problems)},
+		{"problems", Some(problems)},
 	}, requests))
 }
 
@@ -114,23 +117,23 @@ func RestoredJSON(archive *repo.Archive, target string, dryRun bool, s *restore.
 
 // Restored prints how a restore went. requests is nil where they are not counted.
 func Restored(w io.Writer, archive *repo.Archive, target string, s *restore.Statistics, took time.Duration, requests map[string]uint64) {
-	again := someBytes(s.Read.Again)
+	again := SomeBytes(s.Read.Again)
 	if again != "" {
 		again += fmt.Sprintf(", %.1f%%", 100*float64(s.Read.Again)/float64(s.Read.Bytes))
 	}
 	fmt.Fprintf(w, "restored archive %s of %s, %s, to %s\n", ShortID(archive), quote.Display(archive.Host), human.Time(archive.Time), quote.Display(target))
 	Block(w, withRequests([][2]string{
 		{"elapsed", human.Elapsed(took)},
-		{"files", count(s.Files)},
-		{"folders", some(s.Dirs)},
-		{"others", some(s.Others)},
-		{"hard links", some(s.Links)},
+		{"files", Count(s.Files)},
+		{"folders", Some(s.Dirs)},
+		{"others", Some(s.Others)},
+		{"hard links", Some(s.Links)},
 		{"bytes", human.ExactSize(s.Bytes)},
-		{"files read back", some(s.Verified)},
-		{"kept as they were", some(s.Kept - s.Amended)},
-		{"attributes put right", some(s.Amended)},
-		{"problems", some(s.Problems)},
-		{"bytes read", someBytes(s.Read.Bytes)},
+		{"files read back", Some(s.Verified)},
+		{"kept as they were", Some(s.Kept - s.Amended)},
+		{"attributes put right", Some(s.Amended)},
+		{"problems", Some(s.Problems)},
+		{"bytes read", SomeBytes(s.Read.Bytes)},
 		{"read again", again},
 	}, requests))
 }
@@ -180,100 +183,4 @@ func (l *Actions) End() error {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil
-}
-
-// Finding returns one line about a finding of a check.
-func Finding(f check.Finding) string {
-	var about []string
-	if f.Object != "" {
-		about = append(about, quote.Display(f.Object))
-	}
-	if f.Archive != "" {
-		about = append(about, "archive "+f.Archive[:min(8, len(f.Archive))]+":"+quote.Display(f.Path))
-	}
-	line := strings.Join(about, " ") + ": " + string(f.What)
-	if f.Err != nil {
-		line += ": " + quote.Display(strings.ReplaceAll(f.Err.Error(), "\n", "; "))
-	}
-	return line
-}
-
-// FindingJSON is what --json tells of a finding.
-type FindingJSON struct {
-	What    check.What `json:"what"`
-	Fault   bool       `json:"fault"`
-	Object  string     `json:"object,omitempty"`
-	Archive string     `json:"archive,omitempty"`
-	Path    string     `json:"path,omitempty"`
-	Reason  string     `json:"reason,omitempty"`
-}
-
-// NewFindingJSON returns what --json tells of a finding.
-func NewFindingJSON(f check.Finding) FindingJSON {
-	j := FindingJSON{What: f.What, Fault: f.Fault(), Object: quote.Text(f.Object), Archive: f.Archive, Path: quote.Text(f.Path)}
-	if f.Err != nil {
-		j.Reason = quote.Text(f.Err.Error())
-	}
-	return j
-}
-
-// Checked prints what a check looked at.
-func Checked(w io.Writer, s *check.Summary, took time.Duration) {
-	if s.Faults > 0 {
-		fmt.Fprintf(w, "%s in the repository\n", human.Count(s.Faults, "fault"))
-	} else {
-		fmt.Fprintln(w, faultless(s))
-	}
-	Block(w, [][2]string{
-		{"elapsed", human.Elapsed(took)},
-		{"archives", count(s.Archives)},
-		{"trees", count(s.Trees)},
-		{"files", count(s.Files)},
-		{"indexes", count(s.Indexes)},
-		{"packs", count(s.Packs)},
-		{"bytes stored", human.ExactSize(uint64(s.Bytes))},
-		{"checksums compared", some(s.Checksums)},
-		{"packs read", some(s.PacksRead)},
-		{"bytes read", someBytes(uint64(s.BytesRead))},
-		{"faults", some(s.Faults)},
-		{"not looked at", some(s.Unread)},
-		{"repaired", some(s.Repaired)},
-		{"lost before", some(s.Lost)},
-		{"disowned", some(s.Disowned)},
-		{"late, and not whole", some(s.Uncounted)},
-		{"without what they need", some(s.Unmet)},
-		{"left over", some(s.Leftovers)},
-	})
-}
-
-// faultless says what it means that a check has found no fault.
-func faultless(s *check.Summary) string {
-	text := "no faults: " + human.Count(s.Archives, "archive")
-	switch {
-	case s.Unread > 0:
-		text += ", but not all could be looked at"
-	case s.Archives == 0:
-	case s.Unmet > 0:
-		text += ", of which some lack what other archives hold"
-	default:
-		text += ", and all that is needed is there"
-	}
-	switch {
-	case s.Opened && s.PacksRead < s.Packs:
-		return text + fmt.Sprintf("; the content of %d of %s was opened", s.PacksRead, human.Count(s.Packs, "pack"))
-	case s.Opened:
-		return text + "; all content was opened"
-	case s.PacksRead > 0:
-		return text + fmt.Sprintf("; %d of %s were read, and are as they were stored. A recovery key (--key) opens them, too", s.PacksRead, human.Count(s.Packs, "pack"))
-	}
-	return text + "; content was not read: --read-data reads it"
-}
-
-// CheckedJSON returns what --json tells of a check.
-func CheckedJSON(s *check.Summary, took time.Duration) any {
-	return map[string]any{
-		"elapsed_seconds": took.Seconds(), "archives": s.Archives, "trees": s.Trees, "files": s.Files, "indexes": s.Indexes, "packs": s.Packs,
-		"bytes_stored": s.Bytes, "checksums": s.Checksums, "packs_read": s.PacksRead, "bytes_read": s.BytesRead, "content_opened": s.Opened,
-		"faults": s.Faults, "leftovers": s.Leftovers, "repaired": s.Repaired, "lost": s.Lost, "disowned": s.Disowned, "uncounted": s.Uncounted, "unmet": s.Unmet, "unread": s.Unread,
-	}
 }

@@ -13,8 +13,8 @@ func TestMode(t *testing.T) {
 		tree.Directory | 0o1000: "d--------T", tree.Symlink | 0o777: "lrwxrwxrwx", tree.FIFO | 0o600: "prw-------", tree.Socket: "s---------",
 		tree.CharDevice: "c---------", tree.BlockDevice: "b---------", 0: "?---------",
 	} {
-		if got := Mode(mode); got != want {
-			t.Errorf("Mode(%o) = %q, want %q", mode, got, want)
+		if got := modeText(mode); got != want {
+			t.Errorf("modeText(%o) = %q, want %q", mode, got, want)
 		}
 	}
 }

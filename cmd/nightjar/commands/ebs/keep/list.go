@@ -12,7 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/ec2flags"
 	"nightjar/cmd/nightjar/internal/outcome"
-	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/snapshots"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/snapshot/cloud"
 	"nightjar/snapshot/sets"
@@ -53,7 +53,7 @@ func list(ctx context.Context, a *app.App, e *ec2flags.Flags, l *listFlags) erro
 	for _, s := range strays {
 		a.Problem(s.Snapshot.ID, fmt.Errorf("its tags cannot be read: %w", s.Err))
 	}
-	listed := show.Sets{Region: c.Region, Source: c.Source, Sets: found, Now: a.Now()}
+	listed := snapshots.Sets{Region: c.Region, Source: c.Source, Sets: found, Now: a.Now()}
 	if listed.Copies, err = copiesIn(ctx, c, l); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func WaitCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 				return err
 			}
 			s, err := WaitFor(ctx, a, region, args[0])
-			listed := show.Sets{Region: region.Region, Source: region.Source, Now: a.Now()}
+			listed := snapshots.Sets{Region: region.Region, Source: region.Source, Now: a.Now()}
 			if s.ID != "" {
 				listed.Sets = []sets.Set{s}
 			}
@@ -158,7 +158,7 @@ func WaitFor(ctx context.Context, a *app.App, c *cloud.Cloud, id string) (sets.S
 		}
 	})
 	if err == nil && !s.Whole() {
-		err = fmt.Errorf("wait for set %s: it is not whole: %s", s.ID, show.Faults(&s))
+		err = fmt.Errorf("wait for set %s: it is not whole: %s", s.ID, snapshots.Faults(&s))
 	}
 	return s, err
 }

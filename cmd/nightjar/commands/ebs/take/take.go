@@ -14,7 +14,7 @@ import (
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/ec2flags"
 	"nightjar/cmd/nightjar/internal/outcome"
-	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/snapshots"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/child"
 	"nightjar/internal/quote"
@@ -205,12 +205,12 @@ func shell(a *app.App, name, command string) func(ctx context.Context) error {
 
 func reportTaken(a *app.App, c *cloud.Cloud, r *take.Result) error {
 	if a.JSON {
-		return a.PrintJSON(show.TakenJSON(c, r))
+		return a.PrintJSON(snapshots.TakenJSON(c, r))
 	}
 	return a.Print(func(w io.Writer) {
 		switch {
 		case a.Chatty():
-			show.Taken(w, c, r)
+			snapshots.Taken(w, c, r)
 		case !a.Quiet: // a script needs the id
 			fmt.Fprintf(w, "set %s: consistency %s\n", quote.Display(r.Set.ID), r.Set.Consistency)
 		}

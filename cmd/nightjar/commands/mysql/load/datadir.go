@@ -20,6 +20,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/thawing"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/human"
@@ -264,7 +265,7 @@ func restoreDatadir(ctx context.Context, a *app.App, r *Flags, args []string) er
 		return nil
 	}
 	return a.Print(func(w io.Writer) {
-		fmt.Fprintf(w, "archive %s is a data directory in %s, %s\n", show.ShortID(x.Archive), quote.Display(m.path), show.At(x.Position))
+		fmt.Fprintf(w, "archive %s is a data directory in %s, %s\n", show.ShortID(x.Archive), quote.Display(m.path), databases.At(x.Position))
 		fmt.Fprintf(w, "  %s in %s; prepared in %s\n", human.Size(m.Sums.Bytes), m.Took[0].Round(time.Millisecond), m.Took[1].Round(time.Millisecond))
 		fmt.Fprintf(w, "its option file needs: %s\n", quote.Display(strings.Join(append(m.Settings, "server_id=N, which no other server has"), ", ")))
 	})

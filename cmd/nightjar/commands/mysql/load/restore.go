@@ -25,6 +25,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/thawing"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/watch"
@@ -282,13 +283,13 @@ func refusal(err error) string {
 
 func reportLoaded(a *app.App, s *choice.Opened, srv *server.Server, result *restore.Result, took time.Duration, replayed *replay.Result) error {
 	if a.JSON {
-		return a.PrintJSON(show.LoadedJSON(s.Archive, srv.Address(), result, took, replayed, s.Requests()))
+		return a.PrintJSON(databases.LoadedJSON(s.Archive, srv.Address(), result, took, replayed, s.Requests()))
 	}
 	if !a.Chatty() {
 		return nil
 	}
 	return a.Print(func(w io.Writer) {
-		show.Loaded(w, s.Archive, srv.Address(), result, took)
-		show.Replayed(w, replayed)
+		databases.Loaded(w, s.Archive, srv.Address(), result, took)
+		databases.Replayed(w, replayed)
 	})
 }

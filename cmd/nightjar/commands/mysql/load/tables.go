@@ -18,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/outcome"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/thawing"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/quote"
@@ -236,7 +237,7 @@ func reportTables(a *app.App, x *Seed, srv *server.Server, back tablesBack, took
 	return a.Print(func(w io.Writer) {
 		fmt.Fprintf(w, "archive %s: tables brought into %s: %d, in %s; left as they are: %d\n", show.ShortID(x.Archive), quote.Display(srv.Address()), len(back.restored), took.Round(time.Millisecond), len(back.left))
 		for _, name := range back.restored {
-			fmt.Fprintf(w, "  %s, with the checksum that it had there, %s\n", quote.Display(name), show.At(x.Position))
+			fmt.Fprintf(w, "  %s, with the checksum that it had there, %s\n", quote.Display(name), databases.At(x.Position))
 		}
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/watch"
 	"nightjar/mysqldump"
@@ -210,7 +211,7 @@ func listCandidates(ctx context.Context, a *app.App, t *Timeline, text string) e
 		return err
 	}
 	if a.JSON {
-		if err := a.PrintJSON(map[string]any{"archive": t.archive.ID, "logs": t.Covers, "transactions": show.CandidatesJSON(found)}); err != nil {
+		if err := a.PrintJSON(map[string]any{"archive": t.archive.ID, "logs": t.Covers, "transactions": databases.CandidatesJSON(found)}); err != nil {
 			return err
 		}
 	}
@@ -220,7 +221,7 @@ func listCandidates(ctx context.Context, a *app.App, t *Timeline, text string) e
 	if a.JSON {
 		return nil
 	}
-	return a.Print(func(w io.Writer) { show.Candidates(w, found) })
+	return a.Print(func(w io.Writer) { databases.Candidates(w, found) })
 }
 
 // PlanReplay resolves the target to a transaction, and says which.
@@ -298,12 +299,12 @@ func replayOnly(ctx context.Context, a *app.App, s *choice.Opened, srv *server.S
 		return err
 	}
 	if a.JSON {
-		return a.PrintJSON(map[string]any{"archive": s.Archive.ID, "server": srv.Address(), "replayed": show.ReplayedJSON(&result)})
+		return a.PrintJSON(map[string]any{"archive": s.Archive.ID, "server": srv.Address(), "replayed": databases.ReplayedJSON(&result)})
 	}
 	if !a.Chatty() {
 		return nil
 	}
-	return a.Print(func(w io.Writer) { show.Replayed(w, &result) })
+	return a.Print(func(w io.Writer) { databases.Replayed(w, &result) })
 }
 
 // replayAfter applies a plan, if there is one, after a restore that is whole. The result is nil if nothing was to be done.

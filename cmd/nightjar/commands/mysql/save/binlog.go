@@ -21,6 +21,7 @@ import (
 	"nightjar/cmd/nightjar/internal/overview"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/human"
 	"nightjar/internal/watch"
@@ -253,13 +254,13 @@ func (r *binlogRun) saveWatched(ctx context.Context) (*binlogResult, error) {
 
 func (r *binlogRun) report(result *binlogResult) error {
 	if r.JSON {
-		if err := r.PrintJSON(show.BinlogJSON(result.made, &result.sums, r.Problems.Load(), r.s.Requests(), &result.Result)); err != nil {
+		if err := r.PrintJSON(databases.BinlogJSON(result.made, &result.sums, r.Problems.Load(), r.s.Requests(), &result.Result)); err != nil {
 			return app.MadeUntold(result.made, err)
 		}
 	} else if r.Chatty() {
 		err := r.Print(func(w io.Writer) {
 			show.Backup(w, result.made, &result.sums, r.Problems.Load(), r.s.Requests())
-			show.Binlog(w, &result.Result)
+			databases.Binlog(w, &result.Result)
 		})
 		if err != nil {
 			return app.MadeUntold(result.made, err)

@@ -12,6 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/usage"
 )
 
@@ -45,7 +46,7 @@ func showBinlog(ctx context.Context, a *app.App, name string, which *choice.Choi
 		return err
 	}
 	if a.JSON {
-		return a.PrintJSON(map[string]any{"archive": show.Archive(s.Archive), "spans": show.SpansJSON(entries)})
+		return a.PrintJSON(map[string]any{"archive": show.Archive(s.Archive), "spans": databases.SpansJSON(entries)})
 	}
-	return a.Print(func(w io.Writer) { show.Spans(w, entries, a.Verbose) })
+	return a.Print(func(w io.Writer) { databases.Spans(w, entries, a.Verbose) })
 }

@@ -13,7 +13,7 @@ import (
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/dumpfiles"
 	"nightjar/cmd/nightjar/internal/progress"
-	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/human"
 	"nightjar/mysqldump"
@@ -105,10 +105,10 @@ func (x *cloner) meter(saved progress.Meter) progress.Meter {
 	return m
 }
 
-func (x *cloner) show(w io.Writer) { show.Clone(w, &x.result) }
+func (x *cloner) show(w io.Writer) { databases.Clone(w, &x.result) }
 
 func (x *cloner) json(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64) any {
-	return show.CloneJSON(made, sums, x.a.Problems.Load(), requests, &x.result)
+	return databases.CloneJSON(made, sums, x.a.Problems.Load(), requests, &x.result)
 }
 
 // adviseClone says what to do about what keeps a server from cloning itself.

@@ -20,6 +20,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/watch"
 	"nightjar/mysqldump"
@@ -199,7 +200,7 @@ func runDump(ctx context.Context, a *app.App, d *dumpFlags, names []string) erro
 
 func reportDump(a *app.App, made *repo.Archive, sums *backup.Statistics, result *dump.Result, requests map[string]uint64) error {
 	if a.JSON {
-		return a.PrintJSON(show.DumpJSON(made, sums, a.Problems.Load(), requests, result))
+		return a.PrintJSON(databases.DumpJSON(made, sums, a.Problems.Load(), requests, result))
 	}
 	for _, l := range result.Left {
 		a.Note("left out: %s %s: %s", l.What, l.Name, l.Why)
@@ -209,7 +210,7 @@ func reportDump(a *app.App, made *repo.Archive, sums *backup.Statistics, result 
 	}
 	return a.Print(func(w io.Writer) {
 		show.Backup(w, made, sums, a.Problems.Load(), requests)
-		show.Dump(w, result)
+		databases.Dump(w, result)
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/cmd/nightjar/internal/show"
+	"nightjar/cmd/nightjar/internal/show/databases"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/tempdir"
 	"nightjar/internal/watch"
@@ -203,9 +204,9 @@ func (x *streamer) take(ctx context.Context, tree mysqldump.Tree, o backup.Optio
 }
 
 func (x *streamer) json(made *repo.Archive, sums *backup.Statistics, requests map[string]uint64) any {
-	return show.HotJSON(made, sums, requests, &x.result)
+	return databases.HotJSON(made, sums, requests, &x.result)
 }
 
 func (x *streamer) meter(saved progress.Meter) progress.Meter { return saved }
 
-func (x *streamer) show(w io.Writer) { show.Hot(w, &x.result) }
+func (x *streamer) show(w io.Writer) { databases.Hot(w, &x.result) }

@@ -1,4 +1,4 @@
-package show
+package maintenance
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/human"
 	"nightjar/repo/maintain/prune"
 )
@@ -13,21 +14,21 @@ import (
 // Pruned prints what a prune did, or would do.
 func Pruned(w io.Writer, p *prune.Summary, dry bool, took time.Duration) {
 	fmt.Fprintln(w, pruned(p, dry))
-	Block(w, [][2]string{
+	show.Block(w, [][2]string{
 		{"elapsed", human.Elapsed(took)},
-		{"archives kept", count(p.Archives)},
-		{"archives removed", some(p.ArchivesRemoved)},
-		{"archives forgotten, and kept until then", some(p.ArchivesForgotten)},
-		{"archives too late", some(p.ArchivesLate)},
+		{"archives kept", show.Count(p.Archives)},
+		{"archives removed", show.Some(p.ArchivesRemoved)},
+		{"archives forgotten, and kept until then", show.Some(p.ArchivesForgotten)},
+		{"archives too late", show.Some(p.ArchivesLate)},
 		{"packs removed", packs(p.PacksRemoved, p.BytesRemoved)},
-		{"recipes and trees dropped", some(p.BlobsRemoved)},
-		{"packs reprieved", some(p.PacksReprieved)},
+		{"recipes and trees dropped", show.Some(p.BlobsRemoved)},
+		{"packs reprieved", show.Some(p.PacksReprieved)},
 		{"packs repacked", packs(p.PacksRepacked, p.BytesRepacked)},
 		{"packs written", packs(p.PacksWritten, p.BytesWritten)},
 		{"packs condemned", packs(p.PacksCondemned, p.BytesCondemned)},
 		{"packs condemned before", packs(p.PacksWaiting, p.BytesWaiting)},
-		{"indexes and lists removed", some(p.IndexesRemoved + p.ListsRemoved)},
-		{"locks extended", some(p.LocksExtended)},
+		{"indexes and lists removed", show.Some(p.IndexesRemoved + p.ListsRemoved)},
+		{"locks extended", show.Some(p.LocksExtended)},
 	})
 }
 

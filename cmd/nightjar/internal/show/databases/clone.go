@@ -1,10 +1,11 @@
-package show
+package databases
 
 import (
 	"fmt"
 	"io"
 
 	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/mysqldump/clone"
@@ -15,13 +16,13 @@ import (
 func Clone(w io.Writer, r *clone.Result) {
 	fmt.Fprintf(w, "server %s, copied by its clone plugin\n", quote.Display(r.Version))
 	rows := append(place(r.Position), [][2]string{
-		{"files", count(uint64(r.Sums.Files))},
+		{"files", show.Count(uint64(r.Sums.Files))},
 		{"bytes of files", human.ExactSize(r.Sums.Bytes)},
-		{"redo log of them", someBytes(r.Sums.Redo)},
-		{"cloned in", milliseconds(r.Cloning)},
-		{"started and read in", milliseconds(r.Proving)},
+		{"redo log of them", show.SomeBytes(r.Sums.Redo)},
+		{"cloned in", show.Milliseconds(r.Cloning)},
+		{"started and read in", show.Milliseconds(r.Proving)},
 	}...)
-	Block(w, rows)
+	show.Block(w, rows)
 }
 
 // CloneJSON returns what --json tells of a hot backup that the clone plugin took.
@@ -45,13 +46,13 @@ func CloneJSON(made *repo.Archive, s *backup.Statistics, problems uint64, reques
 		all = append(all, left{quote.Text(t.Schema + "." + t.Name), t.Engine})
 	}
 	return struct {
-		Archive    *ArchiveJSON      `json:"archive"`
+		Archive    *show.ArchiveJSON `json:"archive"`
 		Elapsed    float64           `json:"elapsed_seconds"`
 		Problems   uint64            `json:"problems"`
 		Statistics map[string]uint64 `json:"statistics"`
 		Requests   map[string]uint64 `json:"requests,omitempty"`
 		Clone      cloneJSON         `json:"clone"`
-	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, cloneJSON{
+	}{show.Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, cloneJSON{
 		r.Position.String(), quote.Text(r.Version), r.Sums.Files, r.Sums.Bytes, r.Sums.Redo, float64(r.Cloning) / 1e6, float64(r.Proving) / 1e6, all,
 	}}
 }

@@ -1,10 +1,11 @@
-package show
+package databases
 
 import (
 	"fmt"
 	"io"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/mysqldump/replay"
@@ -70,9 +71,9 @@ func LoadedJSON(a *repo.Archive, server string, r *restore.Result, took time.Dur
 
 // Loaded shows what the restore of a dump into a server did.
 func Loaded(w io.Writer, a *repo.Archive, server string, r *restore.Result, took time.Duration) {
-	fmt.Fprintf(w, "archive %s restored into %s in %s: %d rows, %s of SQL\n", ShortID(a), quote.Display(server), took.Round(time.Millisecond), r.Rows, human.Size(r.Bytes))
-	if a.Labels[NoPosition] == BinaryLogOff {
-		fmt.Fprintf(w, "  no position: %s\n", BinaryLogOff)
+	fmt.Fprintf(w, "archive %s restored into %s in %s: %d rows, %s of SQL\n", show.ShortID(a), quote.Display(server), took.Round(time.Millisecond), r.Rows, human.Size(r.Bytes))
+	if a.Labels[show.NoPosition] == show.BinaryLogOff {
+		fmt.Fprintf(w, "  no position: %s\n", show.BinaryLogOff)
 	}
 	for _, k := range kindsOfObjects {
 		done, equal, kept := r.Done[k.kind], r.Left[k.kind], r.Kept[k.kind]

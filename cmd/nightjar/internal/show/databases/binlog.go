@@ -1,4 +1,4 @@
-package show
+package databases
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/mysqldump/logs"
@@ -19,11 +20,11 @@ func Binlog(w io.Writer, r *logs.Result) {
 	if gtids := r.Position.GTIDs.String(); gtids != "" {
 		rows = append(rows, [2]string{"GTIDs", quote.Display(gtids)})
 	}
-	Block(w, append(rows, [][2]string{
-		{"binary logs", count(uint64(len(r.Entries)))},
-		{"bytes read of them", someBytes(r.Read)},
-		{"written since then", someBytes(r.Behind)},
-		{"left out, not needed", some(uint64(r.Dropped))},
+	show.Block(w, append(rows, [][2]string{
+		{"binary logs", show.Count(uint64(len(r.Entries)))},
+		{"bytes read of them", show.SomeBytes(r.Read)},
+		{"written since then", show.SomeBytes(r.Behind)},
+		{"left out, not needed", show.Some(uint64(r.Dropped))},
 	}...))
 }
 
@@ -40,7 +41,7 @@ func BinlogJSON(made *repo.Archive, s *backup.Statistics, problems uint64, reque
 		breaks = append(breaks, breakJSON{string(b.Case), quote.Text(b.At), quote.Text(b.Says)})
 	}
 	return map[string]any{
-		"archive": Archive(made), "statistics": s.Map(), "problems": problems, "requests": requests,
+		"archive": show.Archive(made), "statistics": s.Map(), "problems": problems, "requests": requests,
 		"binlog": map[string]any{"position": quote.Text(r.Position.String()), "logs": len(r.Entries), "bytes_read": r.Read, "bytes_behind": r.Behind, "left_out": r.Dropped, "gaps": len(breaks), "breaks": breaks, "spans": SpansJSON(r.Entries)},
 	}
 }
@@ -65,7 +66,7 @@ func row(w io.Writer, entries []logs.Entry, before string) {
 	s := sumUp(entries)
 	first, last := &entries[0], &entries[len(entries)-1]
 	fmt.Fprintf(w, "%d\t%s\t%s:%d\t%s\t%s\t%s\t%d\t%s\t%s\n", first.ServerID, quote.Display(first.Name), quote.Display(last.Name), last.Size, moment(s.first), moment(s.last),
-		count(s.transactions), len(entries), human.Size(s.size), before)
+		show.Count(s.transactions), len(entries), human.Size(s.size), before)
 }
 
 func moment(t time.Time) string {

@@ -1,4 +1,7 @@
-package show
+// Package snapshots shows sets of EBS snapshots: those of a region, and one that was taken.
+//
+// The invariant is that of package show: what tags say is quoted. The package asks nobody and decides nothing.
+package snapshots
 
 import (
 	"cmp"
@@ -8,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/snapshot"
@@ -213,18 +217,18 @@ func (l *Sets) JSON() any {
 func Taken(w io.Writer, c *cloud.Cloud, r *take.Result) {
 	s := &r.Set
 	rows := [][2]string{
-		{"set", s.ID}, {"region", quote.Display(c.Region) + ", by " + c.Source}, {"volumes", count(uint64(len(s.Volumes)))}, {"consistency", consistency(s)},
+		{"set", s.ID}, {"region", quote.Display(c.Region) + ", by " + c.Source}, {"volumes", show.Count(uint64(len(s.Volumes)))}, {"consistency", consistency(s)},
 	}
 	if p := position(s.Position); p != "" {
 		rows = append(rows, [2]string{"position", quote.Display(p)})
 	}
 	if r.Locked > 0 {
-		rows = append(rows, [2]string{"database locked", milliseconds(r.Locked)})
+		rows = append(rows, [2]string{"database locked", show.Milliseconds(r.Locked)})
 	}
 	if r.Frozen > 0 {
-		rows = append(rows, [2]string{"frozen", milliseconds(r.Frozen)})
+		rows = append(rows, [2]string{"frozen", show.Milliseconds(r.Frozen)})
 	}
-	Block(w, append(rows, [2]string{"calls of EC2 took", milliseconds(r.Called)}))
+	show.Block(w, append(rows, [2]string{"calls of EC2 took", show.Milliseconds(r.Called)}))
 	for _, x := range s.Snapshots {
 		fmt.Fprintf(w, "%s of %s, %d GiB\n", x.ID, x.Volume, x.GiB)
 	}

@@ -1,4 +1,4 @@
-package show
+package databases
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/mysqldump"
@@ -20,21 +21,15 @@ func Hot(w io.Writer, r *hot.Result) {
 		experimental = " (experimental)"
 	}
 	fmt.Fprintf(w, "server %s, copied by %s %s%s\n", quote.Display(r.Version), quote.Display(r.Tool.Name), quote.Display(r.Tool.Version), experimental)
-	Block(w, append(place(r.Position), [][2]string{
-		{"files", count(uint64(r.Sums.Files))},
+	show.Block(w, append(place(r.Position), [][2]string{
+		{"files", show.Count(uint64(r.Sums.Files))},
 		{"bytes of files", human.ExactSize(r.Sums.Bytes)},
-		{"redo log of them", someBytes(r.Sums.Redo)},
+		{"redo log of them", show.SomeBytes(r.Sums.Redo)},
 		{"tables covered for", someTime(r.Covered)},
 		{"commits held back", someTime(r.Held)},
 		{"longest wait seen", someTime(r.LongestWait)},
 	}...))
 }
-
-// NoPosition is the label of what was taken of a server without a binary log, in the place of the label position, and BinaryLogOff what it says.
-const (
-	NoPosition   repo.Text = "no-position"
-	BinaryLogOff repo.Text = "binary log off"
-)
 
 // At says where a backup stands, for people.
 func At(p mysqldump.Position) string {
@@ -53,7 +48,7 @@ func place(p mysqldump.Position) (rows [][2]string) {
 		rows = append(rows, [2]string{"GTIDs", quote.Display(gtids)})
 	}
 	if len(rows) == 0 {
-		rows = append(rows, [2]string{"position", "none: " + string(BinaryLogOff)})
+		rows = append(rows, [2]string{"position", "none: " + string(show.BinaryLogOff)})
 	}
 	return rows
 }
@@ -83,12 +78,12 @@ func HotJSON(made *repo.Archive, s *backup.Statistics, requests map[string]uint6
 	}
 	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
 	return struct {
-		Archive    *ArchiveJSON      `json:"archive"`
+		Archive    *show.ArchiveJSON `json:"archive"`
 		Elapsed    float64           `json:"elapsed_seconds"`
 		Statistics map[string]uint64 `json:"statistics"`
 		Requests   map[string]uint64 `json:"requests,omitempty"`
 		Hot        hotJSON           `json:"hot"`
-	}{Archive(made), s.End.Sub(s.Start).Seconds(), s.Map(), requests, hotJSON{
+	}{show.Archive(made), s.End.Sub(s.Start).Seconds(), s.Map(), requests, hotJSON{
 		positionText(r.Position), quote.Text(r.Version), quote.Text(r.Tool.Name), quote.Text(r.Tool.Version), r.Tool.Experimental(),
 		r.Sums.Files, r.Sums.Bytes, r.Sums.Redo, ms(r.Covered), ms(r.Held), ms(r.LongestWait),
 	}}

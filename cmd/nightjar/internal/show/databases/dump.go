@@ -1,4 +1,4 @@
-package show
+package databases
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nightjar/backup"
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/quote"
 	"nightjar/mysqldump/dump"
 	"nightjar/mysqldump/schema"
@@ -24,30 +25,28 @@ func Dump(w io.Writer, r *dump.Result) {
 	} else if r.Lock.History > 0 || r.Lock.HistoryNow > 0 {
 		history = fmt.Sprintf("%d, then %d", r.Lock.History, r.Lock.HistoryNow)
 	}
-	Block(w, append(place(r.Position), [][2]string{
-		{"databases", count(uint64(r.Databases))},
-		{"tables", some(r.Tables)},
-		{"rows", some(r.Rows)},
-		{"bytes of rows", someBytes(r.Bytes)},
+	show.Block(w, append(place(r.Position), [][2]string{
+		{"databases", show.Count(uint64(r.Databases))},
+		{"tables", show.Some(r.Tables)},
+		{"rows", show.Some(r.Rows)},
+		{"bytes of rows", show.SomeBytes(r.Bytes)},
 		{"lock", quote.Display(r.Lock.Method)},
-		{"attempts at it", some(r.Lock.Attempts)},
+		{"attempts at it", show.Some(r.Lock.Attempts)},
 		{"waited for it", someTime(r.Lock.Waited)},
 		{"commits held back", someTime(r.Lock.Held)},
 		{"tables covered for", someTime(r.Lock.Covered)},
 		{"longest wait seen", someTime(r.Lock.LongestWait)},
 		{"old versions of rows", history},
-		{"begun again", some(r.Retries)},
+		{"begun again", show.Some(r.Retries)},
 	}...))
 }
-
-func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
 
 // someTime is milliseconds for what nobody misses where it took no time that shows.
 func someTime(d time.Duration) string {
 	if d < 50*time.Microsecond {
 		return ""
 	}
-	return milliseconds(d)
+	return show.Milliseconds(d)
 }
 
 // leftJSON is what --json tells of what is not in a dump.
@@ -104,13 +103,13 @@ func DumpJSON(made *repo.Archive, s *backup.Statistics, problems uint64, request
 	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
 	l := r.Lock
 	return struct {
-		Archive    *ArchiveJSON      `json:"archive"`
+		Archive    *show.ArchiveJSON `json:"archive"`
 		Elapsed    float64           `json:"elapsed_seconds"`
 		Problems   uint64            `json:"problems"`
 		Statistics map[string]uint64 `json:"statistics"`
 		Requests   map[string]uint64 `json:"requests,omitempty"`
 		Dump       dumpJSON          `json:"dump"`
-	}{Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, dumpJSON{
+	}{show.Archive(made), s.End.Sub(s.Start).Seconds(), problems, s.Map(), requests, dumpJSON{
 		positionText(r.Position), quote.Text(r.Version), r.Databases, r.Tables, r.Rows, r.Bytes,
 		lockJSON{l.Method, l.Attempts, ms(l.Waited), ms(l.Held), ms(l.Covered), ms(l.LongestWait), l.History, l.HistoryNow},
 		r.Retries, leftOut(r.Left), leftOut(r.Broken), sources,

@@ -1,4 +1,4 @@
-package show
+package maintenance
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"nightjar/cmd/nightjar/internal/show"
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo"
@@ -24,7 +25,7 @@ func Decisions(w io.Writer, decisions []retain.Decision, dryRun bool) {
 			what = "forget"
 			gone++
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", what, ShortID(d.Archive), human.Time(d.Dated()), quote.Display(d.Host), Source(d.Archive), quote.Display(strings.Join(d.Reasons, "; ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", what, show.ShortID(d.Archive), human.Time(d.Dated()), quote.Display(d.Host), show.Source(d.Archive), quote.Display(strings.Join(d.Reasons, "; ")))
 	}
 	_ = t.Flush() // w keeps its error
 	if dryRun {
@@ -34,8 +35,8 @@ func Decisions(w io.Writer, decisions []retain.Decision, dryRun bool) {
 	fmt.Fprintf(w, "%s forgotten, %d kept\n", human.Count(gone, "archive"), len(decisions)-gone)
 }
 
-// DecisionJSON is what --json tells of one.
-type DecisionJSON struct {
+// decisionJSON is what --json tells of one.
+type decisionJSON struct {
 	ID      string    `json:"id"`
 	Host    string    `json:"host"`
 	Job     repo.Text `json:"job"`
@@ -46,12 +47,12 @@ type DecisionJSON struct {
 
 // DecisionsJSON is what --json tells of all.
 func DecisionsJSON(decisions []retain.Decision, dryRun bool) any {
-	list := []DecisionJSON{}
+	list := []decisionJSON{}
 	for _, d := range decisions {
-		list = append(list, DecisionJSON{d.ID, d.Host, d.Job, d.Dated().UTC(), d.Keep, d.Reasons})
+		list = append(list, decisionJSON{d.ID, d.Host, d.Job, d.Dated().UTC(), d.Keep, d.Reasons})
 	}
 	return struct {
 		DryRun   bool           `json:"dry_run"`
-		Archives []DecisionJSON `json:"archives"`
+		Archives []decisionJSON `json:"archives"`
 	}{dryRun, list}
 }

@@ -117,7 +117,7 @@ func TestChecks(t *testing.T) {
 		{"timer", "clock", "repo/r.go", `package repo; import "time"; func f() { <-time.After(1) }`, ""},
 		{"clock of a command", "clock", "cmd/nightjar/m.go", `package main; import "time"; var t = time.Now()`, ""},
 		{"clock of a test", "clock", "repo/r_test.go", `package repo; import "time"; var t = time.Now()`, ""},
-		{"clock of one that may", "clock", "crypto/gnupg.go", `package crypto; import "time"; var t = time.Now()`, ""},
+		{"clock of one that may", "clock", "crypto/gnupg/gnupg.go", `package gnupg; import "time"; var t = time.Now()`, ""},
 
 		{"long function", "size", "repo/r.go", funcOf(71), "repo/r.go:2: f has 71 lines"},
 		{"function that is just not", "size", "repo/r.go", funcOf(70), ""},

@@ -12,7 +12,7 @@ import (
 var clockReaders = map[string]string{
 	"backup/read/budget.go":         "how long somebody has waited for memory: it decides who gets some first, not what is read",
 	"backup/worker.go":              "a deadline of the kernel",
-	"crypto/gnupg.go":               "a deadline of the kernel",
+	"crypto/gnupg/gnupg.go":         "a deadline of the kernel",
 	"repo/store/s3/request/conn.go": "a deadline of the kernel",
 	"mysqldump/server/dump.go":      "a deadline of the kernel",
 	"internal/child/family.go":      "other processes, which know no clock but the kernel's",

@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"chunk":                {},
 	"chunk/delta":          {"chunk"},
 	"crypto":               {},
+	"crypto/gnupg":         {"crypto"}, // it gives keys
 	"repo":                 {"crypto", "repo/blocks", "repo/fetch", "repo/index", "repo/keyring", "repo/ledger", "repo/lists", "repo/lookup", "repo/pack", "repo/record", "repo/sealed", "repo/store", "repo/view"},
 	"repo/pack":            {"chunk"},
 	"repo/tree":            {"chunk"},

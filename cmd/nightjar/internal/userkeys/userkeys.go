@@ -15,6 +15,7 @@ import (
 	"nightjar/cmd/nightjar/internal/passphrase"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/crypto"
+	"nightjar/crypto/gnupg"
 	"nightjar/internal/child"
 	"nightjar/repo/keyring"
 )
@@ -33,12 +34,12 @@ type Finder struct {
 
 // gpg opens messages with the user's GnuPG, and so with its smartcard.
 type gpg struct {
-	crypto.GnuPG
+	gnupg.Program
 	passphrase []byte // nil: the agent asks
 }
 
 func (g gpg) Decrypt(ctx context.Context, armored []byte) ([]byte, error) {
-	plain, err := g.GnuPG.Decrypt(ctx, armored, g.passphrase)
+	plain, err := g.Program.Decrypt(ctx, armored, g.passphrase)
 	return plain, gnupgError(ctx, err)
 }
 
@@ -51,9 +52,9 @@ func gnupgError(ctx context.Context, err error) error {
 }
 
 // gnupg returns the user's GnuPG.
-func (f *Finder) gnupg() (crypto.GnuPG, error) {
+func (f *Finder) gnupg() (gnupg.Program, error) {
 	env, err := f.Environ()
-	return crypto.GnuPG{Env: env}, err
+	return gnupg.Program{Env: env}, err
 }
 
 // Read returns the content of the file that a KEY names. ok is false if KEY is a fingerprint.
@@ -203,7 +204,7 @@ func (f *Finder) Recovery(ctx context.Context, name, kit string, known []crypto.
 			return nil, err
 		}
 		secret, err := f.Passphrases.Configured(ctx, passphrase.Recovery)
-		return gpg{GnuPG: g, passphrase: secret}, err
+		return gpg{Program: g, passphrase: secret}, err
 	}
 	all, err := crypto.ReadKeys(content)
 	if err != nil {

@@ -1,4 +1,8 @@
-package crypto
+// Package gnupg has the user's gpg program export keys and open messages, so that keys in its keyring, behind its agent and on a smartcard can be used.
+//
+// The invariant: what gpg gives is bounded, and of a key no more is believed than that it is the one asked for. The package reads
+// no keyring itself, and asks for no passphrase.
+package gnupg
 
 import (
 	"bytes"
@@ -13,18 +17,19 @@ import (
 	"strings"
 	"time"
 
+	"nightjar/crypto"
 	"nightjar/internal/child"
 )
 
-// GnuPG runs the user's gpg program, which finds keys in a keyring, behind an agent or on a smartcard.
-type GnuPG struct {
+// Program runs the user's gpg program, which finds keys in a keyring, behind an agent or on a smartcard.
+type Program struct {
 	Path string   // the program; empty: gpg, from the search path
 	Home string   // its home directory; empty: as Env says
 	Env  []string // its whole environment, TMPDIR included; nil: empty
 }
 
-// ExportPublic returns a key's public half from the keyring. ErrNoKey when it is not there.
-func (g GnuPG) ExportPublic(ctx context.Context, fpr Fingerprint) (*Key, error) {
+// ExportPublic returns a key's public half from the keyring. crypto.ErrNoKey when it is not there.
+func (g Program) ExportPublic(ctx context.Context, fpr crypto.Fingerprint) (*crypto.Key, error) {
 	k, err := g.export(ctx, fpr, "--export", nil)
 	if err != nil {
 		return nil, fmt.Errorf("export key %s: %w", fpr, err)
@@ -33,12 +38,12 @@ func (g GnuPG) ExportPublic(ctx context.Context, fpr Fingerprint) (*Key, error) 
 }
 
 // ExportSecret returns a key with its secret half, unlocked when passphrase is not
-// nil. With a nil passphrase the agent asks for one where it can. ErrNoKey when
+// nil. With a nil passphrase the agent asks for one where it can. crypto.ErrNoKey when
 // the secret is not there or is on a smartcard.
-func (g GnuPG) ExportSecret(ctx context.Context, fpr Fingerprint, passphrase []byte) (*Key, error) {
+func (g Program) ExportSecret(ctx context.Context, fpr crypto.Fingerprint, passphrase []byte) (*crypto.Key, error) {
 	k, err := g.export(ctx, fpr, "--export-secret-keys", passphrase)
 	if err == nil && !k.HasSecret() {
-		err = fmt.Errorf("%w: gpg cannot export its secret half (on a smartcard?)", ErrNoKey)
+		err = fmt.Errorf("%w: gpg cannot export its secret half (on a smartcard?)", crypto.ErrNoKey)
 	}
 	if err == nil && passphrase != nil && k.Locked() {
 		err = k.Unlock(passphrase)
@@ -50,11 +55,11 @@ func (g GnuPG) ExportSecret(ctx context.Context, fpr Fingerprint, passphrase []b
 }
 
 // Decrypt has gpg decrypt a small message, at most 1 MiB. With a nil passphrase the
-// agent asks for one, or for the smartcard's PIN, where it needs it. The error is ErrNoKey, ErrPassphrase or gpg's own.
-func (g GnuPG) Decrypt(ctx context.Context, armored, passphrase []byte) ([]byte, error) {
+// agent asks for one, or for the smartcard's PIN, where it needs it. The error is crypto.ErrNoKey, crypto.ErrPassphrase or gpg's own.
+func (g Program) Decrypt(ctx context.Context, armored, passphrase []byte) ([]byte, error) {
 	plain, status, err := g.run(ctx, armored, passphrase, "--decrypt")
 	if err == nil && !status.has("DECRYPTION_OKAY") {
-		err = ErrIntegrity
+		err = crypto.ErrIntegrity
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decrypt with gpg: %w", err)
@@ -62,9 +67,9 @@ func (g GnuPG) Decrypt(ctx context.Context, armored, passphrase []byte) ([]byte,
 	return plain, nil
 }
 
-func (g GnuPG) export(ctx context.Context, fpr Fingerprint, command string, passphrase []byte) (*Key, error) {
+func (g Program) export(ctx context.Context, fpr crypto.Fingerprint, command string, passphrase []byte) (*crypto.Key, error) {
 	// The fingerprint becomes an argument, so it must be one.
-	fpr, err := ParseFingerprint(string(fpr))
+	fpr, err := crypto.ParseFingerprint(string(fpr))
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +80,7 @@ func (g GnuPG) export(ctx context.Context, fpr Fingerprint, command string, pass
 	if len(data) == 0 {
 		return nil, g.absent()
 	}
-	k, err := ReadKey(data)
+	k, err := crypto.ReadKey(data)
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +90,11 @@ func (g GnuPG) export(ctx context.Context, fpr Fingerprint, command string, pass
 	return k, nil
 }
 
-// ErrKeyring says that gpg does not have a key, or only the name of one that is on a smartcard elsewhere. It comes with ErrNoKey.
+// ErrKeyring says that gpg does not have a key, or only the name of one that is on a smartcard elsewhere. It comes with crypto.ErrNoKey.
 var ErrKeyring = errors.New("gpg has it neither in its keyring nor on a smartcard that is there")
 
 // absent is the error of a key that gpg does not have.
-func (g GnuPG) absent() error {
+func (g Program) absent() error {
 	home := g.Home
 	for _, v := range g.Env {
 		name, value, _ := strings.Cut(v, "=")
@@ -102,10 +107,13 @@ func (g GnuPG) absent() error {
 		}
 	}
 	if _, err := os.ReadDir(home); home != "" && err != nil {
-		return fmt.Errorf("%w: %w: %w", ErrNoKey, ErrKeyring, err)
+		return fmt.Errorf("%w: %w: %w", crypto.ErrNoKey, ErrKeyring, err)
 	}
-	return fmt.Errorf("%w: %w (its home directory: %s)", ErrNoKey, ErrKeyring, home)
+	return fmt.Errorf("%w: %w (its home directory: %s)", crypto.ErrNoKey, ErrKeyring, home)
 }
+
+// outputMax is how much gpg may print: a key, or a small message.
+const outputMax = 1 << 20
 
 // gpgStatus is what gpg reports for machines.
 type gpgStatus string
@@ -138,11 +146,11 @@ func (s gpgStatus) badPassphrase() bool {
 	return false
 }
 
-// ErrNoGnuPG says that there is no gpg.
-var ErrNoGnuPG = errors.New("there is no gpg here")
+// ErrNoProgram says that there is no gpg.
+var ErrNoProgram = errors.New("there is no gpg here")
 
 // run runs gpg with a passphrase through a pipe. Its output is bounded.
-func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string) ([]byte, gpgStatus, error) {
+func (g Program) run(ctx context.Context, stdin, passphrase []byte, args ...string) ([]byte, gpgStatus, error) {
 	const statusFD, passphraseFD = 3, 4
 	path := cmp.Or(g.Path, "gpg")
 	options := []string{path, "--batch", "--no-verbose", "--status-fd", strconv.Itoa(statusFD)}
@@ -168,7 +176,7 @@ func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string
 	statusW.Close()
 	pass.Close()
 	if errors.Is(err, child.ErrNotFound) {
-		err = fmt.Errorf("%w: %w", ErrNoGnuPG, err)
+		err = fmt.Errorf("%w: %w", ErrNoProgram, err)
 	}
 	if err != nil {
 		passW.Close()
@@ -184,14 +192,14 @@ func (g GnuPG) run(ctx context.Context, stdin, passphrase []byte, args ...string
 		b, _ := io.ReadAll(io.LimitReader(status, 1<<20)) // until gpg ends: an agent that it starts does not inherit the pipe
 		report <- gpgStatus(b)
 	}()
-	out, err := p.All(keysMax)
+	out, err := p.All(outputMax)
 	_ = status.SetReadDeadline(time.Now().Add(time.Second)) // should somebody else hold it
 	s := <-report
 	switch {
 	case err == nil:
 		return out, s, nil
 	case s.badPassphrase():
-		return nil, s, ErrPassphrase
+		return nil, s, crypto.ErrPassphrase
 	case s.has("NO_SECKEY") && strings.Contains(err.Error(), "gpg-agent"): // which it names in each language
 		return nil, s, fmt.Errorf("%w: %w", ErrAgent, err)
 	case s.has("NO_SECKEY"):

@@ -1,9 +1,9 @@
-package crypto
+package gnupg
 
 import (
 	"bytes"
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,13 +12,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nightjar/crypto"
 )
 
 // TestGnuPGReadsOurs has the real gpg decrypt and verify what we write.
 func TestGnuPGReadsOurs(t *testing.T) {
 	g := newGnuPG(t)
-	curve, rsa := generated(t, "our curve key"), rsaKey()
-	for i, k := range []*Key{curve, rsa} {
+	now := time.Now()
+	curve, rsa := generated(t, "our curve key"), newGnuPG(t).rsa("rsa")
+	for i, k := range []*crypto.Key{curve, rsa} {
 		passphrase := []string{"", "correct horse"}[i]
 		secret, err := k.ArmorSecret([]byte(passphrase))
 		if err != nil {
@@ -30,8 +33,9 @@ func TestGnuPGReadsOurs(t *testing.T) {
 		}
 		decrypt := []string{"--pinentry-mode", "loopback", "--passphrase", passphrase, "--decrypt"}
 		for _, n := range []int{0, 1, 17, 100_000} {
-			plain := random(t, n)
-			got, report := g.must(sealed(t, k, k, plain).Object, decrypt...)
+			plain := make([]byte, n)
+			_, _ = rand.Read(plain) // never fails
+			got, report := g.must(sealed(t, k, plain), decrypt...)
 			if !bytes.Equal(got, plain) {
 				t.Errorf("%s, %d bytes: differs", k.Name(), n)
 			}
@@ -45,14 +49,14 @@ func TestGnuPGReadsOurs(t *testing.T) {
 				}
 			}
 		}
-		signed, err := Sign(k, []byte("keys"), theBox, noon)
+		signed, err := crypto.Sign(k, []byte("keys"), theBox, now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got, report := g.must(signed, "--decrypt"); string(got) != "keys" || !strings.Contains(report, "GOODSIG") {
 			t.Errorf("signed: %q\n%s", got, report)
 		}
-		small, err := EncryptTo([]*Key{curve, rsa}, []byte("small"), nil, noon)
+		small, err := crypto.EncryptTo([]*crypto.Key{curve, rsa}, []byte("small"), nil, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +64,7 @@ func TestGnuPGReadsOurs(t *testing.T) {
 			t.Errorf("small: %q\n%s", got, report)
 		}
 	}
-	damaged := sealed(t, curve, curve, []byte("plain")).Object
+	damaged := sealed(t, curve, []byte("plain"))
 	damaged[len(damaged)-30] ^= 1
 	if _, report, err := g.try(damaged, "--decrypt"); err == nil {
 		t.Errorf("gpg takes a damaged object:\n%s", report)
@@ -72,7 +76,7 @@ func TestGnuPGKeys(t *testing.T) {
 	g := newGnuPG(t)
 	ctx := context.Background()
 	now := time.Now()
-	export := func(fpr Fingerprint) *Key {
+	export := func(fpr crypto.Fingerprint) *crypto.Key {
 		t.Helper()
 		k, err := g.ExportPublic(ctx, fpr)
 		if err != nil {
@@ -83,20 +87,13 @@ func TestGnuPGKeys(t *testing.T) {
 		}
 		return k
 	}
-	use := func(t *testing.T, k *Key) {
+	use := func(t *testing.T, k *crypto.Key) {
 		t.Helper()
-		s, err := NewSealer(k, k, theBox, nil, time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o, err := s.Seal([]byte("plain"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, report := g.must(o.Object, "--pinentry-mode", "loopback", "--passphrase", "pass", "--decrypt"); string(got) != "plain" || !strings.Contains(report, "GOODSIG") {
+		object := sealed(t, k, []byte("plain"))
+		if got, report := g.must(object, "--pinentry-mode", "loopback", "--passphrase", "pass", "--decrypt"); string(got) != "plain" || !strings.Contains(report, "GOODSIG") {
 			t.Errorf("gpg read %q\n%s", got, report)
 		}
-		opened, err := NewOpener(k).Open(o.Object, by(k), theBox, time.Now())
+		opened, err := crypto.NewOpener(k).Open(object, []crypto.Signer{{Key: k.Public()}}, theBox, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +113,7 @@ func TestGnuPGKeys(t *testing.T) {
 				t.Error(err)
 			}
 			_, err := g.ExportSecret(ctx, fpr, []byte("wrong"))
-			wantError(t, err, ErrPassphrase, string(fpr))
+			wantError(t, err, crypto.ErrPassphrase, string(fpr))
 			k, err := g.ExportSecret(ctx, fpr, []byte("pass"))
 			if err != nil {
 				t.Fatal(err)
@@ -126,7 +123,7 @@ func TestGnuPGKeys(t *testing.T) {
 			}
 			use(t, k)
 
-			message, err := EncryptTo([]*Key{public}, []byte("secrets"), nil, now)
+			message, err := crypto.EncryptTo([]*crypto.Key{public}, []byte("secrets"), nil, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,12 +132,13 @@ func TestGnuPGKeys(t *testing.T) {
 			}
 			g.forget()
 			_, err = g.Decrypt(ctx, message, []byte("wrong"))
-			wantError(t, err, ErrPassphrase, "decrypt with gpg")
+			wantError(t, err, crypto.ErrPassphrase, "decrypt with gpg")
 		})
 	}
 
 	t.Run("signing subkey and offline primary", func(t *testing.T) {
 		fpr := g.key("subkeys", "ed25519", "cert", "never", "")
+		wantError(t, export(fpr).CanSign(now), nil, "cannot sign") // a primary that only certifies
 		for _, add := range [][]string{{"ed25519", "sign"}, {"cv25519", "encr"}} {
 			g.must(nil, "--pinentry-mode", "loopback", "--passphrase", "", "--quick-add-key", string(fpr), add[0], add[1], "never")
 		}
@@ -148,24 +146,21 @@ func TestGnuPGKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if k.primary.sign {
-			t.Error("a primary that only certifies may sign")
-		}
 		use(t, k)
 		data, _ := g.must(nil, "--pinentry-mode", "loopback", "--passphrase", "", "--export-secret-subkeys", string(fpr))
-		offline, err := ReadKey(data)
+		offline, err := crypto.ReadKey(data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !offline.HasSecret() || offline.Locked() || offline.primary.hasSecret() {
+		if !offline.HasSecret() || offline.Locked() {
 			t.Errorf("offline primary: secret %t, locked %t", offline.HasSecret(), offline.Locked())
 		}
 		use(t, offline)
-		armor, err := offline.armorSecret([]byte("new"), 65536)
+		armor, err := offline.ArmorSecret([]byte("new"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := ReadKey(armor)
+		again, err := crypto.ReadKey(armor)
 		if err != nil || again.Unlock([]byte("new")) != nil {
 			t.Fatalf("write it and read it again: %v", err)
 		}
@@ -175,11 +170,11 @@ func TestGnuPGKeys(t *testing.T) {
 	t.Run("offline signing primary", func(t *testing.T) {
 		fpr := g.key("offline", "future-default", "default", "never", "")
 		data, _ := g.must(nil, "--pinentry-mode", "loopback", "--passphrase", "", "--export-secret-subkeys", string(fpr))
-		k, err := ReadKey(data)
+		k, err := crypto.ReadKey(data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = NewSealer(k, k, theBox, nil, time.Now)
+		_, err = crypto.NewSealer(k, k, theBox, nil, time.Now)
 		wantError(t, err, nil, "secret half of its signing key is not at hand")
 	})
 
@@ -225,35 +220,35 @@ func TestGnuPGKeys(t *testing.T) {
 	})
 
 	t.Run("missing", func(t *testing.T) {
-		none := Fingerprint(strings.Repeat("AB", 20))
+		none := crypto.Fingerprint(strings.Repeat("AB", 20))
 		_, err := g.ExportPublic(ctx, none)
-		wantError(t, err, ErrNoKey, string(none))
+		wantError(t, err, crypto.ErrNoKey, string(none))
 		_, err = g.ExportSecret(ctx, none, nil)
 		wantError(t, err, nil, string(none))
 		_, err = g.ExportPublic(ctx, "--version")
 		wantError(t, err, nil, "not 40 hexadecimal digits")
-		message, err := EncryptTo([]*Key{generated(t, "elsewhere")}, []byte("x"), nil, now)
+		message, err := crypto.EncryptTo([]*crypto.Key{generated(t, "elsewhere")}, []byte("x"), nil, now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = g.Decrypt(ctx, message, nil)
-		wantError(t, err, ErrNoKey, "decrypt with gpg")
+		wantError(t, err, crypto.ErrNoKey, "decrypt with gpg")
 		wantError(t, err, ErrKeyring, "directory: "+g.Home)
 		nowhere := filepath.Join(g.Home, "nowhere")
-		_, err = GnuPG{Home: nowhere, Env: g.Env}.Decrypt(ctx, message, nil)
+		_, err = Program{Home: nowhere, Env: g.Env}.Decrypt(ctx, message, nil)
 		wantError(t, err, ErrKeyring, "open "+nowhere)
-		_, err = GnuPG{Env: append(slices.Clone(g.Env), "GNUPGHOME="+nowhere)}.Decrypt(ctx, message, nil)
+		_, err = Program{Env: append(slices.Clone(g.Env), "GNUPGHOME="+nowhere)}.Decrypt(ctx, message, nil)
 		wantError(t, err, ErrKeyring, "open "+nowhere)
-		_, err = GnuPG{Path: "gpg-of-nowhere", Env: g.Env}.Decrypt(ctx, message, nil)
-		wantError(t, err, ErrNoGnuPG, "gpg-of-nowhere")
+		_, err = Program{Path: "gpg-of-nowhere", Env: g.Env}.Decrypt(ctx, message, nil)
+		wantError(t, err, ErrNoProgram, "gpg-of-nowhere")
 		_, err = g.Decrypt(ctx, []byte("rubbish"), nil)
 		wantError(t, err, nil, "decrypt with gpg")
-		_, err = GnuPG{Path: filepath.Join(g.Home, "none")}.ExportPublic(ctx, none)
+		_, err = Program{Path: filepath.Join(g.Home, "none")}.ExportPublic(ctx, none)
 		wantError(t, err, os.ErrNotExist, "")
 		public := export(g.key("onlypublic", "future-default", "default", "never", ""))
 		g.must(nil, "--delete-secret-keys", string(public.Fingerprint()))
 		_, err = g.ExportSecret(ctx, public.Fingerprint(), nil)
-		wantError(t, err, ErrNoKey, "")
+		wantError(t, err, crypto.ErrNoKey, "")
 	})
 }
 
@@ -273,18 +268,10 @@ func TestGnuPGNoAgent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := GnuPG{Path: script, Home: g.Home, Env: g.Env}.Decrypt(context.Background(), message, nil)
+	_, err := Program{Path: script, Home: g.Home, Env: g.Env}.Decrypt(context.Background(), message, nil)
 	wantError(t, err, ErrAgent, "agent")
 	if _, err := g.Decrypt(context.Background(), message, nil); err != nil {
 		t.Errorf("with its agent: %v", err)
-	}
-}
-
-// forget has the agent forget its passphrases.
-func (g gnupg) forget() {
-	g.t.Helper()
-	if out, err := g.connect("reloadagent", "/bye"); err != nil {
-		g.t.Fatalf("reload agent: %v: %s", err, out)
 	}
 }
 
@@ -296,29 +283,11 @@ func TestGnuPGContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	_, err := GnuPG{Path: script, Env: g.Env}.Decrypt(ctx, nil, []byte("pass"))
+	_, err := Program{Path: script, Env: g.Env}.Decrypt(ctx, nil, []byte("pass"))
 	wantError(t, err, context.DeadlineExceeded, "")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec yes\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	_, err = GnuPG{Path: script, Env: g.Env}.ExportPublic(context.Background(), Fingerprint(fmt.Sprintf("%040d", 0)))
+	_, err = Program{Path: script, Env: g.Env}.ExportPublic(context.Background(), crypto.Fingerprint(fmt.Sprintf("%040d", 0)))
 	wantError(t, err, nil, string(script))
-}
-
-// A passphrase that gpg takes for another one never protects a key; of the longest, gpg opens it.
-func TestUnfitPassphrase(t *testing.T) {
-	k, err := Generate("unfit", time.Now(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, p := range map[string]string{"two lines": "a\nb", "a line's end": "a\n", "a return": "a\r", "zero": "a\x00b", "long": strings.Repeat("x", 256)} {
-		if _, err := k.ArmorSecret([]byte(p)); !errors.Is(err, ErrUnfit) {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	for what, p := range map[string]string{"none": "", "a space at its end": "a ", "the longest": strings.Repeat("x", 255)} {
-		if err := fit([]byte(p)); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
 }

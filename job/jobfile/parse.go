@@ -47,7 +47,7 @@ func Parse(path string, content []byte) (*File, error) {
 	return r.file, &r.faults
 }
 
-// maxDepth is how many brackets may be open.
+// maxDepth is how many brackets may be open, and how many parts a key may have.
 const maxDepth = 50
 
 // shallow refuses content that is nested so deep that whoever reads it may run out of stack. Brackets in strings and comments count too.
@@ -65,6 +65,40 @@ func shallow(content []byte) error {
 		}
 		if depth > maxDepth {
 			return fmt.Errorf("more than %d brackets are open at once", maxDepth)
+		}
+	}
+	var p unstable.Parser
+	p.Reset(content)
+	for p.NextExpression() { // what it cannot read, the library tells of later
+		if err := fewParts(p.Expression()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fewParts refuses keys of so many parts, as a.b.c has three, that tables would nest as deep as brackets may not.
+func fewParts(n *unstable.Node) error {
+	below := n
+	switch n.Kind {
+	case unstable.Table, unstable.ArrayTable, unstable.KeyValue:
+		parts := 0
+		for keys := n.Key(); keys.Next(); parts++ {
+			if parts == maxDepth {
+				return fmt.Errorf("a key has more than %d parts", maxDepth)
+			}
+		}
+		if n.Kind != unstable.KeyValue {
+			return nil
+		}
+		below = n.Value()
+	}
+	if below.Kind != unstable.InlineTable && below.Kind != unstable.Array {
+		return nil
+	}
+	for inside := below.Children(); inside.Next(); {
+		if err := fewParts(inside.Node()); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -52,6 +52,8 @@ func TestFaults(t *testing.T) {
 		{"[repository\n", []string{"line 1, column "}},
 		{"a = 1\na = 2\n", []string{"line 2"}},
 		{strings.Repeat("[", 60), []string{"more than 50 brackets"}},
+		{"[a" + strings.Repeat(".a", 400_000) + "]", []string{"more than 50 parts"}}, // which would take gigabytes
+		{"x = [{y = {a" + strings.Repeat(".'a'", 60) + " = 1}}]", []string{"more than 50 parts"}},
 		{"[forget.all]\nkeep = {}\n[mysql-dump.d]\nkeep = { dayly = 1 }\nlock-wait = \"30\"\nddl-retries = 2.5\nmax-lock = 1979-05-27", []string{
 			`line 2, column 1: forget.all.keep: no rule`, "line 4, column 10: mysql-dump.d.keep.dayly: unknown key: is daily meant?", `mysql-dump.d.lock-wait: duration "30"`,
 			"mysql-dump.d.ddl-retries: it is a number with a point, where a number is wanted", "mysql-dump.d.max-lock: it is a date or a time, where a string is wanted",
@@ -152,6 +154,12 @@ func TestAccess(t *testing.T) {
 		{"URL with a password", "[repository]\nurl = \"sftp://me:word@h/x\"\n", 0o644, 0o755, 0, 0, "has a secret (repository.url)", "chmod 0600 "},
 		{"URL of a hook", "[hooks]\nafter = [\"https://hc.example/3f2c\"]\n", 0o644, 0o755, 0, 0, "has a secret (hooks.after)", "chmod 0600 "},
 		{"token of a hook", "[files.x]\npaths=[\"/\"]\nhooks.failure = [[\"curl\", \"-HAuthorization: Bearer x\", \"h\"]]\n", 0o644, 0o755, 0, 0, "files.x.hooks.failure", "chmod 0600 "},
+		{"login of a hook", "[hooks]\nafter = [[\"curl\", \"-u\", \"me:word\", \"h\"]]\n", 0o644, 0o755, 0, 0, "hooks.after", "chmod 0600 "},
+		{"command that prints", "[keys]\npassphrase-command = \"curl -H 'X-Token: x' h\"\n", 0o644, 0o755, 0, 0, "keys.passphrase-command", "chmod 0600 "},
+		{"command of a stream", "[stream.x]\nname = \"x\"\ncommand = [\"/usr/bin/mysqldump\", \"-u\", \"me\", \"-pword\", \"shop\"]\n", 0o644, 0o755, 0, 0, "stream.x.command", "chmod 0600 "},
+		{"command before", "[ebs.x]\nschedule = \"@daily\"\npre = \"stop --password=word\"\n", 0o644, 0o755, 0, 0, "ebs.x.pre", "chmod 0600 "},
+		{"server with a password", "[mysql-dump.x]\nserver = \"me:word@h:3306\"\n", 0o644, 0o755, 0, 0, "mysql-dump.x.server", "chmod 0600 "},
+		{"harmless commands", "[stream.x]\nname = \"x\"\ncommand = [\"mysqldump\", \"-u\", \"me\", \"-P\", \"3306\", \"--port=1\"]\n[mysql-dump.y]\nserver = \"me@h:3306\"\n[keys]\npassphrase-command = \"pass show nightjar\"\n", 0o644, 0o755, 0, 0, "", ""},
 		{"harmless hook", "[hooks]\nafter = [[\"systemctl\", \"reload\", \"nginx\"]]\n", 0o644, 0o755, 0, 0, "", ""},
 	} {
 		dir := filepath.Join(t.TempDir(), "etc")

@@ -3,6 +3,7 @@ package jobfile
 import (
 	"io/fs"
 	"net/url"
+	"path"
 	"reflect"
 	"regexp"
 	"slices"
@@ -10,11 +11,17 @@ import (
 	"syscall"
 )
 
-// tokens is what is in an argument of a hook that is, or comes with, a secret.
+// tokens is what is in a command that is, or comes with, a secret.
 var tokens = regexp.MustCompile(`(?i)token|secret|passw|authorization|bearer|api[-_]?key`)
 
-// Secret returns the first key of the file whose value nobody else may read; "": there is none. A passphrase is one, a URL with a password, a hook that is a URL, which by its
-// nature lets whoever knows it report, and a hook's command that speaks of a token, secret, password, key or authorization.
+// logins are arguments of commands of the shell that have a password: curl's -u USER:PASSWORD, and -pPASSWORD of MySQL's programs.
+var logins = regexp.MustCompile(`(^|\s)(-u|--user)[\s=]*['"]?[^\s:/]+:[^\s/]|(^|[\s/])(mysql|mariadb)[\w-]*\s(.*\s)?-p[^\s]`)
+
+// userPassword is USER:PASSWORD@HOST.
+var userPassword = regexp.MustCompile(`^[^\s:@/=]+:[^\s@/]+@`)
+
+// Secret returns the first key of the file whose value nobody else may read; "": there is none. A passphrase is one, USER:PASSWORD@HOST with a URL or without, a hook that is a URL,
+// which by its nature lets whoever knows it report, and a command that speaks of a token, secret, password, key or authorization, or has a login.
 func (f *File) Secret() string {
 	return secretIn(nil, reflect.ValueOf(f).Elem())
 }
@@ -46,19 +53,34 @@ func secretIn(path []string, v reflect.Value) string {
 func IsSecret(key string, value any) bool {
 	switch x := value.(type) {
 	case string:
-		return x != "" && (key == "passphrase" || key == "sign-passphrase" || hasPassword(x))
+		switch key {
+		case "passphrase", "sign-passphrase":
+			return x != ""
+		case "passphrase-command", "password-command", "pre", "post":
+			return secretCommand(strings.Fields(x))
+		}
+		return hasPassword(x)
 	case []string:
-		return slices.ContainsFunc(x, hasPassword)
+		return key == "command" && secretCommand(x) || slices.ContainsFunc(x, hasPassword)
 	case []any:
 		hooks, _ := HooksOf(x)
-		return slices.ContainsFunc(hooks, func(h Hook) bool { return h.URL != "" || slices.ContainsFunc(h.Command, tokens.MatchString) })
+		return slices.ContainsFunc(hooks, func(h Hook) bool { return h.URL != "" || secretCommand(h.Command) })
 	}
 	return false
 }
 
+// secretCommand reports whether a command has a secret, or speaks of one.
+func secretCommand(words []string) bool {
+	if len(words) == 0 {
+		return false
+	}
+	line := path.Base(words[0]) + " " + strings.Join(words[1:], " ")
+	return tokens.MatchString(line) || logins.MatchString(line) || slices.ContainsFunc(words, hasPassword)
+}
+
 func hasPassword(s string) bool {
 	if !strings.Contains(s, "://") {
-		return false
+		return userPassword.MatchString(s)
 	}
 	u, err := url.Parse(s)
 	if err != nil {

@@ -90,13 +90,7 @@ func runShow(a *app.App, c *cobra.Command) error {
 		if j.RandomDelay > 0 {
 			x.RandomDelay = human.Age(time.Duration(j.RandomDelay))
 		}
-		for i, arg := range x.Command {
-			if flag, value, ok := strings.Cut(arg, "="); ok && jobfile.IsSecret("", value) {
-				x.Command[i] = flag + "=" + hidden
-			} else if jobfile.IsSecret("", arg) {
-				x.Command[i] = hidden
-			}
-		}
+		hide(x.Command)
 		jobs = append(jobs, x)
 	}
 	if a.JSON {
@@ -107,6 +101,37 @@ func runShow(a *app.App, c *cobra.Command) error {
 		}{f.Path, settings, jobs})
 	}
 	return a.Print(func(w io.Writer) { showSettings(w, f, settings, jobs, a.Verbose) })
+}
+
+// asksFor are keys of commands that print a secret. Each is hidden but for its program: whether what comes after it is a secret itself, as in echo's case, nobody can tell.
+var asksFor = []string{"passphrase-command", "password-command"}
+
+// shown returns the value of a key, or what stands for it where it is a secret.
+func shown(key, value string) string {
+	switch program, _, more := strings.Cut(value, " "); {
+	case jobfile.IsSecret(key, value):
+		return hidden
+	case slices.Contains(asksFor, key) && more:
+		return program + " " + hidden
+	}
+	return value
+}
+
+// hide hides the secrets of a job's command line.
+func hide(command []string) {
+	for i, arg := range command {
+		flag, value, ok := strings.Cut(arg, "=")
+		switch key, isFlag := strings.CutPrefix(flag, "--"); {
+		case arg == "--" && i+1 < len(command) && jobfile.IsSecret("command", command[i+1:]): // of a stream
+			for k := i + 2; k < len(command); k++ {
+				command[k] = hidden
+			}
+		case ok && isFlag:
+			command[i] = flag + "=" + shown(key, value)
+		default:
+			command[i] = shown("", arg)
+		}
+	}
 }
 
 // showSettings prints settings, and of those that have no value how many there are, but for all.
@@ -152,8 +177,8 @@ func settings(a *app.App, flags *pflag.FlagSet, f *jobfile.File) (all []setting)
 			} else {
 				flagged(a, &s, f, flag)
 			}
-			if jobfile.IsSecret(key, s.Value) && s.Value != hidden {
-				s.Value = hidden
+			if s.Value != hidden {
+				s.Value = shown(key, s.Value)
 			}
 			all = append(all, s)
 		}

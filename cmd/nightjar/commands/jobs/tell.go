@@ -23,7 +23,11 @@ import (
 
 // began tells that a job begins.
 func (r *jobRuns) began(x *jobRun) {
-	r.log.Info("job started", runlog.Summary, "job "+quote.Display(x.Name)+" begins", "job", x.Name, "kind", x.Job.Kind, "due", x.Due)
+	about := []any{runlog.Summary, "job " + quote.Display(x.Name) + " begins", "job", x.Name, "kind", x.Job.Kind}
+	if !x.Due.IsZero() { // as it is of one that was asked for, and has no schedule
+		about = append(about, "due", x.Due)
+	}
+	r.log.Info("job started", about...)
 	if r.Verbose {
 		r.Note("job %s begins", quote.Display(x.Name))
 	}

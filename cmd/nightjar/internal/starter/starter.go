@@ -155,6 +155,19 @@ keep = { daily = 7, weekly = 5, monthly = 12 }
 #schedule = "0 2 * * *"
 #server = "/run/mysqld/mysqld.sock"
 #keep = { daily = 7, weekly = 5, monthly = 12 }
+
+# Instead of the dump, or beside it: the server's files, without a lock. A large server comes back faster so.
+#[mysql-hot.server]
+#schedule = "30 1 * * *"
+#server = "/run/mysqld/mysqld.sock"
+#keep = { daily = 3 }
+
+# The binary logs, without which only the moments of dumps come back. follow is a service: at most so far behind.
+#[binlog.logs]
+#server = "/run/mysqld/mysqld.sock"
+#follow = true
+#interval = "1m"
+#keep = { last = 1 }
 {{end}}
 # What a program prints, as a file of that name. If it fails, nothing is committed.
 #[stream.packages]
@@ -179,6 +192,12 @@ keep = { daily = 7, weekly = 5, monthly = 12 }
 #to = "s3://bucket-elsewhere/{{comment .Host}}"
 #region = "eu-west-1"
 #create = true
+
+# The archives of jobs without a keep of their own, as those of a plain crontab, of this host.
+#[forget.old]
+#schedule = "0 5 * * *"
+#host = "{{comment .Host}}"
+#keep = { daily = 7, weekly = 5, monthly = 12 }
 
 # Room comes back a grace period after archives were given up. One host of a repository does it, which has the role.
 [prune.room]

@@ -12,7 +12,7 @@ import (
 	"nightjar/backup/content"
 	"nightjar/chunk"
 	"nightjar/repo"
-	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // unbroken returns bytes that nothing compresses, and in which there is no chunk boundary.
@@ -29,7 +29,7 @@ func unbroken(rule chunk.Rule, n int) []byte {
 // what a backup of files takes.
 func TestRunMemory(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(180 << 20)) // as the command does
-	dir, err := store.CreateDir(t.TempDir() + "/repository")
+	dir, err := directory.Create(t.TempDir() + "/repository")
 	must(t, err)
 	t.Cleanup(func() { dir.Close() })
 	s := newSiteOn(t, dir)

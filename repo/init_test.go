@@ -21,6 +21,7 @@ import (
 	"nightjar/repo/keyring"
 	"nightjar/repo/repotest"
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 	"nightjar/repo/store/storetest"
 )
 
@@ -38,7 +39,7 @@ func readTestKey(t *testing.T, name string) *crypto.Key {
 }
 
 func TestInitInDirectory(t *testing.T) {
-	dir, err := store.OpenDir(t.TempDir())
+	dir, err := directory.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

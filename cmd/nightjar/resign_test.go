@@ -11,7 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nightjar/crypto"
-	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // resign adds a number of the keys as the root would: with members changed, members of the first host's first certificate among them, as host.NAME=JSON.
@@ -67,7 +67,7 @@ func resign(ts *testscript.TestScript, neg bool, args []string) {
 	name := "keys/" + args[0]
 	signed, err := crypto.Sign(root, content, crypto.Binding{Repository: record["repository"].(string), Kind: name, Version: version}, time.Now())
 	ts.Check(err)
-	s, err := store.OpenDir(ts.MkAbs("repo"))
+	s, err := directory.Open(ts.MkAbs("repo"))
 	ts.Check(err)
 	defer s.Close()
 	ts.Check(os.Chmod(ts.MkAbs("repo/keys"), 0o700))

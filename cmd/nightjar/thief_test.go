@@ -15,7 +15,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/sealed"
-	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // thief does what an enrolled host can do that means harm; STATE is its state directory.
@@ -35,7 +35,7 @@ func thief(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	key, err := crypto.ReadKey([]byte(ts.ReadFile(found[0])))
 	ts.Check(err)
-	s, err := store.OpenDir(ts.Getenv("NIGHTJAR_REPO"))
+	s, err := directory.Open(ts.Getenv("NIGHTJAR_REPO"))
 	ts.Check(err)
 	defer s.Close()
 	ctx := context.Background()

@@ -74,6 +74,8 @@ func TestChecks(t *testing.T) {
 		{"own external test", "imports", "chunk/c_test.go", `package chunk_test; import _ "nightjar/chunk"`, ""},
 		{"faulty store in a test", "imports", "repo/r_test.go", `package repo; import _ "nightjar/repo/store/storetest"`, ""},
 		{"faulty store in earnest", "imports", "repo/r.go", `package repo; import _ "nightjar/repo/store/storetest"`, "may not import repo/store/storetest"},
+		{"directory in a test", "imports", "repo/r_test.go", `package repo; import _ "nightjar/repo/store/directory"`, ""},
+		{"directory in earnest", "imports", "repo/r.go", `package repo; import _ "nightjar/repo/store/directory"`, "may not import repo/store/directory"},
 		{"sites in a test", "imports", "backup/browse/b_test.go", `package browse; import _ "nightjar/backup/backuptest"`, ""},
 		{"sites in earnest", "imports", "backup/browse/b.go", `package browse; import _ "nightjar/backup/backuptest"`, "may not import backup/backuptest"},
 		{"test two layers down", "imports", "backup/b_test.go", `package backup; import _ "nightjar/repo/store"`, ""},

@@ -116,9 +116,9 @@ var arrows = map[string][]string{
 	"job/record":           {},
 	"job/history":          {"job/record"},
 	"job/report":           {"job/history", "job/record"},
-	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store"},
+	"internal/bench/index": {"crypto", "chunk", "repo", "repo/save", "repo/keyring", "repo/index", "repo/pack", "repo/store", "repo/store/directory"},
 	"mount":                {"backup/browse", "backup/read", "chunk", "repo", "repo/tree"},
-	"internal/bench/hosts": {"backup", "crypto", "repo", "repo/index", "repo/keyring", "repo/pack", "repo/statedir", "repo/store"},
+	"internal/bench/hosts": {"backup", "crypto", "repo", "repo/index", "repo/keyring", "repo/pack", "repo/statedir", "repo/store", "repo/store/directory"},
 	"internal/recover":     {"backup", "repo", "repo/maintain/vouch", "repo/store/s3", "repo/store/s3/request"},                        // tests alone, which nobody may import
 	"internal/torture":     {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
 	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                                            // likewise
@@ -134,11 +134,11 @@ var arrows = map[string][]string{
 
 	"packaging":               {}, // tests alone
 	"internal/bench/mysql":    {},
-	"internal/bench/contents": {"backup", "backup/content", "chunk", "crypto", "repo", "repo/keyring", "repo/store"},
+	"internal/bench/contents": {"backup", "backup/content", "chunk", "crypto", "repo", "repo/keyring", "repo/store", "repo/store/directory"},
 
 	"mysqldump/replica/replicatest": {"mysqldump", "mysqldump/replica", "mysqldump/server", "mysqldump/servertest"},
 
-	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store"}, // measures them one by one
+	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store", "repo/store/directory"}, // measures them one by one
 }
 
 func within(dir, parent string) bool {
@@ -193,7 +193,7 @@ func mayImport(from, to string, test bool) bool {
 	case within(to, "internal"), within(from, "cmd"), ofOneKind(from, to):
 		return true
 	case test:
-		return makesForTests(to) || reaches(from, to)
+		return makesForTests(to) || reaches(from, to) || to == "repo/store/directory" // real files, as the user has them
 	}
 	may, _ := arrowsOf(from)
 	return slices.Contains(may, to)

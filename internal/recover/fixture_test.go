@@ -20,6 +20,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // fixture is a repository in a directory, and what was backed up to it.
@@ -37,7 +38,7 @@ type fixture struct {
 func newFixture(t *testing.T, embedded bool) *fixture {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "repository")
-	s, err := store.CreateDir(dir)
+	s, err := directory.Create(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

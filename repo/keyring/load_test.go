@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // What lies in the place of keys and is none is named; the other keys count, but for those that were followed by what lies there.
@@ -32,7 +33,7 @@ func TestLoadBesideClutter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			dir := t.TempDir()
-			s := must(store.CreateDir(dir))
+			s := must(directory.Create(dir))
 			defer s.Close()
 			for name, object := range map[string][]byte{"keys/000001": p.get("keys/000001"), "keys/000002": p.signed(nil, func(*contents) {})} {
 				must(s.Put(t.Context(), name, object))
@@ -71,7 +72,7 @@ func TestLoadBesideClutter(t *testing.T) {
 
 func TestClutterIsNoRepository(t *testing.T) {
 	dir := t.TempDir()
-	s := must(store.CreateDir(dir))
+	s := must(directory.Create(dir))
 	defer s.Close()
 	must(0, unix.Mkfifo(filepath.Join(dir, "config"), 0o600))
 	_, err := Load(t.Context(), s, noPin, func(error) {})

@@ -13,6 +13,7 @@ import (
 	"nightjar/repo/mirror"
 	"nightjar/repo/record"
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 	"nightjar/repo/store/storetest"
 )
 
@@ -20,7 +21,7 @@ func TestAll(t *testing.T) {
 	s := newSite(t)
 	files := map[string][]byte{"a": s.random(100), "b": s.random(700_000)}
 	first := s.night(files)
-	directory, err := store.OpenDir(t.TempDir())
+	directory, err := directory.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

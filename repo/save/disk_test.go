@@ -19,13 +19,13 @@ import (
 	"nightjar/repo/pack"
 	"nightjar/repo/repotest"
 	"nightjar/repo/save"
-	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // What lies in a directory store is what doc/format.md says: names are hashes, sizes are padded, and nothing can be read.
 func TestOnDisk(t *testing.T) {
 	folder := t.TempDir()
-	dir, err := store.OpenDir(folder)
+	dir, err := directory.Open(folder)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Package store keeps immutable objects by name, in a directory or wherever
+// Package store says what keeps immutable objects by name: a directory, a bucket or whatever
 // else a Store can be made of.
 //
 // Everything a repository consists of goes through this one narrow interface,
@@ -7,7 +7,7 @@
 // changes afterwards (Replacer heals what a bad disk has changed); so any number of hosts may write at the same time without
 // a lock, and a killed writer leaves nothing that a reader could see.
 //
-// A new kind of store is a package beside s3, with a variable of type Kind, and
+// A new kind of store is a package beside directory and s3, with a variable of type Kind, and
 // a line for that in the table of cmd/nightjar/internal/place/kinds.go; doc/ says
 // what it promises. storetest.Run tells whether it is a Store; what else it can
 // do it says by the interfaces of this package that it has.

@@ -8,20 +8,6 @@ import (
 	"nightjar/repo/store/storetest"
 )
 
-func openDir(t testing.TB, path string) *store.Dir {
-	t.Helper()
-	d, err := store.OpenDir(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
-}
-
-func TestDir(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return openDir(t, t.TempDir()) })
-}
-
 func TestMemory(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return store.NewMemory(nil) })
 }

@@ -11,7 +11,9 @@ import (
 
 func TestParseLocation(t *testing.T) {
 	wd, err := os.Getwd()
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := func(path string) store.Location { return store.Location{Scheme: store.SchemeFile, Path: path} }
 	for url, want := range map[string]store.Location{
 		"/a/b":                 file("/a/b"),

@@ -23,7 +23,7 @@ import (
 	"nightjar/internal/tempdir"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
-	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // limit is what nightjar sets itself, in bytes.
@@ -74,7 +74,7 @@ func (o *options) with(ctx context.Context, f func(*repo.Repository) error) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(at)) }()
-	d, err := store.CreateDir(filepath.Join(at, "store"))
+	d, err := directory.Create(filepath.Join(at, "store"))
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 type options struct {
@@ -132,7 +133,7 @@ func (s site) measure(ctx context.Context, nightjar string, args []string) (time
 
 // list lists what a backup lists, and nothing else: how long the pages of listings take.
 func (s site) list(ctx context.Context) (time.Duration, error) {
-	d, err := store.OpenDir(s.store())
+	d, err := directory.Open(s.store())
 	if err != nil {
 		return 0, err
 	}

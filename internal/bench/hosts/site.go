@@ -19,6 +19,7 @@ import (
 	"nightjar/repo/pack"
 	"nightjar/repo/statedir"
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // site is where everything of one repository lies.
@@ -33,7 +34,7 @@ func hostName(i int) string { return fmt.Sprintf("host%04d", i) }
 
 // set is a directory that lives at another time.
 type set struct {
-	*store.Dir
+	*directory.Store
 	at time.Time
 }
 
@@ -52,7 +53,7 @@ func (s site) create(ctx context.Context, hosts, nights int) (err error) {
 	if err := os.WriteFile(filepath.Join(s.source(), "file"), []byte("content"), 0o644); err != nil {
 		return err
 	}
-	d, err := store.CreateDir(s.store())
+	d, err := directory.Create(s.store())
 	if err != nil {
 		return err
 	}

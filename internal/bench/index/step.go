@@ -17,7 +17,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/save"
-	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 const hostName = "host"
@@ -68,7 +68,7 @@ func (s site) create(ctx context.Context) error {
 	if err := os.WriteFile(s.key(), armored, 0o600); err != nil {
 		return err
 	}
-	d, err := store.CreateDir(s.store())
+	d, err := directory.Create(s.store())
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (s site) open(ctx context.Context) (*repo.Repository, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := store.OpenDir(s.store())
+	d, err := directory.Open(s.store())
 	if err != nil {
 		return nil, err
 	}

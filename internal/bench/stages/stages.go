@@ -23,7 +23,7 @@ import (
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
 	"nightjar/repo/pack"
-	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 // As a repository has them: bytes of a signature's block and of a pack's plaintext.
@@ -53,7 +53,7 @@ type path struct {
 	rule   chunk.Rule
 	secret chunk.Secret
 	sealer *crypto.Sealer
-	store  *store.Dir
+	store  *directory.Store
 	stored atomic.Int64 // objects
 }
 
@@ -171,7 +171,7 @@ func newPath(dir string) (*path, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	p.store, err = store.OpenDir(filepath.Clean(dir))
+	p.store, err = directory.Open(filepath.Clean(dir))
 	return p, err
 }
 

@@ -1,7 +1,7 @@
 // Package sftp keeps a repository's objects in a folder of a machine that is
 // reached by SSH, of which it asks SFTP alone: no shell, and nothing to install.
 //
-// An object is a file, as in a store.Dir, and a repository can be moved from one
+// An object is a file, as in a directory.Store, and a repository can be moved from one
 // to the other with rsync -a. The invariant is that of package store: an object
 // is written under another name, synced, and then linked to its own, which fails
 // if that is taken. It holds through retries: an answer that was lost after the

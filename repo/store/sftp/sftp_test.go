@@ -10,6 +10,7 @@ import (
 
 	"nightjar/internal/sshtest"
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 	"nightjar/repo/store/sftp"
 	"nightjar/repo/store/storetest"
 )
@@ -88,7 +89,7 @@ func private(t *testing.T, dir string) {
 func TestSameAsDirectory(t *testing.T) {
 	t.Parallel()
 	server, ctx, dir := sshtest.Start(t), t.Context(), t.TempDir()
-	d, err := store.OpenDir(dir)
+	d, err := directory.Open(dir)
 	must(t, err)
 	defer d.Close()
 	s := open(t, server.URL(dir), settings(t, server.Key, server.KnownHosts))

@@ -15,6 +15,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 )
 
 func must(t *testing.T, err error) {
@@ -78,7 +79,7 @@ func TestFromCopy(t *testing.T) {
 	must(t, err)
 	copied := filepath.Join(t.TempDir(), "copy")
 	must(t, os.CopyFS(copied, os.DirFS(m.Repo)))
-	from, err := store.OpenDir(copied)
+	from, err := directory.Open(copied)
 	must(t, err)
 	must(t, os.Remove(filepath.Join(m.Repo, "config")))
 	must(t, os.RemoveAll(filepath.Join(m.Repo, "keys")))
@@ -92,7 +93,7 @@ func TestFromCopy(t *testing.T) {
 func TestStranger(t *testing.T) {
 	m, ours := sessiontest.WithRepository(t)
 	other, theirs := sessiontest.WithRepository(t)
-	from, err := store.OpenDir(other.Repo)
+	from, err := directory.Open(other.Repo)
 	must(t, err)
 	desk := sessiontest.New(t, m.Repo)
 	for _, gone := range []string{"config", "keys"} {

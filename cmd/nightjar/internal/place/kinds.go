@@ -10,13 +10,14 @@ import (
 
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 	"nightjar/repo/store/sftp"
 )
 
 // kinds is the table of all ways to keep a repository: nothing else asks for a scheme. One that needs no more than a URL and its settings is a line: plain(x.Kind).
 func kinds() []kind {
 	return []kind{
-		directory(),
+		folder(),
 		bucket(),
 		plain(sftp.Kind),
 	}
@@ -36,15 +37,15 @@ type kind struct {
 	inherit func(copied, home *Bucket)
 }
 
-// directory is a folder of this machine.
-func directory() kind {
+// folder is a folder of this machine.
+func folder() kind {
 	return kind{
 		Kind:  store.Kind{Schemes: []string{store.SchemeFile}, Form: "/path, file:///path"},
 		local: true,
 		open: func(_ context.Context, _ *Options, l store.Location, create bool) (store.Carrier, error) {
-			open := store.OpenDir
+			open := directory.Open
 			if create {
-				open = store.CreateDir
+				open = directory.Create
 			}
 			d, err := open(l.Path)
 			if err != nil {

@@ -94,7 +94,7 @@ func TestPlain(t *testing.T) {
 	wantUsage(t, "a limit that nothing keeps", k.allow(&Bucket{LimitUpload: "5M"}, l), "options for buckets have no place")
 	k.Paced = true
 	must(t, k.allow(&Bucket{LimitUpload: "5M"}, l))
-	wantUsage(t, "another's setting", directory().allow(&Bucket{Settings: copied.Settings, prefix: "to-"}, parse(t, "/srv")), "is not what --to-toy-color is for")
+	wantUsage(t, "another's setting", folder().allow(&Bucket{Settings: copied.Settings, prefix: "to-"}, parse(t, "/srv")), "is not what --to-toy-color is for")
 	if !copied.Given() {
 		t.Error("what was said of a copy counts for nothing")
 	}

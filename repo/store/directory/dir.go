@@ -1,4 +1,8 @@
-package store
+// Package directory is the kind of store that is a directory of this machine, or of a file system that is mounted here.
+//
+// The invariant is that of package store, whatever dies: a file gets its name when all of it is on the disk. The package follows no
+// link below the directory, and deletes nothing that it was not told to.
+package directory
 
 import (
 	"bytes"
@@ -16,9 +20,10 @@ import (
 
 	"nightjar/internal/durable"
 	"nightjar/internal/where"
+	"nightjar/repo/store"
 )
 
-// Dir is a Store in a directory: an object is a file, a '/' in its name a
+// Store is a store.Store in a directory: an object is a file, a '/' in its name a
 // folder, its time the file's mtime. Below the directory no symbolic link is
 // followed, wherever it points to. Files are made with mode 0600, folders with
 // 0700.
@@ -30,69 +35,69 @@ import (
 //
 // A Put that is killed leaves a file whose name begins with ".tmp-", which is
 // no valid name; Sweep removes it.
-type Dir struct {
+type Store struct {
 	path   string
 	root   *os.File
-	synced sync.Map   // folders whose entry this Dir knows to be durable
+	synced sync.Map   // folders whose entry this Store knows to be durable
 	moving sync.Mutex // held while something is moved aside
 }
 
 var (
-	_ Carrier   = (*Dir)(nil)
-	_ Clock     = (*Dir)(nil)
-	_ Replacer  = (*Dir)(nil)
-	_ Cluttered = (*Dir)(nil)
-	_ Sweeper   = (*Dir)(nil)
-	_ Local     = (*Dir)(nil)
-	_ Folder    = (*Dir)(nil)
+	_ store.Carrier   = (*Store)(nil)
+	_ store.Clock     = (*Store)(nil)
+	_ store.Replacer  = (*Store)(nil)
+	_ store.Cluttered = (*Store)(nil)
+	_ store.Sweeper   = (*Store)(nil)
+	_ store.Local     = (*Store)(nil)
+	_ store.Folder    = (*Store)(nil)
 )
 
-// OpenDir opens the store in an existing directory, ErrNoStore if there is
+// Open opens the store in an existing directory, store.ErrNoStore if there is
 // none. The path itself may be a symbolic link.
-func OpenDir(path string) (*Dir, error) {
+func Open(path string) (*Store, error) {
 	abs, err := where.Absolute(path)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	root, err := os.OpenFile(abs, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil, fmt.Errorf("%w: %w", ErrNoStore, err)
+		return nil, fmt.Errorf("%w: %w", store.ErrNoStore, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Dir{path: abs, root: root}, nil
+	return &Store{path: abs, root: root}, nil
 }
 
-// CreateDir is OpenDir for a directory that is made, with its parents, if it
+// Create is Open for a directory that is made, with its parents, if it
 // is missing. One that exists stays as it is, empty or not.
-func CreateDir(path string) (*Dir, error) {
+func Create(path string) (*Store, error) {
 	if err := durable.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("create store: %w", err)
 	}
-	return OpenDir(path)
+	return Open(path)
 }
 
 // Path implements Local: it returns the directory's absolute path.
-func (d *Dir) Path() string { return d.path }
+func (d *Store) Path() string { return d.path }
 
-// Close releases the directory; the Dir is of no use afterwards.
-func (d *Dir) Close() error { return d.root.Close() }
+// Close releases the directory; the Store is of no use afterwards.
+func (d *Store) Close() error { return d.root.Close() }
 
 // Put implements Store.
-func (d *Dir) Put(ctx context.Context, name string, data []byte) (Info, error) {
+func (d *Store) Put(ctx context.Context, name string, data []byte) (store.Info, error) {
 	return d.PutAt(ctx, name, data, time.Time{})
 }
 
 // PutAt implements Carrier: the home time becomes the mtime.
-func (d *Dir) PutAt(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
-	if err := CheckPut(ctx, "store", name, len(data)); err != nil {
-		return Info{}, err
+func (d *Store) PutAt(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
+	if err := store.CheckPut(ctx, "store", name, len(data)); err != nil {
+		return store.Info{}, err
 	}
 	folder, base := split(name)
 	dir, err := d.makeFolder(folder)
 	if err != nil {
-		return Info{}, d.fail("store", name, err)
+		return store.Info{}, d.fail("store", name, err)
 	}
 	defer dir.Close()
 	info, err := sameObject(dir, base, data)
@@ -108,20 +113,20 @@ func (d *Dir) PutAt(ctx context.Context, name string, data []byte, at time.Time)
 		info, err = sameObject(dir, base, data) // another writer was faster
 	}
 	if err != nil {
-		return Info{}, d.fail("store", name, err)
+		return store.Info{}, d.fail("store", name, err)
 	}
-	return Info{Name: name, Size: info.Size(), Time: info.ModTime()}, nil
+	return store.Info{Name: name, Size: info.Size(), Time: info.ModTime()}, nil
 }
 
 // Replace implements Replacer.
-func (d *Dir) Replace(ctx context.Context, name string, data []byte, at time.Time) (Info, error) {
-	if err := CheckPut(ctx, "replace", name, len(data)); err != nil {
-		return Info{}, err
+func (d *Store) Replace(ctx context.Context, name string, data []byte, at time.Time) (store.Info, error) {
+	if err := store.CheckPut(ctx, "replace", name, len(data)); err != nil {
+		return store.Info{}, err
 	}
 	folder, base := split(name)
 	dir, err := d.makeFolder(folder)
 	if err != nil {
-		return Info{}, d.fail("replace", name, err)
+		return store.Info{}, d.fail("replace", name, err)
 	}
 	defer dir.Close()
 	info, err := sameObject(dir, base, data)
@@ -130,13 +135,13 @@ func (d *Dir) Replace(ctx context.Context, name string, data []byte, at time.Tim
 			err = fs.ErrNotExist
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrExists) || errors.Is(err, unix.EIO) { // EIO: of a bad disk
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrExists) || errors.Is(err, unix.EIO) { // EIO: of a bad disk
 		info, err = durable.ReplaceIn(dir, base, data, 0o600, at)
 	}
 	if err != nil {
-		return Info{}, d.fail("replace", name, err)
+		return store.Info{}, d.fail("replace", name, err)
 	}
-	return Info{Name: name, Size: info.Size(), Time: info.ModTime()}, nil
+	return store.Info{Name: name, Size: info.Size(), Time: info.ModTime()}, nil
 }
 
 // sameObject compares what is stored with data, and makes it as durable as if
@@ -148,7 +153,7 @@ func sameObject(dir *os.File, base string, data []byte) (fs.FileInfo, error) {
 	}
 	defer f.Close()
 	if info.Size() != int64(len(data)) {
-		return nil, ErrExists
+		return nil, store.ErrExists
 	}
 	buf := make([]byte, min(len(data), 256<<10))
 	for rest := data; len(rest) > 0; {
@@ -157,7 +162,7 @@ func sameObject(dir *os.File, base string, data []byte) (fs.FileInfo, error) {
 			return nil, err
 		}
 		if !bytes.Equal(part, rest[:len(part)]) {
-			return nil, ErrExists
+			return nil, store.ErrExists
 		}
 		rest = rest[len(part):]
 	}
@@ -171,29 +176,29 @@ func sameObject(dir *os.File, base string, data []byte) (fs.FileInfo, error) {
 }
 
 // Stat implements Store.
-func (d *Dir) Stat(ctx context.Context, name string) (Info, error) {
-	if err := Check(ctx, "look up", name); err != nil {
-		return Info{}, err
+func (d *Store) Stat(ctx context.Context, name string) (store.Info, error) {
+	if err := store.Check(ctx, "look up", name); err != nil {
+		return store.Info{}, err
 	}
 	folder, base := split(name)
 	dir, err := d.openFolder(folder)
 	if err != nil {
-		return Info{}, d.fail("look up", name, err)
+		return store.Info{}, d.fail("look up", name, err)
 	}
 	defer dir.Close()
 	st, err := lstat(dir, base)
 	if err == nil {
-		err = MustBe(0, typeOf(st.Mode))
+		err = store.MustBe(0, typeOf(st.Mode))
 	}
 	if err != nil {
-		return Info{}, d.fail("look up", name, err)
+		return store.Info{}, d.fail("look up", name, err)
 	}
 	return infoOf(name, st), nil
 }
 
 // GetInto implements Store.
-func (d *Dir) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
-	if err := Check(ctx, "read", name); err != nil {
+func (d *Store) GetInto(ctx context.Context, name string, offset int64, buf []byte) error {
+	if err := store.Check(ctx, "read", name); err != nil {
 		return err
 	}
 	folder, base := split(name)
@@ -207,7 +212,7 @@ func (d *Dir) GetInto(ctx context.Context, name string, offset int64, buf []byte
 		return d.fail("read", name, err)
 	}
 	defer f.Close()
-	if err := CheckRange(name, offset, len(buf), info.Size()); err != nil {
+	if err := store.CheckRange(name, offset, len(buf), info.Size()); err != nil {
 		return err
 	}
 	if _, err := f.ReadAt(buf, offset); err != nil {
@@ -220,8 +225,8 @@ func (d *Dir) GetInto(ctx context.Context, name string, offset int64, buf []byte
 }
 
 // Delete implements Store. Folders stay.
-func (d *Dir) Delete(ctx context.Context, name string) error {
-	if err := Check(ctx, "delete", name); err != nil {
+func (d *Store) Delete(ctx context.Context, name string) error {
+	if err := store.Check(ctx, "delete", name); err != nil {
 		return err
 	}
 	folder, base := split(name)
@@ -232,7 +237,7 @@ func (d *Dir) Delete(ctx context.Context, name string) error {
 	defer dir.Close()
 	st, err := lstat(dir, base)
 	if err == nil {
-		err = MustBe(0, typeOf(st.Mode))
+		err = store.MustBe(0, typeOf(st.Mode))
 	}
 	if err == nil {
 		err = durable.Unlink(dir, base)
@@ -244,21 +249,21 @@ func (d *Dir) Delete(ctx context.Context, name string) error {
 }
 
 // Now implements Clock, by the mtime of a small file that it makes and removes.
-func (d *Dir) Now(ctx context.Context) (time.Time, error) {
+func (d *Store) Now(ctx context.Context) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, fmt.Errorf("ask store %s for its time: %w", d.path, err)
 	}
 	t, err := d.now()
 	if err != nil {
 		if d.gone() {
-			err = ErrNoStore
+			err = store.ErrNoStore
 		}
 		return time.Time{}, fmt.Errorf("ask store %s for its time: %w", d.path, err)
 	}
 	return t, nil
 }
 
-func (d *Dir) now() (t time.Time, err error) {
+func (d *Store) now() (t time.Time, err error) {
 	f, err := durable.CreateTemp(d.root, 0o600)
 	if err != nil {
 		return t, err
@@ -285,19 +290,19 @@ func (d *Dir) now() (t time.Time, err error) {
 
 // fail wraps an error of an operation on an object, and tells a missing object
 // from a missing store.
-func (d *Dir) fail(verb, name string, err error) error {
+func (d *Store) fail(verb, name string, err error) error {
 	reading := verb != "store" && verb != "replace"
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && d.gone():
-		return fmt.Errorf("%s object %s: directory %s: %w", verb, name, d.path, ErrNoStore)
+		return fmt.Errorf("%s object %s: directory %s: %w", verb, name, d.path, store.ErrNoStore)
 	case errors.Is(err, fs.ErrNotExist):
-		err = ErrNotExist
+		err = store.ErrNotExist
 	case isClutter(err) && reading:
-		err = fmt.Errorf("%w: %w", ErrNotExist, err)
+		err = fmt.Errorf("%w: %w", store.ErrNotExist, err)
 	case outOfReach(err):
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	case errors.As(err, new(unix.Errno)) && reading:
-		err = Unread(err)
+		err = store.Unread(err)
 	}
 	return fmt.Errorf("%s object %s: %w", verb, name, err)
 }

@@ -1,17 +1,19 @@
-package store
+package directory
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"nightjar/repo/store"
 )
 
 // A folder that can be read only in part is an error, not a folder of less.
 func TestDirListReadFails(t *testing.T) {
 	const objects = 3000 // more than are read at once
 	path := t.TempDir()
-	d, err := OpenDir(path)
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +29,7 @@ func TestDirListReadFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen := 0
-		err = d.list(t.Context(), dir, "", "", func(Info) error {
+		err = d.list(t.Context(), dir, "", "", func(store.Info) error {
 			if seen++; seen == last {
 				dir.Close()
 			}

@@ -1,4 +1,4 @@
-package store
+package directory
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/internal/durable"
+	"nightjar/repo/store"
 )
 
 // Folders are entered one segment at a time with O_NOFOLLOW. (os.Root follows
@@ -21,7 +22,7 @@ import (
 const folderFlags = unix.O_RDONLY | unix.O_DIRECTORY
 
 // openFolder opens a folder of the store, "" for the directory itself.
-func (d *Dir) openFolder(folder string) (*os.File, error) {
+func (d *Store) openFolder(folder string) (*os.File, error) {
 	return d.walkTo(folder, func(parent *os.File, _, segment string) (*os.File, error) {
 		return durable.OpenAt(parent, segment, folderFlags, 0)
 	})
@@ -29,13 +30,13 @@ func (d *Dir) openFolder(folder string) (*os.File, error) {
 
 // makeFolder is openFolder for a folder that is made if it is missing. Its
 // entry is durable afterwards, also if another writer has just made it.
-func (d *Dir) makeFolder(folder string) (*os.File, error) {
+func (d *Store) makeFolder(folder string) (*os.File, error) {
 	return d.walkTo(folder, func(parent *os.File, path, segment string) (*os.File, error) {
 		_, known := d.synced.Load(path)
 		dir, err := durable.OpenAt(parent, segment, folderFlags, 0)
 		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 			in := inPlace(parent, segment, fs.ModeDir)
-			if isClutter(in) && in != clutter(fs.ModeSymlink) {
+			if isClutter(in) && in != store.MustBe(fs.ModeDir, fs.ModeSymlink) {
 				_, in = d.moveAside(parent, segment, fs.ModeDir)
 			}
 			if in == nil || errors.Is(in, fs.ErrNotExist) { // by now
@@ -65,7 +66,7 @@ func (d *Dir) makeFolder(folder string) (*os.File, error) {
 
 // walkTo enters folder with one call of enter per segment; path is the folder's
 // up to and including the segment.
-func (d *Dir) walkTo(folder string, enter func(parent *os.File, path, segment string) (*os.File, error)) (*os.File, error) {
+func (d *Store) walkTo(folder string, enter func(parent *os.File, path, segment string) (*os.File, error)) (*os.File, error) {
 	dir, err := durable.OpenAt(d.root, ".", folderFlags, 0)
 	if err != nil || folder == "" {
 		return dir, err
@@ -91,7 +92,7 @@ func (d *Dir) walkTo(folder string, enter func(parent *os.File, path, segment st
 }
 
 // gone says whether the directory has been removed since it was opened.
-func (d *Dir) gone() bool {
+func (d *Store) gone() bool {
 	var st unix.Stat_t
 	defer runtime.KeepAlive(d.root)
 	return unix.Fstat(int(d.root.Fd()), &st) == nil && st.Nlink == 0
@@ -110,7 +111,7 @@ func openObject(dir *os.File, base string) (*os.File, fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			err = MustBe(0, typeOf(st.Mode))
+			err = store.MustBe(0, typeOf(st.Mode))
 		}
 	}
 	if err != nil {
@@ -120,8 +121,8 @@ func openObject(dir *os.File, base string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-func infoOf(name string, st *unix.Stat_t) Info {
-	return Info{Name: name, Size: st.Size, Time: time.Unix(st.Mtim.Unix())}
+func infoOf(name string, st *unix.Stat_t) store.Info {
+	return store.Info{Name: name, Size: st.Size, Time: time.Unix(st.Mtim.Unix())}
 }
 
 func lstat(dir *os.File, base string) (*unix.Stat_t, error) {

@@ -1,4 +1,4 @@
-package store
+package directory
 
 import (
 	"context"
@@ -15,11 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/internal/durable"
+	"nightjar/repo/store"
 )
 
 // Sweep implements Sweeper. An unfinished write is a file whose name begins with ".tmp-" and that nothing has touched for that long, by the
 // clock of the file system: its mtime may be that of another store.
-func (d *Dir) Sweep(ctx context.Context, age time.Duration) (removed int, err error) {
+func (d *Store) Sweep(ctx context.Context, age time.Duration) (removed int, err error) {
 	now, err := d.Now(ctx)
 	if err != nil {
 		return 0, err
@@ -32,7 +33,7 @@ func (d *Dir) Sweep(ctx context.Context, age time.Duration) (removed int, err er
 }
 
 // sweep sweeps one folder and all below, and closes dir.
-func (d *Dir) sweep(ctx context.Context, dir *os.File, folder string, before time.Time) (removed int, err error) {
+func (d *Store) sweep(ctx context.Context, dir *os.File, folder string, before time.Time) (removed int, err error) {
 	defer dir.Close()
 	fail := func(err error) (int, error) {
 		return removed, fmt.Errorf("sweep %s: %w", filepath.Join(d.path, folder), err)
@@ -42,7 +43,7 @@ func (d *Dir) sweep(ctx context.Context, dir *os.File, folder string, before tim
 		for _, base := range bases {
 			temp := strings.HasPrefix(base, durable.TempPrefix)
 			name := path.Join(folder, base)
-			if _, object := SumOf(name); !temp && (object || !ValidName(name)) { // what is named by its hash is no folder, so it need not be looked at
+			if _, object := store.SumOf(name); !temp && (object || !store.ValidName(name)) { // what is named by its hash is no folder, so it need not be looked at
 				continue
 			}
 			if err := ctx.Err(); err != nil {

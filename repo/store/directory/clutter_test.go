@@ -1,4 +1,4 @@
-package store_test
+package directory_test
 
 import (
 	"errors"

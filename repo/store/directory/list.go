@@ -1,4 +1,4 @@
-package store
+package directory
 
 import (
 	"context"
@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/internal/durable"
+	"nightjar/repo/store"
 )
 
 // List implements Store. Files, folders and links that are no objects are left
 // out; what is in the place of the folder that prefix names is an error, since
 // nobody may take what is out of sight for gone.
-func (d *Dir) List(ctx context.Context, prefix string, f func(Info) error) error {
-	if err := CheckList(ctx, prefix); err != nil {
+func (d *Store) List(ctx context.Context, prefix string, f func(store.Info) error) error {
+	if err := store.CheckList(ctx, prefix); err != nil {
 		return err
 	}
 	folder, _ := split(prefix)
@@ -31,7 +32,7 @@ func (d *Dir) List(ctx context.Context, prefix string, f func(Info) error) error
 		}
 		missing := errors.Is(err, fs.ErrNotExist)
 		if missing && d.gone() {
-			return fmt.Errorf("list objects: directory %s: %w", d.path, ErrNoStore)
+			return fmt.Errorf("list objects: directory %s: %w", d.path, store.ErrNoStore)
 		}
 		if missing {
 			there, lookErr := d.names(folder)
@@ -50,7 +51,7 @@ func (d *Dir) List(ctx context.Context, prefix string, f func(Info) error) error
 
 // names reports whether a folder, and each on the way to it, is named in the one above. Not to open it is not proof enough that
 // nothing was ever stored there.
-func (d *Dir) names(folder string) (bool, error) {
+func (d *Store) names(folder string) (bool, error) {
 	path := ""
 	for segment := range strings.SplitSeq(folder, "/") {
 		dir, err := d.openFolder(path)
@@ -68,9 +69,9 @@ func (d *Dir) names(folder string) (bool, error) {
 }
 
 // Entries implements Folder.
-func (d *Dir) Entries(ctx context.Context, folder string) ([]string, error) {
+func (d *Store) Entries(ctx context.Context, folder string) ([]string, error) {
 	if folder != "" {
-		if err := Check(ctx, "list", folder); err != nil {
+		if err := store.Check(ctx, "list", folder); err != nil {
 			return nil, err
 		}
 	}
@@ -90,7 +91,7 @@ func (d *Dir) Entries(ctx context.Context, folder string) ([]string, error) {
 }
 
 // Mark implements Folder.
-func (d *Dir) Mark(ctx context.Context) (name string, remove func() error, err error) {
+func (d *Store) Mark(ctx context.Context) (name string, remove func() error, err error) {
 	err = ctx.Err()
 	var f *os.File
 	if err == nil {
@@ -104,7 +105,7 @@ func (d *Dir) Mark(ctx context.Context) (name string, remove func() error, err e
 }
 
 // listAll is list for a folder that has to stay where it is.
-func (d *Dir) listAll(ctx context.Context, dir *os.File, folder, prefix string, f func(Info) error) error {
+func (d *Store) listAll(ctx context.Context, dir *os.File, folder, prefix string, f func(store.Info) error) error {
 	before, err := dir.Stat()
 	if err != nil {
 		dir.Close()
@@ -127,7 +128,7 @@ func (d *Dir) listAll(ctx context.Context, dir *os.File, folder, prefix string, 
 var errVanished = errors.New("the folder was moved or removed while it was listed")
 
 // list lists one folder and all below, and closes dir.
-func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f func(Info) error) error {
+func (d *Store) list(ctx context.Context, dir *os.File, folder, prefix string, f func(store.Info) error) error {
 	defer dir.Close()
 	fail := func(err error) error { return fmt.Errorf("list objects in %s: %w", filepath.Join(d.path, folder), err) }
 	if folder != "" {
@@ -144,7 +145,7 @@ func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f f
 		for _, entry := range entries {
 			base := entry.Name()
 			name := folder + base
-			if !strings.HasPrefix(name, prefix) || !ValidName(name) {
+			if !strings.HasPrefix(name, prefix) || !store.ValidName(name) {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -174,14 +175,14 @@ func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f f
 			readErr = errVanished
 		}
 		if d.gone() {
-			readErr = ErrNoStore
+			readErr = store.ErrNoStore
 		}
 		if readErr != nil {
 			return fail(readErr)
 		}
 	}
 	if d.gone() {
-		return fmt.Errorf("list objects: directory %s: %w", d.path, ErrNoStore)
+		return fmt.Errorf("list objects: directory %s: %w", d.path, store.ErrNoStore)
 	}
 	if len(missing) == 0 {
 		return nil
@@ -190,7 +191,7 @@ func (d *Dir) list(ctx context.Context, dir *os.File, folder, prefix string, f f
 }
 
 // listBelow lists a folder in one that is being listed: dir, whose name ends with a slash.
-func (d *Dir) listBelow(ctx context.Context, dir *os.File, folder, base string, st *unix.Stat_t, prefix string, f func(Info) error) error {
+func (d *Store) listBelow(ctx context.Context, dir *os.File, folder, base string, st *unix.Stat_t, prefix string, f func(store.Info) error) error {
 	fail := func(err error) error {
 		return fmt.Errorf("list objects in %s: %s: %w", filepath.Join(d.path, folder), base, err)
 	}
@@ -212,7 +213,7 @@ func (d *Dir) listBelow(ctx context.Context, dir *os.File, folder, base string, 
 
 // named opens a folder again under its whole path. Where the file system tells no types of entries, ReadDir asks for them by that path, and leaves
 // out what it does not find.
-func (d *Dir) named(dir *os.File, folder string) (*os.File, error) {
+func (d *Store) named(dir *os.File, folder string) (*os.File, error) {
 	f, err := durable.OpenAt(dir, ".", folderFlags, 0)
 	if err != nil {
 		return nil, err
@@ -226,7 +227,7 @@ func (d *Dir) named(dir *os.File, folder string) (*os.File, error) {
 }
 
 // again looks once more for what was listed, and then not there: what was deleted is not listed any more.
-func again(dir *os.File, folder string, missing map[string]bool, f func(Info) error) error {
+func again(dir *os.File, folder string, missing map[string]bool, f func(store.Info) error) error {
 	_, err := dir.Seek(0, io.SeekStart)
 	for err == nil {
 		var bases []string

@@ -1,4 +1,4 @@
-package store_test
+package directory_test
 
 import (
 	"crypto/sha256"
@@ -19,8 +19,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nightjar/repo/store"
+	"nightjar/repo/store/directory"
 	"nightjar/repo/store/storetest"
 )
+
+func openDir(t testing.TB, path string) *directory.Store {
+	t.Helper()
+	d, err := directory.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func TestDir(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store { return openDir(t, t.TempDir()) })
+}
 
 func list(t *testing.T, s store.Store, prefix string) []string {
 	t.Helper()
@@ -77,13 +92,13 @@ func TestDirOpen(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	for _, path := range []string{filepath.Join(dir, "missing"), file, filepath.Join(file, "below")} {
-		s, err := store.OpenDir(path)
+		s, err := directory.Open(path)
 		wantError(t, err, store.ErrNoStore, path)
 		if s != nil {
 			t.Fatal("an error and a store")
 		}
 	}
-	if _, err := store.CreateDir(file); err == nil {
+	if _, err := directory.Create(file); err == nil {
 		t.Fatal("a file became a store")
 	}
 	link := filepath.Join(dir, "link")
@@ -92,7 +107,7 @@ func TestDirOpen(t *testing.T) {
 
 	made := filepath.Join(dir, "x", "y")
 	for range 2 {
-		s, err := store.CreateDir(made)
+		s, err := directory.Create(made)
 		must(t, err)
 		defer s.Close()
 		if s.Path() != made {
@@ -147,7 +162,7 @@ func TestDirRemoved(t *testing.T) {
 	must(t, os.Mkdir(dir, 0o700))
 	s := openDir(t, dir)
 	must(t, os.Remove(dir))
-	must(t, os.Mkdir(dir, 0o700)) // another one, which this Dir must not take for its own
+	must(t, os.Mkdir(dir, 0o700)) // another one, which this Store must not take for its own
 	_, putErr := s.Put(t.Context(), "a", []byte("x"))
 	_, deepErr := s.Put(t.Context(), "a/b", []byte("x"))
 	_, statErr := s.Stat(t.Context(), "a")
@@ -285,7 +300,7 @@ func TestDirListNeverShort(t *testing.T) {
 		for _, at := range []int{1, 20, 30, 31, 59} {
 			t.Run(fmt.Sprintf("%s/%d", name, at), func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "store")
-				s, err := store.CreateDir(path)
+				s, err := directory.Create(path)
 				must(t, err)
 				defer s.Close()
 				for i := range objects {

@@ -61,19 +61,27 @@ ROOTS += .bin/roots/bookworm
 # What the race detector passes over: keys are made of passphrases by millions of calls of a hash, in every nightjar that tests start, and these took nine tenths of its time.
 NO_RACES := -gcflags=github.com/ProtonMail/go-crypto/openpgp/s2k=-race=false -gcflags=crypto/internal/fips140/sha256=-race=false
 
+# All is compiled in two ways and no third: for the race detector, which is what is vetted too; and as it is shipped, which tools, and tests that build nightjar, share.
+RACE   := -race $(NO_RACES)
+STATIC := CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
+
 .NOTPARALLEL:
 .PHONY: test test-servers test-suite test-arm64 setup packages s3servers nfpm mysql57 fmt vet lint build package bench bench-index bench-hosts bench-contents bench-binlog bench-ebs-archive bench-mysql bench-ebs fuzz torture
 
 # What does one thing at a time, and is tested once, without -race.
 ALONE := ./internal/simulate ./job
 
-test: setup $(STATICCHECK) $(GOTESTSUM)
-	@$(MAKE) --no-print-directory --keep-going test-servers >.bin/test-servers.log 2>&1 & servers=$$!; \
-	$(MAKE) --no-print-directory fmt vet lint; checked=$$?; wait $$servers; cat .bin/test-servers.log; exit $$checked
+# What is downloaded comes while the rest is compiled. A program of the race detector's would wait a second before it ends.
+test: packages
+	@mkdir -p .bin
+	@$(MAKE) --no-print-directory mysql57 >.bin/mysql57.log 2>&1 & mysql=$$!; \
+	$(MAKE) --no-print-directory --keep-going test-servers >.bin/test-servers.log 2>&1 & servers=$$!; \
+	$(MAKE) --no-print-directory s3servers nfpm $(STATICCHECK) $(GOTESTSUM) && $(MAKE) --no-print-directory fmt vet lint; checked=$$?; \
+	wait $$mysql || checked=1; cat .bin/mysql57.log; wait $$servers; cat .bin/test-servers.log; exit $$checked
 	@rm -f .bin/again
-	CGO_ENABLED=1 $(GOTESTSUM) --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report=.bin/again \
-		--packages "$$($(GO) list ./... | grep -vxF "$$($(GO) list $(ALONE))" | tr '\n' ' ')" -- -race $(NO_RACES) -vet=off -ldflags=-w -timeout 30m
-	$(GO) test -vet=off $(ALONE)
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GOTESTSUM) --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report=.bin/again \
+		--packages "$$($(GO) list ./... | grep -vxF "$$($(GO) list $(ALONE))" | tr '\n' ' ')" -- $(RACE) -vet=off -ldflags=-w -timeout 30m
+	$(STATIC) $(GO) test -vet=off $(ALONE)
 	@missing=; for root in $(ROOTS); do [ -d $$root ] || missing="$$missing $${root##*/}"; done; \
 	[ -z "$$missing" ] || echo "NOT TESTED, SINCE make test-servers COULD NOT BRING THEM:$$missing" >&2
 	@[ ! -s .bin/again ] || { echo "FAILED ONCE, AND PASSED WHEN RUN AGAIN, WHICH IS A FAULT OF THE TEST OR WORSE:"; cat .bin/again; } >&2
@@ -108,14 +116,14 @@ s3servers: .bin/s3servers
 
 .bin/s3servers: internal/s3servers/go.mod internal/s3servers/go.sum
 	@mkdir -p .bin
-	cd internal/s3servers && $(GO) build -o $(CURDIR)/.bin/ tool
+	cd internal/s3servers && $(STATIC) $(GO) build -o $(CURDIR)/.bin/ tool
 	@touch $@
 
 nfpm: .bin/nfpm
 
 .bin/nfpm: internal/nfpm/go.mod internal/nfpm/go.sum
 	@mkdir -p .bin
-	cd internal/nfpm && CGO_ENABLED=0 $(GO) build -o $(CURDIR)/.bin/ tool
+	cd internal/nfpm && $(STATIC) $(GO) build -o $(CURDIR)/.bin/ tool
 	@touch $@
 
 test-servers: $(ROOTS)
@@ -153,17 +161,17 @@ fmt:
 	[ -z "$$unformatted" ] || { echo "run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; }
 
 vet:
-	$(GO) vet ./...
+	CGO_ENABLED=1 $(GO) vet $(RACE) ./...
 
 lint: $(STATICCHECK)
-	$(STATICCHECK) ./...
+	CGO_ENABLED=1 GOFLAGS="-buildvcs=false $(RACE)" $(STATICCHECK) ./...
 
 $(STATICCHECK):
-	GOBIN=$(CURDIR)/.bin $(GO) install honnef.co/go/tools/cmd/staticcheck@$(patsubst .bin/staticcheck-%,%,$@)
+	GOBIN=$(CURDIR)/.bin $(STATIC) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(patsubst .bin/staticcheck-%,%,$@)
 	mv .bin/staticcheck $@
 
 $(GOTESTSUM):
-	GOBIN=$(CURDIR)/.bin $(GO) install gotest.tools/gotestsum@$(patsubst .bin/gotestsum-%,%,$@)
+	GOBIN=$(CURDIR)/.bin $(STATIC) $(GO) install gotest.tools/gotestsum@$(patsubst .bin/gotestsum-%,%,$@)
 	mv .bin/gotestsum $@
 
 torture: packages s3servers mysql57

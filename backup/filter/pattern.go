@@ -44,6 +44,9 @@ func parse(text string) (p pattern, err error) {
 	if !p.anchored && strings.Contains(glob, "/") {
 		glob, p.anchored = "/**/"+glob, true
 	}
+	if err := canMatch(glob); err != nil {
+		return p, err
+	}
 	if strings.HasSuffix(glob, "/**") { // what is in it, not itself
 		glob += "/*"
 	}

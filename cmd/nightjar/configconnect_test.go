@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"nightjar/mysqldump/servertest"
+	"nightjar/snapshot/ec2test"
 )
 
 // With --connect each database server is asked once what nightjar mysql check asks it, and its jobs are told of, with their lines.
@@ -19,6 +20,9 @@ func TestConfigCheckServers(t *testing.T) {
 	d.knows(s)
 	d.must("init")
 	s.Exec(t, "CREATE USER weak@localhost", "CREATE DATABASE shop", "CREATE TABLE shop.carts (id INT PRIMARY KEY) ENGINE=MyISAM")
+	for _, name := range []string{"d", "e", "f", "g"} {
+		s.Exec(t, "CREATE TABLE shop."+name+" (id INT PRIMARY KEY) ENGINE=MyISAM")
+	}
 	weak := d.file("weak.cnf", "socket=%s\nuser=weak\n", s.Socket)
 	type fault struct {
 		Line, Column   int
@@ -39,10 +43,25 @@ func TestConfigCheckServers(t *testing.T) {
 		return v.Faults, v.Warnings, said
 	}
 	good := fmt.Sprintf("[mysql-dump.all]\nkeep.last = 3\ndefaults-file = %q\n", filepath.Join(d.home, "my.cnf"))
-	if faults, warnings, _ := check(0, good); len(faults) > 0 || !strings.Contains(fmt.Sprint(warnings), "shop.carts: its engine, MyISAM") {
+	if faults, warnings, _ := check(0, good); len(faults) > 0 || !strings.Contains(fmt.Sprint(warnings), "shop.carts: its engine, MyISAM") ||
+		strings.Count(fmt.Sprint(warnings), "its engine") != 1 || !strings.Contains(fmt.Sprint(warnings), "And 4 more like it (shop.d, shop.e, shop.f, …): ") {
 		t.Errorf("of a good server: %+v, %+v", faults, warnings)
 	}
-	faults, _, said := check(1, fmt.Sprintf("%s[binlog.logs]\nkeep.last = 3\ndefaults-file = %q\n[mysql-dump.weak]\nkeep.last = 3\ndefaults-file = %[2]q\n[mysql-hot.gone]\nkeep.last = 3\nserver = \"/nowhere/sock\"\n[ebs.x]\nschedule = \"@daily\"\nkeep.last = 3\n", good, weak),
+
+	// Credentials are tried, not only found.
+	const ebs = "[ebs.x]\nschedule = \"@daily\"\nkeep.last = 3\n"
+	cloud := ec2test.New(t)
+	if faults, _, _ := check(0, ebs, cloud.Environ()...); len(faults) > 0 {
+		t.Errorf("of EC2 that answers: %+v", faults)
+	}
+	if faults, _, _ := check(1, ebs, append(cloud.Environ(), "AWS_SECRET_ACCESS_KEY=another")...); len(faults) != 1 ||
+		!strings.Contains(faults[0].What, "try the credentials in ") || !strings.Contains(faults[0].What, "is the secret access key right") {
+		t.Errorf("of a wrong secret: %+v", faults)
+	}
+	if calls := cloud.Calls(); len(calls) != 1 || calls[0].Operation != "DescribeSnapshots" || calls[0].Code != "DryRunOperation" {
+		t.Errorf("EC2 was asked for %+v", calls)
+	}
+	faults, _, said := check(1, fmt.Sprintf("%s[binlog.logs]\nkeep.last = 3\ndefaults-file = %q\n[mysql-dump.weak]\nkeep.last = 3\ndefaults-file = %[2]q\n[mysql-hot.gone]\nkeep.last = 3\nserver = \"/nowhere/sock\"\n%s", good, weak, ebs),
 		"AWS_REGION=eu-west-1", "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/nowhere", "AWS_SHARED_CREDENTIALS_FILE=/nowhere")
 	if !strings.Contains(said, "what jobs ask of their servers would fail") {
 		t.Error(said)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/help"
@@ -47,10 +47,7 @@ const helpWidth = 100
 
 // widthOf returns how many columns help takes there.
 func widthOf(to *os.File) int {
-	if columns, _, err := term.GetSize(int(to.Fd())); err == nil && columns >= 40 {
-		return min(helpWidth, columns)
-	}
-	return helpWidth
+	return min(helpWidth, cmp.Or(app.Columns(to), helpWidth))
 }
 
 // explain gives every command its help.

@@ -115,6 +115,14 @@ func TestTerminal(t *testing.T) {
 	shown := atTerminal(t, protected, "", nil, "backup", src)
 	mustShow(shown, "made a repository in", "on this same machine", "recovery kit is", "source files", "bytes stored")
 
+	// Messages are broken at the terminal's width, between words.
+	for line := range strings.SplitSeq(shown, "\n") {
+		if strings.HasPrefix(line, "nightjar: note: its recovery kit") && strings.Contains(line, "Move the recovery kit off this machine") {
+			t.Errorf("a message is longer than the terminal is wide: %q", line)
+		}
+	}
+	mustShow(shown, "\r\n    ")
+
 	// A passphrase is asked for, and not shown.
 	shown = atTerminal(t, env, "Passphrase of host key", typed("secret words"), "backup", src)
 	mustShow(shown, "unchanged files")

@@ -107,10 +107,17 @@ func (g Program) absent() error {
 		}
 	}
 	if _, err := os.ReadDir(home); home != "" && err != nil {
-		return fmt.Errorf("%w: %w: %w", crypto.ErrNoKey, ErrKeyring, err)
+		return absentKey{fmt.Errorf("%w: %w", ErrKeyring, err)}
 	}
-	return fmt.Errorf("%w: %w (its home directory: %s)", crypto.ErrNoKey, ErrKeyring, home)
+	return absentKey{fmt.Errorf("%w (its home directory: %s)", ErrKeyring, home)}
 }
+
+// An absentKey is an ErrNoKey in other words: nothing was to be opened, perhaps.
+type absentKey struct{ error }
+
+func (a absentKey) Unwrap() error { return a.error }
+
+func (absentKey) Is(target error) bool { return target == crypto.ErrNoKey }
 
 // outputMax is how much gpg may print: a key, or a small message.
 const outputMax = 1 << 20

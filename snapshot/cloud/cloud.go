@@ -125,12 +125,16 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 	return c, nil
 }
 
-// Credentials reports whether there are any. Whether EC2 takes them, it does not ask.
-func (c *Cloud) Credentials(ctx context.Context) error {
+// Try reports whether there are credentials, and EC2 takes them and lets them describe snapshots. Nothing is described.
+func (c *Cloud) Try(ctx context.Context) error {
 	if _, err := c.cfg.Credentials.Retrieve(ctx); err != nil {
 		return fmt.Errorf("find credentials: %w", err)
 	}
-	return nil
+	_, err := c.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, DryRun: aws.Bool(true)})
+	if err == nil || Code(err) == "DryRunOperation" {
+		return nil
+	}
+	return fmt.Errorf("try the credentials in %s: %w", c.Region, err)
 }
 
 // shared are the options of whatever reads the configuration.

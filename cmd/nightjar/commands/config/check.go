@@ -30,7 +30,7 @@ func checkCommand(a *app.App, tree func(a *app.App, only ...string) *cobra.Comma
 		Short: "Tell all that is wrong with the job file",
 		Long: `Tell all that is wrong with the job file, each with its line: keys that are unknown, values that cannot be, what is missing, and what the command of a job would
 refuse. Warn of what is hardly meant: paths that are not there, archives that nobody gives up. Nothing is run, and nothing is asked but with --connect: the repository, the places of
-copies, and each database server, of which is told what nightjar mysql check finds; and whether jobs of EBS have a region and credentials.
+copies, and each database server, of which is told what nightjar mysql check finds; and whether jobs of EBS have a region, and credentials that EC2 takes.
 
 Exit code 2 if something is wrong; with --connect that of what went wrong there.`,
 		Args: usage.AtMostOne,

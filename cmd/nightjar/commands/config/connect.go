@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,9 @@ import (
 	mysqlcheck "nightjar/cmd/nightjar/commands/mysql/check"
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/dbflags"
+	"nightjar/cmd/nightjar/internal/ec2flags"
+	"nightjar/cmd/nightjar/internal/outcome"
+	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/internal/human"
 	"nightjar/job"
 	"nightjar/job/jobfile"
@@ -59,7 +63,7 @@ func serversOf(jobs []jobfile.Job) (all []*asked) {
 	return all
 }
 
-// askServers tells what nightjar mysql check finds on the servers of jobs, and whether EBS jobs have a region and credentials: what would break a job, and what is to be seen to.
+// askServers tells what nightjar mysql check finds on the servers of jobs, and whether EBS jobs have a region, and credentials that EC2 takes: what would break a job, and what is to be seen to.
 func askServers(ctx context.Context, a *app.App, f *jobfile.File) (faults, doubts []jobfile.Fault, err error) {
 	tell := func(to *[]jobfile.Fault, jobs []jobfile.Job, what string) {
 		for _, other := range jobs[1:] {
@@ -74,25 +78,21 @@ func askServers(ctx context.Context, a *app.App, f *jobfile.File) (faults, doubt
 			return nil, nil, ctx.Err()
 		}
 		if err != nil {
-			tell(&faults, x.jobs, err.Error())
+			tell(&faults, x.jobs, advised(err))
 		}
-		for _, one := range found {
-			what := strings.TrimPrefix(one.Object+": ", ": ") + one.Says
-			if one.Do != "" {
-				what += ". " + one.Do
-			}
-			switch one.Severity {
+		for _, group := range alike(found) {
+			switch group[0].Severity {
 			case check.Problem:
-				tell(&faults, x.jobs, what)
+				tell(&faults, x.jobs, inOneLine(group))
 			case check.Warning:
-				tell(&doubts, x.jobs, what)
+				tell(&doubts, x.jobs, inOneLine(group))
 			}
 		}
 	}
 	for _, j := range f.Jobs() {
 		if e, ok := j.Of.(*jobfile.EBS); ok {
 			if err := askEBS(ctx, e); err != nil {
-				tell(&faults, []jobfile.Job{j}, err.Error())
+				tell(&faults, []jobfile.Job{j}, advised(ec2flags.Advise(err)))
 			}
 		}
 	}
@@ -125,15 +125,68 @@ func askServer(ctx context.Context, a *app.App, x *asked) ([]check.Finding, erro
 	return found, err
 }
 
-// askEBS finds the region and the credentials of a job, and asks EC2 for nothing.
+// askEBS finds the region and the credentials of a job, and asks EC2 whether it takes them.
 func askEBS(ctx context.Context, e *jobfile.EBS) error {
 	limited, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	c, err := cloud.Open(limited, cloud.Options{Region: e.Region, Profile: e.Profile, Endpoint: e.Endpoint})
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.Try(limited)
 	}
-	return c.Credentials(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("EC2 has not answered for %s: %w", human.Age(askFor), err)
+	}
+	return err
+}
+
+// advised is an error with what is to be done about it.
+func advised(err error) string {
+	what := err.Error()
+	if wrong := (usage.Error{}); errors.As(err, &wrong) {
+		return what
+	}
+	if hint := outcome.Hint(err, ""); hint != "" {
+		what += ". " + hint
+	}
+	return what
+}
+
+// alike puts findings of the same rule together, in the order in which they come first.
+func alike(found []check.Finding) (groups [][]check.Finding) {
+	at := map[string]int{}
+	for _, one := range found {
+		of := string(one.Severity) + ": " + one.Name
+		i, known := at[of]
+		if !known {
+			i, at[of] = len(groups), len(groups)
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], one)
+	}
+	return groups
+}
+
+// inOneLine says the first of findings that are alike, and how many more there are, with some names: a database may have thousands of tables of an engine.
+func inOneLine(group []check.Finding) string {
+	const most = 3
+	first, more := group[0], group[1:]
+	what := strings.TrimPrefix(first.Object+": ", ": ") + first.Says
+	if first.Do != "" {
+		what += ". " + first.Do
+	}
+	var names []string
+	for _, one := range more {
+		if one.Object != "" && len(names) < most {
+			names = append(names, one.Object)
+		}
+	}
+	switch {
+	case len(more) == 0:
+		return what
+	case len(names) < len(more):
+		names = append(names, "…")
+	}
+	return fmt.Sprintf("%s. And %d more like it (%s): nightjar mysql check --verbose names all", what, len(more), strings.Join(names, ", "))
 }
 
 // serversWrong is the error for servers of which jobs would fail.

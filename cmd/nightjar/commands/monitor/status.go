@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"nightjar/cmd/nightjar/internal/app"
 	"nightjar/cmd/nightjar/internal/outcome"
@@ -54,11 +52,12 @@ func status(ctx context.Context, a *app.App, o overview.Options) error {
 		return failed
 	}
 	lines := overview.Lines(jobs, o)
+	unknown := failed == nil && len(lines) == 0 && (o.Host != "" || o.Job != "") // a name that is misspelt must not pass for a job that is well
 	var err error
 	if a.JSON {
 		err = a.PrintJSON(append([]overview.Line{}, lines...))
-	} else {
-		err = a.Print(func(w io.Writer) { overview.Show(w, lines, o.Now, columnsOf(a.Out)) })
+	} else if !unknown {
+		err = a.Print(func(w io.Writer) { overview.Show(w, lines, o.Now, app.Columns(a.Out)) })
 	}
 	switch {
 	case err != nil:
@@ -66,8 +65,8 @@ func status(ctx context.Context, a *app.App, o overview.Options) error {
 	case failed != nil:
 		a.Note("the repository could not be read: this is what this machine knows of its own jobs")
 		return failed
-	case len(lines) == 0 && (o.Host != "" || o.Job != ""): // a name that is misspelt must not pass for a job that is well
-		return usage.Hinted{Err: usage.Errorf("no job is known of --host %q --job %q", o.Host, o.Job), Hint: "nightjar status shows all jobs of all hosts"}
+	case unknown:
+		return usage.Hinted{Err: usage.Errorf("no job is known%s", asked(o)), Hint: "nightjar status shows all jobs of all hosts"}
 	}
 	return alarm(lines)
 }
@@ -96,13 +95,15 @@ func enrolled(keys *keyring.Keyring, now time.Time) func(host string) bool {
 	return func(host string) bool { return live[host] }
 }
 
-// columnsOf returns how wide a terminal is; 0: it is none.
-func columnsOf(f *os.File) int {
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
+// asked says which jobs are asked for, as on the command line.
+func asked(o overview.Options) (text string) {
+	if o.Host != "" {
+		text = fmt.Sprintf(" of --host %q", o.Host)
 	}
-	return width
+	if o.Job != "" {
+		text += fmt.Sprintf(" of --job %q", o.Job)
+	}
+	return text
 }
 
 // alarm is the error for jobs that are overdue or failed; nil if there are none.

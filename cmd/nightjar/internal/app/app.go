@@ -22,6 +22,7 @@ import (
 	"nightjar/cmd/nightjar/internal/progress"
 	"nightjar/cmd/nightjar/internal/session"
 	"nightjar/crypto"
+	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/job/jobfile"
 	"nightjar/repo"
@@ -45,7 +46,7 @@ type App struct {
 	Damaged  atomic.Bool   // one of them is a question of integrity
 }
 
-// Say prints one line on standard error, harmless on a terminal whatever text is.
+// Say prints a message on standard error, harmless on a terminal whatever text is: as one line, which a terminal has broken at its width.
 func (a *App) Say(kind, text string) {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	a.messages.Lock()
@@ -54,7 +55,7 @@ func (a *App) Say(kind, text string) {
 	if to == nil {
 		to = a.Err
 	}
-	fmt.Fprintf(to, "nightjar: %s: %s\n", kind, quote.Display(text))
+	fmt.Fprintln(to, human.Wrap(fmt.Sprintf("nightjar: %s: %s", kind, quote.Display(text)), "    ", Columns(a.Err)))
 }
 
 // Line prints a line of another nightjar on standard error as it is.
@@ -108,6 +109,14 @@ func (a *App) Follow(m progress.Meter) (stop func()) {
 
 // IsTerminal reports whether a person is at the other end.
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// Columns returns how wide a terminal is that is wide enough to break lines for; 0: it is none.
+func Columns(f *os.File) int {
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width >= 40 {
+		return width
+	}
+	return 0
+}
 
 // Print writes to standard output, and fails when that fails.
 func (a *App) Print(f func(w io.Writer)) error {

@@ -24,19 +24,21 @@ type Flags struct {
 	cloud.Options
 }
 
-// Open finds the region, and says where its name comes from.
-func (e *Flags) Open(ctx context.Context, a *app.App) (*cloud.Cloud, error) {
+// Find finds the region, for a command whose result says where its name comes from.
+func (e *Flags) Find(ctx context.Context, a *app.App) (*cloud.Cloud, error) {
 	if a.CheckOnly {
 		return nil, session.ErrChecked
 	}
-	c, err := cloud.Open(ctx, e.Options)
-	if err != nil {
-		return nil, err
-	}
-	if a.Chatty() && !a.JSON {
+	return cloud.Open(ctx, e.Options)
+}
+
+// Open is Find, and says where its name comes from.
+func (e *Flags) Open(ctx context.Context, a *app.App) (*cloud.Cloud, error) {
+	c, err := e.Find(ctx, a)
+	if err == nil && a.Chatty() && !a.JSON {
 		a.Note("region %s, by %s", c.Region, c.Source)
 	}
-	return c, nil
+	return c, err
 }
 
 // hintsEBS are by EC2's codes, or how they begin.

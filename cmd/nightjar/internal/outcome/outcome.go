@@ -116,7 +116,7 @@ func Code(ctx context.Context, err error) int {
 	case errors.Is(err, crypto.ErrIntegrity):
 		return Integrity
 	case errors.Is(err, crypto.ErrPassphrase), errors.Is(err, crypto.ErrUnfit), errors.Is(err, gnupg.ErrAgent), errors.Is(err, crypto.ErrLocked), errors.Is(err, crypto.ErrNoKey), errors.Is(err, gnupg.ErrNoProgram),
-		errors.Is(err, statedir.ErrHostKey), errors.Is(err, passphrase.ErrSource), errors.Is(err, userkeys.ErrGnuPG), errors.As(err, &key):
+		errors.Is(err, statedir.ErrHostKey), errors.Is(err, passphrase.ErrSource), errors.Is(err, userkeys.ErrGnuPG), errors.Is(err, userkeys.ErrNone), errors.Is(err, userkeys.ErrFile), errors.As(err, &key):
 		return Key
 	}
 	return Failed
@@ -155,7 +155,7 @@ var hints = []struct {
 	{passphrase.ErrNone, "set PASSPHRASE (SIGN_PASSPHRASE for the host key), --passphrase-file or --passphrase-command"},
 	{passphrase.ErrSource, "the first line of the file, or of what the command prints, is the passphrase. The command is run by /bin/sh, and has to succeed"},
 	{gnupg.ErrNoProgram, "a key that is named by its fingerprint is asked of gpg: install it (apt-get install gnupg), or name a file that holds the key, or the recovery kit. Nothing else needs gpg"},
-	{gnupg.ErrKeyring, "is the smartcard in? gpg -K lists the secret keys that gpg has: those of this user, unless GNUPGHOME says where others are. Or name a file that holds the key (gpg --export-secret-keys prints it), or the recovery kit"},
+	{gnupg.ErrKeyring, "is the smartcard in? gpg -k lists the keys that gpg has, and gpg -K the secret ones: those of this user, unless GNUPGHOME says where others are. Or name a file that holds the key (gpg --export-secret-keys prints it), or the recovery kit"},
 	{gnupg.ErrAgent, "is the package gpg-agent installed? Its socket takes a path of at most 107 bytes: is that of GNUPGHOME longer? gpg -K shows whether gpg works here by itself"},
 	{crypto.ErrUnfit, "nothing was made. Choose one of a single line and at most 255 bytes"},
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command: blanks at the ends of the line count, and so does a byte order mark"},

@@ -26,6 +26,13 @@ const maxSize = 32 << 20
 // ErrGnuPG is in every error in gpg's own words.
 var ErrGnuPG = errors.New("gpg did not give the key or open the message")
 
+var (
+	// ErrNone says that a KEY names nothing that is there.
+	ErrNone = errors.New("there is no such key")
+	// ErrFile says that a KEY names a file that is of no use as one.
+	ErrFile = errors.New("the file does not hold one key")
+)
+
 // A Finder finds keys, and unlocks them.
 type Finder struct {
 	Passphrases *passphrase.Source
@@ -65,7 +72,7 @@ func Read(key string) (content []byte, fingerprint crypto.Fingerprint, ok bool, 
 	content, err = ReadFile(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = usage.Hinted{
-			Err:  fmt.Errorf("read key %s: neither a file nor a fingerprint of 40 digits: %w", key, crypto.ErrNoKey),
+			Err:  fmt.Errorf("read key %s: %w: it is neither a file nor a fingerprint of 40 digits", key, ErrNone),
 			Hint: "gpg --fingerprint NAME prints the fingerprint of a key in your GnuPG keyring",
 		}
 	} else if err != nil {
@@ -97,7 +104,7 @@ func (f *Finder) Certificate(ctx context.Context, key string) (*crypto.Key, erro
 	if isFile {
 		k, err := crypto.ReadKey(content)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return nil, notOneKey(key, err)
 		}
 		return k.Public(), nil
 	}
@@ -107,6 +114,18 @@ func (f *Finder) Certificate(ctx context.Context, key string) (*crypto.Key, erro
 	}
 	k, err := g.ExportPublic(ctx, fingerprint)
 	return k, gnupgError(ctx, err)
+}
+
+// notOneKey is the error of a file that is there, and not the one key that is wanted.
+func notOneKey(name string, err error) error {
+	var key *crypto.KeyError
+	if errors.As(err, &key) { // it says more
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return usage.Hinted{
+		Err:  fmt.Errorf("read key %s: %w: %w", name, ErrFile, err),
+		Hint: "gpg --armor --export FINGERPRINT prints one key, for a file to name; --export-secret-keys the secret one. Or name the fingerprint, and gpg is asked",
+	}
 }
 
 // ReadCertificate reads the public half of the one key that r holds.
@@ -131,7 +150,7 @@ func (f *Finder) Signing(ctx context.Context, key string) (*crypto.Key, error) {
 	var k *crypto.Key
 	if isFile {
 		if k, err = crypto.ReadKey(content); err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return nil, notOneKey(key, err)
 		}
 	} else {
 		secret, err := f.Passphrases.Configured(ctx, passphrase.Host)

@@ -42,7 +42,7 @@ func ListCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 }
 
 func list(ctx context.Context, a *app.App, e *ec2flags.Flags, l *listFlags) error {
-	c, err := e.Open(ctx, a)
+	c, err := e.Find(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func WaitCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 				ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("it is not completed after %s", limit))
 				defer cancel()
 			}
-			region, err := e.Open(ctx, a)
+			region, err := e.Find(ctx, a)
 			if err != nil {
 				return err
 			}

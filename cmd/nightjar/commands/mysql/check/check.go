@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -175,23 +174,6 @@ func afterCheck(purposes []check.Purpose, found []check.Finding) string {
 	return "nightjar mysql replica on the machine of the replica"
 }
 
-// wrapped cuts a text at spaces into lines of 100 characters, where it has spaces; none of no text.
-func wrapped(text string) (lines []string) {
-	const most = 100
-	for text != "" {
-		at := len(text)
-		if utf8.RuneCountInString(text) > most {
-			fits := len(string([]rune(text)[:most+1]))
-			if at = strings.LastIndexByte(text[:fits], ' '); at < 0 {
-				at = fits - 1 + strings.IndexByte(text[fits-1:]+" ", ' ')
-			}
-		}
-		lines = append(lines, text[:at])
-		text = strings.TrimPrefix(text[at:], " ")
-	}
-	return lines
-}
-
 // showFindings prints a line for each finding, and what to do about it below; of those of one rule, the first ones, and how many more.
 func showFindings(a *app.App, w io.Writer, found []check.Finding) {
 	slices.SortStableFunc(found, func(x, y check.Finding) int { return cmp.Compare(x.Severity.Rank(), y.Severity.Rank()) })
@@ -210,9 +192,10 @@ func showFindings(a *app.App, w io.Writer, found []check.Finding) {
 		if f.Object != "" {
 			line = f.Object + ": " + line
 		}
-		fmt.Fprintf(w, "%s: %s\n", f.Severity, quote.Display(line))
-		for _, part := range wrapped(quote.Display(f.Do)) {
-			fmt.Fprintf(w, "    %s\n", part)
+		const indent, most = "    ", 104
+		fmt.Fprintln(w, human.Wrap(fmt.Sprintf("%s: %s", f.Severity, quote.Display(line)), indent, app.Columns(a.Out)))
+		if f.Do != "" {
+			fmt.Fprintln(w, human.Wrap(indent+quote.Display(f.Do), indent, cmp.Or(app.Columns(a.Out), most)))
 		}
 	}
 	for _, f := range found { // in their order

@@ -20,6 +20,7 @@ import (
 	"nightjar/internal/tempdir"
 	"nightjar/internal/versioned"
 	"nightjar/repo/blocks"
+	"nightjar/repo/create"
 	"nightjar/repo/fetch"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
@@ -38,7 +39,7 @@ const FormatVersion = versioned.Version
 // Errors that callers branch on.
 var (
 	ErrNoRepository = keyring.ErrNoRepository
-	ErrExists       = sealed.ErrExists
+	ErrExists       = create.ErrExists
 	ErrVersion      = versioned.ErrNewer
 	ErrNoArchive    = errors.New("no such archive")
 	ErrMissing      = fetch.ErrMissing     // no index names the chunk
@@ -96,12 +97,12 @@ type Repository struct {
 }
 
 // InitOptions say whose repository it becomes.
-type InitOptions = sealed.InitOptions
+type InitOptions = create.Options
 
 // Init makes a repository in an empty store and returns its keyring. The first host gets both roles. Where there is a repository, or a part of one, the error is
 // ErrExists and nothing is changed, but for what an Init left that died.
 func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, error) {
-	return sealed.Init(ctx, s, o)
+	return create.Repository(ctx, s, o)
 }
 
 // Open opens the repository that keys were read from, for its metadata. opener holds the host key or a recovery key.

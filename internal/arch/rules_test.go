@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 	"chunk/delta":          {"chunk"},
 	"crypto":               {},
 	"crypto/gnupg":         {"crypto"}, // it gives keys
-	"repo":                 {"crypto", "repo/blocks", "repo/fetch", "repo/index", "repo/keyring", "repo/ledger", "repo/lists", "repo/lookup", "repo/pack", "repo/record", "repo/sealed", "repo/store", "repo/view"},
+	"repo":                 {"crypto", "repo/blocks", "repo/create", "repo/fetch", "repo/index", "repo/keyring", "repo/ledger", "repo/lists", "repo/lookup", "repo/pack", "repo/record", "repo/sealed", "repo/store", "repo/view"},
 	"repo/pack":            {"chunk"},
 	"repo/tree":            {"chunk"},
 	"repo/walk":            {"chunk", "crypto", "repo/tree"},
@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"repo/register":        {},
 	"repo/ledger":          {"repo/store"},
 	"repo/sealed":          {"chunk", "crypto", "repo/blocks", "repo/index", "repo/keyring", "repo/ledger", "repo/lookup", "repo/pack", "repo/record", "repo/register", "repo/store"},
+	"repo/create":          {"crypto", "repo/keyring", "repo/sealed", "repo/store"},
 	"repo/view":            {"chunk", "crypto", "repo/index", "repo/lists", "repo/lookup", "repo/pack", "repo/record", "repo/sealed", "repo/spool", "repo/store"},
 	"repo/fetch":           {"chunk", "chunk/delta", "crypto", "repo/blocks", "repo/index", "repo/ledger", "repo/lists", "repo/lookup", "repo/pack", "repo/sealed", "repo/store", "repo/view"},
 	"repo/fill":            {"crypto", "repo/index", "repo/pack", "repo/sealed"},
@@ -171,6 +172,9 @@ func makesForTests(dir string) bool {
 	return dir == "mysqldump/dump" || dir == "repo/save" || dir == "repo/store/storetest" || dir == "repo/repotest" || dir == "repo/maintain/maintaintest"
 }
 
+// beginsWith tells what of the product tests begin with: a directory as the user has it, a repository as it is made.
+func beginsWith(dir string) bool { return dir == "repo/store/directory" || dir == "repo/create" }
+
 // ofOneKind tells a kind of stores and its own rooms, which know each other.
 func ofOneKind(a, b string) bool {
 	a, isStore := strings.CutPrefix(a, "repo/store/")
@@ -193,7 +197,7 @@ func mayImport(from, to string, test bool) bool {
 	case within(to, "internal"), within(from, "cmd"), ofOneKind(from, to):
 		return true
 	case test:
-		return makesForTests(to) || reaches(from, to) || to == "repo/store/directory" // real files, as the user has them
+		return makesForTests(to) || beginsWith(to) || reaches(from, to)
 	}
 	may, _ := arrowsOf(from)
 	return slices.Contains(may, to)

@@ -16,6 +16,7 @@ import (
 	"nightjar/chunk"
 	"nightjar/chunk/delta"
 	"nightjar/crypto"
+	"nightjar/repo/create"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/pack"
@@ -47,7 +48,7 @@ func newPlace(t testing.TB) *place {
 	t.Helper()
 	ctx, now := context.Background(), func() time.Time { return noon }
 	memory := store.NewMemory(now)
-	keys := must(sealed.Init(ctx, memory, sealed.InitOptions{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{hostKey()}, Now: now}))
+	keys := must(create.Repository(ctx, memory, create.Options{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{hostKey()}, Now: now}))
 	warn := func(err error) { t.Logf("warning: %v", err) }
 	objects := must(sealed.OpenContent(ctx, memory, keys, keyring.Held(hostKey()), sealed.Options{Now: now, Random: rand.Reader, Warn: warn}))
 	if err := objects.SetHost(hostKey()); err != nil {

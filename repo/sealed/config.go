@@ -57,6 +57,19 @@ func newConfig(repository string, random io.Reader) ([]byte, error) {
 	return versioned.Encode(c, configBounds)
 }
 
+// SealConfig chooses what never changes in a new repository, and returns the object that says so.
+func SealConfig(repository string, root, metadata *crypto.Key, random io.Reader, now func() time.Time) ([]byte, error) {
+	plain, err := newConfig(repository, random)
+	if err != nil {
+		return nil, err
+	}
+	config, err := seal(metadata, root, binding(repository, Config), plain, random, now)
+	if err != nil {
+		return nil, fmt.Errorf("seal config: %w", err)
+	}
+	return config, nil
+}
+
 // openConfig opens the stored config; the root must have signed it.
 func (s *Objects) openConfig(object []byte) error {
 	if err := s.keys.CheckConfig(object); err != nil {

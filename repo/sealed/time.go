@@ -24,7 +24,7 @@ const tries = 3 // how often an object is written that the store dates otherwise
 
 // StoreTime returns what time it is, by the store's clock.
 func (s *Objects) StoreTime(ctx context.Context) (time.Time, error) {
-	return storeTime(ctx, s.store, s.options.Now)
+	return StoreTime(ctx, s.store, s.options.Now)
 }
 
 // TimeFor is StoreTime. Who only looks goes by this host's time where the store may not be written, and so cannot tell.
@@ -36,8 +36,8 @@ func (s *Objects) TimeFor(ctx context.Context, looks bool) (time.Time, error) {
 	return now, err
 }
 
-// storeTime asks a store for its time; one that cannot tell is taken to agree with this host.
-func storeTime(ctx context.Context, s store.Store, now func() time.Time) (time.Time, error) {
+// StoreTime asks a store for its time; one that cannot tell is taken to agree with this host.
+func StoreTime(ctx context.Context, s store.Store, now func() time.Time) (time.Time, error) {
 	if c, ok := s.(store.Clock); ok {
 		return c.Now(ctx)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"nightjar/chunk"
 	"nightjar/crypto"
+	"nightjar/repo/create"
 	"nightjar/repo/index"
 	"nightjar/repo/keyring"
 	"nightjar/repo/lookup"
@@ -47,7 +48,7 @@ func newPlace(t testing.TB) *place {
 	t.Helper()
 	p := &place{t: t, now: noon}
 	p.memory = store.NewMemory(p.clock)
-	p.keys = must(sealed.Init(t.Context(), p.memory, sealed.InitOptions{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{recoveryKey()}, Now: p.clock}))
+	p.keys = must(create.Repository(t.Context(), p.memory, create.Options{HostName: "db1", Host: hostKey(), Recovery: []*crypto.Key{recoveryKey()}, Now: p.clock}))
 	return p
 }
 

@@ -1,4 +1,8 @@
-package sealed
+// Package create makes a new repository in an empty store.
+//
+// The invariant: the keys are stored last, and until then there is no repository; of two that are made in one place at the same time one stays, and
+// it is whole. Nothing is removed but a config to which nothing can have been sealed.
+package create
 
 import (
 	"bytes"
@@ -11,30 +15,31 @@ import (
 
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
+	"nightjar/repo/sealed"
 	"nightjar/repo/store"
 )
 
 // ErrExists says that there is a repository already.
 var ErrExists = errors.New("a repository is there already")
 
-// InitOptions say whose repository it becomes.
-type InitOptions struct {
+// Options say whose repository it becomes.
+type Options struct {
 	HostName string           // of the first host
 	Host     *crypto.Key      // its key, with the secret half, unlocked
 	Recovery []*crypto.Key    // at least one; certificates suffice
 	Now      func() time.Time // nil: time.Now
 	Random   io.Reader        // nil: crypto/rand
-	// Begin is called before anything is stored, with the config to be: so that Stopped knows it again if this Init is killed. May be nil.
+	// Begin is called before anything is stored, with the config to be: so that Stopped knows it again if this run is killed. May be nil.
 	Begin func(k *keyring.Keyring, config []byte) error
-	// Stopped reports whether a config is known to be of an Init that was killed. nil: of none.
+	// Stopped reports whether a config is known to be of a run that was killed. nil: of none.
 	Stopped func(config []byte) bool
-	// Wait is called again and again while another Init may be at work, first with true, and should take a while. nil: a second.
+	// Wait is called again and again while another run may be at work, first with true, and should take a while. nil: a second.
 	Wait func(ctx context.Context, first bool) error
 	// Ready is called when everything but the keys object is stored: an error leaves no repository. It is where the host keeps its key and its kit. May be nil.
 	Ready func(k *keyring.Keyring) error
 }
 
-func (o *InitOptions) fill() {
+func (o *Options) fill() {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -63,29 +68,25 @@ func (o *InitOptions) fill() {
 }
 
 const (
-	// abandoned is how old a config without keys must be before it is taken for the rest of an Init that died somewhere else, rather than of one that is at work.
+	// abandoned is how old a config without keys must be before it is taken for the rest of a run that died somewhere else, rather than of one that is at work.
 	abandoned = time.Minute
-	// settleFor is how long a server may take to answer an Init that ends.
+	// settleFor is how long a server may take to answer a run that ends.
 	settleFor   = 20 * time.Second
 	settleTries = 8
 )
 
-// Init makes a repository in an empty store and returns its keyring. The first host gets both roles. Where there is a repository, or a part of one, the error is
-// ErrExists and nothing is changed. But a config that is the only object there is what an Init left that died before it stored the keys: nothing can ever have
-// been sealed to it, so it is replaced, as soon as it is sure that no Init is at work.
-func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, error) {
+// Repository makes one in an empty store and returns its keyring. The first host gets both roles. Where there is one already, or a part of one, the error is
+// ErrExists and nothing is changed. But a config that is the only object there is what a run left that died before it stored the keys: nothing can ever have
+// been sealed to it, so it is replaced, as soon as it is sure that no run is at work.
+func Repository(ctx context.Context, s store.Store, o Options) (*keyring.Keyring, error) {
 	o.fill()
 	keys, root, metadata, err := keyring.New(keyring.Owners{HostName: o.HostName, Host: o.Host, Recovery: o.Recovery}, o.Random, o.Now().UTC())
 	if err != nil {
 		return nil, err
 	}
-	plain, err := newConfig(keys.ID(), o.Random)
+	config, err := sealed.SealConfig(keys.ID(), root, metadata.Public(), o.Random, o.Now)
 	if err != nil {
 		return nil, err
-	}
-	config, err := seal(metadata.Public(), root, binding(keys.ID(), Config), plain, o.Random, o.Now)
-	if err != nil {
-		return nil, fmt.Errorf("seal config: %w", err)
 	}
 	i := initing{store: s, config: config, o: o}
 	if err := i.clear(ctx); err != nil {
@@ -95,7 +96,7 @@ func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, 
 		return nil, err
 	}
 	// config first: keys make the repository, so a run that dies in between leaves none.
-	if err = i.put(ctx, Config, config); err != nil {
+	if err = i.put(ctx, sealed.Config, config); err != nil {
 		return nil, err
 	}
 	uncertain := false
@@ -116,11 +117,11 @@ func Init(ctx context.Context, s store.Store, o InitOptions) (*keyring.Keyring, 
 	return keys, i.settle(settling)
 }
 
-// initing is a running Init.
+// initing is such a run.
 type initing struct {
 	store  store.Store
 	config []byte
-	o      InitOptions
+	o      Options
 }
 
 func (i *initing) put(ctx context.Context, name string, data []byte) error {
@@ -138,7 +139,7 @@ func (i *initing) put(ctx context.Context, name string, data []byte) error {
 func (i *initing) look(ctx context.Context, prefix string) error {
 	found := errors.New("found")
 	err := i.store.List(ctx, prefix, func(info store.Info) error {
-		if info.Name == Config {
+		if info.Name == sealed.Config {
 			return nil
 		}
 		return found
@@ -154,7 +155,7 @@ func (i *initing) look(ctx context.Context, prefix string) error {
 
 // stored returns the config that is there; nil: none.
 func (i *initing) stored(ctx context.Context) ([]byte, error) {
-	there, err := store.ReadAll(ctx, i.store, Config, store.MaxObject)
+	there, err := store.ReadAll(ctx, i.store, sealed.Config, store.MaxObject)
 	if errors.Is(err, store.ErrNotExist) {
 		return nil, nil
 	}
@@ -164,7 +165,7 @@ func (i *initing) stored(ctx context.Context) ([]byte, error) {
 	return there, nil
 }
 
-// clear returns ErrExists if there is a repository, or something like one, and removes what a stopped Init left. It waits for one that may be at work.
+// clear returns ErrExists if there is a repository, or something like one, and removes what a stopped run left. It waits for one that may be at work.
 func (i *initing) clear(ctx context.Context) error {
 	for first := true; ; first = false {
 		if err := i.look(ctx, "keys/"); err != nil {
@@ -195,11 +196,11 @@ func (i *initing) dead(ctx context.Context, config []byte) (bool, error) {
 	if i.o.Stopped(config) {
 		return true, nil
 	}
-	now, err := storeTime(ctx, i.store, i.o.Now)
+	now, err := sealed.StoreTime(ctx, i.store, i.o.Now)
 	if err != nil {
 		return false, err
 	}
-	info, err := i.store.Stat(ctx, Config)
+	info, err := i.store.Stat(ctx, sealed.Config)
 	if errors.Is(err, store.ErrNotExist) {
 		return false, nil
 	}
@@ -210,7 +211,7 @@ func (i *initing) dead(ctx context.Context, config []byte) (bool, error) {
 func (i *initing) delete(ctx context.Context, config []byte) error {
 	there, err := i.stored(ctx)
 	if err == nil && bytes.Equal(there, config) {
-		if err = i.store.Delete(ctx, Config); errors.Is(err, store.ErrNotExist) {
+		if err = i.store.Delete(ctx, sealed.Config); errors.Is(err, store.ErrNotExist) {
 			err = nil
 		}
 	}
@@ -220,10 +221,10 @@ func (i *initing) delete(ctx context.Context, config []byte) error {
 	return nil
 }
 
-// remove removes what this Init has stored.
+// remove removes what this run has stored.
 func (i *initing) remove(ctx context.Context) error { return i.delete(ctx, i.config) }
 
-// settle sees to it that the config is there that belongs to the keys: another Init that took this one for dead may have put its own there.
+// settle sees to it that the config is there that belongs to the keys: another run that took this one for dead may have put its own there.
 func (i *initing) settle(ctx context.Context) error {
 	for try := 0; ; try++ {
 		there, err := i.stored(ctx)
@@ -235,7 +236,7 @@ func (i *initing) settle(ctx context.Context) error {
 				return err
 			}
 		}
-		if err = i.put(ctx, Config, i.config); !errors.Is(err, ErrExists) || try == settleTries {
+		if err = i.put(ctx, sealed.Config, i.config); !errors.Is(err, ErrExists) || try == settleTries {
 			return err
 		}
 	}

@@ -263,6 +263,9 @@ func offered(ctx context.Context, a *app.App, s *session.Session, chosen *choice
 		}
 	}
 	all = chosen.Select(all)
+	if len(chosen.Kinds) == 0 { // records of runs and drills, of which there are more, hold nothing
+		all = choice.Only(all, func(x *repo.Archive) bool { return !choice.IsRecord(x) })
+	}
 	slices.SortStableFunc(all, func(x, y repo.Archive) int { return y.Time.Compare(x.Time) })
 	return all
 }

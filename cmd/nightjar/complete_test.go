@@ -113,13 +113,14 @@ func newCompleted(t *testing.T, passphrase string, inside ...string) (c *complet
 			t.Fatal(err)
 		}
 	}
-	jobs := "[repository]\nurl = \"" + c.at("repo") + "\"\n[files.nightly]\nschedule = \"0 3 * * *\"\npaths = [\"/etc\"]\n"
+	jobs := "[repository]\nurl = \"" + c.at("repo") + "\"\n[files.nightly]\nschedule = \"0 3 * * *\"\npaths = [\"/etc\"]\n[check.noise]\n"
 	if err := os.WriteFile(c.at("jobs.toml"), []byte(jobs), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c.run(t, "init", "--host", "web1")
 	c.run(t, "backup", c.at("src"))
 	c.run(t, "backup", "--stdin", "dump", "--", "echo", "x")
+	c.run(t, "run", "noise")
 	return c, strings.Fields(strings.Split(c.run(t, "list"), "\n")[1])[0]
 }
 
@@ -157,6 +158,9 @@ func TestCompletion(t *testing.T) {
 			}
 			if shown = inShell(t, shell, dir, c.env, "nightjar restore "); !strings.Contains(shown, "the newest") || !strings.Contains(shown, "web1 "+c.at("src")) {
 				t.Errorf("nothing is said of what is offered:\n%s", shown)
+			}
+			if strings.Contains(shown, "run noise") {
+				t.Errorf("a record of a run is offered:\n%s", shown)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "ran")); err == nil {
 				t.Errorf("completion ran a name")

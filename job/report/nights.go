@@ -109,7 +109,7 @@ func (v *jobView) facts(j *history.Job, in *Input) {
 	}
 	add("Schedule", strings.TrimSpace(shown(j.Schedule)+" "+shown(j.Zone)))
 	if made := j.Made(); made != nil {
-		add("Holds", fmt.Sprintf("%s in %d files", human.Size(figure(made, "bytes")), figure(made, "files")))
+		add("Holds", human.Size(figure(made, "bytes"))+" in "+human.Count(figure(made, "files"), "file"))
 		add("Saves", shown(made.Archive.Source))
 	}
 	if d := j.Proven; d != nil {

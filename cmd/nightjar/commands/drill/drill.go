@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -117,6 +118,9 @@ func runDrill(ctx context.Context, a *app.App, d *drillFlags, args []string) (er
 	}
 	if d.scratch, err = where.Absolute(cmp.Or(d.scratch, a.TempDir, "/tmp")); err != nil {
 		return fmt.Errorf("find scratch folder: %w", err)
+	}
+	if _, err := os.ReadDir(d.scratch); err != nil { // then no archive is to blame, and none gets a record
+		return usage.Hinted{Err: fmt.Errorf("find scratch folder: %w", err), Hint: "nothing was fetched. Make the folder, or name another with --scratch"}
 	}
 	s, err := a.Open(ctx, session.ReadContent)
 	if err != nil {

@@ -101,11 +101,15 @@ func TestReport(t *testing.T) {
 		p.now = p.now.Add(24*time.Hour - 4*time.Minute)
 	}
 	p.now = p.now.Add(48 * time.Hour) // nothing runs any more
+	p.put(record.Run, record.Record{Job: strings.Repeat("W", 300), Kind: "check", Outcome: record.Done, Start: p.now, End: p.now})
 	page := p.page()
 	for _, width := range []int{1280, 360} {
 		seen := look(t, page, width)
 		if seen.overflows {
 			t.Errorf("at %d pixels the page is %s wide", width, seen.size)
+		}
+		if width > 1000 && seen.scrolls != "0" {
+			t.Errorf("at %d pixels tables that have to be scrolled: %s", width, seen.scrolls)
 		}
 		for _, want := range []string{
 			"One thing needs attention", "host job is overdue", "it last succeeded on", "3 days ago", "store pack: no space left on device", "problems: 1",
@@ -123,7 +127,7 @@ func TestReport(t *testing.T) {
 		if strings.Contains(seen.text, "logs") {
 			t.Errorf("a folder without changes is among those that changed most:\n%s", seen.text)
 		}
-		if done, problems, failed := strings.Count(seen.text, "✓"), strings.Count(seen.text, "!\n")+strings.Count(seen.text, "!\t"), strings.Count(seen.text, "✕"); done != 28+1 || failed != 1+1 || problems != 1 {
+		if done, problems, failed := strings.Count(seen.text, "✓"), strings.Count(seen.text, "!\n")+strings.Count(seen.text, "!\t"), strings.Count(seen.text, "✕"); done != 28+1+1 || failed != 1+1 || problems != 1 {
 			t.Errorf("at %d pixels the calendar and its key have %d nights that are done, %d with problems, %d that failed:\n%s", width, done, problems, failed, seen.text)
 		}
 	}
@@ -132,6 +136,7 @@ func TestReport(t *testing.T) {
 // A sight is what a browser shows of a page.
 type sight struct {
 	text, size string
+	scrolls    string // how many tables are wider than there is room
 	overflows  bool
 }
 
@@ -150,7 +155,8 @@ func look(t *testing.T, page string, width int) sight {
 		d.querySelectorAll('.stack td').forEach(e => { // what a style says before a cell is no text of the page
 			let before = this.contentWindow.getComputedStyle(e, '::before').content.match(/\x22[^\x22]*\x22/);
 			if (before && e.offsetHeight) e.prepend(JSON.parse(before[0])) });
-		o.textContent = 'WIDTH ' + d.documentElement.scrollWidth + ' OF ' + this.clientWidth + '\n' + d.body.innerText + '\nEND';
+		let scrolls = [...d.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth).length;
+		o.textContent = 'SCROLLS ' + scrolls + ' WIDTH ' + d.documentElement.scrollWidth + ' OF ' + this.clientWidth + '\n' + d.body.innerText + '\nEND';
 		document.body.appendChild(o)"></iframe>`, width)
 	must(t, os.WriteFile(filepath.Join(dir, "frame.html"), []byte(frame), 0o600))
 	run := func(args ...string) string {
@@ -165,7 +171,7 @@ func look(t *testing.T, page string, width int) sight {
 		return string(out)
 	}
 	dom := run("--dump-dom", "file://"+filepath.Join(dir, "frame.html"))
-	found := regexp.MustCompile(`(?s)WIDTH (\d+) OF (\d+)\n(.*)\nEND`).FindStringSubmatch(dom)
+	found := regexp.MustCompile(`(?s)SCROLLS (\d+) WIDTH (\d+) OF (\d+)\n(.*)\nEND`).FindStringSubmatch(dom)
 	if found == nil {
 		t.Fatalf("the browser read nothing: %s", dom)
 	}
@@ -174,7 +180,7 @@ func look(t *testing.T, page string, width int) sight {
 	if n := colours(t, picture); n < 10 {
 		t.Errorf("at %d pixels the page has %d colours", width, n)
 	}
-	return sight{text: found[3], size: found[1], overflows: found[1] != found[2]}
+	return sight{text: found[4], size: found[2], scrolls: found[1], overflows: found[2] != found[3]}
 }
 
 func colours(t *testing.T, name string) int {

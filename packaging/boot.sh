@@ -9,7 +9,7 @@ case ${2-} in
 	;;
 group)
 	groups=$(mktemp -d)
-	mount -t cgroup2 none "$groups" && group=$(mktemp -d "$groups/boot.XXXXXX") || { rmdir "$groups"; exit 77; }
+	mount -t cgroup2 none "$groups" && group=$(mktemp -d "$groups/boot.XXXXXX") && chmod 755 "$group" || { rmdir "$groups"; exit 77; }
 	code=0
 	sh -euc 'echo 0 >"$1"; shift; exec "$@"' sh "$group/cgroup.procs" \
 		setpriv --pdeathsig KILL unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child "$0" "$root" boot || code=$?

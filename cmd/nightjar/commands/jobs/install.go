@@ -146,6 +146,9 @@ func (in *installation) systemctl(args ...string) error {
 		command = append(command, "--user")
 	}
 	_, err := child.Output(context.Background(), child.Command{Args: append(command, args...), Env: in.env}, 1<<16)
+	if err != nil && !in.root && strings.Contains(err.Error(), "connect to bus") { // in no locale it says that otherwise
+		err = usage.Hinted{Err: err, Hint: "this user's own systemd does not run: log in as this user (su has no session), or have root say loginctl enable-linger USER, and set XDG_RUNTIME_DIR=/run/user/UID. With --crontab it is cron"}
+	}
 	return err
 }
 

@@ -47,7 +47,7 @@ type jobRun struct {
 func (r *jobRuns) one(ctx context.Context, j jobfile.Job, d *job.Decision, now time.Time) {
 	lock, err := r.states.Lock(j.Name)
 	if err != nil {
-		r.untold(j, err)
+		r.unbegun(ctx, j, err)
 		return
 	}
 	if lock == nil {
@@ -81,7 +81,7 @@ func (r *jobRuns) one(ctx context.Context, j jobfile.Job, d *job.Decision, now t
 		s.For, s.Start, s.End, s.Outcome = d.For, x.Start, time.Time{}, ""
 		s.Tries++
 		if err := r.states.Write(j.Name, s); err != nil {
-			r.untold(j, err) // it would be run again and again
+			r.unbegun(ctx, j, err) // it would be run again and again
 			return
 		}
 	}
@@ -104,6 +104,14 @@ func (r *jobRuns) untold(j jobfile.Job, err error) {
 	if hint := outcome.Hint(err, "nightjar run"); hint != "" {
 		r.tell("hint", hint)
 	}
+}
+
+// unbegun is of a job that was to run and cannot: that, too, is a failure to those who read no more than what hooks say.
+func (r *jobRuns) unbegun(ctx context.Context, j jobfile.Job, err error) {
+	r.untold(j, err)
+	now := r.Now()
+	x := &jobRun{Job: j, Record: record.Record{Job: j.Name, Kind: j.Kind, Start: now, End: now, Outcome: record.Failed, Exit: outcome.Code(ctx, err), Error: "it was not begun: " + err.Error()}}
+	r.lastHooks(ctx, x)
 }
 
 func cronOf(j jobfile.Job) string {
@@ -237,6 +245,12 @@ func (r *jobRuns) finish(ctx context.Context, x *jobRun, s *jobstate.State) {
 	interrupted := ctx.Err() != nil && x.Exit == outcome.Interrupted
 	r.remember(x, s, interrupted)
 	r.ended(x)
+	r.lastHooks(ctx, x)
+	r.record(ctx, x, s)
+}
+
+// lastHooks runs the hooks that tell how a job ended.
+func (r *jobRuns) lastHooks(ctx context.Context, x *jobRun) {
 	after, done := lastly(ctx)
 	defer done()
 	for _, hooks := range []jobfile.Hooks{x.Hooks, r.file.Hooks} {
@@ -248,7 +262,6 @@ func (r *jobRuns) finish(ctx context.Context, x *jobRun, s *jobstate.State) {
 			r.warn(fmt.Errorf("job %s: %w", x.Name, err))
 		}
 	}
-	r.record(ctx, x, s)
 }
 
 // remember takes into the state how a run ended.

@@ -19,24 +19,24 @@ import (
 // recordEvery is how often a job is recorded that goes on as it did: one that runs every ten minutes would fill lists of archives.
 const recordEvery = time.Hour
 
-// record writes down in the repository how a job ended. What cannot be written waits for the next run.
+// record writes down in the repository how a job ended. What cannot be written waits for the next run; what cannot wait, as on a full disk, is written at once or not at all.
 func (r *jobRuns) record(ctx context.Context, x *jobRun, s *jobstate.State) {
 	if r.flags.noRecord || r.file.Log.NoRecords {
 		return
 	}
+	var unkept []*record.Record
 	if since := x.End.Sub(s.Recorded); s.As != x.Outcome || since < 0 || since > recordEvery-time.Minute {
 		s.Recorded, s.As = x.End, x.Outcome
-		err := r.states.Wait(&x.Record)
-		if err == nil {
-			err = r.states.Write(x.Name, *s)
-		}
-		if err != nil {
+		if err := r.states.Wait(&x.Record); err != nil {
 			r.warn(err)
-			return
+			unkept = append(unkept, &x.Record)
+		}
+		if err := r.states.Write(x.Name, *s); err != nil {
+			r.warn(err)
 		}
 	}
 	if ctx.Err() == nil {
-		r.deliver(ctx)
+		r.deliver(ctx, unkept...)
 	}
 }
 
@@ -61,15 +61,15 @@ func (r *jobRuns) alive(ctx context.Context, begun *jobRun, s *jobstate.State, r
 	r.writeMetrics(ctx)
 }
 
-// deliver writes all records that wait.
-func (r *jobRuns) deliver(ctx context.Context) {
+// deliver writes records that could not be kept, and then all that wait.
+func (r *jobRuns) deliver(ctx context.Context, unkept ...*record.Record) {
 	var open *session.Session
 	defer func() {
 		if open != nil {
 			open.Close()
 		}
 	}()
-	left, err := r.states.Deliver(ctx, func(ctx context.Context, x *record.Record) (err error) {
+	put := func(ctx context.Context, x *record.Record) (err error) {
 		if open == nil {
 			if open, err = r.Open(ctx, session.Write); err != nil {
 				return err
@@ -77,7 +77,16 @@ func (r *jobRuns) deliver(ctx context.Context) {
 		}
 		_, err = recorded.Put(ctx, open, record.Run, x, r.Now)
 		return err
-	}, r.warn)
+	}
+	left, err := len(unkept), error(nil)
+	for left > 0 && err == nil {
+		if err = put(ctx, unkept[len(unkept)-left]); err == nil {
+			left--
+		}
+	}
+	if err == nil {
+		left, err = r.states.Deliver(ctx, put, r.warn)
+	}
 	r.mu.Lock()
 	worst := r.worst
 	r.mu.Unlock()

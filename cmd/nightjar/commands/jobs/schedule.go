@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,6 +92,9 @@ func schedule(a *app.App, o *scheduleFlags) error {
 	}
 	a.WarnOfZone()
 	warnOfOften(a, file)
+	if o.install {
+		warnOfOwnZone(a)
+	}
 	t, services, err := timers(a, file)
 	if err != nil {
 		return err
@@ -102,7 +107,7 @@ func schedule(a *app.App, o *scheduleFlags) error {
 		if err := in.installUnits(append(t.Systemd(), services...)); err != nil {
 			return err
 		}
-		a.Note("wrote units into %s, and switched them on: systemctl list-timers nightjar.timer says when the next look is", in.units)
+		sayUnits(a, in)
 		return nil
 	case o.systemd:
 		return a.Print(func(w io.Writer) { timer.Print(w, append(t.Systemd(), services...)) })
@@ -117,6 +122,29 @@ func schedule(a *app.App, o *scheduleFlags) error {
 		return sayCron(a, in)
 	}
 	return a.Print(func(w io.Writer) { fmt.Fprint(w, t.Crontab()) })
+}
+
+// sayUnits says where the units went, and when they run.
+func sayUnits(a *app.App, in *installation) {
+	if in.root {
+		a.Note("wrote units into %s, and switched them on: systemctl list-timers nightjar.timer says when the next look is", in.units)
+		return
+	}
+	a.Note("wrote units into %s, and switched them on: systemctl --user list-timers nightjar.timer says when the next look is", in.units)
+	me, err := user.Current()
+	if err != nil {
+		return
+	}
+	if _, err := os.Stat(filepath.Join("/var/lib/systemd/linger", me.Username)); errors.Is(err, fs.ErrNotExist) {
+		a.Warn(errors.New("they run while this user is logged in only: loginctl enable-linger has them run from the machine's start on"))
+	}
+}
+
+// warnOfOwnZone warns of a zone that only this shell knows of.
+func warnOfOwnZone(a *app.App) {
+	if zone := a.Getenv("TZ"); zone != "" {
+		a.Warn(fmt.Errorf("cron and systemd do not know of TZ=%s, and run jobs by this machine's own zone: doc/schedule.md says how they are told of another", zone))
+	}
 }
 
 // makeFolders makes those that a service may write to only if they are there.

@@ -1,7 +1,8 @@
 // Package hook runs the hooks of jobs: commands as lists of arguments, and URLs that are called.
 //
 // The invariant: every hook ends in bounded time, and no data reaches a shell or an argument: a command finds it in its environment, and what happened in words on
-// its standard input; a URL gets these words as the body of a POST. Errors do not repeat a URL but for its server, since its path is often a password.
+// its standard input; a URL gets these words as the body of a POST. Errors do not repeat a URL but for its server, since its path is often a password; no other server
+// is told it, either.
 package hook
 
 import (
@@ -103,7 +104,8 @@ func post(ctx context.Context, address string, o *Options) (again bool, err erro
 	}
 	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	request.Header.Set("User-Agent", "nightjar")
-	answer, err := http.DefaultClient.Do(request)
+	client := http.Client{CheckRedirect: func(to *http.Request, via []*http.Request) error { return follow(to, via, o.Text) }}
+	answer, err := client.Do(request)
 	var about *url.Error
 	if errors.As(err, &about) { // which repeats the whole URL
 		err = about.Err
@@ -117,4 +119,22 @@ func post(ctx context.Context, address string, o *Options) (again bool, err erro
 		return answer.StatusCode/100 == 5 || answer.StatusCode == http.StatusTooManyRequests, fmt.Errorf("call hook %s: it answered %d %s", server, answer.StatusCode, http.StatusText(answer.StatusCode))
 	}
 	return false, nil
+}
+
+// follow has a URL that has moved be posted to, too: without a body the call would succeed and tell nobody anything. See Other is the server's way to say that it took the first.
+func follow(to *http.Request, via []*http.Request, text string) error {
+	const most = 5
+	switch {
+	case len(via) > most:
+		return fmt.Errorf("it is sent on more than %d times", most)
+	case via[0].URL.Scheme == "https" && to.URL.Scheme != "https":
+		return errors.New("it is sent on to a server without TLS")
+	}
+	to.Header.Del("Referer") // the URL before, path and all
+	if to.Method != http.MethodPost && to.Response.StatusCode != http.StatusSeeOther {
+		to.Method, to.ContentLength = http.MethodPost, int64(len(text))
+		to.Body = io.NopCloser(strings.NewReader(text))
+		to.Header.Set("Content-Type", via[0].Header.Get("Content-Type"))
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,6 +89,70 @@ func TestHangs(t *testing.T) {
 	cancel(errors.New("it is late"))
 	if failed := hook.Run(ctx, []jobfile.Hook{{Command: []string{"sleep", "1000"}}}, hook.Options{Environ: os.Environ()}, false); len(failed) != 1 || !strings.Contains(failed[0].Error(), "sleep: it is late") {
 		t.Errorf("stopped: %s", texts(failed))
+	}
+}
+
+// TestCommandsOfAllKinds has hooks that print much, close what they have, or leave something in the background end well, and says which cannot be run.
+func TestCommandsOfAllKinds(t *testing.T) {
+	plain := filepath.Join(t.TempDir(), "plain")
+	if err := os.WriteFile(plain, []byte("#!/bin/sh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct{ script, want string }{
+		{"head -c 5000000 /dev/zero; head -c 5000000 /dev/zero >&2", ""},
+		{"head -c 5000000 /dev/zero >&2; echo the last word >&2; exit 1", "the last word"},
+		{"exec <&- >&- 2>&-; exit 0", ""},
+		{"sleep 3 & exit 0", ""},
+		{"kill -9 $$", "signal: killed"},
+		{"exec " + plain, "ermission denied"},
+	} {
+		failed := hook.Run(context.Background(), []jobfile.Hook{{Command: []string{"sh", "-c", x.script}}}, hook.Options{Environ: os.Environ(), Text: "x"}, false)
+		if got := texts(failed); (got == "") != (x.want == "") || !strings.Contains(got, x.want) || len(got) > 10_000 {
+			t.Errorf("%s: %s", x.script, got)
+		}
+	}
+	failed := hook.Run(context.Background(), []jobfile.Hook{{Command: []string{plain}}, {Command: []string{"no-such-program"}}, {Command: []string{t.TempDir()}}}, hook.Options{Environ: os.Environ()}, false)
+	if got := texts(failed); len(failed) != 3 || !strings.Contains(got, plain+": permission denied") || !strings.Contains(got, "no-such-program: executable file not found") {
+		t.Errorf("what cannot be run: %s", got)
+	}
+}
+
+// TestMoved has a URL that has moved be posted to, without telling the new server the old one, and never from TLS to none.
+func TestMoved(t *testing.T) {
+	var got string
+	status := http.StatusMovedPermanently
+	to := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got += r.Method + " " + string(body) + r.Referer() + "\n"
+	}))
+	defer to.Close()
+	moved := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to.URL+"/new", status) })
+	from, tls := httptest.NewServer(moved), httptest.NewTLSServer(moved)
+	defer from.Close()
+	defer tls.Close()
+	run := func(url string) string {
+		return texts(hook.Run(context.Background(), []jobfile.Hook{{URL: url + "/secret"}}, hook.Options{Text: "job etc failed", Pause: time.Millisecond}, false))
+	}
+	for _, status = range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		if got = ""; run(from.URL) != "" || got != "POST job etc failed\n" {
+			t.Errorf("%d: %q", status, got)
+		}
+	}
+	status = http.StatusSeeOther
+	if got = ""; run(from.URL) != "" || got != "GET \n" {
+		t.Errorf("%d: %q", status, got)
+	}
+	if failed := run(tls.URL); !strings.Contains(failed, "certificate") || strings.Contains(failed, "secret") {
+		t.Errorf("a certificate that nobody trusts: %s", failed)
+	}
+	secure := &http.Request{URL: &url.URL{Scheme: "https"}}
+	if err := hook.Follow(&http.Request{URL: &url.URL{Scheme: "http"}}, []*http.Request{secure}, ""); err == nil {
+		t.Error("it is called without TLS")
+	}
+	loop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }))
+	defer loop.Close()
+	if failed := run(loop.URL); !strings.Contains(failed, "sent on more than") || strings.Contains(failed, "secret") {
+		t.Errorf("a loop: %s", failed)
 	}
 }
 

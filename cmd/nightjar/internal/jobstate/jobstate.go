@@ -1,6 +1,7 @@
 // Package jobstate keeps in the state folder what a machine remembers of its jobs: how each ran last, and records that could not be written to the repository yet.
 //
-// The invariant: what cannot be read is said, and counts as nothing, so that no file there keeps a job from running. Each file is written as a whole or not at all.
+// The invariant: what cannot be read is said, and counts as nothing, so that no file there keeps a job from running. Each file is written as a whole or not at all,
+// but for a state on a full disk: it is written over the one before, which has room there, and counts as none if that is broken off.
 package jobstate
 
 import (
@@ -118,7 +119,7 @@ func (f Folder) All() ([]State, error) {
 	return all, nil
 }
 
-// Write remembers a job.
+// Write remembers a job. On a full disk it does so in the room of what was remembered before, and leaves out what has none.
 func (f Folder) Write(name string, s State) error {
 	s.Version, s.Job = versioned.Version, name
 	for _, words := range []*string{&s.Error, &s.Hint, &s.Result} {
@@ -127,14 +128,47 @@ func (f Folder) Write(name string, s State) error {
 	if len(s.Result) > MaxResult {
 		s.Result = ""
 	}
+	path := f.path(name, ".json")
 	content, err := versioned.EncodeIndented(&s, bounds)
 	if err == nil {
-		err = f.write(f.path(name, ".json"), content)
+		err = f.write(path, content)
+	}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		if overwrite(path, content) == nil {
+			return nil
+		}
+		s.Result, s.Figures, s.Notes = "", nil, nil
+		if less, failed := versioned.EncodeIndented(&s, bounds); failed == nil && overwrite(path, less) == nil {
+			return nil
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("write state of job %s: %w", name, err)
 	}
 	return nil
+}
+
+// overwrite writes a file in the blocks that it has, since a full disk gives no others.
+func overwrite(path string, content []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var s unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &s); err != nil {
+		return err
+	}
+	if s.Mode&unix.S_IFMT != unix.S_IFREG || int64(len(content)) > s.Blocks*512 {
+		return unix.ENOSPC
+	}
+	if _, err := file.WriteAt(content, 0); err != nil {
+		return err
+	}
+	if err := file.Truncate(int64(len(content))); err != nil {
+		return err
+	}
+	return file.Sync()
 }
 
 func (f Folder) write(path string, content []byte) error {
@@ -152,6 +186,9 @@ func (f Folder) lock(path string) (*os.File, error) {
 		return nil, fmt.Errorf("keep other runs out: %w", err)
 	}
 	l, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, unix.EROFS) { // where the lock was made before
+		l, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("keep other runs out: %w", err)
 	}

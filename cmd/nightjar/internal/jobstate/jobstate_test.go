@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nightjar/cmd/nightjar/internal/jobstate"
 	"nightjar/job"
 	"nightjar/job/record"
@@ -72,6 +74,60 @@ func TestHostile(t *testing.T) {
 		if s, err := f.Read("etc"); err == nil || !reflect.DeepEqual(s, jobstate.State{}) {
 			t.Errorf("%.40q is read as %+v", bad, s)
 		}
+	}
+}
+
+// A full disk keeps no state from being remembered where one was before, and one that is read-only no job from being locked.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED, NOTHING TESTED: must be root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	f := jobstate.In(dir)
+	s := jobstate.State{State: job.State{For: at, Outcome: record.Done}, Job: "etc", Error: "of the time before, and longer than the next", Result: `{"a": 1}`}
+	lock, err := f.Lock("etc")
+	if err = errors.Join(err, f.Write("etc", s)); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	if err := os.WriteFile(filepath.Join(dir, "fill"), make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	for _, big := range []int{0, 30, jobstate.MaxResult} {
+		s.Tries, s.Error, s.Result = s.Tries+1, "", strings.Repeat("x", big)
+		if err := f.Write("etc", s); err != nil {
+			t.Fatal(err)
+		}
+		if big == jobstate.MaxResult { // which has no room
+			s.Result = ""
+		}
+		if got, err := f.Read("etc"); err != nil || !reflect.DeepEqual(got, s) {
+			t.Errorf("with %d bytes: %+v, %v", big, got, err)
+		}
+	}
+	if err := f.Write("other", s); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a first state: %v", err)
+	}
+	if got, err := f.Read("other"); err != nil || !got.For.IsZero() {
+		t.Errorf("a first state is there: %+v, %v", got, err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	lock, err = f.Lock("etc")
+	if err != nil || lock == nil {
+		t.Fatalf("read-only: %v, %v", lock, err)
+	}
+	defer lock.Close()
+	if second, err := f.Lock("etc"); second != nil || err != nil {
+		t.Errorf("locked twice: %v", err)
+	}
+	if err := f.Write("etc", s); !errors.Is(err, unix.EROFS) {
+		t.Errorf("written to what is read-only: %v", err)
 	}
 }
 

@@ -211,6 +211,7 @@ var hints = []struct {
 	{restore.ErrVerify, "doubt the disk or the memory of this machine; nothing in the repository is wrong"},
 	{syscall.ENOSPC, "the disk is full; nothing that was there is lost. Make room and run the same command again"},
 	{syscall.EDQUOT, "the quota is used up; nothing that was there is lost. Make room and run the same command again"},
+	{syscall.EROFS, "mount says what is mounted read-only; the kernel does that, too, to a file system with errors, which dmesg tells of. A service writes to no folders but those that its unit names"},
 	{fs.ErrPermission, "run as a user who may do that"},
 	{store.ErrUnread, "it may be whole, and nothing was given up: look at the disk and the limits of this machine, and run the same command again"},
 }

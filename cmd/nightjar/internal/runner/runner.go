@@ -81,6 +81,9 @@ func Run(ctx context.Context, c Child) (Ran, error) {
 		if exit != nil {
 			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 				r.Error = fmt.Sprintf("it was killed by signal %d (%v)", int(status.Signal()), status.Signal())
+				if status.Signal() == syscall.SIGKILL {
+					r.Hint = "if nobody sent that signal, the kernel did, for want of memory: journalctl -k, or dmesg, then says so"
+				}
 			}
 		}
 	}

@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 		`echo 'no JSON'; echo nightjar: warning: w >&2; echo nightjar: hint: h >&2`:                                                  {passed: "nightjar: warning: w\nnightjar: hint: h\n"},
 		`echo nightjar: warning: w >&2; echo other >&2; echo nightjar: error: e >&2; echo nightjar: hint: h >&2; echo '{}'; exit 10`: {10, "e", "h", "nightjar: warning: w\nother\n", "{}"},
 		`echo nightjar: hint: alone >&2; printf 'nightjar: warning: last' >&2; exit 3`:                                               {3, "last", "", "nightjar: hint: alone\n", ""},
-		`echo nightjar: error: first >&2; kill -9 $$`:                                                                                {1, "it was killed by signal 9 (killed)", "", "", ""},
+		`echo nightjar: error: first >&2; kill -9 $$`:                                                                                {1, "it was killed by signal 9 (killed)", "if nobody sent that signal, the kernel did, for want of memory: journalctl -k, or dmesg, then says so", "", ""},
 		`echo 'nightjar: error: a\\\\b\\n\\xff' >&2; exit 1`:                                                                         {1, "a\\b\n\xff", "", "", ""},
 		`head -c 5000000 /dev/zero`:                                     {},
 		`head -c 20000 /dev/zero | tr '\0' x >&2; echo >&2; echo y >&2`: {passed: strings.Repeat("x", 8<<10) + "\ny\n"},

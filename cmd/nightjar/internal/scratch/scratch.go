@@ -122,19 +122,39 @@ func removeAll(path string) error {
 	return os.RemoveAll(path)
 }
 
-// removeTree is os.RemoveAll also for folders that came back closed to who is not root.
+// removeTree is os.RemoveAll also for folders that came back closed to who is not root, and for what came back with flags by which nobody may remove it.
 func removeTree(path string) error {
 	err := os.RemoveAll(path)
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	_ = filepath.WalkDir(path, func(name string, e fs.DirEntry, err error) error {
-		if e != nil && e.IsDir() && err == nil { // told of before it is read
+		if e == nil || err != nil {
+			return nil
+		}
+		if e.IsDir() || e.Type().IsRegular() {
+			unfix(name)
+		}
+		if e.IsDir() { // told of before it is read
 			_ = os.Chmod(name, 0o700)
 		}
 		return nil
 	})
 	return os.RemoveAll(path)
+}
+
+// unfix takes from a file or folder the flags of chattr +i and +a, if it has them.
+func unfix(path string) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	const fixed = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND // which are the bits of FS_IOC_SETFLAGS
+	fd := int(f.Fd())
+	if flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&fixed != 0 {
+		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(flags&^fixed))
+	}
 }
 
 // Remove removes the folder with all that is in it.

@@ -3,6 +3,7 @@ package scratch_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -43,6 +44,11 @@ func TestMake(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, used.Fits(1))
+	must(t, os.MkdirAll(filepath.Join(used.Path, "files/fixed"), 0o700))
+	must(t, os.WriteFile(filepath.Join(used.Path, "files/fixed/file"), nil, 0o400))
+	if out, err := exec.Command("chattr", "+i", filepath.Join(used.Path, "files/fixed/file"), filepath.Join(used.Path, "files/fixed")).CombinedOutput(); err != nil {
+		t.Logf("NOT TESTED: a file that nobody may remove: %s", out)
+	}
 	must(t, used.Remove())
 	must(t, next.Remove())
 	if entries, err := os.ReadDir(below); err != nil || len(entries) != 1 {

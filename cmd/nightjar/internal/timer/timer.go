@@ -41,20 +41,26 @@ type Service struct {
 // SYS_RESOURCE keep the watchdog of a freeze in memory and alive, SETUID and SETGID start servers as their users, KILL ends them.
 //
 // What is not here breaks jobs. ProtectKernelModules hides /usr/lib/modules, which is then missing in a backup; ProtectClock and PrivateDevices keep devices from being made and
-// mounted; RestrictSUIDSGID keeps a drill from restoring set-user-ID programs. The clock, modules and the kernel's log are out of reach without their capabilities.
+// mounted; RestrictSUIDSGID keeps a drill from restoring set-user-ID programs. The clock, modules and the kernel's log are out of reach without their capabilities. doc/schedule.md has
+// all that is left out, and why.
 const bounds = `CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_SETFCAP CAP_LINUX_IMMUTABLE CAP_MKNOD CAP_SETUID CAP_SETGID CAP_KILL CAP_SYS_ADMIN CAP_IPC_LOCK CAP_SYS_RESOURCE
 NoNewPrivileges=true
 LockPersonality=true
+ProtectHostname=true
+RestrictNamespaces=true
 RestrictRealtime=true
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
+SystemCallFilter=~@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
 `
 
 // mail is where programs for mail keep what they are to send: hooks send some, and most programs wait for ever where they cannot write.
-const mail = "ReadWritePaths=-/var/mail -/var/spool/postfix -/var/spool/exim4 -/var/log/exim4 -/var/spool/nullmailer -/var/spool/dma -/var/spool/mqueue-client -/var/spool/smtpd\n"
+const mail = "ReadWritePaths=-/var/mail -/var/spool/postfix -/var/spool/exim4 -/var/log/exim4 -/var/spool/nullmailer -/var/spool/dma -/var/spool/mqueue-client -/var/spool/smtpd -/var/log/msmtp\n"
 
-// ending has the command end its children in its own order, and takes its time over what it has begun.
-const ending = "KillMode=mixed\nTimeoutStopSec=5min\n"
+// ending has the command end its children in its own order, and takes its time over what it has begun. A child that the kernel kills for want of memory fails by itself, and the command
+// tells of it and goes on with the rest.
+const ending = "KillMode=mixed\nOOMPolicy=continue\nTimeoutStopSec=5min\n"
 
 // Unfit reports whether an argument has what no crontab or unit can have.
 func Unfit(arg string) bool { return strings.ContainsFunc(arg, unicode.IsControl) }
@@ -136,6 +142,10 @@ func (t Timer) calendar() string {
 
 // Forever returns a service that runs on, and is started again when it fails.
 func Forever(name, description string, words []string, s Service) File {
+	wanted := "default.target"
+	if s.Bounded {
+		wanted = "multi-user.target" // which no user's systemd knows
+	}
 	return File{name + ".service", fmt.Sprintf(`[Unit]
 Description=%s
 Documentation=man:nightjar(1)
@@ -149,8 +159,8 @@ RestartSec=30s
 SuccessExitStatus=130
 %s
 [Install]
-WantedBy=multi-user.target
-`, unitText(description), command(words), s)}
+WantedBy=%s
+`, unitText(description), command(words), s, wanted)}
 }
 
 // String returns the lines of a unit.
@@ -161,7 +171,7 @@ func (s Service) String() string {
 	}
 	b.WriteString(ending)
 	if s.Low {
-		b.WriteString("Nice=10\n")
+		b.WriteString("Nice=10\nOOMScoreAdjust=1000\n")
 		if s.Steady {
 			b.WriteString("IOSchedulingClass=best-effort\nIOSchedulingPriority=7\n")
 		} else {

@@ -73,6 +73,15 @@ func TestUnfit(t *testing.T) {
 	}
 }
 
+// What runs on is started with the machine, and a user's with the user's own systemd, which has no multi-user.target.
+func TestForever(t *testing.T) {
+	for target, service := range map[string]timer.Service{"multi-user": {Bounded: true}, "default": {}} {
+		if text := timer.Forever("x", "x", hostile, service).Text; !strings.HasSuffix(text, "\nWantedBy="+target+".target\n") {
+			t.Errorf("not for %s.target:\n%s", target, text)
+		}
+	}
+}
+
 // Machines with one command begin in several minutes, and each always in the same.
 func TestSpread(t *testing.T) {
 	minutes := map[string]bool{}

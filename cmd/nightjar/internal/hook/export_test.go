@@ -1,0 +1,3 @@
+package hook
+
+var Follow = follow

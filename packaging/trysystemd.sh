@@ -51,6 +51,7 @@ nightjar init
 mkdir /etc/systemd/system/nightjar.timer.d
 printf '[Timer]\nOnCalendar=\nOnCalendar=*:*:*\nAccuracySec=1ms\n' >/etc/systemd/system/nightjar.timer.d/often.conf
 nightjar schedule --install
+systemd-analyze security --no-pager --threshold=48 nightjar.service >/srv/exposure || { tail -n 1 /srv/exposure; exit 1; }
 until_is said 'job slow begins'
 said 'job bad met with problems after .*: archive .* was made'
 journalctl -b -u nightjar -o verbose >/srv/fields

@@ -127,7 +127,7 @@ func follow(to *http.Request, via []*http.Request, text string) error {
 	switch {
 	case len(via) > most:
 		return fmt.Errorf("it is sent on more than %d times", most)
-	case via[0].URL.Scheme == "https" && to.URL.Scheme != "https":
+	case overTLS(via[0].URL) && !overTLS(to.URL):
 		return errors.New("it is sent on to a server without TLS")
 	}
 	to.Header.Del("Referer") // the URL before, path and all
@@ -138,3 +138,5 @@ func follow(to *http.Request, via []*http.Request, text string) error {
 	}
 	return nil
 }
+
+func overTLS(u *url.URL) bool { return strings.HasPrefix(u.String(), "https://") }

@@ -8,6 +8,7 @@ import (
 
 	"nightjar/mysqldump"
 	"nightjar/mysqldump/binlog"
+	"nightjar/mysqldump/until"
 )
 
 // A Plan is what a replay will apply.
@@ -25,7 +26,7 @@ type Plan struct {
 // The error is ErrMissing if the logs begin after the position or end before the target, unless that is a time: then what
 // there is is before it. It is ErrUnfit if something in between cannot be replayed, and a BackwardError if a time is not
 // one transaction.
-func MakePlan(ctx context.Context, logs []Log, from mysqldump.Position, target Target) (*Plan, error) {
+func MakePlan(ctx context.Context, logs []Log, from mysqldump.Position, target until.Target) (*Plan, error) {
 	w, err := startAt(ctx, logs, from)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func MakePlan(ctx context.Context, logs []Log, from mysqldump.Position, target T
 // A planner is the visitor that makes a plan.
 type planner struct {
 	plan    Plan
-	target  Target
+	target  until.Target
 	current string    // the log
 	size    uint64    // of the events of the transaction so far
 	reached bool      // the target

@@ -18,6 +18,7 @@ import (
 	"nightjar/mysqldump/replay"
 	"nightjar/mysqldump/server"
 	"nightjar/mysqldump/servertest"
+	"nightjar/mysqldump/until"
 )
 
 func must(t *testing.T, err error) {
@@ -108,7 +109,7 @@ func TestReplay(t *testing.T) {
 		from.Restart(t)
 		from.Exec(t, "INSERT INTO d.t (v) VALUES ('after a restart')", "UPDATE d.t SET v=CONCAT(v, 'x')")
 		logs := logsOf(t, from)
-		p, err := replay.MakePlan(t.Context(), logs, begin, replay.Target{})
+		p, err := replay.MakePlan(t.Context(), logs, begin, until.Target{})
 		must(t, err)
 		r := replayed(t, to, p)
 		if r.Transactions != p.Transactions || r.Last.At != p.Last.At || p.Refused != nil {
@@ -174,13 +175,13 @@ func TestTargets(t *testing.T) {
 		for name, from := range map[string]mysqldump.Position{"file": begin, "GTIDs": gtid} {
 			for _, n := range []int{1, 14, 15, 16, 29, 31, last} {
 				f := all[n-1]
-				targets := map[string]replay.Target{"position": {File: f.Log, Offset: f.Next}, "GTID": {GTID: f.GTID.String()}}
+				targets := map[string]until.Target{"position": {File: f.Log, Offset: f.Next}, "GTID": {GTID: f.GTID.String()}}
 				if n < last {
-					targets["before GTID"] = replay.Target{GTID: all[n].GTID.String(), Before: true}
-					targets["before"] = replay.Target{File: all[n].Log, Offset: all[n].At}
+					targets["before GTID"] = until.Target{GTID: all[n].GTID.String(), Before: true}
+					targets["before"] = until.Target{File: all[n].Log, Offset: all[n].At}
 				}
 				if k != servertest.MySQL97 { // which says when it was committed for real
-					targets["time"] = replay.Target{Time: time.Unix(int64(1_700_000_000+n*10+3), 0)}
+					targets["time"] = until.Target{Time: time.Unix(int64(1_700_000_000+n*10+3), 0)}
 				}
 				for what, target := range targets {
 					p, err := replay.MakePlan(t.Context(), logs, from, target)
@@ -192,7 +193,7 @@ func TestTargets(t *testing.T) {
 		}
 		to := servertest.Start(t, k)
 		to.Exec(t, "CREATE DATABASE d", "CREATE TABLE d.n (i INT PRIMARY KEY)")
-		p, err := replay.MakePlan(t.Context(), logs, begin, replay.Target{GTID: all[22].GTID.String()})
+		p, err := replay.MakePlan(t.Context(), logs, begin, until.Target{GTID: all[22].GTID.String()})
 		must(t, err)
 		replayed(t, to, p)
 		if got := to.Query(t, "SELECT COUNT(*), MAX(i) FROM d.n"); got[0][0] != "23" || got[0][1] != "23" {
@@ -204,22 +205,22 @@ func TestTargets(t *testing.T) {
 		if !errors.As(err, &failed) || failed.At.At != all[0].At || server.Number(err) != 1062 {
 			t.Errorf("replayed twice: %v", err)
 		}
-		for what, target := range map[string]replay.Target{"a GTID": {GTID: "9-9-9"}, "no boundary": {File: all[3].Log, Offset: all[3].Next + 1}, "a log": {File: "m.999999", Offset: 4}} {
+		for what, target := range map[string]until.Target{"a GTID": {GTID: "9-9-9"}, "no boundary": {File: all[3].Log, Offset: all[3].Next + 1}, "a log": {File: "m.999999", Offset: 4}} {
 			if _, err := replay.MakePlan(t.Context(), logs, begin, target); !errors.Is(err, replay.ErrMissing) {
 				t.Errorf("%s that is not there: %v", what, err)
 			}
 		}
 		wrong := begin
 		wrong.Offset++
-		if _, err := replay.MakePlan(t.Context(), logs, wrong, replay.Target{}); !errors.Is(err, replay.ErrMissing) {
+		if _, err := replay.MakePlan(t.Context(), logs, wrong, until.Target{}); !errors.Is(err, replay.ErrMissing) {
 			t.Errorf("begun in the midst: %v", err)
 		}
 		other := begins(t, from) // as of a backup, after which the server began its logs anew
 		other.File, other.Offset = all[3].Log, all[3].Next
-		if _, err := replay.MakePlan(t.Context(), logs, other, replay.Target{}); !errors.Is(err, replay.ErrMissing) {
+		if _, err := replay.MakePlan(t.Context(), logs, other, until.Target{}); !errors.Is(err, replay.ErrMissing) {
 			t.Errorf("logs of another history: %v", err)
 		}
-		if _, err := replay.MakePlan(t.Context(), logs[1:], gtid, replay.Target{}); !errors.Is(err, replay.ErrMissing) {
+		if _, err := replay.MakePlan(t.Context(), logs[1:], gtid, until.Target{}); !errors.Is(err, replay.ErrMissing) {
 			t.Errorf("logs that begin too late: %v", err)
 		}
 	})
@@ -235,7 +236,7 @@ func TestBackward(t *testing.T) {
 	}
 	logs := logsOf(t, s)
 	for at, want := range map[int]int{150: 1, 250: 2, 350: -1, 500: -1, 4000: 5} {
-		p, err := replay.MakePlan(t.Context(), logs, begin, replay.Target{Time: time.Unix(int64(1_700_000_000+at), 0)})
+		p, err := replay.MakePlan(t.Context(), logs, begin, until.Target{Time: time.Unix(int64(1_700_000_000+at), 0)})
 		var backward *replay.BackwardError
 		switch {
 		case want < 0 && !errors.As(err, &backward):
@@ -259,7 +260,7 @@ func TestUnfit(t *testing.T) {
 	} {
 		begin := begins(t, s)
 		s.Exec(t, statements...)
-		if _, err := replay.MakePlan(t.Context(), logsOf(t, s), begin, replay.Target{}); !errors.Is(err, replay.ErrUnfit) {
+		if _, err := replay.MakePlan(t.Context(), logsOf(t, s), begin, until.Target{}); !errors.Is(err, replay.ErrUnfit) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -284,10 +285,10 @@ func unfitIncident(t *testing.T, s *servertest.Server) {
 	event = append(append(event, 0, 0), body...)
 	whole = append(append(whole, event...), binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(event))...)
 	last.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(whole)), nil }
-	if _, err := replay.MakePlan(t.Context(), logs, begin, replay.Target{}); !errors.Is(err, replay.ErrUnfit) {
+	if _, err := replay.MakePlan(t.Context(), logs, begin, until.Target{}); !errors.Is(err, replay.ErrUnfit) {
 		t.Errorf("incident: %v", err)
 	}
-	if p, err := replay.MakePlan(t.Context(), logs, begin, replay.Target{Time: time.Now().Add(time.Minute)}); err != nil || p.Transactions != 1 {
+	if p, err := replay.MakePlan(t.Context(), logs, begin, until.Target{Time: time.Now().Add(time.Minute)}); err != nil || p.Transactions != 1 {
 		t.Errorf("up to before an incident: %+v, %v", p, err)
 	}
 }
@@ -313,7 +314,7 @@ func unfitKilled(t *testing.T, s *servertest.Server) {
 	if err := <-ended; err == nil {
 		t.Error("the statement was not killed")
 	}
-	if _, err := replay.MakePlan(t.Context(), logsOf(t, s), begin, replay.Target{}); !errors.Is(err, replay.ErrUnfit) {
+	if _, err := replay.MakePlan(t.Context(), logsOf(t, s), begin, until.Target{}); !errors.Is(err, replay.ErrUnfit) {
 		t.Errorf("killed: %v", err)
 	}
 }

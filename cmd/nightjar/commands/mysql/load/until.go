@@ -24,6 +24,7 @@ import (
 	"nightjar/mysqldump/logs"
 	"nightjar/mysqldump/replay"
 	"nightjar/mysqldump/server"
+	"nightjar/mysqldump/until"
 	"nightjar/repo"
 )
 
@@ -31,7 +32,7 @@ import (
 type UntilFlags struct {
 	Until, before, statement, archive string
 	noRestore                         bool
-	target                            replay.Target
+	target                            until.Target
 }
 
 func (u *UntilFlags) flags(c *cobra.Command) {
@@ -60,11 +61,11 @@ func (u *UntilFlags) check(zone *time.Location) (err error) {
 	case given == 0 && (u.archive != "" || u.noRestore):
 		return usage.Errorf("--binlog and --no-restore go with --until, --before or --before-statement")
 	case u.Until != "" && u.Until != "all":
-		if u.target, err = replay.ParseTarget(u.Until, zone); err != nil {
+		if u.target, err = until.Parse(u.Until, zone); err != nil {
 			return usage.Errorf("--until: %w", err)
 		}
 	case u.before != "":
-		if u.target, err = replay.ParseTarget(u.before, zone); err == nil && !u.target.Time.IsZero() {
+		if u.target, err = until.Parse(u.before, zone); err == nil && !u.target.Time.IsZero() {
 			err = errors.New("a time goes with --until, which means before it as well")
 		}
 		if err != nil {

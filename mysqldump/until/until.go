@@ -1,4 +1,7 @@
-package replay
+// Package until reads and writes the moment up to which logs are replayed, as people say it: a time, a place in a log, or a transaction.
+//
+// The invariant: what can mean two moments is refused. Whether there is such a transaction, package replay finds out.
+package until
 
 import (
 	"fmt"
@@ -21,7 +24,7 @@ type Target struct {
 // IsZero reports whether all is to be applied.
 func (t Target) IsZero() bool { return t == Target{} }
 
-// String returns the target as ParseTarget reads it, but for times in zones.
+// String returns the target as Parse reads it, but for times in zones.
 func (t Target) String() string {
 	switch {
 	case !t.Time.IsZero():
@@ -32,9 +35,9 @@ func (t Target) String() string {
 	return t.GTID
 }
 
-// ParseTarget reads a time as "2006-01-02 15:04:05", with a part of a second if wanted, in the zone, or as RFC 3339 with a
+// Parse reads a time as "2006-01-02 15:04:05", with a part of a second if wanted, in the zone, or as RFC 3339 with a
 // zone of its own; the place in a log as FILE:OFFSET; or a GTID.
-func ParseTarget(text string, zone *time.Location) (Target, error) {
+func Parse(text string, zone *time.Location) (Target, error) {
 	text = strings.TrimSpace(text)
 	for _, layout := range []string{time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly, "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05 MST"} {
 		if strings.HasSuffix(layout, "MST") && !strings.HasSuffix(text, " UTC") {

@@ -125,7 +125,8 @@ var arrows = map[string][]string{
 	"internal/torture":     {"backup", "backup/restore", "repo", "repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, // likewise
 	"internal/simulate":    {"repo/maintain/prune", "repo/maintain/retain"},                                                            // likewise
 
-	"repo/maintain/check":        append([]string{"repo/maintain/retain", "repo/maintain/prune"}, aboveRepo...), // the last for its tests
+	"repo/maintain/check":        append([]string{"repo/maintain/retain", "repo/maintain/keycheck", "repo/maintain/prune"}, aboveRepo...), // the last two for its tests
+	"repo/maintain/keycheck":     aboveRepo,
 	"repo/maintain/locks":        aboveRepo,
 	"repo/maintain/prune":        append([]string{"repo/maintain/locks", "repo/maintain/retain"}, aboveRepo...),
 	"repo/maintain/repair":       append([]string{"repo/maintain/check", "repo/maintain/prune"}, aboveRepo...),

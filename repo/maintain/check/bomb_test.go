@@ -7,6 +7,7 @@ import (
 
 	"nightjar/repo"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/keycheck"
 	"nightjar/repo/maintain/maintaintest"
 	"nightjar/repo/save"
 	"nightjar/repo/tree"
@@ -44,7 +45,7 @@ func TestCheckEndsBesideBombs(t *testing.T) {
 	if len(found) > 0 || sum.Files != 3 {
 		t.Errorf("%d files, found %q", sum.Files, found)
 	}
-	if _, err := check.ProveKey(t.Context(), s.Open(true), func(*repo.Archive) bool { return true }, func(name string, err error) { t.Error(name, err) }); err != nil {
+	if _, err := keycheck.Prove(t.Context(), s.Open(true), func(*repo.Archive) bool { return true }, func(name string, err error) { t.Error(name, err) }); err != nil {
 		t.Error(err)
 	}
 	bomb(func(*save.Saver) tree.Item { return maintaintest.Chunk(1) })

@@ -17,7 +17,7 @@ import (
 	"nightjar/crypto"
 	"nightjar/internal/human"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/keycheck"
 	"nightjar/repo/maintain/vouch"
 )
 
@@ -173,7 +173,7 @@ func remains(ctx context.Context, a *app.App, host string) error {
 		return err
 	}
 	defer s.Close()
-	return check.Remains(ctx, s.Repository, host)
+	return keycheck.Remains(ctx, s.Repository, host)
 }
 
 // vouchFor has archives of a host count on when it is marked.

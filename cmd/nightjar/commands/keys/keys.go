@@ -16,7 +16,7 @@ import (
 	"nightjar/internal/durable"
 	"nightjar/internal/quote"
 	"nightjar/repo"
-	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/keycheck"
 )
 
 // Command makes the command nightjar key, and those below it.
@@ -125,7 +125,7 @@ Exit code 11 if it is the wrong key, 12 if something is damaged.`,
 				return err
 			}
 			defer s.Close()
-			proof, err := check.ProveKey(c.Context(), s.Repository, func(x *repo.Archive) bool { return !choice.IsRecord(x) }, s.PassOver)
+			proof, err := keycheck.Prove(c.Context(), s.Repository, func(x *repo.Archive) bool { return !choice.IsRecord(x) }, s.PassOver)
 			if err != nil {
 				return err
 			}

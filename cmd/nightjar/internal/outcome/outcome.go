@@ -32,7 +32,7 @@ import (
 	"nightjar/mysqldump/server"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/keycheck"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/mirror"
@@ -165,7 +165,7 @@ var hints = []struct {
 	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
 	{keyring.ErrFull, "nightjar key remove-host NAME --purge takes out a host that was ended, and of which nothing is left"},
 	{keyring.ErrInForce, "nightjar key remove-host NAME ends it; --purge follows when its archives are forgotten and pruned"},
-	{check.ErrRemains, "nightjar forget gives up its archives, and nightjar prune, a grace period later, what they needed. Then say --purge again"},
+	{keycheck.ErrRemains, "nightjar forget gives up its archives, and nightjar prune, a grace period later, what they needed. Then say --purge again"},
 	{keyring.ErrTaken, "nightjar key enroll --renew makes a host another key; a newer certificate of the one that it has is taken by nightjar key rotate host NAME --certificate FILE"},
 	{crypto.ErrNoKey, "name a recovery key with --key: its file, the recovery kit, or its fingerprint in your GnuPG keyring"},
 	{store.ErrArchived, "say --thaw-tier bulk, standard or expedited to ask for what is needed, which the storage bills; for restore into the same target, --overwrite if-changed too"},

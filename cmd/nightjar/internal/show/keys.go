@@ -12,7 +12,7 @@ import (
 	"nightjar/internal/human"
 	"nightjar/internal/quote"
 	"nightjar/repo/keyring"
-	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/keycheck"
 )
 
 // A KeyJSON is what --json tells of one key.
@@ -169,7 +169,7 @@ func (j *KeyJSON) state(now time.Time) string {
 }
 
 // Proof prints what a recovery key was seen to open.
-func Proof(w io.Writer, p *check.Proof) {
+func Proof(w io.Writer, p *keycheck.Proof) {
 	if p.Archive == nil {
 		fmt.Fprintln(w, "the key opens the repository's secrets; there is no archive yet")
 		return
@@ -179,7 +179,7 @@ func Proof(w io.Writer, p *check.Proof) {
 }
 
 // ProofJSON is what --json tells of a proof.
-func ProofJSON(p *check.Proof) any {
+func ProofJSON(p *keycheck.Proof) any {
 	j := struct {
 		Archive string `json:"archive,omitempty"`
 		Folders int    `json:"folders"`

@@ -1,4 +1,8 @@
-package check
+// Package keycheck looks into a repository for what changes of its keys have to know: that a recovery key opens the newest archive, and that nothing is
+// left of a host.
+//
+// The invariant: what cannot be read proves nothing. The package writes nothing, and changes no keys.
+package keycheck
 
 import (
 	"context"
@@ -22,10 +26,10 @@ type Proof struct {
 	Packs          int // of content, whose session keys were opened
 }
 
-// ProveKey proves that the recovery key with which the repository was opened would restore the newest archive: it opens the archive, all its folders, and the session key of
+// Prove proves that the recovery key with which the repository was opened would restore the newest archive: it opens the archive, all its folders, and the session key of
 // every pack that holds what its files need. No content is read. The error is for the first thing that does not open;
 // damaged is told of archives that cannot be read. Archives that have says no of are passed over: those that are known to have no files prove nothing.
-func ProveKey(ctx context.Context, r *repo.Repository, has func(*repo.Archive) bool, damaged func(name string, err error)) (Proof, error) {
+func Prove(ctx context.Context, r *repo.Repository, has func(*repo.Archive) bool, damaged func(name string, err error)) (Proof, error) {
 	var p Proof
 	all, err := r.Archives(ctx, damaged)
 	if err != nil {

@@ -65,7 +65,7 @@ func (g *Glacier) Asked() int {
 }
 
 func (g *Glacier) ServeHTTP(out http.ResponseWriter, in *http.Request) {
-	body, err := io.ReadAll(in.Body)
+	body, err := bodyOf(in)
 	if err != nil {
 		reset(out)
 		return

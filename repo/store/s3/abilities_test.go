@@ -63,7 +63,7 @@ func abilities(t *testing.T, server *s3test.Server) {
 	// works stores what a run does, and finds it again.
 	works := func(t *testing.T, s *s3.Store) {
 		t.Helper()
-		large := make([]byte, 3<<20)
+		large := make([]byte, 2<<20+1) // so that Expect is sent
 		put(t, s, hashName(large), large)
 		put(t, s, hashName(large), large)
 		put(t, s, "config", []byte("one"))
@@ -120,6 +120,9 @@ func abilities(t *testing.T, server *s3test.Server) {
 			works(t, s)
 			if *learned != c.want {
 				t.Errorf("learned %+v, want %+v", *learned, c.want)
+			}
+			if sent("Expect") == 0 {
+				t.Error("nothing was large enough to send Expect")
 			}
 			for _, why := range c.warn {
 				if n := warned.count(why); n != 1 {

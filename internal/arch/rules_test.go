@@ -129,7 +129,8 @@ var arrows = map[string][]string{
 	"repo/maintain/keycheck":     aboveRepo,
 	"repo/maintain/locks":        aboveRepo,
 	"repo/maintain/prune":        append([]string{"repo/maintain/locks", "repo/maintain/retain"}, aboveRepo...),
-	"repo/maintain/repair":       append([]string{"repo/maintain/check", "repo/maintain/prune"}, aboveRepo...),
+	"repo/maintain/losses":       aboveRepo,
+	"repo/maintain/repair":       append([]string{"repo/maintain/check", "repo/maintain/losses", "repo/maintain/prune"}, aboveRepo...),
 	"repo/maintain/retain":       aboveRepo,
 	"repo/maintain/thaw":         {"repo/store"},
 	"repo/maintain/vouch":        append([]string{"repo/maintain/check", "repo/maintain/prune", "repo/maintain/retain"}, aboveRepo...), // the last two for its tests

@@ -13,6 +13,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/lookup"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/losses"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/save"
@@ -24,7 +25,7 @@ const pathsKept = 8 // of each chunk in a record of losses
 
 // chunks saves again what can be had of bad packs and of the files that chunks were of, and returns what nobody may build on.
 func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
-	places := m.places()
+	places := m.badPlaces()
 	if err := m.useless(ctx, places); err != nil {
 		return lost, err
 	}
@@ -38,7 +39,7 @@ func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
 	if err := m.leaning(ctx, places); err != nil {
 		return lost, err
 	}
-	lost = places.lost()
+	lost = places.Record()
 	archives := map[string]bool{}
 	for _, id := range slices.SortedFunc(maps.Keys(m.Gone), func(a, b chunk.ID) int { return bytes.Compare(a[:], b[:]) }) {
 		g := m.Gone[id]
@@ -69,21 +70,21 @@ func (m *mender) chunks(ctx context.Context) (lost record.Lost, err error) {
 
 // indexed reports whether any index names a chunk, tree or list, wherever that is.
 func (m *mender) indexed(ctx context.Context, id chunk.ID) (bool, error) {
-	all, err := m.rd.LocationsOf(ctx, id.Key(), append(recipes, pack.WholeContent, pack.WholeTree, pack.WholeList)...)
+	all, err := m.rd.LocationsOf(ctx, id.Key(), append(losses.Recipes(), pack.WholeContent, pack.WholeTree, pack.WholeList)...)
 	return len(all) > 0, err
 }
 
-// places returns those of bad packs.
-func (m *mender) places() *places {
-	p := newPlaces(m.lost)
+// badPlaces returns those of bad packs.
+func (m *mender) badPlaces() *losses.Set {
+	p := losses.New(m.lost, nil)
 	for id, b := range m.Bad {
 		if b.All {
-			p.packs[id] = true
+			p.AddPack(id)
 			continue
 		}
 		for n := range b.Frames {
 			for _, blob := range b.Pack.Directory.Frames[n].Blobs {
-				p.add(id, blob.Key, blob.Type)
+				p.Add(id, blob.Key, blob.Type)
 			}
 		}
 	}
@@ -91,14 +92,14 @@ func (m *mender) places() *places {
 }
 
 // useless adds the recipes of what is gone, none of which made it, and the lists that name it.
-func (m *mender) useless(ctx context.Context, p *places) error {
+func (m *mender) useless(ctx context.Context, p *losses.Set) error {
 	for id := range m.Gone {
-		all, err := m.rd.LocationsOf(ctx, id.Key(), recipes...)
+		all, err := m.rd.LocationsOf(ctx, id.Key(), losses.Recipes()...)
 		if err != nil {
 			return err
 		}
 		for _, at := range all {
-			p.add(at.Pack.ID, id.Key(), at.Type)
+			p.Add(at.Pack.ID, id.Key(), at.Type)
 		}
 	}
 	for id := range m.Broken {
@@ -107,14 +108,14 @@ func (m *mender) useless(ctx context.Context, p *places) error {
 			return err
 		}
 		for _, at := range all {
-			p.add(at.Pack.ID, id.Key(), at.Type)
+			p.Add(at.Pack.ID, id.Key(), at.Type)
 		}
 	}
 	return nil
 }
 
 // save stores anew what good frames of bad packs hold, with a recovery key, and what source files still have; a dry run only looks.
-func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) error {
+func (m *mender) save(ctx context.Context, p *losses.Set, healed map[chunk.ID]bool) error {
 	switch {
 	case m.o.DryRun:
 		return m.fromSource("", nil, healed)
@@ -146,8 +147,7 @@ func (m *mender) save(ctx context.Context, p *places, healed map[chunk.ID]bool) 
 						return err
 					}
 					if done {
-						p.packs[id] = true
-						delete(p.blobs, id)
+						p.AddPack(id)
 					}
 				}
 				if kind == pack.Metadata {
@@ -180,7 +180,7 @@ func (m *mender) owners() []string {
 }
 
 // repack stores anew what the good frames of a pack hold, unless it can be had elsewhere, and reports whether the pack is needed no more.
-func (m *mender) repack(ctx context.Context, p *places, to *save.Repacker, b *check.BadPack) (done bool, err error) {
+func (m *mender) repack(ctx context.Context, p *losses.Set, to *save.Repacker, b *check.BadPack) (done bool, err error) {
 	name := sealed.PackName(b.Pack.Directory.Kind, b.Pack.ID)
 	object, err := store.ReadAll(ctx, m.r.Store(), name, sealed.MaxPack)
 	if errors.Is(err, store.ErrUnread) || ctx.Err() != nil {
@@ -189,7 +189,7 @@ func (m *mender) repack(ctx context.Context, p *places, to *save.Repacker, b *ch
 	if err != nil {
 		return false, nil
 	}
-	p.packs[b.Pack.ID] = true
+	p.AddPack(b.Pack.ID)
 	err = to.Frames(object, b.Pack, func(x pack.Blob) (bool, error) {
 		elsewhere, err := m.lives(ctx, p, x.Key, x.Type)
 		return !elsewhere, err
@@ -271,8 +271,8 @@ func (m *mender) judge(healed map[chunk.ID]bool) {
 }
 
 // leaning adds the recipes, wherever they lie, that lean on chunks which can be had nowhere as themselves.
-func (m *mender) leaning(ctx context.Context, p *places) error {
-	if len(p.packs)+len(p.blobs) == 0 || m.o.DryRun {
+func (m *mender) leaning(ctx context.Context, p *losses.Set) error {
+	if p.Empty() || m.o.DryRun {
 		return nil
 	}
 	return m.r.IndexObjects(ctx, func(x sealed.IndexRecord) error {
@@ -281,7 +281,7 @@ func (m *mender) leaning(ctx context.Context, p *places) error {
 		}
 		for _, run := range x.Object.Runs {
 			for i := range run.Packs {
-				if err := p.lean(ctx, m.rd, &run.Packs[i]); err != nil {
+				if err := p.Lean(ctx, m.rd, &run.Packs[i]); err != nil {
 					return err
 				}
 			}
@@ -291,7 +291,7 @@ func (m *mender) leaning(ctx context.Context, p *places) error {
 }
 
 // lives reports whether something is stored as itself in a place that was not given up.
-func (m *mender) lives(ctx context.Context, p *places, key chunk.Key, whole pack.Type) (bool, error) {
+func (m *mender) lives(ctx context.Context, p *losses.Set, key chunk.Key, whole pack.Type) (bool, error) {
 	all, err := m.rd.LocationsOf(ctx, key, whole)
-	return slices.ContainsFunc(all, func(at lookup.Location) bool { return !p.has(at.Pack.ID, key, whole) }), err
+	return slices.ContainsFunc(all, func(at lookup.Location) bool { return !p.Has(at.Pack.ID, key, whole) }), err
 }

@@ -8,6 +8,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
+	"nightjar/repo/maintain/losses"
 	"nightjar/repo/pack"
 	"nightjar/repo/sealed"
 	"nightjar/repo/store"
@@ -128,25 +129,24 @@ func (b *rebuilder) metadata(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	useless := newPlaces(b.r.Lists())
-	useless.there = b.stored
+	useless := losses.New(b.r.Lists(), b.stored)
 	wait := map[index.ObjectID]bool{}
 	for i := range packs {
 		p := &packs[i]
-		if err := useless.lean(ctx, rd, p); err != nil {
+		if err := useless.Lean(ctx, rd, p); err != nil {
 			return err
 		}
-		if len(useless.blobs[p.ID]) == 0 {
+		if useless.Count(p.ID) == 0 {
 			continue
 		}
 		if b.done.Archived > 0 {
 			wait[p.ID] = true
-			delete(useless.blobs, p.ID)
+			useless.Drop(p.ID)
 			continue
 		}
-		b.done.Useless += len(useless.blobs[p.ID])
+		b.done.Useless += useless.Count(p.ID)
 	}
-	if err := putLost(ctx, b.r, useless.lost()); err != nil {
+	if err := losses.Put(ctx, b.r, useless.Record()); err != nil {
 		return err
 	}
 	for i := range packs {

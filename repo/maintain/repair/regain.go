@@ -11,6 +11,7 @@ import (
 	"nightjar/repo/index"
 	"nightjar/repo/lists"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/losses"
 	"nightjar/repo/pack"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
@@ -84,9 +85,9 @@ func (m *mender) regain(ctx context.Context) error {
 	}
 	f := check.Finding{What: check.Mendable, Object: "lost", Err: fmt.Errorf("it is there after all, and would be built on again: packs and objects: %d", back)}
 	if !m.o.DryRun {
-		err := putLost(ctx, m.r, left)
+		err := losses.Put(ctx, m.r, left)
 		if err == nil {
-			err = putRecord(ctx, m.r, &record.Lost{Replaces: replaces})
+			err = losses.PutRecord(ctx, m.r, &record.Lost{Replaces: replaces})
 		}
 		if err == nil {
 			err = m.r.SyncLists(ctx)
@@ -125,13 +126,13 @@ func (m *mender) stillLost(ctx context.Context, all *record.Lost) (left record.L
 	}
 	left.Packs, left.Objects = keep(all.Packs), keep(all.Objects)
 	// Whether a list is whole is only seen where an archive needs it: those stay. A recipe is whole with its sources.
-	p := newPlaces(lists.New(nil))
-	p.packs, p.there = map[index.ObjectID]bool{}, map[index.ObjectID]bool{}
-	for _, id := range left.Packs {
-		p.packs[id] = true
-	}
+	there := map[index.ObjectID]bool{}
 	for id, kind := range kinds {
-		p.there[id] = (kind == "content" || kind == "metadata") && m.Bad[id] == nil
+		there[id] = (kind == "content" || kind == "metadata") && m.Bad[id] == nil
+	}
+	p := losses.New(lists.New(nil), there)
+	for _, id := range left.Packs {
+		p.AddPack(id)
 	}
 	for _, b := range all.Blobs {
 		rest := record.Blobs{Pack: b.Pack, Trees: b.Trees}
@@ -193,14 +194,14 @@ func (m *mender) stored(ctx context.Context) (kinds map[index.ObjectID]string, e
 }
 
 // recipeStands reports whether a recipe in a pack is whole. Of several that are the same, the last counts.
-func (m *mender) recipeStands(ctx context.Context, p *places, in index.ObjectID, key chunk.Key) (stands bool, err error) {
-	all, err := m.rd.LocationsOf(ctx, key, recipes...)
+func (m *mender) recipeStands(ctx context.Context, p *losses.Set, in index.ObjectID, key chunk.Key) (stands bool, err error) {
+	all, err := m.rd.LocationsOf(ctx, key, losses.Recipes()...)
 	if err != nil {
 		return false, err
 	}
 	for _, at := range all {
 		if at.Pack.ID == in && at.Type >= pack.RecipeFor {
-			if stands, err = p.stands(ctx, m.rd, at); err != nil {
+			if stands, err = p.Stands(ctx, m.rd, at); err != nil {
 				return false, err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/lists"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/losses"
 	"nightjar/repo/maintain/prune"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
@@ -35,9 +36,6 @@ type SourceFile interface {
 	io.ReaderAt
 	io.Closer
 }
-
-// ErrNotRecorded says that losses could not be recorded: so the next check tells of them again, and backups build on what is not there.
-var ErrNotRecorded = errors.New("what was found is not recorded")
 
 // Run finds what a check finds and heals what it can: objects come back from another copy, the good frames of damaged packs are packed anew (of content, with a recovery
 // key), indexes are made again (with one), and chunks are saved again from the files that they were of. What stays lost when it was looked at twice is recorded, so that no backup builds on it, and the next one
@@ -189,7 +187,7 @@ func (m *mender) record(ctx context.Context, lost record.Lost) error {
 	if m.o.DryRun {
 		return nil
 	}
-	return putLost(ctx, m.r, lost)
+	return losses.Put(ctx, m.r, lost)
 }
 
 // endLists ends lists of prune that nobody can read.
@@ -224,38 +222,3 @@ func (m *mender) endLists(ctx context.Context) error {
 	}
 	return nil
 }
-
-// putLost stores a record of losses, or several that say the same if it would be too large.
-func putLost(ctx context.Context, r *repo.Repository, l record.Lost) error {
-	size := func(l record.Lost) int {
-		return len(l.Packs) + len(l.Blobs) + len(l.Objects) + len(l.Chunks) + len(l.Archives)
-	}
-	if size(l) == 0 {
-		return nil
-	}
-	if _, err := record.Encode(l); err != nil {
-		var a, b record.Lost
-		a.Packs, b.Packs = halves(l.Packs)
-		a.Blobs, b.Blobs = halves(l.Blobs)
-		a.Objects, b.Objects = halves(l.Objects)
-		a.Chunks, b.Chunks = halves(l.Chunks)
-		a.Archives, b.Archives = halves(l.Archives)
-		if size(a) > 0 {
-			return errors.Join(putLost(ctx, r, a), putLost(ctx, r, b))
-		}
-	}
-	return putRecord(ctx, r, &l)
-}
-
-func putRecord(ctx context.Context, r *repo.Repository, l *record.Lost) error {
-	content, err := record.Encode(l)
-	if err == nil {
-		_, err = r.PutRecord(ctx, record.LostKind, content)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
-	}
-	return nil
-}
-
-func halves[T any](all []T) (a, b []T) { return all[:len(all)/2], all[len(all)/2:] }

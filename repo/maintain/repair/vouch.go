@@ -11,6 +11,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/index"
 	"nightjar/repo/maintain/check"
+	"nightjar/repo/maintain/losses"
 	"nightjar/repo/record"
 	"nightjar/repo/sealed"
 )
@@ -56,7 +57,7 @@ func (m *mender) vouch(ctx context.Context, all []repo.Archive) error {
 		_, err = m.r.PutRecord(ctx, record.VerifiedKind, content)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: that archives which are whole count: %w", ErrNotRecorded, err)
+		return fmt.Errorf("%w: that archives which are whole count: %w", losses.ErrNotRecorded, err)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ import (
 	"nightjar/repo"
 	"nightjar/repo/keyring"
 	"nightjar/repo/maintain/keycheck"
+	"nightjar/repo/maintain/losses"
 	"nightjar/repo/maintain/repair"
 	"nightjar/repo/maintain/retain"
 	"nightjar/repo/mirror"
@@ -148,7 +149,7 @@ var hints = []struct {
 	{repo.ErrUnreadList, "nothing was sent: what prune is about to take is not known. nightjar check --repair, by a host with the role prune or with a recovery key, ends such a list safely; then backups go on"},
 	{retain.ErrGap, "nightjar check says more. nightjar check --repair --from COPY puts it back, and without a copy records that it is lost; nightjar forget ID says that it may be gone"},
 	{retain.ErrNeeded, "nothing was given up. Name both, and what needs that in turn: nightjar list --json has of each the label needs"},
-	{repair.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
+	{losses.ErrNotRecorded, "run it as a host with the role prune, or with a recovery key (--key)"},
 	{browse.ErrNotFound, "nightjar ls ARCHIVE:PATH shows what is in it"},
 	{server.ErrNoBinaryLog, "Debian's MariaDB keeps none as it is installed. Set log_bin=mysql-bin and server_id=N (a number that no other server of yours has) below [mysqld] in the server's option file, and restart the server; nightjar mysql check says what else is in the way"},
 	{restore.ErrNotEmpty, "name an empty or new directory, or say --overwrite: if-changed goes on with a restore that stopped; there are always, if-newer and never, too"},

@@ -1,4 +1,4 @@
-package repair
+package losses
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func TestPutSplits(t *testing.T) {
 	for i := range chunks {
 		l.Chunks = append(l.Chunks, record.LostChunk{ID: chunk.ID{byte(i), byte(i >> 8)}, Paths: []record.Text{path}})
 	}
-	if err := putLost(ctx, r, l); err != nil {
+	if err := Put(ctx, r, l); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.SyncIndex(ctx); err != nil {

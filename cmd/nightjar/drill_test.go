@@ -104,12 +104,13 @@ func TestMySQLDrill(t *testing.T) {
 	r.must(append([]string{"mysql", "hot"}, login...)...)
 	r.s.Exec(t, "INSERT INTO shop.orders (v) VALUES ('later')", "CREATE USER late@'%'", "CREATE TABLE shop.later"+far, "FLUSH BINARY LOGS", "UPDATE shop.orders SET v='last' WHERE v='later'")
 	r.binlog(0)
+	executed := r.s.QueryRow(t, "SELECT @@gtid_binlog_pos AS x")["x"]
 
 	for _, kind := range []string{"mysql-dump", "mysql-hot"} {
 		found, said := r.drill(0, "latest", "--kind", kind, "--until", "latest")
 		d := found.Drills[0]
 		p, err := mysqldump.Parse(d.Position)
-		if !d.Proven || d.Record == "" || err != nil || p.File != "bin.000002" || p.Offset < 300 || d.Figures["transactions"] != 4 || d.Figures["tables_checked"] < 20 || d.Archive.Kind != kind {
+		if !d.Proven || d.Record == "" || err != nil || p.File != "bin.000002" || p.Offset < 300 || p.GTIDs.String() != executed || d.Figures["transactions"] != 4 || d.Figures["tables_checked"] < 20 || d.Archive.Kind != kind {
 			t.Errorf("%+v, %v\n%s", d, err, said)
 		}
 		if kind == "mysql-dump" && (d.Figures["tables_summed"] != 3 || d.Figures["rows"] < 3000) {
@@ -193,9 +194,12 @@ func TestMySQLDrillClone(t *testing.T) {
 	r.must("mysql", "hot", "--defaults-file", filepath.Join(r.home, "my.cnf"), "--mysqld", r.program, "--clone-dir", clones)
 	r.s.Exec(t, "CREATE USER late@'%' IDENTIFIED BY 'a-secret'", "CREATE EVENT shop.tick ON SCHEDULE EVERY 1 DAY DO DELETE FROM shop.orders", "INSERT INTO shop.orders VALUES (3,'three')")
 	r.binlog(0)
+	executed, err := mysqldump.ParseGTIDSet(r.s.QueryRow(t, "SELECT @@global.gtid_executed AS x")["x"])
+	must(t, err)
 	found, said := r.drill(0, "--mysqld", r.program, "--until", "latest", "--kind", "mysql-dump", "--kind", "mysql-hot")
 	for _, d := range found.Drills {
-		if !d.Proven || d.Figures["transactions"] < 3 || d.Figures["tables_checked"] < 20 {
+		p, err := mysqldump.Parse(d.Position)
+		if !d.Proven || err != nil || !p.GTIDs.Equal(executed) || d.Figures["transactions"] < 3 || d.Figures["tables_checked"] < 20 {
 			t.Errorf("%+v\n%s", d, said)
 		}
 	}

@@ -21,7 +21,8 @@ type Options struct {
 // A Result is what was replayed.
 type Result struct {
 	Transactions uint64
-	Last         *Found // nil: none was
+	Last         *Found            // nil: none was
+	GTIDs        mysqldump.GTIDSet // theirs; empty if the logs give none, or they make no set
 }
 
 // A FailedError says which transaction could not be applied. Those before it were.
@@ -47,6 +48,9 @@ func Run(ctx context.Context, s *server.Server, p *Plan, o Options) (r Result, e
 	}
 	walk := p.walk
 	err = walk.run(ctx, a)
+	if set, wrong := a.gtids.Set(); wrong == nil && !a.noSet {
+		a.result.GTIDs = set
+	}
 	if err == nil && a.result.Transactions != p.Transactions {
 		err = fmt.Errorf("replay: %d transactions were applied, %d are planned: the logs have changed", a.result.Transactions, p.Transactions)
 	}
@@ -61,6 +65,8 @@ type applier struct {
 	plan    *Plan
 	o       Options
 	result  Result
+	gtids   binlog.GTIDs
+	noSet   bool // they make none
 
 	flavor     mysqldump.Flavor
 	packet     int                  // bytes of a statement
@@ -161,6 +167,7 @@ func (a *applier) end(f Found) error {
 	a.open = false
 	a.result.Transactions++
 	a.result.Last = &f
+	a.noSet = a.gtids.Add(f.GTID) != nil || a.noSet
 	if a.o.Done != nil {
 		a.o.Done(f.Next - f.At)
 	}

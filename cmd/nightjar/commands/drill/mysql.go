@@ -347,9 +347,8 @@ func replayForDrill(ctx context.Context, a *app.App, b *databaseDrill, srv *serv
 	result, err := load.Replay(ctx, a, srv, plan, replay.Options{Inside: true})
 	b.x.Took[drilled.Replay] = a.Now().Sub(begin)
 	b.x.Figures["transactions"], b.x.Figures["replayed_bytes"] = result.Transactions, plan.Bytes
-	if last := result.Last; last != nil {
-		p := mysqldump.Position{File: last.Log, Offset: last.Next, Flavor: b.label.Flavor, Version: b.label.Version, ServerID: b.label.ServerID, ServerUUID: b.label.ServerUUID, Time: last.Committed().Truncate(time.Second)}
-		b.x.Position = p.String()
+	if result.Last != nil {
+		b.x.Position = reached(b.label, &result).String()
 	}
 	var failed *replay.FailedError
 	if errors.As(err, &failed) && ctx.Err() == nil { // what was restored is not what the logs go on from
@@ -357,4 +356,19 @@ func replayForDrill(ctx context.Context, a *app.App, b *databaseDrill, srv *serv
 		return nil
 	}
 	return err
+}
+
+// reached is the position of a backup after a replay. GTIDs are missing if the backup's are, or what was replayed does not follow them.
+func reached(from mysqldump.Position, r *replay.Result) mysqldump.Position {
+	p := from
+	p.File, p.Offset, p.GTIDs, p.Time = r.Last.Log, r.Last.Next, mysqldump.GTIDSet{}, r.Last.Committed().Truncate(time.Second)
+	if from.GTIDs.IsZero() || r.GTIDs.IsZero() {
+		return p
+	}
+	without := p
+	all, err := from.GTIDs.Union(r.GTIDs)
+	if p.GTIDs = all; err != nil || p.Check() != nil {
+		return without
+	}
+	return p
 }

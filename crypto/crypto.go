@@ -46,6 +46,15 @@ var (
 	ErrNotInForce = fmt.Errorf("%w: signing key does not count for the time", ErrIntegrity)
 )
 
+// Absent returns an error as an ErrNoKey in its own words: of a key that is not there, though nothing was to be opened yet.
+func Absent(err error) error { return absent{err} }
+
+type absent struct{ error }
+
+func (a absent) Unwrap() error { return a.error }
+
+func (absent) Is(target error) bool { return target == ErrNoKey }
+
 // integrity makes an error that says why and is ErrIntegrity.
 func integrity(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrIntegrity}, args...)...)

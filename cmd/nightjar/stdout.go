@@ -18,8 +18,13 @@ var printers = []string{"cat", "completion", "find", "list", "ls", "metrics", "r
 
 // readerGone reports whether a command has ended since nobody reads what it prints.
 func readerGone(err error) bool {
+	return unprinted(err) && errors.Is(err, syscall.EPIPE)
+}
+
+// unprinted reports whether a command has failed since what it prints cannot be written.
+func unprinted(err error) bool {
 	var write *fs.PathError
-	return errors.As(err, &write) && write.Path == os.Stdout.Name() && write.Err == syscall.EPIPE
+	return errors.As(err, &write) && write.Path == os.Stdout.Name()
 }
 
 // A helpWriter is where help goes. It remembers that it could not be written, for which cobra has no place.

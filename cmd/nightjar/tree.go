@@ -55,7 +55,11 @@ func run(ctx context.Context, a *app.App, args []string) int {
 	default:
 		a.Say("error", err.Error())
 	}
-	if hint := outcome.Hint(err, ran.CommandPath()); hint != "" {
+	hint := outcome.Hint(err, ran.CommandPath())
+	if unprinted(err) {
+		hint = "where standard output goes takes no more. What the command had done by then stays done"
+	}
+	if hint != "" {
 		a.Say("hint", hint)
 	}
 	return code

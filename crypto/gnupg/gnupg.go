@@ -107,17 +107,10 @@ func (g Program) absent() error {
 		}
 	}
 	if _, err := os.ReadDir(home); home != "" && err != nil {
-		return absentKey{fmt.Errorf("%w: %w", ErrKeyring, err)}
+		return crypto.Absent(fmt.Errorf("%w: %w", ErrKeyring, err))
 	}
-	return absentKey{fmt.Errorf("%w (its home directory: %s)", ErrKeyring, home)}
+	return crypto.Absent(fmt.Errorf("%w (its home directory: %s)", ErrKeyring, home))
 }
-
-// An absentKey is an ErrNoKey in other words: nothing was to be opened, perhaps.
-type absentKey struct{ error }
-
-func (a absentKey) Unwrap() error { return a.error }
-
-func (absentKey) Is(target error) bool { return target == crypto.ErrNoKey }
 
 // outputMax is how much gpg may print: a key, or a small message.
 const outputMax = 1 << 20

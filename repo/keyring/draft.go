@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nightjar/crypto"
+	"nightjar/internal/human"
 	"nightjar/internal/versioned"
 )
 
@@ -220,7 +221,7 @@ func (d *Draft) SetGrace(grace time.Duration) error {
 	}
 	c := &d.contents
 	if grace == time.Duration(c.Grace)*time.Second {
-		return fmt.Errorf("the grace is %s: %w", grace, ErrUnchanged)
+		return fmt.Errorf("the grace is %s: %w", human.Age(grace), ErrUnchanged)
 	}
 	if len(c.Graces) == gracesMax {
 		return errors.New("the grace was changed too often")

@@ -236,7 +236,7 @@ func (d Dir) readArmored(repository, name string) ([]byte, error) {
 	path := filepath.Join(folder, name)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read host key %s: %w", path, crypto.ErrNoKey)
+		return nil, crypto.Absent(fmt.Errorf("there is no %s", path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read host key: %w", err)

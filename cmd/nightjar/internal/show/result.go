@@ -54,6 +54,14 @@ func withRequests(rows [][2]string, requests map[string]uint64) [][2]string {
 // smallest is of how many new bytes it is worth while to say how well they compress: below, what encloses them weighs more.
 const smallest = 4 << 10
 
+// Requests has JSON print requests that are not counted, since the store is a folder, as {}, not as null.
+func Requests(counted map[string]uint64) map[string]uint64 {
+	if counted == nil {
+		return map[string]uint64{}
+	}
+	return counted
+}
+
 // Backup prints how a backup went. requests is nil where they are not counted.
 func Backup(w io.Writer, made *repo.Archive, s *backup.Statistics, problems uint64, requests map[string]uint64) {
 	ratio := ""

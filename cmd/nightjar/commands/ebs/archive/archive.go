@@ -378,7 +378,7 @@ func (r *archiving) report(made *repo.Archive, sums *backup.Statistics, requests
 			list = append(list, map[string]any{"volume": volumes.Of(&r.set, i).ID, "snapshot": v.Snapshot, "base": v.Base, "bytes": v.Bytes(), "blocks_read": v.Blocks, "blocks_cleared": v.Cleared})
 		}
 		return r.PrintJSON(map[string]any{
-			"archive": show.Archive(made), "statistics": sums.Map(), "requests": requests,
+			"archive": show.Archive(made), "statistics": sums.Map(), "requests": show.Requests(requests),
 			"ebs": map[string]any{"region": r.cloud.Region, "volumes": list, "lists": calls.Lists, "blocks_read": calls.Reads, "price_usd": calls.Price(), "calls": r.cloud.Calls()},
 		})
 	}

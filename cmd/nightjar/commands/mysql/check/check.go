@@ -110,7 +110,7 @@ func runCheck(ctx context.Context, a *app.App, k *checkFlags) error {
 	var replica, account *server.Server
 	if k.both {
 		if replica, err = k.replica.Server(ctx, &a.Settings); errors.Is(err, login.ErrUnnamed) {
-			return usage.Errorf("name the replica with --replica, or in the group [nightjar-replica] of an option file")
+			return usage.Errorf("name the replica with --replica, in [nightjar-replica] of ~/.my.cnf or in a file of its own, --replica-defaults-file")
 		} else if err != nil {
 			return err
 		}

@@ -257,7 +257,7 @@ func restoreDatadir(ctx context.Context, a *app.App, r *Flags, args []string) er
 	if a.JSON {
 		return a.PrintJSON(map[string]any{
 			"archive": show.Archive(x.Archive), "datadir": m.path, "position": x.Position.String(), "settings": app.OrNone(m.Settings), "notes": app.OrNone(m.Notes), "bytes": m.Sums.Bytes, "files": m.Sums.Files,
-			"fetch_ms": m.Took[0].Milliseconds(), "prepare_ms": m.Took[1].Milliseconds(), "whole_ms": m.whole.Milliseconds(), "requests": x.Requests(),
+			"fetch_ms": m.Took[0].Milliseconds(), "prepare_ms": m.Took[1].Milliseconds(), "whole_ms": m.whole.Milliseconds(), "requests": show.Requests(x.Requests()),
 		})
 	}
 	TellDatadir(a, m)

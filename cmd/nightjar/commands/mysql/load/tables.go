@@ -228,7 +228,7 @@ func reportTables(a *app.App, x *Seed, srv *server.Server, back tablesBack, took
 	if a.JSON {
 		return a.PrintJSON(map[string]any{
 			"archive": show.Archive(x.Archive), "server": srv.Address(), "restored": app.OrNone(back.restored), "left": app.OrNone(back.left),
-			"position": x.Position.String(), "bytes_fetched": back.bytes, "problems": a.Problems.Load(), "took_ms": took.Milliseconds(), "requests": x.Requests(),
+			"position": x.Position.String(), "bytes_fetched": back.bytes, "problems": a.Problems.Load(), "took_ms": took.Milliseconds(), "requests": show.Requests(x.Requests()),
 		})
 	}
 	if !a.Chatty() {

@@ -108,13 +108,13 @@ func ReplicaEnds(ctx context.Context, a *app.App, r *Flags) (e Ends, err error) 
 		return e, err
 	}
 	if r.Point.Server, err = r.Source.Server(ctx, &a.Settings); errors.Is(err, login.ErrUnnamed) {
-		return e, usage.Errorf("name the source with --source, or in the group [nightjar-source] of an option file")
+		return e, usage.Errorf("name the source with --source, in [nightjar-source] of ~/.my.cnf or in a file of its own, --source-defaults-file: --defaults-file is read for the replica alone")
 	} else if err != nil {
 		return e, err
 	}
 	l, err := r.Replication.Login(ctx, &a.Settings)
 	if errors.Is(err, login.ErrUnnamed) {
-		return e, usage.Errorf("say how the replica reaches the source with --replication USER@HOST, or in the group [nightjar-replication] of an option file")
+		return e, usage.Errorf("say how the replica reaches the source with --replication USER@HOST, in [nightjar-replication] of ~/.my.cnf or in a file of its own, --replication-defaults-file")
 	} else if err != nil {
 		return e, err
 	}

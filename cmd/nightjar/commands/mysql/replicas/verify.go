@@ -72,7 +72,7 @@ func runVerify(ctx context.Context, a *app.App, v *verifyFlags, names []string) 
 		return err
 	}
 	if v.o.Source, err = v.source.Server(ctx, &a.Settings); errors.Is(err, login.ErrUnnamed) {
-		return usage.Errorf("name the source with --source, or in the group [nightjar-source] of an option file")
+		return usage.Errorf("name the source with --source, in [nightjar-source] of ~/.my.cnf or in a file of its own, --source-defaults-file: --defaults-file is read for the replica alone")
 	} else if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func BinlogJSON(made *repo.Archive, s *backup.Statistics, problems uint64, reque
 		breaks = append(breaks, breakJSON{string(b.Case), quote.Text(b.At), quote.Text(b.Says)})
 	}
 	return map[string]any{
-		"archive": show.Archive(made), "statistics": s.Map(), "problems": problems, "requests": requests,
+		"archive": show.Archive(made), "statistics": s.Map(), "problems": problems, "requests": show.Requests(requests),
 		"binlog": map[string]any{"position": quote.Text(r.Position.String()), "logs": len(r.Entries), "bytes_read": r.Read, "bytes_behind": r.Behind, "left_out": r.Dropped, "gaps": len(breaks), "breaks": breaks, "spans": SpansJSON(r.Entries)},
 	}
 }

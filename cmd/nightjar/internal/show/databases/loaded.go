@@ -82,10 +82,10 @@ func Loaded(w io.Writer, a *repo.Archive, server string, r *restore.Result, took
 		}
 		line := fmt.Sprintf("  %s: %d", k.people, done)
 		if equal > 0 {
-			line += fmt.Sprintf(", of which %d were there and equal", equal)
+			line += fmt.Sprintf(" (there already, and equal: %d)", equal)
 		}
 		if kept > 0 {
-			line += fmt.Sprintf("; %d were there and left as they are", kept)
+			line += fmt.Sprintf("; there already, and left as they are: %d", kept)
 		}
 		fmt.Fprintln(w, line)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"nightjar/backup/local"
 	"nightjar/chunk"
 	"nightjar/repo/tree"
@@ -217,6 +219,7 @@ type placedFile struct {
 	holes    bool
 
 	pending atomic.Int64 // chunks to come, and one for the planner
+	behind  atomic.Int64 // bytes that were written since the kernel was last asked to take them to the disk
 
 	mu   sync.Mutex
 	file *os.File
@@ -266,6 +269,7 @@ func (f *placedFile) write(data []byte, offset int64) {
 		f.fail(err)
 		return
 	}
+	f.writeBehind(file, len(data))
 	f.r.shared.bytes.Add(uint64(len(data)))
 	f.r.o.Progress.Bytes.Add(uint64(len(data)))
 	if f.r.o.Partial {
@@ -274,6 +278,18 @@ func (f *placedFile) write(data []byte, offset int64) {
 		f.mu.Unlock()
 	}
 	f.done()
+}
+
+// aheadOfSync is after how many bytes of a file the disk begins with them.
+const aheadOfSync = 8 << 20
+
+// writeBehind has the disk begin with what was written of a large file while the rest is made, or all of it would wait for the end. It makes nothing durable: that is for sync,
+// which also tells what went wrong.
+func (f *placedFile) writeBehind(file *os.File, n int) {
+	if f.behind.Add(int64(n)) >= aheadOfSync {
+		f.behind.Store(0)
+		_ = unix.SyncFileRange(int(file.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	}
 }
 
 // fail notes why the file cannot be had.

@@ -122,3 +122,26 @@ func FuzzTexts(f *testing.F) {
 		}
 	})
 }
+
+// A tool sets up no more memory than its files can fill.
+func TestEnough(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	must(t, err)
+	defer root.Close()
+	must(t, root.Mkdir("shop", 0o700))
+	for name, size := range map[string]int64{"ibdata1": 70 << 20, "shop/a.ibd": 80 << 20} {
+		must(t, root.WriteFile(name, nil, 0o600))
+		must(t, os.Truncate(filepath.Join(root.Name(), name), size))
+	}
+	must(t, root.Symlink("ibdata1", "link"))
+	files, err := bytesIn(root)
+	must(t, err)
+	for memory, want := range map[uint64]uint64{16 << 30: 300 << 20, 200 << 20: 200 << 20} {
+		if got := enough(memory, files); got != want {
+			t.Errorf("of %d: %d, not %d", memory, got, want)
+		}
+	}
+	if got := enough(16<<30, 1); got != leastMemory {
+		t.Errorf("for a file of one byte: %d", got)
+	}
+}

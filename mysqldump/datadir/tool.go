@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"regexp"
@@ -67,7 +68,7 @@ func (t Tool) Fits(recorded string) (newer bool, err error) {
 type PrepareOptions struct {
 	Tool   Tool
 	Temp   tempdir.Dir
-	Memory uint64 // bytes that it may use; 0: Memory()
+	Memory uint64 // bytes that it may use; 0: Memory(), or what its files can fill, if that is less
 }
 
 // Prepare has the tool apply the log to the files.
@@ -105,7 +106,11 @@ func prepare(ctx context.Context, root *os.Root, path string, o PrepareOptions) 
 	}
 	defer options.Close()
 	if o.Memory == 0 {
-		o.Memory = Memory()
+		files, err := bytesIn(root)
+		if err != nil {
+			return err
+		}
+		o.Memory = enough(Memory(), files)
 	}
 	said := &tail{}
 	_, err = child.Output(ctx, child.Command{
@@ -126,7 +131,29 @@ func prepare(ctx context.Context, root *os.Root, path string, o PrepareOptions) 
 // maxSaid is how many bytes of what a tool says are kept.
 const maxSaid = 64 << 10
 
-// Memory is how many bytes a tool may use on this machine: half of what is free, from 100 MiB, which is the tool's own default, to 16 GiB.
+// leastMemory is the tool's own default.
+const leastMemory = 100 << 20
+
+// enough is how much of some memory a tool has a use for: all pages of its files, and as much again for what it keeps of the log. To set up more costs time for
+// each gigabyte.
+func enough(memory, files uint64) uint64 { return min(memory, max(2*files, leastMemory)) }
+
+// bytesIn counts the bytes of the files in a folder.
+func bytesIn(root *os.Root) (n uint64, err error) {
+	err = fs.WalkDir(root.FS(), ".", func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			n += uint64(info.Size())
+		}
+		return err
+	})
+	return n, err
+}
+
+// Memory is how many bytes a tool may use on this machine: half of what is free, from 100 MiB to 16 GiB.
 func Memory() uint64 {
 	free := uint64(0)
 	text, _ := os.ReadFile("/proc/meminfo")
@@ -139,7 +166,7 @@ func Memory() uint64 {
 	if left, ok := groupMemory(); ok {
 		free = min(free, left)
 	}
-	return min(max(free/2, 100<<20), 16<<30)
+	return min(max(free/2, leastMemory), 16<<30)
 }
 
 // groupMemory is what is left of the memory of this process's control group; ok is false where it has no bound.

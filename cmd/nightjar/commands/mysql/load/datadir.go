@@ -45,7 +45,7 @@ func (d *DatadirFlags) Bind(c *cobra.Command) {
 	f.StringVar(&d.Dir, "datadir", "", "make a data directory of a hot backup in this empty or new `DIR`, on which no server runs")
 	f.StringVar(&d.Owner, "owner", "", "`USER[:GROUP]` who gets its files (default: who owns DIR; if that is root, mysql)")
 	f.StringVar(&d.Tool, "tool", "", "the `PROGRAM` that prepares it, of the version that took the backup (default: mariadb-backup; of a clone of MySQL: mysqld)")
-	f.StringVar(&d.memory, "use-memory", "", "how much memory that may use, such as 4G (default: half of what is free)")
+	f.StringVar(&d.memory, "use-memory", "", "how much memory that may use, such as 4G (default: half of what is free, or less if the files need less)")
 }
 
 // A Seed is a hot backup that becomes a data directory.

@@ -30,12 +30,9 @@ type Filter struct {
 func New(o Options) (*Filter, error) {
 	f := &Filter{largerThan: o.LargerThan, sample: o.Sample}
 	for _, text := range o.Exclude {
-		p, err := parse(text)
+		p, err := parseAfter(text, len(f.exclude) > 0)
 		if err != nil {
 			return nil, err
-		}
-		if p.negated && len(f.exclude) == 0 {
-			return nil, fmt.Errorf("pattern %q: it takes nothing back, since no pattern before it leaves anything out; \\! stands for a name's own", text)
 		}
 		f.exclude = append(f.exclude, p)
 	}
@@ -52,10 +49,19 @@ func New(o Options) (*Filter, error) {
 	return f, nil
 }
 
-// Check returns an error if a pattern can match nothing.
-func Check(text string) error {
-	_, err := parse(text)
+// Check returns an error if a pattern of what is left out can match nothing, or takes nothing back as none comes before it.
+func Check(text string, after bool) error {
+	_, err := parseAfter(text, after)
 	return err
+}
+
+// parseAfter reads a pattern that others come before, or not.
+func parseAfter(text string, after bool) (pattern, error) {
+	p, err := parse(text)
+	if err == nil && p.negated && !after {
+		err = fmt.Errorf("pattern %q: it takes nothing back, since no pattern before it leaves anything out; \\! stands for a name's own", text)
+	}
+	return p, err
 }
 
 // Excludes reports whether the entry, and what is below it, is left out. size is 0 but for files.

@@ -3,10 +3,33 @@ package filter
 import "testing"
 
 func TestMalformed(t *testing.T) {
-	for _, bad := range []string{"", "/", "[", "a[", "{a", "a\\"} {
+	for _, bad := range []string{"", "/", "[", "a[", "{a", "a\\", "a\x00b"} {
 		if _, err := New(Options{Exclude: []string{bad}}); err == nil {
 			t.Errorf("pattern %q is taken", bad)
 		}
+	}
+}
+
+// FuzzParse has no text of a pattern do harm.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"[", "[a", `[\`, "[a-", "[!", "{}", "[]-]", `[\]`, "[a-\xff]", "**{a,b}[c-d]"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if p, err := parse(text); err == nil {
+			p.matches("/a/b", false)
+		}
+	})
+}
+
+// The root has no name that a pattern may be for: /* and /** are what is in it.
+func TestRoot(t *testing.T) {
+	f, err := New(Options{Exclude: []string{"/*", "*", "**", "/**", "!/etc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Excludes("/", true, 0) || f.Excludes("/etc", true, 0) || !f.Excludes("/usr", true, 0) {
+		t.Error("the root is left out, or /etc, or not the rest")
 	}
 }
 

@@ -31,7 +31,9 @@ func parse(text string) (p pattern, err error) {
 	glob, folders := strings.CutSuffix(glob, "/")
 	p = pattern{anchored: strings.HasPrefix(glob, "/"), folders: folders, negated: negated}
 	switch {
-	case glob == "" || !doublestar.ValidatePattern(glob) || strings.ContainsRune(glob, 0):
+	case strings.ContainsRune(glob, 0):
+		return p, errors.New("it can match nothing: it has a zero byte in it; patterns are UTF-8, one on a line")
+	case glob == "" || !doublestar.ValidatePattern(glob):
 		return p, errors.New("it is malformed")
 	case strings.HasPrefix(glob, "./"):
 		return p, errors.New("it can match nothing: what begins with ./ is no path that a backup has; write the whole path, from / on, or leave ./ out")
@@ -94,7 +96,7 @@ func after(glob string, at int) string { return (glob + "/")[at : at+1] }
 
 // matches reports whether the pattern is for the absolute path of a folder or of something else.
 func (p *pattern) matches(name string, folder bool) bool {
-	if p.folders && !folder {
+	if name == "/" || p.folders && !folder { // the root has no name, and is saved for what is in it
 		return false
 	}
 	if !p.anchored {

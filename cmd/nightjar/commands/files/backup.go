@@ -208,7 +208,7 @@ func planBackup(a *app.App, b *backupFlags) (*repo.Record, *backup.Options, erro
 	}
 	saved := filter.Options{Exclude: b.exclude}
 	for _, file := range b.excludeFrom {
-		patterns, err := readPatterns(file)
+		patterns, err := readPatterns(file, len(saved.Exclude) > 0)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -274,7 +274,8 @@ func remark(a *app.App, path, what string) {
 	}
 }
 
-func readPatterns(file string) ([]string, error) {
+// readPatterns reads a file of patterns. after says that others come before them.
+func readPatterns(file string, after bool) ([]string, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("read patterns: %w", err)
@@ -285,6 +286,9 @@ func readPatterns(file string) ([]string, error) {
 	for n := 1; lines.Scan(); n++ {
 		text := lines.Text()
 		if n == 1 {
+			if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+				return nil, usage.Errorf("%s: it is UTF-16; patterns are UTF-8", quote.Display(file))
+			}
 			text = strings.TrimPrefix(text, "\ufeff")
 		}
 		line := strings.TrimSpace(text)
@@ -294,7 +298,7 @@ func readPatterns(file string) ([]string, error) {
 		if strings.Contains(line, "\r") {
 			return nil, usage.Errorf("%s, line %d: lines end in a newline, not in a carriage return alone", quote.Display(file), n)
 		}
-		if err := filter.Check(line); err != nil {
+		if err := filter.Check(line, after || len(patterns) > 0); err != nil {
 			return nil, usage.Errorf("%s, line %d: %w", quote.Display(file), n, err)
 		}
 		patterns = append(patterns, line)

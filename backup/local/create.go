@@ -60,7 +60,15 @@ func (d *Dir) Rename(oldName, newName string) error {
 	if err := checkName(oldName); err != nil {
 		return err
 	}
-	return d.do("rename to", newName, func() error { return unix.Renameat(d.fd, oldName, d.fd, newName) })
+	return d.do("rename to", newName, func() error {
+		err := unix.Renameat(d.fd, oldName, d.fd, newName)
+		if err == unix.EISDIR { // the new name's is a directory, and the old one's is none
+			if err = unix.Unlinkat(d.fd, newName, unix.AT_REMOVEDIR); err == nil {
+				err = unix.Renameat(d.fd, oldName, d.fd, newName)
+			}
+		}
+		return err
+	})
 }
 
 // RenameNoReplace is Rename to a name that is free: fs.ErrExist if it is not.

@@ -21,3 +21,14 @@ func (d *Dir) unlink(name string) error {
 	}
 	return err
 }
+
+// Empty reports whether an entry is a directory with nothing in it, as far as can be seen.
+func (d *Dir) Empty(name string) bool {
+	sub, err := d.Sub(name)
+	if err != nil {
+		return false
+	}
+	defer sub.Close()
+	names, err := sub.Names()
+	return err == nil && len(names) == 0
+}

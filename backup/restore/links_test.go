@@ -98,7 +98,12 @@ func TestLinkToStranger(t *testing.T) {
 		{"a directory is there", whole, restore.Always, func(t *testing.T, target string) {
 			must(t, os.Remove(target+"/a/f"))
 			must(t, os.Mkdir(target+"/a/f", 0o700))
+			put(t, target+"/a/f/in", "in")
 		}, map[string]string{"z/f": "", "z/g": ""}, []string{"z/f", "z/g"}, []string{"a/f"}},
+		{"an empty directory is there", whole, restore.Always, func(t *testing.T, target string) {
+			must(t, os.Remove(target+"/z/f"))
+			must(t, os.Mkdir(target+"/z/f", 0))
+		}, map[string]string{"a/f": "", "z/f": "", "z/g": ""}, []string{"a/f", "z/f", "z/g"}, nil},
 		{"the first is newer", whole, restore.IfNewer, func(t *testing.T, target string) {
 			must(t, os.Chtimes(target+"/a/f", time.Time{}, time.Now().Add(time.Hour)))
 		}, map[string]string{"a/f": "a", "z/f": "", "z/g": ""}, []string{"z/f", "z/g"}, nil},

@@ -42,7 +42,7 @@ func (p *planner) decide(above *planLevel, n, there *tree.Node) (Action, error) 
 		}
 	}
 	if action == Replaced {
-		if there.IsDir() && !n.IsDir() {
+		if there.IsDir() && !n.IsDir() && !d.Empty(n.Name) {
 			return Kept, errors.New("a directory is there")
 		}
 		if above.sealed == nil {

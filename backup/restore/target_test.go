@@ -270,9 +270,9 @@ func TestOverwrite(t *testing.T) {
 				replaced := kind == "gone"
 				switch policy {
 				case restore.Always:
-					replaced = replaced || kind != "dir" && kind != "fulldir"
+					replaced = replaced || kind != "fulldir"
 				case restore.IfChanged:
-					replaced = replaced || kind != "dir" && kind != "fulldir" // or has its attributes put right
+					replaced = replaced || kind != "fulldir" // or has its attributes put right
 				case restore.IfNewer:
 					replaced = replaced || kind == "older"
 				}

@@ -31,6 +31,8 @@ type forgetFlags struct {
 	within string
 	dryRun bool
 	force  bool
+
+	duplicity bool // its words: --force only means that it is to be done
 }
 
 // ForgetCommand makes the command nightjar forget.
@@ -81,7 +83,7 @@ func RemoveAllButCommand(a *app.App) *cobra.Command {
 }
 
 func removeCommand(a *app.App, use, short string, set func(*forgetFlags, string) error) *cobra.Command {
-	var o forgetFlags
+	o := forgetFlags{duplicity: true}
 	c := &cobra.Command{
 		Use: use, Short: short,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -157,7 +159,7 @@ func forget(ctx context.Context, a *app.App, o *forgetFlags, names []string) err
 			return err
 		}
 		decisions = o.Decide(archives, o.fitsRules, now, time.Local)
-		if err := o.careful(decisions); err != nil {
+		if err := o.careful(a, decisions); err != nil {
 			return err
 		}
 		warnLate(a, decisions)
@@ -173,14 +175,29 @@ func forget(ctx context.Context, a *app.App, o *forgetFlags, names []string) err
 	return printDecisions(a, decisions, o.dryRun, s.Keys().Grace(a.Now()))
 }
 
-// careful refuses what is more likely a slip than meant. Who only looks may see it.
-func (o *forgetFlags) careful(decisions []retain.Decision) error {
-	switch emptied := retain.Emptied(decisions); {
-	case o.force || o.dryRun:
+// careful refuses what is more likely a slip than meant. Who only looks may see it, and is told.
+func (o *forgetFlags) careful(a *app.App, decisions []retain.Decision) error {
+	err := o.slip(decisions)
+	switch {
+	case err == nil || o.force && !o.duplicity:
 		return nil
+	case o.dryRun && !o.duplicity:
+		a.Warn(fmt.Errorf("without --dry-run and --force this is refused: %w", err))
+		return nil
+	}
+	return err
+}
+
+// slip returns an error for a choice of nothing, and for rules that keep nothing of a job. With duplicity's words the latter is meant.
+func (o *forgetFlags) slip(decisions []retain.Decision) error {
+	none := usage.Hinted{Err: usage.Errorf("no archive is as --host, --job, --kind, --tag, --label and --at say"), Hint: "nightjar list shows what there is. --force takes it for done"}
+	if o.duplicity {
+		none.Hint = "nightjar list shows what there is"
+	}
+	switch emptied := retain.Emptied(decisions); {
 	case len(decisions) == 0 && !o.Selection.IsZero():
-		return usage.Hinted{Err: usage.Errorf("no archive is as --host, --job, --kind, --tag, --label and --at say"), Hint: "nightjar list shows what there is. --force takes it for done"}
-	case len(emptied) > 0:
+		return none
+	case len(emptied) > 0 && !o.duplicity:
 		return usage.Hinted{Err: usage.Errorf("no rule keeps any archive of job %s", strings.Join(emptied, ", nor of job ")), Hint: "nothing was given up. --dry-run shows what would be; --force leaves the last complete one"}
 	}
 	return nil

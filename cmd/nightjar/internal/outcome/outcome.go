@@ -162,6 +162,7 @@ var hints = []struct {
 	{crypto.ErrPassphrase, "look at PASSPHRASE, SIGN_PASSPHRASE, --passphrase-file and --passphrase-command: blanks at the ends of the line count, and so does a byte order mark"},
 	{userkeys.ErrGnuPG, "does gpg, 2.1 or later, work here by itself? Without a terminal, its agent needs the passphrase: set PASSPHRASE (SIGN_PASSPHRASE for a sign key)"},
 	{store.ErrClutter, "nightjar check --repair moves it aside, and puts back what belongs there: --kit FILE what it takes to open the repository, --from COPY all else"},
+	{session.ErrOtherKit, "nothing of the repository was used. All kits are called recovery-kit.txt: look for the one that names this repository and its id. If this is the one, something else stands where its repository was"},
 	{crypto.ErrIntegrity, "something in the repository is damaged, forged or not as this machine knows it; nothing of it was used. nightjar check says what it is; nightjar check --repair puts back, with --kit FILE, what it takes to open the repository, and with --from COPY all else"},
 	{keyring.ErrNotEnrolled, "where a recovery key is, say nightjar key add-host NAME --certificate FILE; nightjar key enroll prints the certificate here"},
 	{keyring.ErrFull, "nightjar key remove-host NAME --purge takes out a host that was ended, and of which nothing is left"},

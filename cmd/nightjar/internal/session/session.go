@@ -18,6 +18,7 @@ import (
 	"nightjar/cmd/nightjar/internal/place"
 	"nightjar/cmd/nightjar/internal/usage"
 	"nightjar/cmd/nightjar/internal/userkeys"
+	"nightjar/crypto"
 	"nightjar/internal/tempdir"
 	"nightjar/internal/where"
 	"nightjar/repo/pack"
@@ -53,6 +54,9 @@ type Settings struct {
 	// Interrupted is called, and does not return, when a signal comes while the terminal is asked; nothing has been done by then.
 	Interrupted func()
 }
+
+// ErrOtherKit says that the recovery kit is of another repository.
+var ErrOtherKit = fmt.Errorf("it is of another repository: %w", crypto.ErrIntegrity)
 
 // ErrNotConfigured says that no repository is named, and that there is none on this machine itself.
 var ErrNotConfigured = fmt.Errorf("no repository is configured: %w", store.ErrNoStore)

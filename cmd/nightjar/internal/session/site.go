@@ -85,7 +85,7 @@ func (s *Site) loadKeyring(ctx context.Context, need Access) (*keyring.Keyring, 
 	}
 	remembered := func(claimed string) (keyring.Pin, error) {
 		if repository != "" && claimed != repository {
-			return keyring.Pin{}, fmt.Errorf("it is repository %s, the recovery kit is of %s: %w", claimed, repository, crypto.ErrIntegrity)
+			return keyring.Pin{}, fmt.Errorf("this is repository %s, the recovery kit is of %s: %w", claimed, repository, ErrOtherKit)
 		}
 		var pin keyring.Pin
 		var err error

@@ -12,6 +12,7 @@ import (
 	"nightjar/cmd/nightjar/internal/sessiontest"
 	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo/keyring"
 	"nightjar/repo/store"
@@ -127,7 +128,7 @@ func TestNamedRoot(t *testing.T) {
 		{what: "kit of another", root: string(ours.Root), kit: theirs.Kit, err: crypto.ErrIntegrity},
 		{what: "two kits", kit: ours.Kit, key: theirs.Kit, err: crypto.ErrIntegrity},
 		{what: "missing kit", kit: ours.Kit + ".gone", err: os.ErrNotExist},
-		{what: "missing key", key: ours.Kit + ".gone", err: crypto.ErrNoKey},
+		{what: "missing key", key: ours.Kit + ".gone", err: userkeys.ErrNone},
 		{what: "fingerprint as kit", kit: string(ours.Root), err: os.ErrNotExist},
 	} {
 		m.Root, m.Kit, m.Key = c.root, c.kit, c.key

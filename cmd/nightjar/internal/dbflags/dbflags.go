@@ -73,6 +73,9 @@ func (d *Flags) variable(end string) string {
 	return "NIGHTJAR_" + strings.ToUpper(cmp.Or(d.other, "mysql")) + "_PASSWORD" + end
 }
 
+// Named reports whether a flag names the server, whatever option files say.
+func (d *Flags) Named() bool { return d.server != "" }
+
 func (d *Flags) group() string { return "nightjar-" + d.other }
 
 // Login returns the login that flags, environment and option files mean, and warns of what it ignored.

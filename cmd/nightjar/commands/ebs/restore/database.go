@@ -88,12 +88,16 @@ func restoreDatabase(ctx context.Context, a *app.App, r *restoreFlags, set *sets
 // restoreEnds finds out who the servers are, if what is restored becomes a replica.
 func restoreEnds(ctx context.Context, a *app.App, r *restoreFlags) (e replicas.Ends, follows bool, err error) {
 	m := &r.replica
+	nothing := r.noDatabase || r.mount.ReadOnly || r.noMount || r.noAttach || r.undo
+	if nothing && !m.Source.Named() { // what option files say of a source is for other times
+		return e, false, nil
+	}
 	if _, err := m.Source.Login(ctx, &a.Settings); errors.Is(err, login.ErrUnnamed) {
 		return e, false, nil
 	} else if err != nil {
 		return e, false, err
 	}
-	if r.noDatabase || r.mount.ReadOnly || r.noMount || r.noAttach || r.undo {
+	if nothing {
 		return e, false, usage.Errorf("--source: without a data directory that is mounted here, nothing becomes a replica")
 	}
 	m.Point.ResetLog = true

@@ -92,5 +92,5 @@ func printArchives(a *app.App, archives []repo.Archive, proven map[string]time.T
 		a.Note("no archive matches")
 		return nil
 	}
-	return a.Print(func(w io.Writer) { show.Archives(w, archives, proven) })
+	return a.Print(func(w io.Writer) { show.Archives(w, archives, proven, app.Columns(a.Out)) })
 }

@@ -15,7 +15,7 @@ import (
 // longest is how wide a name may be.
 const longest = 24
 
-// columns are those of the table, from left to right. The one with the highest rank goes first where the terminal is too narrow; those of rank 0 stay.
+// columns are those of the table, from left to right, with their ranks.
 var columns = []struct {
 	head string
 	rank int
@@ -50,70 +50,21 @@ var columns = []struct {
 
 // Show prints a table that is as wide as a terminal at most (0: as wide as it is), and below it what is to be said of a job.
 func Show(w io.Writer, lines []Line, now time.Time, width int) {
-	rows := table(lines, now, width)
-	for _, row := range rows {
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "  "), " "))
+	table := make([]human.Column, len(columns))
+	for i, c := range columns {
+		table[i] = human.Column{Head: c.head, Rank: c.rank}
+		for j := range lines {
+			table[i].Cells = append(table[i].Cells, c.cell(&lines[j], now))
+		}
+	}
+	for _, line := range human.Table(table, width) {
+		fmt.Fprintln(w, line)
 	}
 	for i := range lines {
 		for _, remark := range lines[i].remarks(now) {
 			fmt.Fprintf(w, "%s %s: %s\n", name(lines[i].Host), name(lines[i].Job), remark)
 		}
 	}
-}
-
-// table returns cells that are filled up to the width of their column.
-func table(lines []Line, now time.Time, width int) [][]string {
-	var cells [][]string // by columns
-	var ranks []int
-	for _, c := range columns {
-		column, some := []string{c.head}, c.rank == 0
-		for i := range lines {
-			text := c.cell(&lines[i], now)
-			column = append(column, text)
-			some = some || text != ""
-		}
-		if some {
-			cells, ranks = append(cells, fill(column)), append(ranks, c.rank)
-		}
-	}
-	for width > 0 && sum(cells) > width {
-		worst := 0
-		for i, rank := range ranks {
-			if rank > ranks[worst] {
-				worst = i
-			}
-		}
-		if ranks[worst] == 0 {
-			break
-		}
-		cells, ranks = append(cells[:worst], cells[worst+1:]...), append(ranks[:worst], ranks[worst+1:]...)
-	}
-	rows := make([][]string, len(lines)+1)
-	for i := range rows {
-		for _, column := range cells {
-			rows[i] = append(rows[i], column[i])
-		}
-	}
-	return rows
-}
-
-func fill(column []string) []string {
-	widest := 0
-	for _, s := range column {
-		widest = max(widest, runewidth.StringWidth(s))
-	}
-	for i, s := range column {
-		column[i] = s + strings.Repeat(" ", widest-runewidth.StringWidth(s))
-	}
-	return column
-}
-
-func sum(cells [][]string) int {
-	n := -2
-	for _, column := range cells {
-		n += 2 + runewidth.StringWidth(column[0])
-	}
-	return n
 }
 
 // remarks are what does not fit into a table, and what is wrong.

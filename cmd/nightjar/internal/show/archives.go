@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -18,22 +17,22 @@ import (
 
 type archiveColumn struct {
 	head string
+	rank int
 	cell func(*repo.Archive) string
 }
 
-// archiveColumns are all that list prints of an archive, from left to right. What a cell has must be harmless; a column is left out where no archive has
-// anything in it.
+// archiveColumns are all that list prints of an archive, from left to right, with their ranks.
 var archiveColumns = []archiveColumn{
-	{"ID", ShortID},
-	{"TIME", func(a *repo.Archive) string { return human.Time(a.Time) }},
-	{"HOST", func(a *repo.Archive) string { return quote.Display(a.Host) }},
-	{"KIND", kind},
-	{"FILES", func(a *repo.Archive) string { return Count(a.Statistics["files"]) }},
-	{"SIZE", func(a *repo.Archive) string { return human.Size(a.Statistics["bytes"]) }},
-	{"ADDED", func(a *repo.Archive) string { return human.Size(a.Statistics["bytes_stored"]) }},
-	{"TAGS", tags},
-	{"LABELS", labels},
-	{"SOURCE", func(a *repo.Archive) string { return Source(a) + standing(a) }},
+	{"ID", 0, ShortID},
+	{"TIME", 0, func(a *repo.Archive) string { return human.Time(a.Time) }},
+	{"HOST", 0, func(a *repo.Archive) string { return quote.Display(a.Host) }},
+	{"KIND", 0, kind},
+	{"FILES", 5, func(a *repo.Archive) string { return Count(a.Statistics["files"]) }},
+	{"SIZE", 1, func(a *repo.Archive) string { return human.Size(a.Statistics["bytes"]) }},
+	{"ADDED", 4, func(a *repo.Archive) string { return human.Size(a.Statistics["bytes_stored"]) }},
+	{"TAGS", 3, tags},
+	{"LABELS", 6, labels},
+	{"SOURCE", 0, func(a *repo.Archive) string { return Source(a) + standing(a) }},
 }
 
 // NoPosition is the label of what was taken of a server without a binary log, in the place of the label position, and BinaryLogOff what it says.
@@ -75,32 +74,32 @@ func Archive(a *repo.Archive) *ArchiveJSON {
 	}
 }
 
-// Archives prints a table of archives. proven is when a drill last proved them, by their ids.
-func Archives(w io.Writer, archives []repo.Archive, proven map[string]time.Time) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	rows := make([][]string, len(archives)+1)
-	columns := slices.Insert(slices.Clone(archiveColumns), len(archiveColumns)-1, archiveColumn{"PROVEN", func(a *repo.Archive) string {
-		if at, ok := proven[a.ID]; ok {
-			return human.Time(at)
-		}
-		return ""
-	}})
-	for _, c := range columns {
-		cells, some := []string{c.head}, len(archives) == 0 && c.head != "PROVEN"
+// Archives prints a table of archives, which is fitted to a terminal of so many columns (0: to none). proven is when a drill last proved them, by their ids.
+func Archives(w io.Writer, archives []repo.Archive, proven map[string]time.Time, width int) {
+	var table []human.Column
+	add := func(c archiveColumn) {
+		column := human.Column{Head: c.head, Rank: c.rank}
 		for i := range archives {
-			cells = append(cells, c.cell(&archives[i]))
-			some = some || cells[i+1] != ""
+			column.Cells = append(column.Cells, c.cell(&archives[i]))
 		}
-		for i := range rows {
-			if some {
-				rows[i] = append(rows[i], cells[i])
+		table = append(table, column)
+	}
+	last := len(archiveColumns) - 1
+	for _, c := range archiveColumns[:last] {
+		add(c)
+	}
+	if len(proven) > 0 {
+		add(archiveColumn{"PROVEN", 2, func(a *repo.Archive) string {
+			if at, ok := proven[a.ID]; ok {
+				return human.Time(at)
 			}
-		}
+			return ""
+		}})
 	}
-	for _, row := range rows {
-		fmt.Fprintln(t, strings.Join(row, "\t"))
+	add(archiveColumns[last])
+	for _, line := range human.Table(table, width) {
+		fmt.Fprintln(w, line)
 	}
-	_ = t.Flush() // w keeps its error
 }
 
 // ShortID returns what people call an archive.

@@ -9,9 +9,11 @@ import (
 	"nightjar/repo"
 )
 
-func table(archives ...repo.Archive) []string {
+func table(archives ...repo.Archive) []string { return narrow(0, archives...) }
+
+func narrow(width int, archives ...repo.Archive) []string {
 	var b strings.Builder
-	Archives(&b, archives, nil)
+	Archives(&b, archives, nil, width)
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
@@ -50,6 +52,11 @@ func TestArchives(t *testing.T) {
 	for _, line := range lines {
 		if n := utf8.RuneCountInString(line); n > 120 {
 			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	for _, line := range narrow(80, plain, logs) {
+		if n := utf8.RuneCountInString(line); n > 80 {
+			t.Errorf("%d columns of a terminal with 80: %s", n, line)
 		}
 	}
 	standing := archive(func(a *repo.Archive) {

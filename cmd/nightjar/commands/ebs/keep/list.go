@@ -63,7 +63,7 @@ func list(ctx context.Context, a *app.App, e *ec2flags.Flags, l *listFlags) erro
 	if a.JSON {
 		err = a.PrintJSON(listed.JSON())
 	} else {
-		err = a.Print(func(w io.Writer) { listed.Table(w) })
+		err = a.Print(func(w io.Writer) { listed.Table(w, app.Columns(a.Out)) })
 	}
 	if n := a.Problems.Load(); err == nil && n > 0 {
 		return outcome.Problems{What: fmt.Sprintf("the list is not complete: problems: %d", n)}
@@ -141,7 +141,7 @@ func WaitCommand(a *app.App, e *ec2flags.Flags) *cobra.Command {
 			if err != nil || !a.Chatty() {
 				return err
 			}
-			return a.Print(func(w io.Writer) { listed.Table(w) })
+			return a.Print(func(w io.Writer) { listed.Table(w, app.Columns(a.Out)) })
 		},
 	}
 	c.Flags().DurationVar(&limit, "timeout", 0, "how long to wait at most, such as 6h (default: as long as it takes)")

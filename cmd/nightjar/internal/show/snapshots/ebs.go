@@ -7,8 +7,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"nightjar/cmd/nightjar/internal/show"
@@ -30,17 +30,12 @@ type Sets struct {
 	Now            time.Time
 }
 
-// Table prints a line for each set, and lines for what is wrong or held.
-func (l *Sets) Table(w io.Writer) {
+// Table prints a line for each set, fitted to a terminal of so many columns (0: to none), and lines for what is wrong or held.
+func (l *Sets) Table(w io.Writer, width int) {
 	fmt.Fprintf(w, "region %s, by %s\n", quote.Display(l.Region), l.Source)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SET\tJOB\tCLASS\tAGE\tVOLUMES\tSIZE\tSTATE\tCONSISTENCY\tPOSITION\tCOPIES")
-	for i := range l.Sets {
-		s := &l.Sets[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", quote.Display(s.ID), dash(quote.Display(s.Job)), dash(quote.Display(s.Class)),
-			human.Age(l.Now.Sub(s.Time)), len(s.Volumes), size(s), state(s), s.Consistency, dash(quote.Display(position(s.Position))), dash(l.copies(s)))
+	for _, line := range human.Table(l.columns(), width) {
+		fmt.Fprintln(w, line)
 	}
-	t.Flush()
 	for i := range l.Sets {
 		s := &l.Sets[i]
 		if faults := Faults(s); faults != "" {
@@ -55,6 +50,27 @@ func (l *Sets) Table(w io.Writer) {
 	for _, h := range l.Bin {
 		fmt.Fprintf(w, "%s is in the %s, and still billed\n", quote.Display(h.Snapshot), quote.Display(h.By))
 	}
+}
+
+func (l *Sets) columns() (all []human.Column) {
+	add := func(head string, rank int, cell func(*sets.Set) string) {
+		c := human.Column{Head: head, Rank: rank}
+		for i := range l.Sets {
+			c.Cells = append(c.Cells, cell(&l.Sets[i]))
+		}
+		all = append(all, c)
+	}
+	add("SET", 0, func(s *sets.Set) string { return quote.Display(s.ID) })
+	add("JOB", 0, func(s *sets.Set) string { return dash(quote.Display(s.Job)) })
+	add("CLASS", 2, func(s *sets.Set) string { return dash(quote.Display(s.Class)) })
+	add("AGE", 0, func(s *sets.Set) string { return human.Age(l.Now.Sub(s.Time)) })
+	add("VOLUMES", 5, func(s *sets.Set) string { return strconv.Itoa(len(s.Volumes)) })
+	add("SIZE", 1, size)
+	add("STATE", 0, state)
+	add("CONSISTENCY", 4, func(s *sets.Set) string { return string(s.Consistency) })
+	add("POSITION", 3, func(s *sets.Set) string { return dash(quote.Display(position(s.Position))) })
+	add("COPIES", 0, func(s *sets.Set) string { return dash(l.copies(s)) })
+	return all
 }
 
 func dash(s string) string { return cmp.Or(s, "-") }

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -108,7 +109,7 @@ func (c *contents) mark(who string) error {
 	return nil
 }
 
-// AddRecovery adds a recovery key, or takes a newer certificate of one that is there.
+// AddRecovery adds a recovery key, or takes a newer certificate of one that is there. If that says nothing new, the error is ErrUnchanged.
 func (d *Draft) AddRecovery(key *crypto.Key) (err error) {
 	i := d.recovery(key.Fingerprint())
 	if i >= 0 {
@@ -120,6 +121,9 @@ func (d *Draft) AddRecovery(key *crypto.Key) (err error) {
 		return fmt.Errorf("use recovery key: %w", err)
 	}
 	if i >= 0 {
+		if bytes.Equal(key.Certificate(), d.contents.Recovery[i].Certificate()) {
+			return fmt.Errorf("recovery key %s is there, with just this certificate: %w", key.Fingerprint(), ErrUnchanged)
+		}
 		d.contents.Recovery[i] = certificate{key.Public()}
 		return nil
 	}

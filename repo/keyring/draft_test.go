@@ -242,6 +242,7 @@ func TestDraftRefuses(t *testing.T) {
 		"compromised twice":              {func(d *Draft) error { return errors.Join(d.MarkCompromised("db1"), d.MarkCompromised("db1")) }, ErrUnchanged, ""},
 		"last recovery key":              {func(d *Draft) error { return d.RemoveRecovery(recoveryKey().Fingerprint()) }, nil, "last recovery key"},
 		"no such recovery key":           {func(d *Draft) error { return d.RemoveRecovery(hostKey().Fingerprint()) }, nil, "no recovery key"},
+		"recovery key that is there":     {func(d *Draft) error { return d.AddRecovery(recoveryKey()) }, ErrUnchanged, "just this certificate"},
 		"expired recovery key":           {func(d *Draft) error { return d.AddRecovery(old) }, nil, "use recovery key"},
 		"too many recovery keys": {func(d *Draft) error {
 			d.contents.Recovery = slices.Repeat(d.contents.Recovery, recoveryMax)

@@ -107,8 +107,9 @@ func addRecoveryCommand(a *app.App) *cobra.Command {
 			return keyChange{}, err
 		}
 		return keyChange{
-			edit: func(d *keyring.Draft) error { return d.AddRecovery(key) },
-			said: fmt.Sprintf("recovery key %s opens everything", key.Fingerprint()),
+			edit:     func(d *keyring.Draft) error { return d.AddRecovery(key) },
+			said:     fmt.Sprintf("recovery key %s opens everything", key.Fingerprint()),
+			standing: fmt.Sprintf("recovery key %s opens everything already; the keys stay as they are", key.Fingerprint()),
 		}, nil
 	})
 }

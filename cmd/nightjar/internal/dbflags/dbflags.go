@@ -51,6 +51,12 @@ func (d *Flags) BindOther(c *cobra.Command, what string) {
 	d.bind(c, what, what+"-", "the "+what+": ", "the database server that is the "+what)
 }
 
+// BindReplication gives a command the flags for how a replica reaches its source, as those of BindOther: --replication, ….
+func (d *Flags) BindReplication(c *cobra.Command) {
+	d.other = "replication"
+	d.bind(c, d.other, d.other+"-", "the replication account: ", "the source as the replica reaches it, and the account that replicates")
+}
+
 func (d *Flags) bind(c *cobra.Command, server, prefix, of, it string) {
 	f := c.Flags()
 	f.StringVar(&d.server, server, "", it+", `[USER@]HOST[:PORT]` or the path of its socket (default: as the option files say)")

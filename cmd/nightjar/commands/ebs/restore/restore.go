@@ -105,7 +105,7 @@ With --region the set's copies in that region are used, and no call is made to a
 func replicaFlags(c *cobra.Command, m *replicas.Flags) {
 	m.Server.Bind(c)
 	m.Source.BindOther(c, "source")
-	m.Replication.BindOther(c, "replication")
+	m.Replication.BindReplication(c)
 	f := c.Flags()
 	f.BoolVar(&m.Point.NoGTID, "no-gtid", false, "replica: follow file and offset, not GTIDs")
 	f.BoolVar(&m.Point.Writable, "writable", false, "replica: leave read_only as it is")

@@ -53,7 +53,7 @@ the account for it: that is tried from here.`,
 	}
 	k.server.Bind(c)
 	k.replica.BindOther(c, "replica")
-	k.replication.BindOther(c, "replication")
+	k.replication.BindReplication(c)
 	f := c.Flags()
 	f.StringSliceVar(&k.purposes, "for", []string{"dump", "replica"}, "what the server is to be good for: dump, hot, binlog, replica")
 	f.StringVar(&k.every, "every", "1D", "how often a backup is made")

@@ -69,7 +69,7 @@ Another server must have all transactions of the dump, by GTID.`,
 	}
 	r.Server.Bind(c)
 	r.Source.BindOther(c, "source")
-	r.Replication.BindOther(c, "replication")
+	r.Replication.BindReplication(c)
 	f := c.Flags()
 	f.StringVar(&r.Existing, "existing", "refuse", "what becomes of what is there: refuse, if-changed (restore what differs: goes on with a restore that stopped), missing (restore what is not there), replace")
 	f.StringVar(&r.Accounts, "accounts", "leave", "what becomes of accounts that are there: leave, replace; or skip: restore none")

@@ -7,14 +7,26 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // survivePipes has writes to a pipe that nobody reads any more fail, instead of ending the program: what was made is told of, and what runs is finished.
 func survivePipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
-// printers are the commands, by their last name, that only print. Whoever reads no more of that, as head does, has what they want.
+// printers are the commands, by their last name, that only print.
 var printers = []string{"cat", "completion", "find", "list", "ls", "metrics", "report", "show", "stats", "status", "version"}
+
+// onlyPrints reports whether a command did nothing but print. Whoever reads no more of that, as head does, has what they want.
+func onlyPrints(c *cobra.Command) bool {
+	set := func(flag string) bool {
+		on, err := c.Flags().GetBool(flag)
+		return err == nil && on
+	}
+	return slices.Contains(printers, c.Name()) || set("dry-run") || c.Name() == "schedule" && !set("install")
+}
 
 // readerGone reports whether a command has ended since nobody reads what it prints.
 func readerGone(err error) bool {

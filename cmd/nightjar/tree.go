@@ -35,7 +35,7 @@ func run(ctx context.Context, a *app.App, args []string) int {
 	if err = cmp.Or(err, out.err); err == nil {
 		return outcome.Done
 	}
-	if readerGone(err) && (err == out.err || slices.Contains(printers, ran.Name())) {
+	if readerGone(err) && (err == out.err || onlyPrints(ran)) {
 		return outcome.Unread
 	}
 	if errors.Is(err, usage.ErrNoCommand) {

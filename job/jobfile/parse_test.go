@@ -160,6 +160,10 @@ func TestAccess(t *testing.T) {
 		{"command before", "[ebs.x]\nschedule = \"@daily\"\npre = \"stop --password=word\"\n", 0o644, 0o755, 0, 0, "ebs.x.pre", "chmod 0600 "},
 		{"server with a password", "[mysql-dump.x]\nserver = \"me:word@h:3306\"\n", 0o644, 0o755, 0, 0, "mysql-dump.x.server", "chmod 0600 "},
 		{"harmless commands", "[stream.x]\nname = \"x\"\ncommand = [\"mysqldump\", \"-u\", \"me\", \"-P\", \"3306\", \"--port=1\"]\n[mysql-dump.y]\nserver = \"me@h:3306\"\n[keys]\npassphrase-command = \"pass show nightjar\"\n", 0o644, 0o755, 0, 0, "", ""},
+		{"commands that have no secret", "[stream.x]\nname = \"x\"\ncommand = [\"pg_dump\", \"--no-password\", \"shop\"]\n[mysql-dump.y]\npassword-command = \"vault kv get -field=password secret/db\"\n" +
+			"[mysql-dump.z]\npassword-command = \"aws secretsmanager get-secret-value --secret-id=db --query SecretString\"\n[keys]\npassphrase-command = \"cat /root/password\"\n", 0o644, 0o755, 0, 0, "", ""},
+		{"command with a password", "[keys]\npassphrase-command = \"get --password word x\"\n", 0o644, 0o755, 0, 0, "keys.passphrase-command", "chmod 0600 "},
+		{"variable with a token", "[mysql-dump.y]\npassword-command = \"VAULT_TOKEN=hvs.x vault read x\"\n", 0o644, 0o755, 0, 0, "mysql-dump.y.password-command", "chmod 0600 "},
 		{"harmless hook", "[hooks]\nafter = [[\"systemctl\", \"reload\", \"nginx\"]]\n", 0o644, 0o755, 0, 0, "", ""},
 	} {
 		dir := filepath.Join(t.TempDir(), "etc")

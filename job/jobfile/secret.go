@@ -11,8 +11,11 @@ import (
 	"syscall"
 )
 
-// tokens is what is in a command that is, or comes with, a secret.
+// tokens is what is in a hook that is, or comes with, a secret.
 var tokens = regexp.MustCompile(`(?i)token|secret|passw|authorization|bearer|api[-_]?key`)
+
+// given is a secret in a command that may well speak of one that it has elsewhere, as in pass show db/password, --no-password and --password-file=FILE.
+var given = regexp.MustCompile(`(?i)(token|secret|passw(or)?d|passphrase|api[-_]?key)['"]?\s*[=:]\s*\S|(^|\s)--?(token|secret|passw(or)?d|passphrase|api[-_]?key)\s+[^\s-]|authorization|bearer\s`)
 
 // logins are arguments of commands of the shell that have a password: curl's -u USER:PASSWORD, and -pPASSWORD of MySQL's programs.
 var logins = regexp.MustCompile(`(^|\s)(-u|--user)[\s=]*['"]?[^\s:/]+:[^\s/]|(^|[\s/])(mysql|mariadb)[\w-]*\s(.*\s)?-p[^\s]`)
@@ -21,7 +24,7 @@ var logins = regexp.MustCompile(`(^|\s)(-u|--user)[\s=]*['"]?[^\s:/]+:[^\s/]|(^|
 var userPassword = regexp.MustCompile(`^[^\s:@/=]+:[^\s@/]+@`)
 
 // Secret returns the first key of the file whose value nobody else may read; "": there is none. A passphrase is one, USER:PASSWORD@HOST with a URL or without, a hook that is a URL,
-// which by its nature lets whoever knows it report, and a command that speaks of a token, secret, password, key or authorization, or has a login.
+// which by its nature lets whoever knows it report, a hook that speaks of a token, secret, password, key or authorization, and a command that has one, or a login.
 func (f *File) Secret() string {
 	return secretIn(nil, reflect.ValueOf(f).Elem())
 }
@@ -57,25 +60,25 @@ func IsSecret(key string, value any) bool {
 		case "passphrase", "sign-passphrase":
 			return x != ""
 		case "passphrase-command", "password-command", "pre", "post":
-			return secretCommand(strings.Fields(x))
+			return secretCommand(given, strings.Fields(x))
 		}
 		return hasPassword(x)
 	case []string:
-		return key == "command" && secretCommand(x) || slices.ContainsFunc(x, hasPassword)
+		return key == "command" && secretCommand(given, x) || slices.ContainsFunc(x, hasPassword)
 	case []any:
 		hooks, _ := HooksOf(x)
-		return slices.ContainsFunc(hooks, func(h Hook) bool { return h.URL != "" || secretCommand(h.Command) })
+		return slices.ContainsFunc(hooks, func(h Hook) bool { return h.URL != "" || secretCommand(tokens, h.Command) })
 	}
 	return false
 }
 
-// secretCommand reports whether a command has a secret, or speaks of one.
-func secretCommand(words []string) bool {
+// secretCommand reports whether a command has a secret: what matches, or a login.
+func secretCommand(secret *regexp.Regexp, words []string) bool {
 	if len(words) == 0 {
 		return false
 	}
 	line := path.Base(words[0]) + " " + strings.Join(words[1:], " ")
-	return tokens.MatchString(line) || logins.MatchString(line) || slices.ContainsFunc(words, hasPassword)
+	return secret.MatchString(line) || logins.MatchString(line) || slices.ContainsFunc(words, hasPassword)
 }
 
 func hasPassword(s string) bool {

@@ -24,7 +24,7 @@ func guide() help.Guide {
 		Groups: []help.Group{
 			{Heading: "Repository and keys", Root: true, Flags: []string{"config", "repo", "key", "kit", "root", "passphrase-file", "passphrase-command"}},
 			{Heading: "Folders", Root: true, Flags: []string{"cache-dir", "cache-limit", "state-dir", "tempdir"}},
-			{Heading: "Output", Root: true, Flags: []string{"json", "quiet", "verbose", "help"}},
+			{Heading: "Output", Root: true, Flags: []string{"json", "quiet", "verbose", "help", "version"}},
 			{Heading: "Buckets", Root: true, Flags: []string{
 				"profile", "region", "endpoint", "path-style", "storage-class", "object-lock", "object-lock-mode", "sse", "sse-kms-key", "requester-pays", "server-lacks", "as-of",
 			}},

@@ -68,6 +68,7 @@ func run(ctx context.Context, a *app.App, args []string) int {
 // commandTree returns all commands, with their help and what completes them in a shell. cobra never forgets the latter's flags, nor what their values are in.
 func commandTree(a *app.App) *cobra.Command {
 	root := bareCommand(a)
+	versionFlag(root)
 	explain(a, root)
 	complete(a, root)
 	return root

@@ -21,9 +21,18 @@ func versionCommand(a *app.App) *cobra.Command {
 			if a.JSON {
 				return a.PrintJSON(map[string]any{"version": app.Version(), "format": repo.FormatVersion, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			return a.Print(func(w io.Writer) {
-				fmt.Fprintf(w, "nightjar %s, repository format %d, %s %s/%s\n", app.Version(), repo.FormatVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			})
+			return a.Print(func(w io.Writer) { fmt.Fprintln(w, versionLine()) })
 		},
 	}, app.FileNone)
+}
+
+func versionLine() string {
+	return fmt.Sprintf("nightjar %s, repository format %d, %s %s/%s", app.Version(), repo.FormatVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// versionFlag has nightjar --version do what nightjar version does.
+func versionFlag(root *cobra.Command) {
+	root.Version = versionLine()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "say which version this is, and of what format")
 }

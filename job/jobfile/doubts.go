@@ -1,6 +1,9 @@
 package jobfile
 
-// Doubts returns what is not wrong, and yet hardly meant: archives that nobody gives up, rules that keep nothing, a prune with nothing to do.
+import "slices"
+
+// Doubts returns what is not wrong, and yet hardly meant: archives that nobody gives up, rules that keep nothing, a prune with nothing to do, one job without a schedule
+// where others have one.
 func (f *File) Doubts() []Fault {
 	d := reader{file: f}
 	forgets, gives := false, false
@@ -42,8 +45,21 @@ func (f *File) Doubts() []Fault {
 			d.fault([]string{"prune", name}, name, "nothing in this file gives archives up: unless another host does, there is nothing to prune")
 		}
 	}
+	d.unscheduled()
 	d.faults.Sort()
 	return d.faults.All
+}
+
+func (r *reader) unscheduled() {
+	jobs := r.file.Jobs()
+	if !slices.ContainsFunc(jobs, Job.Scheduled) {
+		return
+	}
+	for _, j := range jobs {
+		if !j.Scheduled() && !j.Follows() {
+			r.fault([]string{j.Kind, j.Name}, j.Name, "it has no schedule: it runs only where somebody says nightjar run "+j.Name)
+		}
+	}
 }
 
 // forgottenBy reports whether a forget job names the job, by itself.

@@ -16,6 +16,7 @@ import (
 	"nightjar/cmd/nightjar/internal/sessiontest"
 	"nightjar/cmd/nightjar/internal/setup"
 	"nightjar/cmd/nightjar/internal/usage"
+	"nightjar/cmd/nightjar/internal/userkeys"
 	"nightjar/crypto"
 	"nightjar/repo"
 	"nightjar/repo/keyring"
@@ -92,7 +93,7 @@ func TestMakeRefused(t *testing.T) {
 		"name":         {breaks: func(m *sessiontest.Machine) { m.HostName = "" }},
 		"kit":          {options: setup.MakeOptions{KitFile: notDir}, want: fs.ErrExist},
 		"kit folder":   {options: setup.MakeOptions{KitFile: filepath.Join(notDir, "kit")}},
-		"recovery key": {options: setup.MakeOptions{EncryptKeys: []string{"alice"}}, want: crypto.ErrNoKey},
+		"recovery key": {options: setup.MakeOptions{EncryptKeys: []string{"alice"}}, want: userkeys.ErrNone},
 		"sign key":     {options: setup.MakeOptions{SignKey: file}, want: crypto.ErrNoKey}, // no secret half
 		"passphrase":   {breaks: func(m *sessiontest.Machine) { m.PassphraseFile = notDir }},
 	} {

@@ -65,7 +65,7 @@ func TestRead(t *testing.T) {
 	}
 	_, _, _, err := Read("alice@example.com")
 	var hinted usage.Hinted
-	if !errors.Is(err, crypto.ErrNoKey) || !errors.As(err, &hinted) || !strings.Contains(hinted.Hint, "gpg --fingerprint") {
+	if !errors.Is(err, ErrNone) || !errors.As(err, &hinted) || !strings.Contains(hinted.Hint, "gpg --fingerprint") {
 		t.Errorf("a name is %v", err)
 	}
 	large := write(t)

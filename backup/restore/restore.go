@@ -127,6 +127,19 @@ type restorer struct {
 	stop   context.CancelCauseFunc
 }
 
+// leadsNowhere reports whether a folder that is not there cannot be made, since what is there of its path ends with a link to nothing.
+func leadsNowhere(path string) bool {
+	for {
+		_, err := os.Lstat(path)
+		above := filepath.Dir(path)
+		if !errors.Is(err, fs.ErrNotExist) || above == path {
+			_, followed := os.Stat(path)
+			return err == nil && followed != nil
+		}
+		path = above
+	}
+}
+
 // openTarget opens the target, or makes it; begun says that it is to have attributes in the end.
 func (r *restorer) openTarget(begun bool) error {
 	if !r.o.DryRun {
@@ -146,7 +159,7 @@ func (r *restorer) openTarget(begun bool) error {
 		}
 	}
 	d, err := local.OpenDir(r.o.Target, r.owners)
-	if r.o.DryRun && errors.Is(err, fs.ErrNotExist) {
+	if r.o.DryRun && errors.Is(err, fs.ErrNotExist) && !leadsNowhere(r.o.Target) {
 		return nil
 	}
 	if errors.Is(err, fs.ErrPermission) && r.o.DryRun {

@@ -146,6 +146,15 @@ func TestTarget(t *testing.T) {
 	if got := backuptest.List(t, base); !slices.Equal(got, []string{"full", "made/", "made/here/", "made/here/file"}) {
 		t.Errorf("left %q", got)
 	}
+	must(t, os.Symlink("nowhere", base+"/dangling"))
+	must(t, os.Symlink("made", base+"/link"))
+	for below, fits := range map[string]bool{"dangling": false, "dangling/a/b": false, "full/a": false, "a/b": true, "link/a/b": true} {
+		_, _, dry := s.TryRestore(overwrite(base+"/"+below, restore.Refuse), func(o *restore.Options) { o.DryRun = true })
+		_, _, real := s.TryRestore(overwrite(base+"/"+below, restore.Refuse))
+		if (dry == nil) != fits || (real == nil) != fits {
+			t.Errorf("into %s: %v, in a dry run %v", below, real, dry)
+		}
+	}
 }
 
 // TestOverwrite goes through what may be there, by every policy, in a dry run first.

@@ -37,7 +37,7 @@ func fuzzKey(t testing.TB) *Key {
 }
 
 func fuzzSealed(f *testing.F, k *Key, plain string) []byte {
-	s, err := NewSealer(k, k, theBox, nil, k.primary.pub.CreationTime.UTC)
+	s, err := NewSealer(k, k, theBox, nil, k.cert.Primary().Pub.CreationTime.UTC)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func FuzzOpen(f *testing.F) {
 	object := fuzzSealed(f, k, "plain")
 	f.Add(bytes.Clone(object))
 	f.Add(object[:len(object)/2])
-	signed, err := Sign(k, []byte("plain"), theBox, k.primary.pub.CreationTime)
+	signed, err := Sign(k, []byte("plain"), theBox, k.cert.Primary().Pub.CreationTime)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func FuzzOpen(f *testing.F) {
 
 func FuzzVerify(f *testing.F) {
 	k := fuzzKey(f)
-	signed, err := Sign(k, []byte("plain"), theBox, k.primary.pub.CreationTime)
+	signed, err := Sign(k, []byte("plain"), theBox, k.cert.Primary().Pub.CreationTime)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func FuzzVerify(f *testing.F) {
 func FuzzDecrypt(f *testing.F) {
 	k := fuzzKey(f)
 	o := NewOpener(k)
-	message, err := EncryptTo([]*Key{k}, []byte("plain"), nil, k.primary.pub.CreationTime)
+	message, err := EncryptTo([]*Key{k}, []byte("plain"), nil, k.cert.Primary().Pub.CreationTime)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -14,10 +14,12 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"nightjar/crypto/internal/certtest"
 )
 
 var (
-	noon   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	noon   = certtest.Noon
 	theBox = Binding{Repository: "0123456789abcdef", Kind: "content", Version: 0}
 )
 
@@ -26,6 +28,31 @@ func clock() time.Time { return noon }
 func generated(t testing.TB, name string) *Key {
 	t.Helper()
 	k, err := Generate(name, noon.Add(-time.Hour), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// edited makes a key with a signing subkey, as change leaves it.
+func edited(t *testing.T, change func(*pgp.Entity, *packet.Config) error) *Key {
+	t.Helper()
+	return readKey(t, certtest.Edited(t, change))
+}
+
+// editions returns a key as it was before each change, and after the last.
+func editions(t *testing.T, changes ...func(*pgp.Entity, *packet.Config) error) []*Key {
+	t.Helper()
+	var all []*Key
+	for _, data := range certtest.Editions(t, changes...) {
+		all = append(all, readKey(t, data))
+	}
+	return all
+}
+
+func readKey(t *testing.T, data []byte) *Key {
+	t.Helper()
+	k, err := ReadKey(data)
 	if err != nil {
 		t.Fatal(err)
 	}

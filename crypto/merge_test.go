@@ -10,57 +10,9 @@ import (
 	pgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"nightjar/crypto/internal/certtest"
 )
-
-// editions returns a key as it was before each change, and after the last.
-func editions(t *testing.T, changes ...func(*pgp.Entity, *packet.Config) error) []*Key {
-	t.Helper()
-	var all []*Key
-	edited(t, func(e *pgp.Entity, c *packet.Config) error {
-		for i, change := range append(changes, nil) {
-			var buf bytes.Buffer
-			if err := e.SerializePrivateWithoutSigning(&buf, nil); err != nil {
-				return err
-			}
-			k, err := ReadKey(buf.Bytes())
-			if err != nil {
-				return err
-			}
-			all = append(all, k)
-			c.Time = func() time.Time { return noon.Add(time.Duration(i-30) * time.Minute) }
-			if change != nil {
-				if err := change(e, c); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-	return all
-}
-
-// lives has all of a key expire so long after it was made; 0: never.
-func lives(d time.Duration) func(*pgp.Entity, *packet.Config) error {
-	return func(e *pgp.Entity, c *packet.Config) error {
-		seconds := uint32(d / time.Second)
-		cert := e.Identities["k"].SelfCertifications[0].Packet
-		cert.KeyLifetimeSecs, cert.CreationTime = &seconds, c.Now()
-		if err := cert.SignUserId("k", e.PrimaryKey, e.PrivateKey, c); err != nil {
-			return err
-		}
-		for i := range e.Subkeys {
-			s := &e.Subkeys[i]
-			b := s.Bindings[0].Packet
-			b.KeyLifetimeSecs, b.CreationTime = &seconds, c.Now()
-			if err := b.SignKey(s.PublicKey, e.PrivateKey, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
-func newSubkey(e *pgp.Entity, c *packet.Config) error { return e.AddSigningSubkey(c) }
 
 func dropSubkey(e *pgp.Entity, _ *packet.Config) error {
 	e.Subkeys = slices.Delete(e.Subkeys, 1, 2) // the first that signs
@@ -68,7 +20,7 @@ func dropSubkey(e *pgp.Entity, _ *packet.Config) error {
 }
 
 func TestMerge(t *testing.T) {
-	all := editions(t, lives(2*time.Hour), lives(48*time.Hour), newSubkey, dropSubkey, func(e *pgp.Entity, c *packet.Config) error {
+	all := editions(t, certtest.Lives(2*time.Hour), certtest.Lives(48*time.Hour), certtest.NewSubkey, dropSubkey, func(e *pgp.Entity, c *packet.Config) error {
 		return e.Revoke(packet.KeyCompromised, "", c)
 	})
 	first, short, long, added, dropped, revoked := all[0], all[1], all[2], all[3], all[4], all[5]
@@ -99,8 +51,8 @@ func TestMerge(t *testing.T) {
 	if m := merge(long, short); !bytes.Equal(m.Certificate(), long.Public().Certificate()) {
 		t.Error("an older certificate changes something")
 	}
-	if m := merge(added, dropped); len(m.subkeys) != 3 {
-		t.Errorf("a subkey that is gone from the later certificate is lost: %d", len(m.subkeys))
+	if m := merge(added, dropped); len(m.cert.Parts()) != 4 {
+		t.Errorf("a subkey that is gone from the later certificate is lost: %d", len(m.cert.Parts())-1)
 	}
 	for name, pair := range map[string][2]*Key{"revoked": {dropped, revoked}, "revoked, the older one given": {revoked, first}} {
 		if err := merge(pair[0], pair[1]).CanSign(noon); !errors.Is(err, ErrRevoked) {
@@ -114,7 +66,7 @@ func TestMerge(t *testing.T) {
 
 // A key is used as its enrolled certificate says, whatever the file with its secret halves says.
 func TestWithSecrets(t *testing.T) {
-	all := editions(t, lives(2*time.Hour), lives(48*time.Hour), newSubkey)
+	all := editions(t, certtest.Lives(2*time.Hour), certtest.Lives(48*time.Hour), certtest.NewSubkey)
 	short, long, added := all[1], all[2], all[3]
 	later, to := noon.Add(10*time.Hour), generated(t, "to")
 	if err := short.WithSecrets(long).Signs(later); !errors.Is(err, ErrExpired) {
@@ -137,7 +89,7 @@ func TestWithSecrets(t *testing.T) {
 
 // TestEnds says when keys end, and that nothing is sealed from then on by a run that began before.
 func TestEnds(t *testing.T) {
-	all := editions(t, lives(2*time.Hour), func(e *pgp.Entity, c *packet.Config) error {
+	all := editions(t, certtest.Lives(2*time.Hour), func(e *pgp.Entity, c *packet.Config) error {
 		s, seconds := &e.Subkeys[0], uint32(5400)
 		s.Bindings[0].Packet.KeyLifetimeSecs = &seconds
 		return s.Bindings[0].Packet.SignKey(s.PublicKey, e.PrivateKey, c)
@@ -159,25 +111,4 @@ func TestEnds(t *testing.T) {
 	now = made.Add(2 * time.Hour)
 	_, err = s.Seal([]byte("x"))
 	wantError(t, err, ErrExpired, "expired on")
-}
-
-// A subkey from the future, as of a machine whose clock was wrong, is taken only if there is no other.
-func TestSubkeyFromTheFuture(t *testing.T) {
-	k := editions(t, func(e *pgp.Entity, c *packet.Config) error {
-		c.Time = func() time.Time { return noon.Add(24 * time.Hour) }
-		return errors.Join(e.AddSigningSubkey(c), e.AddEncryptionSubkey(c))
-	})[1]
-	for at, future := range map[time.Time]bool{noon: false, noon.Add(48 * time.Hour): true} {
-		sign, err := k.signPart(at)
-		encrypt, err2 := k.encryptPart(at)
-		if err := errors.Join(err, err2); err != nil {
-			t.Fatal(err)
-		}
-		if sign.pub.CreationTime.After(noon) != future || encrypt.pub.CreationTime.After(noon) != future {
-			t.Errorf("at %s: signs with that of %s, encrypts to that of %s", at, sign.pub.CreationTime, encrypt.pub.CreationTime)
-		}
-	}
-	if err := errors.Join(k.CanSign(noon.Add(-48*time.Hour)), k.CanEncrypt(noon.Add(-48*time.Hour))); err != nil {
-		t.Errorf("a machine whose clock went back cannot go on: %v", err)
-	}
 }

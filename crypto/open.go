@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"nightjar/crypto/internal/framing"
 )
 
 // Opened is an object that passed every check.
@@ -48,7 +50,7 @@ func (o *Opener) open(object []byte) (Envelope, SessionKey, error) {
 	if len(object) > ObjectMax {
 		return Envelope{}, SessionKey{}, integrity("%d bytes are more than an object has", len(object))
 	}
-	body, rest, err := exactPacket(object, tagSession)
+	body, rest, err := framing.Exact(object, framing.TagSession)
 	size := len(object) - len(rest)
 	if err != nil || size > SessionMax {
 		return Envelope{}, SessionKey{}, integrity("session key packet is malformed")

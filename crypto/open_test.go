@@ -100,18 +100,18 @@ func TestOpenRefuses(t *testing.T) {
 func TestForged(t *testing.T) {
 	content, host := generated(t, "content"), generated(t, "host")
 	sign := func(data []byte, b Binding) []byte {
-		sig, err := appendSignature(nil, data, host.primary, b, noon)
+		sig, err := appendSignature(nil, data, host.cert.Primary(), b, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return sig
 	}
 	data := []byte("data")
-	onePass, literal, sig := appendOnePass(nil, host.primary), append(appendLiteralHead(nil, 4), data...), sign(data, theBox)
+	onePass, literal, sig := appendOnePass(nil, host.cert.Primary()), append(appendLiteralHead(nil, 4), data...), sign(data, theBox)
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	edit := func(b []byte, i int, v byte) []byte { b = bytes.Clone(b); b[i] = v; return b }
 	extra := func(change func(*packet.Signature)) []byte {
-		s := &packet.Signature{Version: 4, PubKeyAlgo: packet.PubKeyAlgoEdDSA, Hash: 5, CreationTime: noon, IssuerKeyId: &host.primary.pub.KeyId}
+		s := &packet.Signature{Version: 4, PubKeyAlgo: packet.PubKeyAlgoEdDSA, Hash: 5, CreationTime: noon, IssuerKeyId: &host.cert.Primary().Pub.KeyId}
 		for _, n := range theBox.notations() {
 			s.Notations = append(s.Notations, &packet.Notation{Name: n[0], Value: []byte(n[1]), IsHumanReadable: true})
 		}
@@ -119,7 +119,7 @@ func TestForged(t *testing.T) {
 		h := sha256.New()
 		h.Write(data)
 		var buf bytes.Buffer
-		if err := errors.Join(s.Sign(h, host.primary.secret, plainSignatures()), s.Serialize(&buf)); err != nil {
+		if err := errors.Join(s.Sign(h, host.cert.Primary().Secret, plainSignatures()), s.Serialize(&buf)); err != nil {
 			t.Fatal(err)
 		}
 		return buf.Bytes()

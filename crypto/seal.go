@@ -9,6 +9,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"nightjar/crypto/internal/cert"
 )
 
 const (
@@ -24,8 +26,8 @@ const (
 // Sealer seals objects of one kind to one recipient. It is safe for concurrent
 // use when its rand and now are.
 type Sealer struct {
-	recipient *part
-	signer    *part
+	recipient *cert.Part
+	signer    *cert.Part
 	by        Fingerprint // the signer's
 	end       time.Time   // from which on it may not sign; zero: none
 	binding   Binding
@@ -52,7 +54,7 @@ func NewSealer(recipient, signer *Key, b Binding, random io.Reader, now func() t
 	if random == nil {
 		random = rand.Reader
 	}
-	return &Sealer{recipient: enc, signer: sig, by: signer.Fingerprint(), end: earlier(signer.primary.end(), sig.end()), binding: b, rand: random, now: now}, nil
+	return &Sealer{recipient: enc, signer: sig, by: signer.Fingerprint(), end: signer.cert.End(sig), binding: b, rand: random, now: now}, nil
 }
 
 // Message is an object in the making. The caller appends the plaintext to Buf,
@@ -76,7 +78,7 @@ type Sealed struct {
 // Begin starts a message in buf[:0], with a session key of its own. A buf with room for
 // HeaderMax, the plaintext and TrailerMax is never copied.
 func (s *Sealer) Begin(buf []byte) (*Message, error) {
-	key, buf, err := newSession(buf[:0], []*part{s.recipient}, s.rand)
+	key, buf, err := newSession(buf[:0], []*cert.Part{s.recipient}, s.rand)
 	if err != nil {
 		return nil, fmt.Errorf("begin message: %w", err)
 	}
@@ -149,9 +151,9 @@ func appendPrefix(buf []byte, random io.Reader) ([]byte, error) {
 	return append(buf, p[:]...), nil
 }
 
-func appendOnePass(buf []byte, signer *part) []byte {
-	buf = append(buf, 0xC4, 13, 3, sigBinary, hashSHA256, byte(signer.pub.PubKeyAlgo))
-	buf = binary.BigEndian.AppendUint64(buf, signer.pub.KeyId)
+func appendOnePass(buf []byte, signer *cert.Part) []byte {
+	buf = append(buf, 0xC4, 13, 3, sigBinary, hashSHA256, byte(signer.Pub.PubKeyAlgo))
+	buf = binary.BigEndian.AppendUint64(buf, signer.Pub.KeyId)
 	return append(buf, 1)
 }
 

@@ -128,7 +128,7 @@ func TestLayout(t *testing.T) {
 	if p[14] != p[16] || p[15] != p[17] {
 		t.Error("prefix does not repeat")
 	}
-	id := k.primary.pub.Fingerprint[12:]
+	id := k.cert.Primary().Pub.Fingerprint[12:]
 	want := append([]byte{0xC4, 0x0D, 3, 0, 8, 22}, append(id, 1)...)
 	want = append(want, 0xCB, 0xFF, 0, 0, 0, 22, 'b', 0, 0, 0, 0, 0)
 	want = append(want, plain...)

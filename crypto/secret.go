@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
+
+	"nightjar/crypto/internal/cert"
+	"nightjar/crypto/internal/framing"
 )
 
 // secretMax bounds a small secret's message, in bytes: there may be ten thousand recipients.
@@ -24,7 +27,7 @@ func EncryptTo(recipients []*Key, plain []byte, random io.Reader, now time.Time)
 	if random == nil {
 		random = rand.Reader
 	}
-	var parts []*part
+	var parts []*cert.Part
 	seen := make(map[Fingerprint]bool)
 	for _, k := range recipients {
 		p, err := k.encryptPart(now)
@@ -79,8 +82,8 @@ func (o *Opener) decrypt(armored []byte) ([]byte, error) {
 		return nil, integrity("armor: %v", err)
 	}
 	key, err := SessionKey{}, ErrNoKey
-	for len(data) > 0 && data[0] == 0xC0|tagSession {
-		body, rest, packetErr := exactPacket(data, tagSession)
+	for len(data) > 0 && data[0] == 0xC0|framing.TagSession {
+		body, rest, packetErr := framing.Exact(data, framing.TagSession)
 		if packetErr != nil {
 			return nil, integrity("session key packet is malformed")
 		}

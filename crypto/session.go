@@ -11,9 +11,17 @@ import (
 	"io"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"nightjar/crypto/internal/cert"
+	"nightjar/crypto/internal/framing"
 )
 
 const sessionKeySize = 32
+
+const (
+	algoRSA  = byte(packet.PubKeyAlgoRSA)
+	algoECDH = byte(packet.PubKeyAlgoECDH)
+)
 
 // SessionKey decrypts one object. The zero value is not usable.
 type SessionKey struct {
@@ -83,7 +91,7 @@ func (e Envelope) Span(off, n int64) (start, length int64) {
 }
 
 // newSession makes a session key and appends it to dst, encrypted to each of parts.
-func newSession(dst []byte, parts []*part, rand io.Reader) (SessionKey, []byte, error) {
+func newSession(dst []byte, parts []*cert.Part, rand io.Reader) (SessionKey, []byte, error) {
 	key := make([]byte, sessionKeySize)
 	defer clear(key)
 	if _, err := io.ReadFull(rand, key); err != nil {
@@ -91,7 +99,7 @@ func newSession(dst []byte, parts []*part, rand io.Reader) (SessionKey, []byte, 
 	}
 	buf := bytes.NewBuffer(dst)
 	for _, p := range parts {
-		err := packet.SerializeEncryptedKeyAEAD(buf, p.pub, packet.CipherAES256, false, key, &packet.Config{Rand: rand})
+		err := packet.SerializeEncryptedKeyAEAD(buf, p.Pub, packet.CipherAES256, false, key, &packet.Config{Rand: rand})
 		if err != nil {
 			return SessionKey{}, nil, fmt.Errorf("encrypt session key: %w", err)
 		}
@@ -108,7 +116,7 @@ func sessionRecipient(body []byte) (keyID uint64, err error) {
 	fields := body[10:]
 	switch body[9] {
 	case algoRSA:
-		if !exactMPIs(fields, 1) {
+		if !framing.ExactMPIs(fields, 1) {
 			return 0, integrity("session key packet is malformed")
 		}
 	case algoECDH:
@@ -124,16 +132,16 @@ func sessionRecipient(body []byte) (keyID uint64, err error) {
 
 // Opener opens what was encrypted to its keys. It is safe for concurrent use,
 // unless one of its keys is being unlocked.
-type Opener struct{ parts map[uint64][]*part }
+type Opener struct{ parts map[uint64][]*cert.Part }
 
 // NewOpener returns an Opener with the given keys. Keys without a secret half are of
 // no use to it; locked ones are, once they are unlocked.
 func NewOpener(secret ...*Key) *Opener {
-	o := &Opener{parts: make(map[uint64][]*part)}
+	o := &Opener{parts: make(map[uint64][]*cert.Part)}
 	for _, k := range secret {
-		for _, p := range k.parts() {
-			if p.encrypt && p.hasSecret() {
-				o.parts[p.pub.KeyId] = append(o.parts[p.pub.KeyId], p)
+		for _, p := range k.cert.Parts() {
+			if p.Encrypt && p.HasSecret() {
+				o.parts[p.Pub.KeyId] = append(o.parts[p.Pub.KeyId], p)
 			}
 		}
 	}
@@ -143,7 +151,7 @@ func NewOpener(secret ...*Key) *Opener {
 // SessionKey opens an encrypted session key packet, as in Envelope.Session. The error is
 // ErrNoKey, ErrLocked or ErrIntegrity.
 func (o *Opener) SessionKey(session []byte) (SessionKey, error) {
-	body, rest, err := exactPacket(session, tagSession)
+	body, rest, err := framing.Exact(session, framing.TagSession)
 	if err != nil || len(rest) != 0 {
 		return SessionKey{}, fmt.Errorf("open session key: %w", integrity("session key packet is malformed"))
 	}
@@ -164,7 +172,7 @@ func (o *Opener) sessionKey(body []byte) (SessionKey, error) {
 		return SessionKey{}, fmt.Errorf("%w (encrypted to key id %016X)", ErrNoKey, id)
 	}
 	for _, p := range parts {
-		if p.secret.Encrypted {
+		if p.Secret.Encrypted {
 			err = fmt.Errorf("%w (key id %016X)", ErrLocked, id)
 			continue
 		}
@@ -177,16 +185,16 @@ func (o *Opener) sessionKey(body []byte) (SessionKey, error) {
 	return SessionKey{}, err
 }
 
-func decryptSession(p *part, body []byte) (SessionKey, error) {
-	parsed, err := parsePacket(tagSession, body)
+func decryptSession(p *cert.Part, body []byte) (SessionKey, error) {
+	parsed, err := framing.Parse(framing.TagSession, body)
 	if err != nil {
 		return SessionKey{}, integrity("session key packet: %v", err)
 	}
 	ek, ok := parsed.(*packet.EncryptedKey)
-	if !ok || byte(p.pub.PubKeyAlgo) != body[9] {
+	if !ok || byte(p.Pub.PubKeyAlgo) != body[9] {
 		return SessionKey{}, integrity("session key packet is of another kind than its key")
 	}
-	if err := ek.Decrypt(p.secret, nil); err != nil {
+	if err := ek.Decrypt(p.Secret, nil); err != nil {
 		return SessionKey{}, integrity("session key does not decrypt")
 	}
 	defer clear(ek.Key)

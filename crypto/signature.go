@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"nightjar/crypto/internal/cert"
+	"nightjar/crypto/internal/framing"
 )
 
 const (
@@ -35,21 +38,21 @@ func plainSignatures() *packet.Config {
 }
 
 // appendSignature appends to buf a signature packet over data.
-func appendSignature(buf, data []byte, signer *part, b Binding, now time.Time) ([]byte, error) {
+func appendSignature(buf, data []byte, signer *cert.Part, b Binding, now time.Time) ([]byte, error) {
 	sig := &packet.Signature{
 		Version:      4,
 		SigType:      packet.SigTypeBinary,
-		PubKeyAlgo:   signer.pub.PubKeyAlgo,
+		PubKeyAlgo:   signer.Pub.PubKeyAlgo,
 		Hash:         gocrypto.SHA256,
 		CreationTime: now,
-		IssuerKeyId:  &signer.pub.KeyId,
+		IssuerKeyId:  &signer.Pub.KeyId,
 	}
 	for _, n := range b.notations() {
 		sig.Notations = append(sig.Notations, &packet.Notation{Name: n[0], Value: []byte(n[1]), IsHumanReadable: true})
 	}
 	h := sha256.New()
 	h.Write(data)
-	if err := sig.Sign(h, signer.secret, plainSignatures()); err != nil {
+	if err := sig.Sign(h, signer.Secret, plainSignatures()); err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	out := bytes.NewBuffer(buf)
@@ -101,7 +104,7 @@ func splitSigned(msg []byte) (signedParts, error) {
 		return s, err
 	}
 	s.data = data
-	s.signature, rest, err = exactPacket(rest, tagSignature)
+	s.signature, rest, err = framing.Exact(rest, framing.TagSignature)
 	if err != nil || len(rest) != 0 || len(s.signature) > TrailerMax {
 		return s, integrity("signature packet is malformed")
 	}
@@ -124,7 +127,7 @@ func (s signedParts) verify(signers []Signer, b Binding, at time.Time) (Opened, 
 	if err := b.check(); err != nil {
 		return Opened{}, err
 	}
-	parsed, err := parsePacket(tagSignature, s.signature)
+	parsed, err := framing.Parse(framing.TagSignature, s.signature)
 	if err != nil {
 		return Opened{}, integrity("signature packet: %v", err)
 	}
@@ -138,39 +141,39 @@ func (s signedParts) verify(signers []Signer, b Binding, at time.Time) (Opened, 
 	}
 	h := sha256.New()
 	h.Write(s.data)
-	if err := p.pub.VerifySignature(h, sig); err != nil {
+	if err := p.Pub.VerifySignature(h, sig); err != nil {
 		return Opened{}, integrity("signature by %s is not valid", key.Fingerprint())
 	}
 	if err := checkNotations(sig, b); err != nil {
 		return Opened{}, err
 	}
 	// What the signature does not cover must have the one form that we write.
-	head := signatureHead(p.pub, sig.CreationTime, b)
+	head := signatureHead(p.Pub, sig.CreationTime, b)
 	mpis := 1
-	if p.pub.PubKeyAlgo == packet.PubKeyAlgoEdDSA {
+	if p.Pub.PubKeyAlgo == packet.PubKeyAlgoEdDSA {
 		mpis = 2
 	}
 	tag := h.Sum(nil)[:2]
 	if !bytes.Equal(s.onePass, appendOnePass(nil, p)) || !bytes.HasPrefix(s.signature, append(head, tag...)) ||
-		!exactMPIs(s.signature[len(head)+2:], mpis) {
+		!framing.ExactMPIs(s.signature[len(head)+2:], mpis) {
 		return Opened{}, integrity("signature is not of the exact form")
 	}
-	return Opened{Plain: s.data, Signer: key.Fingerprint(), Issuer: p.fingerprint(), Created: sig.CreationTime}, nil
+	return Opened{Plain: s.data, Signer: key.Fingerprint(), Issuer: fingerprint(p.Pub.Fingerprint), Created: sig.CreationTime}, nil
 }
 
 // findSigner returns the signer that claims the signature and may have made it at that time.
-func findSigner(signers []Signer, sig *packet.Signature, at time.Time) (*Key, *part, error) {
+func findSigner(signers []Signer, sig *packet.Signature, at time.Time) (*Key, *cert.Part, error) {
 	if sig.IssuerKeyVersion != 4 || len(sig.IssuerFingerprint) != 20 {
 		return nil, nil, integrity("signature names no signer")
 	}
 	return findIssuer(signers, sig.IssuerFingerprint, at)
 }
 
-func findIssuer(signers []Signer, issuer []byte, at time.Time) (*Key, *part, error) {
+func findIssuer(signers []Signer, issuer []byte, at time.Time) (*Key, *cert.Part, error) {
 	err := integrity("signed by an unknown key %s", strings.ToUpper(hex.EncodeToString(issuer)))
 	for _, s := range signers {
-		p := s.Key.part(issuer)
-		if p == nil || !p.sign {
+		p := s.Key.cert.Part(issuer)
+		if p == nil || !p.Sign {
 			continue
 		}
 		if err = s.allows(p, at); err == nil {
@@ -191,10 +194,10 @@ func MayHaveSigned(signers []Signer, issuer Fingerprint, at time.Time) error {
 	return err
 }
 
-func (s Signer) allows(p *part, at time.Time) error {
+func (s Signer) allows(p *cert.Part, at time.Time) error {
 	fpr := s.Key.Fingerprint()
-	for _, p := range []*part{s.Key.primary, p} {
-		if problem := p.problemAt(at); problem != nil {
+	for _, p := range []*cert.Part{s.Key.cert.Primary(), p} {
+		if problem := p.ProblemAt(at); problem != nil {
 			return integrity("signing key %s: %w", fpr, problem)
 		}
 	}

@@ -9,31 +9,10 @@ import (
 	pgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
-)
 
-// edited makes a key with a signing subkey, as change leaves it.
-func edited(t *testing.T, change func(*pgp.Entity, *packet.Config) error) *Key {
-	t.Helper()
-	config := plainSignatures()
-	config.Algorithm, config.Curve = packet.PubKeyAlgoEdDSA, packet.Curve25519
-	config.Time = func() time.Time { return noon.Add(-time.Hour) }
-	e, err := pgp.NewEntity("k", "", "", config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(e.AddSigningSubkey(config), change(e, config)); err != nil {
-		t.Fatal(err)
-	}
-	var buf bytes.Buffer
-	if err := e.SerializePrivateWithoutSigning(&buf, nil); err != nil {
-		t.Fatal(err)
-	}
-	k, err := ReadKey(buf.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
+	"nightjar/crypto/internal/cert"
+	"nightjar/crypto/internal/framing"
+)
 
 // TestSigningParts has the primary and the subkeys sign, whether they may or not.
 func TestSigningParts(t *testing.T) {
@@ -91,12 +70,12 @@ func TestSigningParts(t *testing.T) {
 	to := generated(t, "to")
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			var subkey *part
+			var subkey *cert.Part
 			all := edited(t, func(e *pgp.Entity, config *packet.Config) error {
-				subkey = &part{pub: e.Subkeys[1].PublicKey, secret: e.Subkeys[1].PrivateKey}
+				subkey = &cert.Part{Pub: e.Subkeys[1].PublicKey, Secret: e.Subkeys[1].PrivateKey}
 				return c.change(e, config)
 			})
-			check := func(p *part, problem string) {
+			check := func(p *cert.Part, problem string) {
 				t.Helper()
 				s := sealer(t, to, to)
 				s.signer = p
@@ -113,7 +92,7 @@ func TestSigningParts(t *testing.T) {
 					t.Errorf("signed by %s, want the primary %s", opened.Signer, all.Fingerprint())
 				}
 			}
-			check(all.primary, c.primary)
+			check(all.cert.Primary(), c.primary)
 			check(subkey, c.subkey)
 			if signs := all.CanSign(noon) == nil; signs != (c.primary == "" || c.subkey == "") {
 				t.Errorf("can sign: %t", signs)
@@ -137,13 +116,13 @@ func TestNewestKeys(t *testing.T) {
 		}
 		return nil
 	})
-	for purpose, pick := range map[string]func(time.Time) (*part, error){"encrypt": k.encryptPart, "sign": k.signPart} {
+	for purpose, pick := range map[string]func(time.Time) (*cert.Part, error){"encrypt": k.encryptPart, "sign": k.signPart} {
 		p, err := pick(noon)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := noon.Add(-20 * time.Minute); !p.pub.CreationTime.Equal(want) {
-			t.Errorf("%s: uses the key of %s", purpose, p.pub.CreationTime.UTC())
+		if want := noon.Add(-20 * time.Minute); !p.Pub.CreationTime.Equal(want) {
+			t.Errorf("%s: uses the key of %s", purpose, p.Pub.CreationTime.UTC())
 		}
 	}
 }
@@ -154,7 +133,7 @@ func TestForgedEnvelope(t *testing.T) {
 	forge := func(function packet.CipherFunction, prefix func(p []byte)) []byte {
 		key := random(t, sessionKeySize)
 		var session bytes.Buffer
-		if err := packet.SerializeEncryptedKeyAEAD(&session, k.subkeys[0].pub, function, false, key, nil); err != nil {
+		if err := packet.SerializeEncryptedKeyAEAD(&session, k.cert.Parts()[1].Pub, function, false, key, nil); err != nil {
 			t.Fatal(err)
 		}
 		buf := append(session.Bytes(), 0xD2, 0xFF, 0, 0, 0, 0, 1)
@@ -183,7 +162,7 @@ func TestForgedEnvelope(t *testing.T) {
 		"old header":           append([]byte{0x84, 94}, forge(packet.CipherAES256, same)[2:]...),
 		"long header":          append([]byte{0xC1, 0xFF, 0, 0, 0, 94}, forge(packet.CipherAES256, same)[2:]...),
 		"more than an object":  make([]byte, ObjectMax+1),
-		"session key too long": appendPacket(nil, tagSession, make([]byte, SessionMax+1)),
+		"session key too long": framing.Append(nil, framing.TagSession, make([]byte, SessionMax+1)),
 	} {
 		opened, err := NewOpener(k).Open(object, by(k), theBox, noon)
 		if opened.Plain != nil {

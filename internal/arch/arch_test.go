@@ -57,6 +57,7 @@ func TestChecks(t *testing.T) {
 	for _, c := range []struct{ name, check, path, src, want string }{
 		{"arrow", "imports", "repo/r.go", `package repo; import _ "nightjar/repo/pack"`, ""},
 		{"against the arrows", "imports", "repo/pack/p.go", `package pack; import _ "nightjar/repo"`, "repo/pack/p.go: repo/pack may not import repo"},
+		{"secret halves of keys", "imports", "crypto/gnupg/g.go", `package gnupg; import _ "nightjar/crypto/internal/cert"`, "crypto/gnupg may not import crypto/internal/cert"},
 		{"databases apart from the repository", "imports", "mysqldump/d.go", `package mysqldump; import _ "nightjar/repo"`, "mysqldump may not import repo"},
 		{"room of a kind of stores", "imports", "repo/store/s3/listing/l.go", `package listing; import _ "nightjar/repo/store/s3/request"`, ""},
 		{"room of another kind", "imports", "repo/store/s3/s.go", `package s3; import _ "nightjar/repo/store/sftp/login"`, "repo/store/s3 may not import repo/store/sftp/login"},

@@ -19,8 +19,9 @@ var aboveRepo = append([]string{"repo", "repo/save"}, underRepo...)
 var arrows = map[string][]string{
 	"chunk":                {},
 	"chunk/delta":          {"chunk"},
-	"crypto":               {},
-	"crypto/gnupg":         {"crypto"}, // it gives keys
+	"crypto":               {"crypto/internal/cert", "crypto/internal/framing"},
+	"crypto/internal/cert": {"crypto/internal/framing"}, // knows secret halves: none but crypto may import it
+	"crypto/gnupg":         {"crypto"},                  // it gives keys
 	"repo":                 {"crypto", "repo/blocks", "repo/create", "repo/fetch", "repo/index", "repo/keyring", "repo/ledger", "repo/lists", "repo/lookup", "repo/pack", "repo/record", "repo/sealed", "repo/store", "repo/view"},
 	"repo/pack":            {"chunk"},
 	"repo/tree":            {"chunk"},
@@ -140,6 +141,9 @@ var arrows = map[string][]string{
 	"internal/bench/mysql":    {},
 	"internal/bench/contents": {"backup", "backup/content", "chunk", "crypto", "repo", "repo/keyring", "repo/store", "repo/store/directory"},
 
+	"crypto/internal/framing":  {},
+	"crypto/internal/certtest": {},
+
 	"mysqldump/replica/replicatest": {"mysqldump", "mysqldump/replica", "mysqldump/server", "mysqldump/servertest"},
 
 	"internal/bench/stages": {"chunk", "chunk/delta", "crypto", "repo/pack", "repo/store", "repo/store/directory"}, // measures them one by one
@@ -167,7 +171,7 @@ func isTool(dir string) bool { return within(dir, "internal/bench") || within(di
 
 // isTestHelper tells what only tests import, which may do what libraries may not.
 func isTestHelper(dir string) bool {
-	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "internal/proctest" || dir == "mysqldump/servertest" || dir == "mysqldump/replica/replicatest" || within(dir, "snapshot/ec2test") || dir == "backup/backuptest"
+	return within(dir, "internal/s3test") || dir == "internal/sshtest" || dir == "internal/proctest" || dir == "mysqldump/servertest" || dir == "mysqldump/replica/replicatest" || within(dir, "snapshot/ec2test") || dir == "backup/backuptest" || dir == "crypto/internal/certtest"
 }
 
 // makesForTests tells what tests of its neighbours make and fill repositories and stores with, or take dumps with.

@@ -1,4 +1,4 @@
-package crypto
+package cert
 
 import (
 	gocrypto "crypto"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"nightjar/crypto/internal/framing"
 )
 
 const (
@@ -35,15 +37,15 @@ type claim struct {
 
 // claim parses a signature that says it is by the primary key; ok is false for any other packet.
 func (v *verifier) claim(raw rawPacket) (c claim, ok bool) {
-	if raw.tag != tagSignature || len(raw.body) > selfSigMax || v.err != nil {
+	if raw.tag != framing.TagSignature || len(raw.body) > selfSigMax || v.err != nil {
 		return c, false
 	}
-	parsed, err := parsePacket(raw.tag, raw.body)
+	parsed, err := framing.Parse(raw.tag, raw.body)
 	if err != nil {
 		return c, false
 	}
 	sig, ok := parsed.(*packet.Signature)
-	if !ok || sig.Version != 4 || !sig.CheckKeyIdOrFingerprint(v.key.primary.pub) {
+	if !ok || sig.Version != 4 || !sig.CheckKeyIdOrFingerprint(v.key.primary.Pub) {
 		return c, false
 	}
 	if v.claims++; v.claims > claimedAtAll {
@@ -80,7 +82,7 @@ func (c *claim) weak() bool {
 	return weak(c.Hash) || c.EmbeddedSignature != nil && weak(c.EmbeddedSignature.Hash)
 }
 
-func (p *part) prove(c *claim) { p.proof = appendPacket(p.proof, tagSignature, c.raw.body) }
+func (p *Part) prove(c *claim) { p.Proof = framing.Append(p.Proof, framing.TagSignature, c.raw.body) }
 
 // userID collects what claims to certify or to revoke a user ID.
 type userID struct {
@@ -96,7 +98,7 @@ func (v *verifier) readPrimary(follows []rawPacket) {
 	var id *userID // nil: none that counts
 	for _, raw := range follows {
 		switch raw.tag {
-		case tagUserID:
+		case framing.TagUserID:
 			id = nil
 			if name := string(raw.body); len(name) <= userIDMax {
 				if i := slices.IndexFunc(ids, func(x *userID) bool { return x.name == name }); i >= 0 {
@@ -107,7 +109,7 @@ func (v *verifier) readPrimary(follows []rawPacket) {
 				}
 			}
 			continue
-		case tagUserAttribute: // a picture, whose certifications say nothing here
+		case framing.TagUserAttribute: // a picture, whose certifications say nothing here
 			id = nil
 			continue
 		}
@@ -118,7 +120,7 @@ func (v *verifier) readPrimary(follows []rawPacket) {
 		switch c.SigType {
 		case packet.SigTypeKeyRevocation:
 			// Whatever its hash: who forges one can only stop the key.
-			if v.valid(c, p.pub.VerifyRevocationSignature) {
+			if v.valid(c, p.Pub.VerifyRevocationSignature) {
 				p.revoke(c.Signature)
 				p.prove(&c)
 			}
@@ -134,7 +136,7 @@ func (v *verifier) readPrimary(follows []rawPacket) {
 			}
 		}
 	}
-	direct := v.newest(directs, p.pub.VerifyDirectKeySignature)
+	direct := v.newest(directs, p.Pub.VerifyDirectKeySignature)
 	if direct != nil && direct.weak() {
 		direct = nil
 	}
@@ -148,7 +150,7 @@ func (v *verifier) applyPrimary(direct *claim, ids []*userID) {
 	k, p := v.key, v.key.primary
 	var newest, main, weak *claim
 	for _, id := range ids {
-		verify := func(sig *packet.Signature) error { return p.pub.VerifyUserIdSignature(id.name, p.pub, sig) }
+		verify := func(sig *packet.Signature) error { return p.Pub.VerifyUserIdSignature(id.name, p.Pub, sig) }
 		cert := v.newest(id.certs, verify)
 		if cert == nil {
 			continue
@@ -160,7 +162,7 @@ func (v *verifier) applyPrimary(direct *claim, ids []*userID) {
 			weak = newer(weak, cert)
 			continue
 		}
-		p.proof = appendPacket(p.proof, tagUserID, []byte(id.name))
+		p.Proof = framing.Append(p.Proof, framing.TagUserID, []byte(id.name))
 		p.prove(cert)
 		newest = newer(newest, cert)
 		if main == nil || preferred(cert) && !preferred(main) || preferred(cert) == preferred(main) && cert.CreationTime.After(main.CreationTime) {
@@ -179,21 +181,21 @@ func (v *verifier) applyPrimary(direct *claim, ids []*userID) {
 	}
 	p.apply(flags.Signature)
 	// GnuPG lets a key without flags do all that its algorithm can.
-	p.sign = p.pub.PubKeyAlgo.CanSign() && (flags.FlagSign || !flags.FlagsValid)
+	p.Sign = p.Pub.PubKeyAlgo.CanSign() && (flags.FlagSign || !flags.FlagsValid)
 	if p.expires.IsZero() && direct != nil {
-		p.expires = expiry(p.pub, direct.Signature)
+		p.expires = expiry(p.Pub, direct.Signature)
 	}
 }
 
 func preferred(c *claim) bool { return c.IsPrimaryId != nil && *c.IsPrimaryId }
 
 // readSubkey applies the subkey's self-signatures; false when none binds it to the key. One of a kind that nightjar does not use is only noted.
-func (v *verifier) readSubkey(p *part, follows []rawPacket) bool {
+func (v *verifier) readSubkey(p *Part, follows []rawPacket) bool {
 	if p.unsupported {
-		p.sign, p.encrypt = p.pub.PubKeyAlgo.CanSign(), p.pub.PubKeyAlgo.CanEncrypt()
+		p.Sign, p.Encrypt = p.Pub.PubKeyAlgo.CanSign(), p.Pub.PubKeyAlgo.CanEncrypt()
 		return true
 	}
-	primary := v.key.primary.pub
+	primary := v.key.primary.Pub
 	var bindings []claim
 	for _, raw := range follows {
 		c, ok := v.claim(raw)
@@ -204,32 +206,32 @@ func (v *verifier) readSubkey(p *part, follows []rawPacket) bool {
 		case packet.SigTypeSubkeyBinding:
 			bindings = append(bindings, c)
 		case packet.SigTypeSubkeyRevocation:
-			if v.valid(c, func(sig *packet.Signature) error { return primary.VerifySubkeyRevocationSignature(sig, p.pub) }) {
+			if v.valid(c, func(sig *packet.Signature) error { return primary.VerifySubkeyRevocationSignature(sig, p.Pub) }) {
 				p.revoke(c.Signature)
 				p.prove(&c)
 			}
 		}
 	}
 	// This checks the subkey's own signature over the primary, too, when it may sign.
-	binding := v.newest(bindings, func(sig *packet.Signature) error { return primary.VerifyKeySignature(p.pub, sig) })
+	binding := v.newest(bindings, func(sig *packet.Signature) error { return primary.VerifyKeySignature(p.Pub, sig) })
 	if binding == nil {
 		return false
 	}
 	p.prove(binding)
 	p.apply(binding.Signature)
-	p.sign = p.pub.PubKeyAlgo.CanSign() && binding.FlagSign
+	p.Sign = p.Pub.PubKeyAlgo.CanSign() && binding.FlagSign
 	p.weak = binding.weak()
 	return true
 }
 
 // apply takes over what the newest self-signature says of use and expiry.
-func (p *part) apply(sig *packet.Signature) {
-	p.encrypt = p.pub.PubKeyAlgo.CanEncrypt() && (sig.FlagEncryptStorage || sig.FlagEncryptCommunications || !sig.FlagsValid)
-	p.expires = expiry(p.pub, sig)
+func (p *Part) apply(sig *packet.Signature) {
+	p.Encrypt = p.Pub.PubKeyAlgo.CanEncrypt() && (sig.FlagEncryptStorage || sig.FlagEncryptCommunications || !sig.FlagsValid)
+	p.expires = expiry(p.Pub, sig)
 }
 
 // revoke takes over a revocation. A key that was only replaced or retired is good for the time before it.
-func (p *part) revoke(sig *packet.Signature) {
+func (p *Part) revoke(sig *packet.Signature) {
 	if r := sig.RevocationReason; r == nil || *r != packet.KeySuperseded && *r != packet.KeyRetired {
 		p.revoked = true
 		return

@@ -1,4 +1,8 @@
-package crypto
+// Package framing splits OpenPGP data into packets, and frames packets that are written. It knows the one exact form of a
+// header and of a number.
+//
+// The invariant: no packet reaches beyond the data that holds it. What is in a packet is go-crypto's to parse.
+package framing
 
 import (
 	"bytes"
@@ -11,30 +15,25 @@ import (
 
 // Packet tags, RFC 9580 section 5.
 const (
-	tagSession      = 1
-	tagSignature    = 2
-	tagSecretKey    = 5
-	tagPublicKey    = 6
-	tagSecretSubkey = 7
-	tagUserID       = 13
-	tagPublicSubkey = 14
+	TagSession      = 1
+	TagSignature    = 2
+	TagSecretKey    = 5
+	TagPublicKey    = 6
+	TagSecretSubkey = 7
+	TagUserID       = 13
+	TagPublicSubkey = 14
 
-	tagUserAttribute = 17
+	TagUserAttribute = 17
 )
 
-const (
-	algoRSA   = byte(packet.PubKeyAlgoRSA)
-	algoECDH  = byte(packet.PubKeyAlgoECDH)
-	algoEdDSA = byte(packet.PubKeyAlgoEdDSA)
-)
+// ErrMalformed says that data does not begin with a packet as it must be.
+var ErrMalformed = errors.New("malformed packet")
 
-var errPacket = errors.New("malformed packet")
-
-// nextPacket splits the first packet off data. Partial and indeterminate
+// Next splits the first packet off data. Partial and indeterminate
 // lengths are refused; body is a part of data.
-func nextPacket(data []byte) (tag byte, body, rest []byte, err error) {
+func Next(data []byte) (tag byte, body, rest []byte, err error) {
 	if len(data) < 2 || data[0]&0x80 == 0 {
-		return 0, nil, nil, errPacket
+		return 0, nil, nil, ErrMalformed
 	}
 	var n, head uint64
 	if data[0]&0x40 != 0 {
@@ -47,13 +46,13 @@ func nextPacket(data []byte) (tag byte, body, rest []byte, err error) {
 		case c == 255 && len(data) >= 6:
 			n, head = uint64(binary.BigEndian.Uint32(data[2:])), 6
 		default:
-			return 0, nil, nil, errPacket
+			return 0, nil, nil, ErrMalformed
 		}
 	} else {
 		tag = data[0] >> 2 & 0x0f
 		size := 1 << (data[0] & 3)
 		if size == 8 || len(data) < 1+size {
-			return 0, nil, nil, errPacket
+			return 0, nil, nil, ErrMalformed
 		}
 		for _, c := range data[1 : 1+size] {
 			n = n<<8 | uint64(c)
@@ -61,7 +60,7 @@ func nextPacket(data []byte) (tag byte, body, rest []byte, err error) {
 		head = uint64(1 + size)
 	}
 	if n > uint64(len(data))-head {
-		return 0, nil, nil, errPacket
+		return 0, nil, nil, ErrMalformed
 	}
 	return tag, data[head : head+n], data[head+n:], nil
 }
@@ -78,32 +77,33 @@ func appendHeader(dst []byte, tag byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0xFF), uint32(n))
 }
 
-func appendPacket(dst []byte, tag byte, body []byte) []byte {
+// Append appends a packet, its header of minimal length.
+func Append(dst []byte, tag byte, body []byte) []byte {
 	return append(appendHeader(dst, tag, len(body)), body...)
 }
 
-// exactPacket is nextPacket for a packet of one tag in the form that appendPacket writes.
-func exactPacket(data []byte, tag byte) (body, rest []byte, err error) {
-	got, body, rest, err := nextPacket(data)
+// Exact is Next for a packet of one tag in the form that Append writes.
+func Exact(data []byte, tag byte) (body, rest []byte, err error) {
+	got, body, rest, err := Next(data)
 	if err != nil {
 		return nil, nil, err
 	}
 	head := data[:len(data)-len(body)-len(rest)]
 	if got != tag || !bytes.Equal(head, appendHeader(nil, tag, len(body))) {
-		return nil, nil, errPacket
+		return nil, nil, ErrMalformed
 	}
 	return body, rest, nil
 }
 
-// parsePacket has go-crypto parse one packet's body.
-func parsePacket(tag byte, body []byte) (packet.Packet, error) {
-	return packet.Read(bytes.NewReader(appendPacket(nil, tag, body)))
+// Parse has go-crypto parse one packet's body.
+func Parse(tag byte, body []byte) (packet.Packet, error) {
+	return packet.Read(bytes.NewReader(Append(nil, tag, body)))
 }
 
-// exactMPIs says whether data is exactly n multiprecision integers without
+// ExactMPIs says whether data is exactly n multiprecision integers without
 // leading zero bits. Another encoding of the same number would be a second
 // form of the same message.
-func exactMPIs(data []byte, n int) bool {
+func ExactMPIs(data []byte, n int) bool {
 	for ; n > 0; n-- {
 		if len(data) < 3 {
 			return false

@@ -1,4 +1,4 @@
-package crypto
+package cert
 
 import (
 	"bytes"
@@ -12,52 +12,14 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"nightjar/crypto/internal/framing"
 )
 
 const (
 	keysMax  = 1 << 20 // a file of keys, in bytes
 	partsMax = 256     // primary keys and subkeys in it
 )
-
-// PeekFingerprint returns the fingerprint of the one key that data holds, without asking what its signatures are worth: it serves to
-// learn whose certificate somebody shows before any work is spent on it.
-func PeekFingerprint(data []byte) (Fingerprint, error) {
-	keys, err := splitFile(data)
-	if err == nil && len(keys) != 1 {
-		err = fmt.Errorf("found %d keys instead of one", len(keys))
-	}
-	if err != nil {
-		return "", fmt.Errorf("read key: %w", err)
-	}
-	primary, err := keys[0][0].part()
-	if err != nil {
-		return "", fmt.Errorf("read key: %w", err)
-	}
-	return (&Key{primary: primary}).Fingerprint(), nil
-}
-
-// ReadKey reads the one key that data holds.
-func ReadKey(data []byte) (*Key, error) {
-	keys, err := ReadKeys(data)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) != 1 {
-		return nil, fmt.Errorf("read key: found %d keys instead of one", len(keys))
-	}
-	return keys[0], nil
-}
-
-// ReadKeys reads version 4 keys, binary or in armored blocks with any text
-// around them, at most 1 MiB. A key that is there with and without its secret half counts once, with it.
-// Whether a key can be used is not asked here. There is at least one, or an error.
-func ReadKeys(data []byte) ([]*Key, error) {
-	keys, err := readKeys(data)
-	if err != nil {
-		return nil, fmt.Errorf("read keys: %w", err)
-	}
-	return keys, nil
-}
 
 // splitFile takes apart a file of keys, binary or armored, and verifies nothing.
 func splitFile(data []byte) ([]rawKey, error) {
@@ -71,22 +33,23 @@ func splitFile(data []byte) ([]rawKey, error) {
 	return splitKeys(binary)
 }
 
-func readKeys(data []byte) ([]*Key, error) {
+// Read reads and verifies the keys in a file, binary or armored: at least one. One that is there with and without its secret half counts once, with it.
+func Read(data []byte) ([]*Key, error) {
 	blocks, err := splitFile(data)
 	if err != nil {
 		return nil, err
 	}
 	var keys []*Key
-	at := make(map[Fingerprint]int)
+	at := make(map[string]int)
 	for _, b := range blocks {
 		k, err := b.key()
 		if err != nil {
 			return nil, err
 		}
-		i, seen := at[k.Fingerprint()]
+		i, seen := at[string(k.Fingerprint())]
 		switch {
 		case !seen:
-			at[k.Fingerprint()] = len(keys)
+			at[string(k.Fingerprint())] = len(keys)
 			keys = append(keys, k)
 		case k.HasSecret() && !keys[i].HasSecret():
 			keys[i] = k
@@ -147,20 +110,20 @@ type rawKey []rawPart
 func splitKeys(data []byte) ([]rawKey, error) {
 	var keys []rawKey
 	for parts := 0; len(data) > 0; {
-		tag, body, rest, err := nextPacket(data)
+		tag, body, rest, err := framing.Next(data)
 		if err != nil {
 			return nil, err
 		}
 		data = rest
 		last := len(keys) - 1
-		if last < 0 && tag != tagPublicKey && tag != tagSecretKey {
+		if last < 0 && tag != framing.TagPublicKey && tag != framing.TagSecretKey {
 			return nil, errors.New("not an OpenPGP key")
 		}
 		switch tag {
-		case tagPublicKey, tagSecretKey:
+		case framing.TagPublicKey, framing.TagSecretKey:
 			keys = append(keys, rawKey{{tag: tag, body: body}})
 			parts++
-		case tagPublicSubkey, tagSecretSubkey:
+		case framing.TagPublicSubkey, framing.TagSecretSubkey:
 			keys[last] = append(keys[last], rawPart{tag: tag, body: body})
 			parts++
 		default:
@@ -192,12 +155,12 @@ func (r rawKey) unread() (*Key, error) {
 	u := &unread{raw: r}
 	for _, p := range r {
 		body := p.body
-		if p.tag == tagSecretKey || p.tag == tagSecretSubkey {
+		if p.tag == framing.TagSecretKey || p.tag == framing.TagSecretSubkey {
 			public, err := p.part()
 			if err != nil { // which read tells of, if it matters
 				continue
 			}
-			u.fingerprints = append(u.fingerprints, public.pub.Fingerprint)
+			u.fingerprints = append(u.fingerprints, public.Pub.Fingerprint)
 			continue
 		}
 		h := sha1.New()
@@ -251,48 +214,64 @@ func (k *Key) verify(r rawKey) error {
 	return v.err
 }
 
-// ReadCertificate reads a certificate that somebody who is believed vouches for, among thousands perhaps: what its self-signatures say is verified when
-// it is first asked for. With one of which that fails nothing can be done.
-func ReadCertificate(data []byte) (*Key, error) {
+// Peek returns the fingerprint of the one key that data holds, and verifies nothing.
+func Peek(data []byte) ([]byte, error) {
+	raw, err := one(data)
+	if err != nil {
+		return nil, err
+	}
+	primary, err := raw[0].part()
+	if err != nil {
+		return nil, err
+	}
+	return primary.Pub.Fingerprint, nil
+}
+
+// ReadLater reads no more of the one key that data holds than which it is, and the rest when it is asked for.
+func ReadLater(data []byte) (*Key, error) {
+	raw, err := one(data)
+	if err != nil {
+		return nil, err
+	}
+	return raw.unread()
+}
+
+func one(data []byte) (rawKey, error) {
 	keys, err := splitFile(data)
-	if err == nil && len(keys) != 1 {
-		err = fmt.Errorf("found %d keys instead of one", len(keys))
-	}
 	if err != nil {
-		return nil, fmt.Errorf("read certificate: %w", err)
+		return nil, err
 	}
-	k, err := keys[0].unread()
-	if err != nil {
-		return nil, fmt.Errorf("read certificate: %w", err)
+	if len(keys) != 1 {
+		return nil, fmt.Errorf("found %d keys instead of one", len(keys))
 	}
-	return k, nil
+	return keys[0], nil
 }
 
 // part parses the key packet itself.
-func (r rawPart) part() (*part, error) {
+func (r rawPart) part() (*Part, error) {
 	if len(r.body) < 6 || r.body[0] != 4 {
 		return nil, pgperrors.UnsupportedError("key is not of version 4")
 	}
 	publicTag := r.tag
 	switch r.tag {
-	case tagSecretKey:
-		publicTag = tagPublicKey
-	case tagSecretSubkey:
-		publicTag = tagPublicSubkey
+	case framing.TagSecretKey:
+		publicTag = framing.TagPublicKey
+	case framing.TagSecretSubkey:
+		publicTag = framing.TagPublicSubkey
 	}
-	parsed, err := parsePacket(publicTag, r.body)
+	parsed, err := framing.Parse(publicTag, r.body)
 	if err != nil {
 		return nil, err
 	}
 	pub, ok := parsed.(*packet.PublicKey)
 	if !ok {
-		return nil, errPacket
+		return nil, framing.ErrMalformed
 	}
-	p := &part{pub: pub, unsupported: !supported(pub)}
+	p := &Part{Pub: pub, unsupported: !supported(pub)}
 	if r.tag == publicTag || p.unsupported {
 		return p, nil
 	}
-	if p.secret, err = r.secret(pub); err != nil {
+	if p.Secret, err = r.secret(pub); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -304,9 +283,9 @@ func (r rawPart) secret(pub *packet.PublicKey) (*packet.PrivateKey, error) {
 	if err := pub.Serialize(&buf); err != nil {
 		return nil, err
 	}
-	_, public, _, err := nextPacket(buf.Bytes())
+	_, public, _, err := framing.Next(buf.Bytes())
 	if err != nil || !bytes.HasPrefix(r.body, public) || len(r.body) == len(public) {
-		return nil, errPacket
+		return nil, framing.ErrMalformed
 	}
 	protected := r.body[len(public):]
 	switch protected[0] {
@@ -318,13 +297,13 @@ func (r rawPart) secret(pub *packet.PublicKey) (*packet.PrivateKey, error) {
 	default:
 		return nil, errors.New("secret key is protected in a way that is not supported")
 	}
-	parsed, err := parsePacket(r.tag, r.body)
+	parsed, err := framing.Parse(r.tag, r.body)
 	if err != nil {
 		return nil, fmt.Errorf("secret key: %w", err)
 	}
 	secret, ok := parsed.(*packet.PrivateKey)
 	if !ok {
-		return nil, errPacket
+		return nil, framing.ErrMalformed
 	}
 	return secret, nil
 }

@@ -126,12 +126,21 @@ func TestRecoveryKeys(t *testing.T) {
 	p := newPlace(t)
 	k := p.change(0, func(d *Draft) error { return d.AddRecovery(thiefKey()) })
 	wantSealed(t, k, []*crypto.Key{recoveryKey(), thiefKey()}, []*crypto.Key{recoveryKey(), hostKey(), thiefKey()})
-	k = p.change(0, func(d *Draft) error { return d.AddRecovery(thiefKey()) }) // the same again
+	now := p.now
+	_, _, err := p.editor(&now).Change(t.Context(), func(d *Draft) error { return d.AddRecovery(thiefKey()) }) // the same again
+	wantError(t, err, ErrUnchanged, "just this certificate")
 	if n := len(k.Recovery()); n != 2 {
 		t.Errorf("%d recovery keys", n)
 	}
 	k = p.change(0, func(d *Draft) error { return d.RemoveRecovery(recoveryKey().Fingerprint()) })
 	wantSealed(t, k, []*crypto.Key{thiefKey()}, []*crypto.Key{hostKey(), thiefKey()})
+
+	// One that is named twice when a repository is made is one.
+	twice := []*crypto.Key{recoveryKey().Public(), recoveryKey().Public()}
+	k, _, _, err = New(Owners{HostName: "db1", Host: hostKey(), Recovery: twice}, rand.Reader, noon)
+	if err != nil || len(k.Recovery()) != 1 {
+		t.Errorf("a recovery key that is named twice: %v", err)
+	}
 }
 
 // What was sealed to a key of the past opens with the secrets of today, and what is sealed today is sealed to the new key.

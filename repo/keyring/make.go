@@ -43,7 +43,7 @@ func New(o Owners, random io.Reader, now time.Time) (k *Keyring, root, metadata 
 		return nil, nil, nil, err
 	}
 	for _, key := range o.Recovery {
-		if err := d.AddRecovery(key); err != nil {
+		if err := d.AddRecovery(key); err != nil && !errors.Is(err, ErrUnchanged) { // who is named twice is one
 			return nil, nil, nil, err
 		}
 	}

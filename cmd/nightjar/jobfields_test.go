@@ -32,7 +32,7 @@ var beside = map[string]string{
 // samples are values for keys that take but some.
 var samples = map[string]string{
 	"labels": `["a=b"]`, "storage-class": `["content=STANDARD_IA"]`, "server-lacks": `["checksums"]`, "volume-tags": `["a=b"]`, "completion-duration": `"15m"`, "max-freeze": `"10s"`, "threads": "3",
-	"kind": `["files"]`, "server": `"/run/x.sock"`, "keep-since": `"30D"`, "hooks": "", "archive": `"latest"`, "kms-key": `"alias/x"`, "object-lock": `"30D"`, "path-style": "false", "exclude-from": `["/dev/null"]`, "exclude-table": `["a.b"]`, "sample": `"5%"`, "price": `["STANDARD_IA=0.0125"]`, "accounts": "false",
+	"kind": `["files"]`, "server": `"/run/x.sock"`, "keep-since": `"30D"`, "hooks": "", "archive": `"latest"`, "kms-key": `"alias/x"`, "object-lock": `"30D"`, "path-style": "false", "exclude-from": `["/dev/null"]`, "exclude-table": `["a.b"]`, "sample": `"5%"`, "scratch": `"/tmp"`, "price": `["STANDARD_IA=0.0125"]`, "accounts": "false",
 }
 
 // notOfCommand are keys of every job that are for who runs it.

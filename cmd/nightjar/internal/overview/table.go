@@ -50,11 +50,14 @@ var columns = []struct {
 
 // Show prints a table that is as wide as a terminal at most (0: as wide as it is), and below it what is to be said of a job.
 func Show(w io.Writer, lines []Line, now time.Time, width int) {
-	table := make([]human.Column, len(columns))
-	for i, c := range columns {
-		table[i] = human.Column{Head: c.head, Rank: c.rank}
-		for j := range lines {
-			table[i].Cells = append(table[i].Cells, c.cell(&lines[j], now))
+	var table []human.Column
+	for _, c := range columns {
+		column := human.Column{Head: c.head, Rank: c.rank}
+		for i := range lines {
+			column.Cells = append(column.Cells, c.cell(&lines[i], now))
+		}
+		if len(lines) > 0 || c.rank == 0 {
+			table = append(table, column)
 		}
 	}
 	for _, line := range human.Table(table, width) {

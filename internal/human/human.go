@@ -1,4 +1,5 @@
-// Package human reads and writes sizes, shares, ages and times as people write them: on command lines, in job files, in tables.
+// Package human reads and writes sizes, shares, ages and times as people write them: on command lines, in job files, in tables. It fits tables and messages to the
+// width of a terminal.
 //
 // The invariant: what a writer prints, but for a rounded Size, its parser reads back as the same. Parsers take ASCII digits alone, refuse what overflows and
 // what is less than nothing, and name in the error what was written and how to write it. The package does not look at the clock.
